@@ -1,0 +1,136 @@
+"""Requests to a running sandbox, as they cross the control socket: one JSON object a line each way.
+
+Only root may ask (the server looks at the peer's credentials). A request is answered by one Reply, when its effect is there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from backend.contract.events import build
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    verb: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Allow(Request):
+    """Open a name now. `ports` as in domains.conf ("443,8443/tls"), "" for the default; `seconds` 0 for "until stopped".
+
+    `yes` says that a broad wildcard is meant.
+    """
+
+    verb: ClassVar[str] = "allow"
+    name: str
+    ports: str = ""
+    seconds: float = 0.0
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke(Request):
+    """Close a name at once, and cut the flows it carries."""
+
+    verb: ClassVar[str] = "revoke"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListAllowed(Request):
+    """Every open name and where it comes from: `data["entries"]`, objects with name, ports, source, until."""
+
+    verb: ClassVar[str] = "allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh(Request):
+    """Resolve every listed name again, now."""
+
+    verb: ClassVar[str] = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Explain(Request):
+    """What would happen to NAME or ADDRESS[:PORT], and which line of which file decides."""
+
+    verb: ClassVar[str] = "explain"
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mute(Request):
+    """Count refusals of a name without showing them; `seconds` 0: until unmuted, negative: show them again."""
+
+    verb: ClassVar[str] = "mute"
+    name: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze(Request):
+    verb: ClassVar[str] = "freeze"
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw(Request):
+    verb: ClassVar[str] = "thaw"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry(Request):
+    """Boot again after a HALT: the steps that did not end well, and all that need them."""
+
+    verb: ClassVar[str] = "retry"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartSession(Request):
+    verb: ClassVar[str] = "restart-session"
+
+
+VERBS: dict[str, type[Request]] = {
+    request.verb: request
+    for request in (Allow, Revoke, ListAllowed, Refresh, Explain, Mute, Freeze, Thaw, Retry, RestartSession)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`text` is for the operator, `hint` what to do where it was refused, `data` for programs."""
+
+    ok: bool
+    text: str = ""
+    hint: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def encode_request(request: Request) -> str:
+    return json.dumps({"verb": request.verb, **dataclasses.asdict(request)}, separators=(",", ":"))
+
+
+def decode_request(line: str) -> Request:
+    """Raises ValueError, with a sentence for the asker, where the line is no request."""
+    try:
+        body = json.loads(line)
+        cls = VERBS[body["verb"]]
+        request: Request = build(cls, body)
+    except KeyError as error:
+        raise ValueError(f"cannot do {error}: known are {', '.join(VERBS)}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"cannot read request: {error}") from error
+    return request
+
+
+def encode_reply(reply: Reply) -> str:
+    return json.dumps(dataclasses.asdict(reply), separators=(",", ":"))
+
+
+def decode_reply(line: str) -> Reply:
+    reply: Reply = build(Reply, json.loads(line))
+    return reply

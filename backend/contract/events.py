@@ -1,0 +1,425 @@
+"""What the journal holds: one event a line, as JSON. The vocabulary that backend and front ends share.
+
+A line is an object with `at` (seconds since the epoch), `seq` (counts up by one within a sandbox's life), `kind` (the event's
+name, see KINDS) and the event's own fields. Text that the agent can influence (names, programs, branches) may hold any
+character: whoever shows it makes it harmless.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class Outcome(StrEnum):
+    """How a boot step ended."""
+
+    DONE = "done"
+    WARNED = "warned"  # failed, and boot goes on: the sandbox is degraded
+    FAILED = "failed"  # failed, and boot halts
+    SKIPPED = "skipped"  # not needed by these settings
+    CANCELLED = "cancelled"  # another step halted boot first
+
+
+class BootState(StrEnum):
+    BOOTING = "booting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    HALTED = "halted"
+
+
+class ServiceState(StrEnum):
+    STARTING = "starting"
+    UP = "up"
+    UNRESPONSIVE = "unresponsive"  # the process lives and does not answer
+    DOWN = "down"  # ended; will be started again after a pause
+    STOPPED = "stopped"  # ended on purpose
+
+
+class SessionState(StrEnum):
+    """What the agent does, as far as can be told."""
+
+    NONE = "none"
+    WORKS = "works"
+    WAITS = "waits"
+    IDLE = "idle"
+    ENDED = "ended"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why something was refused: these words and no others stand on every screen."""
+
+    NOT_LISTED = "not on the list"
+    PORT_NOT_LISTED = "port not listed"
+    NEVER_RESOLVED = "never resolved"
+    ANOTHER_SITE = "another site on a listed address"
+    PUSH_SCOPE = "pushes go to OWNER/REPO only"
+    NOT_OURS = "not the operator's credential"
+    PRIVATE = "private range"
+    NOT_TCP = "not TCP"
+    IPV6 = "IPv6"
+    EXPIRED = "expired"
+    STOPPED = "stopped by you"
+
+
+class Via(StrEnum):
+    """Which wall refused."""
+
+    DNS = "dns"
+    FIREWALL = "firewall"
+    GATE = "gate"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    name: str
+    title: str
+    needs: tuple[str, ...] = ()
+
+
+# --- boot ---
+
+
+@dataclass(frozen=True, slots=True)
+class BootStarted(Event):
+    """`repository` is `owner/repo` or a URL without credentials; `credentials` is `outside` or `inside`."""
+
+    kind: ClassVar[str] = "boot.started"
+    version: str
+    plan: tuple[PlannedStep, ...]
+    repository: str = ""
+    credentials: str = "outside"
+    gate: bool = False
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted(Event):
+    kind: ClassVar[str] = "step.started"
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput(Event):
+    """One line a step has to say while it runs (progress, a tool's output). Never a secret."""
+
+    kind: ClassVar[str] = "step.output"
+    step: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished(Event):
+    """`detail` says what came of it ("23 names") or, where it failed, why; `remedy` what to do about it."""
+
+    kind: ClassVar[str] = "step.finished"
+    step: str
+    outcome: Outcome
+    seconds: float
+    detail: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BootFinished(Event):
+    kind: ClassVar[str] = "boot.finished"
+    state: BootState
+    seconds: float
+    step: str = ""  # the step that halted boot
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LockReleased(Event):
+    """Init is over: the session exists (`session`), or init has failed."""
+
+    kind: ClassVar[str] = "lock.released"
+    session: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping(Event):
+    """The sandbox is going down (`reason`: a signal's name or a verb)."""
+
+    kind: ClassVar[str] = "stopping"
+    reason: str
+
+
+# --- machinery ---
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChanged(Event):
+    kind: ClassVar[str] = "service.changed"
+    service: str  # coredns, guard, gate, sshd
+    state: ServiceState
+    pid: int = 0
+    restarts: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NamesMeasured(Event):
+    """Health of CoreDNS. Counts are totals since it started, `latency_ms` the mean of what was answered since then."""
+
+    kind: ClassVar[str] = "names.measured"
+    queries: int
+    cache_hits: int
+    unlisted: int
+    latency_ms: float
+    upstreams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListMeasured(Event):
+    """The open list: names on it, addresses now in the firewall, its refreshes, names that fail and since when."""
+
+    kind: ClassVar[str] = "list.measured"
+    names: int
+    addresses: int
+    refreshed_at: float = 0.0
+    next_at: float = 0.0
+    failing: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxMeasured(Event):
+    """Load: CPU in percent of one core, memory and each tmpfs in bytes (used, size)."""
+
+    kind: ClassVar[str] = "sandbox.measured"
+    cpu: float
+    memory_used: int
+    memory_limit: int
+    tmpfs: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProofFinished(Event):
+    """The readiness probes were tried again; `failed` names those that did not hold, in words."""
+
+    kind: ClassVar[str] = "proof.finished"
+    tried: int
+    failed: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(Event):
+    """Something worth a line that has no event of its own. `level` is info, warning or error."""
+
+    kind: ClassVar[str] = "noted"
+    level: str
+    text: str
+
+
+# --- what the network refuses and carries ---
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Event):
+    """`count` refusals more of the same (via, protocol, name, address, port, reason) since the last such event.
+
+    `name` is what the program asked for, or the name last resolved to that address; "" if there is none. `detail` is what
+    the reason leaves open (the query type, a repository).
+    """
+
+    kind: ClassVar[str] = "refused"
+    via: Via
+    reason: Reason
+    count: int = 1
+    protocol: str = "tcp"
+    name: str = ""
+    address: str = ""
+    port: int = 0
+    uid: int = -1
+    program: str = ""
+    detail: str = ""
+
+    @property
+    def key(self) -> str:
+        """What makes two refusals the same row."""
+        return "|".join((self.via, self.protocol, self.name or self.address, str(self.port), self.reason, self.detail))
+
+
+@dataclass(frozen=True, slots=True)
+class Carried(Event):
+    """Totals of what the gate carried for one name since boot. Times in seconds since the epoch, sizes in bytes."""
+
+    kind: ClassVar[str] = "carried"
+    name: str
+    connections: int
+    open_now: int
+    bytes_in: int
+    bytes_out: int
+    last_at: float
+    credential: bool = False
+    marked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed(Event):
+    """A name was opened by hand. `until` is seconds since the epoch, 0 for "until stopped"; `ports` as written in the list."""
+
+    kind: ClassVar[str] = "allowed"
+    name: str
+    ports: str = ""
+    until: float = 0.0
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn(Event):
+    """What was opened by hand is closed again: its time was up, or `by` somebody."""
+
+    kind: ClassVar[str] = "withdrawn"
+    name: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Muted(Event):
+    """Refusals of this name are counted and no longer shown, until then (0: until unmuted; -1: unmuted)."""
+
+    kind: ClassVar[str] = "muted"
+    name: str
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Froze(Event):
+    """The agent was stopped and the network emptied (`frozen`), or let go on."""
+
+    kind: ClassVar[str] = "froze"
+    frozen: bool
+    by: str = ""
+
+
+# --- the session ---
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChanged(Event):
+    """The Claude session, as far as tmux and the agent's hooks tell (their report is shown, never trusted)."""
+
+    kind: ClassVar[str] = "session.changed"
+    state: SessionState
+    name: str = ""
+    since: float = 0.0
+    model: str = ""
+    context_percent: float = -1.0
+    cost_usd: float = -1.0
+    branch: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Event):
+    """First line of a segment: the folded state of all before it (see `state.State.as_json`)."""
+
+    kind: ClassVar[str] = "snapshot"
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Event):
+    """A line of a newer version. Readers pass it over."""
+
+    kind: ClassVar[str] = "unknown"
+    name: str
+
+
+KINDS: dict[str, type[Event]] = {
+    event.kind: event
+    for event in (
+        BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged, NamesMeasured,
+        ListMeasured, SandboxMeasured, ProofFinished, Noted, Refused, Carried, Allowed, Withdrawn, Muted, Froze, SessionChanged,
+        Snapshot,
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """An event with its place in the journal."""
+
+    at: float
+    seq: int
+    event: Event
+
+
+def encode(stamped: Stamped) -> str:
+    """One journal line, without the newline. Control characters are escaped by JSON, so a line stays a line."""
+    body = dataclasses.asdict(stamped.event)
+    return json.dumps(
+        {"at": round(stamped.at, 3), "seq": stamped.seq, "kind": stamped.event.kind, **body},
+        separators=(",", ":"),
+    )
+
+
+def decode(line: str) -> Stamped:
+    """The event of a journal line.
+
+    Fields that this version does not know are passed over, and so is a whole event of an unknown kind (as Unknown).
+    Raises ValueError where the line is no event at all, e.g. one cut short by a crash.
+    """
+    body = json.loads(line)
+    if not isinstance(body, dict) or not {"at", "seq", "kind"} <= body.keys():
+        raise ValueError("cannot read journal line: not an event")
+    at, seq = float(body["at"]), int(body["seq"])
+    kind = KINDS.get(str(body["kind"]))
+    if kind is None:
+        return Stamped(at, seq, Unknown(str(body["kind"])))
+    try:
+        event = build(kind, body)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"cannot read journal line of kind {body['kind']}: {error}") from error
+    return Stamped(at, seq, event)
+
+
+def build(cls: type[Any], body: Mapping[str, Any]) -> Any:
+    """An instance of a dataclass from JSON values, by its annotations: enums, tuples, mappings and nested dataclasses."""
+    hints = _hints(cls)
+    values = {f.name: _value(hints[f.name], body[f.name]) for f in dataclasses.fields(cls) if f.name in body}
+    return cls(**values)
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _value(hint: Any, value: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        arguments = typing.get_args(hint)
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return tuple(_value(arguments[0], item) for item in value)
+        return tuple(_value(part, item) for part, item in zip(arguments, value, strict=True))
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        inner = typing.get_args(hint)[1]
+        return {str(key): _value(inner, item) for key, item in value.items()}
+    if origin in (types.UnionType, typing.Union):
+        return value if value is None else _value(next(h for h in typing.get_args(hint) if h is not type(None)), value)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint(value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value)
+    if hint is float:
+        return float(value)
+    if hint in (int, str, bool) and not isinstance(value, hint):
+        raise TypeError(f"{value!r} is no {hint.__name__}")
+    return value

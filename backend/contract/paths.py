@@ -1,0 +1,110 @@
+"""Where everything lives inside a sandbox. Nothing else in the project spells one of these paths out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+AGENT_UID = 1000
+COREDNS_UID = 953
+GUARD_UID = 954
+GATE_UID = 955
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The files of one sandbox, below `root`.
+
+    `root` is `/` in a running sandbox and a temporary folder in tests: a path prefix, so that nothing in `os` has to be
+    patched.
+    """
+
+    root: Path = Path("/")
+
+    # --- /run/codetainer: ours, root-owned, memory-backed, writable after the root is read-only ---
+
+    @property
+    def run(self) -> Path:
+        """The folder of everything that changes while the sandbox runs (root-owned, 0755)."""
+        return self.root / "run/codetainer"
+
+    @property
+    def journal(self) -> Path:
+        """The current segment of the journal, world-readable; the one before it is `events.1.jsonl`."""
+        return self.run / "events.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """The init lock: held (flock, exclusive) from before anybody can log in until the session exists or init failed."""
+        return self.run / "init.lock"
+
+    @property
+    def control(self) -> Path:
+        """The control socket (0600, root by peer credentials)."""
+        return self.run / "control.sock"
+
+    @property
+    def corefile(self) -> Path:
+        return self.run / "Corefile"
+
+    @property
+    def tmux_socket(self) -> Path:
+        """In a folder of the agent's own (0700, uid claude): the server runs as the agent, so does every client."""
+        return self.run / "tmux/server.sock"
+
+    @property
+    def tmux_config(self) -> Path:
+        return self.run / "tmux.conf"
+
+    @property
+    def agent_report(self) -> Path:
+        """What the agent's hooks say of the session. Only the agent writes it and nobody trusts it."""
+        return self.root / "home/claude/.codetainer/session.json"
+
+    # --- what the image (or `codetainer up`) lays down, read-only ---
+
+    @property
+    def opt(self) -> Path:
+        return self.root / "opt/codetainer"
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of our virtual environment; always started with `-I`: the work directory is the agent's."""
+        return self.opt / "venv/bin/python3"
+
+    @property
+    def domains(self) -> Path:
+        return self.root / "opt/network/domains.conf"
+
+    @property
+    def claude_settings(self) -> Path:
+        """Template of Claude Code's settings, and beside it an optional CLAUDE.md and skills/."""
+        return self.root / "opt/claude/settings.json"
+
+    @property
+    def gh_config(self) -> Path:
+        return self.root / "opt/gh-config"
+
+    @property
+    def coredns(self) -> Path:
+        return self.root / "usr/local/bin/coredns"
+
+    @property
+    def resolv_conf(self) -> Path:
+        return self.root / "etc/resolv.conf"
+
+    # --- the agent's ---
+
+    @property
+    def workspace(self) -> Path:
+        return self.root / "workspace"
+
+    @property
+    def repository(self) -> Path:
+        return self.root / "workspace/repo"
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home/claude"
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"

@@ -1,0 +1,229 @@
+"""What a sandbox is like now: the journal folded into one value. Pure; front ends and the journal's snapshots use it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from backend.contract import events as e
+
+RECENT_REFUSALS = 500  # rows kept; the least recent go first
+STEP_LINES = 200  # output lines kept of each boot step
+REFUSED_MINUTES = 60  # length of the history behind the sparkline
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A boot step as far as it has come. `outcome` is None while it waits or runs."""
+
+    name: str
+    title: str
+    needs: tuple[str, ...] = ()
+    started_at: float | None = None
+    outcome: e.Outcome | None = None
+    seconds: float = 0.0
+    detail: str = ""
+    remedy: str = ""
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalView:
+    """All refusals of one kind: the latest event, the total, first and last time."""
+
+    latest: e.Refused
+    count: int
+    first_at: float
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    version: str = ""
+    repository: str = ""
+    credentials: str = "outside"
+    gate: bool = False
+    pid: int = 0
+    started_at: float = 0.0
+    updated_at: float = 0.0
+    boot: e.BootState | None = None  # None: nothing has been heard yet
+    boot_seconds: float = 0.0
+    halted_step: str = ""
+    reason: str = ""
+    remedy: str = ""
+    lock_released: bool = False
+    session_created: bool = False
+    stopping: str = ""
+    frozen: bool = False
+    steps: Mapping[str, StepView] = field(default_factory=dict)  # in plan order
+    services: Mapping[str, e.ServiceChanged] = field(default_factory=dict)
+    names: e.NamesMeasured | None = None
+    list: e.ListMeasured | None = None
+    sandbox: e.SandboxMeasured | None = None
+    proof: e.ProofFinished | None = None
+    proof_at: float = 0.0
+    session: e.SessionChanged | None = None
+    refusals: Mapping[str, RefusalView] = field(default_factory=dict)  # by Refused.key, least recent first
+    refused_total: int = 0
+    refused_minutes: Mapping[str, int] = field(default_factory=dict)  # minute since the epoch -> refusals in it
+    carried: Mapping[str, e.Carried] = field(default_factory=dict)
+    allowed: Mapping[str, e.Allowed] = field(default_factory=dict)
+    muted: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[e.Noted, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The state as JSON values; `from_json` is its inverse."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(body: Mapping[str, Any]) -> State:
+        state: State = e.build(State, body)
+        return state
+
+
+@functools.singledispatch
+def _apply(event: e.Event, state: State, at: float) -> State:
+    return state  # an event that changes nothing here, or one of a newer version
+
+
+def fold(state: State, stamped: e.Stamped) -> State:
+    """The state after one more event."""
+    return replace(_apply(stamped.event, state, stamped.at), updated_at=stamped.at)
+
+
+def fold_all(stamped: Iterable[e.Stamped], state: State | None = None) -> State:
+    return functools.reduce(fold, stamped, state or State())
+
+
+@_apply.register
+def _(event: e.Snapshot, state: State, at: float) -> State:
+    return State.from_json(event.state)
+
+
+@_apply.register
+def _(event: e.BootStarted, state: State, at: float) -> State:
+    """A boot begins anew (also after a retry): what was refused and allowed before stays known."""
+    steps = {step.name: StepView(step.name, step.title, step.needs) for step in event.plan}
+    return replace(
+        state, version=event.version, repository=event.repository, credentials=event.credentials,
+        gate=event.gate, pid=event.pid, started_at=at, boot=e.BootState.BOOTING, boot_seconds=0.0, halted_step="", reason="", remedy="", stopping="",
+        lock_released=False, session_created=False, steps=steps,
+    )  # fmt: skip
+
+
+def _with_step(state: State, name: str, **changes: Any) -> State:
+    step = state.steps.get(name) or StepView(name, name)
+    return replace(state, steps={**state.steps, name: replace(step, **changes)})
+
+
+@_apply.register
+def _(event: e.StepStarted, state: State, at: float) -> State:
+    return _with_step(state, event.step, started_at=at, outcome=None, seconds=0.0, detail="", remedy="", lines=())
+
+
+@_apply.register
+def _(event: e.StepOutput, state: State, at: float) -> State:
+    step = state.steps.get(event.step)
+    lines = deque(step.lines if step else (), maxlen=STEP_LINES)
+    lines.append(event.line)
+    return _with_step(state, event.step, lines=tuple(lines))
+
+
+@_apply.register
+def _(event: e.StepFinished, state: State, at: float) -> State:
+    return _with_step(state, event.step, outcome=event.outcome, seconds=event.seconds, detail=event.detail, remedy=event.remedy)
+
+
+@_apply.register
+def _(event: e.BootFinished, state: State, at: float) -> State:
+    return replace(
+        state, boot=event.state, boot_seconds=event.seconds, halted_step=event.step, reason=event.reason, remedy=event.remedy
+    )
+
+
+@_apply.register
+def _(event: e.LockReleased, state: State, at: float) -> State:
+    return replace(state, lock_released=True, session_created=event.session)
+
+
+@_apply.register
+def _(event: e.Stopping, state: State, at: float) -> State:
+    return replace(state, stopping=event.reason)
+
+
+@_apply.register
+def _(event: e.ServiceChanged, state: State, at: float) -> State:
+    return replace(state, services={**state.services, event.service: event})
+
+
+@_apply.register
+def _(event: e.NamesMeasured, state: State, at: float) -> State:
+    return replace(state, names=event)
+
+
+@_apply.register
+def _(event: e.ListMeasured, state: State, at: float) -> State:
+    return replace(state, list=event)
+
+
+@_apply.register
+def _(event: e.SandboxMeasured, state: State, at: float) -> State:
+    return replace(state, sandbox=event)
+
+
+@_apply.register
+def _(event: e.ProofFinished, state: State, at: float) -> State:
+    return replace(state, proof=event, proof_at=at)
+
+
+@_apply.register
+def _(event: e.Noted, state: State, at: float) -> State:
+    return replace(state, notes=(*state.notes[-49:], event))
+
+
+@_apply.register
+def _(event: e.Refused, state: State, at: float) -> State:
+    refusals = dict(state.refusals)
+    known = refusals.pop(event.key, None)
+    refusals[event.key] = RefusalView(event, (known.count if known else 0) + event.count, known.first_at if known else at, at)
+    while len(refusals) > RECENT_REFUSALS:
+        del refusals[next(iter(refusals))]
+    minute = int(at // 60)
+    minutes = {key: count for key, count in state.refused_minutes.items() if int(key) > minute - REFUSED_MINUTES}
+    minutes[str(minute)] = minutes.get(str(minute), 0) + event.count
+    return replace(state, refusals=refusals, refused_total=state.refused_total + event.count, refused_minutes=minutes)
+
+
+@_apply.register
+def _(event: e.Carried, state: State, at: float) -> State:
+    return replace(state, carried={**state.carried, event.name: event})
+
+
+@_apply.register
+def _(event: e.Allowed, state: State, at: float) -> State:
+    return replace(state, allowed={**state.allowed, event.name: event})
+
+
+@_apply.register
+def _(event: e.Withdrawn, state: State, at: float) -> State:
+    return replace(state, allowed={name: grant for name, grant in state.allowed.items() if name != event.name})
+
+
+@_apply.register
+def _(event: e.Muted, state: State, at: float) -> State:
+    muted = {name: until for name, until in state.muted.items() if name != event.name}
+    return replace(state, muted=muted if event.until < 0 else {**muted, event.name: event.until})
+
+
+@_apply.register
+def _(event: e.Froze, state: State, at: float) -> State:
+    return replace(state, frozen=event.frozen)
+
+
+@_apply.register
+def _(event: e.SessionChanged, state: State, at: float) -> State:
+    return replace(state, session=event)

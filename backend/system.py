@@ -1,0 +1,181 @@
+"""The one door to processes, mounts and ownership. Lint forbids `subprocess` anywhere else.
+
+Every effect is an argument list and a list of what the child may have: no shell, no inherited environment, no inherited
+descriptor, and an identity that says as whom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+BASE_ENVIRONMENT: Mapping[str, str] = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}
+
+
+class SystemFailure(Exception):
+    """An effect that did not happen: "cannot X: reason", and what to do about it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """As whom a process runs: uid (and the gid of the same number), and the capabilities it keeps, e.g. ("net_admin",).
+
+    Everybody but root runs without supplementary groups, with no-new-privs and with a bounding set of just its capabilities.
+    """
+
+    name: str
+    uid: int
+    capabilities: tuple[str, ...] = ()
+
+    def wrap(self, argv: Sequence[str]) -> list[str]:
+        """The argument list that drops to this identity and then runs `argv` (setpriv(1): no code of ours between)."""
+        if self.uid == 0:
+            return list(argv)
+        keep = ",".join(["-all", *(f"+{name}" for name in self.capabilities)])
+        return [
+            "setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--no-new-privs",
+            f"--bounding-set={keep}", f"--inh-caps={keep}", f"--ambient-caps={keep}", "--", *argv,
+        ]  # fmt: skip
+
+
+ROOT = Identity("root", 0)
+AGENT = Identity("claude", AGENT_UID)
+COREDNS = Identity("coredns", COREDNS_UID, ("net_bind_service",))
+GUARD = Identity("guard", GUARD_UID, ("net_admin",))
+GATE = Identity("gate", GATE_UID)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A process that has ended: its code (negative: a signal) and what it said."""
+
+    argv: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last_line(self) -> str:
+        """What a program usually means by its failure: the last line it wrote to stderr, else to stdout."""
+        lines = (self.err.strip() or self.out.strip()).splitlines()
+        return lines[-1] if lines else f"exit code {self.code}"
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    identity: Identity = ROOT,
+    environment: Mapping[str, str] = BASE_ENVIRONMENT,
+    input: str | None = None,  # noqa: A002 (the name subprocess gives it)
+    cwd: Path | str = "/",
+    timeout: float = 30.0,
+    check: bool = True,
+) -> Finished:
+    """Runs a process to its end. Raises SystemFailure where it cannot start, outlasts `timeout` (s), or (`check`) fails."""
+    command = identity.wrap(argv)
+    try:
+        done = subprocess.run(
+            command, env=dict(environment), input=input, cwd=cwd, timeout=timeout, capture_output=True, text=True,
+            errors="replace", stdin=subprocess.DEVNULL if input is None else None, umask=0o022,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise SystemFailure(f"cannot run {argv[0]}: not found", "codetainer check names what is missing") from error
+    except subprocess.TimeoutExpired as error:
+        raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s") from error
+    finished = Finished(tuple(argv), done.returncode, done.stdout, done.stderr)
+    if check and finished.code != 0:
+        raise SystemFailure(f"cannot run {argv[0]}: {finished.last_line}")
+    return finished
+
+
+async def run_async(
+    argv: Sequence[str],
+    *,
+    identity: Identity = ROOT,
+    environment: Mapping[str, str] = BASE_ENVIRONMENT,
+    input: str | None = None,  # noqa: A002
+    cwd: Path | str = "/",
+    timeout: float = 30.0,  # noqa: ASYNC109 (the child has to be killed, not only forgotten)
+    check: bool = True,
+) -> Finished:
+    """As `run`, beside other steps. A cancelled caller kills the process group it started."""
+    process = await spawn(
+        argv, identity=identity, environment=environment, cwd=cwd,
+        stdin=asyncio.subprocess.DEVNULL if input is None else asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        out, err = await asyncio.wait_for(process.communicate(None if input is None else input.encode()), timeout)
+    except TimeoutError as error:
+        raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s") from error
+    finally:
+        kill_group(process)
+    finished = Finished(tuple(argv), process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+    if check and finished.code != 0:
+        raise SystemFailure(f"cannot run {argv[0]}: {finished.last_line}")
+    return finished
+
+
+async def spawn(
+    argv: Sequence[str],
+    *,
+    identity: Identity = ROOT,
+    environment: Mapping[str, str] = BASE_ENVIRONMENT,
+    cwd: Path | str = "/",
+    stdin: int = asyncio.subprocess.DEVNULL,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    pass_fds: Sequence[int] = (),
+) -> asyncio.subprocess.Process:
+    """Starts a process in a session of its own, so that `kill_group` reaches all it starts. Raises SystemFailure."""
+    try:
+        return await asyncio.create_subprocess_exec(
+            *identity.wrap(argv), env=dict(environment), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr,
+            pass_fds=tuple(pass_fds), start_new_session=True, umask=0o022,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise SystemFailure(f"cannot run {argv[0]}: not found", "codetainer check names what is missing") from error
+
+
+def kill_group(process: asyncio.subprocess.Process, number: int = 9) -> None:
+    """Signals a spawned process and everything it started, if it has not ended."""
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+
+
+def mount(kind: str, target: Path, *, source: str = "none", options: str = "") -> None:
+    """mount(8). Raises SystemFailure with the kernel's reason."""
+    flags = ["-o", options] if options else []
+    run(["mount", "-t", kind, *flags, source, str(target)])
+
+
+def write(path: Path, text: str, *, mode: int = 0o644, uid: int = 0) -> None:
+    """Writes a file under a temporary name and renames it: a reader sees the old text or the new one, never half."""
+    new = path.with_name(f".{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(file.fileno(), mode)
+        if os.geteuid() == 0:
+            os.fchown(file.fileno(), uid, uid)
+        file.write(text)
+    new.rename(path)
+
+
+def write_in_place(path: Path, text: str) -> None:
+    """For what a container engine has bind-mounted (resolv.conf, hosts): renaming over a mount point fails with EBUSY."""
+    with path.open("w") as file:
+        file.write(text)
