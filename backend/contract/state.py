@@ -110,7 +110,8 @@ def _(event: e.BootStarted, state: State, at: float) -> State:
     steps = {step.name: StepView(step.name, step.title, step.needs) for step in event.plan}
     return replace(
         state, version=event.version, repository=event.repository, credentials=event.credentials,
-        gate=event.gate, pid=event.pid, started_at=at, boot=e.BootState.BOOTING, boot_seconds=0.0, halted_step="", reason="", remedy="", stopping="",
+        gate=event.gate, pid=event.pid, started_at=at,
+        boot=e.BootState.BOOTING, boot_seconds=0.0, halted_step="", reason="", remedy="", stopping="",
         lock_released=False, session_created=False, steps=steps,
     )  # fmt: skip
 
