@@ -12,7 +12,7 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -392,14 +392,12 @@ def decode(line: str) -> Stamped:
 
 def build(cls: type[Any], body: Mapping[str, Any]) -> Any:
     """An instance of a dataclass from JSON values, by its annotations: enums, tuples, mappings and nested dataclasses."""
-    hints: dict[str, Any] = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # mypy cannot tell that every class is hashable
     values = {f.name: _value(hints[f.name], body[f.name]) for f in dataclasses.fields(cls) if f.name in body}
     return cls(**values)
 
 
-@functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+_hints: Callable[[type[Any]], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 def _value(hint: Any, value: Any) -> Any:
