@@ -8,11 +8,10 @@ character: whoever shows it makes it harmless.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -392,12 +391,12 @@ def decode(line: str) -> Stamped:
 
 def build(cls: type[Any], body: Mapping[str, Any]) -> Any:
     """An instance of a dataclass from JSON values, by its annotations: enums, tuples, mappings and nested dataclasses."""
-    hints = _hints(cls)  # type: ignore[arg-type]  # mypy cannot tell that every class is hashable
+    hints = _HINTS.get(cls) or _HINTS.setdefault(cls, typing.get_type_hints(cls))
     values = {f.name: _value(hints[f.name], body[f.name]) for f in dataclasses.fields(cls) if f.name in body}
     return cls(**values)
 
 
-_hints: Callable[[type[Any]], dict[str, Any]] = functools.cache(typing.get_type_hints)
+_HINTS: dict[type[Any], dict[str, Any]] = {}  # evaluating annotations costs more than decoding a line
 
 
 def _value(hint: Any, value: Any) -> Any:
