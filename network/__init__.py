@@ -1,0 +1,1 @@
+"""What is allowed, as values: text in, text or values out. No I/O, no clock, standard library only."""

@@ -1,0 +1,309 @@
+"""The firewall as text: one `inet` table, so that IPv4 and IPv6 are both closed, loaded in one transaction.
+
+Sources: nft(8); what each rule is for was found by attacking the design (docs/security.md). Rules never name an address that
+is not in the specification or in a set that only the guard fills.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from string import Template
+
+TABLE = "inet codetainer"
+OPEN = "open4"  # address . port, checked by name at the gate where there is one
+DIRECT = "direct4"  # address . port, reached by the agent itself, by address only (with a gate)
+REFUSED = "refused4"  # destinations of refusals, for their totals
+NFLOG_GROUP = 100
+
+COREDNS_ADDRESS = "127.0.0.53"
+GUARD_ADDRESS = "127.0.0.54"
+GATE_ADDRESS = "127.0.0.55"
+GATE_TLS_PORT = 443
+GATE_HTTP_PORT = 80
+
+# RFC 6890 and the registry it founded: nothing in it is a public host. Refused before any list is consulted.
+SPECIAL_PURPOSE = (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+    "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Upstream:
+    """A resolver that the guard, and nobody else, may speak to. `tls`: DNS over TLS (TCP only), else UDP and TCP."""
+
+    address: str
+    port: int = 53
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Element:
+    """An address and port in a set, and for how many seconds it stays there (0: the set's own default)."""
+
+    address: str
+    port: int
+    seconds: int = 0
+
+    @property
+    def key(self) -> str:
+        """As nft writes it. Raises ValueError where the address is no IPv4 address: nothing else ever reaches nft."""
+        if not 0 < self.port < 65536:
+            raise ValueError(f"cannot open port {self.port}: no port")
+        return f"{ipaddress.IPv4Address(self.address)} . {int(self.port)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All that the table depends on."""
+
+    agent: int = 1000
+    coredns: int = 953
+    guard: int = 954
+    gate: int = 955
+    with_gate: bool = False
+    upstreams: tuple[Upstream, ...] = ()
+    inbound: tuple[int, ...] = ()  # TCP ports that may be reached from outside, beside SSH's
+    ssh: bool = True
+
+
+def mark(uid: int) -> int:
+    """The conntrack mark of flows that the rules let this uid open."""
+    return 0x1C7E0000 + uid
+
+
+SSH_MARK = 0x1C7E0000 + 0xFFFF
+
+# No flow is let out that our own rules did not let in: an entry that conntrack made before they were loaded has no mark.
+TABLE_TEMPLATE = Template("""\
+add table $table
+delete table $table
+table $table {
+  set never4 { type ipv4_addr; flags interval; auto-merge; elements = { $special } }
+  set $open { type ipv4_addr . inet_service; flags timeout; size 65536; }
+  set $direct { type ipv4_addr . inet_service; flags timeout; size 8192; }
+  set $refused { type ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout 10m; size 4096; counter; }
+  counter refused_agent {}
+  counter refused_other {}
+  counter refused_ownerless {}
+  counter refused_ipv6 {}
+  counter inbound {}
+  counter carried_direct {}
+  counter asked_upstream {}
+
+  # Loopback needs no connection tracking, and a table the agent cannot fill stays open to everybody else.
+  chain untracked_in { type filter hook prerouting priority -300; policy accept;
+    iif "lo" ip saddr 127.0.0.1 ip daddr 127.0.0.1 notrack
+    iif "lo" ip6 saddr ::1 notrack
+    iif != "lo" meta nfproto ipv6 tcp dport 22 notrack
+  }
+  chain untracked_out { type filter hook output priority -300; policy accept;
+    oif "lo" ip saddr 127.0.0.1 ip daddr 127.0.0.1 notrack
+    oif "lo" ip6 saddr ::1 notrack
+    oif != "lo" meta nfproto ipv6 tcp sport 22 notrack
+  }
+$divert
+  chain out { type filter hook output priority 0; policy drop;
+    meta nfproto ipv6 jump out6
+    # Nobody but its owner speaks from a service's address: a squatter on the port of a dead one gets nowhere.
+    ip saddr $coredns_address meta skuid != $coredns goto refuse
+    ip saddr $guard_address meta skuid != $guard goto refuse
+    ip saddr $gate_address meta skuid != $gate goto refuse
+    # A flow goes on with packets of its owner only, or of nobody (FIN and RST of a process that has ended).
+    ct direction original ct mark $guard_mark meta skuid != $guard goto refuse
+    ct direction original ct mark $gate_mark meta skuid != $gate goto refuse
+    ct direction original ct mark $agent_mark meta skuid != $agent goto refuse
+    ct direction reply ct mark $ssh_mark meta skuid != 0 goto refuse
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark } ct state established accept
+$diverted
+    oif "lo" jump loopback
+$ssh_reply
+$upstream_rules
+    ip daddr @never4 goto refuse
+$open_rules
+    goto refuse
+  }
+  chain loopback {
+    # Without a socket it is the kernel's own answer (RST, ICMP port unreachable).
+    meta skuid 0-4294967294 jump loopback_socket
+    accept
+  }
+  chain loopback_socket {
+    ip daddr $coredns_address udp dport 53 accept
+    ip daddr $coredns_address tcp dport 53 accept
+    ip daddr $coredns_address meta skuid { 0, $coredns } tcp dport { 8180, 8181, 9153 } accept
+    ip saddr $coredns_address meta skuid $coredns accept
+    ip daddr $guard_address meta skuid $coredns meta l4proto { tcp, udp } th dport 53 accept
+    ip saddr $guard_address meta skuid $guard accept
+    ip saddr $gate_address meta skuid $gate ct direction reply accept
+    # Docker's embedded resolver: its nat rules send this to a port of its own.
+    ip daddr 127.0.0.11 meta skuid $guard accept
+    ip daddr { 127.0.0.11, $coredns_address, $guard_address, $gate_address } goto refuse
+    # The services begin nothing on loopback: one that was tricked into dialling 127.0.0.1 gets nowhere.
+    meta skuid { $coredns, $guard, $gate } ct state { new, untracked } goto refuse
+    accept
+  }
+  chain out6 {
+    oif "lo" ip6 saddr ::1 ip6 daddr ::1 accept
+    oif "lo" fib daddr type local accept
+    # Replies of the platform's SSH, stateless: conntrack does not know IPv6 flows on every platform's kernel.
+$ssh_reply6
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld2-listener-report } \\
+      ip6 hoplimit { 1, 255 } accept
+    goto refuse
+  }
+  chain refuse {
+    meta nfproto ipv4 meta l4proto { tcp, udp, sctp } add @$refused { ip daddr . meta l4proto . th dport }
+    meta skuid $agent counter name refused_agent limit rate 50/second burst 100 packets \\
+      log prefix "agent " group $group snaplen 96 queue-threshold 1
+    meta skuid != $agent counter name refused_other limit rate 10/second burst 30 packets \\
+      log prefix "other " group $group snaplen 96 queue-threshold 1
+    meta skuid 0-4294967294 goto say_no
+    counter name refused_ownerless
+    drop
+  }
+  chain say_no {
+    meta nfproto ipv6 counter name refused_ipv6
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx type admin-prohibited
+  }
+  chain in { type filter hook input priority 0; policy drop;
+    iif "lo" accept
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark } ct state established accept
+    ct mark { $agent_mark, $guard_mark, $gate_mark } ct state related \\
+      icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
+$inbound_rules
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, packet-too-big } accept
+    counter name inbound
+  }
+  chain through { type filter hook forward priority 0; policy drop; }
+}
+""")
+
+
+def render(rules: Rules, elements: Iterable[tuple[str, Element]] = ()) -> str:
+    """The whole table. `elements` (set name, element) are put back in the same transaction: a reload refuses nothing."""
+    agent, gate = rules.agent, rules.gate
+    gate_dports = f"{{ {GATE_TLS_PORT}, {GATE_HTTP_PORT} }}"
+    text = TABLE_TEMPLATE.substitute(
+        table=TABLE,
+        special=", ".join(SPECIAL_PURPOSE),
+        open=OPEN,
+        direct=DIRECT,
+        refused=REFUSED,
+        group=NFLOG_GROUP,
+        coredns_address=COREDNS_ADDRESS,
+        guard_address=GUARD_ADDRESS,
+        gate_address=GATE_ADDRESS,
+        agent=agent,
+        coredns=rules.coredns,
+        guard=rules.guard,
+        gate=gate,
+        agent_mark=f"{mark(agent):#x}",
+        guard_mark=f"{mark(rules.guard):#x}",
+        gate_mark=f"{mark(gate):#x}",
+        ssh_mark=f"{SSH_MARK:#x}",
+        divert=_divert(rules) if rules.with_gate else "",
+        diverted=(
+            f"    ct status dnat ct direction original meta skuid {agent} ip daddr {GATE_ADDRESS} tcp dport {gate_dports} "
+            f"ct state new ct mark set {mark(agent):#x} accept"
+            if rules.with_gate
+            else ""
+        ),
+        upstream_rules="\n".join(_upstream(rules, upstream) for upstream in rules.upstreams),
+        open_rules=_open(rules),
+        ssh_reply=(f"    ct direction reply tcp sport 22 meta skuid 0 ct mark set {SSH_MARK:#x} accept" if rules.ssh else "")
+        + "".join(f"\n    ct direction reply tcp sport {port} ct mark set {SSH_MARK - 1:#x} accept" for port in rules.inbound),
+        ssh_reply6=_SSH_REPLY6 if rules.ssh else "",
+        inbound_rules=_inbound(rules),
+    )
+    return text + "".join(add(name, [element]) for name, element in elements)
+
+
+_SSH_REPLY6 = """\
+    tcp sport 22 tcp flags & (syn|ack) != syn meta skuid 0 accept
+    tcp sport 22 meta skuid 0-4294967294 goto refuse
+    tcp sport 22 tcp flags & (syn|ack) != syn accept"""
+
+
+def closed() -> str:
+    """The very first ruleset: nothing leaves and nothing enters but SSH, and loopback works."""
+    return render(Rules())
+
+
+def _divert(rules: Rules) -> str:
+    """New flows of the agent to open addresses, turned round to the gate. Docker's nat chains are left as they are."""
+    lines = [
+        f"    meta skuid {rules.agent} tcp dport {port} ip daddr != @never4 ip daddr . tcp dport @{OPEN} "
+        f"dnat ip to {GATE_ADDRESS}:{port}"
+        for port in (GATE_TLS_PORT, GATE_HTTP_PORT)
+    ]
+    return "  chain divert { type nat hook output priority -100; policy accept;\n" + "\n".join(lines) + "\n  }"
+
+
+def _upstream(rules: Rules, upstream: Upstream) -> str:
+    protocols = "tcp" if upstream.tls else "{ tcp, udp }"
+    return (
+        f"    ip daddr {ipaddress.IPv4Address(upstream.address)} meta skuid {rules.guard} meta l4proto {protocols} "
+        f"th dport {int(upstream.port)} ct state new counter name asked_upstream ct mark set {mark(rules.guard):#x} accept"
+    )
+
+
+def _open(rules: Rules) -> str:
+    """Who opens flows to the sets' addresses: the gate what it checks, the agent the rest; without a gate, the agent."""
+    if not rules.with_gate:
+        owners = [(rules.agent, OPEN), (rules.agent, DIRECT)]
+    else:
+        owners = [(rules.gate, OPEN), (rules.agent, DIRECT)]
+    return "\n".join(
+        f"    meta skuid {uid} ct state new ip daddr . tcp dport @{name} counter name carried_direct "
+        f"ct mark set {mark(uid):#x} accept"
+        for uid, name in owners
+    )
+
+
+def _inbound(rules: Rules) -> str:
+    ports = [*([22] if rules.ssh else []), *rules.inbound]
+    return f"    tcp dport {{ {', '.join(str(int(port)) for port in ports)} }} accept" if ports else ""
+
+
+# --- elements ---
+
+
+def add(name: str, elements: Iterable[Element]) -> str:
+    """Commands that put elements into a set with a fresh timeout.
+
+    On older kernels adding an element that is there leaves its timeout as it was, and deleting one that is not there fails
+    the transaction: add, delete, add is right on all of them and never shows a gap, being one transaction.
+    """
+    found = list(elements)
+    if not found:
+        return ""
+    keys = ", ".join(element.key for element in found)
+    timed = ", ".join(f"{e.key} timeout {int(e.seconds)}s" if e.seconds else e.key for e in found)
+    return (
+        f"add element {TABLE} {name} {{ {keys} }}\n"
+        f"delete element {TABLE} {name} {{ {keys} }}\n"
+        f"add element {TABLE} {name} {{ {timed} }}\n"
+    )
+
+
+def delete(name: str, elements: Iterable[Element]) -> str:
+    """Commands that take elements out of a set, whether they are still in it or not."""
+    keys = ", ".join(element.key for element in elements)
+    return f"add element {TABLE} {name} {{ {keys} }}\ndelete element {TABLE} {name} {{ {keys} }}\n" if keys else ""
+
+
+def empty() -> str:
+    """Commands that close every address."""
+    return f"flush set {TABLE} {OPEN}\nflush set {TABLE} {DIRECT}\n"
+
+
+def list_set(name: str) -> str:
+    return f"list set {TABLE} {name}\n"
+
+
+def list_counters() -> str:
+    return f"list counters table {TABLE}\n"
