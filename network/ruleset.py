@@ -155,7 +155,8 @@ $ssh_reply6
     goto refuse
   }
   chain refuse {
-    meta nfproto ipv4 meta l4proto { tcp, udp, sctp } add @$refused { ip daddr . meta l4proto . th dport }
+    meta skuid $agent meta nfproto ipv4 meta l4proto { tcp, udp, sctp } \\
+      add @$refused { ip daddr . meta l4proto . th dport }
     meta skuid $agent counter name refused_agent limit rate 50/second burst 100 packets \\
       log prefix "agent " group $group snaplen 96 queue-threshold 1
     meta skuid != $agent counter name refused_other limit rate 10/second burst 30 packets \\

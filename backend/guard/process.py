@@ -1,0 +1,269 @@
+"""The guard's main loop: the channel to the supervisor, the refresh of the list, refusals once a second.
+
+Inherits descriptor 3, the channel; 4, a UDP socket and 5, a TCP listener, both bound to the guard's address. When the channel
+ends the supervisor has gone, and so does the guard: the rules stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import ipaddress
+import random
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from backend.contract import events
+from backend.contract.events import Event, ListMeasured, Noted, Stamped
+from backend.guard import channel, nflog, openings, upstream
+from backend.guard.channel import Configure, Configured, Do, Done, Happened, Message
+from backend.guard.nftables import Nftables, NftError
+from backend.guard.openings import Openings
+from backend.guard.refusals import Refusals, counter, destination_totals
+from backend.guard.server import Server, serve
+from backend.guard.upstream import UpstreamError, Upstreams
+from network import ruleset
+from network.allowlist import Allowlist, Check, Entry, EntryError, Port, normalise
+from network.packets import Packet
+
+CHANNEL_FD, UDP_FD, TCP_FD = 3, 4, 5
+MOST_AT_ONCE = 100  # names resolved side by side in a refresh
+
+
+class Guard:
+    """State and tasks of the process."""
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self.nft = Nftables()
+        self.openings = Openings(self.nft, time.monotonic)
+        self.server = Server(self.openings, self.report)
+        self.refusals = Refusals(
+            lambda address: self.openings.last_names.get(address, ""), lambda name: self.server.allowlist.match(name)
+        )
+        self.settings: Configure | None = None
+        self.refreshed_at = self.next_at = 0.0
+        self._measured: ListMeasured | None = None
+        self._dns_refused: dict[str, events.Refused] = {}
+
+    # --- what is told ---
+
+    def report(self, event: Event) -> None:
+        """Hands an event to the journal. DNS refusals are gathered for a second, like those of packets."""
+        if isinstance(event, events.Refused):
+            known = self._dns_refused.get(event.key)
+            if known is None and len(self._dns_refused) >= 256:
+                return
+            count = event.count + (known.count if known else 0)
+            self._dns_refused[event.key] = events.Refused(
+                event.via, event.reason, count, event.protocol, event.name, event.address, event.port
+            )
+            return
+        self._tell(Happened(events.encode(Stamped(time.time(), 0, event))))
+
+    def _tell(self, message: Message) -> None:
+        self._send(channel.encode(message))
+
+    def measure(self) -> None:
+        """Says how the list is, where that has changed."""
+        failing = dict(sorted(self.server.failing.items())[:50])
+        found = ListMeasured(
+            len(self.server.allowlist.entries), self.openings.addresses, self.refreshed_at, self.next_at, failing
+        )
+        if found != self._measured:
+            self._measured = found
+            self.report(found)
+
+    # --- what is asked ---
+
+    async def obey(self, message: Message) -> None:
+        if isinstance(message, Configure):
+            try:
+                await self._configure(message)
+            except (NftError, OSError, ValueError) as error:
+                self._tell(Configured(message.generation, str(error)))
+            else:
+                self._tell(Configured(message.generation))
+        elif isinstance(message, Do):
+            try:
+                done = await self._do(message)
+            except NftError as error:
+                done = Done(message.id, False, str(error))
+            self._tell(done)
+
+    async def _configure(self, message: Configure) -> None:
+        entries = tuple(
+            Entry(e.name, e.below, tuple(Port(number, Check(check)) for number, check in e.ports), e.source)
+            for e in message.entries
+        )
+        resolvers = tuple(upstream.parse(text) for text in message.upstreams)
+        self.openings.grace_seconds = message.grace_seconds
+        self.openings.keep_seconds = message.keep_seconds
+        self.openings.gate = message.gate
+        first = self.settings is None
+        if first:
+            self.openings.read_back()
+        else:
+            self.openings.restore()
+        known = self.server.upstreams
+        self.server.upstreams = Upstreams(resolvers, time.monotonic, known.health if known else {})
+        self.server.answer_addresses = message.answer_addresses
+        self.server.allowlist = Allowlist(entries)
+        self.settings = message
+        if not first:
+            # After a restart names are not known yet; what was open then runs out by itself.
+            await openings.cut(self.openings.close_unlisted(self.server.allowlist.match))
+        self.server.failing = {n: t for n, t in self.server.failing.items() if self.server.allowlist.match(n)}
+        self.measure()
+
+    async def _do(self, message: Do) -> Done:
+        match message.verb:
+            case "refresh":
+                resolved, failed = await self.refresh()
+                text = f"{resolved} names resolved" + (f", {failed} failed" if failed else "")
+                return Done(message.id, True, text, {"resolved": resolved, "failed": failed})
+            case "empty":
+                self.server.paused = True
+                await openings.cut(self.openings.empty())
+                self.measure()
+                return Done(message.id, True, "every address is closed")
+            case "fill":
+                self.server.paused = False
+                await self.refresh()
+                return Done(message.id, True, "the list is open again")
+            case "explain":
+                text, data = self.explain(message.argument)
+                return Done(message.id, True, text, data)
+            case _:
+                return Done(message.id, False, f"cannot do {message.verb}: not known")
+
+    def explain(self, target: str) -> tuple[str, dict[str, Any]]:
+        """What would happen to NAME or ADDRESS[:PORT], and which entry decides."""
+        host, _, port_text = target.partition(":")
+        port = int(port_text) if port_text.isdigit() else 443
+        with contextlib.suppress(ValueError):
+            return self._explain_address(str(ipaddress.IPv4Address(host)), port)
+        try:
+            name = normalise(host)
+        except EntryError as error:
+            return f"{host} is refused: {error}", {"open": False}
+        entry = self.server.allowlist.match(name)
+        if entry is None:
+            return f"{name} is refused by name: it is not on the list, and DNS answers that it does not exist", {"open": False}
+        ports = [p for p in entry.ports if p.number == port]
+        if port_text and not ports:
+            listed = ", ".join(map(str, entry.ports))
+            return f"{name} is open on {listed}, port {port} is refused ({entry.pattern}, {entry.source})", {"open": False}
+        addresses = sorted({address for (_, address, _), o in self.openings.open.items() if name in o.names})
+        text = (
+            f"{name} is open on {', '.join(map(str, ports or entry.ports))}: {entry.pattern} ({entry.source}); "
+            f"addresses now: {', '.join(addresses) or 'none resolved yet'}"
+        )
+        return text, {"open": True, "source": entry.source, "addresses": addresses}
+
+    def _explain_address(self, address: str, port: int) -> tuple[str, dict[str, Any]]:
+        for name_of_set in (ruleset.OPEN, ruleset.DIRECT):
+            opening = self.openings.open.get((name_of_set, address, port))
+            if opening is not None and opening.until > time.monotonic():
+                names = sorted(opening.names)
+                left = int(opening.until - time.monotonic())
+                return (
+                    f"{address}:{port} is open for {left} s more, for {', '.join(names) or 'a name resolved before a restart'}",
+                    {"open": True, "names": names, "seconds": left},
+                )
+        name = self.openings.last_names.get(address, "")
+        packet = Packet(4, "tcp", "", address, 0, port)
+        reason = self.refusals.reason(packet, name)
+        return f"{address}:{port} is refused: {reason}" + (f" ({name})" if name else ""), {"open": False, "reason": reason}
+
+    # --- what goes on by itself ---
+
+    async def refresh(self) -> tuple[int, int]:
+        """Resolves every plain entry, all at once within bounds, so that nothing in use goes cold. Counts of good and bad."""
+        slots = asyncio.Semaphore(MOST_AT_ONCE)
+
+        async def one(entry: Entry) -> bool:
+            async with slots:
+                try:
+                    answer = await self.server.resolve(entry.name, entry)
+                except (UpstreamError, NftError):
+                    self.server.failing.setdefault(entry.name, time.time())
+                    return False
+            if answer.addresses:
+                self.server.failing.pop(entry.name, None)
+            else:
+                self.server.failing.setdefault(entry.name, time.time())
+            return bool(answer.addresses)
+
+        results = await asyncio.gather(*(one(entry) for entry in self.server.allowlist.entries if not entry.below))
+        self.refreshed_at = time.time()
+        self.measure()
+        return sum(results), len(results) - sum(results)
+
+    async def keep_refreshing(self) -> None:
+        while True:
+            every = self.settings.refresh_seconds if self.settings else 300.0
+            pause = every * random.uniform(0.9, 1.0)
+            self.next_at = time.time() + pause
+            await asyncio.sleep(pause)
+            if self.settings is None or self.server.paused:
+                continue
+            await self.refresh()
+            self.openings.expire()
+            try:
+                self.openings.keep_used(await openings.flows())
+            except NftError as error:
+                self.report(Noted("error", str(error)))
+
+    async def keep_counting(self) -> None:
+        """Once a second: what was refused. The kernel's counters make the totals exact where its log was cut short."""
+        while True:
+            await asyncio.sleep(1.0)
+            with contextlib.suppress(NftError):  # no table: the supervisor's proof says so
+                total = counter(self.nft.query(ruleset.list_counters()), "refused_agent")
+                if self.refusals.lost(total):
+                    self.refusals.add_totals(destination_totals(self.nft.query(ruleset.list_set(ruleset.REFUSED))))
+            gathered = [*self.refusals.take(), *self._dns_refused.values()]
+            self._dns_refused = {}
+            for row in gathered:
+                self._tell(Happened(events.encode(Stamped(time.time(), 0, row))))
+            self.measure()
+
+
+async def _main() -> None:
+    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=CHANNEL_FD))
+    guard = Guard(writer.write)
+    packets = nflog.open_socket()
+
+    def read_packets() -> None:
+        for report in nflog.receive(packets):
+            guard.refusals.add(report)
+
+    asyncio.get_running_loop().add_reader(packets, read_packets)
+    await serve(guard.server, socket.socket(fileno=UDP_FD), socket.socket(fileno=TCP_FD))
+    running = [asyncio.create_task(task) for task in (guard.keep_refreshing(), guard.keep_counting())]
+    gc.freeze()
+    pending: set[asyncio.Task[None]] = set()
+
+    def begin(work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        pending.add(task)
+        task.add_done_callback(pending.discard)
+
+    while line := await reader.readline():
+        message = channel.decode(line)
+        if isinstance(message, Configure):
+            await guard.obey(message)  # in order: the latest list is the one in force
+        else:
+            begin(guard.obey(message))
+    for task in running:
+        task.cancel()
+
+
+def run() -> int:
+    """The process `python3 -I -m backend guard`."""
+    asyncio.run(_main())
+    return 0

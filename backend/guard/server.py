@@ -1,0 +1,143 @@
+"""The guard's DNS: a listed name is resolved, its addresses are opened, and only then is it answered.
+
+Order is everything here. Until the kernel has the addresses nobody has the answer; where anything is in doubt the answer is
+SERVFAIL, and nothing was opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from backend.contract.events import Event, Reason, Refused, Via
+from backend.guard.nftables import NftError
+from backend.guard.openings import Openings
+from backend.guard.upstream import UpstreamError, Upstreams
+from network import answers
+from network.allowlist import Allowlist, Entry
+from network.answers import Answer, MessageError
+from network.corefile import CACHE_SECONDS
+
+MOST_CONNECTIONS = 64  # TCP, from CoreDNS
+STREAM_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Server:
+    """What is served, and how. `report` takes events for the journal; `paused` answers SERVFAIL to everything."""
+
+    openings: Openings
+    report: Callable[[Event], None]
+    allowlist: Allowlist = field(default_factory=Allowlist)
+    upstreams: Upstreams | None = None
+    answer_addresses: int = 64
+    paused: bool = False
+    failing: dict[str, float] = field(default_factory=dict)  # name -> since when, wall clock
+    _asked: dict[str, asyncio.Task[Answer]] = field(default_factory=dict)
+
+    async def reply(self, query: bytes) -> bytes | None:
+        """The answer to a datagram; None where it is no query at all."""
+        try:
+            question = answers.parse_query(query)
+        except MessageError:
+            return None
+        entry = self.allowlist.match(question.name)
+        if self.upstreams is None or self.paused:
+            return answers.build_answer(question, answers.SERVFAIL)
+        if entry is None:
+            self.report(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name=question.name.lower()))
+            return answers.build_answer(question, answers.NXDOMAIN)
+        if question.type != answers.A:
+            return answers.build_answer(question, answers.NOERROR)
+        try:
+            answer = await self.resolve(question.name.lower(), entry)
+        except (UpstreamError, NftError):
+            return answers.build_answer(question, answers.SERVFAIL)
+        return answers.build_answer(question, answer.rcode, answer.addresses, answer.ttl)
+
+    async def resolve(self, name: str, entry: Entry) -> Answer:
+        """Asks, opens, and returns what may be said. Everybody who asks for a name meanwhile gets the same answer.
+
+        Raises UpstreamError and NftError.
+        """
+        task = self._asked.get(name)
+        if task is None:
+            task = self._asked[name] = asyncio.create_task(self._resolve(name, entry))
+            task.add_done_callback(lambda _: self._asked.pop(name, None))
+        return await asyncio.shield(task)
+
+    async def _resolve(self, name: str, entry: Entry) -> Answer:
+        if self.upstreams is None:
+            raise UpstreamError(f"cannot resolve {name}: no upstream resolver is set")
+        answer = await self.upstreams.ask(name)
+        special = [address for address in answer.addresses if answers.is_special(address)]
+        for address in special[: self.answer_addresses]:
+            self.report(Refused(Via.DNS, Reason.PRIVATE, protocol="dns", name=name, address=address))
+        good = tuple(address for address in answer.addresses if address not in special)[: self.answer_addresses]
+        # The list may have changed, or the operator may have frozen everything, while the upstream was asked.
+        if self.paused or self.allowlist.match(name) != entry:
+            raise UpstreamError(f"cannot resolve {name}: the list has changed")
+        ttl = min(answer.ttl, CACHE_SECONDS)
+        if good:
+            self.openings.admit(name, entry, good, ttl)
+        return Answer(answer.rcode, good, ttl)
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    """UDP: one task a query; the kernel's buffer is the queue."""
+
+    MOST_TASKS = 1000
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport if isinstance(transport, asyncio.DatagramTransport) else None
+
+    def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
+        if len(self._tasks) >= self.MOST_TASKS:
+            return
+        task = asyncio.create_task(self._answer(data, addr))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, data: bytes, addr: tuple[str | object, int]) -> None:
+        reply = await self._server.reply(data)
+        if reply is not None and self._transport is not None:
+            self._transport.sendto(reply, addr)
+
+
+async def serve_stream(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """TCP: one query after the other, each with its length before it (RFC 7766)."""
+    try:
+        while True:
+            async with asyncio.timeout(STREAM_SECONDS):
+                (length,) = struct.unpack("!H", await reader.readexactly(2))
+                query = await reader.readexactly(length)
+            reply = await server.reply(query)
+            if reply is None:
+                break
+            writer.write(struct.pack("!H", len(reply)) + reply)
+            await writer.drain()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        pass  # whoever asked has gone
+    finally:
+        writer.close()
+
+
+async def serve(server: Server, datagrams: socket.socket, listener: socket.socket) -> None:
+    """Begins to answer on sockets that were bound by whoever started the guard."""
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(lambda: Datagrams(server), sock=datagrams)
+    slots = asyncio.Semaphore(MOST_CONNECTIONS)
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with slots:
+            await serve_stream(server, reader, writer)
+
+    await asyncio.start_server(accept, sock=listener)

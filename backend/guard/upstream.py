@@ -1,0 +1,116 @@
+"""Asking the upstream resolvers: UDP with a fresh port, id and case of letters each time; TCP on truncation or doubt; TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from network import answers
+from network.answers import Answer, MessageError, Question
+from network.ruleset import Upstream
+
+UDP_SECONDS = 1.5
+TCP_SECONDS = 3.0
+LONGEST_PAUSE = 30.0
+
+
+class UpstreamError(Exception):
+    """No upstream resolver gave an answer that can be trusted: "cannot resolve NAME: reasons"."""
+
+
+def parse(text: str) -> tuple[Upstream, str]:
+    """`203.0.113.53`, `203.0.113.53:5353`, `tls://203.0.113.53#dns.example`: resolver and certificate's name."""
+    rest, tls = (text[6:], True) if text.startswith("tls://") else (text, False)
+    place, _, name = rest.partition("#")
+    address, _, port = place.partition(":")
+    socket.inet_pton(socket.AF_INET, address)
+    return Upstream(address, int(port) if port else (853 if tls else 53), tls), name or address
+
+
+@dataclass(slots=True)
+class Health:
+    """How an upstream has fared: after a failure it is left alone for a while, twice as long each time."""
+
+    failures: int = 0
+    not_before: float = 0.0
+
+    def failed(self, now: float) -> None:
+        self.failures += 1
+        self.not_before = now + min(LONGEST_PAUSE, 0.5 * 2 ** min(self.failures, 10))
+
+    def answered(self) -> None:
+        self.failures, self.not_before = 0, 0.0
+
+
+@dataclass(slots=True)
+class Upstreams:
+    """The resolvers, in the operator's order. The first one that is well is asked; the others when it fails."""
+
+    resolvers: tuple[tuple[Upstream, str], ...]
+    clock: Callable[[], float]
+    health: dict[Upstream, Health] = field(default_factory=dict)
+
+    async def ask(self, name: str) -> Answer:
+        """The answer to an A question. Raises UpstreamError."""
+        now = self.clock()
+        ordered = sorted(self.resolvers, key=lambda r: self._health(r[0]).not_before > now)
+        reasons: list[str] = []
+        for upstream, certificate in ordered:
+            try:
+                answer = await self._ask_one(upstream, certificate, name)
+            except (OSError, MessageError, TimeoutError, asyncio.IncompleteReadError, ssl.SSLError) as error:
+                self._health(upstream).failed(self.clock())
+                reasons.append(f"{upstream.address}: {error or type(error).__name__}")
+                continue
+            if answer.rcode in (answers.NOERROR, answers.NXDOMAIN):
+                self._health(upstream).answered()
+                return answer
+            self._health(upstream).failed(self.clock())
+            reasons.append(f"{upstream.address}: rcode {answer.rcode}")
+        raise UpstreamError(f"cannot resolve {name}: {'; '.join(reasons) or 'no upstream resolver is set'}")
+
+    def _health(self, upstream: Upstream) -> Health:
+        return self.health.setdefault(upstream, Health())
+
+    async def _ask_one(self, upstream: Upstream, certificate: str, name: str) -> Answer:
+        if upstream.tls:
+            return await _over_stream(upstream, name, ssl.create_default_context(), certificate)
+        with contextlib.suppress(TimeoutError):
+            answer = await asyncio.wait_for(_over_udp(upstream, name), UDP_SECONDS)
+            if not answer.truncated:
+                return answer
+        # Nothing that can be trusted came over UDP: a resolver that folds case, or somebody who guesses. TCP tells.
+        return await _over_stream(upstream, name, None, None)
+
+
+async def _over_udp(upstream: Upstream, name: str) -> Answer:
+    question = Question(secrets.randbits(16), answers.mixed_case(name, secrets.randbits(256)))
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+        sock.connect((upstream.address, upstream.port))
+        await loop.sock_sendall(sock, answers.build_query(question))
+        while True:
+            data = await loop.sock_recv(sock, 65535)
+            with contextlib.suppress(MessageError):  # a spoofed or broken datagram: the real one may still come
+                return answers.parse_answer(data, question)
+
+
+async def _over_stream(upstream: Upstream, name: str, tls: ssl.SSLContext | None, certificate: str | None) -> Answer:
+    question = Question(secrets.randbits(16), name)
+    async with asyncio.timeout(TCP_SECONDS):
+        reader, writer = await asyncio.open_connection(
+            upstream.address, upstream.port, ssl=tls, server_hostname=certificate if tls else None
+        )
+        try:
+            query = answers.build_query(question)
+            writer.write(struct.pack("!H", len(query)) + query)
+            (length,) = struct.unpack("!H", await reader.readexactly(2))
+            return answers.parse_answer(await reader.readexactly(length), question)
+        finally:
+            writer.close()
