@@ -1,0 +1,45 @@
+# `make` lists what there is. Everything works from a clean clone, without a terminal; what needs root says so.
+
+BIN := .venv/bin
+SOURCES := network backend codetainer_tui tests
+
+.PHONY: help setup demo test lint unit format bench pictures clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: ## install what is missing: Debian packages (root), .venv, CoreDNS
+	@.ci/setup
+
+demo: setup ## boot a sandbox on this machine, with an internet of its own (root)
+	@$(BIN)/codetainer up --net pretend
+
+test: ## everything: lint, unit tests, tests in real namespaces (root)
+	@.ci/test
+
+lint: ## formatter, linter, strict types, import arrows
+	@.ci/setup venv
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+unit: ## unit tests only: no root, no process, seconds
+	@.ci/setup venv
+	@$(BIN)/pytest tests/unit
+
+format: ## let the formatter and the linter put right what they can
+	@.ci/setup venv
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+bench: setup ## measure; prints a table and writes build/bench.json (root)
+	@$(BIN)/python -m tests.bench
+
+pictures: ## draw the pictures of the documentation anew
+	@.ci/setup venv
+	@$(BIN)/python -m tests.pictures
+
+clean: ## remove what was built: build/ and .venv
+	@rm -rf build .venv
