@@ -1,0 +1,1 @@
+"""Boot: steps as data, run by need and side by side."""

@@ -71,6 +71,11 @@ class Paths:
         return self.opt / "venv/bin/python3"
 
     @property
+    def hooks(self) -> Path:
+        """The programs of `backend/hooks`: started by path, without a package around them, by claude-settings.json."""
+        return self.opt / "hooks"
+
+    @property
     def domains(self) -> Path:
         return self.root / "opt/network/domains.conf"
 

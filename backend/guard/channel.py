@@ -48,8 +48,8 @@ class Configure(Message):
 
 @dataclass(frozen=True, slots=True)
 class Do(Message):
-    """`verb`: refresh (all plain entries now), explain (argument: NAME or ADDRESS[:PORT]), empty (close every address,
-    cut all flows, answer SERVFAIL), fill (undo empty)."""
+    """`verb`: refresh (all plain entries now), resolve (argument: a listed name), explain (NAME or ADDRESS[:PORT]), empty
+    (close every address, cut all flows, answer SERVFAIL), fill (undo empty)."""
 
     name: ClassVar[str] = "do"
     id: int

@@ -1,7 +1,7 @@
 """The guard's main loop: the channel to the supervisor, the refresh of the list, refusals once a second.
 
-Inherits descriptor 3, the channel; 4, a UDP socket and 5, a TCP listener, both bound to the guard's address. When the channel
-ends the supervisor has gone, and so does the guard: the rules stay as they are.
+Its arguments are the descriptors it inherits: the channel, a UDP socket and a TCP listener, both bound to the guard's address.
+When the channel ends the supervisor has gone, and so does the guard: the rules stay as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import ipaddress
 import random
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from backend.contract import events
@@ -29,7 +29,6 @@ from network import ruleset
 from network.allowlist import Allowlist, Check, Entry, EntryError, Port, normalise
 from network.packets import Packet
 
-CHANNEL_FD, UDP_FD, TCP_FD = 3, 4, 5
 MOST_AT_ONCE = 100  # names resolved side by side in a refresh
 
 
@@ -125,6 +124,15 @@ class Guard:
                 resolved, failed = await self.refresh()
                 text = f"{resolved} names resolved" + (f", {failed} failed" if failed else "")
                 return Done(message.id, True, text, {"resolved": resolved, "failed": failed})
+            case "resolve":
+                entry = self.server.allowlist.match(message.argument)
+                if entry is None:
+                    return Done(message.id, False, f"{message.argument} is not on the list")
+                try:
+                    answer = await self.server.resolve(message.argument, entry)
+                except UpstreamError as error:
+                    return Done(message.id, False, str(error))
+                return Done(message.id, True, ", ".join(answer.addresses))
             case "empty":
                 self.server.paused = True
                 await openings.cut(self.openings.empty())
@@ -233,8 +241,8 @@ class Guard:
             self.measure()
 
 
-async def _main() -> None:
-    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=CHANNEL_FD))
+async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:
+    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=channel_fd))
     guard = Guard(writer.write)
     packets = nflog.open_socket()
 
@@ -243,7 +251,7 @@ async def _main() -> None:
             guard.refusals.add(report)
 
     asyncio.get_running_loop().add_reader(packets, read_packets)
-    await serve(guard.server, socket.socket(fileno=UDP_FD), socket.socket(fileno=TCP_FD))
+    await serve(guard.server, socket.socket(fileno=udp_fd), socket.socket(fileno=tcp_fd))
     running = [asyncio.create_task(task) for task in (guard.keep_refreshing(), guard.keep_counting())]
     gc.freeze()
     pending: set[asyncio.Task[None]] = set()
@@ -263,7 +271,8 @@ async def _main() -> None:
         task.cancel()
 
 
-def run() -> int:
-    """The process `python3 -I -m backend guard`."""
-    asyncio.run(_main())
+def run(descriptors: Sequence[str]) -> int:
+    """The process `python3 -I -m backend guard CHANNEL UDP TCP`."""
+    channel_fd, udp_fd, tcp_fd = map(int, descriptors)
+    asyncio.run(_main(channel_fd, udp_fd, tcp_fd))
     return 0

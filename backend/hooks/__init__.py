@@ -1,0 +1,1 @@
+"""What runs as the agent, inside its session: standard library only, started in milliseconds, trusted by nobody."""

@@ -1,0 +1,46 @@
+"""All steps of boot, with what each waits for. Order comes from `needs` alone."""
+
+from __future__ import annotations
+
+from backend.boot.plan import OnFailure, Step, ordered
+from backend.boot.steps import (
+    addresses,
+    allowlist,
+    claude,
+    clone,
+    closed,
+    git,
+    guard,
+    names,
+    readiness,
+    readonly,
+    rules,
+    session,
+    tmpfs,
+    tools,
+)
+
+
+def plan(repository: str = "") -> tuple[Step, ...]:
+    """The plan of a boot; `repository` is what the clone's title names."""
+    return ordered(
+        (
+            Step("closed", "Network closed", closed.run, timeout=10),
+            Step("tmpfs", "Memory file systems", tmpfs.run, ("closed",)),
+            Step("tools", "Tools", tools.run, ("tmpfs",), on_failure=OnFailure.DEGRADE),
+            Step("list", "The list", allowlist.run, ("closed",)),
+            Step("rules", "Firewall", rules.run, ("closed", "list"), timeout=10),
+            Step("guard", "Guard", guard.run, ("rules",)),
+            Step("names", "Names (CoreDNS)", names.run, ("rules", "list")),
+            Step("addresses", "Addresses", addresses.run, ("guard", "names"), on_failure=OnFailure.DEGRADE),
+            Step("git", "Git, gh and npm", git.run, ("tmpfs",)),
+            Step("claude", "Claude settings", claude.run, ("tmpfs",)),
+            Step("readonly", "Root read-only", readonly.run, ("tmpfs", "tools", "names", "git", "claude"), timeout=10),
+            Step(
+                "clone", f"Clone {repository}".strip(), clone.run, ("readonly", "addresses"), timeout=clone.SECONDS,
+                on_failure=OnFailure.DEGRADE,
+            ),
+            Step("readiness", "Readiness", readiness.run, ("readonly", "addresses")),
+            Step("session", "Session", session.run, ("readiness", "clone", "claude", "tools")),
+        )
+    )  # fmt: skip

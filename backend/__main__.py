@@ -1,0 +1,59 @@
+"""`python3 -I -m backend boot | guard | up | enter | check`: the processes behind `codetainer`."""
+
+from __future__ import annotations
+
+import sys
+
+from backend.contract.paths import Paths
+
+
+def boot() -> int:
+    """Exit code 2: the settings are not right; 1: boot halted and was told to exit; 0: stopped."""
+    from backend import settings, supervisor
+    from backend.lock import AlreadyRunning
+    from backend.system import SystemFailure
+
+    def tell(text: str) -> None:
+        if text:
+            sys.stderr.write(f"codetainer: {text}\n")
+
+    try:
+        return supervisor.main(settings.load(settings.environment()), Paths(), tell)
+    except settings.SettingsError as error:
+        tell(str(error))
+        return settings.EXIT_CODE
+    except AlreadyRunning as error:
+        tell(str(error))
+        return 1
+    except SystemFailure as error:
+        tell(f"{error}" + (f"\n  {error.hint}" if error.hint else ""))
+        return 1
+
+
+def main(argv: list[str]) -> int:
+    match argv:
+        case ["boot"]:
+            return boot()
+        case ["guard", *descriptors]:
+            from backend.guard import process
+
+            return process.run(descriptors)
+        case ["up", *rest]:
+            from backend.sandbox import up
+
+            return up.main(rest)
+        case ["enter", *rest]:
+            from backend.sandbox import enter
+
+            return enter.main(rest)
+        case ["check", *rest]:
+            from backend.sandbox import check
+
+            return check.main(rest)
+        case _:
+            sys.stderr.write("usage: python3 -I -m backend boot|guard|up|enter|check\n")
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

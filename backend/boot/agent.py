@@ -1,0 +1,52 @@
+"""What the agent's processes get: an environment that is a list, and the identity that everything of its own runs under."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backend import system
+from backend.contract.paths import Paths
+from backend.settings import Settings
+from backend.system import AGENT, Finished
+
+
+def environment(settings: Settings, paths: Paths, *, credentials: bool) -> dict[str, str]:
+    """The agent's environment. `credentials`: with the tokens, for the session and for what clones as the agent."""
+    home = str(paths.home)
+    found = {
+        "HOME": home,
+        "USER": "claude",
+        "LOGNAME": "claude",
+        "SHELL": "/bin/bash",
+        "LANG": "C.UTF-8",
+        "PATH": f"{home}/.local/bin:{home}/.bun/bin:/usr/local/bin:/usr/bin:/bin",
+        "GH_CONFIG_DIR": str(paths.gh_config),
+        "GIT_TERMINAL_PROMPT": "0",
+        "NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/ca-certificates.crt",
+        "DISABLE_AUTOUPDATER": "1",
+    }
+    if credentials:
+        secrets = settings.secrets
+        found["GH_TOKEN"] = secrets.gh_pat
+        if secrets.oauth_token:
+            found["CLAUDE_CODE_OAUTH_TOKEN"] = secrets.oauth_token
+        else:
+            found["ANTHROPIC_API_KEY"] = secrets.api_key
+    return found
+
+
+def make_folder(path: Path, mode: int = 0o755) -> None:
+    """A folder in the agent's home, made as the agent: root follows no link that the agent may have laid."""
+    system.run(["install", "-d", "-m", f"{mode:o}", str(path)], identity=AGENT)
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> None:
+    """A file of the agent's, written as the agent, by way of stdin."""
+    system.run(
+        ["sh", "-c", 'umask 077; cat > "$1" && chmod "$2" "$1"', "sh", str(path), f"{mode:o}"], identity=AGENT, input=text
+    )
+
+
+async def run(argv: list[str], env: dict[str, str], cwd: Path | str = "/", seconds: float = 30.0) -> Finished:
+    """Runs a command as the agent; a failure is in its code."""
+    return await system.run_async(argv, identity=AGENT, environment=env, cwd=cwd, timeout=seconds, check=False)

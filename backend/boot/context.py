@@ -1,0 +1,34 @@
+"""What boot steps share: the settings, the paths, and the running parts that one step makes and another uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from backend.contract.events import Event, StepOutput
+from backend.contract.paths import Paths
+from backend.settings import Settings
+from network.allowlist import Allowlist
+
+if TYPE_CHECKING:
+    from backend.services import Services
+    from backend.session import Session
+
+
+@dataclass(slots=True)
+class Boot:
+    """One sandbox while it boots. `services` runs CoreDNS and the guard, and goes on running them afterwards."""
+
+    settings: Settings
+    paths: Paths
+    emit: Callable[[Event], None]
+    services: Services
+    allowlist: Allowlist = field(default_factory=Allowlist)
+    upstreams: tuple[str, ...] = ()
+    agent_environment: dict[str, str] = field(default_factory=dict)
+    session: Session | None = None
+
+    def say(self, step: str, line: str) -> None:
+        """One line of a step's output, for the dashboard. Control characters are shown by whoever shows it."""
+        self.emit(StepOutput(step, line[:500]))

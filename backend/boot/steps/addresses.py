@@ -1,0 +1,14 @@
+"""The list is opened: every plain entry is resolved once, so that nothing in use begins cold."""
+
+from __future__ import annotations
+
+from backend.boot.context import Boot
+from backend.boot.plan import StepWarned
+
+
+async def run(boot: Boot) -> str:
+    done = await boot.services.do("refresh", seconds=25.0)
+    failed = int(done.data.get("failed", 0))
+    if failed:
+        raise StepWarned(done.text, "codetainer status names them; a name that is never used may stay that way")
+    return done.text

@@ -1,0 +1,35 @@
+"""The list is read: the file, what stands behind its registries, and what the operator added."""
+
+from __future__ import annotations
+
+from backend import registries
+from backend.boot.context import Boot
+from backend.boot.plan import StepFailed
+from network import allowlist
+from network.allowlist import AllowlistError
+
+
+async def run(boot: Boot) -> str:
+    path = boot.paths.domains
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise StepFailed(f"cannot read the list {path}: {error}", "it belongs to the image") from error
+    found = await registries.find(allowlist.referenced_registries(text))
+    try:
+        listed = allowlist.parse(text, path.name, found)
+        extra = allowlist.parse_words(boot.settings.extra_domains, "CODETAINER_EXTRA_DOMAINS")
+    except AllowlistError as error:
+        for problem in error.problems:
+            boot.say("list", str(problem))
+        raise StepFailed(
+            f"the list has {len(error.problems)} bad lines: {error.problems[0]}", "mend them and boot again"
+        ) from error
+    for warning in (*listed.warnings, *extra.warnings):
+        boot.say("list", f"warning: {warning}")
+    boot.allowlist = listed.allowlist.merged(extra.allowlist)
+    boot.services.allowlist = boot.allowlist
+    for entry in boot.allowlist.entries:
+        if entry.source.startswith("@"):
+            boot.say("list", f"{entry} from {entry.source}")
+    return f"{len(boot.allowlist.entries)} names"

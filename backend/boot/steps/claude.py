@@ -1,0 +1,31 @@
+"""Claude Code's settings, and the questions of a first start answered."""
+
+from __future__ import annotations
+
+import json
+
+from backend.boot import agent
+from backend.boot.context import Boot
+from backend.boot.plan import StepFailed
+
+
+async def run(boot: Boot) -> str:
+    paths, settings = boot.paths, boot.settings
+    try:
+        template = paths.claude_settings.read_text()
+        json.loads(template)
+    except (OSError, ValueError) as error:
+        raise StepFailed(f"cannot read {paths.claude_settings}: {error}", "it belongs to the image") from error
+    agent.make_folder(paths.home / ".claude", 0o700)
+    agent.write(paths.home / ".claude/settings.json", template)
+    folder = str(paths.repository if settings.repo_url else paths.workspace)
+    state: dict[str, object] = {
+        "hasCompletedOnboarding": True,
+        "bypassPermissionsModeAccepted": True,
+        "projects": {folder: {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}},
+    }
+    if not settings.secrets.oauth_token:
+        # With a key in its environment Claude Code asks whether to use it; these are the characters it asks by.
+        state["customApiKeyResponses"] = {"approved": [settings.secrets.api_key[-20:]], "rejected": []}
+    agent.write(paths.home / ".claude.json", json.dumps(state), 0o600)
+    return folder

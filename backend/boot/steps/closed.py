@@ -1,0 +1,20 @@
+"""The very first step: nothing leaves and nothing enters, before anything else runs."""
+
+from __future__ import annotations
+
+from backend import system
+from backend.boot.context import Boot
+from backend.boot.plan import StepFailed
+from backend.system import SystemFailure
+from network import ruleset
+
+
+async def run(boot: Boot) -> str:
+    """Loads the default-deny ruleset in one transaction. Docker's own nat table is left as it is."""
+    try:
+        await system.run_async(["nft", "-f", "-"], input=ruleset.closed())
+    except SystemFailure as error:
+        raise StepFailed(
+            f"cannot close the network: {error}", "the kernel needs nf_tables and boot needs CAP_NET_ADMIN: codetainer check"
+        ) from error
+    return "default deny"

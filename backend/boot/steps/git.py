@@ -1,0 +1,41 @@
+"""git, gh and npm for the agent: identity and credentials, system-wide where the agent cannot change them."""
+
+from __future__ import annotations
+
+import json
+
+from backend import system
+from backend.boot import agent
+from backend.boot.context import Boot
+from backend.contract.paths import AGENT_UID
+
+GITHUB = "github.com"
+
+
+async def run(boot: Boot) -> str:
+    settings, paths = boot.settings, boot.paths
+    paths.gh_config.mkdir(parents=True, exist_ok=True)
+    paths.gh_config.chmod(0o755)
+    token = settings.secrets.gh_pat
+    system.write(paths.root / "etc/gitconfig", gitconfig(settings.git_user_name, settings.git_user_email))
+    # The agent reads these until the gate holds them; nobody else does.
+    system.write(paths.gh_config / "git-credential", f"username=x-access-token\npassword={token}\n", mode=0o400, uid=AGENT_UID)
+    hosts = {GITHUB: {"user": "x-access-token", "oauth_token": token, "git_protocol": "https"}}
+    system.write(paths.gh_config / "hosts.yml", json.dumps(hosts), mode=0o400, uid=AGENT_UID)  # JSON is YAML
+    system.write(paths.gh_config / "config.yml", "version: 1\ngit_protocol: https\nprompt: disabled\n")
+    agent.write(paths.home / ".npmrc", "//npm.pkg.github.com/:_authToken=${GH_TOKEN}\n")
+    return f"{settings.git_user_name} <{settings.git_user_email}>"
+
+
+def gitconfig(name: str, email: str) -> str:
+    """The system's git configuration. Values are quoted as git-config(1) wants them."""
+
+    def quoted(text: str) -> str:
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    return (
+        f"[user]\n\tname = {quoted(name)}\n\temail = {quoted(email)}\n"
+        f"[init]\n\tdefaultBranch = main\n"
+        f'[credential "https://{GITHUB}"]\n\thelper = /usr/local/bin/git-credential-codetainer\n'
+        f'[url "https://{GITHUB}/"]\n\tinsteadOf = git@{GITHUB}:\n\tinsteadOf = ssh://git@{GITHUB}/\n'
+    )

@@ -1,0 +1,18 @@
+"""Every wall is tried from the inside before the agent is let in."""
+
+from __future__ import annotations
+
+from backend import proof
+from backend.boot.context import Boot
+from backend.boot.plan import StepFailed, StepWarned
+from backend.contract.events import ProofFinished
+
+
+async def run(boot: Boot) -> str:
+    found = await proof.prove(boot)
+    boot.emit(ProofFinished(found.tried, found.broken, proof.REMEDY if found.broken else ""))
+    if found.broken:
+        raise StepFailed("; ".join(found.broken), proof.REMEDY)
+    if found.unreachable:
+        raise StepWarned(found.unreachable, "is the machine on the network, and does its resolver answer?")
+    return f"{found.tried} walls tried"

@@ -1,0 +1,18 @@
+"""The root becomes read-only, and other people's processes invisible."""
+
+from __future__ import annotations
+
+from backend import system
+from backend.boot.context import Boot
+from backend.boot.plan import StepWarned
+from backend.system import SystemFailure
+
+
+async def run(boot: Boot) -> str:
+    # An overlay refuses a plain remount ("No changes allowed in reconfigure"); as a bind mount it can be changed.
+    await system.run_async(["mount", "-o", "remount,bind,ro", str(boot.paths.root)])
+    try:
+        await system.run_async(["mount", "-o", "remount,nosuid,nodev,noexec,hidepid=2", str(boot.paths.root / "proc")])
+    except SystemFailure as error:
+        raise StepWarned(f"root is read-only; /proc shows every process: {error}", "give boot CAP_SYS_ADMIN") from error
+    return "/proc shows the agent its own processes only"

@@ -1,0 +1,50 @@
+"""The full ruleset: who may open which flows. Still nothing is open: the sets are empty until the guard fills them."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from backend import system
+from backend.boot.context import Boot
+from backend.boot.plan import StepFailed
+from backend.contract.paths import Paths
+from backend.guard import upstream
+from network import ruleset
+from network.ruleset import COREDNS_ADDRESS, Rules
+
+
+async def run(boot: Boot) -> str:
+    boot.upstreams = boot.settings.upstreams or nameservers(boot.paths)
+    if not boot.upstreams:
+        raise StepFailed("no upstream resolver: /etc/resolv.conf names none", "set CODETAINER_UPSTREAM")
+    await load(boot)
+    return "upstream " + ", ".join(boot.upstreams)
+
+
+async def load(boot: Boot) -> None:
+    """Loads the table in one transaction. What was open has to be put back by the guard (Configure does)."""
+    rules = Rules(upstreams=tuple(upstream.parse(text)[0] for text in boot.upstreams), inbound=boot.settings.inbound_ports)
+    await system.run_async(["nft", "-f", "-"], input=ruleset.render(rules))
+
+
+def nameservers(paths: Paths) -> tuple[str, ...]:
+    """The machine's own resolvers, IPv4 only: the rules let nothing else out."""
+    found: list[str] = []
+    kept = paths.run / "upstreams"  # a second boot finds our own address in resolv.conf
+    for source in (paths.resolv_conf, kept):
+        try:
+            lines = source.read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split()
+            if len(words) > 1 and words[0] == "nameserver":
+                try:
+                    address = str(ipaddress.IPv4Address(words[1]))
+                except ValueError:
+                    continue
+                if address != COREDNS_ADDRESS and address not in found:
+                    found.append(address)
+    if found:
+        system.write(kept, "".join(f"nameserver {address}\n" for address in found), mode=0o600)
+    return tuple(found)

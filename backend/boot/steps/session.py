@@ -1,0 +1,18 @@
+"""The session, under the init lock: after this step the operator's terminal is handed over."""
+
+from __future__ import annotations
+
+from backend import session
+from backend.boot.context import Boot
+from backend.contract.events import SessionChanged, SessionState
+
+
+async def run(boot: Boot) -> str:
+    session.prepare(boot.paths)
+    said = "claude above, a shell below"
+    if boot.settings.prompt:
+        said += f", prompt {session.keep_prompt(boot.paths, boot.settings.prompt)[:16]}"
+    folder = boot.paths.repository if boot.paths.repository.is_dir() else boot.paths.workspace
+    boot.session = await session.start(boot.paths, boot.agent_environment, folder)
+    boot.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
+    return said

@@ -1,0 +1,120 @@
+"""Tries the walls from the inside, as the agent: what has to fail is attempted, and has to fail at once.
+
+Arguments: one JSON object with `resolver`, `upstream` ([address, port] or null), `outside` and `listed` ([[name, port], ...]).
+Prints a JSON object: probe -> "" where it held, else what happened instead.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import struct
+import sys
+from pathlib import Path
+
+SECONDS = 2.0
+LISTED_SECONDS = 6.0
+
+
+def query(name: str) -> bytes:
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return struct.pack("!6H", secrets.randbits(16), 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", 1, 1)
+
+
+def unlisted_name(resolver: str) -> str:
+    """A name that nobody has listed does not exist."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(SECONDS)
+        sock.connect((resolver, 53))
+        try:
+            sock.send(query(f"{secrets.token_hex(8)}.probe.example"))
+            rcode = sock.recv(4096)[3] & 0x0F
+        except OSError as error:
+            return f"an unlisted name was not answered by the resolver: {error}"
+    return "" if rcode == 3 else f"an unlisted name was answered with rcode {rcode}, it should not exist"
+
+
+def outside_address(address: str, port: int) -> str:
+    """A connection to an address that DNS never gave out is refused at once."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.settimeout(SECONDS)
+        try:
+            sock.connect((address, port))
+        except TimeoutError:
+            return f"a connection to {address}:{port} was not refused, it went unanswered"
+        except OSError:
+            return ""
+    return f"a connection to {address}:{port} was answered, it should have been refused"
+
+
+def upstream_datagram(address: str, port: int) -> str:
+    """The upstream resolver answers the guard alone."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(SECONDS)
+        try:
+            sock.connect((address, port))
+            sock.send(query("probe.example"))
+            sock.recv(4096)
+        except TimeoutError:
+            return f"a datagram to {address}:{port} was not refused, it went unanswered"
+        except OSError:
+            return ""
+    return f"a datagram to {address}:{port} was answered, it should have been refused"
+
+
+def root_read_only() -> str:
+    return "" if os.statvfs("/").f_flag & os.ST_RDONLY else "the root file system can be written"
+
+
+def foreign_environments() -> str:
+    """No environment of another user's process can be read: that is where credentials stand."""
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            if process.stat().st_uid != os.getuid() and (process / "environ").read_bytes():
+                return f"the environment of process {process.name} can be read"
+    return ""
+
+
+def privileges() -> str:
+    """No capability, no supplementary group, and no way to gain one."""
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    if int(status["CapEff"], 16) or int(status["CapBnd"], 16):
+        return "the agent has capabilities"
+    if os.getgroups():
+        return "the agent is in supplementary groups"
+    return "" if status.get("NoNewPrivs") == "1" else "the agent may gain privileges"
+
+
+def listed_host(names: "list[tuple[str, int]]") -> str:
+    """One of the listed hosts answers."""
+    reason = "no listed host was given"
+    for name, port in names:
+        try:
+            with socket.create_connection((name, port), timeout=LISTED_SECONDS):
+                return ""
+        except OSError as error:
+            reason = f"{name}:{port} does not answer: {error}"
+    return reason
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    results = {
+        "unlisted name": unlisted_name(asked["resolver"]),
+        "outside address": outside_address(*asked["outside"]),
+        "root read-only": root_read_only(),
+        "environments": foreign_environments(),
+        "privileges": privileges(),
+    }
+    if asked["upstream"]:
+        results["upstream resolver"] = upstream_datagram(*asked["upstream"])
+    if asked["listed"] is not None:
+        results["listed host"] = listed_host([(str(name), int(port)) for name, port in asked["listed"]])
+    sys.stdout.write(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

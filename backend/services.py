@@ -1,0 +1,351 @@
+"""CoreDNS and the guard as running processes: started, watched, started again with back-off, asked how they are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from backend import system
+from backend.contract import events
+from backend.contract.events import Event, Noted, Reason, Refused, ServiceChanged, ServiceState, Via
+from backend.contract.paths import Paths
+from backend.guard import channel
+from backend.guard.channel import Configure, Configured, Do, Done, Happened
+from backend.system import COREDNS, GUARD, SystemFailure
+from network import corefile
+from network.allowlist import Allowlist
+from network.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
+
+ANSWER_SECONDS = 10.0
+MOST_NAMES_A_SECOND = 256
+
+
+def pause_before(restarts: int) -> float:
+    """Seconds to wait before starting a service again: 0.2 s at first, doubled each time, 15 s at most."""
+    return float(min(15.0, 0.2 * 2 ** min(restarts, 10)))
+
+
+class Service:
+    """One process that is kept running from `start` until `stop`."""
+
+    STEADY_SECONDS = 60.0  # after so long without a fall the count for back-off begins anew
+
+    def __init__(
+        self,
+        name: str,
+        spawn: Callable[[], Coroutine[Any, Any, asyncio.subprocess.Process]],
+        ready: Callable[[], Coroutine[Any, Any, None]],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.name = name
+        self._spawn, self._ready, self._emit = spawn, ready, emit
+        self._keeper: asyncio.Task[None] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self.restarts = 0
+        self.state = ServiceState.STOPPED
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None and self._process.returncode is None else 0
+
+    def changed(self, state: ServiceState, detail: str = "") -> None:
+        """Says the service's state, where it is a new one."""
+        if state is self.state and not detail:
+            return
+        self.state = state
+        self._emit(ServiceChanged(self.name, state, self.pid, self.restarts, detail))
+
+    async def start(self) -> None:
+        """Starts the service and returns when it answers. Raises SystemFailure; nothing is left running then."""
+        if self._keeper is not None:
+            await self.stop()
+        self.changed(ServiceState.STARTING)
+        try:
+            self._process = await self._spawn()
+            await self._until_ready()
+        except BaseException:
+            self._kill()
+            self.changed(ServiceState.DOWN)
+            raise
+        self.changed(ServiceState.UP)
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+        if self._process is not None and self._process.returncode is None:
+            system.kill_group(self._process, signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), 2.0)
+            self._kill()
+        self.changed(ServiceState.STOPPED)
+
+    def signal(self, number: int) -> None:
+        if self.pid:
+            os.kill(self.pid, number)
+
+    async def _until_ready(self) -> None:
+        """Waits for the first answer, or for the process to end before it."""
+        assert self._process is not None
+        ready = asyncio.ensure_future(self._ready())
+        ended = asyncio.ensure_future(self._process.wait())
+        try:
+            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                raise SystemFailure(f"cannot start {self.name}: it ended with code {self._process.returncode}")
+            ready.result()
+        finally:
+            ready.cancel()
+            ended.cancel()
+
+    async def _keep(self) -> None:
+        up_since = time.monotonic()
+        while True:
+            assert self._process is not None
+            code = await self._process.wait()
+            self._kill()
+            if time.monotonic() - up_since > self.STEADY_SECONDS:
+                self.restarts = 0
+            self.changed(ServiceState.DOWN, f"ended with code {code}")
+            while True:
+                await asyncio.sleep(pause_before(self.restarts))
+                self.restarts += 1
+                self.changed(ServiceState.STARTING)
+                try:
+                    self._process = await self._spawn()
+                    await self._until_ready()
+                except (SystemFailure, OSError) as error:
+                    self._kill()
+                    self.changed(ServiceState.DOWN, str(error))
+                    continue
+                break
+            up_since = time.monotonic()
+            self.changed(ServiceState.UP)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            system.kill_group(self._process)
+
+
+class Services:
+    """CoreDNS, the guard, and the channel to it."""
+
+    def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
+        self._paths, self._emit = paths, emit
+        self.coredns = Service("coredns", self._spawn_coredns, self._coredns_ready, emit)
+        self.guard = Service("guard", self._spawn_guard, self._guard_ready, emit)
+        self.allowlist = Allowlist()
+        self._configuration: Configure | None = None
+        self._generation = itertools.count(1)
+        self._ids = itertools.count(1)
+        self._writer: asyncio.StreamWriter | None = None
+        self._waiting: dict[tuple[str, int], asyncio.Future[Configured | Done]] = {}
+        self._names: dict[tuple[str, str], int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reloaded = asyncio.Event()
+
+    # --- CoreDNS ---
+
+    def write_corefile(self, allowlist: Allowlist) -> None:
+        self.allowlist = allowlist
+        system.write(self._paths.corefile, corefile.render(allowlist))
+
+    async def change_names(self, allowlist: Allowlist) -> None:
+        """Serves another list without a gap; returns when the new one is in force. Raises SystemFailure."""
+        self.write_corefile(allowlist)
+        if not self.coredns.pid:
+            return  # it is being started again, and will read this file
+        self._reloaded.clear()
+        self.coredns.signal(signal.SIGUSR1)
+        try:
+            await asyncio.wait_for(self._reloaded.wait(), ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise SystemFailure("cannot change the names: CoreDNS did not take its new configuration") from error
+
+    async def _spawn_coredns(self) -> asyncio.subprocess.Process:
+        process = await system.spawn(
+            [str(self._paths.coredns), "-conf", str(self._paths.corefile)], identity=COREDNS,
+            environment={"PATH": system.SYSTEM_PATH, "GOMAXPROCS": "2"},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        assert process.stdout is not None
+        self._begin(self._read_coredns(process.stdout))
+        return process
+
+    async def _read_coredns(self, lines: asyncio.StreamReader) -> None:
+        """CoreDNS's log: refused names are counted, errors of its own start are said."""
+        while True:
+            try:
+                line = (await lines.readline()).decode(errors="replace").rstrip()
+            except ValueError:
+                continue  # longer than the reader's limit: no line of ours
+            if not line:
+                if lines.at_eof():
+                    return
+                continue
+            if line.endswith("Reloading complete"):
+                self._reloaded.set()
+            refused = corefile.parse_log_line(line)
+            if refused is None:
+                if "[ERROR] plugin/errors" not in line and (
+                    "[ERROR]" in line or "[FATAL]" in line or "error" in line[:40].lower()
+                ):
+                    self._emit(Noted("warning", f"coredns: {line[:300]}"))
+            elif self.allowlist.match(refused.name) is None:
+                key = (refused.name, refused.type)
+                if key in self._names or len(self._names) < MOST_NAMES_A_SECOND:
+                    self._names[key] = self._names.get(key, 0) + 1
+
+    def take_refused_names(self) -> list[Refused]:
+        """Names that were asked for and are not on the list, since the last time."""
+        names, self._names = self._names, {}
+        return [
+            Refused(Via.DNS, Reason.NOT_LISTED, count, "dns", name, detail="" if kind in ("A", "AAAA") else kind)
+            for (name, kind), count in names.items()
+        ]
+
+    async def _coredns_ready(self) -> None:
+        while True:
+            with contextlib.suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
+                if (await http_get(corefile.READY_PORT, "/ready"))[0] == 200:
+                    return
+            await asyncio.sleep(0.02)
+
+    # --- the guard ---
+
+    async def _spawn_guard(self) -> asyncio.subprocess.Process:
+        ours, theirs = socket.socketpair()
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            for sock in (datagrams, listener):
+                # The port needs root; the rules go by the socket's uid, which fchown sets (net/socket.c: sockfs_setattr).
+                sock.bind((GUARD_ADDRESS, 53))
+                os.fchown(sock.fileno(), GUARD.uid, GUARD.uid)
+            listener.listen(64)
+            descriptors = (theirs.fileno(), datagrams.fileno(), listener.fileno())
+            process = await system.spawn(
+                [str(self._paths.python), "-I", "-m", "backend", "guard", *map(str, descriptors)],
+                identity=GUARD,
+                environment={"PATH": system.SYSTEM_PATH, "LANG": "C.UTF-8", "PYTHONMALLOC": "malloc"},
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=descriptors,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            datagrams.close()
+            listener.close()
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 22)
+        self._begin(self._listen(reader, self._writer))
+        assert process.stderr is not None
+        self._begin(self._read_guard_errors(process.stderr))
+        return process
+
+    async def _read_guard_errors(self, lines: asyncio.StreamReader) -> None:
+        while line := await lines.readline():
+            self._emit(Noted("error", f"guard: {line.decode(errors='replace').rstrip()[:300]}"))
+
+    async def _guard_ready(self) -> None:
+        """A guard is ready when it holds the latest list; before there is one, when it answers."""
+        if self._configuration is not None:
+            await self.configure(self._configuration)
+        else:
+            await self.do("explain", "127.0.0.1")
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                message = channel.decode(line)
+                if isinstance(message, Happened):
+                    stamped = events.decode(message.line)
+                    self._emit(stamped.event)
+                elif isinstance(message, Configured):
+                    self._settle(("configure", message.generation), message)
+                elif isinstance(message, Done):
+                    self._settle(("do", message.id), message)
+        except (OSError, ValueError) as error:
+            self._emit(Noted("error", f"cannot understand the guard: {error}"))
+        finally:
+            writer.close()
+            if self._writer is writer:
+                self._writer = None
+                for waiting in self._waiting.values():
+                    if not waiting.done():
+                        waiting.set_exception(SystemFailure("cannot ask the guard: it has ended"))
+                self._waiting.clear()
+
+    def _settle(self, key: tuple[str, int], message: Configured | Done) -> None:
+        waiting = self._waiting.pop(key, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+
+    async def _ask(self, key: tuple[str, int], message: Configure | Do, seconds: float) -> Configured | Done:
+        if self._writer is None:
+            raise SystemFailure("cannot ask the guard: it is not running")
+        waiting: asyncio.Future[Configured | Done] = asyncio.get_running_loop().create_future()
+        self._waiting[key] = waiting
+        self._writer.write(channel.encode(message))
+        try:
+            return await asyncio.wait_for(waiting, seconds)
+        except TimeoutError as error:
+            raise SystemFailure(f"cannot ask the guard: no answer within {seconds:g} s") from error
+        finally:
+            self._waiting.pop(key, None)
+
+    async def configure(self, configuration: Configure) -> None:
+        """Gives the guard its list; returns when it is in force. Raises SystemFailure."""
+        generation = next(self._generation)
+        self._configuration = Configure(
+            generation, configuration.entries, configuration.upstreams, configuration.grace_seconds, configuration.keep_seconds,
+            configuration.refresh_seconds, configuration.answer_addresses, configuration.gate,
+        )  # fmt: skip
+        answer = await self._ask(("configure", generation), self._configuration, ANSWER_SECONDS)
+        if isinstance(answer, Configured) and answer.error:
+            raise SystemFailure(answer.error)
+
+    async def do(self, verb: str, argument: str = "", seconds: float = ANSWER_SECONDS) -> Done:
+        """Asks the guard to do something (see channel.Do). Raises SystemFailure where it does not answer."""
+        number = next(self._ids)
+        answer = await self._ask(("do", number), Do(number, verb, argument), seconds)
+        assert isinstance(answer, Done)
+        return answer
+
+    # --- both ---
+
+    async def stop(self) -> None:
+        await asyncio.gather(self.coredns.stop(), self.guard.stop())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def http_get(port: int, path: str, host: str = COREDNS_ADDRESS, seconds: float = 2.0) -> tuple[int, str]:
+    """Status and body of a GET to one of CoreDNS's own ports. Raises OSError, TimeoutError or ValueError."""
+    async with asyncio.timeout(seconds):
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            answer = (await reader.read(4 << 20)).decode(errors="replace")
+            while chunk := await reader.read(1 << 20):
+                answer += chunk.decode(errors="replace")
+        finally:
+            writer.close()
+    head, _, body = answer.partition("\r\n\r\n")
+    words = head.split(" ", 2)
+    return int(words[1]) if len(words) > 1 else 0, body

@@ -1,0 +1,278 @@
+"""Boots the sandbox, then keeps it: services running, walls proved, what was allowed for a time withdrawn in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
+from typing import Any
+
+from backend import proof, session, system, watch
+from backend.boot import agent, steps
+from backend.boot.context import Boot
+from backend.boot.runner import Result, Runner
+from backend.boot.steps import closed
+from backend.boot.steps import guard as guard_step
+from backend.contract.events import (
+    Allowed,
+    BootFinished,
+    BootStarted,
+    BootState,
+    LockReleased,
+    Noted,
+    ProofFinished,
+    ServiceState,
+    SessionChanged,
+    SessionState,
+    Stopping,
+    Withdrawn,
+)
+from backend.contract.paths import Paths
+from backend.control import Control, ControlServer
+from backend.journal import Journal
+from backend.lock import InitLock
+from backend.services import Services
+from backend.settings import OnFailure, Settings
+from backend.system import SystemFailure
+from network.allowlist import Allowlist, Entry
+
+RUN_BYTES = 32 << 20
+
+
+class Supervisor(Control):
+    """One sandbox. `run` returns the exit code."""
+
+    def __init__(self, settings: Settings, paths: Paths) -> None:
+        self.settings, self.paths = settings, paths
+        self.journal = Journal(paths)
+        self.services = Services(paths, self.journal.emit)
+        self.boot = self._new_boot()
+        self.granted: dict[str, tuple[Entry, float]] = {}  # by pattern: the entry and until when (0: until stopped)
+        self.frozen = False
+        self._runner = Runner(steps.plan(settings.repository), self.journal.emit)
+        self._stop = asyncio.Event()
+        self._stopped_by = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._booted = False
+        self._prove = asyncio.Event()
+
+    def _new_boot(self) -> Boot:
+        boot = Boot(self.settings, self.paths, self.journal.emit, self.services)
+        boot.agent_environment = agent.environment(self.settings, self.paths, credentials=True)
+        return boot
+
+    async def run(self, lock: InitLock) -> int:
+        """Boots and supervises until a signal or, where boot halts and the settings say so, not at all."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self.stop, number.name)
+        server = ControlServer(self.paths.control, self)
+        await server.start()
+        self._begin(self._watch_services())
+        booting = asyncio.create_task(self._boot(lock))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((booting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not booting.done():
+                booting.cancel()
+                await asyncio.wait((booting,))
+            elif booting.result() is BootState.HALTED and self.settings.on_failure is OnFailure.EXIT:
+                return 1
+            await stopping
+            return 0
+        finally:
+            stopping.cancel()
+            lock.release()
+            self.journal.emit(Stopping(self._stopped_by or "end of boot"))
+            for task in self._tasks:
+                task.cancel()
+            await server.stop()
+            await session.end(self.paths)
+            await self.services.stop()
+            self.journal.close()
+
+    def stop(self, reason: str) -> None:
+        self._stopped_by = reason
+        self._stop.set()
+
+    # --- boot ---
+
+    async def _boot(self, lock: InitLock) -> BootState:
+        begun = time.monotonic()
+        self.journal.emit(
+            BootStarted(
+                version("codetainer"), tuple(step.planned for step in self._runner.steps), self.settings.repository, "inside"
+            )
+        )
+        result = await self._runner.run(self.boot)
+        state = self._conclude(result, time.monotonic() - begun)
+        lock.release()
+        self.journal.emit(LockReleased(session=state is not BootState.HALTED))
+        if state is BootState.HALTED:
+            await self._close(keep_services=False)
+        elif not self._booted:
+            self._booted = True
+            self._begin(watch.session(self.boot, self.journal))
+            self._begin(self._keep_proving())
+            self._begin(self._withdraw_in_time())
+            self._begin(watch.load(self.boot, self.journal.emit))
+        return state
+
+    def _conclude(self, result: Result, seconds: float) -> BootState:
+        if result.halted:
+            event = BootFinished(BootState.HALTED, round(seconds, 3), result.halted, result.reason, result.remedy)
+        elif result.degraded:
+            first = self.journal.state.steps[result.degraded[0]]
+            event = BootFinished(BootState.DEGRADED, round(seconds, 3), first.name, first.detail, first.remedy)
+        else:
+            event = BootFinished(BootState.READY, round(seconds, 3))
+        self.journal.emit(event)
+        return event.state
+
+    async def _close(self, *, keep_services: bool) -> None:
+        """Nothing leaves any more. Errors on the way are said, and do not keep the rest from being closed."""
+        for work in (closed.run(self.boot), session.end(self.paths)):
+            try:
+                await work
+            except Exception as error:
+                self.journal.emit(Noted("error", f"cannot close: {error}"))
+        if not keep_services:
+            await self.services.stop()
+
+    async def retry(self) -> BootState:
+        """Boots again after a HALT: what went well is kept, but for the walls, which are built anew."""
+        for name in ("closed", "rules", "guard", "names", "readiness", "session"):
+            self._runner.done.pop(name, None)
+        lock = InitLock(self.paths.lock)
+        lock.acquire()
+        try:
+            return await self._boot(lock)
+        finally:
+            lock.release()
+
+    # --- what goes on by itself ---
+
+    async def _watch_services(self) -> None:
+        """CoreDNS's metrics and refused names once a second; whether both services answer."""
+        await watch.services(self.services, self.boot, self.journal.emit, self._prove.set)
+
+    async def _keep_proving(self) -> None:
+        """The walls are tried again every few minutes, and soon after a service has come back or the list has changed."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._prove.wait(), self.settings.proof_seconds)
+            await asyncio.sleep(0.5)  # several changes, one proof
+            self._prove.clear()
+            if self.frozen or not self._well():
+                continue
+            try:
+                found = await proof.prove(self.boot, listed=False)
+            except SystemFailure as error:
+                found = proof.Proof(0, (str(error),), "")
+            if self._stop.is_set() or not self._well():
+                continue  # a service fell meanwhile: that is said, and the proof begins anew when it is back
+            self.journal.emit(ProofFinished(found.tried, found.broken, proof.REMEDY if found.broken else ""))
+            if found.broken:
+                self.journal.emit(BootFinished(BootState.HALTED, 0.0, "readiness", "; ".join(found.broken), proof.REMEDY))
+                await self._close(keep_services=False)
+                return
+
+    def _well(self) -> bool:
+        return all(s.state is ServiceState.UP for s in (self.services.coredns, self.services.guard))
+
+    async def _withdraw_in_time(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            now = time.time()
+            for pattern, (_, until) in list(self.granted.items()):
+                if until and until <= now:
+                    try:
+                        await self.withdraw(pattern, "its time was up")
+                    except SystemFailure as error:
+                        self.journal.emit(Noted("error", f"cannot withdraw {pattern} yet: {error}"))
+
+    # --- the list at run time ---
+
+    @property
+    def allowlist(self) -> Allowlist:
+        """The list with what was allowed by hand."""
+        return self.boot.allowlist.merged(Allowlist(tuple(entry for entry, _ in self.granted.values())))
+
+    async def grant(self, entry: Entry, until: float, by: str) -> None:
+        """Opens an entry now; on return name and address are open. Raises SystemFailure: then it is not."""
+        before = dict(self.granted)
+        self.granted[entry.pattern] = (entry, until)
+        try:
+            await self._apply()
+            if not entry.below:
+                await self.services.do("resolve", entry.name)
+        except SystemFailure:
+            self.granted = before
+            raise
+        ports = "" if str(entry) == entry.pattern else str(entry).partition(":")[2]
+        self.journal.emit(Allowed(entry.pattern, ports, until, by))
+
+    async def withdraw(self, pattern: str, by: str) -> None:
+        """Closes what was opened by hand, and cuts its flows. Raises SystemFailure, KeyError."""
+        kept = self.granted.pop(pattern)
+        try:
+            await self._apply()
+        except SystemFailure:
+            self.granted[pattern] = kept
+            raise
+        self.journal.emit(Withdrawn(pattern, by))
+
+    async def _apply(self) -> None:
+        allowlist = self.allowlist
+        await self.services.configure(guard_step.configuration(self.boot, allowlist))
+        await self.services.change_names(allowlist)
+        self._prove.set()
+
+    async def freeze(self, by: str) -> None:
+        await watch.freeze(self.boot, self.journal.emit, by)
+        self.frozen = True
+
+    async def thaw(self, by: str) -> None:
+        await watch.thaw(self.boot, self.journal.emit, by)
+        self.frozen = False
+
+    async def restart_session(self) -> None:
+        await session.end(self.paths)
+        folder = self.paths.repository if self.paths.repository.is_dir() else self.paths.workspace
+        self.boot.session = await session.start(self.paths, self.boot.agent_environment, folder)
+        self.journal.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            self._tasks.discard(done)
+            if not done.cancelled() and (error := done.exception()) is not None:
+                self.journal.emit(Noted("error", f"a task of the supervisor ended: {type(error).__name__}: {error}"))
+
+        task.add_done_callback(ended)
+
+
+def prepare(paths: Paths) -> None:
+    """Our own folder, in memory: in a container `/run` is part of the root and becomes read-only with it."""
+    paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not paths.run.is_mount():
+        system.mount("tmpfs", paths.run, source="tmpfs", options=f"nosuid,nodev,noexec,size={RUN_BYTES},mode=0755")
+
+
+def main(settings: Settings, paths: Paths, tell: Callable[[str], None]) -> int:
+    """The process `python3 -I -m backend boot`."""
+    prepare(paths)
+    lock = InitLock(paths.lock)
+    lock.acquire()
+
+    async def begin() -> int:
+        return await Supervisor(settings, paths).run(lock)
+
+    code = asyncio.run(begin())
+    tell("")
+    return code

@@ -1,0 +1,242 @@
+"""What the supervisor looks at again and again: services, the session, the load; and the agent's processes, to stop them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from backend.boot.context import Boot
+from backend.boot.steps.tmpfs import memory_bytes
+from backend.contract.events import (
+    Event,
+    Froze,
+    NamesMeasured,
+    SandboxMeasured,
+    ServiceState,
+    SessionChanged,
+    SessionState,
+)
+from backend.contract.paths import AGENT_UID
+from backend.journal import Journal
+from backend.services import Service, Services, http_get
+from backend.session import NAME
+from backend.system import SystemFailure
+from network import corefile, metrics
+from network.metrics import Measured
+
+SECOND = 1.0
+LOAD_SECONDS = 5.0
+GUARD_SECONDS = 10.0
+REPORT_BYTES = 64 << 10
+
+
+async def services(services: Services, boot: Boot, emit: Callable[[Event], None], changed: Callable[[], None]) -> None:
+    """Once a second: what CoreDNS refused and how it is. `changed` is called when a service has come back."""
+    measured: NamesMeasured | None = None
+    before = Measured()
+    ticks = 0
+    down = {"coredns": False, "guard": False}
+    while True:
+        await asyncio.sleep(SECOND)
+        for refused in services.take_refused_names():
+            emit(refused)
+        for service in (services.coredns, services.guard):
+            if service.state is ServiceState.UP and down[service.name]:
+                changed()
+            down[service.name] = service.state is not ServiceState.UP
+        if services.coredns.pid:
+            found, now = await _names(services.coredns, before, boot)
+            if found is not None and (measured is None or _differs(found, measured)):
+                emit(found)
+                measured = found
+            before = now
+        ticks += 1
+        if ticks % int(GUARD_SECONDS) == 0 and services.guard.pid:
+            await _ask_guard(services)
+
+
+async def _names(service: Service, before: Measured, boot: Boot) -> tuple[NamesMeasured | None, Measured]:
+    try:
+        _, text = await http_get(corefile.METRICS_PORT, "/metrics")
+    except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
+        if service.pid and service.state is ServiceState.UP:
+            service.changed(ServiceState.UNRESPONSIVE, "its metrics do not answer")
+        return None, before
+    if service.state is ServiceState.UNRESPONSIVE:
+        service.changed(ServiceState.UP)
+    now = metrics.parse(text)
+    answers = now.answers - before.answers
+    latency = (now.answer_seconds - before.answer_seconds) / answers * 1000 if answers > 0 else 0.0
+    return NamesMeasured(now.queries, now.cache_hits, now.nxdomain, round(latency, 2), boot.upstreams), now
+
+
+def _differs(one: NamesMeasured, other: NamesMeasured) -> bool:
+    return (one.queries, one.cache_hits, one.unlisted) != (other.queries, other.cache_hits, other.unlisted)
+
+
+async def _ask_guard(services: Services) -> None:
+    guard = services.guard
+    try:
+        await services.do("explain", "127.0.0.1", seconds=5.0)
+    except SystemFailure as error:
+        if guard.pid and guard.state is ServiceState.UP:
+            guard.changed(ServiceState.UNRESPONSIVE, str(error))
+        return
+    if guard.state is ServiceState.UNRESPONSIVE:
+        guard.changed(ServiceState.UP)
+
+
+async def session(boot: Boot, journal: Journal) -> None:
+    """Says when the session or the agent's pane has ended, and what the agent's hooks report of it."""
+    said = ""
+    ended_server = 0
+    while True:
+        await asyncio.sleep(SECOND)
+        running = boot.session
+        if running is None:
+            continue
+        server, pane = running.alive()
+        if not (server and pane):
+            if ended_server != running.agent:
+                ended_server = running.agent
+                what = "the session has ended" if not server else "Claude has ended, the session's shell is there"
+                journal.emit(SessionChanged(SessionState.ENDED, NAME, time.time(), detail=what))
+                said = ""
+            continue
+        text = read_report(boot.paths.agent_report)
+        if text and text != said:
+            said = text
+            event = reported(text)
+            if event is not None and event != journal.state.session:
+                journal.emit(event)
+
+
+def read_report(path: Path) -> str:
+    """The agent's own report, "" where there is none. The agent may have put anything there: a link, a pipe, a flood."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
+        try:
+            return (file.read(REPORT_BYTES) or b"").decode(errors="replace")
+        except OSError:
+            return ""
+
+
+def reported(text: str) -> SessionChanged | None:
+    """What a report says, with everything in it cut to size; None where it is none."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+
+    def word(key: str) -> str:
+        value = body.get(key)
+        return value[:120] if isinstance(value, str) else ""
+
+    def number(key: str) -> float:
+        value = body.get(key)
+        return float(value) if isinstance(value, int | float) and -1e9 < value < 1e12 else -1.0
+
+    state = word("state")
+    known = state if state in ("works", "waits", "idle") else "unknown"
+    return SessionChanged(
+        SessionState(known), word("name") or NAME, max(0.0, number("since")), word("model"), number("context_percent"),
+        number("cost_usd"), word("branch"),
+    )  # fmt: skip
+
+
+async def load(boot: Boot, emit: Callable[[Event], None]) -> None:
+    """CPU, memory and how full each memory file system is, where that has changed noticeably."""
+    limit = memory_bytes()
+    before_cpu, before_at = cpu_seconds(), time.monotonic()
+    said: SandboxMeasured | None = None
+    while True:
+        await asyncio.sleep(LOAD_SECONDS)
+        cpu, now = cpu_seconds(), time.monotonic()
+        percent = round(max(0.0, cpu - before_cpu) / (now - before_at) * 100)
+        before_cpu, before_at = cpu, now
+        tmpfs = {
+            f"/{p.relative_to(boot.paths.root)}": usage(p) for p in (boot.paths.workspace, boot.paths.tmp, boot.paths.home)
+        }
+        found = SandboxMeasured(
+            percent, resident_bytes() >> 20 << 20, limit, {k: (u >> 20 << 20, s) for k, (u, s) in tmpfs.items()}
+        )
+        if said is None or abs(found.cpu - said.cpu) >= 5 or (found.memory_used, found.tmpfs) != (said.memory_used, said.tmpfs):
+            emit(found)
+            said = found
+
+
+def usage(path: Path) -> tuple[int, int]:
+    """Bytes used and size of a file system."""
+    found = os.statvfs(path)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_blocks * found.f_frsize
+
+
+def _stats() -> list[list[str]]:
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):
+                found.append((process / "stat").read_text().rpartition(")")[2].split())
+    return found
+
+
+def cpu_seconds() -> float:
+    """CPU time of all processes there are (proc(5): utime and stime, fields 14 and 15)."""
+    return sum(int(fields[11]) + int(fields[12]) for fields in _stats()) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes() -> int:
+    """Memory that all processes hold (proc(5): rss, field 24)."""
+    return sum(int(fields[21]) for fields in _stats()) * os.sysconf("SC_PAGE_SIZE")
+
+
+def agent_processes() -> list[int]:
+    """Every process of the agent's uid."""
+    found = []
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if process.name.isdigit() and process.stat().st_uid == AGENT_UID:
+                found.append(int(process.name))
+    return found
+
+
+async def freeze(boot: Boot, emit: Callable[[Event], None], by: str) -> None:
+    """Closes every address, cuts all flows, stops every process of the agent. Raises SystemFailure; then nothing is open.
+
+    Signals, until nothing runs that is not stopped: a process cannot catch SIGSTOP, it can only have forked meanwhile.
+    """
+    done = await boot.services.do("empty")
+    if not done.ok:
+        raise SystemFailure(done.text)
+    stopped: set[int] = set()
+    for _ in range(20):
+        new = set(agent_processes()) - stopped
+        if not new:
+            break
+        for pid in new:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        stopped |= new
+    emit(Froze(True, by))
+
+
+async def thaw(boot: Boot, emit: Callable[[Event], None], by: str) -> None:
+    """Undoes `freeze`. Raises SystemFailure."""
+    done = await boot.services.do("fill", seconds=60.0)
+    if not done.ok:
+        raise SystemFailure(done.text)
+    for pid in agent_processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    emit(Froze(False, by))
