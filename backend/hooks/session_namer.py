@@ -126,16 +126,20 @@ def detach() -> bool:
     return True
 
 
+def parse(said_by_claude: bytes) -> dict[str, object]:
+    """The hook's input; empty where it is no object."""
+    try:
+        given = json.loads(said_by_claude)
+    except (ValueError, RecursionError):
+        return {}
+    return given if isinstance(given, dict) else {}
+
+
 def main() -> None:
     report, socket = sys.argv[1:3]
     if MARK in os.environ:
         return
-    try:
-        given = json.loads(sys.stdin.buffer.read(MOST_INPUT))
-    except (ValueError, RecursionError):
-        return
-    if not isinstance(given, dict):
-        return
+    given = parse(sys.stdin.buffer.read(MOST_INPUT))
     path = claim(f"{report.rpartition('/')[0]}/names", str(given.get("session_id", "")))
     if path and detach():
         name_session(path, socket, given)

@@ -29,7 +29,7 @@ def clean(value: object, most: int = MOST_TEXT) -> str:
 
 def number(value: object) -> float:
     """A number that is none, or that no screen should show, is -1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e15:
         return -1.0
     return float(value)
 
@@ -120,16 +120,21 @@ def write_report(path: str, said: dict[str, str | float]) -> None:
         return  # no folder, a full tmpfs: the dashboard goes without, Claude's screen must not
 
 
-def main() -> None:
-    report, journal = sys.argv[1:3]
-    now = time.time()
+def respond(said_by_claude: bytes, report: str, journal: str, now: float) -> str:
+    """The status line for what Claude Code wrote to stdin, with the report written on the way."""
     try:
-        given = json.loads(sys.stdin.buffer.read(MOST_INPUT))
+        given = json.loads(said_by_claude)
     except (ValueError, RecursionError):
         given = None
     said = facts(given, f"{report.rpartition('/')[0]}/names", now)
     write_report(report, said)
-    sys.stdout.buffer.write(line(said, refusals(journal, now)).encode("utf-8", "replace") + b"\n")
+    return line(said, refusals(journal, now))
+
+
+def main() -> None:
+    report, journal = sys.argv[1:3]
+    shown = respond(sys.stdin.buffer.read(MOST_INPUT), report, journal, time.time())
+    sys.stdout.buffer.write(shown.encode("utf-8", "replace") + b"\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.hooks import session_namer
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        ("fixing-auth-bug", "fixing-auth-bug"),
+        ("  Fixing Auth Bug.\n", "fixing-auth-bug"),
+        ("`fixing_auth_bug`", "fixing-auth-bug"),
+        ("\n\nfirst-line\nsecond line", "first-line"),
+        ("$(reboot); tmux kill-server", "reboot-tmux-kill-server"),
+        ("-t=0", "t-0"),
+        ("a.b:c", "a-b-c"),
+        ("\x1b]0;x\x07", "0-x"),
+        ("日本", ""),
+        ("", ""),
+        ("x" * 100, "x" * session_namer.MOST_NAME),
+        ("one " * 30, "one-one-one-one-one-one-one-one-one-one"),
+    ],
+)
+def test_kebab(answer: str, name: str) -> None:
+    assert session_namer.kebab(answer) == name
+
+
+@given(st.text())
+def test_any_answer_gives_a_name_that_tmux_can_bear(answer: str) -> None:
+    name = session_namer.kebab(answer)
+    assert name == "" or re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+    assert len(name) <= session_namer.MOST_NAME
+
+
+def transcript(tmp_path: Path, *entries: object) -> str:
+    path = tmp_path / "transcript.jsonl"
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    return str(path)
+
+
+def test_first_request_is_what_the_operator_said_first(tmp_path: Path) -> None:
+    path = transcript(
+        tmp_path,
+        {"type": "summary", "summary": "x"},
+        {"type": "user", "isMeta": True, "message": {"content": "caveat"}},
+        {"type": "user", "message": {"role": "user", "content": [{"type": "text", "text": "mend the"}, {"text": "login"}, 3]}},
+        {"type": "user", "message": {"content": "later"}},
+    )
+    assert session_namer.first_request(path) == "mend the login"
+
+
+@pytest.mark.parametrize("entry", [[], None, 3, {"type": "user"}, {"type": "user", "message": {"content": {}}}])
+def test_a_transcript_of_another_shape_says_nothing(tmp_path: Path, entry: object) -> None:
+    assert session_namer.first_request(transcript(tmp_path, entry)) == ""
+
+
+def test_no_transcript_says_nothing(tmp_path: Path) -> None:
+    assert session_namer.first_request(str(tmp_path / "none")) == ""
+    assert session_namer.first_request("nul\0byte") == ""
+
+
+def test_a_session_is_named_once(tmp_path: Path) -> None:
+    names = str(tmp_path / "names")
+    assert session_namer.claim(names, "abc-1") == f"{names}/abc-1"
+    assert session_namer.claim(names, "abc-1") == ""
+    assert session_namer.claim(names, "abc-2") != ""
+
+
+@pytest.mark.parametrize("session", ["", "..", "../x", "a/b", "-", "a\nb", "x" * 65])
+def test_a_session_id_is_no_path(tmp_path: Path, session: str) -> None:
+    assert session_namer.claim(str(tmp_path), session) == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_question_is_bounded() -> None:
+    assert len(session_namer.question("x" * 10**6, "y" * 10**6)) < 3 * session_namer.MOST_SAID
+
+
+@pytest.mark.parametrize("text", [b"", b"[", b"[]", b"null", b"\xff", b"[" * 100_000])
+def test_malformed_input_is_no_input(text: bytes) -> None:
+    assert session_namer.parse(text) == {}
