@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SOURCES := network backend codetainer_tui tests
 
-.PHONY: help setup demo test lint unit format bench pictures clean
+.PHONY: help setup demo test lint unit format bench pictures docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -40,6 +40,10 @@ bench: setup ## measure; prints a table and writes build/bench.json (root)
 pictures: ## draw the pictures of the documentation anew
 	@.ci/setup venv
 	@$(BIN)/python -m tests.pictures
+
+docs: ## write the parts of the documentation anew that are derived from the code
+	@.ci/setup venv
+	@$(BIN)/python -m tests.documentation
 
 clean: ## remove what was built: build/ and .venv
 	@rm -rf build .venv

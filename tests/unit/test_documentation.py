@@ -1,0 +1,59 @@
+"""Documents agree with the code they describe."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from backend import settings
+from backend.contract import events
+from tests import documentation
+
+DOCUMENTS = {str(path.relative_to(documentation.ROOT)): path for path in documentation.documents()}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_derived_blocks_are_as_the_code_says(name: str) -> None:
+    text = DOCUMENTS[name].read_text()
+    assert text == documentation.filled(text), "run: make docs"
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/configuration.md"])
+def test_every_variable_is_documented(name: str) -> None:
+    text = DOCUMENTS[name].read_text()
+    assert [v.name for v in settings.VARIABLES if f"| `{v.name}` |" not in text] == []
+
+
+def test_every_reason_of_a_refusal_has_a_remedy() -> None:
+    rows = DOCUMENTS["docs/troubleshooting.md"].read_text()
+    assert [reason.value for reason in events.Reason if f"| {reason} |" not in rows] == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_to_files(name: str) -> None:
+    document = DOCUMENTS[name]
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_every_make_target_that_is_mentioned_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (documentation.ROOT / "Makefile").read_text(), re.MULTILINE))
+    mentioned = {word for path in DOCUMENTS.values() for word in re.findall(r"`make ([a-z]+)`", path.read_text())}
+    assert mentioned <= targets
+
+
+def test_filled_knows_its_blocks_and_leaves_the_rest() -> None:
+    text = "a\n<!-- variables: begin -->\nstale text\n<!-- variables: end -->\nb\n"
+    filled = documentation.filled(text)
+    assert filled.startswith("a\n") and filled.endswith("-->\nb\n") and "stale text" not in filled and "`GH_PAT`" in filled
+    with pytest.raises(KeyError):
+        documentation.filled("<!-- nobody: begin -->\n<!-- nobody: end -->")
+
+
+def test_pipes_do_not_break_a_table() -> None:
+    assert documentation.table(("a",), [("x|y",)]).splitlines()[-1] == "| x\\|y |"
+
+
+def test_the_root_is_this_checkout() -> None:
+    assert (documentation.ROOT / "pyproject.toml").is_file()
+    assert Path(__file__).is_relative_to(documentation.ROOT)
