@@ -3,6 +3,8 @@
 A line is an object with `at` (seconds since the epoch), `seq` (counts up by one within a sandbox's life), `kind` (the event's
 name, see KINDS) and the event's own fields. Text that the agent can influence (names, programs, branches) may hold any
 character: whoever shows it makes it harmless.
+
+Length: one vocabulary, read and kept as a whole.
 """
 
 from __future__ import annotations
