@@ -73,7 +73,7 @@ class Paths:
     @property
     def hooks(self) -> Path:
         """The programs of `backend/hooks`: started by path, without a package around them, by claude-settings.json."""
-        return self.opt / "hooks"
+        return self.opt / "lib/backend/hooks"
 
     @property
     def domains(self) -> Path:
