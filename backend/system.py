@@ -99,6 +99,17 @@ def run(
     return finished
 
 
+def run_bytes(argv: Sequence[str], environment: Mapping[str, str], data: bytes, *, timeout: float = 60.0) -> bytes:
+    """Runs a filter over bytes; returns what it writes. Raises SystemFailure."""
+    try:
+        done = subprocess.run(argv, env=dict(environment), input=data, capture_output=True, timeout=timeout, cwd="/")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SystemFailure(f"cannot run {argv[0]}: {error}") from error
+    if done.returncode != 0:
+        raise SystemFailure(f"cannot run {argv[0]}: {done.stderr.decode(errors='replace').strip() or done.returncode}")
+    return done.stdout
+
+
 async def run_async(
     argv: Sequence[str],
     *,

@@ -27,7 +27,7 @@ async def load(boot: Boot) -> None:
     await system.run_async(["nft", "-f", "-"], input=ruleset.render(rules))
 
 
-def nameservers(paths: Paths) -> tuple[str, ...]:
+def nameservers(paths: Paths, *, keep: bool = True) -> tuple[str, ...]:
     """The machine's own resolvers, IPv4 only: the rules let nothing else out."""
     found: list[str] = []
     kept = paths.run / "upstreams"  # a second boot finds our own address in resolv.conf
@@ -45,6 +45,6 @@ def nameservers(paths: Paths) -> tuple[str, ...]:
                     continue
                 if address != COREDNS_ADDRESS and address not in found:
                     found.append(address)
-    if found:
+    if found and keep:
         system.write(kept, "".join(f"nameserver {address}\n" for address in found), mode=0o600)
     return tuple(found)

@@ -1,0 +1,106 @@
+"""System calls that Python 3.11 does not have: unshare(2), setns(2), mount(2), pivot_root(2), prctl(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from enum import IntFlag
+from pathlib import Path
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Namespace(IntFlag):
+    """Kinds of namespaces, sched.h's CLONE_NEW* flags."""
+
+    MOUNT = 0x00020000
+    UTS = 0x04000000
+    IPC = 0x08000000
+    PID = 0x20000000
+    NET = 0x40000000
+
+
+SANDBOX = Namespace.MOUNT | Namespace.UTS | Namespace.IPC | Namespace.PID | Namespace.NET
+_FILES = {
+    Namespace.MOUNT: "mnt", Namespace.UTS: "uts", Namespace.IPC: "ipc", Namespace.PID: "pid", Namespace.NET: "net",
+}  # fmt: skip
+
+
+class Mount(IntFlag):
+    """mount(2) flags, sys/mount.h."""
+
+    NONE = 0
+    RDONLY = 1
+    NOSUID = 2
+    NODEV = 4
+    NOEXEC = 8
+    REMOUNT = 32
+    BIND = 4096
+    REC = 16384
+    PRIVATE = 1 << 18
+
+
+_PR_SET_PDEATHSIG = 1
+_MNT_DETACH = 2
+_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"cannot {what}: {os.strerror(number)}")
+
+
+def unshare(kinds: Namespace) -> None:
+    """New namespaces for this process; of kind PID for its children. Raises OSError."""
+    _check(_libc.unshare(int(kinds)), f"unshare {kinds!r}")
+
+
+def enter(pid: int, kinds: Namespace = SANDBOX) -> None:
+    """Joins another process's namespaces; of kind PID for children. Raises OSError."""
+    opened = {kind: os.open(f"/proc/{pid}/ns/{_FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC) for kind in _FILES if kind & kinds}
+    try:
+        # The mount namespace last: after it /proc is another one.
+        for kind in sorted(opened, key=lambda k: k is Namespace.MOUNT):
+            _check(_libc.setns(opened[kind], int(kind)), f"join the {_FILES[kind]} namespace of process {pid}")
+    finally:
+        for descriptor in opened.values():
+            os.close(descriptor)
+
+
+def mount(source: str, target: Path, kind: str = "", flags: Mount = Mount.NONE, options: str = "") -> None:
+    """mount(2). Raises OSError with the target's name."""
+    result = _libc.mount(source.encode(), str(target).encode(), kind.encode() or None, int(flags), options.encode() or None)
+    _check(result, f"mount {kind or source} on {target}")
+
+
+def bind(source: Path, target: Path, *, read_only: bool = True) -> None:
+    """Makes a file or folder visible at another place, which is made if it is not there."""
+    if source.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch(exist_ok=True)
+    mount(str(source), target, flags=Mount.BIND | Mount.REC)
+    if read_only:
+        # Flags of a bind mount take effect only when it is remounted (mount(2)).
+        mount("none", target, flags=Mount.BIND | Mount.REMOUNT | Mount.RDONLY | Mount.NOSUID)
+
+
+def pivot(root: Path) -> None:
+    """Makes `root` the root of this mount namespace and lets go of the old one (pivot_root(2), "pivot_root(".", ".")")."""
+    os.chdir(root)
+    number = _SYS_PIVOT_ROOT.get(os.uname().machine)
+    if number is None:
+        raise OSError(f"cannot pivot the root on {os.uname().machine}: not a known machine")
+    _check(_libc.syscall(number, b".", b"."), f"make {root} the root")
+    _check(_libc.umount2(b".", _MNT_DETACH), "let go of the old root")
+    os.chdir("/")
+
+
+def die_with_parent(parent: int) -> None:
+    """Has the kernel kill this process when its parent ends, however that ends. `parent` is the pid it should still have."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "ask for a signal at the parent's death")
+    if os.getppid() != parent:
+        os._exit(1)  # it has died between fork and prctl

@@ -1,0 +1,102 @@
+"""A stand-in for the Anthropic API that Claude Code can talk to: messages, streamed and not, with a scripted turn.
+
+The script is short: the first request of a conversation that offers a Bash tool is answered with one call of it; when its
+result comes back, or where there is no such tool, the answer is a sentence. Format: https://docs.anthropic.com/en/api/messages.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backend.sandbox.pretend.web import Handler
+
+COMMAND = "curl -sS -m 5 https://telemetry.example.net/ || true; git -C /workspace/repo log --oneline | cat"
+SENTENCE = "Done: the repository is cloned, and an unlisted host was refused by the sandbox."
+
+
+class Conversation:
+    """Numbers messages."""
+
+    def __init__(self) -> None:
+        self._ids = itertools.count(1)
+
+    def reply(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The message that answers a request."""
+        tools = {tool.get("name") for tool in request.get("tools", ()) if isinstance(tool, dict)}
+        number = next(self._ids)
+        if "Bash" in tools and not _has_result(request):
+            call = {"command": COMMAND, "description": "Look around"}
+            content: list[dict[str, Any]] = [{"type": "tool_use", "id": f"toolu_{number:024d}", "name": "Bash", "input": call}]
+            reason = "tool_use"
+        else:
+            content, reason = [{"type": "text", "text": SENTENCE}], "end_turn"
+        return {
+            "id": f"msg_{number:024d}", "type": "message", "role": "assistant", "model": request.get("model", "claude"),
+            "content": content, "stop_reason": reason, "stop_sequence": None,
+            "usage": {"input_tokens": 1000, "output_tokens": 20},
+        }  # fmt: skip
+
+
+def _has_result(request: Mapping[str, Any]) -> bool:
+    contents = [message.get("content") for message in request.get("messages", ()) if isinstance(message, dict)]
+    blocks = [block for content in contents if isinstance(content, list) for block in content]
+    return any(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
+
+
+def serve(handler: Handler, conversation: Conversation, path: str, body: bytes) -> None:
+    try:
+        request = json.loads(body) if body else {}
+    except ValueError:
+        _json(handler, 400, {"type": "error", "error": {"type": "invalid_request_error", "message": "not JSON"}})
+        return
+    if path == "/v1/messages/count_tokens":
+        _json(handler, 200, {"input_tokens": 1000})
+    elif path == "/v1/messages":
+        message = conversation.reply(request)
+        if request.get("stream"):
+            _stream(handler, message)
+        else:
+            _json(handler, 200, message)
+    else:
+        _json(handler, 200, {})
+
+
+def _json(handler: Handler, status: int, body: Mapping[str, Any]) -> None:
+    handler.reply(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+
+def _stream(handler: Handler, message: Mapping[str, Any]) -> None:
+    """Server-sent events, each as it would come from the real one."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "text/event-stream")
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    for event in _events(message):
+        data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+        handler.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        handler.wfile.flush()
+    handler.wfile.write(b"0\r\n\r\n")
+
+
+def _events(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    usage = message["usage"]
+    yield {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
+    for index, block in enumerate(message["content"]):
+        if block["type"] == "tool_use":
+            yield {"type": "content_block_start", "index": index, "content_block": {**block, "input": {}}}
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+        else:
+            yield {"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}}
+            delta = {"type": "text_delta", "text": block["text"]}
+        yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+    yield {
+        "type": "message_delta",
+        "delta": {"stop_reason": message["stop_reason"], "stop_sequence": None},
+        "usage": {"output_tokens": usage["output_tokens"]},
+    }
+    yield {"type": "message_stop"}

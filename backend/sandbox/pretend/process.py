@@ -1,0 +1,86 @@
+"""The process that is the pretend internet: its own network and mount namespaces, every documentation address local."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+from backend import system
+from backend.sandbox import namespaces
+from backend.sandbox.namespaces import Mount, Namespace
+from backend.sandbox.pretend import web
+from backend.sandbox.pretend.certificates import Authority
+from backend.sandbox.pretend.description import Description
+from backend.sandbox.pretend.record import Record
+from backend.sandbox.pretend.resolver import Resolver, serve
+
+# The sandbox's link: a network of two addresses at the end of a documentation range.
+HERE, SANDBOX, PREFIX = "203.0.113.253", "203.0.113.254", 30
+LOCAL = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/25")
+
+
+def start(description: Description, record_fd: int, authority: Authority) -> int:
+    """Forks the process; returns its pid when it serves. Raises OSError."""
+    parent = os.getpid()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            namespaces.die_with_parent(parent)
+            os.setsid()  # ctrl+c on the terminal is for the one who started it
+            _run(description, record_fd, authority, writing)
+        except BaseException as error:
+            os.write(2, f"codetainer: the pretend internet has ended: {error}\n".encode())
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        if pipe.read(1) != b"1":
+            os.waitpid(child, 0)
+            raise OSError("cannot make the pretend internet")
+    return child
+
+
+def connect(internet: int, sandbox: int) -> None:
+    """A veth pair between the two network namespaces. Raises SystemFailure."""
+    inside = ["nsenter", f"--net=/proc/{internet}/ns/net", "--"]
+    link = ["ip", "link", "add", "sandbox", "type", "veth", "peer", "name", "eth0", "netns", str(sandbox)]
+    system.run([*inside, *link])
+    system.run([*inside, "ip", "address", "add", f"{HERE}/{PREFIX}", "dev", "sandbox"])
+    system.run([*inside, "ip", "link", "set", "sandbox", "up"])
+    within = ["nsenter", f"--net=/proc/{sandbox}/ns/net", "--", "ip"]
+    system.run([*within, "link", "set", "lo", "up"])
+    system.run([*within, "address", "add", f"{SANDBOX}/{PREFIX}", "dev", "eth0"])
+    system.run([*within, "link", "set", "eth0", "up"])
+    system.run([*within, "route", "add", "default", "via", HERE])
+
+
+def _run(description: Description, record_fd: int, authority: Authority, ready: int) -> None:
+    namespaces.unshare(Namespace.NET | Namespace.MOUNT)
+    namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
+    folder = Path("/mnt")
+    namespaces.mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, "size=1g,mode=0700")
+    system.run(["ip", "link", "set", "lo", "up"])
+    for network in LOCAL:
+        # AnyIP: every address of the range is ours, so an address that DNS makes up is answered too.
+        system.run(["ip", "route", "add", "local", str(network), "dev", "lo"])
+    record = Record(record_fd)
+    repositories = folder / "repositories"
+    repositories.mkdir()
+    if description.git_repository:
+        web.make_repository(repositories, description.git_repository)
+    handler = type("SiteHandler", (web.Handler,), {"site": web.Site(description, record, repositories)})
+    for port, signer in ((443, authority), (80, None), (8443, authority)):
+        server = web.Server(port, handler, signer, folder)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    asyncio.run(_serve(description, record, ready))
+
+
+async def _serve(description: Description, record: Record, ready: int) -> None:
+    await serve(Resolver(description, record), description.resolver)
+    os.write(ready, b"1")
+    os.close(ready)
+    await asyncio.Event().wait()

@@ -1,0 +1,101 @@
+"""The upstream resolver: authoritative for what the description names, over UDP and TCP; every query is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import itertools
+import struct
+from collections.abc import Iterator
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+from backend.sandbox.pretend.description import Description, Name
+from backend.sandbox.pretend.record import Record
+
+MOST_UDP = 1232
+
+
+class Resolver:
+    def __init__(self, description: Description, record: Record) -> None:
+        self._names = {name.name: name for name in description.names}
+        self._record = record
+        self._rotations: dict[str, Iterator[ipaddress.IPv4Address]] = {
+            name.name: itertools.cycle(ipaddress.IPv4Network(name.rotate).hosts()) for name in description.names if name.rotate
+        }
+
+    async def answer(self, data: bytes, *, most: int = 65535) -> bytes:
+        """The answer to a query's wire format. Raises dns.exception.DNSException where it is none."""
+        query = dns.message.from_wire(data)
+        question = query.question[0]
+        name = question.name.to_text(omit_final_dot=True)
+        kind = dns.rdatatype.to_text(question.rdtype)
+        self._record.add("dns", name=name.lower(), type=kind)
+        reply = dns.message.make_response(query, recursion_available=True)
+        known = self._names.get(name.lower())
+        if known is None:
+            reply.set_rcode(dns.rcode.NXDOMAIN)
+        elif kind == "A":
+            if known.latency:
+                await asyncio.sleep(known.latency)
+            self._fill(reply, question.name.to_text(), known)
+        wire = reply.to_wire()
+        if len(wire) > most:
+            reply.answer.clear()
+            reply.flags |= dns.flags.TC
+            wire = reply.to_wire()
+        return wire
+
+    def _fill(self, reply: dns.message.Message, owner: str, known: Name, depth: int = 0) -> None:
+        if known.cname:
+            reply.answer.append(dns.rrset.from_text(owner, known.ttl, "IN", "CNAME", known.cname + "."))
+            target = self._names.get(known.cname)
+            if target is not None and depth < 8:
+                self._fill(reply, known.cname + ".", target, depth + 1)
+            return
+        addresses = [*known.addresses, *([str(next(self._rotations[known.name]))] if known.rotate else [])]
+        if addresses:
+            reply.answer.append(dns.rrset.from_text(owner, known.ttl, "IN", "A", *addresses))
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport if isinstance(transport, asyncio.DatagramTransport) else None
+
+    def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
+        task = asyncio.create_task(self._answer(data, addr))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, data: bytes, addr: tuple[str | object, int]) -> None:
+        reply = await self._resolver.answer(data, most=MOST_UDP)
+        if self._transport is not None:
+            self._transport.sendto(reply, addr)
+
+
+async def serve(resolver: Resolver, address: str) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(lambda: _Datagrams(resolver), local_addr=(address, 53))
+
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                (length,) = struct.unpack("!H", await reader.readexactly(2))
+                reply = await resolver.answer(await reader.readexactly(length))
+                writer.write(struct.pack("!H", len(reply)) + reply)
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # whoever asked has gone
+        finally:
+            writer.close()
+
+    await asyncio.start_server(stream, address, 53)

@@ -1,0 +1,148 @@
+"""HTTPS and HTTP of the pretend internet: a git host, the API stand-in, and a page for every other name."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from backend import system
+from backend.sandbox.pretend import api
+from backend.sandbox.pretend.certificates import Authority
+from backend.sandbox.pretend.description import Description
+from backend.sandbox.pretend.record import Record
+from backend.system import SystemFailure
+
+IDLE_SECONDS = 30.0
+MOST_BODY = 256 << 20
+GIT_PATHS = ("/info/refs", "/git-upload-pack", "/git-receive-pack")
+
+
+class Site:
+    """What the handlers share."""
+
+    def __init__(self, description: Description, record: Record, repositories: Path) -> None:
+        self.description, self.record, self.repositories = description, record, repositories
+        self.conversation = api.Conversation()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_SECONDS
+    site: Site
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name in the standard library)
+        pass  # the record says more
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_POST = do_HEAD = do_PUT = do_DELETE = do_PATCH = do_GET  # noqa: N815 (http.server looks them up by name)
+
+    def _serve(self) -> None:
+        host = (self.headers.get("Host") or "").partition(":")[0].lower()
+        body = self._body()
+        credential = self.headers.get("Authorization") or self.headers.get("x-api-key") or ""
+        path, _, query = self.path.partition("?")
+        self.site.record.add(
+            "http", host=host, method=self.command, path=path, query=query, credential=credential,
+            peer=self.client_address[0], address=self.connection.getsockname()[0], bytes=len(body),
+        )  # fmt: skip
+        described = self.site.description
+        if host == described.api_host:
+            api.serve(self, self.site.conversation, path, body)
+        elif host == described.git_host and path.endswith(GIT_PATHS):
+            self._git(path, query, body)
+        else:
+            self.reply(200, f"{host or 'a site without a name'} answers {path}\n".encode(), {"Content-Type": "text/plain"})
+
+    def reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _body(self) -> bytes:
+        if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):
+            return self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MOST_BODY))
+        parts: list[bytes] = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _git(self, path: str, query: str, body: bytes) -> None:
+        """git http-backend(1), a CGI program."""
+        environment = {
+            "PATH": system.SYSTEM_PATH, "GIT_PROJECT_ROOT": str(self.site.repositories), "GIT_HTTP_EXPORT_ALL": "1",
+            "REQUEST_METHOD": self.command, "PATH_INFO": path, "QUERY_STRING": query, "REMOTE_USER": "agent",
+            "REMOTE_ADDR": self.client_address[0], "CONTENT_TYPE": self.headers.get("Content-Type") or "",
+            "CONTENT_LENGTH": str(len(body)), "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding") or "",
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol") or "", "GIT_CONFIG_COUNT": "2", "HOME": "/nonexistent",
+            "GIT_CONFIG_KEY_0": "http.receivepack", "GIT_CONFIG_VALUE_0": "true",
+            "GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "*",
+        }  # fmt: skip
+        try:
+            output = system.run_bytes(["git", "http-backend"], environment, body)
+        except SystemFailure as error:
+            self.reply(500, f"{error}\n".encode(), {"Content-Type": "text/plain"})
+            return
+        head, _, answer = output.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
+        self.reply(int(headers.pop("Status", "200 OK").split()[0]), answer, headers)
+
+
+class Server(ThreadingHTTPServer):
+    """Accepts on every address of the namespace; with an authority it speaks TLS, with a certificate for the name asked."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def __init__(self, port: int, handler: type[Handler], authority: Authority | None, folder: Path) -> None:
+        super().__init__(("0.0.0.0", port), handler)  # the namespace has no other network than the sandbox's
+        self._authority, self._folder = authority, folder
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._default = self._context("unnamed.example") if authority else None
+        if self._default is not None:
+            self._default.sni_callback = self._choose
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        connection, address = super().get_request()
+        if self._default is not None:
+            connection.settimeout(IDLE_SECONDS)
+            connection = self._default.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # a client that hung up, or one that does not trust us: both are tried on purpose
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
+        if name:
+            connection.context = self._context(name)
+
+    def _context(self, name: str) -> ssl.SSLContext:
+        assert self._authority is not None
+        return self._contexts.get(name) or self._contexts.setdefault(name, self._authority.context(name, self._folder))
+
+
+def make_repository(repositories: Path, name: str) -> None:
+    """A repository with a little history to clone."""
+    bare = repositories / name
+    git = ["git", "-c", "user.name=Example", "-c", "user.email=example@example.com", "-c", "init.defaultBranch=main"]
+    system.run([*git, "init", "--quiet", "--bare", str(bare)])
+    work = repositories / ".work"
+    system.run([*git, "clone", "--quiet", str(bare), str(work)])
+    for number, (file, text) in enumerate(
+        (("README.md", "# demo\n\nA repository to work on.\n"), ("hello.py", 'print("hello")\n')), start=1
+    ):
+        (work / file).write_text(text)
+        system.run([*git, "-C", str(work), "add", "."])
+        system.run([*git, "-C", str(work), "commit", "--quiet", "-m", f"Step {number}: {file}"])
+    system.run([*git, "-C", str(work), "push", "--quiet", "origin", "HEAD:main"])
+    (bare.parent / (bare.name + ".git")).symlink_to(bare.name)

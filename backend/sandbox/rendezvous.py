@@ -1,0 +1,68 @@
+"""How `enter` finds a running sandbox: an abstract socket in this machine's network namespace, which dies with `up`.
+
+It has no file, so nothing is left behind, and the kernel says who is on the other side.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import threading
+
+
+class NoSandbox(Exception):
+    """There is no such sandbox, or it cannot be trusted; the text says which."""
+
+
+def _address(name: str) -> str:
+    return f"\0codetainer/{name}"
+
+
+class Beacon:
+    """Answers with the pid of the sandbox's first process until it is closed. Raises OSError where the name is taken."""
+
+    def __init__(self, name: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.bind(_address(name))
+        except OSError as error:
+            self._socket.close()
+            raise NoSandbox(f"cannot start: a sandbox called {name} is running; --name gives another name") from error
+        self._init = 0
+
+    def begin(self, init: int) -> None:
+        """From now on the sandbox can be found."""
+        self._init = init
+        self._socket.listen(8)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                select.select([self._socket], [], [])
+                peer, _ = self._socket.accept()
+            except (OSError, ValueError):
+                return
+            with peer:
+                peer.send(str(self._init).encode())
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def find(name: str) -> int:
+    """The first process of a running sandbox. Raises NoSandbox."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            sock.connect(_address(name))
+        except OSError as error:
+            raise NoSandbox(f"cannot find a sandbox called {name}: start one with codetainer up") from error
+        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid != os.geteuid():
+            raise NoSandbox(f"cannot enter {name}: it belongs to user {uid}")
+        text = sock.recv(32)
+    if not text.isdigit():
+        raise NoSandbox(f"cannot enter {name}: it is only just starting")
+    return int(text)

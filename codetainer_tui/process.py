@@ -1,0 +1,94 @@
+"""The front ends' one door to processes and to this process's environment. The backend has its own (backend/system.py).
+
+Only `posix_spawn` and `exec`: the front end never runs code of its own between fork and exec.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+WAIT_SECONDS = 0.02
+# Python ignores these two and exec keeps that; a program that relies on dying of SIGPIPE would not.
+DEFAULT_AGAIN = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment: for the terminal's variables, and for the backend, which alone reads the settings."""
+    return dict(os.environ)
+
+
+def backend(verb: str, *arguments: str) -> list[str]:
+    """The argument list of a backend process. Isolated (`-I`): the work directory may be the agent's."""
+    return [sys.executable, "-I", "-m", "backend", verb, *arguments]
+
+
+def become(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    """Replaces this process. Raises OSError where the program is not there; else does not return."""
+    program = shutil.which(argv[0])
+    if program is None:
+        raise FileNotFoundError(f"cannot run {argv[0]}: not found")
+    for number in DEFAULT_AGAIN:
+        signal.signal(number, signal.SIG_DFL)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(program, list(argv), dict(os.environ if environment is None else environment))
+
+
+def start(argv: Sequence[str], *, stdout: int = 1, stderr: int = 2, own_session: bool = False) -> int:
+    """Starts a process with this environment and these descriptors; returns its pid. Raises OSError.
+
+    `own_session`: keys and hang-ups of this terminal do not reach it.
+    """
+    actions = [(os.POSIX_SPAWN_DUP2, given, at) for given, at in ((stdout, 1), (stderr, 2)) if given != at]
+    if own_session:
+        actions.insert(0, (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
+    return os.posix_spawn(
+        argv[0], list(argv), os.environ, file_actions=actions, setsid=own_session, setsigdef=DEFAULT_AGAIN
+    )  # fmt: skip
+
+
+def ended(pid: int) -> int | None:
+    """The exit code of a child as a shell gives it (128 + signal), None while it runs."""
+    found, status = os.waitpid(pid, os.WNOHANG)
+    if found == 0:
+        return None
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code
+
+
+def wait(pid: int) -> int:
+    """Waits for a child. Signal handlers run meanwhile."""
+    while (code := ended(pid)) is None:
+        time.sleep(WAIT_SECONDS)
+    return code
+
+
+def succeeds(argv: Sequence[str]) -> bool:
+    """Whether a program runs and ends well; what it says is thrown away."""
+    program = shutil.which(argv[0])
+    if program is None:
+        return False
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    try:
+        return wait(start([program, *argv[1:]], stdout=nowhere, stderr=nowhere)) == 0
+    finally:
+        os.close(nowhere)
+
+
+def pass_on(pid: int, numbers: Sequence[signal.Signals]) -> None:
+    """From now on, these signals go to a child instead; one that was ignored (nohup) stays ignored."""
+
+    def forward(number: int, _: object) -> None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, forward)

@@ -1,0 +1,106 @@
+"""Times, sizes and foreign text in the words of every front end. Pure, but for the local time zone."""
+
+from __future__ import annotations
+
+import re
+import time
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+NOW_SECONDS = 15.0
+_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)\Z")
+_UNITS = {"": 1.0, "s": 1.0, "m": MINUTE, "h": HOUR, "d": DAY}
+
+
+def harmless(text: str, most: int = 0) -> str:
+    """Foreign text as it may be shown: what a terminal would obey, or nobody would see, is spelled out.
+
+    Control characters, line breaks, direction marks, zero-width characters and lone surrogates become escapes such as
+    `\\x1b`. `most` cuts to that many characters, the last of them an ellipsis. Markup means nothing to our screens.
+    """
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return shorten(text, most) if most else text
+
+
+def shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: max(0, most - 1)] + "…"
+
+
+def clock(at: float) -> str:
+    """`14:02`, local time."""
+    return time.strftime("%H:%M", time.localtime(at))
+
+
+def clock_seconds(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def date(at: float) -> str:
+    """`2026-01-31 UTC`: what stands once above clock times."""
+    return time.strftime("%Y-%m-%d %Z", time.localtime(at))
+
+
+def when(at: float, now: float) -> str:
+    """A moment past: relative below an hour, then the clock, then the day. In steps that do not flicker."""
+    past = now - at
+    if past < NOW_SECONDS:
+        return "now"
+    if past < MINUTE:
+        return "<1 min"
+    if past < HOUR:
+        return f"{int(past // MINUTE)} min"
+    if past < DAY:
+        return clock(at)
+    return time.strftime("%d %b", time.localtime(at))
+
+
+def ago(at: float, now: float) -> str:
+    found = when(at, now)
+    return f"{found} ago" if found.endswith("min") else found
+
+
+def until(at: float, now: float) -> str:
+    """`until 15:02`, with the day where that is another; 0 is without an end."""
+    if not at:
+        return "until revoked"
+    return f"until {clock(at)}" if at - now < 12 * HOUR else time.strftime("until %d %b %H:%M", time.localtime(at))
+
+
+def took(seconds: float) -> str:
+    """A short duration: `0.4 s`, `75 s`."""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds:.0f} s"
+
+
+def lasting(seconds: float) -> str:
+    """A long duration: `40 s`, `12 min`, `2 h 14 min`, `3 d 4 h`."""
+    if seconds < MINUTE:
+        return f"{max(0, int(seconds))} s"
+    if seconds < HOUR:
+        return f"{int(seconds // MINUTE)} min"
+    if seconds < DAY:
+        return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE)} min"
+    return f"{int(seconds // DAY)} d {int(seconds % DAY // HOUR)} h"
+
+
+def size(count: float) -> str:
+    """Bytes: `512 B`, `120 kB`, `18.2 MB`, `1.2 GB` (binary units, as memory is sold)."""
+    if count < 1024:
+        return f"{int(count)} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1024
+        if count < 1000:
+            break
+    return f"{count:.1f} {unit}" if count < 20 else f"{count:.0f} {unit}"
+
+
+def many(count: int, one: str, more: str = "") -> str:
+    """`1 name`, `23 names`."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}".replace(",", " ")
+
+
+def duration(text: str) -> float:
+    """Seconds of `90`, `90s`, `5m`, `1h`, `2d`. Raises ValueError."""
+    found = _DURATION.match(text)
+    if not found:
+        raise ValueError(f"cannot read {text!a} as a duration: expected 90s, 5m, 1h or 2d")
+    return float(found[1]) * _UNITS[found[2]]
