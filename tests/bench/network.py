@@ -1,0 +1,151 @@
+"""The network: what rotation costs, what the guard adds to a query, how many it answers, what a flood of refusals does."""
+
+from __future__ import annotations
+
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+
+from backend.contract.control import Refresh, decode_reply, encode_request
+from backend.contract.events import Refused
+from backend.contract.paths import COREDNS_UID, GUARD_UID
+from network.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
+from tests.bench.rows import Row, measures
+from tests.bench.sandbox import Sandbox, running
+
+RESOLVER = "203.0.113.53"
+CONNECTS = 10_000
+NAMES = 1_000
+LATENCY_MS = 50
+ONE_BY_ONE = 40  # of the names, for the yardstick; the rest takes as long
+QUERIES = 500
+RATE_QUERIES = 20_000
+FLOOD_RATE, FLOOD_SECONDS = 20_000, 30
+FLOOD_ADDRESS, FLOOD_PORT = "198.51.100.200", 9
+
+TOP = (
+    f'resolver = "{RESOLVER}"\n[git]\nhost = "github.com"\nrepository = "example/demo"\n'
+    """
+[[name]]
+name = "github.com"
+addresses = ["198.51.100.10"]
+"""
+)
+ROTATING = """
+[[name]]
+name = "rotating.example"
+rotate = "192.0.2.0/24"
+ttl = 0
+[[name]]
+name = "refreshed.example"
+rotate = "198.51.100.0/24"
+ttl = 0
+"""
+STEADY = """
+[[name]]
+name = "steady.example"
+addresses = ["198.51.100.77"]
+ttl = 0
+"""
+
+
+@measures("rotation_refused")
+def rotation() -> Iterator[Row]:
+    """Connects to a name whose address changes with every answer, and to one whose addresses are refreshed every 5 minutes."""
+    with running(pretend=TOP + ROTATING, domains="github.com\nrotating.example\nrefreshed.example\n") as sandbox:
+        guarded = sandbox.run("connect", "rotating.example", 80, CONNECTS, seconds=300)
+        # Boot has resolved this name once, as a refresh does; the connects go to what DNS would have answered since then.
+        refreshed = sandbox.run("connect", "198.51.100.0/24", 80, CONNECTS, seconds=300)
+    assert guarded["addresses"] > 200, "the address did not change"
+    value = float(guarded["refused"] + guarded["failed"])
+    yield Row(
+        "rotation_refused", value, "", most=0, yardstick="addresses refreshed every 5 min", beside=float(refreshed["refused"])
+    )
+
+
+@measures("refresh_1000")
+def refresh() -> Iterator[Row]:
+    """Resolving a long list anew, all at once, beside one name after the other."""
+    names = [f"name{number}.example" for number in range(NAMES)]
+    described = "".join(
+        f'[[name]]\nname = "{name}"\naddresses = ["192.0.2.{number % 250 + 1}"]\nttl = 0\nlatency_ms = {LATENCY_MS}\n'
+        for number, name in enumerate(names)
+    )
+    with running(pretend=TOP + described, domains="\n".join(["github.com", *names]) + "\n") as sandbox:
+        began = time.monotonic()
+        reply = _request(sandbox)
+        took = time.monotonic() - began
+        assert reply["ok"], reply
+        single = sandbox.run("ask", COREDNS_ADDRESS, ONE_BY_ONE, 1, *names[:ONE_BY_ONE])
+    beside = single["seconds"] * NAMES / ONE_BY_ONE
+    yield Row("refresh_1000", took, "s", most=2, yardstick="one after the other", beside=beside)
+
+
+def _request(sandbox: Sandbox) -> dict[str, object]:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(90)
+        sock.connect(str(sandbox.paths.control))
+        sock.sendall(encode_request(Refresh()).encode() + b"\n")
+        reply = decode_reply(sock.makefile().readline())
+    return {"ok": reply.ok, "text": reply.text}
+
+
+@measures("dns_miss_added", "dns_rate")
+def names() -> Iterator[Row]:
+    """What the guard adds to a query that no cache answers, and how many it answers with one core."""
+    with running(pretend=TOP + ROTATING + STEADY, domains="github.com\nrotating.example\nsteady.example\n") as sandbox:
+        direct = sandbox.run("ask", RESOLVER, QUERIES, 1, "rotating.example", uid=GUARD_UID)
+        guarded = sandbox.run("ask", GUARD_ADDRESS, QUERIES, 1, "rotating.example", uid=COREDNS_UID)
+        assert guarded["codes"] == {"0": QUERIES}, guarded["codes"]
+        before = sandbox.service("guard").cpu
+        many = sandbox.run("ask", GUARD_ADDRESS, RATE_QUERIES, 32, "steady.example", uid=COREDNS_UID)
+        cpu = sandbox.service("guard").cpu - before
+    upstream = statistics.median(direct["ms"])
+    added = statistics.median(guarded["ms"]) - upstream
+    yield Row("dns_miss_added", added, "ms", most=1, yardstick="upstream alone", beside=upstream)
+    answered = len(many["ms"])
+    # Resolver, guard and client share the machine, so the guard's own seconds are what a core is counted by.
+    yield Row(
+        "dns_rate", answered / cpu, "/s", least=2000, yardstick="of all parts together", beside=answered / many["seconds"]
+    )
+
+
+@measures("refusals_rate", "refusals_lost", "refusals_guard", "refusals_journal", "refusals_dns_p99")
+def refusals() -> Iterator[Row]:
+    """A flood of refused packets: every one counted, memory and journal bounded, names answered as ever."""
+    with running(pretend=TOP + STEADY, domains="github.com\nsteady.example\n") as sandbox:
+        flood: dict[str, float] = {}
+        thread = threading.Thread(
+            target=lambda: flood.update(sandbox.run("flood", FLOOD_ADDRESS, FLOOD_PORT, FLOOD_RATE, FLOOD_SECONDS))
+        )
+        thread.start()
+        time.sleep(FLOOD_SECONDS / 3)  # names are asked in the middle of it
+        asked = sandbox.run("ask", COREDNS_ADDRESS, QUERIES, 1, "steady.example")
+        thread.join()
+        counted = _settled(sandbox, flood["sent"])
+        resident = sandbox.service("guard").resident
+        journal = sandbox.paths.journal.stat().st_size / (1 << 20)
+    yield Row("refusals_rate", flood["rate"], "/s", least=FLOOD_RATE * 0.99)
+    yield Row("refusals_lost", abs(flood["sent"] - counted), "", most=0)
+    yield Row("refusals_guard", resident, "MB", most=60)
+    yield Row("refusals_journal", journal, "MB", most=9)
+    yield Row("refusals_dns_p99", statistics.quantiles(asked["ms"], n=100)[98], "ms", most=5)
+
+
+def _settled(sandbox: Sandbox, expected: float) -> int:
+    """What the journal says was refused at that address, once it says no more or as much as is expected."""
+    deadline = time.monotonic() + 20
+    while (total := _refused(sandbox)) < expected and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return total
+
+
+def _refused(sandbox: Sandbox) -> int:
+    events = (stamped.event for stamped in sandbox.events())
+    return sum(
+        event.count
+        for event in events
+        if isinstance(event, Refused) and event.protocol == "udp" and event.address == FLOOD_ADDRESS
+    )

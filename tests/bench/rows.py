@@ -1,0 +1,74 @@
+"""What a measurement is, and the register that `make bench` goes through.
+
+A measurement is a function that returns rows; `@measures("boot_to_ready", ...)` names them, so that one can be run alone and
+one that fails still has its line in the table. It is bounded in time, and what it sends stays inside namespaces it made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One number and its bounds. `yardstick` names what it stands beside, `beside` is that one's value in the same unit."""
+
+    name: str
+    value: float
+    unit: str
+    most: float | None = None
+    least: float | None = None
+    yardstick: str = ""
+    beside: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Value over yardstick; None where there is no yardstick, or where it is 0."""
+        return self.value / self.beside if self.beside else None
+
+    @property
+    def holds(self) -> bool:
+        return (self.most is None or self.value <= self.most) and (self.least is None or self.value >= self.least)
+
+    @property
+    def bound(self) -> str:
+        bounds = [f"<= {self.most:g}"] if self.most is not None else []
+        bounds += [f">= {self.least:g}"] if self.least is not None else []
+        return " ".join(bounds) + ("" if self.holds else " MISSED")
+
+    def as_json(self) -> dict[str, object]:
+        body: dict[str, object] = {"name": self.name, "value": round(self.value, 3), "unit": self.unit}
+        if self.yardstick:
+            ratio = None if self.ratio is None else round(self.ratio, 4)
+            body["yardstick"] = {"name": self.yardstick, "value": round(self.beside or 0.0, 3), "ratio": ratio}
+        return body
+
+
+Measurement = Callable[[], Iterable[Row]]
+_REGISTER: dict[tuple[str, ...], Measurement] = {}
+
+
+def measures(*names: str) -> Callable[[Measurement], Measurement]:
+    """Registers a function that returns one row for each of these names."""
+
+    def register(measurement: Measurement) -> Measurement:
+        _REGISTER[names] = measurement
+        return measurement
+
+    return register
+
+
+def register() -> Mapping[tuple[str, ...], Measurement]:
+    return _REGISTER
+
+
+def table(rows: Iterable[Row]) -> str:
+    """The rows as text, aligned; a bound that does not hold is marked."""
+    lines = [("name", "value", "unit", "bound", "beside", "ratio")]
+    for row in rows:
+        beside = f"{row.yardstick}: {row.beside:.4g}" if row.yardstick and row.beside is not None else ""
+        ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
+        lines.append((row.name, f"{row.value:.4g}", row.unit, row.bound, beside, ratio))
+    widths = [max(len(line[column]) for line in lines) for column in range(6)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)

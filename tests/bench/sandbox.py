@@ -1,0 +1,141 @@
+"""A sandbox to measure: `codetainer up --net pretend` as anybody runs it, held while a measurement looks at it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backend.contract.events import Event, Stamped, decode
+from backend.contract.paths import AGENT_UID, Paths
+from backend.sandbox import rendezvous
+
+START_SECONDS = 120.0
+INSIDE = Path(__file__).with_name("inside")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    pid: int
+    parent: int
+    cpu: float  # seconds of its own, without its children's
+    argv: tuple[str, ...]
+
+    @property
+    def resident(self) -> float:
+        """MB of memory in use."""
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
+        return int(status["VmRSS"].split()[0]) / 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running one. `started_at`: when `up` was called, seconds since the epoch; `init`: its first process, from outside."""
+
+    started_at: float
+    up: int
+    init: int
+    log: Path  # what `up` and boot wrote to stderr
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(Path(f"/proc/{self.init}/root"))
+
+    def events(self) -> list[Stamped]:
+        return [decode(line) for line in self.paths.journal.read_text().splitlines()]
+
+    def first(self, kind: type[Event]) -> Stamped:
+        return next(stamped for stamped in self.events() if isinstance(stamped.event, kind))
+
+    def processes(self) -> list[Process]:
+        """`up` and everything that it has started."""
+        found = {process.pid: process for process in _processes()}
+        family = {self.up}
+        for pid in sorted(found, key=lambda pid: _started(pid)):
+            if found[pid].parent in family:
+                family.add(pid)
+        return [process for pid, process in found.items() if pid in family]
+
+    def service(self, verb: str) -> Process:
+        """The process of ours that runs `python3 -I -m backend VERB`."""
+        matching = (p for p in self.processes() if p.argv[1:5] == ("-I", "-m", "backend", verb))
+        return next(matching)
+
+    def run(self, script: str, *arguments: object, uid: int = AGENT_UID, seconds: float = 120.0) -> Any:
+        """Runs tests/bench/inside/SCRIPT.py in the sandbox as a uid; returns the JSON value that it prints."""
+        code = (INSIDE / f"{script}.py").read_text()
+        identity = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"] if uid else []
+        command = ["nsenter", "--all", f"--target={self.init}", "--", *identity, "/usr/bin/python3", "-I", "-S", "-c", code]
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "TERM": "xterm-256color"}
+        done = subprocess.run(
+            [*command, *map(str, arguments)], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            timeout=seconds, check=True,
+        )  # fmt: skip
+        return json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def running(*options: str, pretend: str = "", domains: str = "", **environment: str) -> Iterator[Sandbox]:
+    """A sandbox whose boot is over. `pretend` (its internet, TOML) and `domains` (its list) replace the shipped ones."""
+    with tempfile.TemporaryDirectory(prefix="codetainer-bench-") as folder:
+        files = [
+            f"--{kind}={_written(Path(folder) / kind, text)}"
+            for kind, text in (("pretend", pretend), ("domains", domains))
+            if text
+        ]
+        name = f"bench-{os.getpid()}"
+        command = [sys.executable, "-I", "-m", "backend", "up", "--net=pretend", f"--name={name}", *files, *options]
+        log = Path(folder) / "log"
+        with log.open("wb") as stderr:
+            started = time.time()
+            up = subprocess.Popen(
+                [*command, "--", "sh", "-c", "echo booted; exec cat"],
+                env={"PATH": os.defpath, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+            )  # fmt: skip
+        assert up.stdout is not None and up.stdin is not None
+        try:
+            if up.stdout.readline() != b"booted\n":
+                raise RuntimeError(f"the sandbox did not boot:\n{log.read_text()[-4000:]}")
+            yield Sandbox(started, up.pid, rendezvous.find(name), log)
+        finally:
+            up.stdin.close()
+            try:
+                up.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                up.kill()
+                up.wait()
+            up.stdout.close()
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def _processes() -> Iterator[Process]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                fields = _stat(entry.name)
+                argv = tuple((entry / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0"))
+                yield Process(int(entry.name), int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS, argv)
+
+
+def _stat(pid: object) -> Sequence[str]:
+    """Fields of /proc/PID/stat from the third on (proc(5)); the second, the name, may hold blanks and parentheses."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _started(pid: int) -> tuple[int, int]:
+    with contextlib.suppress(OSError):
+        return int(_stat(pid)[19]), pid
+    return 0, pid

@@ -1,0 +1,117 @@
+"""No secret stands anywhere but where it is used: recognisable values are planted, and looked for everywhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench.sandbox import Sandbox, running
+
+pytestmark = pytest.mark.netns
+
+TOKEN, PLANTED = "ghp_planted-github-token", "sk-ant-oat01-planted-claude-token"
+MARKS = (b"planted-github-token", b"planted-claude-token")
+# Until the gate holds the credentials, git and gh read them here, as the agent.
+KNOWN = {"/opt/gh-config/git-credential", "/opt/gh-config/hosts.yml"}
+# What the agent can read: its own places, ours, and where programs leave traces.
+FOLDERS = (
+    "run",
+    "tmp",
+    "home",
+    "workspace",
+    "etc",
+    "opt/claude",
+    "opt/network",
+    "opt/gh-config",
+    "var/log",
+    "var/tmp",
+    "dev/shm",
+    "root",
+)
+
+SEARCH = r"""
+for folder; do
+  find "/$folder" -xdev -type f -size -4M -readable \
+    -exec grep -lF -e planted-github-token -e planted-claude-token {} + 2>/dev/null
+done
+for process in /proc/[0-9]*; do
+  [ "$(stat -c %u "$process" 2>/dev/null)" = "$(id -u)" ] && continue
+  grep -lF -e planted-github-token -e planted-claude-token "$process/environ" 2>/dev/null
+done
+true
+"""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with running(GH_PAT=TOKEN, CLAUDE_CODE_OAUTH_TOKEN=PLANTED) as found:
+        yield found
+
+
+def as_agent(sandbox: Sandbox, *argv: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        "nsenter",
+        "--all",
+        f"--target={sandbox.init}",
+        "--",
+        "setpriv",
+        "--reuid=1000",
+        "--regid=1000",
+        "--clear-groups",
+        "--",
+    ]
+    return subprocess.run(
+        [*command, *argv],
+        env={"PATH": os.defpath},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def planted(data: bytes) -> bool:
+    return any(mark in data for mark in MARKS)
+
+
+def test_the_values_arrived(sandbox: Sandbox) -> None:
+    """What is looked for below is there to be found: root's boot process has it."""
+    assert planted(Path(f"/proc/{sandbox.service('boot').pid}/environ").read_bytes())
+
+
+def test_the_journal_and_the_log_hold_none(sandbox: Sandbox) -> None:
+    segments = list(sandbox.paths.run.glob("events*.jsonl"))
+    assert segments
+    assert [path.name for path in segments if planted(path.read_bytes())] == []
+    assert not planted(sandbox.log.read_bytes())
+
+
+def test_no_process_has_one_in_its_arguments(sandbox: Sandbox) -> None:
+    processes = sandbox.processes()
+    assert len(processes) > 5
+    assert [process.argv for process in processes if planted(" ".join(process.argv).encode())] == []
+
+
+def test_no_service_has_one_in_its_environment(sandbox: Sandbox) -> None:
+    """A guard or a CoreDNS that was taken over has no credential to lose."""
+    services = {name: process for process in sandbox.processes() for name in ("coredns", "guard") if name in process.argv[0:5]
+                or process.argv[0].endswith(name)}  # fmt: skip
+    assert services.keys() == {"coredns", "guard"}
+    assert [name for name, process in services.items() if planted(Path(f"/proc/{process.pid}/environ").read_bytes())] == []
+
+
+def test_the_agent_finds_none_but_those_it_is_given(sandbox: Sandbox) -> None:
+    assert set(as_agent(sandbox, "sh", "-c", SEARCH, "sh", *FOLDERS).stdout.split()) == KNOWN
+
+
+def test_the_agent_reads_no_environment_but_its_own(sandbox: Sandbox) -> None:
+    boot = sandbox.service("boot")
+    inside = Path(f"/proc/{boot.pid}/status").read_text().split("NSpid:")[1].split("\n")[0].split()[-1]
+    done = as_agent(sandbox, "cat", f"/proc/{inside}/environ")
+    assert done.returncode != 0
+    assert done.stdout == ""
