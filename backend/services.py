@@ -225,14 +225,12 @@ class Services:
 
     async def _spawn_guard(self) -> asyncio.subprocess.Process:
         ours, theirs = socket.socketpair()
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        datagrams = system.socket_of(GUARD, socket.SOCK_DGRAM)
+        listener = system.socket_of(GUARD, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             for sock in (datagrams, listener):
-                # The port needs root; the rules go by the socket's uid, which fchown sets (net/socket.c: sockfs_setattr).
                 sock.bind((GUARD_ADDRESS, 53))
-                os.fchown(sock.fileno(), GUARD.uid, GUARD.uid)
             listener.listen(64)
             descriptors = (theirs.fileno(), datagrams.fileno(), listener.fileno())
             process = await system.spawn(

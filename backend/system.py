@@ -7,7 +7,9 @@ descriptor, and an identity that says as whom.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -157,6 +159,20 @@ async def spawn(
         )  # fmt: skip
     except FileNotFoundError as error:
         raise SystemFailure(f"cannot run {argv[0]}: not found", "codetainer check names what is missing") from error
+
+
+def socket_of(identity: Identity, kind: socket.SocketKind) -> socket.socket:
+    """An IPv4 socket that the firewall counts as somebody's, made by root, which may then bind it to a low port.
+
+    `meta skuid` is the fsuid of whoever opened the descriptor (net/netfilter/nft_meta.c: sk_socket->file->f_cred), whoever
+    uses it later; changing the owner afterwards does not count.
+    """
+    libc = ctypes.CDLL(None)
+    libc.setfsuid(identity.uid)
+    try:
+        return socket.socket(socket.AF_INET, kind)
+    finally:
+        libc.setfsuid(os.geteuid())
 
 
 def kill_group(process: asyncio.subprocess.Process, number: int = 9) -> None:

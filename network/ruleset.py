@@ -16,6 +16,7 @@ OPEN = "open4"  # address . port, checked by name at the gate where there is one
 DIRECT = "direct4"  # address . port, reached by the agent itself, by address only (with a gate)
 REFUSED = "refused4"  # destinations of refusals, for their totals
 NFLOG_GROUP = 100
+NFLOG_RATE = 50  # reports a second of the agent's refusals; the counters go on
 
 COREDNS_ADDRESS = "127.0.0.53"
 GUARD_ADDRESS = "127.0.0.54"
@@ -157,7 +158,7 @@ $ssh_reply6
   chain refuse {
     meta skuid $agent meta nfproto ipv4 meta l4proto { tcp, udp, sctp } \\
       add @$refused { ip daddr . meta l4proto . th dport }
-    meta skuid $agent counter name refused_agent limit rate 50/second burst 100 packets \\
+    meta skuid $agent counter name refused_agent limit rate $rate/second burst $burst packets \\
       log prefix "agent " group $group snaplen 96 queue-threshold 1
     meta skuid != $agent counter name refused_other limit rate 10/second burst 30 packets \\
       log prefix "other " group $group snaplen 96 queue-threshold 1
@@ -195,6 +196,8 @@ def render(rules: Rules, elements: Iterable[tuple[str, Element]] = ()) -> str:
         direct=DIRECT,
         refused=REFUSED,
         group=NFLOG_GROUP,
+        rate=NFLOG_RATE,
+        burst=NFLOG_RATE * 2,
         coredns_address=COREDNS_ADDRESS,
         guard_address=GUARD_ADDRESS,
         gate_address=GATE_ADDRESS,

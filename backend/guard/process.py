@@ -22,7 +22,7 @@ from backend.guard import channel, nflog, openings, upstream
 from backend.guard.channel import Configure, Configured, Do, Done, Happened, Message
 from backend.guard.nftables import Nftables, NftError
 from backend.guard.openings import Openings
-from backend.guard.refusals import Refusals, counter, destination_totals
+from backend.guard.refusals import Refusals, destination_totals
 from backend.guard.server import Server, serve
 from backend.guard.upstream import UpstreamError, Upstreams
 from network import ruleset
@@ -231,8 +231,8 @@ class Guard:
         while True:
             await asyncio.sleep(1.0)
             with contextlib.suppress(NftError):  # no table: the supervisor's proof says so
-                total = counter(self.nft.query(ruleset.list_counters()), "refused_agent")
-                if self.refusals.lost(total):
+                # Asking makes the library read every set: only where the log's limit can have cut the reports short.
+                if self.refusals.reported >= ruleset.NFLOG_RATE:
                     self.refusals.add_totals(destination_totals(self.nft.query(ruleset.list_set(ruleset.REFUSED))))
             gathered = [*self.refusals.take(), *self._dns_refused.values()]
             self._dns_refused = {}

@@ -14,6 +14,7 @@ from network.answers import is_special
 from network.packets import Packet
 
 MOST_ROWS = 256  # different destinations in one second; the rest are added up in one row
+MOST_SEEN = 4096  # as many as the kernel's set has room for
 REST = "other destinations"
 
 
@@ -26,8 +27,7 @@ class Refusals:
     program_of: Callable[[Packet], str] = field(default=lambda packet: "")
     rows: dict[tuple[str, str, int, int], Refused] = field(default_factory=dict)
     reported: int = 0  # the agent's packets that NFLOG brought since the last `take`
-    _totals: dict[tuple[str, str, int], int] = field(default_factory=dict)
-    _agent_total: int | None = None
+    _seen: dict[tuple[str, str, int], int] = field(default_factory=dict)  # reported so far, by address, protocol, port
 
     def add(self, report: Report) -> None:
         """Counts a packet of the agent's. The sandbox's own traffic is no refusal of the agent's."""
@@ -35,6 +35,9 @@ class Refusals:
             return
         packet = report.packet
         self.reported += 1
+        place = packet.destination, packet.protocol, packet.port
+        if place in self._seen or len(self._seen) < MOST_SEEN:
+            self._seen[place] = self._seen.get(place, 0) + 1
         self._count((packet.protocol, packet.destination, packet.port, report.uid), packet, 1)
 
     def _count(self, key: tuple[str, str, int, int], packet: Packet, count: int) -> None:
@@ -72,30 +75,24 @@ class Refusals:
             return Reason.PORT_NOT_LISTED
         return Reason.EXPIRED
 
-    def lost(self, agent_total: int) -> int:
-        """How many of the agent's refusals NFLOG did not bring, by the kernel's counter of all since the table was loaded."""
-        before, self._agent_total = self._agent_total, agent_total
-        # The counter begins anew with the table; the first reading after a start belongs to nobody.
-        missing = 0 if before is None or agent_total < before else agent_total - before - self.reported
-        self.reported = 0
-        return max(0, missing)
-
     def add_totals(self, totals: Mapping[tuple[str, str, int], int]) -> None:
-        """Makes the rows exact from the kernel's counter of each destination (address, protocol, port)."""
-        counted: dict[tuple[str, str, int], int] = {}
-        for (protocol, address, port, _), row in self.rows.items():
-            counted[address, protocol, port] = counted.get((address, protocol, port), 0) + row.count
+        """Makes the rows exact from the kernel's counter of each destination (address, protocol, port).
+
+        The kernel forgets a destination that was left alone for a while, and counts from nothing when it is tried again.
+        """
         for (address, protocol, port), total in totals.items():
-            before = self._totals.get((address, protocol, port), 0)
-            missing = (total - before if total >= before else total) - counted.get((address, protocol, port), 0)
-            if missing > 0:
+            seen = self._seen.get((address, protocol, port), 0)
+            missing = total - seen if total >= seen else 0
+            if missing:
                 packet = Packet(4, protocol, "", address, 0, port)
                 self._count((protocol, address, port, -1), packet, missing)
-        self._totals = dict(totals)
+            self._seen[address, protocol, port] = total
+        # What the kernel no longer counts is forgotten here too, which bounds this by the size of its set.
+        self._seen = {key: seen for key, seen in self._seen.items() if key in totals}
 
     def take(self) -> list[Refused]:
         """What was gathered since the last time."""
-        rows, self.rows = self.rows, {}
+        rows, self.rows, self.reported = self.rows, {}, 0
         merged: dict[str, Refused] = {}
         for row in rows.values():
             known = merged.get(row.key)
@@ -114,12 +111,3 @@ def destination_totals(objects: Iterable[Mapping[str, Any]]) -> dict[tuple[str, 
                     ipaddress.ip_address(address)
                     totals[address, str(protocol), port] = packets
     return totals
-
-
-def counter(objects: Iterable[Mapping[str, Any]], name: str) -> int:
-    """Packets of a named counter, 0 where it is not there."""
-    for found in objects:
-        item = found.get("counter", {})
-        if item.get("name") == name:
-            return int(item.get("packets", 0))
-    return 0

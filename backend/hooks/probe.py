@@ -1,6 +1,6 @@
 """Tries the walls from the inside, as the agent: what has to fail is attempted, and has to fail at once.
 
-Arguments: one JSON object with `resolver`, `upstream` ([address, port] or null), `outside` and `listed` ([[name, port], ...]).
+Arguments: one JSON object with `resolver`, `name`, `upstream` ([address, port] or null), `outside` and `listed` ([[name, port], ...]).
 Prints a JSON object: probe -> "" where it held, else what happened instead.
 """
 
@@ -22,13 +22,13 @@ def query(name: str) -> bytes:
     return struct.pack("!6H", secrets.randbits(16), 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", 1, 1)
 
 
-def unlisted_name(resolver: str) -> str:
+def unlisted_name(resolver: str, name: str) -> str:
     """A name that nobody has listed does not exist."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(SECONDS)
         sock.connect((resolver, 53))
         try:
-            sock.send(query(f"{secrets.token_hex(8)}.probe.example"))
+            sock.send(query(name))
             rcode = sock.recv(4096)[3] & 0x0F
         except OSError as error:
             return f"an unlisted name was not answered by the resolver: {error}"
@@ -103,7 +103,7 @@ def listed_host(names: "list[tuple[str, int]]") -> str:
 def main() -> None:
     asked = json.loads(sys.argv[1])
     results = {
-        "unlisted name": unlisted_name(asked["resolver"]),
+        "unlisted name": unlisted_name(asked["resolver"], asked["name"]),
         "outside address": outside_address(*asked["outside"]),
         "root read-only": root_read_only(),
         "environments": foreign_environments(),

@@ -37,6 +37,7 @@ class Name:
 class Description:
     resolver: str
     names: tuple[Name, ...]
+    others: str = ""  # the address of every name that is not described; "" for none: they do not exist
     git_host: str = ""
     git_repository: str = ""
     api_host: str = ""
@@ -53,14 +54,15 @@ def load(path: Path) -> Description:
         body = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeError) as error:
         raise DescriptionError(str(path), [str(error)]) from error
-    for key in body.keys() - {"resolver", "git", "api", "name"}:
+    for key in body.keys() - {"resolver", "others", "git", "api", "name"}:
         problems.append(f"{key}: not a known key")
     resolver = _address(body.get("resolver", "203.0.113.53"), "resolver", problems)
     names = tuple(_name(entry, index, problems) for index, entry in enumerate(body.get("name", []), start=1))
+    others = _address(body["others"], "others", problems) if "others" in body else ""
     git, api = body.get("git", {}), body.get("api", {})
     if problems:
         raise DescriptionError(str(path), problems)
-    return Description(resolver, names, git.get("host", ""), git.get("repository", ""), api.get("host", ""))
+    return Description(resolver, names, others, git.get("host", ""), git.get("repository", ""), api.get("host", ""))
 
 
 def _name(entry: Mapping[str, Any], index: int, problems: list[str]) -> Name:

@@ -7,6 +7,7 @@ import ipaddress
 import itertools
 import struct
 from collections.abc import Iterator
+from typing import cast
 
 import dns.flags
 import dns.message
@@ -24,6 +25,7 @@ class Resolver:
     def __init__(self, description: Description, record: Record) -> None:
         self._names = {name.name: name for name in description.names}
         self._record = record
+        self._others = Name("*", (description.others,)) if description.others else None
         self._rotations: dict[str, Iterator[ipaddress.IPv4Address]] = {
             name.name: itertools.cycle(ipaddress.IPv4Network(name.rotate).hosts()) for name in description.names if name.rotate
         }
@@ -36,7 +38,7 @@ class Resolver:
         kind = dns.rdatatype.to_text(question.rdtype)
         self._record.add("dns", name=name.lower(), type=kind)
         reply = dns.message.make_response(query, recursion_available=True)
-        known = self._names.get(name.lower())
+        known = self._names.get(name.lower()) or self._others
         if known is None:
             reply.set_rcode(dns.rcode.NXDOMAIN)
         elif kind == "A":
@@ -69,7 +71,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport if isinstance(transport, asyncio.DatagramTransport) else None
+        # asyncio's own class is no subclass of this one in every version: typeshed knows better than isinstance.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
         task = asyncio.create_task(self._answer(data, addr))
