@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,7 +34,12 @@ class Proof:
 async def prove(boot: Boot, *, listed: bool = True) -> Proof:
     """Tries everything as the agent. Raises SystemFailure where it cannot be tried, which is no better than a broken wall."""
     resolver = next((upstream.parse(text)[0] for text in boot.upstreams), None)
+    name = f"{secrets.token_hex(8)}.probe.example"
+    boot.expected.add(("dns", name, 0), ("tcp", *OUTSIDE))
+    if resolver is not None:
+        boot.expected.add(("udp", resolver.address, resolver.port))
     asked = {
+        "name": name,
         "resolver": COREDNS_ADDRESS,
         "outside": OUTSIDE,
         "upstream": [resolver.address, resolver.port] if resolver else None,

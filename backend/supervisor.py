@@ -21,9 +21,11 @@ from backend.contract.events import (
     BootFinished,
     BootStarted,
     BootState,
+    Event,
     LockReleased,
     Noted,
     ProofFinished,
+    Refused,
     ServiceState,
     SessionChanged,
     SessionState,
@@ -48,7 +50,7 @@ class Supervisor(Control):
     def __init__(self, settings: Settings, paths: Paths) -> None:
         self.settings, self.paths = settings, paths
         self.journal = Journal(paths)
-        self.services = Services(paths, self.journal.emit)
+        self.services = Services(paths, self._emit)
         self.boot = self._new_boot()
         self.granted: dict[str, tuple[Entry, float]] = {}  # by pattern: the entry and until when (0: until stopped)
         self.frozen = False
@@ -63,6 +65,12 @@ class Supervisor(Control):
         boot = Boot(self.settings, self.paths, self.journal.emit, self.services)
         boot.agent_environment = agent.environment(self.settings, self.paths, credentials=True)
         return boot
+
+    def _emit(self, event: Event) -> None:
+        """What services report, without what the sandbox's own probes brought about."""
+        left = self.boot.expected.without(event) if isinstance(event, Refused) else event
+        if left is not None:
+            self.journal.emit(left)
 
     async def run(self, lock: InitLock) -> int:
         """Boots and supervises until a signal or, where boot halts and the settings say so, not at all."""
@@ -115,6 +123,7 @@ class Supervisor(Control):
             await self._close(keep_services=False)
         elif not self._booted:
             self._booted = True
+            self._prove.clear()  # readiness has just tried everything
             self._begin(watch.session(self.boot, self.journal))
             self._begin(self._keep_proving())
             self._begin(self._withdraw_in_time())
@@ -157,7 +166,7 @@ class Supervisor(Control):
 
     async def _watch_services(self) -> None:
         """CoreDNS's metrics and refused names once a second; whether both services answer."""
-        await watch.services(self.services, self.boot, self.journal.emit, self._prove.set)
+        await watch.services(self.services, self.boot, self._emit, self._prove.set)
 
     async def _keep_proving(self) -> None:
         """The walls are tried again every few minutes, and soon after a service has come back or the list has changed."""

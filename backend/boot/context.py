@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from backend.contract.events import Event, StepOutput
 from backend.contract.paths import Paths
+from backend.expected import Expected
 from backend.settings import Settings
 from network.allowlist import Allowlist
 
@@ -28,6 +29,7 @@ class Boot:
     upstreams: tuple[str, ...] = ()
     agent_environment: dict[str, str] = field(default_factory=dict)
     session: Session | None = None
+    expected: Expected = field(default_factory=Expected)
 
     def say(self, step: str, line: str) -> None:
         """One line of a step's output, for the dashboard. Control characters are shown by whoever shows it."""

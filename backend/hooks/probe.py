@@ -1,6 +1,6 @@
 """Tries the walls from the inside, as the agent: what has to fail is attempted, and has to fail at once.
 
-Arguments: one JSON object with `resolver`, `name`, `upstream` ([address, port] or null), `outside` and `listed` ([[name, port], ...]).
+Argument: a JSON object with `resolver`, `name`, `upstream` ([address, port] or null), `outside`, `listed` (of pairs too).
 Prints a JSON object: probe -> "" where it held, else what happened instead.
 """
 
