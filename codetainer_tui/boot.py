@@ -1,46 +1,98 @@
-"""`codetainer boot`: the backend as a child, and a front end over its journal."""
+"""`codetainer boot`: the backend as a child, and in front of it text lines or the dashboard."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
+import time
 
 from backend.contract.events import encode
 from backend.contract.paths import Paths
-from backend.contract.state import State, fold
-from codetainer_tui import plain
-from codetainer_tui.process import Child, backend
-from codetainer_tui.reader import follow
+from codetainer_tui import process
+from codetainer_tui.journal import POLL_SECONDS, Reader, follow
+from codetainer_tui.plain import Lines
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+TERMINAL_ERRORS = 1 << 16
 
 
-def headless(*, json: bool) -> int:
-    """Boots and prints one line an event until the backend ends; returns its code."""
-    child = Child(backend("boot"), own_session=True)
-    child.pass_on(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    state = State()
-    for stamped in follow(Paths().journal, lambda: child.code() is not None):
-        state = fold(state, stamped)
-        text = encode(stamped) if json else plain.line(stamped, state)
-        if text:
-            try:
-                sys.stdout.write(text + "\n")
-                sys.stdout.flush()
-            except OSError:
-                pass  # nobody reads any more; the sandbox goes on
-    code = child.code(wait=True)
-    return 1 if code is None else code
+def lines(paths: Paths, argv: list[str], *, as_json: bool) -> int:
+    """One line an event on stdout, until the backend ends; its exit code. Its own complaints stand on stderr as they are."""
+    events = follow(paths.journal, past=False, going_on=lambda: alive())
+    with process.held(ENDING):
+        pid = process.start(argv)
+        process.pass_on((pid,), ENDING)
+    code: int | None = None
+
+    def alive() -> bool:
+        nonlocal code
+        code = process.ended(pid)
+        return code is None
+
+    words = Lines()
+    try:
+        for stamped in events:
+            for line in [encode(stamped)] if as_json else words.of(stamped):
+                sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _nobody_reads()
+    return process.wait(pid) if code is None else code
 
 
-def on_terminal() -> int:
-    """Boots behind the dashboard. When the terminal is left the sandbox goes on until ctrl+c or a signal."""
-    child = Child(backend("boot"), own_session=True)
-    front = Child(["/usr/local/bin/attach-claude"])
-    child.pass_on(signal.SIGTERM, signal.SIGHUP)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    while front.code() is None and child.code() is None:
-        signal.sigtimedwait([signal.SIGCHLD], 0.2)
-    if child.code() is None:
-        sys.stderr.write("codetainer: the sandbox goes on; ctrl+c ends it\n")
-        child.pass_on(signal.SIGINT)
-    code = child.code(wait=True)
-    return 1 if code is None else code
+def _nobody_reads() -> None:
+    """Whoever read the lines has gone. The sandbox goes on; the interpreter must not trip over its buffer at the end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def screen(paths: Paths, argv: list[str], attach: list[str]) -> int:
+    """The login's screen over a backend of our own. When the screen ends, the backend goes on, until ctrl+c.
+
+    What the backend says on stderr would tear the screen: it is kept, and shown when the terminal is free again.
+    """
+    said = os.memfd_create("codetainer-stderr")
+    reader = Reader(paths.journal, past=False)
+    with process.held(ENDING):
+        pid = process.start(argv, stdout=said, stderr=said, own_session=True)
+        process.pass_on((pid,), ENDING)
+    try:
+        while (code := process.ended(pid)) is None and not reader.poll():
+            time.sleep(POLL_SECONDS)
+        shown = 0
+        if code is None:
+            code = _show(pid, attach)
+            shown = _tell(said, shown)
+        if code is None:
+            process.pass_on((pid,), ENDING)
+            sys.stderr.write("codetainer: the sandbox goes on. codetainer attach shows it again, ctrl+c here stops it.\n")
+            code = process.wait(pid)
+        _tell(said, shown)
+        return code
+    finally:
+        reader.close()
+        os.close(said)
+
+
+def _show(pid: int, attach: list[str]) -> int | None:
+    """Runs the screen to its end; the backend's exit code where that ended first, and took the screen with it."""
+    with process.held(ENDING):
+        screen = process.start(attach)
+        process.pass_on((pid, screen), (signal.SIGTERM, signal.SIGHUP))
+        process.pass_on((), (signal.SIGINT,))  # the terminal sends it to the screen, whose business it is
+    while process.ended(screen) is None:
+        if (code := process.ended(pid)) is not None:
+            process.send(screen, signal.SIGTERM)
+            process.wait(screen)
+            return code
+        time.sleep(POLL_SECONDS)
+    return process.ended(pid)
+
+
+def _tell(said: int, shown: int) -> int:
+    data = os.pread(said, TERMINAL_ERRORS, shown)
+    sys.stderr.write(data.decode(errors="replace"))
+    sys.stderr.flush()
+    return shown + len(data)

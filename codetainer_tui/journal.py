@@ -7,7 +7,6 @@ file system, be begun again. It is polled: a few system calls a tick, and nothin
 from __future__ import annotations
 
 import io
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -90,7 +89,7 @@ class Reader:
             data = os.pread(descriptor, room, self._offset)
             end = data.rfind(b"\n") + 1
             if end:
-                found.extend(data[:end].splitlines())
+                found.extend(data[: end - 1].split(b"\n"))
                 self._offset += end
                 self.behind = len(data) == room
                 return
@@ -118,17 +117,8 @@ def follow(path: Path, *, past: bool = True, going_on: Callable[[], bool] = lamb
         reader.close()
 
 
-def history(path: Path) -> list[str]:
-    """The lines of the segment before and of this one, oldest first, without the snapshot that joins them."""
+def before(path: Path) -> Iterator[Stamped]:
+    """The events of the segment before the current one; none where there was none."""
     older = path.with_name("events.1.jsonl")
-    lines = [line for each in (older, path) if each.exists() for line in each.read_bytes().splitlines()]
-    return [line.decode(errors="replace") for line in lines if not _is_snapshot(line)]
-
-
-def _is_snapshot(line: bytes) -> bool:
-    if b'"kind":"snapshot"' not in line[:80]:
-        return False
-    try:
-        return bool(json.loads(line)["kind"] == "snapshot")
-    except (ValueError, KeyError, TypeError):
-        return False
+    if older.exists():
+        yield from follow(older, going_on=lambda: False)

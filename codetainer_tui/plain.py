@@ -1,149 +1,163 @@
-"""Events as lines of words: for `--no-tui`, pipes, dumb terminals and screen readers."""
+"""The journal as text: one line an event, in words. For logs, pipes, dumb terminals and screen readers."""
 
 from __future__ import annotations
 
-import functools
-import time
+from collections.abc import Iterator
 
 from backend.contract import events as e
-from backend.contract.state import State
-from codetainer_tui.harmless import harmless
+from codetainer_tui.words import clock_seconds, date, harmless, many, took, until
 
-WORDS = {
-    e.Outcome.DONE: "done", e.Outcome.WARNED: "warning", e.Outcome.FAILED: "failed", e.Outcome.SKIPPED: "skipped",
-    e.Outcome.CANCELLED: "not started",
-}  # fmt: skip
-
-
-def line(stamped: e.Stamped, state: State) -> str:
-    """The line for an event, "" for one that has nothing to say. `state` is the one after the event."""
-    text = _words(stamped.event, state)
-    return f"{time.strftime('%H:%M:%S', time.localtime(stamped.at))} {harmless(text, 400)}" if text else ""
-
-
-def _title(step: str, state: State) -> str:
-    known = state.steps.get(step)
-    return known.title if known else step
-
-
-@functools.singledispatch
-def _words(event: e.Event, state: State) -> str:
-    return ""
+OUTCOMES = {
+    e.Outcome.DONE: "done",
+    e.Outcome.WARNED: "warning",
+    e.Outcome.FAILED: "FAILED",
+    e.Outcome.SKIPPED: "not needed",
+    e.Outcome.CANCELLED: "not run",
+}
+SESSIONS = {
+    e.SessionState.NONE: "there is none",
+    e.SessionState.WORKS: "the agent works",
+    e.SessionState.WAITS: "the agent waits for you",
+    e.SessionState.IDLE: "the agent is idle",
+    e.SessionState.ENDED: "has ended",
+    e.SessionState.UNKNOWN: "is there",
+}
+# Measurements come every few seconds and say nothing that stays true: screens show them, a log would drown in them.
+MEASUREMENTS = (e.NamesMeasured, e.SandboxMeasured, e.Carried, e.Snapshot, e.Unknown)
 
 
-@_words.register
-def _(event: e.BootStarted, state: State) -> str:
-    what = f" for {event.repository}" if event.repository else ""
-    return f"booting{what}: {len(event.plan)} steps, codetainer {event.version}, credentials {event.credentials}"
+def what(refused: e.Refused) -> str:
+    """What was refused: `name:port`, the query of a name, or the protocol of what was neither."""
+    target = harmless(refused.name or refused.address or "?", 120)
+    if refused.via is e.Via.DNS:
+        kind = harmless(refused.detail, 40)
+        return f"{target} ({kind})" if kind and kind != "A" else target
+    if refused.detail:
+        return f"{target}  {harmless(refused.detail, 80)}"
+    where = f"{target}:{refused.port}" if refused.port else target
+    return where if refused.protocol == "tcp" else f"{where} ({harmless(refused.protocol, 12)})"
 
 
-@_words.register
-def _(event: e.StepStarted, state: State) -> str:
-    return f"{_title(event.step, state)}: started"
+def why(refused: e.Refused, repository: str = "") -> str:
+    """The reason in its own words; the placeholder stands for the repository."""
+    if refused.reason is e.Reason.PUSH_SCOPE and repository:
+        return refused.reason.replace("OWNER/REPO", harmless(repository, 80))
+    return str(refused.reason)
 
 
-@_words.register
-def _(event: e.StepOutput, state: State) -> str:
-    return f"{_title(event.step, state)}: {event.line}"
+class Lines:
+    """Turns events into lines. Keeps what a line needs of earlier events: the titles of steps, the day."""
+
+    def __init__(self) -> None:
+        self._titles: dict[str, str] = {}
+        self._repository = ""
+        self._day = ""
+        self._failing: frozenset[str] = frozenset()
+
+    def of(self, stamped: e.Stamped) -> Iterator[str]:
+        """The lines of one event, mostly one; a new day has a line of its own."""
+        text = self.text(stamped.event, stamped.at)
+        if not text:
+            return
+        day = date(stamped.at)
+        if day != self._day:
+            self._day = day
+            yield f"-------- {day}"
+        yield f"{clock_seconds(stamped.at)} {text}"
+
+    def text(self, event: e.Event, at: float) -> str:
+        """What an event says, "" for a measurement."""
+        match event:
+            case _ if isinstance(event, MEASUREMENTS):
+                return ""
+            case e.BootStarted():
+                self._titles = {step.name: step.title for step in event.plan}
+                self._repository = event.repository
+                of = f" of {harmless(event.repository)}" if event.repository else ""
+                return f"boot begins{of}: {many(len(event.plan), 'step')}, codetainer {event.version}"
+            case e.StepStarted():
+                return f"{self._title(event.step)} ..."
+            case e.StepOutput():
+                return f"{self._title(event.step)}: {harmless(event.line, 400)}"
+            case e.StepFinished():
+                return self._finished(event)
+            case e.BootFinished():
+                return self._booted(event)
+            case e.LockReleased():
+                return "init is over: the session is there" if event.session else "init is over: there is no session"
+            case e.Stopping():
+                return f"the sandbox is stopping: {harmless(event.reason)}"
+            case e.ServiceChanged():
+                pid = f" (pid {event.pid})" if event.pid else ""
+                more = f", restarted {many(event.restarts, 'time')}" if event.restarts else ""
+                return f"{event.service} is {event.state}{pid}{more}{_after(': ', event.detail)}"
+            case e.ListMeasured():
+                return self._list(event)
+            case e.ProofFinished():
+                if not event.failed:
+                    return f"proof: {many(event.tried, 'wall')} tried, all hold"
+                return f"proof FAILED: {harmless('; '.join(event.failed), 600)}{_after('. Try: ', event.remedy)}"
+            case e.Noted():
+                return f"{'' if event.level == 'info' else event.level + ': '}{harmless(event.text, 600)}"
+            case e.Refused():
+                by = f", by {harmless(event.program, 40)}" if event.program else ""
+                times = f" ({event.count} times)" if event.count > 1 else ""
+                return f"refused {what(event)}: {why(event, self._repository)}{by}{times}"
+            case e.Allowed() | e.Withdrawn() | e.Muted() | e.Froze():
+                return _by_hand(event, at)
+            case e.SessionChanged():
+                return f"session {harmless(event.name, 60)}: {SESSIONS[event.state]}{_after(', ', event.detail)}"
+            case _:
+                return ""
+
+    def _title(self, step: str) -> str:
+        return harmless(self._titles.get(step, step), 80)
+
+    def _finished(self, event: e.StepFinished) -> str:
+        ran = event.outcome in (e.Outcome.DONE, e.Outcome.WARNED, e.Outcome.FAILED)
+        spent = f" in {took(event.seconds)}" if ran else ""
+        remedy = _after(". Try: ", event.remedy) if event.outcome is not e.Outcome.DONE else ""
+        return f"{self._title(event.step)}: {OUTCOMES[event.outcome]}{spent}{_after(', ', event.detail)}{remedy}"
+
+    def _booted(self, event: e.BootFinished) -> str:
+        match event.state:
+            case e.BootState.READY:
+                return f"READY after {took(event.seconds)}"
+            case e.BootState.DEGRADED:
+                reason = _after(": ", event.reason) + _after(". Try: ", event.remedy)
+                return f"DEGRADED after {took(event.seconds)} because of {self._title(event.step)}{reason}"
+            case e.BootState.HALTED:
+                reason = _after(": ", event.reason) + _after(". Try: ", event.remedy)
+                return f"CLOSED, halted at {self._title(event.step)}{reason}"
+            case e.BootState.BOOTING:
+                return "boot goes on"
+
+    def _list(self, event: e.ListMeasured) -> str:
+        """Only a change of the names that fail is worth a line."""
+        failing = frozenset(event.failing)
+        if failing == self._failing:
+            return ""
+        before, self._failing = self._failing, failing
+        if failing - before:
+            return f"warning: without an address: {harmless(', '.join(sorted(failing)), 400)}"
+        return f"have an address again: {harmless(', '.join(sorted(before - failing)), 400)}"
 
 
-@_words.register
-def _(event: e.StepFinished, state: State) -> str:
-    text = f"{_title(event.step, state)}: {WORDS[event.outcome]} after {event.seconds:.1f} s"
-    text += f", {event.detail}" if event.detail else ""
-    return text + (f" [{event.remedy}]" if event.remedy else "")
+def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Froze, at: float) -> str:
+    match event:
+        case e.Allowed():
+            ports = f" ports {harmless(event.ports, 40)}" if event.ports else ""
+            return f"allowed {harmless(event.name)}{ports} {until(event.until, at)}{_after(', by ', event.by)}"
+        case e.Withdrawn():
+            return f"closed again {harmless(event.name)}{_after(': ', event.by)}"
+        case e.Muted():
+            if event.until < 0:
+                return f"shown again {harmless(event.name)}"
+            return f"muted {harmless(event.name)} {until(event.until, at) if event.until else 'until unmuted'}"
+        case e.Froze():
+            return f"{'FROZEN' if event.frozen else 'let go on'}{_after(', by ', event.by)}"
 
 
-@_words.register
-def _(event: e.BootFinished, state: State) -> str:
-    if event.state is e.BootState.READY:
-        return f"READY after {event.seconds:.1f} s"
-    word = "CLOSED, boot halted at" if event.state is e.BootState.HALTED else "DEGRADED because of"
-    remedy = f" [{event.remedy}]" if event.remedy else ""
-    return f"{word} {_title(event.step, state)}: {event.reason}{remedy}"
-
-
-@_words.register
-def _(event: e.LockReleased, state: State) -> str:
-    return "init is over, the session is there" if event.session else "init is over, there is no session"
-
-
-@_words.register
-def _(event: e.Stopping, state: State) -> str:
-    return f"stopping: {event.reason}"
-
-
-@_words.register
-def _(event: e.ServiceChanged, state: State) -> str:
-    text = f"{event.service} is {event.state}" + (f" (pid {event.pid})" if event.pid else "")
-    text += f", started again {event.restarts} times" if event.restarts else ""
-    return text + (f": {event.detail}" if event.detail else "")
-
-
-@_words.register
-def _(event: e.ListMeasured, state: State) -> str:
-    if not event.failing:
-        return ""
-    names = ", ".join(list(event.failing)[:5])
-    return f"{len(event.failing)} of {event.names} names do not resolve: {names}"
-
-
-@_words.register
-def _(event: e.ProofFinished, state: State) -> str:
-    if event.failed:
-        return f"a wall did not hold: {'; '.join(event.failed)} [{event.remedy}]"
-    return f"{event.tried} walls tried, all hold"
-
-
-@_words.register
-def _(event: e.Noted, state: State) -> str:
-    return f"{event.level}: {event.text}"
-
-
-@_words.register
-def _(event: e.Refused, state: State) -> str:
-    times = f" {event.count} times" if event.count > 1 else ""
-    by = f", by {event.program}" if event.program else ""
-    return f"refused{times}: {destination(event)}, {event.reason}{by}"
-
-
-@_words.register
-def _(event: e.Allowed, state: State) -> str:
-    until = time.strftime("%H:%M", time.localtime(event.until)) if event.until else "it is revoked"
-    return f"allowed by {event.by}: {event.name} until {until}"
-
-
-@_words.register
-def _(event: e.Withdrawn, state: State) -> str:
-    return f"no longer allowed: {event.name} ({event.by})"
-
-
-@_words.register
-def _(event: e.Muted, state: State) -> str:
-    return f"{event.name} is {'shown again' if event.until < 0 else 'muted'}"
-
-
-@_words.register
-def _(event: e.Froze, state: State) -> str:
-    return f"frozen by {event.by}: the agent is stopped, nothing is open" if event.frozen else f"thawed by {event.by}"
-
-
-@_words.register
-def _(event: e.SessionChanged, state: State) -> str:
-    return f"the agent {AGENT_WORDS[event.state]}" + (f": {event.detail}" if event.detail else "")
-
-
-AGENT_WORDS = {
-    e.SessionState.NONE: "is not there", e.SessionState.WORKS: "works", e.SessionState.WAITS: "waits for you",
-    e.SessionState.IDLE: "is idle", e.SessionState.ENDED: "has ended", e.SessionState.UNKNOWN: "is there",
-}  # fmt: skip
-
-
-def destination(event: e.Refused) -> str:
-    """What was asked for: the name where there is one, else the address; with its port, and the type of an odd query."""
-    what = event.name or event.address
-    if event.protocol == "dns":
-        return what + (f" ({event.detail} query)" if event.detail else "") + (f" at {event.address}" if event.address else "")
-    port = f":{event.port}" if event.port else ""
-    protocol = "" if event.protocol in ("tcp", "") else f" {event.protocol}"
-    return f"{what}{port}{protocol}" + (f" {event.detail}" if event.detail else "")
+def _after(before: str, text: str) -> str:
+    """Foreign text behind a separator, nothing where there is none."""
+    return before + harmless(text, 600) if text else ""

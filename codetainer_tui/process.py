@@ -5,12 +5,13 @@ Only `posix_spawn` and `exec`: the front end never runs code of its own between 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 WAIT_SECONDS = 0.02
 # Python ignores these two and exec keeps that; a program that relies on dying of SIGPIPE would not.
@@ -48,8 +49,18 @@ def start(argv: Sequence[str], *, stdout: int = 1, stderr: int = 2, own_session:
     if own_session:
         actions.insert(0, (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
     return os.posix_spawn(
-        argv[0], list(argv), os.environ, file_actions=actions, setsid=own_session, setsigdef=DEFAULT_AGAIN
-    )  # fmt: skip
+        argv[0], list(argv), os.environ, file_actions=actions, setsid=own_session, setsigmask=(), setsigdef=DEFAULT_AGAIN
+    )
+
+
+@contextlib.contextmanager
+def held(numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """Keeps these signals back until the block is done, so that none falls between a child's start and `pass_on`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def ended(pid: int) -> int | None:
@@ -80,15 +91,24 @@ def succeeds(argv: Sequence[str]) -> bool:
         os.close(nowhere)
 
 
-def pass_on(pid: int, numbers: Sequence[signal.Signals]) -> None:
-    """From now on, these signals go to a child instead; one that was ignored (nohup) stays ignored."""
+def pass_on(pids: Sequence[int], numbers: Sequence[signal.Signals]) -> None:
+    """From now on, these signals go to children instead; one that was ignored (nohup) stays ignored."""
 
     def forward(number: int, _: object) -> None:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
+        for pid in pids:
+            send(pid, number)
 
     for number in numbers:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, forward)
+
+
+def send(pid: int, number: int) -> None:
+    """Signals a child that may have ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def change_environment(changes: Mapping[str, str]) -> None:
+    """What the processes started from here on get instead."""
+    os.environ.update(changes)

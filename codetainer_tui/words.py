@@ -86,10 +86,12 @@ def size(count: float) -> str:
     """Bytes: `512 B`, `120 kB`, `18.2 MB`, `1.2 GB` (binary units, as memory is sold)."""
     if count < 1024:
         return f"{int(count)} B"
-    for unit in ("kB", "MB", "GB"):
-        count /= 1024
+    unit = "kB"
+    count /= 1024
+    for larger in ("MB", "GB"):
         if count < 1000:
             break
+        unit, count = larger, count / 1024
     return f"{count:.1f} {unit}" if count < 20 else f"{count:.0f} {unit}"
 
 

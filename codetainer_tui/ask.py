@@ -1,0 +1,51 @@
+"""Asking a running sandbox for something, over its control socket."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from backend.contract.control import Reply, Request, decode_reply, encode_request
+
+MOST_REPLY = 8 << 20
+CONNECT_SECONDS = 5.0
+
+
+def ask(path: Path, request: Request, as_typed: str) -> Reply:
+    """Sends one request and waits for its reply, which comes when the effect is there.
+
+    Never raises for a sandbox that is not there or may not be asked: that is a Reply too, with what to do. `as_typed` is the
+    command that the operator would type.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    with connection:
+        try:
+            connection.settimeout(CONNECT_SECONDS)
+            connection.connect(str(path))
+            connection.settimeout(None)  # a boot that is tried again takes its time; a dead server closes the connection
+            connection.sendall(encode_request(request).encode() + b"\n")
+            line = _line(connection)
+        except PermissionError:
+            return Reply(False, "only root may ask for this", f"ask the operator: {as_typed}")
+        except (FileNotFoundError, ConnectionRefusedError):
+            return Reply(
+                False, "no sandbox is running here", "codetainer boot starts one; codetainer enter --root goes into one"
+            )
+        except OSError as error:
+            return Reply(False, f"cannot ask the sandbox: {error.strerror or error}")
+    if not line:
+        return Reply(False, "the sandbox ended the connection without a reply", "codetainer status shows how it is")
+    try:
+        return decode_reply(line)
+    except (ValueError, TypeError, KeyError) as error:
+        return Reply(False, f"cannot read the sandbox's reply: {error}")
+
+
+def _line(connection: socket.socket) -> str:
+    data = bytearray()
+    while not data.endswith(b"\n") and len(data) < MOST_REPLY:
+        more = connection.recv(65536)
+        if not more:
+            return ""
+        data += more
+    return data.decode(errors="replace")
