@@ -25,6 +25,7 @@ RATE_QUERIES = 20_000
 FLOOD_RATE, FLOOD_SECONDS = 20_000, 30
 FLOOD_ADDRESS, FLOOD_PORT = "198.51.100.200", 9
 
+# No name has 192.0.2.1: boot proves its walls there.
 TOP = (
     f'resolver = "{RESOLVER}"\n[git]\nhost = "github.com"\nrepository = "example/demo"\n'
     """
@@ -36,11 +37,11 @@ addresses = ["198.51.100.10"]
 ROTATING = """
 [[name]]
 name = "rotating.example"
-rotate = "192.0.2.0/24"
+rotate = "198.51.100.0/24"
 ttl = 0
 [[name]]
 name = "refreshed.example"
-rotate = "198.51.100.0/24"
+rotate = "203.0.113.0/25"
 ttl = 0
 """
 STEADY = """
@@ -57,7 +58,7 @@ def rotation() -> Iterator[Row]:
     with running(pretend=TOP + ROTATING, domains="github.com\nrotating.example\nrefreshed.example\n") as sandbox:
         guarded = sandbox.run("connect", "rotating.example", 80, CONNECTS, seconds=300)
         # Boot has resolved this name once, as a refresh does; the connects go to what DNS would have answered since then.
-        refreshed = sandbox.run("connect", "198.51.100.0/24", 80, CONNECTS, seconds=300)
+        refreshed = sandbox.run("connect", "203.0.113.0/25", 80, CONNECTS, seconds=300)
     assert guarded["addresses"] > 200, "the address did not change"
     value = float(guarded["refused"] + guarded["failed"])
     yield Row(
@@ -70,7 +71,7 @@ def refresh() -> Iterator[Row]:
     """Resolving a long list anew, all at once, beside one name after the other."""
     names = [f"name{number}.example" for number in range(NAMES)]
     described = "".join(
-        f'[[name]]\nname = "{name}"\naddresses = ["192.0.2.{number % 250 + 1}"]\nttl = 0\nlatency_ms = {LATENCY_MS}\n'
+        f'[[name]]\nname = "{name}"\naddresses = ["198.51.100.{number % 250 + 1}"]\nttl = 0\nlatency_ms = {LATENCY_MS}\n'
         for number, name in enumerate(names)
     )
     with running(pretend=TOP + described, domains="\n".join(["github.com", *names]) + "\n") as sandbox:

@@ -131,12 +131,11 @@ def test_python_is_isolated_wherever_it_is_started() -> None:
 
 
 def test_every_verb_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["--help"])
-    verbs = re.findall(r"^    ([a-z-]+)", capsys.readouterr().out, re.MULTILINE)
+    assert cli.main(["--help"]) == 0
+    verbs = re.findall(r"^  (?!codetainer)([a-z-]+) ", capsys.readouterr().out, re.MULTILINE)
     assert {"boot", "up", "status", "allow"} <= set(verbs)
     text = "\n".join(path.read_text() for path in documents())
-    assert [verb for verb in verbs if f"`codetainer {verb}" not in text] == []
+    assert [verb for verb in verbs if f"codetainer {verb}" not in text] == []
 
 
 def test_the_house_has_its_rooms_and_no_others() -> None:
