@@ -143,9 +143,9 @@ class Supervisor(Control):
 
     async def _close(self, *, keep_services: bool) -> None:
         """Nothing leaves any more. Errors on the way are said, and do not keep the rest from being closed."""
-        for work in (closed.run(self.boot), session.end(self.paths)):
+        for work in (lambda: closed.run(self.boot), lambda: session.end(self.paths)):
             try:
-                await work
+                await work()
             except Exception as error:
                 self.journal.emit(Noted("error", f"cannot close: {error}"))
         if not keep_services:

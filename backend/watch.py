@@ -41,15 +41,15 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
     measured: NamesMeasured | None = None
     before = Measured()
     ticks = 0
-    down = {"coredns": False, "guard": False}
+    restarts = {"coredns": 0, "guard": 0}
     while True:
         await asyncio.sleep(SECOND)
         for refused in services.take_refused_names():
             emit(refused)
         for service in (services.coredns, services.guard):
-            if service.state is ServiceState.UP and down[service.name]:
+            if service.state is ServiceState.UP and service.restarts != restarts[service.name]:
+                restarts[service.name] = service.restarts
                 changed()
-            down[service.name] = service.state is not ServiceState.UP
         if services.coredns.pid:
             found, now = await _names(services.coredns, before, boot)
             if found is not None and (measured is None or _differs(found, measured)):

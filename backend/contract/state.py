@@ -61,6 +61,7 @@ class State:
     frozen: bool = False
     steps: Mapping[str, StepView] = field(default_factory=dict)  # in plan order
     services: Mapping[str, e.ServiceChanged] = field(default_factory=dict)
+    services_at: Mapping[str, float] = field(default_factory=dict)  # since when each is in its state
     names: e.NamesMeasured | None = None
     list: e.ListMeasured | None = None
     sandbox: e.SandboxMeasured | None = None
@@ -158,7 +159,11 @@ def _(event: e.Stopping, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.ServiceChanged, state: State, at: float) -> State:
-    return replace(state, services={**state.services, event.service: event})
+    known = state.services.get(event.service)
+    since = state.services_at.get(event.service, at) if known is not None and known.state is event.state else at
+    return replace(
+        state, services={**state.services, event.service: event}, services_at={**state.services_at, event.service: since}
+    )
 
 
 @_apply.register

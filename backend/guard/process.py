@@ -228,11 +228,14 @@ class Guard:
 
     async def keep_counting(self) -> None:
         """Once a second: what was refused. The kernel's counters make the totals exact where its log was cut short."""
+        busy = False
         while True:
             await asyncio.sleep(1.0)
             with contextlib.suppress(NftError):  # no table: the supervisor's proof says so
-                # Asking makes the library read every set: only where the log's limit can have cut the reports short.
-                if self.refusals.reported >= ruleset.NFLOG_RATE:
+                # Asking makes the library read every set: only while the log's limit can have cut the reports short, and
+                # once more, since the counters have gone on after the last report.
+                busy, before = self.refusals.reported >= ruleset.NFLOG_RATE // 2, busy
+                if busy or before:
                     self.refusals.add_totals(destination_totals(self.nft.query(ruleset.list_set(ruleset.REFUSED))))
             gathered = [*self.refusals.take(), *self._dns_refused.values()]
             self._dns_refused = {}

@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from backend import settings
+from backend import settings, system
 from backend.boot.steps.rules import nameservers
 from backend.contract import events
 from backend.contract.events import BootState, LockReleased
@@ -154,6 +155,8 @@ class Up:
             pretend.connect(self._pretend, self._init)
         elif self._options.net == "nat":
             self._nat = Nat(self._init)
+        else:
+            system.run(["nsenter", f"--net=/proc/{self._init}/ns/net", "--", "ip", "link", "set", "lo", "up"])
         os.write(self._go, b"g")
         os.close(self._go)
 
@@ -213,6 +216,7 @@ class Up:
             namespaces.die_with_parent(0)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
+            socket.sethostname("codetainer")
             layout.build(sources)
             if os.read(go, 1) != b"g":
                 os._exit(1)

@@ -1,0 +1,194 @@
+"""A booted sandbox for tests: `codetainer up` with the pretend internet, and ways to be the agent, root, or the operator."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.contract.events import Event, LockReleased, Stamped, decode
+from backend.contract.paths import Paths
+from backend.contract.state import State, fold_all
+from backend.sandbox import check, rendezvous
+from backend.sandbox.rendezvous import NoSandbox
+
+CODETAINER = [sys.executable, "-I", "-m", "codetainer_tui.cli"]
+PATIENCE = 60.0  # seconds until something that has to happen counts as not happening
+
+LISTED = """
+github.com
+api.github.com
+api.anthropic.com
+rotating.test
+short.test:443,8443
+wild.test
+*.wild.test
+alias.test
+lying.test
+private.test
+metadata.test
+plain.test:80
+"""
+
+INTERNET = """
+resolver = "203.0.113.53"
+others = "198.51.100.200"
+git = { host = "github.com", repository = "example/demo" }
+api = { host = "api.anthropic.com" }
+name = [
+  { name = "github.com", addresses = ["198.51.100.10"] },
+  { name = "api.anthropic.com", addresses = ["198.51.100.20"] },
+  { name = "rotating.test", rotate = "198.51.100.64/26", ttl = 0 },
+  { name = "short.test", addresses = ["198.51.100.31"], ttl = 1 },
+  { name = "wild.test", addresses = ["198.51.100.32"] },
+  { name = "alias.test", cname = "target.elsewhere.test" },
+  { name = "target.elsewhere.test", addresses = ["198.51.100.33"] },
+  { name = "lying.test", addresses = ["127.0.0.1", "10.0.0.7", "198.51.100.34"] },
+  { name = "private.test", addresses = ["192.168.7.7"] },
+  { name = "metadata.test", addresses = ["169.254.169.254"] },
+  { name = "plain.test", addresses = ["198.51.100.35"] },
+  { name = "unlisted.test", addresses = ["198.51.100.40"] },
+]
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without root, or without a tool, these tests are skipped with the reason; in CI nothing may be."""
+    lacking = check.missing(check.requirements())
+    if not lacking or os.environ.get("CI") == "true":
+        return
+    reason = "; ".join(f"{requirement.name}: {requirement.problem}" for requirement in lacking)
+    for item in items:
+        if "tests/netns" in str(item.path):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def eventually(what: str, holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """Waits for something to become true and returns it; fails with its name."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.02)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A sandbox that runs until the test is over."""
+
+    name: str
+    process: subprocess.Popen[str]
+    init: int
+    seen: Path  # what the pretend internet saw
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(Path(f"/proc/{self.init}/root"))
+
+    def stamped(self) -> list[Stamped]:
+        found = []
+        for line in self.paths.journal.read_text().splitlines(keepends=True):
+            if line.endswith("\n"):
+                found.append(decode(line))
+        return found
+
+    def events(self, kind: type[Event] = Event) -> list[Any]:
+        return [stamped.event for stamped in self.stamped() if isinstance(stamped.event, kind)]
+
+    @property
+    def state(self) -> State:
+        return fold_all(self.stamped())
+
+    def agent(self, *argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+        return self._enter([], argv, seconds)
+
+    def root(self, *argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+        return self._enter(["--root"], argv, seconds)
+
+    def codetainer(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """A verb, as the operator says it inside the sandbox."""
+        return self.root("codetainer", *argv)
+
+    def python(self, code: str, *arguments: object, root: bool = False) -> Any:
+        """Runs a piece of Python in the sandbox, as the agent; returns the JSON value that it prints."""
+        run = self.root if root else self.agent
+        done = run("/usr/bin/python3", "-I", "-S", "-c", code, *map(str, arguments))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def pid(self, service: str) -> int:
+        """A service's pid as this machine sees it."""
+        inside = self.state.services[service].pid
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit():
+                try:
+                    status = (process / "status").read_text()
+                    same = (process / "ns/pid").stat().st_ino == Path(f"/proc/{self.init}/ns/pid").stat().st_ino
+                except OSError:
+                    continue
+                numbers = status.split("NSpid:")[1].split("\n")[0].split()
+                if same and numbers[-1] == str(inside):
+                    return int(process.name)
+        raise AssertionError(f"no process {inside} of {service}")
+
+    def asked(self, **wanted: str) -> int:
+        """How many lines of the pretend internet's record have these values."""
+        lines = [json.loads(line) for line in self.seen.read_text().splitlines()] if self.seen.exists() else []
+        return sum(all(line.get(key) == value for key, value in wanted.items()) for line in lines)
+
+    def _enter(self, options: Sequence[str], argv: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*CODETAINER, "enter", "--name", self.name, *options, "--", *argv],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False,
+        )  # fmt: skip
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode
+
+
+def start(
+    folder: Path, name: str, *, internet: str = INTERNET, listed: str = LISTED, until_released: bool = True, **environment: str
+) -> Running:
+    """Starts a sandbox; returns when its init lock is released."""
+    (folder / "internet.toml").write_text(internet)
+    (folder / "domains.conf").write_text(listed)
+    seen = folder / "seen.jsonl"
+    process = subprocess.Popen(
+        [*CODETAINER, "up", "--net", "pretend", "--pretend", str(folder / "internet.toml"), "--pretend-log", str(seen),
+         "--domains", str(folder / "domains.conf"), "--name", name, "--no-tui"],
+        stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"), stderr=(folder / "err").open("w"), text=True,
+        env={**os.environ, "STAND_IN_PAUSE": "600", **environment},
+    )  # fmt: skip
+
+    def found() -> int:
+        assert process.poll() is None, (folder / "err").read_text() + (folder / "out").read_text()
+        try:
+            return rendezvous.find(name)
+        except NoSandbox:
+            return 0
+
+    running = Running(name, process, eventually(f"{name} is there", found), seen)
+    if until_released:
+        eventually("the init lock is released", lambda: running.paths.journal.exists() and running.events(LockReleased))
+    return running
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Running]:
+    """One sandbox for all tests of a module."""
+    running = start(tmp_path_factory.mktemp("sandbox"), f"{request.module.__name__.rpartition('.')[2]}-{os.getpid()}")
+    yield running
+    if running.process.poll() is None:
+        running.stop()

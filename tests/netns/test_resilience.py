@@ -1,0 +1,167 @@
+"""What happens when parts are killed, starved or confused: nothing opens, it is said, and it comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import BootFinished, ProofFinished, ServiceChanged, ServiceState
+from tests.netns.conftest import INTERNET, Running, eventually, start
+from tests.netns.test_cases import connect, query, refused
+
+pytestmark = pytest.mark.netns
+
+
+def states(sandbox: Running, service: str) -> list[str]:
+    return [event.state for event in sandbox.events(ServiceChanged) if event.service == service]
+
+
+def up_again(sandbox: Running, service: str, restarts: int) -> bool:
+    changed = sandbox.state.services[service]
+    return changed.state is ServiceState.UP and changed.restarts >= restarts
+
+
+@pytest.mark.parametrize("service", ["coredns", "guard"])
+def test_a_killed_service_comes_back_and_nothing_opens(sandbox: Running, service: str) -> None:
+    assert connect(sandbox, "github.com") == "open"
+    before = sandbox.state.services[service].restarts
+    os.kill(sandbox.pid(service), signal.SIGKILL)
+    assert connect(sandbox, "192.0.2.50") == "refused"
+    assert query(sandbox, "203.0.113.53", "github.com") == {"refused": True}
+    assert connect(sandbox, "198.51.100.10") == "open"  # what was open stays open
+    eventually(f"{service} is up again", lambda: up_again(sandbox, service, before + 1))
+    assert "down" in states(sandbox, service)
+    assert connect(sandbox, "short.test") == "open"
+    assert connect(sandbox, "unlisted.test") == "no such name"
+
+
+def test_the_walls_are_tried_again_after_a_service_came_back(sandbox: Running) -> None:
+    before = len(sandbox.events(ProofFinished))
+    os.kill(sandbox.pid("coredns"), signal.SIGKILL)
+    eventually("the walls are tried", lambda: len(sandbox.events(ProofFinished)) > before)
+    assert sandbox.events(ProofFinished)[-1].failed == ()
+
+
+def test_a_service_that_hangs_is_a_state_of_its_own(sandbox: Running) -> None:
+    pid = sandbox.pid("coredns")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        eventually("it is said", lambda: sandbox.state.services["coredns"].state is ServiceState.UNRESPONSIVE)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    eventually("it is well again", lambda: sandbox.state.services["coredns"].state is ServiceState.UP)
+
+
+def test_addresses_cannot_be_opened_without_the_table(tmp_path: Path) -> None:
+    """SERVFAIL, never an answer first; and the proof notices that the walls have gone, and closes."""
+    sandbox = start(tmp_path, f"table-{os.getpid()}", CODETAINER_PROOF="1s")
+    try:
+        sandbox.root("nft", "delete table inet codetainer")
+        assert query(sandbox, "127.0.0.53", "wild.test")["rcode"] == 2
+        halted = eventually("it closes", lambda: [e for e in sandbox.events(BootFinished) if e.state == "halted"])
+        assert "192.0.2.1" in halted[0].reason or "203.0.113.53" in halted[0].reason
+        eventually("the network is closed", lambda: connect(sandbox, "192.0.2.50") == "refused")
+        assert sandbox.codetainer("status").returncode == 2
+    finally:
+        sandbox.stop()
+
+
+def test_a_full_tmpfs_stops_nobody(sandbox: Running) -> None:
+    sandbox.agent("sh", "-c", "head -c 2000m /dev/zero > /tmp/fill; head -c 2000m /dev/zero > /home/claude/fill")
+    try:
+        assert connect(sandbox, "github.com") == "open"
+        assert connect(sandbox, "192.0.2.51") == "refused"
+        eventually("it is said", lambda: refused(sandbox, address="192.0.2.51"))
+    finally:
+        sandbox.agent("rm", "-f", "/tmp/fill", "/home/claude/fill")
+
+
+def test_an_upstream_that_has_gone(tmp_path: Path) -> None:
+    """What was open stays open; new names are SERVFAIL; the sandbox goes on."""
+    nowhere = INTERNET.replace("203.0.113.53", "203.0.113.52")
+    sandbox = start(tmp_path, f"gone-{os.getpid()}", internet=nowhere, CODETAINER_UPSTREAM="203.0.113.120")
+    try:
+        assert sandbox.state.boot == "degraded"
+        assert query(sandbox, "127.0.0.53", "github.com").get("rcode", 2) == 2
+        assert connect(sandbox, "192.0.2.50") == "refused"
+    finally:
+        sandbox.stop()
+
+
+def test_a_guard_killed_while_boot_is_under_way(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"early-{os.getpid()}", until_released=False)
+    try:
+        eventually("a guard", lambda: sandbox.paths.journal.exists() and "guard" in sandbox.state.services
+                   and sandbox.state.services["guard"].pid)  # fmt: skip
+        os.kill(sandbox.pid("guard"), signal.SIGKILL)
+        eventually("init is over", lambda: sandbox.state.lock_released)
+        assert connect(sandbox, "192.0.2.50") == "refused"
+        if sandbox.state.boot != "halted":
+            eventually("the guard is up", lambda: sandbox.state.services["guard"].state is ServiceState.UP)
+            assert connect(sandbox, "github.com") == "open"
+    finally:
+        sandbox.stop()
+
+
+def test_the_boot_process_killed_closes_everything(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"boot-{os.getpid()}")
+    sandbox.root("sh", "-c", "pkill -9 -f 'backend boot'")
+    sandbox.process.communicate(timeout=60)
+    eventually("nothing of it is left", lambda: not Path(f"/proc/{sandbox.init}").exists())
+
+
+def test_a_flood_of_refusals_is_counted_and_bounded(sandbox: Running) -> None:
+    flood = """
+import json, socket, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sent = 0
+end = time.monotonic() + 3
+while time.monotonic() < end and sent < 60000:
+    try:
+        sock.sendto(b"x", ("192.0.2.99", 9999))
+    except OSError:
+        pass
+    sent += 1
+print(json.dumps(sent))
+"""
+    before = sandbox.paths.journal.stat().st_size
+    sent = sandbox.python(flood)
+
+    def total() -> int:
+        return sum(r.count for r in refused(sandbox, address="192.0.2.99", port=9999))
+
+    eventually("every one is counted", lambda: total() >= sent)
+    assert total() == sent
+    assert sandbox.paths.journal.stat().st_size - before < 100_000
+    assert connect(sandbox, "github.com") == "open"
+
+
+def test_a_session_that_ends_is_said_and_restarted(sandbox: Running) -> None:
+    sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "kill-server")
+    eventually("it is said", lambda: sandbox.state.session is not None and sandbox.state.session.state == "ended")
+    assert sandbox.codetainer("session", "restart").returncode == 0
+    done = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "list-panes", "-t", "=claude")
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_a_report_of_the_agents_is_never_trusted(sandbox: Running) -> None:
+    path = "/home/claude/.codetainer/session.json"
+    strange = json.dumps({"state": "works", "name": "\x1b[2J", "cost_usd": 1e99})
+    for script in (
+        f"ln -sfn /etc/shadow {path}",
+        f"rm -f {path}; mkfifo {path}",
+        f"rm -f {path}; head -c 1m /dev/zero > {path}",
+        f"echo '[[[[' > {path}",
+        f"echo '{strange}' > {path}",
+    ):
+        sandbox.agent("sh", "-c", script)
+        time.sleep(1.2)  # the supervisor looks once a second; there is nothing to wait for when it rightly says nothing
+    eventually("the last one is read", lambda: sandbox.state.session is not None and sandbox.state.session.state == "works")
+    assert sandbox.state.session is not None
+    assert sandbox.state.session.cost_usd == -1.0
+    assert connect(sandbox, "github.com") == "open"

@@ -1,0 +1,169 @@
+"""`codetainer up` from outside: codes, pipes, terminals, and that nothing of it is left whatever ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.netns.conftest import CODETAINER, INTERNET, LISTED, PATIENCE, Running, eventually, start
+
+pytestmark = pytest.mark.netns
+
+Traces = tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]
+
+
+def traces() -> Traces:
+    """What of a sandbox could be left on this machine: namespaces, mounts, interfaces, processes of ours, abstract sockets."""
+    namespaces, processes = set(), set()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                namespaces |= {
+                    f"{kind}:{(process / 'ns' / kind).stat().st_ino}" for kind in ("mnt", "net", "pid", "uts", "ipc")
+                }
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                if b"backend" in words or words[0].endswith((b"coredns", b"tini")):
+                    processes.add(process.name)
+            except OSError:
+                continue
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return (
+        frozenset(namespaces),
+        frozenset(mounts),
+        frozenset(link.name for link in Path("/sys/class/net").iterdir()),
+        frozenset(processes),
+    )
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    before = traces()
+    yield
+    eventually("nothing is left of the sandbox", lambda: all(b >= a for a, b in zip(traces(), before, strict=True)))
+
+
+def up(folder: Path, *options: str, listed: str = LISTED, **environment: str) -> subprocess.CompletedProcess[str]:
+    (folder / "internet.toml").write_text(INTERNET)
+    (folder / "domains.conf").write_text(listed)
+    return subprocess.run(
+        [*CODETAINER, "up", "--net", "pretend", "--pretend", str(folder / "internet.toml"), "--domains",
+         str(folder / "domains.conf"), "--name", f"up-{os.getpid()}", *options],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE * 2, check=False,
+        env={**os.environ, "STAND_IN_PAUSE": "600", **environment},
+    )  # fmt: skip
+
+
+def test_a_commands_code_and_output_are_its_own(tmp_path: Path, nothing_left: None) -> None:
+    done = up(tmp_path, "--", "sh", "-c", "echo out; echo err >&2; id -u; pwd; exit 7")
+    assert done.returncode == 7, done.stderr
+    assert done.stdout == "out\n1000\n/workspace/repo\n"  # progress goes to stderr
+    assert "err\n" in done.stderr
+    assert "Network closed" in done.stderr
+
+
+def test_a_command_killed_by_a_signal(tmp_path: Path, nothing_left: None) -> None:
+    assert up(tmp_path, "--", "sh", "-c", "kill -TERM $$").returncode == 128 + signal.SIGTERM
+
+
+def test_a_command_as_root(tmp_path: Path, nothing_left: None) -> None:
+    assert up(tmp_path, "--root-command", "--", "id", "-u").stdout == "0\n"
+
+
+def test_settings_that_are_wrong_are_all_said_at_once(tmp_path: Path, nothing_left: None) -> None:
+    done = up(tmp_path, "--", "true", REPO_URL="git@github.com:a/b", CODETAINER_REFRESH="soon", GH_PAT="two words")
+    assert done.returncode == 2
+    for name in ("REPO_URL", "CODETAINER_REFRESH", "GH_PAT"):
+        assert name in done.stderr
+    assert "two words" not in done.stderr  # a secret's value is never shown
+
+
+def test_a_bad_list_halts_boot_with_every_line(tmp_path: Path, nothing_left: None) -> None:
+    done = up(tmp_path, "--", "true", listed="github.com\nhttps://x.test\n10.0.0.0/8\n")
+    assert done.returncode == 1
+    assert "domains.conf:2:1" in done.stderr
+    assert "domains.conf:3:1" in done.stderr
+
+
+def test_a_broken_description_is_said(tmp_path: Path, nothing_left: None) -> None:
+    (tmp_path / "bad.toml").write_text('resolver = "8.8.8.8"\n')
+    done = up(tmp_path, "--pretend", str(tmp_path / "bad.toml"), "--", "true")
+    assert done.returncode == 1
+    assert "8.8.8.8" in done.stderr
+
+
+def test_without_a_network_nothing_answers_and_boot_says_so(tmp_path: Path, nothing_left: None) -> None:
+    (tmp_path / "domains.conf").write_text("github.com\n")
+    done = subprocess.run(
+        [*CODETAINER, "up", "--net", "none", "--domains", str(tmp_path / "domains.conf"), "--name", f"none-{os.getpid()}",
+         "--", "sh", "-c", "ls /sys/class/net; curl -sS -m 5 https://github.com"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE * 2, check=False,
+        env={**os.environ, "GH_PAT": "x", "ANTHROPIC_API_KEY": "y"},
+    )  # fmt: skip
+    assert done.stdout == "lo\n", done.stderr
+    assert "DEGRADED" in done.stderr
+
+
+def test_ctrl_c_in_the_middle_of_boot(tmp_path: Path, nothing_left: None) -> None:
+    running = start(tmp_path, f"ctrlc-{os.getpid()}", until_released=False)
+    eventually("boot has begun", lambda: running.paths.journal.exists() and running.stamped())
+    running.process.send_signal(signal.SIGINT)
+    running.process.communicate(timeout=PATIENCE)
+    assert running.process.returncode == 128 + signal.SIGINT
+
+
+def test_kill_9_leaves_nothing_and_a_second_run_starts(tmp_path: Path, nothing_left: None) -> None:
+    name = f"kill-{os.getpid()}"
+    running = start(tmp_path, name)
+    running.process.kill()
+    running.process.communicate(timeout=PATIENCE)
+    eventually("its first process has gone", lambda: not Path(f"/proc/{running.init}").exists())
+    again = start(tmp_path, name)
+    assert again.agent("true").returncode == 0
+    assert again.stop() == 128 + signal.SIGTERM
+
+
+def test_two_sandboxes_of_one_name_do_not_start(tmp_path: Path, nothing_left: None) -> None:
+    name = f"up-{os.getpid()}"
+    running = start(tmp_path, name)
+    try:
+        done = up(tmp_path, "--", "true")
+        assert done.returncode == 1
+        assert "--name" in done.stderr
+    finally:
+        running.stop()
+
+
+def test_enter_passes_pipes_and_codes(tmp_path: Path, nothing_left: None) -> None:
+    running: Running = start(tmp_path, f"enter-{os.getpid()}")
+    try:
+        command = [*CODETAINER, "enter", "--name", running.name, "--", "sh", "-c", "cat; exit 3"]
+        done = subprocess.run(command, input="through the pipe", capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert (done.stdout, done.returncode) == ("through the pipe", 3)
+        unknown = subprocess.run([*CODETAINER, "enter", "--name", "nobody", "--", "true"], capture_output=True, text=True)
+        assert unknown.returncode == 1
+        assert "codetainer up" in unknown.stderr
+    finally:
+        running.stop()
+
+
+def test_nothing_of_this_machines_people_is_seen(tmp_path: Path, nothing_left: None) -> None:
+    done = up(tmp_path, "--root-command", "--", "sh", "-c", "ls -A /root /mnt /media /home | sort -u; hostname; ls /dev")
+    words = done.stdout.split()
+    assert "codetainer" in words
+    assert "sda" not in words
+    assert not any(word.startswith("vd") for word in words)
+    assert ".ssh" not in words
+
+
+def test_time_passes_for_bounded_waits_only() -> None:
+    """`eventually` fails when what it waits for does not come: the tests above can fail."""
+    begun = time.monotonic()
+    with pytest.raises(AssertionError, match="a thing that never comes"):
+        eventually("a thing that never comes", lambda: False, seconds=0.1)
+    assert time.monotonic() - begun >= 0.1
