@@ -247,7 +247,7 @@ class Services:
             theirs.close()
             datagrams.close()
             listener.close()
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 22)
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=channel.MESSAGE_BYTES)
         self._begin(self._listen(reader, self._writer))
         assert process.stderr is not None
         self._begin(self._read_guard_errors(process.stderr))

@@ -15,6 +15,9 @@ from typing import Any, ClassVar
 from backend.contract import events
 
 
+MESSAGE_BYTES = 1 << 24  # the longest line: a list of a hundred thousand names
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     name: ClassVar[str]

@@ -52,10 +52,15 @@ class Openings:
         now = self.clock()
         addresses = tuple(addresses)
         added: dict[str, list[Element]] = {}
+        commands = ""
         for address in addresses:
             for port in entry.ports:
-                added.setdefault(self.set_for(port.check), []).append(Element(address, port.number, int(seconds)))
-        self.nft.run("".join(ruleset.add(name_of_set, elements) for name_of_set, elements in added.items()))
+                name_of_set, element = self.set_for(port.check), Element(address, port.number, int(seconds))
+                added.setdefault(name_of_set, []).append(element)
+                known = self.open.get((name_of_set, address, port.number))
+                # One that may have run out meanwhile is there or not: only the longer form is right for both.
+                commands += (ruleset.add if known else ruleset.add_new)(name_of_set, [element])
+        self.nft.run(commands)
         for name_of_set, elements in added.items():
             for element in elements:
                 key = (name_of_set, element.address, element.port)

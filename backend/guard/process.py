@@ -19,7 +19,7 @@ from typing import Any
 from backend.contract import events
 from backend.contract.events import Event, ListMeasured, Noted, Stamped
 from backend.guard import channel, nflog, openings, upstream
-from backend.guard.channel import Configure, Configured, Do, Done, Happened, Message
+from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Do, Done, Happened, Message
 from backend.guard.nftables import Nftables, NftError
 from backend.guard.openings import Openings
 from backend.guard.refusals import Refusals, destination_totals
@@ -245,7 +245,7 @@ class Guard:
 
 
 async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:
-    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=channel_fd))
+    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=channel_fd), limit=MESSAGE_BYTES)
     guard = Guard(writer.write)
     packets = nflog.open_socket()
 
