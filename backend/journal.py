@@ -37,12 +37,13 @@ class Journal:
         stamped = Stamped(self._clock() if at is None else at, self._seq + 1, event)
         self._seq += 1
         self.state = fold(self.state, stamped)
+        if not self._append(encode(stamped)):
+            self._lost += 1
+            return
         if self._lost:
             lost, self._lost = self._lost, 0
             self.emit(Noted("warning", f"{lost} events were lost: the journal could not be written"))
-        if not self._append(encode(stamped)):
-            self._lost += 1
-        elif self._size > self._segment_bytes:
+        if self._size > self._segment_bytes:
             self._rotate()
 
     def close(self) -> None:
@@ -77,7 +78,7 @@ class Journal:
 
     def _rotate(self) -> None:
         new = self._path.with_name(".events.new")
-        snapshot = encode(Stamped(self._clock(), self._seq, Snapshot(self.state.as_json()))).encode() + b"\n"
+        snapshot = encode(Stamped(self.state.updated_at, self._seq, Snapshot(self.state.as_json()))).encode() + b"\n"
         try:
             new.unlink(missing_ok=True)
             file = self._open(str(new))

@@ -77,6 +77,7 @@ class Supervisor(Control):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop, number.name)
+        system.write(self.paths.run / "login", f"{self.settings.login}\n")  # a login shell has none of our environment
         server = ControlServer(self.paths.control, self)
         await server.start()
         self._begin(self._watch_services())

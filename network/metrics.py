@@ -5,6 +5,7 @@ Format: Prometheus text exposition 0.0.4. Metric names: https://coredns.io/plugi
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ def parse(text: str) -> Measured:
         try:
             value = float(found[3])
         except ValueError:
+            continue
+        if not math.isfinite(value) or value < 0:
             continue
         name = found[1]
         if name == "coredns_dns_responses_total" and 'rcode="NXDOMAIN"' in (found[2] or ""):

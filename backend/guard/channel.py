@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 from backend.contract import events
 
-
 MESSAGE_BYTES = 1 << 24  # the longest line: a list of a hundred thousand names
 
 

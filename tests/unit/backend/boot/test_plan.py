@@ -1,0 +1,67 @@
+"""Plans: order comes from needs, and a plan that cannot be is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend.boot import steps
+from backend.boot.context import Boot
+from backend.boot.plan import OnFailure, Step, ordered
+
+
+async def nothing(_: Boot) -> str:
+    return ""
+
+
+def step(name: str, *needs: str) -> Step:
+    return Step(name, name, nothing, needs)
+
+
+def test_order_comes_from_needs() -> None:
+    names = [s.name for s in ordered((step("c", "b"), step("a"), step("b", "a")))]
+    assert names == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ((step("a", "nobody"),), "nobody"),
+        ((step("a"), step("a")), "one name"),
+        ((step("a", "b"), step("b", "a")), "need each other"),
+    ],
+)
+def test_plans_that_cannot_be(plan: tuple[Step, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ordered(plan)
+
+
+def needs(name: str) -> set[str]:
+    """A step's needs, and theirs."""
+    by_name = {s.name: s for s in steps.plan()}
+    found: set[str] = set()
+    left = list(by_name[name].needs)
+    while left:
+        found.add(left[-1])
+        left += by_name[left.pop()].needs
+    return found
+
+
+def test_the_network_is_closed_before_anything_else() -> None:
+    first = steps.plan()[0]
+    assert first.name == "closed"
+    assert first.needs == ()
+    for other in steps.plan()[1:]:
+        assert "closed" in needs(other.name), other.name
+
+
+def test_the_agent_is_let_in_behind_every_wall() -> None:
+    assert {"rules", "guard", "names", "readonly", "readiness", "tmpfs"} <= needs("session")
+
+
+@pytest.mark.parametrize("name", ["closed", "tmpfs", "rules", "guard", "names", "readonly", "readiness", "session"])
+def test_walls_halt(name: str) -> None:
+    assert {s.name: s for s in steps.plan()}[name].on_failure is OnFailure.HALT
+
+
+def test_nothing_of_the_repositorys_runs_before_the_root_is_read_only() -> None:
+    assert "readonly" in needs("clone")

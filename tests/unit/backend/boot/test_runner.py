@@ -1,0 +1,144 @@
+"""Running a plan: side by side, in order of need, halted, degraded, timed out, tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from backend.boot.context import Boot
+from backend.boot.plan import OnFailure, Step, StepFailed, StepSkipped, StepWarned, ordered
+from backend.boot.runner import Runner
+from backend.contract.events import Event, Outcome, StepFinished, StepStarted
+from backend.system import SystemFailure
+
+BOOT = cast(Boot, None)  # the steps of these tests look at nothing
+
+
+class Plan:
+    """Steps from functions, and what running them said."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.said: list[Event] = []
+
+    def add(self, name: str, run: Any, *needs: str, timeout: float = 5.0, degrade: bool = False) -> None:
+        async def step(_: Boot) -> str:
+            result = run()
+            return str(await result if asyncio.iscoroutine(result) else result)
+
+        on_failure = OnFailure.DEGRADE if degrade else OnFailure.HALT
+        self.steps.append(Step(name, name, step, needs, timeout, on_failure))
+
+    @property
+    def runner(self) -> Runner:
+        return Runner(ordered(self.steps), self.said.append)
+
+    def outcomes(self) -> dict[str, Outcome]:
+        return {event.step: event.outcome for event in self.said if isinstance(event, StepFinished)}
+
+    def finished(self, name: str) -> StepFinished:
+        return next(event for event in self.said if isinstance(event, StepFinished) and event.step == name)
+
+
+def fail(error: Exception) -> Any:
+    def run() -> str:
+        raise error
+
+    return run
+
+
+async def test_what_need_not_wait_runs_at_the_same_time() -> None:
+    plan, meeting = Plan(), asyncio.Barrier(2)
+    plan.add("one", meeting.wait)
+    plan.add("other", meeting.wait)
+    result = await plan.runner.run(BOOT)
+    assert set(result.outcomes.values()) == {Outcome.DONE}
+
+
+async def test_needs_are_waited_for() -> None:
+    plan = Plan()
+    plan.add("second", lambda: "b", "first")
+    plan.add("first", lambda: "a")
+    await plan.runner.run(BOOT)
+    words = [(type(event).__name__, event.step) for event in plan.said if isinstance(event, StepStarted | StepFinished)]
+    assert words == [("StepStarted", "first"), ("StepFinished", "first"), ("StepStarted", "second"), ("StepFinished", "second")]
+
+
+async def test_a_failure_halts_and_the_rest_is_not_started() -> None:
+    plan, cancelled = Plan(), asyncio.Event()
+
+    async def long() -> str:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+        return ""
+
+    plan.add("wall", fail(StepFailed("the wall has a hole", "mend it")))
+    plan.add("beside", long)
+    plan.add("agent", lambda: "", "wall", "beside")
+    result = await plan.runner.run(BOOT)
+    assert (result.halted, result.reason, result.remedy) == ("wall", "the wall has a hole", "mend it")
+    assert plan.outcomes() == {"wall": Outcome.FAILED, "beside": Outcome.CANCELLED, "agent": Outcome.CANCELLED}
+    assert cancelled.is_set()
+
+
+async def test_what_may_fail_degrades_and_what_needs_it_goes_on() -> None:
+    plan = Plan()
+    plan.add("clone", fail(StepFailed("no such repository")), degrade=True)
+    plan.add("session", lambda: "there", "clone")
+    result = await plan.runner.run(BOOT)
+    assert result.degraded == ("clone",)
+    assert plan.outcomes()["session"] is Outcome.DONE
+
+
+async def test_warnings_and_skips() -> None:
+    plan = Plan()
+    plan.add("warns", fail(StepWarned("nearly", "look")))
+    plan.add("skips", fail(StepSkipped("not wanted")))
+    result = await plan.runner.run(BOOT)
+    assert result.outcomes == {"warns": Outcome.WARNED, "skips": Outcome.SKIPPED}
+    assert not result.halted
+
+
+async def test_a_step_that_takes_too_long_has_failed() -> None:
+    plan = Plan()
+    plan.add("slow", lambda: asyncio.sleep(60), timeout=0.01)
+    result = await plan.runner.run(BOOT)
+    assert result.halted == "slow"
+    assert "0.01 s" in result.reason
+
+
+async def test_a_defect_halts_without_its_values() -> None:
+    plan = Plan()
+    plan.add("defect", fail(ValueError("ghp_secret")))
+    result = await plan.runner.run(BOOT)
+    assert result.halted == "defect"
+    assert "ValueError at test_runner.py" in result.reason
+    assert "ghp_secret" not in str(plan.said)
+
+
+async def test_an_effect_that_failed_brings_its_hint() -> None:
+    plan = Plan()
+    plan.add("effect", fail(SystemFailure("cannot run nft: not found", "install it")))
+    assert (await plan.runner.run(BOOT)).remedy == "install it"
+
+
+async def test_a_second_try_keeps_what_went_well() -> None:
+    plan, broken = Plan(), [True]
+
+    def sometimes() -> str:
+        if broken:
+            raise StepFailed("broken")
+        return "mended"
+
+    plan.add("first", lambda: "")
+    plan.add("sometimes", sometimes, "first")
+    plan.add("last", lambda: "", "sometimes")
+    runner = plan.runner
+    assert (await runner.run(BOOT)).halted == "sometimes"
+    plan.said.clear()
+    broken.clear()
+    result = await runner.run(BOOT)
+    assert not result.halted
+    assert list(plan.outcomes()) == ["sometimes", "last"]

@@ -1,0 +1,31 @@
+"""The sandbox's own tries are taken out of the agent's refusals, and nothing else is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from backend.contract.events import Reason, Refused, Via
+from backend.expected import Expected
+
+OURS = Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", address="192.0.2.1", port=443)
+
+
+def test_ours_is_taken_once() -> None:
+    expected = Expected()
+    expected.add(("tcp", "192.0.2.1", 443))
+    assert expected.without(OURS) is None
+    assert expected.without(OURS) == OURS
+
+
+def test_the_agents_share_is_left() -> None:
+    expected = Expected()
+    expected.add(("tcp", "192.0.2.1", 443))
+    assert expected.without(replace(OURS, count=5)) == replace(OURS, count=4)
+
+
+def test_others_are_not_touched() -> None:
+    expected = Expected()
+    expected.add(("tcp", "192.0.2.1", 443), ("dns", "x.probe.example", 0))
+    other = replace(OURS, port=80)
+    assert expected.without(other) == other
+    assert expected.without(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name="x.probe.example")) is None

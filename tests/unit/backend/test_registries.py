@@ -1,0 +1,29 @@
+"""What the tools' own configuration names."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend import registries
+from network import allowlist
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("https://packages.example/npm/\n", ("packages.example",)),
+        ("https://user:secret@packages.example/simple", ("packages.example",)),
+        ("https://proxy.example,direct\nsum.example\n", ("proxy.example", "sum.example")),
+        ("http://mirror.example:8081/debian http://mirror.example:8081/debian", ("mirror.example:8081/http",)),
+        ("https://packages.example:8443/x|off", ("packages.example:8443/tls",)),
+        ("undefined\n\noff direct", ()),
+        ("http://10.0.0.1:3141/", ("10.0.0.1:3141/http",)),
+        ("https://[bad", ()),
+    ],
+)
+def test_hosts_of_an_answer(text: str, hosts: tuple[str, ...]) -> None:
+    assert registries.hosts(text) == hosts
+
+
+def test_every_tool_of_the_list_is_known() -> None:
+    assert set(registries._COMMANDS) == set(allowlist.REGISTRY_TOOLS)

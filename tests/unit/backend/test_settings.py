@@ -1,0 +1,92 @@
+"""The environment: what is accepted, and that everything wrong is said at once, without a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend import settings
+from backend.settings import SettingsError
+
+GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
+
+
+def test_defaults() -> None:
+    found = settings.load(GOOD)
+    assert (found.git_user_name, found.git_user_email) == ("codetainer", "codetainer@noreply.github.com")
+    assert (found.tmpfs_workspace, found.tmpfs_home) == (512 << 20, 1 << 30)
+    assert (found.refresh_seconds, found.lock_timeout, found.keep_seconds) == (300.0, 300.0, 14400.0)
+    assert found.on_failure is settings.OnFailure.HOLD
+    assert found.upstreams == ()
+
+
+def test_all_that_is_wrong_at_once_and_no_secret() -> None:
+    wrong = {
+        "GH_PAT": "two words", "REPO_URL": "https://user:pass@host/a/b", "CODETAINER_TMPFS_TMP": "lots",
+        "CODETAINER_UPSTREAM": "dns.example", "CODETAINER_EXTRA_DOMAINS": "10.0.0.1", "CODETAINER_LOGIN": "shell",
+        "GIT_USER_NAME": "a\nb", "CODETAINER_INBOUND_PORTS": "70000",
+    }  # fmt: skip
+    with pytest.raises(SettingsError) as caught:
+        settings.load(wrong)
+    said = str(caught.value)
+    for name in (*wrong, "CLAUDE_CODE_OAUTH_TOKEN"):
+        assert name in said
+    assert "two words" not in said
+    assert len(caught.value.problems) == len(wrong) + 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REPO_URL", "git@github.com:a/b"),
+        ("REPO_URL", "http://github.com/a/b"),
+        ("REPO_URL", "https://github.com/../b"),
+        ("REPO_URL", "https://github.com/a/b --upload-pack=x"),
+        ("CODETAINER_REFRESH", "-5m"),
+        ("CODETAINER_REFRESH", "5 minutes"),
+        ("CODETAINER_TMPFS_HOME", "0"),
+        ("CODETAINER_UPSTREAM", "8.8.8.8:0"),
+    ],
+)
+def test_values_that_are_refused(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        settings.load({**GOOD, variable: value})
+
+
+def test_values_that_are_read() -> None:
+    found = settings.load(
+        {**GOOD, "REPO_URL": "https://github.com/owner/repo.git", "CODETAINER_UPSTREAM": "203.0.113.1, tls://203.0.113.2#dns.example",
+         "CODETAINER_TMPFS_TMP": "2g", "CODETAINER_REFRESH": "90s", "CODETAINER_INBOUND_PORTS": "8080 9090"}
+    )  # fmt: skip
+    assert found.repository == "owner/repo"
+    assert found.upstreams == ("203.0.113.1", "tls://203.0.113.2#dns.example")
+    assert (found.tmpfs_tmp, found.refresh_seconds, found.inbound_ports) == (2 << 30, 90.0, (8080, 9090))
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "pat").write_text("ghp_from_file\n")
+    found = settings.load({"GH_PAT_FILE": str(tmp_path / "pat"), "ANTHROPIC_API_KEY": "key"})
+    assert found.secrets.gh_pat == "ghp_from_file"
+    with pytest.raises(SettingsError, match="cannot read"):
+        settings.load({**GOOD, "ANTHROPIC_API_KEY_FILE": str(tmp_path / "none")})
+    with pytest.raises(SettingsError, match="set twice"):
+        settings.load({**GOOD, "GH_PAT_FILE": str(tmp_path / "pat")})
+
+
+def test_nothing_shows_a_secret() -> None:
+    assert all(value not in repr(settings.load(GOOD)) for value in GOOD.values())
+
+
+def test_only_our_variables_are_handed_on() -> None:
+    given = {"GH_PAT": "x", "GH_PAT_FILE": "y"}
+    assert settings.variables({**given, "PATH": "z", "AWS_SECRET": "w"}) == given
+        "GH_PAT": "x",
+        "GH_PAT_FILE": "y",
+    }
+
+
+def test_every_variable_has_a_meaning_and_an_expectation() -> None:
+    for variable in settings.VARIABLES:
+        assert variable.meaning
+        assert variable.expected or variable.default is not None

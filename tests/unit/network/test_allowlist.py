@@ -1,0 +1,173 @@
+"""The list: what is an entry, what is not and why, and what an entry opens."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from network import allowlist
+from network.allowlist import AllowlistError, Check, EntryError, Port
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "below", "ports"),
+    [
+        ("example.com", "example.com", False, "443,80"),
+        ("EXAMPLE.com.", "example.com", False, "443,80"),
+        ("*.example.com", "example.com", True, "443,80"),
+        ("example.com:443", "example.com", False, "443"),
+        ("example.com:8443/tls,22", "example.com", False, "8443/tls,22"),
+        ("example.com:8080/http", "example.com", False, "8080/http"),
+        ("bücher.example", "xn--bcher-kva.example", False, "443,80"),
+        ("_dmarc.example.com", "_dmarc.example.com", False, "443,80"),
+        ("a" * 63 + ".example", "a" * 63 + ".example", False, "443,80"),
+    ],
+)
+def test_an_entry(text: str, name: str, below: bool, ports: str) -> None:
+    entry = allowlist.parse_entry(text)
+    assert (entry.name, entry.below, ",".join(map(str, entry.ports))) == (name, below, ports)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "a name is missing"),
+        ("https://example.com/", "a URL"),
+        ("example.com/path", "a path"),
+        ("10.0.0.1", "an address"),
+        ("10.0.0.0/8", "an address range"),
+        ("2001:db8::1", "an address"),
+        ("[::1]", "an address"),
+        ("localhost", "a single label"),
+        ("a..example", "empty"),
+        (".example.com", "empty"),
+        ("-a.example", "begin or end"),
+        ("a" * 64 + ".example", "at most 63"),
+        ("a." * 130 + "example", "at most 253"),
+        ("ex ample.com", "letters, digits"),
+        ("ex\x00ample.com", "letters, digits"),
+        ("example.com\\n", "letters, digits"),
+        ("a{b}.example", "letters, digits"),
+        ("a.*.example", "* stands only at the front"),
+        ("*example.com", "* stands only at the front"),
+        ("**.example.com", "* stands only at the front"),
+        ("*", "* stands only at the front"),
+        ("*.com", "a single label"),
+        ("example.123", "cannot be a number"),
+        ("example.com:", "a port is"),
+        ("example.com:0", "a port is"),
+        ("example.com:65536", "a port is"),
+        ("example.com:443,", "a port is"),
+        ("example.com:443/udp", "/tls, /http"),
+        ("example.com:" + ",".join(map(str, range(1, 20))), "at most 16"),
+        ("ß.example", "IDNA"),
+    ],
+)
+def test_what_is_no_entry_says_why(text: str, reason: str) -> None:
+    with pytest.raises(EntryError) as caught:
+        allowlist.parse_entry(text)
+    assert reason in str(caught.value)
+
+
+LIST = """\
+# a comment
+github.com        # with one behind it
+
+*.example.org:443
+Deep.Example.org:8443/tls
+@npm
+"""
+
+
+def test_a_whole_list() -> None:
+    parsed = allowlist.parse(LIST, "domains.conf", {"npm": ("packages.example:8081/http",)})
+    entries = {entry.pattern: entry for entry in parsed.allowlist.entries}
+    assert list(entries) == ["github.com", "*.example.org", "deep.example.org", "packages.example"]
+    assert entries["github.com"].source == "domains.conf:2"
+    assert entries["packages.example"].source == "@npm (domains.conf:6)"
+    assert entries["packages.example"].ports == (Port(8081, Check.HTTP),)
+    assert parsed.warnings == ()
+
+
+def test_every_error_at_once_with_its_place() -> None:
+    with pytest.raises(AllowlistError) as caught:
+        allowlist.parse("good.example\n  10.0.0.1\n@gem\nhttps://x\na.example b.example\n", "f")
+    assert [(p.line, p.column) for p in caught.value.problems] == [(2, 3), (3, 1), (4, 1), (5, 10)]
+    assert "f:2:3" in str(caught.value)
+    assert all(problem.remedy for problem in caught.value.problems)
+
+
+def test_doubles_and_absent_tools_are_warnings() -> None:
+    parsed = allowlist.parse("a.example\nA.example.:8443\n@bun\n", "f")
+    assert [warning.line for warning in parsed.warnings] == [2, 3]
+    assert [str(entry) for entry in parsed.allowlist.entries] == ["a.example:443,80,8443"]
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("github.com", "github.com"),
+        ("GitHub.COM.", "github.com"),
+        ("sub.github.com", None),
+        ("a.example.org", "*.example.org"),
+        ("a.b.example.org", "*.example.org"),
+        ("example.org", None),
+        ("xexample.org", None),
+        ("deep.example.org", "deep.example.org"),
+        ("github.com.evil.test", None),
+        ("github.com..", None),
+        ("", None),
+        ("*.example.org", None),
+        ("a\x00.example.org", None),
+    ],
+)
+def test_what_a_list_opens(name: str, pattern: str | None) -> None:
+    listed = allowlist.parse(LIST, "f", {"npm": ()}).allowlist
+    found = listed.match(name)
+    assert (found.pattern if found else None) == pattern
+
+
+def test_words_of_a_variable() -> None:
+    parsed = allowlist.parse_words("a.example:443,8443, b.example\tc.example", "CODETAINER_EXTRA_DOMAINS")
+    assert [str(entry) for entry in parsed.allowlist.entries] == ["a.example:443,8443", "b.example", "c.example"]
+
+
+def test_lists_are_merged_with_their_ports() -> None:
+    one = allowlist.parse("a.example:443\n", "one").allowlist
+    other = allowlist.parse("a.example:8443/tls\nb.example\n", "other").allowlist
+    assert [str(e) for e in one.merged(other).entries] == ["a.example:443,8443/tls", "b.example"]
+    assert [str(e) for e in one.merged(other).without("a.example").entries] == ["b.example"]
+
+
+@pytest.mark.parametrize(
+    ("text", "broad"), [("*.github.io", True), ("*.co.uk", True), ("*.example.com", False), ("github.io", False)]
+)
+def test_broad_wildcards(text: str, broad: bool) -> None:
+    assert allowlist.is_broad(allowlist.parse_entry(text)) is broad
+
+
+def test_registries_that_a_list_names() -> None:
+    assert allowlist.referenced_registries("@npm\n # @pip\n@npm\n@gem\n@go # why\n") == ("npm", "go")
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_list_or_says_why_not(text: str) -> None:
+    try:
+        parsed = allowlist.parse(text, "f")
+    except AllowlistError as error:
+        assert error.problems
+        return
+    for entry in parsed.allowlist.entries:
+        assert allowlist.normalise(entry.name) == entry.name
+        assert parsed.allowlist.match(f"x.{entry.name}" if entry.below else entry.name) is not None
+
+
+@given(st.text(alphabet="ab.*-_ABü\x00 ", max_size=20))
+def test_matching_never_goes_beyond_the_list(name: str) -> None:
+    """Held against the definition: equal, or below a wildcard at a dot."""
+    listed = allowlist.parse("a.b\n*.b.a\n", "f").allowlist
+    plain = name.lower().removesuffix(".") if name.isascii() else name
+    allowed = plain == "a.b" or (plain.endswith(".b.a") and all(plain.removesuffix(".b.a").split(".")))
+    if listed.match(name) is not None:
+        assert allowed

@@ -1,0 +1,105 @@
+"""The ruleset as text: what each variant lets out, and that nothing else can get into it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from network import ruleset
+from network.ruleset import Element, Rules, Upstream
+
+UPSTREAM = Upstream("203.0.113.53")
+
+
+def test_closed_lets_nothing_out_but_ssh_replies() -> None:
+    text = ruleset.closed()
+    assert "policy drop" in text
+    accepted = [line.strip() for line in chain(text, "out") if "accept" in line]
+    assert all("ct mark" in line or "@open4" in line or "@direct4" in line for line in accepted)
+    assert "th dport 53 ct state new" not in text
+
+
+def chain(text: str, name: str) -> list[str]:
+    body = re.search(rf"^  chain {name} \{{(.*?)^  \}}", text, re.MULTILINE | re.DOTALL)
+    assert body is not None
+    return body[1].splitlines()
+
+
+def position(lines: list[str], word: str) -> int:
+    return next(index for index, line in enumerate(lines) if word in line)
+
+
+def test_owners_are_checked_before_established_flows() -> None:
+    lines = chain(ruleset.render(Rules(upstreams=(UPSTREAM,))), "out")
+    assert position(lines, "skuid != 954") < position(lines, "ct state established accept")
+
+
+def test_special_ranges_come_before_the_list() -> None:
+    lines = chain(ruleset.render(Rules(upstreams=(UPSTREAM,))), "out")
+    assert position(lines, "@never4") < position(lines, "@open4")
+
+
+def test_only_the_guard_asks_the_upstream() -> None:
+    text = ruleset.render(Rules(upstreams=(UPSTREAM, Upstream("203.0.113.54", 853, tls=True))))
+    lines = [line for line in text.splitlines() if "asked_upstream ct mark set" in line]
+    assert len(lines) == 2
+    assert all("meta skuid 954" in line for line in lines)
+    assert "l4proto tcp th dport 853" in lines[1]
+
+
+def test_with_a_gate_only_the_gate_connects_to_checked_addresses() -> None:
+    text = ruleset.render(Rules(with_gate=True))
+    assert "meta skuid 955 ct state new ip daddr . tcp dport @open4" in text
+    assert "meta skuid 1000 ct state new ip daddr . tcp dport @open4" not in text
+    assert "dnat ip to 127.0.0.55:443" in text
+    assert "chain divert" not in ruleset.render(Rules())
+
+
+def test_one_transaction_that_leaves_other_tables_alone() -> None:
+    text = ruleset.render(Rules())
+    assert text.startswith("add table inet codetainer\ndelete table inet codetainer\ntable inet codetainer {")
+    assert "flush" not in text
+
+
+def test_elements_are_put_back_in_the_same_transaction() -> None:
+    text = ruleset.render(Rules(), [(ruleset.OPEN, Element("198.51.100.1", 443, 60))])
+    assert "add element inet codetainer open4 { 198.51.100.1 . 443 timeout 60s }" in text
+
+
+def test_inbound_ports() -> None:
+    text = ruleset.render(Rules(inbound=(8080,), ssh=False))
+    assert "tcp dport { 8080 } accept" in text
+    assert "tcp dport 22 accept" not in text
+
+
+def test_a_refreshed_element_is_added_deleted_and_added() -> None:
+    words = [line.split()[0] for line in ruleset.add(ruleset.OPEN, [Element("198.51.100.1", 443, 60)]).splitlines()]
+    assert words == ["add", "delete", "add"]
+    assert ruleset.add(ruleset.OPEN, []) == ruleset.delete(ruleset.OPEN, []) == ruleset.add_new(ruleset.OPEN, []) == ""
+
+
+@pytest.mark.parametrize("address", ["2001:db8::1", "198.51.100.1; flush ruleset", "", "1.2.3", "198.51.100.1 }"])
+def test_no_text_but_an_address_reaches_nft(address: str) -> None:
+    with pytest.raises(ValueError):
+        ruleset.add(ruleset.OPEN, [Element(address, 443)])
+
+
+@given(st.text(), st.integers())
+def test_elements_hold_an_address_and_a_port_or_nothing(address: str, port: int) -> None:
+    try:
+        text = ruleset.add_new(ruleset.OPEN, [Element(address, port, 5)])
+    except ValueError:
+        return
+    assert re.fullmatch(r"add element inet codetainer open4 \{ [0-9.]+ \. [0-9]+ timeout 5s \}\n", text)
+
+
+@given(st.text(max_size=20))
+def test_no_upstream_but_an_address_reaches_nft(address: str) -> None:
+    try:
+        text = ruleset.render(Rules(upstreams=(Upstream(address),)))
+    except ValueError:
+        return
+    assert re.search(r"ip daddr [0-9.]+ meta skuid 954", text)
