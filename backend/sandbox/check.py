@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from backend.sandbox import namespaces
+from backend.sandbox import layout, namespaces
 from backend.sandbox.namespaces import Mount, Namespace
 from backend.system import SYSTEM_PATH
 from network import ruleset
@@ -70,6 +70,15 @@ def requirements() -> list[Requirement]:
     except OSError:
         problem = "not found"
     found.append(Requirement("libnftables", "the guard's changes to the firewall", problem, "apt-get install libnftables1"))
+    seen = layout.visible(layout.interpreter())
+    found.append(
+        Requirement(
+            "python",
+            "boot, inside the sandbox",
+            "" if seen else f"{layout.interpreter()} is out of the sandbox's sight",
+            "make setup makes .venv from /usr/bin/python3",
+        )
+    )
     if os.geteuid() == 0:
         for name, purpose, trial, remedy in TRIALS:
             found.append(Requirement(name, purpose, _try(trial), remedy))
@@ -87,7 +96,7 @@ def _namespaces() -> None:
 def _overlay() -> None:
     namespaces.unshare(Namespace.MOUNT)
     namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
-    holder = Path("/mnt")
+    holder = layout.holder(())
     namespaces.mount("tmpfs", holder, "tmpfs", options="size=1m")
     for name in ("upper", "work", "root"):
         (holder / name).mkdir()

@@ -8,34 +8,45 @@ from collections.abc import Sequence
 
 from backend import settings
 from backend.sandbox import relay, rendezvous
+from backend.sandbox.relay import Command
 from backend.sandbox.rendezvous import NoSandbox
 from backend.system import AGENT, BASE_ENVIRONMENT, ROOT, Identity
 
 PASSED_ON = ("TERM", "COLORTERM", "NO_COLOR")
 
 
-def environment_for(identity: Identity) -> dict[str, str]:
-    """What a command gets: nothing of the operator's but what describes the terminal."""
+def terminal_variables() -> dict[str, str]:
+    """All that goes into a sandbox of the operator's environment, the settings aside: what describes the terminal."""
     here = settings.environment()
-    found = {**BASE_ENVIRONMENT, **{name: here[name] for name in PASSED_ON if name in here}}
+    return {name: here[name] for name in PASSED_ON if name in here}
+
+
+def environment_for(identity: Identity) -> dict[str, str]:
+    """What a command gets in the sandbox."""
+    found = {**BASE_ENVIRONMENT, **terminal_variables()}
     if identity is AGENT:
         return {**found, "HOME": "/home/claude", "USER": "claude", "LOGNAME": "claude", "SHELL": "/bin/bash",
                 "GH_CONFIG_DIR": "/opt/gh-config", "GIT_TERMINAL_PROMPT": "0",
                 "NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/ca-certificates.crt"}  # fmt: skip
-    return {**found, "HOME": "/root", "USER": "root", "SHELL": "/bin/bash"}
+    return {**found, "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash"}
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="codetainer enter", description="Run a command in a running sandbox, or a shell.")
+    own, command = list(argv), []
+    if "--" in own:
+        own, command = own[: own.index("--")], own[own.index("--") + 1 :]
+    parser = argparse.ArgumentParser(
+        prog="codetainer enter", usage="%(prog)s [options] [-- COMMAND ...]", allow_abbrev=False,
+        description="Run a command in a running sandbox, or a shell, and exit with its code.",
+    )  # fmt: skip
     parser.add_argument("--name", default="sandbox", help="which sandbox (default: %(default)s)")
     parser.add_argument("--root", action="store_true", help="as root instead of the agent")
-    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="what to run (default: a login shell)")
-    options = parser.parse_args(argv)
+    options = parser.parse_args(own)
     identity = ROOT if options.root else AGENT
     try:
         init = rendezvous.find(options.name)
-    except NoSandbox as error:
+        folder = "/" if options.root else "/workspace"
+        return relay.run(Command(init, command or ["bash", "-l"], identity, environment_for(identity), folder))
+    except (NoSandbox, OSError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
         return 1
-    command = options.command or ["bash", "-l"]
-    return relay.run(init, command, identity, environment_for(identity), "/" if options.root else "/workspace")

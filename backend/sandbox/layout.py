@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import stat
 import sys
 import sysconfig
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,37 +18,43 @@ import network
 from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
 
-HOLDERS = ("/mnt", "/media", "/srv")  # one of them is covered by a tmpfs, in the new mount namespace only
-HIDDEN = ("home", "root", "mnt", "media", "srv", "var/tmp", "var/log", "opt")
+HOLDERS = ("/mnt", "/media", "/srv", "/opt", "/home")  # one of them is covered by a tmpfs, in the new mount namespace only
+# What belongs to the system (hier(7)). Everything else at the top is people's: covered, whatever it is called.
+SYSTEM = frozenset(("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr", "var"))
+MADE = frozenset(("dev", "proc", "run", "sys", "tmp"))  # made anew; /tmp by boot, before the agent is there
+HIDDEN = ("var/tmp", "var/log", "var/mail", "var/spool/cron", "var/backups")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 WRITES_BYTES = 1 << 30
 USERS = {"claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID}
 LAUNCHERS = Path(backend.__file__).parent / "launchers"
+STAND_IN = Path(__file__).with_name("stand_in")
 SETTINGS = "claude-settings.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What is taken from this machine. `claude` is a file or None; `domains` and `certificate` replace the shipped ones."""
+    """What is taken from this machine, every path resolved. `certificate`: PEM, trusted inside beside the system's own."""
 
     coredns: Path
     claude: Path
     settings: Path
     domains: Path
     certificate: bytes = b""
-    addresses: tuple[tuple[str, str], ...] = ()
+    resolvers: tuple[str, ...] = ()
 
 
 def build(sources: Sources) -> None:
     """Makes the root and goes into it. Runs in new mount and pid namespaces, as their first process. Raises OSError."""
     mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
-    holder = _holder(sources)
-    mount("tmpfs", holder, "tmpfs", Mount.NOSUID | Mount.NODEV, f"size={WRITES_BYTES},mode=0755")
-    root = holder / "root"
-    for name in ("upper", "work", "root"):
-        (holder / name).mkdir()
-    mount("overlay", root, "overlay", Mount.NOSUID | Mount.NODEV,
-          f"lowerdir=/,upperdir={holder}/upper,workdir={holder}/work")  # fmt: skip
+    place = holder((sources.coredns, package(sources.claude), sources.settings, sources.domains, Path(sys.prefix), LAUNCHERS))
+    mount("tmpfs", place, "tmpfs", Mount.NOSUID | Mount.NODEV, f"size={WRITES_BYTES},mode=0755")
+    root = place / "root"
+    root.mkdir()
+    _overlay(Path("/"), root, place / "writes")
+    for name in sorted(SYSTEM):
+        below = Path("/") / name
+        if below.is_mount() and not below.is_symlink():  # an overlay stops at a file system's edge
+            _overlay(below, root / name, place / f"writes-{name}")
     _hide(root)
     _install(root, sources)
     _accounts(root)
@@ -54,63 +62,113 @@ def build(sources: Sources) -> None:
     mount("proc", root / "proc", "proc", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC)
     mount("sysfs", root / "sys", "sysfs", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC | Mount.RDONLY)
     mount("tmpfs", root / "run", "tmpfs", Mount.NOSUID | Mount.NODEV, "size=16m,mode=0755")
-    _names(root, sources)
+    _names(root, sources.resolvers)
     pivot(root)
+    os.umask(0o022)
 
 
-def _holder(sources: Sources) -> Path:
-    """A folder that may be covered: nothing that has to be bound lies below it."""
-    needed = (sources.coredns, sources.claude, sources.settings, sources.domains, Path(sys.prefix), LAUNCHERS)
+def holder(needed: Iterable[Path]) -> Path:
+    """A folder of this machine that may be covered: nothing that is needed lies below it. Raises OSError."""
+    paths = tuple(needed)
     for name in HOLDERS:
         folder = Path(name)
-        if folder.is_dir() and not any(path.is_relative_to(folder) for path in needed):
+        if folder.is_dir() and not folder.is_symlink() and not any(path.is_relative_to(folder) for path in paths):
             return folder
     raise OSError(f"cannot make a root: none of {', '.join(HOLDERS)} can be covered")
 
 
+def _overlay(lower: Path, target: Path, writes: Path) -> None:
+    upper, work = writes / "upper", writes / "work"
+    upper.mkdir(parents=True)
+    work.mkdir()
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    mount("overlay", target, "overlay", Mount.NOSUID | Mount.NODEV, options)
+
+
 def _hide(root: Path) -> None:
     """What people keep on this machine is none of the agent's business."""
-    for name in HIDDEN:
+    tops = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    for name in (*(top for top in tops if top not in SYSTEM | MADE), *HIDDEN):
         folder = root / name
         if folder.is_dir() and not folder.is_symlink():
             mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, "size=64m,mode=0755")
-    (root / "workspace").mkdir(exist_ok=True)
-    (root / "home/claude").mkdir(parents=True, exist_ok=True)
+    for name in ("workspace", "home/claude", "root"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    (root / "root").chmod(0o700)
+
+
+# --- our own files, under the names that the image gives them (docs/architecture.md) ---
 
 
 def _install(root: Path, sources: Sources) -> None:
-    """Our files under the names that the image gives them (docs/architecture.md)."""
-    opt = root / "opt/codetainer"
-    for package in (network, backend, codetainer_tui):
-        assert package.__file__ is not None
-        source = Path(package.__file__).parent
+    opt, local = root / "opt/codetainer", root / "usr/local/bin"
+    for module in (network, backend, codetainer_tui):
+        assert module.__file__ is not None
+        source = Path(module.__file__).parent
         bind(source, opt / "lib" / source.name)
-    site = Path(sysconfig.get_path("purelib"))
-    bind(site, opt / "site-packages")
-    # A skeleton of a virtual environment: the interpreter finds its site-packages by pyvenv.cfg (PEP 405).
-    venv = opt / "venv"
-    own_site = venv / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-    own_site.mkdir(parents=True)
-    (venv / "bin").mkdir()
-    interpreter = Path(sys._base_executable)  # type: ignore[attr-defined]
-    (venv / "bin/python3").symlink_to(interpreter.resolve())
-    (venv / "pyvenv.cfg").write_text(f"home = {interpreter.parent}\ninclude-system-site-packages = false\n")
-    (own_site / "codetainer.pth").write_text("/opt/codetainer/lib\n/opt/codetainer/site-packages\n")
-    local = root / "usr/local/bin"
+    bind(Path(sysconfig.get_path("purelib")), opt / "site-packages")
+    _venv(opt / "venv")
+    local.mkdir(parents=True, exist_ok=True)
     for launcher in sorted(LAUNCHERS.iterdir()):
         if launcher.is_file():
             _place(launcher, local / launcher.name, 0o755)
+    (local / "coredns").unlink(missing_ok=True)
     bind(sources.coredns, local / "coredns")
-    if sources.claude.parent == LAUNCHERS.parent / "sandbox":
-        _place(sources.claude, local / "claude", 0o755)
-    else:
-        bind(sources.claude, local / "claude")
+    _claude(root, sources.claude)
     _place(sources.domains, root / "opt/network/domains.conf", 0o644)
     _place(sources.settings, root / "opt/claude/settings.json", 0o644)
     (root / "opt/gh-config").mkdir()
     if sources.certificate:
         bundle = root / "etc/ssl/certs/ca-certificates.crt"
         _write(bundle, bundle.read_bytes() + sources.certificate)
+
+
+def _venv(venv: Path) -> None:
+    """A skeleton of a virtual environment: the interpreter finds its site-packages by pyvenv.cfg (PEP 405)."""
+    site = venv / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    site.mkdir(parents=True)
+    (venv / "bin").mkdir()
+    (venv / "bin/python3").symlink_to(interpreter())
+    (venv / "pyvenv.cfg").write_text(f"home = {interpreter().parent}\ninclude-system-site-packages = false\n")
+    (site / "codetainer.pth").write_text("/opt/codetainer/lib\n/opt/codetainer/site-packages\n")
+
+
+def interpreter() -> Path:
+    """The interpreter that the virtual environment was made from."""
+    return Path(sys._base_executable).resolve()  # type: ignore[attr-defined, unused-ignore]
+
+
+def visible(path: Path) -> bool:
+    """Whether a path of this machine is seen inside a sandbox too."""
+    parts = path.resolve().parts
+    return len(parts) > 1 and parts[1] in SYSTEM and not any(path.is_relative_to(f"/{hidden}") for hidden in HIDDEN)
+
+
+def package(program: Path) -> Path:
+    """What a program needs beside itself: the folder of its npm package, else nothing but its file."""
+    for folder in program.parents:
+        if folder.name == "node_modules":
+            break
+        if (folder / "package.json").is_file():
+            return folder
+    return program
+
+
+def _claude(root: Path, program: Path) -> None:
+    link = root / "usr/local/bin/claude"
+    if program == STAND_IN:
+        _place(program, link, 0o755)
+        return
+    whole = package(program)
+    link.unlink(missing_ok=True)
+    if whole == program:
+        bind(program, link)
+        return
+    bind(whole, root / "opt/claude-code")
+    link.symlink_to(Path("/opt/claude-code") / program.relative_to(whole))
+    node = shutil.which("node")
+    if node and not visible(Path(node)):  # a version manager keeps it in somebody's home
+        bind(Path(node).resolve(), root / "usr/local/bin/node")
 
 
 def _place(source: Path, target: Path, mode: int) -> None:
@@ -124,30 +182,41 @@ def _write(path: Path, data: bytes) -> None:
     """A file of its own in place of what is there: on this machine it may be a link to somewhere else."""
     path.unlink(missing_ok=True)
     path.write_bytes(data)
+    path.chmod(0o644)
+
+
+# --- what every root has ---
+
+
+def accounts(text: str, line: str) -> str:
+    """A passwd(5) or group(5) file with our four users in place of whoever has their names or numbers on this machine.
+
+    `line` is a format with `user`, `uid`, `home` and `shell`.
+    """
+    taken = {str(uid) for uid in USERS.values()}
+    kept = [entry for entry in text.splitlines() if _kept(entry.split(":"), taken)]
+    for user, uid in USERS.items():
+        home, shell = ("/home/claude", "/bin/bash") if uid == AGENT_UID else ("/nonexistent", "/usr/sbin/nologin")
+        kept.append(line.format(user=user, uid=uid, home=home, shell=shell))
+    return "".join(f"{entry}\n" for entry in kept)
+
+
+def _kept(fields: Sequence[str], taken: set[str]) -> bool:
+    return fields[0] not in USERS and (len(fields) < 3 or fields[2] not in taken)
 
 
 def _accounts(root: Path) -> None:
-    """Our four users, in place of whoever has their numbers on this machine."""
-    taken = {str(uid) for uid in USERS.values()}
-    for name, line in (("passwd", "{user}:x:{uid}:{uid}::{home}:{shell}\n"), ("group", "{user}:x:{uid}:\n")):
+    for name, line in (("passwd", "{user}:x:{uid}:{uid}::{home}:{shell}"), ("group", "{user}:x:{uid}:")):
         path = root / "etc" / name
-        kept = [
-            entry for entry in path.read_text().splitlines(keepends=True)
-            if (fields := entry.split(":"))[0] not in USERS and (len(fields) < 3 or fields[2] not in taken)
-        ]  # fmt: skip
-        for user, uid in USERS.items():
-            agent = uid == AGENT_UID
-            home, shell = ("/home/claude", "/bin/bash") if agent else ("/nonexistent", "/usr/sbin/nologin")
-            kept.append(line.format(user=user, uid=uid, home=home, shell=shell))
-        _write(path, "".join(kept).encode())
+        _write(path, accounts(path.read_text(), line).encode())
 
 
 def _devices(root: Path) -> None:
     """A /dev with what a program needs, and terminals of its own: none of this machine's is in it."""
     dev = root / "dev"
-    held = {name: Path("/dev") / name for name in DEVICES}
     mount("tmpfs", dev, "tmpfs", Mount.NOSUID, "size=1m,mode=0755")
-    for name, source in held.items():
+    for name in DEVICES:
+        source = Path("/dev") / name
         if stat.S_ISCHR(source.stat().st_mode):
             (dev / name).touch()
             mount(str(source), dev / name, flags=Mount.BIND)
@@ -159,9 +228,8 @@ def _devices(root: Path) -> None:
         (dev / name).symlink_to(f"/proc/self/fd{target}")
 
 
-def _names(root: Path, sources: Sources) -> None:
+def _names(root: Path, resolvers: Sequence[str]) -> None:
     _write(root / "etc/hostname", b"codetainer\n")
     _write(root / "etc/hosts", b"127.0.0.1 localhost codetainer\n::1 localhost\n")
-    resolvers = "".join(f"nameserver {address}\n" for kind, address in sources.addresses if kind == "resolver")
-    _write(root / "etc/resolv.conf", resolvers.encode())
-    os.umask(0o022)
+    _write(root / "etc/resolv.conf", "".join(f"nameserver {address}\n" for address in resolvers).encode())
+    socket.sethostname("codetainer")

@@ -1,172 +1,235 @@
 """A command inside a sandbox: on a terminal of the sandbox's own, relayed, or with this process's pipes.
 
-The agent never holds the operator's terminal: whoever has a terminal can push keystrokes into it (TIOCSTI), and after the
-sandbox a root shell would read them.
+Nothing in a sandbox holds the operator's terminal, be it on stdin, stdout or stderr: whoever does can read what is typed there
+and, where the kernel allows TIOCSTI, push keystrokes that a root shell reads afterwards. Pipes and files pass as they are.
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import os
 import select
 import signal
 import socket
-import sys
+import struct
 import termios
 import tty
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import FrameType
 
 from backend.sandbox import namespaces
+from backend.sandbox.copying import Flow, copy
+from backend.sandbox.first_process import reset_signals, say, shell_code
 from backend.system import Identity
 
-CHUNK = 65536
+PASSED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+HANG_UP_SECONDS = 5.0
+# Alternate screen, mouse, focus and paste reports off, cursor on, colours and keypad as they were (xterm's control sequences).
+AS_IT_WAS = b"\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?25h\x1b[0m\x1b>"
 
 
-def run(
-    init: int, argv: Sequence[str], identity: Identity, environment: Mapping[str, str], cwd: str, *, stdout: int = 1
-) -> int:
-    """Runs a command in the sandbox whose first process is `init`; returns its exit code (128 + n for signal n).
+def on_terminal() -> bool:
+    """Whether this process is used by somebody at a terminal."""
+    return os.isatty(0) and os.isatty(1) and os.isatty(2)
 
-    With a terminal on both stdin and stdout it gets one of the sandbox's own; else descriptors 0, `stdout` and 2.
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is run in the sandbox whose first process is `init`, as whom, with what, where."""
+
+    init: int
+    argv: Sequence[str]
+    identity: Identity
+    environment: Mapping[str, str]
+    folder: str
+
+
+def run(command: Command, *, passed: Sequence[signal.Signals] = PASSED) -> int:
+    """Runs a command to its end; returns its exit code (128 + n for signal n). `passed`: signals that go to it instead.
+
+    With a terminal on both stdin and stdout it gets one of the sandbox's own. Raises OSError.
     """
-    if os.isatty(0) and os.isatty(1):
-        return _on_terminal(init, argv, identity, environment, cwd)
-    child = _fork_inside(init, argv, identity, environment, cwd, None, stdout)
-    return _wait(child)
+    terminal = os.isatty(0) and os.isatty(1)
+    with contextlib.ExitStack() as stack:
+        wires = [] if terminal else stack.enter_context(_wires())
+        joiner, running, master = _start(command, terminal, {wire.descriptor: wire.theirs for wire in wires}, passed)
+        handle = os.pidfd_open(joiner)
+        stack.callback(os.close, handle)
+        if running:
+            stack.enter_context(_passing(running, passed))
+        for wire in wires:
+            os.close(wire.theirs)
+        if terminal and running:
+            return _on_terminal(joiner, running, handle, master)
+        copy([wire.flow for wire in wires], handle)
+        return shell_code(os.waitpid(joiner, 0)[1])
 
 
-def _fork_inside(
-    init: int, argv: Sequence[str], identity: Identity, environment: Mapping[str, str], cwd: str,
-    terminal: socket.socket | None, stdout: int = 1,
-) -> int:  # fmt: skip
-    """Two processes: one that joins the namespaces, and its child, which is in them and becomes the command."""
+# --- descriptors ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Wire:
+    """A pipe in place of a descriptor that is the operator's terminal."""
+
+    descriptor: int
+    theirs: int
+    flow: Flow
+
+
+@contextlib.contextmanager
+def _wires() -> Iterator[list[_Wire]]:
+    wires = []
+    for descriptor in (0, 1, 2):
+        if os.isatty(descriptor):
+            reading, writing = os.pipe()
+            if descriptor == 0:
+                wires.append(_Wire(0, reading, Flow(0, writing, inward=True)))
+            else:
+                wires.append(_Wire(descriptor, writing, Flow(reading, descriptor, inward=False)))
+    try:
+        yield wires
+    finally:
+        for wire in wires:
+            wire.flow.close()
+
+
+# --- processes ---
+
+
+def _start(
+    command: Command, terminal: bool, given: Mapping[int, int], passed: Sequence[signal.Signals]
+) -> tuple[int, int, int]:
+    """Starts a process that joins the namespaces, and its child, which is in them and becomes the command.
+
+    Returns both pids and the terminal's master side (-1 without one); the command's is 0 where it could not be started: the
+    joiner has said why. Signals wait until they can be passed on.
+    """
     parent = os.getpid()
-    outer = os.fork()
-    if outer:
-        return outer
+    ours, theirs = socket.socketpair()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED)
+    try:
+        joiner = os.fork()
+        if joiner == 0:
+            ours.close()
+            _join(command, parent, theirs, terminal, given)
+        theirs.close()
+        with ours:
+            message, ancillary, _, _ = ours.recvmsg(16, socket.CMSG_SPACE(4))
+            master = array.array("i", bytes(ancillary[0][2][:4]))[0] if ancillary else -1
+            if terminal and master >= 0:
+                _copy_size(master)
+            ours.send(b"g")
+            return joiner, int(message or 0), master
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _join(command: Command, parent: int, back: socket.socket, terminal: bool, given: Mapping[int, int]) -> None:
+    """The joiner: outlives the command by a moment, to say how it ended. Does not return."""
     code = 127
     try:
         namespaces.die_with_parent(parent)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_DFL)
-        namespaces.enter(init)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the parent's handler looks after children of the parent's
+        namespaces.enter(command.init)
         os.chdir("/")
-        slave = -1
-        if terminal is not None:
-            master, slave = os.openpty()
-            terminal.sendmsg([b"t"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])
-            os.close(master)
-            if terminal.recv(1) != b"g":  # its size is set
-                os._exit(1)
-            terminal.close()
+        master, slave = os.openpty() if terminal else (-1, -1)
         inner = os.fork()
         if inner == 0:
-            _become(argv, identity, environment, cwd, slave, stdout)
-        if slave >= 0:
-            os.close(slave)
-        code = _wait(inner)
+            if master >= 0:
+                os.close(master)
+            _become(command, back, slave, given)
+        # Keys and signals of the operator's terminal are for the command, by way of the parent.
+        for number in PASSED:
+            signal.signal(number, signal.SIG_IGN)
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))] if terminal else []
+        back.sendmsg([str(inner).encode()], rights)
+        os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # the end of a pipe is seen when the command's own copy closes
+        code = shell_code(os.waitpid(inner, 0)[1])
     except OSError as error:
-        os.write(2, f"codetainer: {error}\n".encode())
+        say(str(error))
     finally:
         os._exit(code)
 
 
-def _become(argv: Sequence[str], identity: Identity, environment: Mapping[str, str], cwd: str, slave: int, stdout: int) -> None:
-    """Turns this process into the command, as somebody, in a session of its own."""
+def _become(command: Command, back: socket.socket, slave: int, given: Mapping[int, int]) -> None:
+    """Turns this process into the command, as somebody, in a session of its own. Does not return."""
     try:
+        namespaces.die_with_parent(0)  # its parent is outside its pid namespace
+        back.recv(1)  # the terminal has its size
         os.setsid()
         if slave >= 0:
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-            for descriptor in (0, 1, 2):
+            os.fchown(slave, command.identity.uid, command.identity.uid)
+        for descriptor in (0, 1, 2):
+            if slave >= 0 and os.isatty(descriptor):
                 os.dup2(slave, descriptor)
-            os.fchown(slave, identity.uid, identity.uid)
-        elif stdout != 1:
-            os.dup2(stdout, 1)
-        os.closerange(3, 1024)
+            elif descriptor in given:
+                os.dup2(given[descriptor], descriptor)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         os.umask(0o022)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)  # Python ignores them, and exec would keep that
-        os.chdir(cwd)
-        command = identity.wrap(argv)
-        os.execvpe(command[0], command, dict(environment))
+        reset_signals()
+        os.chdir(command.folder)
+        argv = command.identity.wrap(command.argv)
+        if argv[0] == "setpriv":
+            argv.insert(1, "--pdeathsig=keep")  # the kernel forgets it with the change of credentials
+        os.execvpe(argv[0], argv, dict(command.environment))
     except OSError as error:
-        os.write(2, f"codetainer: cannot run {argv[0]}: {error.strerror}\n".encode())
+        say(f"cannot run {command.argv[0]}: {error.strerror}")
     finally:
         os._exit(127)
 
 
-def _on_terminal(init: int, argv: Sequence[str], identity: Identity, environment: Mapping[str, str], cwd: str) -> int:
-    ours, theirs = socket.socketpair()
-    child = _fork_inside(init, argv, identity, environment, cwd, theirs)
-    theirs.close()
-    with ours:
-        message, ancillary, _, _ = ours.recvmsg(1, socket.CMSG_SPACE(4))
-        if not message or not ancillary:
-            return _wait(child)
-        master = array.array("i", bytes(ancillary[0][2][:4]))[0]
-        _copy_size(master)
-        ours.send(b"g")
-    saved = termios.tcgetattr(0)
-    resized = signal.signal(signal.SIGWINCH, lambda *_: _copy_size(master))
-    try:
-        tty.setraw(0)
-        _relay(master)
-    finally:
-        signal.signal(signal.SIGWINCH, resized)
-        # What was typed for the sandbox, or pushed by it, is not for the shell that comes after.
-        termios.tcsetattr(0, termios.TCSAFLUSH, saved)
-        os.close(master)
-    return _wait(child)
-
-
-def _copy_size(master: int) -> None:
-    size = fcntl.ioctl(1, termios.TIOCGWINSZ, b"\0" * 8)
-    fcntl.ioctl(master, termios.TIOCSWINSZ, size)
-
-
-def _relay(master: int) -> None:
-    """Copies both ways until the sandbox's side is closed."""
-    sources = [0, master]
-    while True:
-        readable, _, _ = select.select(sources, [], [])
-        if master in readable:
-            try:
-                data = os.read(master, CHUNK)
-            except OSError:
-                return  # EIO: the last one that had it open has gone
-            if not data:
-                return
-            _write(1, data)
-        if 0 in readable:
-            data = os.read(0, CHUNK)
-            if data:
-                _write(master, data)
-            else:
-                sources.remove(0)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _wait(child: int) -> int:
-    """The exit code of a child. A signal that comes meanwhile is passed on to it."""
+@contextlib.contextmanager
+def _passing(pid: int, numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """Signals go to the command's process group, as keys on a terminal would."""
 
     def pass_on(number: int, _: FrameType | None) -> None:
-        os.kill(child, number)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, pass_on) for number in numbers}
     try:
-        _, status = os.waitpid(child, 0)
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    code = os.waitstatus_to_exitcode(status)
-    return 128 - code if code < 0 else code
 
 
-def on_terminal() -> bool:
-    return sys.stdin is not None and os.isatty(0) and os.isatty(1) and os.isatty(2)
+# --- a terminal ---
+
+
+def _on_terminal(joiner: int, running: int, handle: int, master: int) -> int:
+    saved = termios.tcgetattr(0)
+    resized = signal.signal(signal.SIGWINCH, lambda *_: _copy_size(master))
+    _copy_size(master)  # it may have changed before the handler was there
+    code = 255  # where an exception ends it
+    try:
+        tty.setraw(0)
+        os.set_blocking(master, False)
+        gone = copy([Flow(0, master, inward=True), Flow(master, 1, inward=False)], handle)
+        os.close(master)  # the kernel hangs up on whoever is left on it
+        master = -1
+        if gone and not select.select([handle], [], [], HANG_UP_SECONDS)[0]:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running, signal.SIGKILL)
+        code = shell_code(os.waitpid(joiner, 0)[1])
+        return code
+    finally:
+        signal.signal(signal.SIGWINCH, resized)
+        if master >= 0:
+            os.close(master)
+        with contextlib.suppress(OSError, termios.error):  # the terminal may have gone
+            if code > 128:
+                os.write(1, AS_IT_WAS)  # it was killed, and could not do this itself
+            # What was typed for the sandbox, or pushed by it, is not for the shell that comes after.
+            termios.tcsetattr(0, termios.TCSAFLUSH, saved)
+
+
+def _copy_size(master: int) -> None:
+    with contextlib.suppress(OSError):
+        size = fcntl.ioctl(1, termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
+        fcntl.ioctl(master, termios.TIOCSWINSZ, size)

@@ -20,6 +20,12 @@ def _address(name: str) -> str:
     return f"\0codetainer/{name}"
 
 
+def peer_uid(connected: socket.socket) -> int:
+    """Who is on the other side, as the kernel says (unix(7), SO_PEERCRED)."""
+    _, uid, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(uid)
+
+
 class Beacon:
     """Answers with the pid of the sandbox's first process until it is closed. Raises OSError where the name is taken."""
 
@@ -59,8 +65,7 @@ def find(name: str) -> int:
             sock.connect(_address(name))
         except OSError as error:
             raise NoSandbox(f"cannot find a sandbox called {name}: start one with codetainer up") from error
-        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid != os.geteuid():
+        if (uid := peer_uid(sock)) != os.geteuid():
             raise NoSandbox(f"cannot enter {name}: it belongs to user {uid}")
         text = sock.recv(32)
     if not text.isdigit():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COMMAND = "curl -sS -m 5 https://telemetry.example.net/ || true; git -C /workspace/repo log --oneline | cat"
 SENTENCE = "Done: the repository is cloned, and an unlisted host was refused by the sandbox."
+MOST_SAID = 400
 
 
 class Conversation:
@@ -47,11 +48,34 @@ def _has_result(request: Mapping[str, Any]) -> bool:
     return any(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
 
 
+def said(body: bytes) -> dict[str, object]:
+    """What a request asks, in short, for the record: model, whether streamed, and the start of its last message."""
+    try:
+        request = json.loads(body) if body else {}
+    except ValueError:
+        return {}
+    if not isinstance(request, dict):
+        return {}
+    messages = request.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    content = last.get("content") if isinstance(last, dict) else None
+    text = content if isinstance(content, str) else " ".join(_texts(content))
+    return {"model": request.get("model"), "stream": bool(request.get("stream")), "asked": text[-MOST_SAID:]}
+
+
+def _texts(content: object) -> Iterator[str]:
+    for block in content if isinstance(content, list) else ():
+        if isinstance(block, dict):
+            yield str(block.get("text") or block.get("content") or block.get("type"))
+
+
 def serve(handler: Handler, conversation: Conversation, path: str, body: bytes) -> None:
     try:
         request = json.loads(body) if body else {}
     except ValueError:
-        _json(handler, 400, {"type": "error", "error": {"type": "invalid_request_error", "message": "not JSON"}})
+        request = None
+    if not isinstance(request, dict):
+        _json(handler, 400, {"type": "error", "error": {"type": "invalid_request_error", "message": "not a JSON object"}})
         return
     if path == "/v1/messages/count_tokens":
         _json(handler, 200, {"input_tokens": 1000})

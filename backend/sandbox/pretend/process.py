@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from pathlib import Path
 
 from backend import system
-from backend.sandbox import namespaces
+from backend.sandbox import layout, namespaces
+from backend.sandbox.first_process import FirstProcess
 from backend.sandbox.namespaces import Mount, Namespace
 from backend.sandbox.pretend import web
 from backend.sandbox.pretend.certificates import Authority
@@ -18,30 +20,25 @@ from backend.sandbox.pretend.resolver import Resolver, serve
 
 # The sandbox's link: a network of two addresses at the end of a documentation range.
 HERE, SANDBOX, PREFIX = "203.0.113.253", "203.0.113.254", 30
+CODE = Path(__file__).parents[3]
 LOCAL = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/25")
 
 
-def start(description: Description, record_fd: int, authority: Authority) -> int:
-    """Forks the process; returns its pid when it serves. Raises OSError."""
-    parent = os.getpid()
+def new() -> FirstProcess:
+    return FirstProcess("the pretend internet")
+
+
+def start(first: FirstProcess, description: Description, record_fd: int, authority: Authority) -> None:
+    """Starts it; returns when it serves. `record_fd`: where it writes what it saw, -1 for nowhere. Raises OSError."""
     reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            namespaces.die_with_parent(parent)
-            os.setsid()  # ctrl+c on the terminal is for the one who started it
-            _run(description, record_fd, authority, writing)
-        except BaseException as error:
-            os.write(2, f"codetainer: the pretend internet has ended: {error}\n".encode())
-        finally:
-            os._exit(1)
-    os.close(writing)
+    try:
+        # With a pid namespace of its own, so that no git of a request outlives it.
+        first.start(Namespace.NET | Namespace.MOUNT | Namespace.PID, lambda: _run(description, record_fd, authority, writing))
+    finally:
+        os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         if pipe.read(1) != b"1":
-            os.waitpid(child, 0)
             raise OSError("cannot make the pretend internet")
-    return child
 
 
 def connect(internet: int, sandbox: int) -> None:
@@ -59,9 +56,8 @@ def connect(internet: int, sandbox: int) -> None:
 
 
 def _run(description: Description, record_fd: int, authority: Authority, ready: int) -> None:
-    namespaces.unshare(Namespace.NET | Namespace.MOUNT)
     namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
-    folder = Path("/mnt")
+    folder = layout.holder((Path(sys.prefix), CODE))
     namespaces.mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, "size=1g,mode=0700")
     system.run(["ip", "link", "set", "lo", "up"])
     for network in LOCAL:
@@ -72,9 +68,9 @@ def _run(description: Description, record_fd: int, authority: Authority, ready: 
     repositories.mkdir()
     if description.git_repository:
         web.make_repository(repositories, description.git_repository)
-    handler = type("SiteHandler", (web.Handler,), {"site": web.Site(description, record, repositories)})
-    for port, signer in ((443, authority), (80, None), (8443, authority)):
-        server = web.Server(port, handler, signer, folder)
+    site = web.Site(description, record, repositories)
+    for listener in description.listeners:
+        server = web.listen(listener, site, authority, folder)
         threading.Thread(target=server.serve_forever, daemon=True).start()
     asyncio.run(_serve(description, record, ready))
 

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from typing import cast
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.rcode
@@ -31,9 +32,13 @@ class Resolver:
         }
 
     async def answer(self, data: bytes, *, most: int = 65535) -> bytes:
-        """The answer to a query's wire format. Raises dns.exception.DNSException where it is none."""
-        query = dns.message.from_wire(data)
-        question = query.question[0]
+        """The answer to a query's wire format; b"" where it is none."""
+        try:
+            query = dns.message.from_wire(data)
+            question = query.question[0]
+        except (dns.exception.DNSException, IndexError):
+            self._record.add("malformed", bytes=len(data))
+            return b""
         name = question.name.to_text(omit_final_dot=True)
         kind = dns.rdatatype.to_text(question.rdtype)
         self._record.add("dns", name=name.lower(), type=kind)
@@ -81,7 +86,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     async def _answer(self, data: bytes, addr: tuple[str | object, int]) -> None:
         reply = await self._resolver.answer(data, most=MOST_UDP)
-        if self._transport is not None:
+        if self._transport is not None and reply:
             self._transport.sendto(reply, addr)
 
 

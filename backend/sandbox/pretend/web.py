@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import socketserver
 import ssl
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,12 +12,13 @@ from pathlib import Path
 from backend import system
 from backend.sandbox.pretend import api
 from backend.sandbox.pretend.certificates import Authority
-from backend.sandbox.pretend.description import Description
+from backend.sandbox.pretend.description import Description, Listener, Speaks
 from backend.sandbox.pretend.record import Record
 from backend.system import SystemFailure
 
 IDLE_SECONDS = 30.0
 MOST_BODY = 256 << 20
+EVERY_ADDRESS = "0.0.0.0"  # of a namespace that has no network but the sandbox's
 GIT_PATHS = ("/info/refs", "/git-upload-pack", "/git-receive-pack")
 
 
@@ -46,11 +48,12 @@ class Handler(BaseHTTPRequestHandler):
         body = self._body()
         credential = self.headers.get("Authorization") or self.headers.get("x-api-key") or ""
         path, _, query = self.path.partition("?")
+        described = self.site.description
+        asked = api.said(body) if host == described.api_host else {}
         self.site.record.add(
             "http", host=host, method=self.command, path=path, query=query, credential=credential,
-            peer=self.client_address[0], address=self.connection.getsockname()[0], bytes=len(body),
+            peer=self.client_address[0], address=self.connection.getsockname()[0], bytes=len(body), **asked,
         )  # fmt: skip
-        described = self.site.description
         if host == described.api_host:
             api.serve(self, self.site.conversation, path, body)
         elif host == described.git_host and path.endswith(GIT_PATHS):
@@ -84,9 +87,10 @@ class Handler(BaseHTTPRequestHandler):
             "REQUEST_METHOD": self.command, "PATH_INFO": path, "QUERY_STRING": query, "REMOTE_USER": "agent",
             "REMOTE_ADDR": self.client_address[0], "CONTENT_TYPE": self.headers.get("Content-Type") or "",
             "CONTENT_LENGTH": str(len(body)), "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding") or "",
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol") or "", "GIT_CONFIG_COUNT": "2", "HOME": "/nonexistent",
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol") or "", "GIT_CONFIG_COUNT": "3", "HOME": "/nonexistent",
             "GIT_CONFIG_KEY_0": "http.receivepack", "GIT_CONFIG_VALUE_0": "true",
             "GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "*",
+            "GIT_CONFIG_KEY_2": "receive.autogc", "GIT_CONFIG_VALUE_2": "false",  # it would go on in the background
         }  # fmt: skip
         try:
             output = system.run_bytes(["git", "http-backend"], environment, body)
@@ -104,8 +108,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
 
-    def __init__(self, port: int, handler: type[Handler], authority: Authority | None, folder: Path) -> None:
-        super().__init__(("0.0.0.0", port), handler)  # the namespace has no other network than the sandbox's
+    def __init__(self, port: int, site: Site, authority: Authority | None, folder: Path) -> None:
+        super().__init__((EVERY_ADDRESS, port), type("SiteHandler", (Handler,), {"site": site}))
         self._authority, self._folder = authority, folder
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._default = self._context("unnamed.example") if authority else None
@@ -129,6 +133,34 @@ class Server(ThreadingHTTPServer):
     def _context(self, name: str) -> ssl.SSLContext:
         assert self._authority is not None
         return self._contexts.get(name) or self._contexts.setdefault(name, self._authority.context(name, self._folder))
+
+
+class Echo(socketserver.ThreadingTCPServer):
+    """Sends back what it gets."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 1024
+
+    def __init__(self, port: int, site: Site) -> None:
+        class Connection(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                site.record.add("connection", port=port, peer=self.client_address[0], address=self.request.getsockname()[0])
+                self.request.settimeout(IDLE_SECONDS)
+                while data := self.request.recv(65536):
+                    self.request.sendall(data)
+
+        super().__init__((EVERY_ADDRESS, port), Connection)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # a client that hung up
+
+
+def listen(listener: Listener, site: Site, authority: Authority, folder: Path) -> socketserver.BaseServer:
+    """A server that has its port. Raises OSError."""
+    if listener.speaks is Speaks.ECHO:
+        return Echo(listener.port, site)
+    return Server(listener.port, site, authority if listener.speaks is Speaks.HTTPS else None, folder)
 
 
 def make_repository(repositories: Path, name: str) -> None:

@@ -1,0 +1,88 @@
+"""Bytes between descriptors, until a process has ended."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Sequence
+
+CHUNK = 65536
+
+
+class Flow:
+    """From one descriptor to another. `inward`: to somebody who may not be reading, so what is not taken yet is kept.
+
+    Outward writes wait: whoever reads there (a terminal, a pipe of the operator's) sets the pace.
+    """
+
+    def __init__(self, source: int, target: int, *, inward: bool) -> None:
+        self.source, self.target, self.inward = source, target, inward
+        self.kept = b""
+        self.open = True  # there may be more to read
+        self.closed = False
+        if inward:
+            os.set_blocking(target, False)
+
+    def read(self) -> None:
+        try:
+            data = os.read(self.source, CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:  # EIO: nobody has the other side of this terminal any more
+            data = b""
+        if not data:
+            self.open = False
+        elif self.inward:
+            self.kept += data
+            self.write()
+        else:
+            write_all(self.target, data)
+
+    def write(self) -> None:
+        try:
+            self.kept = self.kept[os.write(self.target, self.kept) :]
+        except BlockingIOError:
+            return
+        except OSError:  # nobody reads there any more
+            self.kept, self.open = b"", False
+
+    def close(self) -> None:
+        """Closes the end that is the sandbox's: of an inward flow its target, else its source."""
+        if not self.closed:
+            self.closed = True
+            os.close(self.target if self.inward else self.source)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes to a descriptor that may be non-blocking, because somebody it is shared with made it so. Raises OSError."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+
+
+def copy(flows: Sequence[Flow], ended: int) -> bool:
+    """Copies until `ended` (a pidfd) says that the process has ended, and then what it has left to say.
+
+    The end of an inward source is handed on by closing the flow; where its target is a terminal that means that somebody has
+    hung up: then it returns True at once.
+    """
+    over = False
+    while True:
+        reading = [f.source for f in flows if f.open and not (f.inward and (over or len(f.kept) >= CHUNK))]
+        writing = [f.target for f in flows if f.kept and not over]
+        waiting = [] if over else [ended]
+        readable, writable, _ = select.select([*reading, *waiting], writing, [], 0 if over else None)
+        for flow in flows:
+            if flow.kept and flow.target in writable:
+                flow.write()
+            if flow.source in readable and flow.source in reading:
+                flow.read()
+            if flow.inward and not flow.open and not flow.kept and not flow.closed:
+                if os.isatty(flow.target):
+                    return True
+                flow.close()
+        if over and not readable:
+            return False
+        over = over or ended in readable

@@ -1,0 +1,75 @@
+"""The command line of `codetainer up`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Net(StrEnum):
+    PRETEND = "pretend"
+    NAT = "nat"
+    NONE = "none"
+
+
+class Show(StrEnum):
+    """What the terminal shows while boot is under way."""
+
+    DASHBOARD = "dashboard"
+    PLAIN = "plain"  # text lines, then the session
+    LINES = "lines"  # text lines, and never a session
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    net: Net
+    pretend: Path | None
+    pretend_log: Path | None
+    domains: Path | None
+    claude: Path | None
+    name: str
+    show: Show
+    as_root: bool
+    command: tuple[str, ...]
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Reads the arguments. Exits with code 2 and a message where they are wrong, with 0 after --help."""
+    at = argv.index("--") if "--" in argv else len(argv)
+    own, command = argv[:at], tuple(argv[at + 1 :])
+    parser = argparse.ArgumentParser(
+        prog="codetainer up", usage="%(prog)s [options] [-- COMMAND ...]", allow_abbrev=False,
+        description="Boot a sandbox in namespaces of this machine. On a terminal it shows the dashboard, then the session; "
+        "with a COMMAND it runs that as the agent and exits with its code. Afterwards nothing is left.",
+    )  # fmt: skip
+    parser.add_argument("--net", choices=[net.value for net in Net], default=Net.NAT.value,
+                        help="an internet of its own, this machine's, or none (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--pretend", type=Path, metavar="FILE", help="describes the pretend internet (TOML)")
+    parser.add_argument("--pretend-log", type=Path, metavar="FILE",
+                        help="where the pretend internet writes what it was asked, as JSON lines; - for stderr")  # fmt: skip
+    parser.add_argument("--domains", type=Path, metavar="FILE", help="a list in place of the shipped domains.conf")
+    parser.add_argument("--claude", type=Path, metavar="FILE",
+                        help="Claude Code's program (default: this machine's, else a stand-in)")  # fmt: skip
+    parser.add_argument("--name", default="sandbox", help="for codetainer enter (default: %(default)s)")
+    parser.add_argument("--no-tui", action="store_true", help="one line an event, until a signal ends it")
+    parser.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
+    parser.add_argument("--root-command", action="store_true", help="run COMMAND as root")
+    found = parser.parse_args(own)
+    net = Net(found.net)
+    for name in ("pretend", "pretend_log"):
+        if getattr(found, name) and net is not Net.PRETEND:
+            parser.error(f"--{name.replace('_', '-')} goes with --net pretend")
+    if "--" in argv and not command:
+        parser.error("a COMMAND is expected after --")
+    if found.root_command and not command:
+        parser.error("--root-command goes with -- COMMAND")
+    # An abstract socket's name has at most 107 bytes (unix(7)).
+    if not found.name or len(found.name.encode()) > 64 or not found.name.isprintable():
+        parser.error("--name: at most 64 printable characters are expected")
+    show = Show.LINES if found.no_tui else Show.PLAIN if found.plain else Show.DASHBOARD
+    return Options(
+        net, found.pretend, found.pretend_log, found.domains, found.claude, found.name, show, found.root_command, command
+    )

@@ -1,0 +1,83 @@
+"""Where boot's output goes: never straight to the operator's terminal, which nothing inside the sandbox may hold."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from backend.sandbox import namespaces
+from backend.sandbox.copying import CHUNK, write_all
+from backend.sandbox.first_process import ASKING
+
+
+class Output:
+    """Descriptors for boot's stdout and stderr. Made before the sandbox is."""
+
+    def __init__(self, stdout: int, stderr: int) -> None:
+        self.stdout, self.stderr = stdout, stderr
+        self._pumps: list[int] = []
+
+    @classmethod
+    def shown(cls, stdout: int, stderr: int) -> Output:
+        """As they are where they are pipes or files; a terminal is written to by a process of ours."""
+        output = cls(stdout, stderr)
+        output.stdout = output._behind(stdout)
+        output.stderr = output.stdout if stdout == stderr else output._behind(stderr)
+        return output
+
+    @classmethod
+    def kept(cls) -> Output:
+        """Lines are dropped (the dashboard shows them), complaints are kept for `said`: they would tear the screen."""
+        return cls(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), os.memfd_create("codetainer-stderr"))
+
+    def give(self) -> None:
+        """In the first process: these become its stdout and stderr."""
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        stdout, stderr = os.dup(self.stdout), os.dup(self.stderr)
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+
+    def given(self) -> None:
+        """The sandbox has its own copies now: with those closed, the pumps end."""
+        if self._pumps:
+            for descriptor in {self.stdout, self.stderr} - {1, 2}:
+                os.close(descriptor)
+
+    def finish(self) -> None:
+        """When the sandbox has ended: waits until everything it said is shown."""
+        for pump in self._pumps:
+            os.waitpid(pump, 0)
+        self._pumps.clear()
+
+    def said(self) -> str:
+        """What was kept of stderr, its last 64 KiB."""
+        size = os.fstat(self.stderr).st_size
+        return os.pread(self.stderr, CHUNK, max(0, size - CHUNK)).decode(errors="replace")
+
+    def _behind(self, descriptor: int) -> int:
+        if not os.isatty(descriptor):
+            return descriptor
+        parent = os.getpid()
+        reading, writing = os.pipe()
+        pump = os.fork()
+        if pump == 0:
+            _pump(parent, reading, descriptor)
+        os.close(reading)
+        self._pumps.append(pump)
+        return writing
+
+
+def _pump(parent: int, source: int, target: int) -> None:
+    """Copies until nobody can write any more. Does not return."""
+    try:
+        namespaces.die_with_parent(parent)
+        for number in ASKING:
+            signal.signal(number, signal.SIG_IGN)  # it ends after the last line, not before
+        held = os.dup2(source, 3, inheritable=False), os.dup2(target, 4, inheritable=False)
+        os.closerange(5, os.sysconf("SC_OPEN_MAX"))
+        while data := os.read(held[0], CHUNK):
+            write_all(held[1], data)
+    except OSError:
+        os._exit(1)  # the terminal has gone
+    finally:
+        os._exit(0)
