@@ -34,7 +34,8 @@ class Journal:
 
     def emit(self, event: Event, at: float | None = None) -> None:
         """Stamps and appends an event. Never raises for want of room."""
-        stamped = Stamped(self._clock() if at is None else at, self._seq + 1, event)
+        # To the millisecond, as it is written: reading the journal gives the same state.
+        stamped = Stamped(round(self._clock() if at is None else at, 3), self._seq + 1, event)
         self._seq += 1
         self.state = fold(self.state, stamped)
         if not self._append(encode(stamped)):

@@ -1,0 +1,127 @@
+"""What is open, for whom and for how long."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from backend.guard.nftables import Nftables, NftError
+from backend.guard.openings import Openings
+from network import allowlist
+from network.allowlist import Allowlist
+from tests.unit.backend.guard.kernel import Kernel
+
+ONE, OTHER = "198.51.100.1", "198.51.100.2"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def kernel() -> Kernel:
+    return Kernel()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def openings(kernel: Kernel, clock: Clock) -> Openings:
+    return Openings(cast(Nftables, kernel), clock, grace_seconds=60, keep_seconds=3600)
+
+
+LISTED = allowlist.parse("a.example\nb.example:443,22\n", "f").allowlist
+A, B = LISTED.entries
+
+
+def test_an_address_is_open_on_the_ports_of_its_entry(openings: Openings, kernel: Kernel) -> None:
+    openings.admit("b.example", B, [ONE], 30)
+    assert kernel.sets["open4"] == {(ONE, 443): 3660, (ONE, 22): 3660}
+    assert openings.addresses == 1
+
+
+def test_with_a_gate_ports_by_address_are_the_agents_own(openings: Openings, kernel: Kernel) -> None:
+    openings.gate = True
+    openings.admit("b.example", B, [ONE], 30)
+    assert set(kernel.sets["open4"]) == {(ONE, 443)}
+    assert set(kernel.sets["direct4"]) == {(ONE, 22)}
+
+
+@pytest.mark.parametrize(("ttl", "keep", "seconds"), [(0, 0, 360), (600, 0, 660), (5, 7200, 7260), (2**31, 0, 7 * 86400)])
+def test_how_long(openings: Openings, kernel: Kernel, ttl: int, keep: float, seconds: int) -> None:
+    """Its TTL, what CoreDNS may serve from its cache, or what clients keep, whichever is longest, and a grace."""
+    openings.keep_seconds = keep
+    openings.admit("a.example", A, [ONE], ttl)
+    assert kernel.sets["open4"][ONE, 443] == seconds
+
+
+def test_an_answer_gives_new_time(openings: Openings, kernel: Kernel, clock: Clock) -> None:
+    openings.admit("a.example", A, [ONE], 30)
+    kernel.sets["open4"][ONE, 443] = 5  # as time has gone on in the kernel
+    clock.now += 3655
+    openings.admit("a.example", A, [ONE], 30)
+    assert kernel.sets["open4"][ONE, 443] == 3660
+
+
+def test_where_the_kernel_refuses_nothing_is_open(openings: Openings, kernel: Kernel) -> None:
+    kernel.broken = True
+    with pytest.raises(NftError):
+        openings.admit("a.example", A, [ONE], 30)
+    assert openings.addresses == 0
+    assert openings.open == {}
+
+
+def test_what_no_listed_name_needs_is_closed(openings: Openings, kernel: Kernel) -> None:
+    openings.admit("a.example", A, [ONE, OTHER], 30)
+    openings.admit("b.example", B, [ONE], 30)
+    gone = openings.close_unlisted(LISTED.without("a.example").match)
+    assert set(gone) == {(ONE, 80), (OTHER, 443), (OTHER, 80)}
+    assert set(kernel.sets["open4"]) == {(ONE, 443), (ONE, 22)}
+
+
+def test_ports_taken_from_an_entry_are_closed(openings: Openings, kernel: Kernel) -> None:
+    openings.admit("b.example", B, [ONE], 30)
+    openings.close_unlisted(allowlist.parse("b.example:443", "f").allowlist.match)
+    assert set(kernel.sets["open4"]) == {(ONE, 443)}
+
+
+def test_a_table_loaded_anew_is_filled_again(openings: Openings, kernel: Kernel, clock: Clock) -> None:
+    openings.admit("a.example", A, [ONE], 30)
+    kernel.sets["open4"].clear()
+    clock.now += 660
+    openings.restore()
+    assert kernel.sets["open4"] == {(ONE, 443): 3000, (ONE, 80): 3000}
+
+
+def test_a_new_guard_learns_what_is_open_and_lets_it_run_out(openings: Openings, kernel: Kernel, clock: Clock) -> None:
+    kernel.sets["open4"][ONE, 443] = 100
+    openings.read_back()
+    assert openings.addresses == 1
+    clock.now += 101
+    openings.expire()
+    assert openings.addresses == 0
+
+
+def test_what_a_flow_uses_is_kept(openings: Openings, kernel: Kernel, clock: Clock) -> None:
+    openings.admit("a.example", A, [ONE, OTHER], 30)
+    clock.now += 3000
+    openings.keep_used([(ONE, 443)])
+    assert kernel.sets["open4"][ONE, 443] == 3600
+    clock.now += 1000
+    openings.expire()
+    assert {(address, port) for _, address, port in openings.open} == {(ONE, 443)}
+
+
+def test_empty_closes_everything(openings: Openings, kernel: Kernel) -> None:
+    openings.admit("a.example", A, [ONE], 30)
+    assert set(openings.empty()) == {(ONE, 443), (ONE, 80)}
+    assert kernel.addresses() == set()
+    assert Allowlist() == Allowlist(())

@@ -1,0 +1,103 @@
+"""Refusals: counted exactly, named, bounded."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend.contract.events import Reason
+from backend.guard import refusals
+from backend.guard.nflog import Report
+from backend.guard.refusals import Refusals
+from network import allowlist
+from network.packets import Packet
+
+LISTED = allowlist.parse("a.example:443\n", "f").allowlist
+NAMES = {"198.51.100.1": "a.example", "198.51.100.2": "gone.example"}
+
+
+def gathered() -> Refusals:
+    return Refusals(lambda address: NAMES.get(address, ""), LISTED.match)
+
+
+def report(address: str, port: int = 443, protocol: str = "tcp", version: int = 4, prefix: str = "agent") -> Report:
+    return Report(Packet(version, protocol, "203.0.113.2", address, 5000, port), 1000, prefix)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "name"),
+    [
+        (report("198.51.100.9"), Reason.NEVER_RESOLVED, ""),
+        (report("198.51.100.1", 8443), Reason.PORT_NOT_LISTED, "a.example"),
+        (report("198.51.100.1"), Reason.EXPIRED, "a.example"),
+        (report("198.51.100.2"), Reason.NOT_LISTED, "gone.example"),
+        (report("10.0.0.1"), Reason.PRIVATE, ""),
+        (report("169.254.169.254", 80), Reason.PRIVATE, ""),
+        (report("198.51.100.1", 443, "udp"), Reason.NOT_TCP, "a.example"),
+        (report("2001:db8::1", 443, "tcp", 6), Reason.IPV6, ""),
+    ],
+)
+def test_why_and_what(given: Report, reason: Reason, name: str) -> None:
+    found = gathered()
+    found.add(given)
+    (row,) = found.take()
+    assert (row.reason, row.name, row.address, row.port, row.uid) == (
+        reason,
+        name,
+        given.packet.destination,
+        given.packet.port,
+        1000,
+    )
+
+
+def test_the_same_is_one_row() -> None:
+    found = gathered()
+    for _ in range(5):
+        found.add(report("198.51.100.9"))
+    assert [row.count for row in found.take()] == [5]
+    assert found.take() == []
+
+
+def test_the_sandboxs_own_are_not_the_agents() -> None:
+    found = gathered()
+    found.add(report("198.51.100.9", prefix="other"))
+    assert found.take() == []
+
+
+def test_a_flood_of_destinations_costs_a_bounded_number_of_rows() -> None:
+    found = gathered()
+    for number in range(5000):
+        found.add(report(f"198.51.{number // 250}.{number % 250}"))
+    rows = found.take()
+    assert len(rows) == refusals.MOST_ROWS + 1
+    assert sum(row.count for row in rows) == 5000
+    assert rows[-1].name == refusals.REST
+
+
+def test_totals_of_the_kernel_make_it_exact() -> None:
+    found = gathered()
+    key = ("198.51.100.9", "tcp", 443)
+    for _ in range(3):
+        found.add(report("198.51.100.9"))
+    found.add_totals({key: 1000})
+    assert sum(row.count for row in found.take()) == 1000
+    found.add(report("198.51.100.9"))
+    found.add_totals({key: 1001})
+    assert sum(row.count for row in found.take()) == 1
+    found.add_totals({key: 1001})
+    assert found.take() == []
+
+
+def test_a_counter_that_began_anew_is_no_loss() -> None:
+    found = gathered()
+    found.add_totals({("198.51.100.9", "tcp", 443): 500})
+    found.take()
+    found.add_totals({("198.51.100.9", "tcp", 443): 2})
+    assert found.take() == []
+    found.add_totals({("198.51.100.9", "tcp", 443): 5})
+    assert sum(row.count for row in found.take()) == 3
+
+
+def test_reading_the_kernels_set() -> None:
+    element = {"elem": {"val": {"concat": ["192.0.2.99", "udp", 9999]}, "expires": 5, "counter": {"packets": 5, "bytes": 145}}}
+    objects = [{"metainfo": {}}, {"set": {"name": "refused4", "elem": [element, {"elem": {"val": "odd"}}]}}, {"set": {}}]
+    assert refusals.destination_totals(objects) == {("192.0.2.99", "udp", 9999): 5}

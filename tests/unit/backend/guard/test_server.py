@@ -1,0 +1,150 @@
+"""The guard's DNS: opened first, then answered; every doubt is SERVFAIL, and nothing is open."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.contract.events import Event, Reason, Refused
+from backend.guard.nftables import Nftables
+from backend.guard.openings import Openings
+from backend.guard.server import Server
+from backend.guard.upstream import UpstreamError, Upstreams
+from network import allowlist, answers
+from network.allowlist import Allowlist
+from network.answers import Answer, Question
+from tests.unit.backend.guard.kernel import Kernel
+
+LISTED = allowlist.parse("a.example\n*.w.example\n", "f").allowlist
+
+
+class Internet:
+    """Upstream resolvers: what they answer, how often they were asked, and what is open when they answer."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.answer = Answer(answers.NOERROR, addresses, 30)
+        self.asked: list[str] = []
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def ask(self, name: str) -> Answer:
+        self.asked.append(name)
+        await self.go.wait()
+        if self.answer.rcode == answers.SERVFAIL:
+            raise UpstreamError("cannot resolve")
+        return self.answer
+
+
+class Lab:
+    def __init__(self, *addresses: str) -> None:
+        self.kernel, self.internet, self.events = Kernel(), Internet(*addresses), list[Event]()
+        openings = Openings(cast(Nftables, self.kernel), lambda: 0.0)
+        self.server = Server(openings, self.events.append, LISTED, cast(Upstreams, self.internet))
+
+    async def ask(self, name: str, kind: int = answers.A) -> Answer:
+        question = Question(1, name, kind)
+        wire = await self.server.reply(answers.build_query(question))
+        assert wire is not None
+        return answers.parse_answer(wire, question)
+
+
+async def test_a_listed_name_is_open_when_it_is_answered() -> None:
+    lab = Lab("198.51.100.1", "198.51.100.2")
+    assert (await lab.ask("a.example")).addresses == ("198.51.100.1", "198.51.100.2")
+    assert lab.kernel.addresses() == {"198.51.100.1", "198.51.100.2"}
+
+
+@pytest.mark.parametrize("name", ["b.example", "x.a.example", "w.example", "evil.test"])
+async def test_an_unlisted_name_is_not_asked_for(name: str) -> None:
+    lab = Lab("198.51.100.1")
+    assert (await lab.ask(name)).rcode == answers.NXDOMAIN
+    assert lab.internet.asked == []
+    assert isinstance(lab.events[0], Refused)
+    assert lab.events[0].name == name
+
+
+async def test_other_types_are_empty() -> None:
+    lab = Lab("198.51.100.1")
+    assert await lab.ask("a.example", 16) == Answer(answers.NOERROR)
+    assert lab.internet.asked == []
+
+
+async def test_special_addresses_are_stripped_and_said() -> None:
+    lab = Lab("127.0.0.1", "198.51.100.1", "169.254.169.254")
+    assert (await lab.ask("a.example")).addresses == ("198.51.100.1",)
+    assert lab.kernel.addresses() == {"198.51.100.1"}
+    assert [event.reason for event in lab.events if isinstance(event, Refused)] == [Reason.PRIVATE] * 2
+
+
+async def test_an_answer_of_special_addresses_only_is_empty() -> None:
+    lab = Lab("10.0.0.1")
+    assert await lab.ask("a.example") == Answer(answers.NOERROR)
+    assert lab.kernel.addresses() == set()
+
+
+async def test_answers_are_capped() -> None:
+    lab = Lab(*(f"198.51.100.{number}" for number in range(1, 200)))
+    assert len((await lab.ask("a.example")).addresses) == 64
+    assert len(lab.kernel.addresses()) == 64
+
+
+async def test_where_the_set_cannot_be_changed_there_is_no_answer() -> None:
+    lab = Lab("198.51.100.1")
+    lab.kernel.broken = True
+    assert (await lab.ask("a.example")).rcode == answers.SERVFAIL
+
+
+async def test_where_no_upstream_answers_there_is_none_either() -> None:
+    lab = Lab()
+    lab.internet.answer = Answer(answers.SERVFAIL)
+    assert (await lab.ask("a.example")).rcode == answers.SERVFAIL
+    assert lab.kernel.addresses() == set()
+
+
+async def test_before_it_is_configured_and_while_paused() -> None:
+    lab = Lab("198.51.100.1")
+    lab.server.paused = True
+    assert (await lab.ask("a.example")).rcode == answers.SERVFAIL
+    lab.server.paused, lab.server.upstreams = False, None
+    assert (await lab.ask("a.example")).rcode == answers.SERVFAIL
+
+
+async def test_many_who_ask_share_one_answer() -> None:
+    lab = Lab("198.51.100.1")
+    lab.internet.go.clear()
+    asking = [asyncio.create_task(lab.ask("a.example")) for _ in range(50)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    lab.internet.go.set()
+    assert {answer.addresses for answer in await asyncio.gather(*asking)} == {("198.51.100.1",)}
+    assert lab.internet.asked == ["a.example"]
+
+
+@pytest.mark.parametrize("change", ["frozen", "withdrawn"])
+async def test_a_change_of_mind_while_the_upstream_is_asked(change: str) -> None:
+    lab = Lab("198.51.100.1")
+    lab.internet.go.clear()
+    asking = asyncio.create_task(lab.ask("a.example"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    if change == "frozen":
+        lab.server.paused = True
+    else:
+        lab.server.allowlist = Allowlist()
+    lab.internet.go.set()
+    assert (await asking).rcode == answers.SERVFAIL
+    assert lab.kernel.addresses() == set()
+
+
+@given(st.binary(max_size=200))
+def test_any_datagram_is_answered_or_ignored_and_opens_nothing_unlisted(data: bytes) -> None:
+    async def run() -> None:
+        lab = Lab("198.51.100.1")
+        await lab.server.reply(data)
+        assert all(LISTED.match(name) for name in lab.internet.asked)
+
+    asyncio.run(run())
