@@ -49,3 +49,16 @@ def _line(connection: socket.socket) -> str:
             return ""
         data += more
     return data.decode(errors="replace")
+
+
+def supervised(path: Path) -> bool:
+    """Whether the supervisor is there, as far as this user can tell: only root is let as far as the socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+        connection.settimeout(CONNECT_SECONDS)
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True
+    return True

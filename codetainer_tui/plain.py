@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backend.contract import events as e
+from backend.contract.state import State
+from codetainer_tui.refusal import what, why
 from codetainer_tui.words import clock_seconds, date, harmless, many, took, until
 
 OUTCOMES = {
@@ -26,31 +28,13 @@ SESSIONS = {
 MEASUREMENTS = (e.NamesMeasured, e.SandboxMeasured, e.Carried, e.Snapshot, e.Unknown)
 
 
-def what(refused: e.Refused) -> str:
-    """What was refused: `name:port`, the query of a name, or the protocol of what was neither."""
-    target = harmless(refused.name or refused.address or "?", 120)
-    if refused.via is e.Via.DNS:
-        kind = harmless(refused.detail, 40)
-        return f"{target} ({kind})" if kind and kind != "A" else target
-    if refused.detail:
-        return f"{target}  {harmless(refused.detail, 80)}"
-    where = f"{target}:{refused.port}" if refused.port else target
-    return where if refused.protocol == "tcp" else f"{where} ({harmless(refused.protocol, 12)})"
-
-
-def why(refused: e.Refused, repository: str = "") -> str:
-    """The reason in its own words; the placeholder stands for the repository."""
-    if refused.reason is e.Reason.PUSH_SCOPE and repository:
-        return refused.reason.replace("OWNER/REPO", harmless(repository, 80))
-    return str(refused.reason)
-
-
 class Lines:
     """Turns events into lines. Keeps what a line needs of earlier events: the titles of steps, the day."""
 
-    def __init__(self) -> None:
-        self._titles: dict[str, str] = {}
-        self._repository = ""
+    def __init__(self, state: State | None = None) -> None:
+        """`state` knows the titles where the events to come do not begin with the boot."""
+        self._titles = {step.name: step.title for step in state.steps.values()} if state else {}
+        self._repository = state.repository if state else ""
         self._day = ""
         self._failing: frozenset[str] = frozenset()
 

@@ -45,7 +45,9 @@ def start(argv: Sequence[str], *, stdout: int = 1, stderr: int = 2, own_session:
 
     `own_session`: keys and hang-ups of this terminal do not reach it.
     """
-    actions = [(os.POSIX_SPAWN_DUP2, given, at) for given, at in ((stdout, 1), (stderr, 2)) if given != at]
+    actions: list[tuple[object, ...]] = [
+        (os.POSIX_SPAWN_DUP2, given, at) for given, at in ((stdout, 1), (stderr, 2)) if given != at
+    ]
     if own_session:
         actions.insert(0, (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
     return os.posix_spawn(

@@ -6,13 +6,11 @@ import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from backend.contract.events import Reason, Refused, Via
 from backend.contract.paths import Paths
 from backend.contract.state import State
+from codetainer_tui.refusal import entry, listable_name
 from codetainer_tui.state import current
 from codetainer_tui.words import harmless, many
-
-LISTABLE = (Reason.NOT_LISTED, Reason.PORT_NOT_LISTED, Reason.ANOTHER_SITE, Reason.EXPIRED)
 
 
 @dataclass(slots=True)
@@ -22,32 +20,15 @@ class _Wanted:
     programs: set[str] = field(default_factory=set)
 
 
-def entry_name(refused: Refused) -> str:
-    """The name that an entry for this refusal would have, "" where no entry of the list can allow it."""
-    name = refused.name.rstrip(".").lower()
-    if refused.reason not in LISTABLE or (refused.via is Via.DNS and refused.detail not in ("", "A", "AAAA", "HTTPS")):
-        return ""
-    plain = all(c.isalnum() or c in "-_." for c in name) and name.isascii()
-    return name if plain and "." in name else ""
-
-
-def entry(name: str, ports: set[int]) -> str:
-    """The line itself. 443 and 80 are what a plain name opens; a port beyond them has to be named."""
-    beyond = {port for port in ports if port not in (0, 80, 443)}
-    if not beyond:
-        return name
-    return f"{name}:{','.join(str(port) for port in sorted(ports - {0}))}"
-
-
 def lines(state: State) -> list[str]:
     """One line a name, the most refused first, each with a comment that says how often and by whom."""
     wanted: dict[str, _Wanted] = defaultdict(_Wanted)
     for refusal in state.refusals.values():
-        name = entry_name(refusal.latest)
+        name = listable_name(refusal.latest)
         if name and name not in state.allowed:
             found = wanted[name]
             found.count += refusal.count
-            found.ports.add(refusal.latest.port if refusal.latest.via is not Via.DNS else 0)
+            found.ports.add(refusal.latest.port)
             found.programs |= {refusal.latest.program} - {""}
     rows = sorted(wanted.items(), key=lambda item: (-item[1].count, item[0]))
     width = max((len(entry(name, found.ports)) for name, found in rows), default=0)

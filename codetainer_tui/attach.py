@@ -1,0 +1,92 @@
+"""The login: boot on a screen while it lasts, then the session. Never imports textual where the session is there already."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from backend.contract.paths import Paths
+from backend.contract.state import State, fold
+from codetainer_tui import handover, process
+from codetainer_tui.journal import follow
+from codetainer_tui.plain import Lines
+from codetainer_tui.words import duration, lasting
+
+LOCK_SECONDS = 300.0
+BEGIN_SECONDS = 5.0  # a login may come a moment before boot has written its first line
+POLL_SECONDS = 0.1
+
+
+def attach(paths: Paths, *, plain: bool = False, stay: bool = False, timeout: float | None = None) -> int:
+    """Waits for the init lock and hands this terminal over. Exit code 1 where there is no sandbox, or no session to go to."""
+    if not _begun(paths):
+        sys.stderr.write("codetainer: no sandbox is running here\n  codetainer boot starts one\n")
+        return 1
+    here = process.environment()
+    seconds = _lock_seconds(here.get("CODETAINER_LOCK_TIMEOUT", "")) if timeout is None else timeout
+    terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    stay = stay or _login(paths) == "dashboard"
+    if not plain and terminal and here.get("TERM", "") != "dumb":
+        return _screen(paths, stay=stay)
+    code = _lines(paths, seconds)
+    if code or stay:
+        return code
+    if not terminal or here.get("TERM", "") == "dumb":
+        sys.stderr.write("codetainer: the session is there; it needs a terminal that can show it: codetainer attach\n")
+        return 0
+    return handover.go(paths)
+
+
+def _begun(paths: Paths) -> bool:
+    deadline = time.monotonic() + BEGIN_SECONDS
+    while not paths.journal.exists():
+        if not paths.run.exists() or time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _lock_seconds(text: str) -> float:
+    try:
+        return duration(text) if text else LOCK_SECONDS
+    except ValueError:
+        return LOCK_SECONDS  # boot itself refuses such a value, and says so
+
+
+def _login(paths: Paths) -> str:
+    """What a login shows first, as boot was told (a login shell has none of boot's environment)."""
+    try:
+        return (paths.run / "login").read_text().strip()
+    except OSError:
+        return process.environment().get("CODETAINER_LOGIN", "")
+
+
+def _screen(paths: Paths, *, stay: bool) -> int:
+    if not stay and handover.lock_is_free(paths) and handover.session_is_there(paths):
+        return handover.go(paths)
+    from codetainer_tui import dashboard
+
+    left = dashboard.run(paths, stay=stay)
+    return handover.go(paths) if left is None else left
+
+
+def _lines(paths: Paths, seconds: float) -> int:
+    """Text lines until init is over: 0 where there is a session then."""
+    deadline = time.monotonic() + seconds
+    words, state = Lines(), State()
+
+    def waits() -> bool:
+        return not state.lock_released and not state.stopping and time.monotonic() < deadline
+
+    for stamped in follow(paths.journal, going_on=waits):
+        state = fold(state, stamped)
+        for line in words.of(stamped):
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    if not state.lock_released and not state.stopping:
+        sys.stderr.write(f"codetainer: boot is not over after {lasting(seconds)}\n  codetainer logs -f shows how it goes on\n")
+        return 1
+    if not state.session_created or state.stopping:
+        sys.stderr.write("codetainer: there is no session\n  codetainer status says why\n")
+        return 1
+    return 0

@@ -1,0 +1,270 @@
+"""What each key does. Every effect shows at once, on the row it concerns or in the notice line."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.app import App
+
+from backend.contract.control import (
+    Allow,
+    Explain,
+    Freeze,
+    Mute,
+    Refresh,
+    Reply,
+    Request,
+    RestartSession,
+    Retry,
+    Revoke,
+    Thaw,
+)
+from backend.contract.paths import Paths
+from codetainer_tui import handover
+from codetainer_tui.ask import ask
+from codetainer_tui.dashboard.keys import ACTIONS, MOVES
+from codetainer_tui.dashboard.screens.choice import Answer, ChoiceScreen
+from codetainer_tui.dashboard.screens.log import LogScreen
+from codetainer_tui.dashboard.screens.main import MainScreen
+from codetainer_tui.dashboard.screens.text import TextScreen
+from codetainer_tui.view import RefusedLine, Tone, View
+
+HOUR = 3600.0
+MOST_COPIED = 8 << 10  # terminals cut or refuse long OSC 52 texts
+RECORDING = "this is a recording: nothing can be asked of it"
+
+
+class Actions(App[None]):
+    """The half of the dashboard that does something; the other half shows."""
+
+    main: MainScreen
+    view: View
+    paths: Paths | None
+    coming: deque[str] | None = None
+
+    def say(self, text: str, tone: Tone = Tone.PLAIN, *, seconds: float = 8.0) -> None:
+        raise NotImplementedError
+
+    def pend(self, key: str, text: str, *, seconds: float = 60.0) -> None:
+        raise NotImplementedError
+
+    def log_lines(self) -> list[str]:
+        raise NotImplementedError
+
+    def leave(self, code: int | None) -> None:
+        raise NotImplementedError
+
+    def now_steady(self) -> float:
+        return time.monotonic()
+
+    # --- asking ---
+
+    def request(self, request: Request, typed: str, said: Callable[[Reply], None], row: str = "") -> None:
+        """Asks the sandbox in a thread: a boot that is tried again takes its time."""
+        paths = self.paths
+        if paths is None:
+            self.say(RECORDING, Tone.WARN)
+            return
+        if row:
+            self.pend(row, "asking …")
+        else:
+            self.say("asking …")
+
+        def work() -> None:
+            reply = ask(paths.control, request, typed)
+            self.call_from_thread(said, reply)
+
+        self.run_worker(work, thread=True, group=typed)
+
+    def _told(self, reply: Reply) -> None:
+        text = reply.text if reply.ok or not reply.hint else f"{reply.text}: {reply.hint}"
+        self.say(text or "done", Tone.PLAIN if reply.ok else Tone.WARN)
+
+    def _told_row(self, row: str) -> Callable[[Reply], None]:
+        def told(reply: Reply) -> None:
+            # The journal says it too, a moment later; until then the row does.
+            self.pend(row, reply.text if reply.ok else f"{reply.text}", seconds=3.0 if reply.ok else 10.0)
+            self._told(reply)
+
+        return told
+
+    # --- the session, and leaving ---
+
+    def action_open_session(self) -> None:
+        paths = self.paths
+        if paths is None:
+            self.say(RECORDING, Tone.WARN)
+        elif handover.inside_tmux():
+            self.leave(0)
+        elif not self.view.session:
+            self.say("there is no session yet: it is opened when boot is over" if self.view.booting else "there is no session")
+        else:
+
+            def work() -> None:
+                there = handover.session_is_there(paths)
+                self.call_from_thread(self._open, there)
+
+            self.run_worker(work, thread=True, exclusive=True, group="session")
+
+    def _open(self, there: bool) -> None:
+        if there:
+            self.leave(None)
+        else:
+            self.say("the session is gone: R starts it anew", Tone.WARN, seconds=3600.0)
+
+    def action_leave(self) -> None:
+        self.leave(0)
+
+    def action_suspend_process(self) -> None:
+        """Not this: over SSH it leaves a raw terminal behind (ctrl+z)."""
+
+    # --- the cursor and what is under it ---
+
+    def action_move(self, by: int) -> None:
+        self.main.move(by, self.now_steady())
+
+    def action_other_list(self) -> None:
+        self.main.other_list()
+
+    def action_undo(self) -> None:
+        self.main.back()
+
+    def action_choose(self) -> None:
+        found = self.main.details()
+        if found is not None:
+            self.push_screen(TextScreen(*found))
+
+    def _row(self) -> RefusedLine | None:
+        row = self.main.row
+        if row is None:
+            self.say("nothing was refused")
+        return row
+
+    def action_allow(self) -> None:
+        row = self._row()
+        if row is None:
+            return
+        if row.cannot:
+            self.say(f"cannot allow {row.what}: {row.cannot}", Tone.WARN)
+            return
+        answers = [
+            Answer("h", "for an hour", "hour"), Answer("s", "until it is stopped", "always"),
+            Answer("l", f"copy the line for domains.conf: {row.entry}", "line"),
+        ]  # fmt: skip
+        if row.why.startswith("allowed"):
+            answers.append(Answer("c", "close it again, and cut what it carries", "close"))
+
+        def chosen(value: str | None) -> None:
+            port = f" --port {row.ports}" if row.ports else ""
+            told = self._told_row(row.key)
+            if value == "hour":
+                self.request(Allow(row.name, row.ports, HOUR), f"codetainer allow {row.name}{port} --for 1h", told, row.key)
+            elif value == "always":
+                self.request(Allow(row.name, row.ports), f"codetainer allow {row.name}{port}", told, row.key)
+            elif value == "close":
+                self.request(Revoke(row.name), f"codetainer revoke {row.name}", told, row.key)
+            elif value == "line":
+                self._copy(row.entry)
+
+        self.push_screen(ChoiceScreen(f"Allow {row.entry}", tuple(answers)), chosen)
+
+    def action_explain(self) -> None:
+        row = self._row()
+        if row is not None:
+            target = row.name or row.what.split("  ")[0]
+
+            def said(reply: Reply) -> None:
+                self.say("")
+                if reply.ok:
+                    self.push_screen(TextScreen(target, reply.text.splitlines()))
+                else:
+                    self._told(reply)
+
+            self.request(Explain(target), f"codetainer explain {target}", said)
+
+    def action_mute(self) -> None:
+        row = self._row()
+        if row is not None:
+            name = row.muted_as
+            self.request(Mute(name), f"codetainer mute {name}", self._told_row(row.key), row.key)
+
+    def action_copy(self) -> None:
+        found = self.main.details()
+        if found is not None:
+            self._copy("\n".join(found[1]))
+
+    def _copy(self, text: str) -> None:
+        if len(text) <= MOST_COPIED:
+            self.copy_to_clipboard(text)
+            first = text.splitlines()[0] if text else ""
+            self.say(f"copied, if the terminal lets programs copy: {first}")
+            return
+        file = Path(f"/tmp/codetainer-copied-{os.getpid()}.txt")
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "w") as opened:
+                opened.write(text)
+        except OSError as error:
+            self.say(f"cannot write {file}: {error.strerror}", Tone.WARN)
+            return
+        self.say(f"too long to copy: written to {file}")
+
+    def action_find(self) -> None:
+        self.main.find()
+
+    # --- the sandbox ---
+
+    def action_refresh(self) -> None:
+        self.request(Refresh(), "codetainer refresh", self._told)
+
+    def action_boot_steps(self) -> None:
+        self.main.show_steps = not self.main.steps_shown
+        self.main.other_list() if self.main.on_steps is not self.main.show_steps else self.main.draw()
+
+    def action_log(self) -> None:
+        coming: deque[str] = deque(maxlen=5000)
+        self.coming = coming
+
+        def closed(_: None) -> None:
+            self.coming = None
+
+        self.push_screen(LogScreen(self.log_lines(), coming), closed)
+
+    def action_again(self) -> None:
+        if self.view.halted:
+            self.request(Retry(), "codetainer retry", self._told)
+        elif self.view.ended or not self.view.booting:
+            question = "Start the agent's session anew? What runs in it is ended."
+            if self.view.ended:
+                self.request(RestartSession(), "codetainer session restart", self._told)
+            else:
+                self._confirm(question, RestartSession(), "codetainer session restart")
+        else:
+            self.say("boot is under way")
+
+    def action_freeze(self) -> None:
+        if self.view.frozen:
+            self._confirm("Let the agent go on, and open the list again?", Thaw(), "codetainer thaw")
+        else:
+            self._confirm("Stop the agent, close every address and cut all flows?", Freeze(), "codetainer freeze")
+
+    def _confirm(self, question: str, request: Request, typed: str) -> None:
+        def chosen(value: str | None) -> None:
+            if value == "yes":
+                self.request(request, typed, self._told)
+
+        self.push_screen(ChoiceScreen(question, (Answer("n", "no", ""), Answer("y", "yes", "yes"))), chosen)
+
+    def action_help(self) -> None:
+        lines = [f"{action.shown:>9}  {action.says}" for action in (*ACTIONS, *MOVES)]
+        states = (
+            "", "READY       the walls hold and the agent is let in",
+            "DEGRADED    the walls hold, something else does not",
+            "CLOSED      nothing can leave", "",
+            f"Clock times are {self.view.zone}.",
+        )  # fmt: skip
+        self.push_screen(TextScreen("Keys", [*lines, *states]))

@@ -1,0 +1,178 @@
+"""The dashboard's app: polls its source four times a second, folds, and hands the screen one frozen View."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from textual import events
+from textual.app import SystemCommand
+from textual.screen import Screen
+
+from backend.contract.events import Stamped
+from backend.contract.paths import Paths
+from backend.contract.state import State, fold_all
+from codetainer_tui import process
+from codetainer_tui.dashboard import keys
+from codetainer_tui.dashboard.actions import Actions
+from codetainer_tui.dashboard.draw.ink import Colours, Ink
+from codetainer_tui.dashboard.screens.main import MainScreen
+from codetainer_tui.dashboard.source import Source
+from codetainer_tui.plain import Lines
+from codetainer_tui.view import Tone, View, view
+
+TICK_SECONDS = 0.25
+STILL_SECONDS = 1.0  # where nothing happens, times in words are looked at once a second
+NOTICE_SECONDS = 3.0  # before the hand-over
+HANG_UP_SECONDS = 2.0
+MOST_EVENTS = 3000  # kept for the log
+
+
+class Dashboard(Actions):
+    """`left` is the exit code after `run`, None for "into the session"."""
+
+    BINDINGS = keys.BINDINGS
+    TITLE = "codetainer"
+
+    def __init__(
+        self,
+        source: Source,
+        paths: Paths | None,
+        *,
+        stay: bool,
+        colours: Colours | None = None,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.theme = "ansi-dark"  # the terminal's own colours, all of them
+        if colours is None:
+            colours = Colours.NONE if process.environment().get("NO_COLOR") else Colours.SIXTEEN
+        self.source, self.paths = source, paths
+        self.left: int | None = 0
+        self.state = State()
+        self.main = MainScreen(Ink(colours))
+        self._steady = steady
+        self._stay = stay
+        self._events: deque[Stamped] = deque(maxlen=MOST_EVENTS)
+        self._words = Lines()
+        self._pending: dict[str, tuple[str, float]] = {}
+        self._notice_until = 0.0
+        self._opens_at: float | None = None
+        self._viewed_at = -STILL_SECONDS
+        self._seen_at = source.now()
+        self._title = ""
+        self.view: View = view(self.state, source.now())
+
+    def get_default_screen(self) -> MainScreen:
+        return self.main
+
+    def now_steady(self) -> float:
+        return self._steady()
+
+    # --- life ---
+
+    def on_mount(self) -> None:
+        self.tick()
+        self.set_interval(TICK_SECONDS, self.tick)
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            # Textual restores the terminal on none of these by itself.
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, self.leave, 128 + number)
+            self.set_interval(HANG_UP_SECONDS, self._look_for_hang_up)
+            self._to_terminal("\x1b[22;2t")  # remembers the title; given back when we leave
+
+    def _look_for_hang_up(self) -> None:
+        """A terminal that has gone is always readable: without this the reader would spin."""
+        poll = select.poll()
+        poll.register(0, 0)
+        if any(found & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, found in poll.poll(0)):
+            self.leave(128 + signal.SIGHUP)
+
+    def leave(self, code: int | None) -> None:
+        self.left = code
+        if self._title:
+            self._to_terminal("\x1b[23;2t")
+        self.exit(return_code=code or 0)
+
+    def _to_terminal(self, text: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            with contextlib.suppress(OSError):
+                self._driver.write(text)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key):
+            self._seen_at = self.source.now()
+            if self._opens_at is not None and event.key != "t":
+                self._opens_at, self._stay = None, True
+                self.say("staying here; t opens the session")
+                return
+        await super().on_event(event)
+
+    # --- the tick ---
+
+    def tick(self) -> None:
+        found = self.source.poll()
+        moment = self._steady()
+        if found:
+            self.state = fold_all(found, self.state)
+            self._events.extend(found)
+            if self.coming is not None:
+                self.coming.extend(line for stamped in found for line in self._words.of(stamped))
+        still = moment - self._viewed_at < STILL_SECONDS and not self.view.booting
+        if found or not still:
+            self._viewed_at = moment
+            self._show(moment)
+        if self._notice_until and moment >= self._notice_until:
+            self.say("")
+        self._count_down(moment)
+
+    def _show(self, moment: float) -> None:
+        self._pending = {key: said for key, said in self._pending.items() if said[1] > moment}
+        self.view = view(
+            self.state, self.source.now(), seen_at=self._seen_at, wanted=self.main.wanted,
+            pending={key: text for key, (text, _) in self._pending.items()}, supervised=self.source.supervised(),
+        )  # fmt: skip
+        self.main.show(self.view, moment)
+        if self.view.title != self._title:
+            self._title = self.view.title
+            self._to_terminal(f"\x1b]2;{self._title}\x07")
+
+    def _count_down(self, moment: float) -> None:
+        """The notice before the hand-over. It does not run while something else is being read."""
+        if self._stay or not self.view.session or self.screen is not self.main:
+            self._opens_at = None
+            return
+        if self._opens_at is None:
+            self._opens_at = moment + NOTICE_SECONDS
+        left = self._opens_at - moment
+        if left > 0:
+            self.say(f"{self.view.headline.word}: the session opens in {int(left) + 1} s, any key stays", Tone.WARN)
+            return
+        self._opens_at, self._stay = None, True
+        self.action_open_session()
+
+    # --- for the actions ---
+
+    def say(self, text: str, tone: Tone = Tone.PLAIN, *, seconds: float = 8.0) -> None:
+        self._notice_until = self._steady() + seconds if text else 0.0
+        self.main.say(text, tone)
+
+    def pend(self, key: str, text: str, *, seconds: float = 60.0) -> None:
+        moment = self._steady()
+        self._pending[key] = (text, moment + seconds)
+        self._show(moment)
+
+    def log_lines(self) -> list[str]:
+        self._words = Lines(self.state)
+        return [line for stamped in self._events for line in self._words.of(stamped)]
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The command palette: the same actions as the keys."""
+        for action in keys.ACTIONS:
+            yield SystemCommand(f"{action.label} ({action.shown})", action.says, getattr(self, f"action_{action.name}"))

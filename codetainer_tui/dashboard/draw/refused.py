@@ -1,0 +1,60 @@
+"""The one list with a cursor."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from textual.content import Content
+
+from codetainer_tui.dashboard.draw.ink import Ink, cut, fit, line, right
+from codetainer_tui.view import RefusedLine, Tone
+
+WIDE, MIDDLE, NARROW = 100, 72, 50
+
+
+def header(summary: str, spark: str, width: int, ink: Ink, *, wanted: str = "") -> Content:
+    filtered = f"   only: {wanted}" if wanted else ""
+    said = cut(summary + filtered, max(0, width - 12))
+    room = width - 11 - cell_len(said) - 2
+    bars = spark if spark and room >= cell_len(spark) + 2 else ""
+    return line((" Refused   ", "bold"), (fit(said, width - 12 - cell_len(bars)), ""), (bars, ink.style(Tone.DIM)))
+
+
+def columns(width: int) -> tuple[int, int, int, int, int]:
+    """Cells for last, times, what, why, by; 0 leaves a column out. Each but the last is followed by two blanks."""
+    if width >= WIDE:
+        last, times, why, by = 7, 6, 36, 14
+    elif width >= MIDDLE:
+        last, times, why, by = 6, 5, 22, 8
+    elif width >= NARROW:
+        last, times, why, by = 6, 0, 16, 0
+    else:
+        last, times, why, by = 6, 0, 0, 0
+    used = 2 + sum(cells + 2 for cells in (last, times, why, by) if cells) + 1
+    return last, times, max(8, width - used), why, by
+
+
+def titles(width: int, ink: Ink) -> Content:
+    last, times, what, why, by = columns(width)
+    cells = [right("last", last), right("times", times), fit("what", what), fit("why", why), fit("by", by)]
+    widths = (last, times, what, why, by)
+    return line(("  " + "  ".join(cell for cell, wide in zip(cells, widths, strict=True) if wide), ink.style(Tone.DIM)))
+
+
+def row(found: RefusedLine, width: int, ink: Ink, *, selected: bool) -> Content:
+    last, times, what, why, by = columns(width)
+    dim = ink.style(Tone.DIM)
+    body = ink.cursor if selected else "bold" if found.new else ""
+    said = ink.style(found.tone) or ("" if found.why.startswith("allowed") else dim)
+    if found.why.startswith("allowed") or found.tone is not Tone.PLAIN:
+        what_text = fit(f"{found.what}  {found.why}", what) if not why else fit(found.what, what)
+    else:
+        what_text = fit(found.what, what)
+    parts = [("> " if selected else "  ", ink.cursor), (right(found.last, last) + "  ", dim)]
+    if times:
+        parts.append((right(found.times, times) + "  ", ""))
+    parts.append((what_text, body))
+    if why:
+        parts.append(("  " + fit(found.why, why), said))
+    if by:
+        parts.append(("  " + fit(found.by, by), dim))
+    return line(*parts)

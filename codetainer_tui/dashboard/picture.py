@@ -1,0 +1,20 @@
+"""A picture of a dashboard, for documents: the last screen of a recorded journal as SVG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from codetainer_tui.dashboard.app import Dashboard
+from codetainer_tui.dashboard.draw.ink import Colours
+from codetainer_tui.dashboard.source import Recorded
+
+
+async def draw(file: Path, width: int, height: int) -> str:
+    """Time stands still and no terminal is needed. Raises ValueError for a size that no screen has."""
+    if not (0 < width < 1000 and 0 < height < 1000):
+        raise ValueError(f"cannot draw {width}x{height}")
+    app = Dashboard(Recorded(file, 0), None, stay=True, colours=Colours.SIXTEEN, steady=lambda: 0.0)
+    async with app.run_test(size=(width, height)) as pilot:
+        await pilot.pause()
+        await pilot.pause()
+        return app.export_screenshot(title="codetainer", simplify=True)

@@ -1,0 +1,69 @@
+"""State to View: everything that a screen shows, as harmless text. Pure; every front end shows a View."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from backend.contract.events import BootState, SessionState
+from backend.contract.state import State
+from codetainer_tui.view.blocks import blocks
+from codetainer_tui.view.headline import agent_words, headline
+from codetainer_tui.view.machinery import rows
+from codetainer_tui.view.parts import Block, Condition, Headline, RefusedLine, Row, StepLine, Tone, View
+from codetainer_tui.view.refusals import refused, spark, summary
+from codetainer_tui.view.steps import steps
+from codetainer_tui.words import harmless, lasting, many
+
+__all__ = ["Block", "Condition", "Headline", "RefusedLine", "Row", "StepLine", "Tone", "View", "view"]
+
+
+def view(
+    state: State,
+    now: float,
+    *,
+    seen_at: float = 0.0,
+    pending: Mapping[str, str] | None = None,
+    wanted: str = "",
+    supervised: bool = True,
+) -> View:
+    """What is to be shown of a state at a moment (seconds since the epoch).
+
+    `seen_at`, `pending` and `wanted` as in `refusals.refused`, `supervised` as in `headline.headline`.
+    """
+    head = headline(state, supervised=supervised)
+    lines = refused(state, now, seen_at=seen_at, pending=pending or {}, wanted=wanted)
+    session = state.session
+    ended = session is not None and session.state is SessionState.ENDED
+    branch = harmless(session.branch, 60) if session else ""
+    name = harmless(session.name, 40) if session else ""
+    total = many(state.refused_total, "refused", "refused") if state.refused_total else "nothing refused"
+    return View(
+        headline=head,
+        name="" if name == "claude" else name,
+        place="  ".join(part for part in (harmless(state.repository, 80), branch) if part),
+        up=_up(state, now),
+        title=f"{head.word} {head.text if head.condition is not Condition.READY else agent_words(state)} - codetainer",
+        steps=steps(state, now),
+        blocks=blocks(state, now, supervised=supervised),
+        refused=lines,
+        refused_summary=summary(state, now, lines),
+        spark=spark(state, now),
+        rows=rows(state, now),
+        one_line=f"{head.word}  {total}  {head.text.removeprefix('the agent ')}",
+        zone=time.strftime("%Z", time.localtime(now)),
+        frozen=state.frozen,
+        booting=state.boot in (None, BootState.BOOTING),
+        halted=state.boot is BootState.HALTED,
+        session=state.lock_released and state.session_created and not state.stopping,
+        ended=ended,
+    )
+
+
+def _up(state: State, now: float) -> str:
+    if not state.started_at or state.stopping or state.boot is BootState.HALTED:
+        return ""
+    spent = now - state.started_at
+    if state.boot is BootState.BOOTING:
+        return f"{max(0.0, spent):.1f} s"
+    return f"up {lasting(spent)}"

@@ -1,0 +1,117 @@
+"""The pieces of a View: text, and a tone for what is a state. Frozen, so that a screen can tell what has changed by ==."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Tone(StrEnum):
+    """Colour is for state only, and never says what no word says too."""
+
+    PLAIN = "plain"
+    DIM = "dim"  # secondary
+    GOOD = "good"
+    WARN = "warn"  # degraded, or needs you
+    BAD = "bad"  # closed or failed
+
+
+class Condition(StrEnum):
+    """How the sandbox is, in one word; the word of the headline in upper case."""
+
+    BOOTING = "booting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    condition: Condition
+    text: str  # behind the word: "because ...", "9 of 15", "the agent waits for you"
+    tone: Tone  # of the word
+    text_tone: Tone = Tone.PLAIN
+
+    @property
+    def word(self) -> str:
+        return self.condition.upper()
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """A boot step. `detail` fits a line; `full` is all there is to read about it."""
+
+    name: str
+    title: str
+    glyph: str
+    word: str
+    detail: str
+    duration: str
+    tone: Tone
+    full: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Something that is not well: what, since when, why, and what helps."""
+
+    title: str
+    since: str
+    lines: tuple[str, ...]
+    tone: Tone
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLine:
+    """All refusals of one kind. `key` stays the same while rows come and go; `name` is what could be allowed, or ""."""
+
+    key: str
+    name: str
+    ports: str  # for `allow`: "" where the usual ones do
+    entry: str  # the line for domains.conf
+    cannot: str  # why it cannot be allowed, "" where it can
+    muted_as: str
+    last: str
+    times: str
+    what: str
+    why: str
+    by: str
+    tone: Tone
+    new: bool
+    full: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Whatever is well takes one line: a label and its words, the most important first."""
+
+    label: str
+    cells: tuple[str, ...]
+    tone: Tone = Tone.PLAIN
+
+    @property
+    def text(self) -> str:
+        return "   ".join(self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    headline: Headline
+    name: str  # of the session
+    place: str  # repository and branch
+    up: str
+    title: str  # of the terminal
+    steps: tuple[StepLine, ...]
+    blocks: tuple[Block, ...]
+    refused: tuple[RefusedLine, ...]
+    refused_summary: str
+    spark: str
+    rows: tuple[Row, ...]
+    one_line: str
+    zone: str
+    frozen: bool
+    booting: bool
+    halted: bool
+    session: bool  # there is one to go to
+    ended: bool  # the agent, or its session, has ended

@@ -1,0 +1,103 @@
+"""The refusals: one row a kind, latest first, and what became of what the operator did about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backend.contract.events import Allowed
+from backend.contract.state import RefusalView, State
+from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, listable_name, what, why
+from codetainer_tui.view.parts import RefusedLine, Tone
+from codetainer_tui.words import clock_seconds, date, harmless, many, until, when
+
+MOST_ROWS = 200
+SPARK = "▁▂▃▄▅▆▇█"
+SPARK_MINUTES = 16
+
+
+def refused(
+    state: State, now: float, *, seen_at: float, pending: Mapping[str, str], wanted: str = ""
+) -> tuple[RefusedLine, ...]:
+    """Rows first refused after `seen_at` are new. `pending` says what is under way or was answered, by row.
+
+    `wanted` leaves the rows that contain it.
+    """
+    rows: list[RefusedLine] = []
+    for key, view in reversed(list(state.refusals.items())):
+        if is_muted(state, view, now):
+            continue
+        row = _row(key, view, state, now, seen_at, pending.get(key, ""))
+        if wanted and wanted.lower() not in f"{row.what} {row.why} {row.by}".lower():
+            continue
+        rows.append(row)
+        if len(rows) == MOST_ROWS:
+            break
+    return tuple(rows)
+
+
+def is_muted(state: State, view: RefusalView, now: float) -> bool:
+    end = state.muted.get(view.latest.name or view.latest.address)
+    return end is not None and (end == 0 or end > now)
+
+
+def opening(state: State, view: RefusalView, now: float) -> Allowed | None:
+    """What was allowed by hand for this row and has not run out."""
+    name = listable_name(view.latest)
+    for pattern, found in state.allowed.items():
+        if name and covers(pattern, name) and (not found.until or found.until > now):
+            return found
+    return None
+
+
+def _row(key: str, view: RefusalView, state: State, now: float, seen_at: float, said: str) -> RefusedLine:
+    latest = view.latest
+    name = listable_name(latest)
+    allowed = opening(state, view, now)
+    reason = why(latest, state.repository)
+    shown, tone = reason, Tone.PLAIN
+    if said:
+        shown, tone = harmless(said, 160), Tone.WARN
+    elif allowed is not None:
+        shown = f"allowed {until(allowed.until, now)}"
+    by = harmless(latest.program, 40)
+    full = (
+        f"{what(latest)}",
+        f"{reason}, refused by {WALLS[latest.via]}",
+        f"{many(view.count, 'time')}, first {clock_seconds(view.first_at)}, last {clock_seconds(view.last_at)}",
+        date(view.last_at),
+        *([f"name {harmless(latest.name)}"] if latest.name else []),
+        *([f"address {harmless(latest.address)}  port {latest.port}  {harmless(latest.protocol)}"] if latest.address else []),
+        *([f"program {by}  uid {latest.uid}"] if by or latest.uid >= 0 else []),
+        *([shown] if shown != reason else []),
+        cannot_allow(latest) or f"line for domains.conf: {entry(name, {latest.port})}",
+    )
+    ports = str(latest.port) if latest.port not in USUAL_PORTS else ""
+    return RefusedLine(
+        key, name, ports, entry(name, {latest.port}) if name else "", cannot_allow(latest), latest.name or latest.address,
+        when(view.last_at, now),
+        str(view.count), what(latest), shown, by, tone, view.first_at > seen_at, full,
+    )  # fmt: skip
+
+
+WALLS = {"dns": "DNS", "firewall": "the firewall", "gate": "the gate"}
+
+
+def summary(state: State, now: float, rows: tuple[RefusedLine, ...]) -> str:
+    """`3 new   41 in the last hour   2 muted`, or that there is nothing."""
+    if not state.refusals:
+        return "nothing since boot"
+    new = sum(row.new for row in rows)
+    hour = sum(count for minute, count in state.refused_minutes.items() if int(minute) > now // 60 - 60)
+    muted = sum(is_muted(state, view, now) for view in state.refusals.values())
+    parts = (f"{new} new" if new else "", f"{hour} in the last hour", f"{muted} muted" if muted else "")
+    return "   ".join(part for part in parts if part)
+
+
+def spark(state: State, now: float) -> str:
+    """The last minutes as bars, the newest to the right; "" where nothing was refused in them."""
+    last = int(now // 60)
+    counts = [state.refused_minutes.get(str(minute), 0) for minute in range(last - SPARK_MINUTES + 1, last + 1)]
+    most = max(counts)
+    if not most:
+        return ""
+    return "".join(SPARK[-(-count * (len(SPARK) - 1) // most)] for count in counts)

@@ -1,0 +1,207 @@
+"""Writes the journals that the screens are tested and drawn with: `python -m tests.journals.make`.
+
+Each is the story of one boot, told in the backend's own events; documentation addresses and names only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from backend.contract import events as e
+from backend.contract.events import BootState, Event, Outcome, Reason, Refused, ServiceState, SessionState, Stamped, Via
+
+FOLDER = Path(__file__).parent
+BEGUN = 1_767_276_000.0  # 2026-01-01 14:00 UTC
+PLAN = (
+    e.PlannedStep("closed", "Network closed"),
+    e.PlannedStep("tmpfs", "Memory file systems", ("closed",)),
+    e.PlannedStep("tools", "Tools", ("tmpfs",)),
+    e.PlannedStep("list", "The list", ("closed",)),
+    e.PlannedStep("rules", "Firewall", ("closed", "list")),
+    e.PlannedStep("guard", "Guard", ("rules",)),
+    e.PlannedStep("names", "Names (CoreDNS)", ("rules", "list")),
+    e.PlannedStep("addresses", "Addresses", ("guard", "names")),
+    e.PlannedStep("git", "Git, gh and npm", ("tmpfs",)),
+    e.PlannedStep("claude", "Claude settings", ("tmpfs",)),
+    e.PlannedStep("readonly", "Root read-only", ("tmpfs", "tools", "names", "git", "claude")),
+    e.PlannedStep("clone", "Clone octo/repo", ("readonly", "addresses")),
+    e.PlannedStep("readiness", "Readiness", ("readonly", "addresses")),
+    e.PlannedStep("session", "Session", ("readiness", "clone", "claude", "tools")),
+)
+DETAILS = {
+    "tmpfs": "/workspace 512 MB  /tmp 512 MB  /home/claude 1 GB",
+    "tools": "node npm go",
+    "list": "23 names",
+    "rules": "upstream 198.51.100.53",
+    "guard": "pid 41",
+    "names": "23 names",
+    "addresses": "61 addresses of 23 names",
+    "git": "codetainer <codetainer@noreply.github.com>",
+    "readonly": "/proc shows the agent its own processes only",
+    "clone": "main, 214 files",
+    "readiness": "9 walls tried",
+    "session": "claude above, a shell below",
+}
+SECONDS = {"tmpfs": 0.1, "list": 0.02, "rules": 0.05, "guard": 0.25, "names": 0.4, "addresses": 0.31, "readonly": 0.03,
+           "clone": 1.9, "readiness": 0.6, "session": 0.2}  # fmt: skip
+
+At = tuple[float, Event]
+
+
+def started(upto: str = "") -> Iterator[At]:
+    """A boot whose steps go well, up to but not including one of them. Times in seconds from its beginning."""
+    yield 0.0, e.BootStarted("0.1.0", PLAN, "octo/repo", "inside", pid=7)
+    ended: dict[str, float] = {}
+    for step in PLAN:
+        if step.name == upto:
+            return
+        begin = max((ended[need] for need in step.needs), default=0.01)
+        spent = SECONDS.get(step.name, 0.01)
+        yield begin, e.StepStarted(step.name)
+        if step.name == "names":
+            yield begin + 0.05, e.ServiceChanged("coredns", ServiceState.STARTING)
+            yield begin + 0.39, e.ServiceChanged("coredns", ServiceState.UP, 40)
+        if step.name == "guard":
+            yield begin + 0.05, e.ServiceChanged("guard", ServiceState.STARTING)
+            yield begin + 0.24, e.ServiceChanged("guard", ServiceState.UP, 41)
+        if step.name == "addresses":
+            yield begin + 0.3, e.ListMeasured(23, 61, BEGUN + begin + 0.3, BEGUN + begin + 300)
+        if step.name == "clone":
+            for part in (10, 35, 62, 100):
+                yield begin + part / 60, e.StepOutput("clone", f"Receiving objects: {part:>3}% ({part * 13}/1300)")
+        yield begin + spent, e.StepFinished(step.name, Outcome.DONE, spent, DETAILS.get(step.name, ""))
+        ended[step.name] = begin + spent
+
+
+def ready(work: bool = True) -> Iterator[At]:
+    yield from started()
+    yield 4.2, e.SessionChanged(SessionState.UNKNOWN, "claude")
+    yield 4.3, e.BootFinished(BootState.READY, 4.3)
+    yield 4.3, e.LockReleased(True)
+    if work:
+        yield from worked()
+
+
+def worked() -> Iterator[At]:
+    """Two hours of work: refusals of every kind, measurements, and at last an agent that waits."""
+    gib = 1 << 30
+    refusals = (
+        (300, Refused(Via.DNS, Reason.NOT_LISTED, 3, "dns", "telemetry.example.net"), "node", 12),
+        (1400, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "_dmarc.example.org", detail="TXT"), "", 2),
+        (2900, Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80, 1000), "curl", 4),
+        (4700, Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", "", "203.0.113.20", 123, 1000), "", 9),
+        (5400, Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "files.example.org", "203.0.113.7", 8443, 1000), "curl", 2),
+        (6900, Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", "", "203.0.113.9", 22, 1000), "ssh", 1),
+        (7440, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "telemetry.example.net"), "node", 6),
+        (7500, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "pypi.example.org"), "pip", 3),
+    )  # fmt: skip
+    for at, refused, program, times in refusals:
+        for again in range(times):
+            yield at + again, e.build(Refused, {**e_asdict(refused), "program": program})
+    yield 7560, e.NamesMeasured(4210, 3915, 41, 1.2, ("198.51.100.53",))
+    yield 7561, e.ListMeasured(23, 61, BEGUN + 7440, BEGUN + 7740)
+    yield 7562, e.SandboxMeasured(
+        34, 1_288_490_188, 4 * gib, {"/workspace": (118_111_600, gib // 2), "/tmp": (16_777_216, gib // 2), "/home/claude": (440_401_920, gib)}
+    )  # fmt: skip
+    yield 7563, e.ProofFinished(9)
+    yield 7600, e.SessionChanged(SessionState.WAITS, "claude", BEGUN + 7590, "Opus 4.6", 42, 1.2, "main")
+
+
+def e_asdict(event: Event) -> dict[str, object]:
+    import dataclasses
+
+    return dataclasses.asdict(event)
+
+
+def degraded() -> Iterator[At]:
+    yield from started("clone")
+    at = 0.9
+    yield at, e.StepStarted("clone")
+    yield at + 0.4, e.StepOutput("clone", "remote: Repository not found.")
+    yield at + 0.5, e.StepFinished(
+        "clone", Outcome.WARNED, 0.5, "remote: Repository not found.", "does GH_PAT reach octo/repo? gh auth status says"
+    )  # fmt: skip
+    yield at + 0.5, e.StepStarted("readiness")
+    yield at + 1.1, e.StepFinished("readiness", Outcome.DONE, 0.6, DETAILS["readiness"])
+    yield at + 1.1, e.StepStarted("session")
+    yield at + 1.3, e.StepFinished("session", Outcome.DONE, 0.2, DETAILS["session"])
+    yield at + 1.3, e.SessionChanged(SessionState.UNKNOWN, "claude")
+    yield (
+        at + 1.3,
+        e.BootFinished(BootState.DEGRADED, 2.2, "clone", "remote: Repository not found.", "does GH_PAT reach octo/repo?"),
+    )
+    yield at + 1.3, e.LockReleased(True)
+    yield 600, e.ServiceChanged("coredns", ServiceState.DOWN, 0, 2, "killed by SIGKILL")
+    yield 601, e.ListMeasured(23, 58, BEGUN + 500, BEGUN + 800, {"objects.example.com": BEGUN + 200})
+    yield 602, Refused(Via.DNS, Reason.NOT_LISTED, 2, "dns", "registry.example.net", program="npm")
+
+
+def halted() -> Iterator[At]:
+    yield from started("clone")
+    at = 0.9
+    reason = "a connection to 198.51.100.9:443 was answered, it should have been refused"
+    remedy = "codetainer check names what the kernel lacks; codetainer logs shows what went before"
+    yield at, e.StepStarted("clone")
+    yield at, e.StepStarted("readiness")
+    yield at + 0.6, e.ProofFinished(9, (reason,), remedy)
+    yield at + 0.6, e.StepFinished("readiness", Outcome.FAILED, 0.6, reason, remedy)
+    yield at + 0.6, e.StepFinished("clone", Outcome.CANCELLED, 0.6, "stopped: readiness failed")
+    yield at + 0.6, e.StepFinished("session", Outcome.CANCELLED, 0.0, "not started: readiness failed")
+    yield at + 0.6, e.BootFinished(BootState.HALTED, 1.5, "readiness", reason, remedy)
+    yield at + 0.6, e.LockReleased(False)
+    yield at + 0.7, e.ServiceChanged("guard", ServiceState.STOPPED)
+    yield at + 0.7, e.ServiceChanged("coredns", ServiceState.STOPPED)
+
+
+def booting() -> Iterator[At]:
+    """Cut short in the middle of the clone."""
+    for at, event in started("readiness"):
+        if isinstance(event, e.StepOutput) and "100%" in event.line:
+            return
+        yield at, event
+    return
+
+
+def attacked() -> Iterator[At]:
+    """Names and programs made to break a screen, and more destinations than one can hold."""
+    yield from ready(work=False)
+    nasty = (
+        ("\x1b]0;owned\x07.example.net", "\x1b[31mcurl"),
+        ("[bold red]READY[/].example", "[link=https://evil.example]node[/link]"),
+        ("‮gro.elpmaxe.‬", "no​de"),
+        ("a" * 63 + "." + "b" * 63 + ".example.com", "python3"),
+        ("漢字.example", "ビルド"),
+        ("line\nbreak.example", "tab\tbed"),
+    )
+    for number, (name, program) in enumerate(nasty):
+        yield 20 + number, Refused(Via.DNS, Reason.NOT_LISTED, number + 1, "dns", name, program=program)
+    for number in range(600):
+        yield (
+            60 + number * 0.1,
+            Refused(
+                Via.FIREWALL, Reason.NEVER_RESOLVED, 997, "tcp", "", f"203.0.113.{number % 250}", 1000 + number, 1000, "scan"
+            ),
+        )
+    yield 130, Refused(Via.DNS, Reason.NOT_LISTED, 20000, "dns", "x7f3a9.exfil.example.net", detail="TXT", program="dig")
+    yield 131, e.Allowed("pypi.example.org", until=BEGUN + 3731, by="root")
+    yield 132, e.SessionChanged(SessionState.WORKS, "\x1b[2Jclaude", 0, "[red]Opus[/]", 97, 0.2, "‮main")
+
+
+JOURNALS = {
+    "booting": booting, "ready": ready, "degraded": degraded, "halted": halted, "attacked": attacked,
+}  # fmt: skip
+
+
+def text(story: Iterator[At]) -> str:
+    ordered = sorted(enumerate(story), key=lambda item: (item[1][0], item[0]))
+    return "".join(e.encode(Stamped(BEGUN + at, seq, event)) + "\n" for seq, (_, (at, event)) in enumerate(ordered, 1))
+
+
+def main() -> None:
+    for name, story in JOURNALS.items():
+        (FOLDER / f"{name}.jsonl").write_text(text(story()))
+
+
+if __name__ == "__main__":
+    main()
