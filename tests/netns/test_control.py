@@ -1,0 +1,169 @@
+"""What the operator may ask of a running sandbox, and that it is so when the answer comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import Allowed, Froze, ListMeasured, Muted, Withdrawn
+from tests.netns.conftest import CODETAINER, Running, eventually, start
+from tests.netns.test_cases import connect, query
+
+pytestmark = pytest.mark.netns
+
+
+def test_allow_opens_name_and_address_at_once_and_revoke_closes_both(sandbox: Running) -> None:
+    assert connect(sandbox, "unlisted.test") == "no such name"
+    assert sandbox.codetainer("allow", "unlisted.test", "--for", "1h").returncode == 0
+    assert connect(sandbox, "unlisted.test") == "open"
+    assert connect(sandbox, "198.51.100.40") == "open"
+    assert sandbox.events(Allowed)[-1].name == "unlisted.test"
+    assert sandbox.codetainer("revoke", "unlisted.test").returncode == 0
+    assert connect(sandbox, "unlisted.test") == "no such name"
+    assert connect(sandbox, "198.51.100.40") == "refused"
+    assert sandbox.events(Withdrawn)[-1].name == "unlisted.test"
+
+
+def test_what_is_allowed_for_a_time_ends_by_itself(sandbox: Running) -> None:
+    assert sandbox.codetainer("allow", "brief.test", "--for", "1s").returncode == 0
+    eventually("it is withdrawn", lambda: any(event.name == "brief.test" for event in sandbox.events(Withdrawn)))
+    assert query(sandbox, "127.0.0.53", "brief.test")["rcode"] == 3
+
+
+TALK = """
+import socket, sys
+sock = socket.create_connection(("unlisted.test", 80), timeout=20)
+sys.stdout.write("talking\\n"); sys.stdout.flush()
+sys.stdin.readline()
+try:
+    sock.sendall(b"GET / HTTP/1.1\\r\\nHost: unlisted.test\\r\\n\\r\\n")
+    sys.stdout.write("answered\\n" if sock.recv(100) else "ended\\n")
+except TimeoutError:
+    sys.stdout.write("unanswered\\n")
+except OSError:
+    sys.stdout.write("cut\\n")
+"""
+
+
+def test_revoke_cuts_flows_that_are_under_way(sandbox: Running) -> None:
+    assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
+    command = [*CODETAINER, "enter", "--name", sandbox.name, "--", "/usr/bin/python3", "-I", "-c", TALK]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as talking:
+        assert talking.stdin is not None
+        assert talking.stdout is not None
+        assert talking.stdout.readline() == "talking\n"
+        assert sandbox.codetainer("revoke", "unlisted.test").returncode == 0
+        talking.stdin.write("\n")
+        talking.stdin.flush()
+        assert talking.stdout.readline() in ("cut\n", "unanswered\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("allow", "https://x.test/"), "URL"),
+        (("allow", "10.0.0.1"), "address"),
+        (("allow", "*.github.io"), "--yes"),
+        (("allow", "x.test", "--port", "99999"), "65535"),
+        (("revoke", "github.com"), "domains.conf"),
+        (("revoke", "never.test"), "not allowed by hand"),
+        (("retry",), "has not halted"),
+    ],
+)
+def test_what_cannot_be_done_says_why(sandbox: Running, argv: tuple[str, ...], words: str) -> None:
+    done = sandbox.codetainer(*argv)
+    assert done.returncode != 0
+    assert words in done.stdout + done.stderr
+
+
+def test_allowed_says_where_every_name_comes_from(sandbox: Running) -> None:
+    entries = json.loads(sandbox.codetainer("allowed", "--json").stdout)
+    sources = {entry["name"]: entry["source"] for entry in entries}
+    assert sources["github.com"] == "domains.conf:2"
+    assert sources["*.wild.test"].startswith("domains.conf:")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("github.com", "domains.conf:2"),
+        ("nowhere.test", "not on the list"),
+        ("github.com:22", "port 22 is refused"),
+        ("198.51.100.10:443", "github.com"),
+        ("192.0.2.200", "never resolved"),
+        ("10.1.2.3", "private range"),
+    ],
+)
+def test_explain_names_what_decides(sandbox: Running, target: str, words: str) -> None:
+    assert words in sandbox.codetainer("explain", target).stdout
+
+
+def test_freeze_stops_and_closes_and_thaw_undoes_it(sandbox: Running) -> None:
+    assert sandbox.codetainer("freeze").returncode == 0
+    try:
+        states = sandbox.root("sh", "-c", "for p in $(pgrep -u 1000); do sed -n 's/^State:\\t//p' /proc/$p/status; done").stdout
+        assert states
+        assert set(states.split("\n")) <= {"T (stopped)", ""}
+        assert sandbox.events(Froze)[-1].frozen
+        assert connect(sandbox, "198.51.100.10") == "refused"
+        assert sandbox.codetainer("allow", "unlisted.test").returncode != 0
+    finally:
+        assert sandbox.codetainer("thaw").returncode == 0
+    assert connect(sandbox, "github.com") == "open"
+    states = sandbox.root("sh", "-c", "for p in $(pgrep -u 1000); do sed -n 's/^State:\\t//p' /proc/$p/status; done").stdout
+    assert "T (stopped)" not in states
+
+
+def test_refresh_resolves_everything_again(sandbox: Running) -> None:
+    before = sandbox.asked(kind="dns", name="github.com")
+    assert sandbox.codetainer("refresh").returncode == 0
+    assert sandbox.asked(kind="dns", name="github.com") == before + 1
+    eventually("it is said", lambda: sandbox.events(ListMeasured))
+
+
+def test_mute_is_recorded(sandbox: Running) -> None:
+    assert sandbox.codetainer("mute", "noisy.test", "--for", "1h").returncode == 0
+    assert sandbox.events(Muted)[-1].name == "noisy.test"
+
+
+def test_suggest_prints_lines_for_the_list(sandbox: Running) -> None:
+    connect(sandbox, "wanted.test")
+    eventually("it is counted", lambda: "wanted.test" in sandbox.codetainer("suggest").stdout)
+
+
+def test_status_for_people_programs_and_the_agent(sandbox: Running) -> None:
+    assert sandbox.codetainer("status").returncode == 1  # two listed names have no public address: degraded
+    body = json.loads(sandbox.codetainer("status", "--json").stdout)
+    assert body
+    assert sandbox.root("status").returncode == 1
+    assert sandbox.agent("codetainer", "status").returncode == 1
+
+
+def test_extra_domains_and_bad_ones(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"extra-{os.getpid()}", CODETAINER_EXTRA_DOMAINS="unlisted.test, other.test:443,8443")
+    try:
+        assert connect(sandbox, "unlisted.test") == "open"
+        assert connect(sandbox, "other.test", 8443) == "open"
+        assert connect(sandbox, "other.test", 9443) == "refused"
+    finally:
+        sandbox.stop()
+
+
+def test_boot_halts_with_a_reason_and_can_be_tried_again(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"retry-{os.getpid()}", listed="github.com\nhttps://bad.test\n")
+    try:
+        assert sandbox.state.boot == "halted"
+        assert sandbox.codetainer("status").returncode == 2
+        assert sandbox.agent("true").returncode == 0  # the container is held for inspection
+        assert connect(sandbox, "198.51.100.10") == "refused"
+        sandbox.root("sh", "-c", "echo github.com > /opt/network/domains.conf")
+        done = sandbox.codetainer("retry")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert sandbox.state.boot == "ready", sandbox.state.reason
+        assert connect(sandbox, "github.com") == "open"
+    finally:
+        sandbox.stop()
