@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -13,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import backend
-import codetainer_tui
-import network
 from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
 
@@ -28,6 +27,7 @@ WRITES_BYTES = 1 << 30
 USERS = {"claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID}
 LAUNCHERS = Path(backend.__file__).parent / "launchers"
 STAND_IN = Path(__file__).with_name("stand_in")
+PACKAGES = ("network", "backend", "codetainer_tui")
 SETTINGS = "claude-settings.json"
 
 
@@ -102,10 +102,8 @@ def _hide(root: Path) -> None:
 
 def _install(root: Path, sources: Sources) -> None:
     opt, local = root / "opt/codetainer", root / "usr/local/bin"
-    for module in (network, backend, codetainer_tui):
-        assert module.__file__ is not None
-        source = Path(module.__file__).parent
-        bind(source, opt / "lib" / source.name)
+    for name in PACKAGES:
+        bind(_folder(name), opt / "lib" / name)
     bind(Path(sysconfig.get_path("purelib")), opt / "site-packages")
     _venv(opt / "venv")
     local.mkdir(parents=True, exist_ok=True)
@@ -121,6 +119,14 @@ def _install(root: Path, sources: Sources) -> None:
     if sources.certificate:
         bundle = root / "etc/ssl/certs/ca-certificates.crt"
         _write(bundle, bundle.read_bytes() + sources.certificate)
+
+
+def _folder(name: str) -> Path:
+    """Where one of our packages lies. Found, not imported: the backend does not know its front ends."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise OSError(f"cannot find the package {name}: install Codetainer whole")
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _venv(venv: Path) -> None:
