@@ -16,6 +16,7 @@ class Output:
     def __init__(self, stdout: int, stderr: int) -> None:
         self.stdout, self.stderr = stdout, stderr
         self._pumps: list[int] = []
+        self._own: list[int] = []  # ends of pipes to the pumps
 
     @classmethod
     def shown(cls, stdout: int, stderr: int) -> Output:
@@ -39,9 +40,8 @@ class Output:
 
     def given(self) -> None:
         """The sandbox has its own copies now: with those closed, the pumps end."""
-        if self._pumps:
-            for descriptor in {self.stdout, self.stderr} - {1, 2}:
-                os.close(descriptor)
+        while self._own:
+            os.close(self._own.pop())
 
     def finish(self) -> None:
         """When the sandbox has ended: waits until everything it said is shown."""
@@ -64,6 +64,7 @@ class Output:
             _pump(parent, reading, descriptor)
         os.close(reading)
         self._pumps.append(pump)
+        self._own.append(writing)
         return writing
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import sys
 import threading
 from pathlib import Path
@@ -19,6 +20,7 @@ from backend.sandbox.pretend.record import Record
 from backend.sandbox.pretend.resolver import Resolver, serve
 
 # The sandbox's link: a network of two addresses at the end of a documentation range.
+RESOLVER_NAME = "dns.example"  # in its certificate, for DNS over TLS
 HERE, SANDBOX, PREFIX = "203.0.113.253", "203.0.113.254", 30
 CODE = Path(__file__).parents[3]
 LOCAL = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/25")
@@ -72,11 +74,11 @@ def _run(description: Description, record_fd: int, authority: Authority, ready: 
     for listener in description.listeners:
         server = web.listen(listener, site, authority, folder)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    asyncio.run(_serve(description, record, ready))
+    asyncio.run(_serve(description, record, authority.context(RESOLVER_NAME, folder), ready))
 
 
-async def _serve(description: Description, record: Record, ready: int) -> None:
-    await serve(Resolver(description, record), description.resolver)
+async def _serve(description: Description, record: Record, tls: ssl.SSLContext, ready: int) -> None:
+    await serve(Resolver(description, record), description.resolver, tls)
     os.write(ready, b"1")
     os.close(ready)
     await asyncio.Event().wait()

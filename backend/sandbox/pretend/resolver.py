@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import itertools
+import ssl
 import struct
 from collections.abc import Iterator
 from typing import cast
@@ -50,7 +51,7 @@ class Resolver:
             if known.latency:
                 await asyncio.sleep(known.latency)
             self._fill(reply, question.name.to_text(), known)
-        wire = reply.to_wire()
+        wire = reply.to_wire(max_size=65535)
         if len(wire) > most:
             reply.answer.clear()
             reply.flags |= dns.flags.TC
@@ -90,7 +91,8 @@ class _Datagrams(asyncio.DatagramProtocol):
             self._transport.sendto(reply, addr)
 
 
-async def serve(resolver: Resolver, address: str) -> None:
+async def serve(resolver: Resolver, address: str, tls: ssl.SSLContext) -> None:
+    """Answers on port 53 over UDP and TCP, and on 853 over TLS (RFC 7858). Raises OSError."""
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: _Datagrams(resolver), local_addr=(address, 53))
 
@@ -107,3 +109,4 @@ async def serve(resolver: Resolver, address: str) -> None:
             writer.close()
 
     await asyncio.start_server(stream, address, 53)
+    await asyncio.start_server(stream, address, 853, ssl=tls)

@@ -1,0 +1,245 @@
+"""`codetainer up` and `enter` at a terminal: what is relayed, what comes back as it was, and who never holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.netns.conftest import CODETAINER, PATIENCE, Running, eventually, start
+
+pytestmark = pytest.mark.netns
+
+LOOP = "while :; do sleep 0.05; done"
+
+
+class Terminal:
+    """An operator's terminal: a program in a session of its own on it, and somebody who types and reads."""
+
+    def __init__(self, *argv: str, stdout: int | None = None, stdin: int | None = None) -> None:
+        self.master, self.slave = pty.openpty()
+        self.resize(30, 100)
+        self.as_it_was = termios.tcgetattr(self.slave)
+        self.seen = b""
+        self.process = subprocess.Popen(
+            [*CODETAINER, *argv], stdin=self.slave if stdin is None else stdin, stderr=self.slave,
+            stdout=self.slave if stdout is None else stdout,
+            start_new_session=True, env={**os.environ, "TERM": "xterm-256color", "STAND_IN_PAUSE": "600"},
+            preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def expect(self, text: str) -> None:
+        """Waits until the screen has shown something since the last time."""
+        eventually(f"{text!r} on the terminal; shown is {self.seen[-2000:]!r}", lambda: self._read(text.encode()))
+
+    def _read(self, wanted: bytes) -> bool:
+        while select.select([self.master], [], [], 0)[0]:
+            self.seen += os.read(self.master, 65536)
+        if wanted not in self.seen:
+            return False
+        self.seen = self.seen.partition(wanted)[2]
+        return True
+
+    def code(self) -> int:
+        def ended() -> bool:
+            self._read(b"\0")  # whoever writes to a terminal waits for its reader
+            return self.process.poll() is not None
+
+        eventually("it ends", ended)
+        return self.process.returncode
+
+    def restored(self) -> bool:
+        return termios.tcgetattr(self.slave) == self.as_it_was
+
+    def holders(self, init: int) -> set[str]:
+        """Processes of a sandbox that have this terminal open."""
+        # Numbers of terminals are counted anew in each devpts: the file system's own number tells them apart.
+        ours, inside = os.fstat(self.slave), Path(f"/proc/{init}/ns/pid").stat().st_ino
+        found = set()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (process / "ns/pid").stat().st_ino == inside:
+                    for descriptor in (process / "fd").iterdir():
+                        with contextlib.suppress(OSError):
+                            if os.path.samestat(descriptor.stat(), ours):
+                                found.add(f"{(process / 'cmdline').read_bytes()!r} {descriptor.name}")
+        return found
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@contextlib.contextmanager
+def at(*argv: str, **descriptors: int) -> Iterator[Terminal]:
+    terminal = Terminal(*argv, **descriptors)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    found = start(tmp_path_factory.mktemp("sandbox"), f"terminal-{os.getpid()}")
+    yield found
+    found.stop()
+
+
+def enter(running: Running, *argv: str) -> list[str]:
+    return ["enter", "--name", running.name, *argv]
+
+
+def test_a_command_gets_a_terminal_of_the_sandboxs_own(running: Running) -> None:
+    with at(*enter(running, "--", "sh", "-c", "tty; stty size; stat -c %u $(tty); exit 5")) as terminal:
+        terminal.expect("/dev/pts/")
+        terminal.expect("30 100")
+        terminal.expect("1000")
+        assert terminal.code() == 5
+        assert terminal.restored()
+
+
+def test_a_new_size_arrives(running: Running) -> None:
+    with at(*enter(running, "--", "sh", "-c", f"trap 'stty size' WINCH; echo ready; {LOOP}")) as terminal:
+        terminal.expect("ready")
+        terminal.resize(33, 77)
+        terminal.expect("33 77")
+        terminal.type("\x03")
+        assert terminal.code() == 128 + signal.SIGINT
+
+
+def test_ctrl_c_is_the_commands_to_handle(running: Running) -> None:
+    with at(*enter(running, "--", "sh", "-c", f"trap 'echo heard; exit 9' INT; echo ready; {LOOP}")) as terminal:
+        terminal.expect("ready")
+        terminal.type("\x03")
+        terminal.expect("heard")
+        assert terminal.code() == 9
+        assert terminal.restored()
+
+
+def test_a_terminal_comes_back_after_a_command_was_killed(running: Running) -> None:
+    with at(*enter(running, "--", "sh", "-c", r"printf '\033[?1049h\033[?1000h'; stty raw; echo up; kill -9 $$")) as terminal:
+        terminal.expect("up")
+        assert terminal.code() == 128 + signal.SIGKILL
+        assert terminal.restored()
+        terminal.expect("\x1b[?1000l")  # mouse reports are off again
+
+
+def test_a_closed_terminal_ends_the_command(running: Running) -> None:
+    with at(*enter(running, "--", "sh", "-c", "trap '' HUP; echo $$ > /tmp/closed; echo ready; sleep 600")) as terminal:
+        terminal.expect("ready")
+        os.close(terminal.master)
+        terminal.master = os.open("/dev/null", os.O_RDWR)
+        os.kill(terminal.process.pid, signal.SIGSTOP)  # as sshd leaves it: no one reads, the session's leader gets a HUP
+        os.kill(terminal.process.pid, signal.SIGCONT)
+        eventually("it ends", lambda: terminal.process.poll() is not None)
+        ended = 'kill -0 "$(cat /tmp/closed)" 2>/dev/null'
+        eventually("the command has ended", lambda: running.agent("sh", "-c", ended).returncode != 0)
+
+
+def test_much_typed_at_once_is_neither_lost_nor_stuck(running: Running) -> None:
+    """More than a terminal's buffer, to a program that talks all the while and reads late."""
+    lines, width = 3000, 60
+    script = f'stty -echo; echo ready; seq 200000; wc -l <<< "$(head -n {lines})"'
+    with at(*enter(running, "--", "bash", "-c", script)) as terminal:
+        terminal.expect("ready")
+        text = ("x" * width + "\n") * lines
+        sent = 0
+        os.set_blocking(terminal.master, False)
+        while sent < len(text):
+            terminal._read(b"\0")
+            with contextlib.suppress(BlockingIOError):
+                sent += os.write(terminal.master, text[sent : sent + 4096].encode())
+        terminal.expect(f"{lines}\r\n")
+        assert terminal.code() == 0
+
+
+@pytest.mark.parametrize("redirected", ["stdin", "stdout"])
+def test_where_not_both_are_a_terminal_the_rest_of_it_is_not_held_either(running: Running, redirected: str) -> None:
+    """Whoever holds any descriptor of the operator's terminal can read what is typed on it."""
+    reading, writing = os.pipe()
+    command = 'echo $$ >&2; readlink /proc/self/fd/0 >&2; read word; echo "got $word" >&2; sleep 600'
+    with at(
+        *enter(running, "--", "sh", "-c", command), **{redirected: reading if redirected == "stdin" else writing}
+    ) as terminal:
+        terminal.expect("pipe:")
+        if redirected == "stdin":
+            os.write(writing, b"hello\n")
+        else:
+            terminal.type("hello\n")
+        terminal.expect("got hello")
+        assert terminal.holders(running.init) == set()
+        terminal.type("\x03")
+        assert terminal.code() == 128 + signal.SIGINT
+    os.close(reading)
+    os.close(writing)
+
+
+def test_nothing_in_the_sandbox_holds_a_terminal_that_lines_are_shown_on() -> None:
+    with at("up", "--net", "pretend", "--no-tui", "--name", f"lines-{os.getpid()}") as terminal:
+        terminal.expect("init is over")
+        from backend.sandbox import rendezvous
+
+        assert terminal.holders(rendezvous.find(f"lines-{os.getpid()}")) == set()
+        terminal.type("\x03")
+        assert terminal.code() == 128 + signal.SIGINT
+        assert b"the sandbox is stopping" in terminal.seen  # what it says last is shown too
+
+
+def test_ctrl_c_at_a_terminal_in_the_middle_of_boot() -> None:
+    with at("up", "--net", "pretend", "--name", f"early-{os.getpid()}", "--", "true") as terminal:
+        terminal.expect("boot begins")
+        terminal.type("\x03")
+        assert terminal.code() == 128 + signal.SIGINT
+        assert terminal.restored()
+
+
+def test_a_killed_enter_takes_its_command_with_it(running: Running) -> None:
+    command = [
+        *CODETAINER,
+        "enter",
+        "--name",
+        running.name,
+        "--",
+        "sh",
+        "-c",
+        "echo $$ > /tmp/mine; echo ready; exec sleep 600",
+    ]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    alive = 'kill -0 "$(cat /tmp/mine)" 2>/dev/null'
+    eventually("the command has ended", lambda: running.agent("sh", "-c", alive).returncode != 0)
+
+
+def test_a_signal_reaches_the_command(running: Running) -> None:
+    script = f"trap 'echo heard; exit 4' TERM; echo ready; {LOOP}"
+    command = [*CODETAINER, "enter", "--name", running.name, "--", "sh", "-c", script]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    assert process.communicate(timeout=PATIENCE)[0] == "heard\n"
+    assert process.returncode == 4
