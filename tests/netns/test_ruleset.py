@@ -1,0 +1,128 @@
+"""The ruleset in a kernel of its own: every variant loads, old flows are cut, other people's tables are left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from itertools import product
+
+import pytest
+
+from network import ruleset
+from network.ruleset import Element, Rules, Upstream
+
+pytestmark = pytest.mark.netns
+
+
+def alone(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a shell script in a network namespace of its own."""
+    return subprocess.run(
+        ["unshare", "-n", "sh", "-euc", script, "sh", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=60, check=False, env={"PATH": os.defpath + ":/usr/sbin:/sbin"},
+    )  # fmt: skip
+
+
+VARIANTS = [
+    Rules(with_gate=gate, ssh=ssh, upstreams=upstreams, inbound=inbound)
+    for gate, ssh, upstreams, inbound in product(
+        (False, True),
+        (False, True),
+        ((), (Upstream("203.0.113.53"), Upstream("203.0.113.54", 853, tls=True))),
+        ((), (80, 8080)),
+    )
+]
+
+
+@pytest.mark.parametrize("rules", VARIANTS)
+def test_every_variant_loads_and_loads_again_with_its_elements(rules: Rules) -> None:
+    text = ruleset.render(
+        rules, [(ruleset.OPEN, Element("198.51.100.1", 443, 60)), (ruleset.DIRECT, Element("198.51.100.1", 22))]
+    )
+    done = alone('printf %s "$1" | nft -f -; printf %s "$1" | nft -f -; nft list set inet codetainer open4', text)
+    assert done.returncode == 0, done.stderr
+    assert "198.51.100.1 . 443" in done.stdout
+
+
+def test_elements_are_refreshed_whether_they_are_there_or_not() -> None:
+    commands = ruleset.add(ruleset.OPEN, [Element("198.51.100.1", 443, 600)])
+    gone = ruleset.delete(ruleset.OPEN, [Element("198.51.100.1", 443)])
+    script = (
+        'printf %s "$1" | nft -f -; for c in "$2" "$2" "$3" "$3" "$2"; do printf %s "$c" | nft -f -; done; '
+        "nft list set inet codetainer open4"
+    )
+    done = alone(script, ruleset.closed(), commands, gone)
+    assert done.returncode == 0, done.stderr
+    assert "198.51.100.1 . 443 timeout 10m" in done.stdout
+
+
+def test_other_peoples_tables_are_left_alone() -> None:
+    """Docker's embedded resolver lives in nat rules."""
+    script = (
+        "nft add table ip nat; nft add chain ip nat DOCKER_OUTPUT; "
+        "nft add rule ip nat DOCKER_OUTPUT ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:35353; "
+        'printf %s "$1" | nft -f -; nft -j list table ip nat'
+    )
+    done = alone(script, ruleset.closed())
+    assert done.returncode == 0, done.stderr
+    assert any("rule" in item for item in json.loads(done.stdout)["nftables"])
+
+
+FLOW = r"""
+ip link set lo up
+ip link add here type veth peer name there
+unshare -n sh -c 'echo $$ > "$0"; exec sleep 60' "$2" &
+far=$!
+while ! [ -s "$2" ]; do sleep 0.01; done
+ip link set there netns "$(cat "$2")"
+there="nsenter -t $(cat "$2") -n"
+ip addr add 198.51.100.1/24 dev here; ip link set here up
+$there ip addr add 198.51.100.2/24 dev there; $there ip link set there up; $there ip link set lo up
+$there /usr/bin/python3 -c '
+import socket
+server = socket.create_server(("198.51.100.2", 443))
+print("listening", flush=True)
+connection, _ = server.accept()
+while data := connection.recv(100):
+    connection.sendall(data)
+' > "$2.up" &
+server=$!
+while ! [ -s "$2.up" ]; do sleep 0.01; done
+setpriv --reuid=1000 --regid=1000 --clear-groups /usr/bin/python3 -c '
+import socket, sys, time
+sock = socket.create_connection(("198.51.100.2", 443), timeout=10)
+sock.sendall(b"before"); sock.recv(100)
+print("before", flush=True)
+sys.stdin.readline()
+sock.settimeout(3)
+try:
+    sock.sendall(b"after"); print("after" if sock.recv(100) else "ended", flush=True)
+except OSError:
+    print("cut", flush=True)
+' < "$2.go" > "$2.said" &
+exec 5> "$2.go"
+while ! grep -q before "$2.said"; do sleep 0.01; done
+printf %s "$1" | nft -f -
+echo >&5
+while ! grep -qE 'after|ended|cut' "$2.said"; do sleep 0.01; done
+kill $far $server 2>/dev/null || true
+cat "$2.said"
+"""
+
+
+def test_a_flow_that_was_open_before_the_rules_is_cut(tmp_path: os.PathLike[str]) -> None:
+    """Connection tracking knows it as established; it has no mark of ours."""
+    base = os.fspath(tmp_path) + "/far"
+    os.mkfifo(base + ".go")
+    os.chmod(os.fspath(tmp_path), 0o755)  # noqa: PTH101 (tmp_path may be any path-like)
+    done = alone(FLOW, ruleset.closed(), base)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["before", "cut"]
+
+
+def test_without_rules_the_same_flow_goes_on(tmp_path: os.PathLike[str]) -> None:
+    """The test above can fail."""
+    base = os.fspath(tmp_path) + "/far"
+    os.mkfifo(base + ".go")
+    done = alone(FLOW, "", base)
+    assert done.stdout.split() == ["before", "after"], done.stderr
