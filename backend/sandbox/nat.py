@@ -57,8 +57,8 @@ def nameservers(text: str) -> tuple[str, ...]:
 def table(number: int, link: str) -> str:
     return (
         f"add table ip {LINK}_{number} {{ flags owner; }}\n"
-        f"add chain ip {LINK}_{number} masquerade {{ type nat hook postrouting priority 100; }}\n"
-        f'add rule ip {LINK}_{number} masquerade ip saddr {address(number, 2)} oifname != "{link}" masquerade\n'
+        f"add chain ip {LINK}_{number} leaving {{ type nat hook postrouting priority 100; }}\n"
+        f'add rule ip {LINK}_{number} leaving ip saddr {address(number, 2)} oifname != "{link}" masquerade\n'
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from backend import system
+from backend import settings, system
 from backend.sandbox.nat import Nat, resolvers
 from backend.sandbox.options import Net, Options
 from backend.sandbox.pretend import description, process
@@ -67,7 +67,8 @@ class Nothing:
 class Machine:
     def __init__(self) -> None:
         self.environment: Mapping[str, str] = {}
-        self.resolvers = resolvers()
+        named = settings.environment().get("CODETAINER_UPSTREAM")
+        self.resolvers: tuple[str, ...] = () if named else resolvers()
         self.certificate = b""
         self._nat: Nat | None = None
 
