@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from backend import settings
+from backend.boot import agent
+from backend.contract.paths import Paths
 from backend.sandbox import relay, rendezvous
 from backend.sandbox.relay import Command
 from backend.sandbox.rendezvous import NoSandbox
@@ -21,14 +24,20 @@ def terminal_variables() -> dict[str, str]:
     return {name: here[name] for name in PASSED_ON if name in here}
 
 
-def environment_for(identity: Identity) -> dict[str, str]:
-    """What a command gets in the sandbox."""
-    found = {**BASE_ENVIRONMENT, **terminal_variables()}
-    if identity is AGENT:
-        return {**found, "HOME": "/home/claude", "USER": "claude", "LOGNAME": "claude", "SHELL": "/bin/bash",
-                "GH_CONFIG_DIR": "/opt/gh-config", "GIT_TERMINAL_PROMPT": "0",
-                "NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/ca-certificates.crt"}  # fmt: skip
-    return {**found, "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash"}
+def environment_for(identity: Identity, init: int) -> dict[str, str]:
+    """What a command gets in the sandbox whose first process is `init`: the agent's, what its session has. Raises OSError."""
+    if identity is not AGENT:
+        return {
+            **BASE_ENVIRONMENT,
+            **terminal_variables(),
+            "HOME": "/root",
+            "USER": "root",
+            "LOGNAME": "root",
+            "SHELL": "/bin/bash",
+        }
+    given = Path(f"/proc/{init}/environ").read_bytes().decode(errors="surrogateescape").split("\0")
+    sandbox_settings = settings.load(dict(variable.partition("=")[::2] for variable in given if variable))
+    return {**agent.environment(sandbox_settings, Paths(), credentials=True), **terminal_variables()}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -46,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         init = rendezvous.find(options.name)
         folder = "/" if options.root else "/workspace"
-        return relay.run(Command(init, command or ["bash", "-l"], identity, environment_for(identity), folder))
+        return relay.run(Command(init, command or ["bash", "-l"], identity, environment_for(identity, init), folder))
     except (NoSandbox, OSError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
         return 1

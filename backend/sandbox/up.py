@@ -174,7 +174,9 @@ class Up:
         identity = ROOT if self._options.as_root else AGENT
         cloned = state.steps.get("clone")
         folder = "/workspace/repo" if cloned and cloned.outcome is events.Outcome.DONE else "/workspace"
-        return relay.run(Command(self._sandbox.pid, self._options.command, identity, environment_for(identity), folder))
+        return relay.run(
+            Command(self._sandbox.pid, self._options.command, identity, environment_for(identity, self._sandbox.pid), folder)
+        )
 
     def _attach(self, output: Output) -> int:
         """The login, as over `docker exec -it NAME attach-claude`; when it ends the sandbox does."""
@@ -185,7 +187,7 @@ class Up:
             time.sleep(POLL_SECONDS)
         argv = ["/usr/local/bin/attach-claude", *(["--plain"] if self._options.show is Show.PLAIN else [])]
         # Signals end `up` itself, and with it the login.
-        return relay.run(Command(self._sandbox.pid, argv, ROOT, environment_for(ROOT), "/"), passed=())
+        return relay.run(Command(self._sandbox.pid, argv, ROOT, environment_for(ROOT, self._sandbox.pid), "/"), passed=())
 
     @property
     def _paths(self) -> Paths:

@@ -159,7 +159,13 @@ class Running:
 
 
 def start(
-    folder: Path, name: str, *, internet: str = INTERNET, listed: str = LISTED, until_released: bool = True, **environment: str
+    folder: Path,
+    name: str,
+    *options: str,
+    internet: str = INTERNET,
+    listed: str = LISTED,
+    until_released: bool = True,
+    **environment: str,
 ) -> Running:
     """Starts a sandbox; returns when its init lock is released."""
     (folder / "internet.toml").write_text(internet)
@@ -167,7 +173,7 @@ def start(
     seen = folder / "seen.jsonl"
     process = subprocess.Popen(
         [*CODETAINER, "up", "--net", "pretend", "--pretend", str(folder / "internet.toml"), "--pretend-log", str(seen),
-         "--domains", str(folder / "domains.conf"), "--name", name, "--no-tui"],
+         "--domains", str(folder / "domains.conf"), "--name", name, "--no-tui", *options],
         stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"), stderr=(folder / "err").open("w"), text=True,
         env={**os.environ, "STAND_IN_PAUSE": "600", **environment},
     )  # fmt: skip
