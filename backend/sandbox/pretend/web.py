@@ -57,6 +57,10 @@ class Handler(BaseHTTPRequestHandler):
         if host == described.api_host:
             api.serve(self, self.site.conversation, path, body)
         elif host == described.git_host and path.endswith(GIT_PATHS):
+            if "git-receive-pack" in path + query and not credential:
+                # As on the real one: anybody may clone, and a push has to say whose it is. git sends nothing unasked.
+                self.reply(401, b"whose push is this?\n", {"WWW-Authenticate": 'Basic realm="git"'})
+                return
             self._git(path, query, body)
         else:
             self.reply(200, f"{host or 'a site without a name'} answers {path}\n".encode(), {"Content-Type": "text/plain"})
