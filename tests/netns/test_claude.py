@@ -29,7 +29,7 @@ def claude() -> str:
 def test_a_turn_with_a_tool(tmp_path: Path) -> None:
     seen = tmp_path / "seen.jsonl"
     done = subprocess.run(
-        [*CODETAINER, "up", "--net", "pretend", "--pretend-log", str(seen), "--claude", claude(), "--name", f"turn-{os.getpid()}",
+        [*CODETAINER, "up", "--net", "pretend", "--pretend-log", str(seen), "--claude", claude(), "--name", "claude-turn",
          "--", "claude", "--dangerously-skip-permissions", "-p", "look around"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE * 3, check=False,
     )  # fmt: skip
