@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from backend.contract import events as e
@@ -24,6 +25,7 @@ SESSIONS = {
     e.SessionState.ENDED: "has ended",
     e.SessionState.UNKNOWN: "is there",
 }
+PROGRESS = re.compile(r"\b[0-9]{1,2}% \(")
 # Measurements come every few seconds and say nothing that stays true: screens show them, a log would drown in them.
 MEASUREMENTS = (e.NamesMeasured, e.SandboxMeasured, e.Carried, e.Snapshot, e.Unknown)
 
@@ -62,6 +64,8 @@ class Lines:
             case e.StepStarted():
                 return f"{self._title(event.step)} ..."
             case e.StepOutput():
+                if PROGRESS.search(event.line):
+                    return ""  # git says every percent: a screen shows the latest, a log needs the last
                 return f"{self._title(event.step)}: {harmless(event.line, 400)}"
             case e.StepFinished():
                 return self._finished(event)

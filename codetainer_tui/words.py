@@ -97,7 +97,12 @@ def size(count: float) -> str:
 
 def many(count: int, one: str, more: str = "") -> str:
     """`1 name`, `23 names`."""
-    return f"{count:,} {one if count == 1 else more or one + 's'}".replace(",", " ")
+    return f"{grouped(count)} {one if count == 1 else more or one + 's'}"
+
+
+def grouped(count: int) -> str:
+    """`20 000`."""
+    return f"{count:,}".replace(",", " ")
 
 
 def duration(text: str) -> float:

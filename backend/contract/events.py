@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -364,11 +365,20 @@ class Stamped:
 
 def encode(stamped: Stamped) -> str:
     """One journal line, without the newline. Control characters are escaped by JSON, so a line stays a line."""
-    body = dataclasses.asdict(stamped.event)
+    event = stamped.event
+    body = {name: getattr(event, name) for name, _ in _plan(type(event))}
     return json.dumps(
-        {"at": round(stamped.at, 3), "seq": stamped.seq, "kind": stamped.event.kind, **body},
-        separators=(",", ":"),
+        {"at": round(stamped.at, 3), "seq": stamped.seq, "kind": event.kind, **body}, separators=(",", ":"), default=_plain
     )
+
+
+def _plain(value: Any) -> Any:
+    """What json does not know: our own dataclasses, and mappings that are no dict."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no part of an event")
 
 
 def decode(line: str) -> Stamped:
@@ -380,45 +390,65 @@ def decode(line: str) -> Stamped:
     body = json.loads(line)
     if not isinstance(body, dict) or not {"at", "seq", "kind"} <= body.keys():
         raise ValueError("cannot read journal line: not an event")
-    at, seq = float(body["at"]), int(body["seq"])
     kind = KINDS.get(str(body["kind"]))
-    if kind is None:
-        return Stamped(at, seq, Unknown(str(body["kind"])))
     try:
-        event = build(kind, body)
-    except (TypeError, KeyError) as error:
+        at, seq = float(body["at"]), int(body["seq"])
+        event = Unknown(str(body["kind"])) if kind is None else build(kind, body)
+    except (TypeError, AttributeError, KeyError, OverflowError) as error:
         raise ValueError(f"cannot read journal line of kind {body['kind']}: {error}") from error
+    if not math.isfinite(at):
+        raise ValueError("cannot read journal line: it has no time")
     return Stamped(at, seq, event)
 
 
 def build(cls: type[Any], body: Mapping[str, Any]) -> Any:
-    """An instance of a dataclass from JSON values, by its annotations: enums, tuples, mappings and nested dataclasses."""
-    hints = _HINTS.get(cls) or _HINTS.setdefault(cls, typing.get_type_hints(cls))
-    values = {f.name: _value(hints[f.name], body[f.name]) for f in dataclasses.fields(cls) if f.name in body}
-    return cls(**values)
+    """An instance of a dataclass from JSON values, by its annotations: enums, tuples, mappings and nested dataclasses.
+
+    Raises TypeError and ValueError where a value is not what its annotation says.
+    """
+    return cls(**{name: read(body[name]) for name, read in _plan(cls) if name in body})
 
 
-_HINTS: dict[type[Any], dict[str, Any]] = {}  # evaluating annotations costs more than decoding a line
+Read = Callable[[Any], Any]
+_PLANS: dict[type[Any], tuple[tuple[str, Read], ...]] = {}  # reading annotations costs more than decoding a line
 
 
-def _value(hint: Any, value: Any) -> Any:
-    origin = typing.get_origin(hint)
+def _plan(cls: type[Any]) -> tuple[tuple[str, Read], ...]:
+    """The fields of a dataclass, each with what reads its JSON value."""
+    known = _PLANS.get(cls)
+    if known is None:
+        hints = typing.get_type_hints(cls)
+        known = _PLANS[cls] = tuple((f.name, _reader(hints[f.name])) for f in dataclasses.fields(cls))
+    return known
+
+
+def _reader(hint: Any) -> Read:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
-        arguments = typing.get_args(hint)
         if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(_value(arguments[0], item) for item in value)
-        return tuple(_value(part, item) for part, item in zip(arguments, value, strict=True))
+            each = _reader(arguments[0])
+            return lambda value: tuple(each(item) for item in value)
+        parts = tuple(_reader(part) for part in arguments)
+        return lambda value: tuple(read(item) for read, item in zip(parts, value, strict=True))
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        inner = typing.get_args(hint)[1]
-        return {str(key): _value(inner, item) for key, item in value.items()}
+        inner = _reader(arguments[1])
+        return lambda value: {str(key): inner(item) for key, item in value.items()}
     if origin in (types.UnionType, typing.Union):
-        return value if value is None else _value(next(h for h in typing.get_args(hint) if h is not type(None)), value)
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return hint(value)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value)
-    if hint is float:
-        return float(value)
-    if hint in (int, str, bool) and not isinstance(value, hint):
-        raise TypeError(f"{value!r} is no {hint.__name__}")
-    return value
+        some = _reader(next(argument for argument in arguments if argument is not type(None)))
+        return lambda value: None if value is None else some(value)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return lambda value: build(hint, value)
+    if hint is float or (isinstance(hint, type) and issubclass(hint, StrEnum)):
+        return typing.cast(Read, hint)
+    if hint in (int, str, bool):
+        return _exactly(hint)
+    return lambda value: value
+
+
+def _exactly(kind: type[Any]) -> Read:
+    def read(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r} is no {kind.__name__}")
+        return value
+
+    return read

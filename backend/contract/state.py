@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -97,7 +97,16 @@ def fold(state: State, stamped: e.Stamped) -> State:
 
 
 def fold_all(stamped: Iterable[e.Stamped], state: State | None = None) -> State:
-    return functools.reduce(fold, stamped, state or State())
+    """The state after many more. Runs of refusals, which come in floods, are folded at once."""
+    folded, refused = state or State(), list[e.Stamped]()
+    for one in stamped:
+        if isinstance(one.event, e.Refused):
+            refused.append(one)
+            continue
+        if refused:
+            folded, refused = _refuse(folded, refused), []
+        folded = fold(folded, one)
+    return _refuse(folded, refused) if refused else folded
 
 
 @_apply.register
@@ -193,15 +202,29 @@ def _(event: e.Noted, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.Refused, state: State, at: float) -> State:
-    refusals = dict(state.refusals)
-    known = refusals.pop(event.key, None)
-    refusals[event.key] = RefusalView(event, (known.count if known else 0) + event.count, known.first_at if known else at, at)
-    while len(refusals) > RECENT_REFUSALS:
-        del refusals[next(iter(refusals))]
-    minute = int(at // 60)
-    minutes = {key: count for key, count in state.refused_minutes.items() if int(key) > minute - REFUSED_MINUTES}
-    minutes[str(minute)] = minutes.get(str(minute), 0) + event.count
-    return replace(state, refusals=refusals, refused_total=state.refused_total + event.count, refused_minutes=minutes)
+    return _refuse(state, [e.Stamped(at, 0, event)])
+
+
+def _refuse(state: State, run: Sequence[e.Stamped]) -> State:
+    """Refusals one after another: the maps are copied once for all of them."""
+    refusals, minutes, total = dict(state.refusals), dict(state.refused_minutes), state.refused_total
+    for stamped in run:
+        event, at = stamped.event, stamped.at
+        assert isinstance(event, e.Refused)
+        key = event.key
+        known = refusals.pop(key, None)
+        if known is None:
+            refusals[key] = RefusalView(event, event.count, at, at)
+        else:
+            refusals[key] = RefusalView(event, known.count + event.count, known.first_at, at)
+        minute = str(int(at // 60))
+        minutes[minute] = minutes.get(minute, 0) + event.count
+        total += event.count
+        if len(refusals) > RECENT_REFUSALS:
+            del refusals[next(iter(refusals))]
+    oldest = int(run[-1].at // 60) - REFUSED_MINUTES
+    minutes = {minute: count for minute, count in minutes.items() if int(minute) > oldest}
+    return replace(state, refusals=refusals, refused_total=total, refused_minutes=minutes, updated_at=run[-1].at)
 
 
 @_apply.register

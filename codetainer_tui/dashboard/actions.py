@@ -52,6 +52,9 @@ class Actions(App[None]):
     def pend(self, key: str, text: str, *, seconds: float = 60.0) -> None:
         raise NotImplementedError
 
+    def tick(self) -> None:
+        raise NotImplementedError
+
     def log_lines(self) -> list[str]:
         raise NotImplementedError
 
@@ -86,8 +89,9 @@ class Actions(App[None]):
 
     def _told_row(self, row: str) -> Callable[[Reply], None]:
         def told(reply: Reply) -> None:
-            # The journal says it too, a moment later; until then the row does.
-            self.pend(row, reply.text if reply.ok else f"{reply.text}", seconds=3.0 if reply.ok else 10.0)
+            # What was done stands in the journal already, and then on the row.
+            self.pend(row, "" if reply.ok else reply.text, seconds=10.0)
+            self.tick()
             self._told(reply)
 
         return told

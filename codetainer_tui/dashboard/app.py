@@ -109,7 +109,7 @@ class Dashboard(Actions):
         if isinstance(event, events.Key):
             self._seen_at = self.source.now()
             if self._opens_at is not None and event.key != "t":
-                self._opens_at, self._stay = None, True
+                self._opens_at, self._stay, self.main.just_booted = None, True, False
                 self.say("staying here; t opens the session")
                 return
         await super().on_event(event)
@@ -147,9 +147,11 @@ class Dashboard(Actions):
         """The notice before the hand-over. It does not run while something else is being read."""
         if self._stay or not self.view.session or self.screen is not self.main:
             self._opens_at = None
+            self.main.just_booted = False
             return
         if self._opens_at is None:
             self._opens_at = moment + NOTICE_SECONDS
+            self.main.just_booted = True
         left = self._opens_at - moment
         if left > 0:
             self.say(f"{self.view.headline.word}: the session opens in {int(left) + 1} s, any key stays", Tone.WARN)

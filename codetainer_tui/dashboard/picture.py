@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from codetainer_tui.dashboard.app import Dashboard
 from codetainer_tui.dashboard.draw.ink import Colours
 from codetainer_tui.dashboard.source import Recorded
+
+_FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 
 async def draw(file: Path, width: int, height: int) -> str:
@@ -17,4 +20,5 @@ async def draw(file: Path, width: int, height: int) -> str:
     async with app.run_test(size=(width, height)) as pilot:
         await pilot.pause()
         await pilot.pause()
-        return app.export_screenshot(title="codetainer", simplify=True)
+        # Whoever looks at a document must not thereby fetch a font from somewhere: the reader's own monospace will do.
+        return _FONT_FACE.sub("", app.export_screenshot(title="codetainer", simplify=True))

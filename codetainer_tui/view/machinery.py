@@ -6,7 +6,7 @@ from backend.contract.events import BootState, Outcome, ServiceState
 from backend.contract.state import State
 from codetainer_tui.view.headline import agent_words
 from codetainer_tui.view.parts import Row, Tone
-from codetainer_tui.words import ago, harmless, many, size, took, until
+from codetainer_tui.words import ago, grouped, harmless, many, size, took, until
 
 BAR_CELLS = 8
 NEARLY_FULL = 90.0  # percent
@@ -43,7 +43,7 @@ def _names(state: State) -> Row | None:
         cells.append(f"{measured.latency_ms:.1f} ms")
     if measured.queries:
         cells.append(f"{measured.cache_hits * 100 // measured.queries} % from cache")
-        cells.append(f"{measured.unlisted:,} unlisted asked for".replace(",", " "))
+        cells.append(f"{grouped(measured.unlisted)} unlisted asked for")
     cells += row.cells[1:]
     if measured.upstreams:
         cells.append("asks " + harmless(", ".join(measured.upstreams), 80))

@@ -8,7 +8,7 @@ from backend.contract.events import Allowed
 from backend.contract.state import RefusalView, State
 from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, listable_name, what, why
 from codetainer_tui.view.parts import RefusedLine, Tone
-from codetainer_tui.words import clock_seconds, date, harmless, many, until, when
+from codetainer_tui.words import clock_seconds, date, grouped, harmless, many, until, when
 
 MOST_ROWS = 200
 SPARK = "▁▂▃▄▅▆▇█"
@@ -89,7 +89,7 @@ def summary(state: State, now: float, rows: tuple[RefusedLine, ...]) -> str:
     new = sum(row.new for row in rows)
     hour = sum(count for minute, count in state.refused_minutes.items() if int(minute) > now // 60 - 60)
     muted = sum(is_muted(state, view, now) for view in state.refusals.values())
-    parts = (f"{new} new" if new else "", f"{hour} in the last hour", f"{muted} muted" if muted else "")
+    parts = (f"{new} new" if new else "", f"{grouped(hour)} in the last hour", f"{muted} muted" if muted else "")
     return "   ".join(part for part in parts if part)
 
 

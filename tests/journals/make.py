@@ -6,6 +6,7 @@ Each is the story of one boot, told in the backend's own events; documentation a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from backend.contract import events as e
@@ -86,32 +87,25 @@ def ready(work: bool = True) -> Iterator[At]:
 def worked() -> Iterator[At]:
     """Two hours of work: refusals of every kind, measurements, and at last an agent that waits."""
     gib = 1 << 30
+    tmpfs = {"/workspace": (118_111_600, gib // 2), "/tmp": (16_777_216, gib // 2), "/home/claude": (440_401_920, gib)}
     refusals = (
         (300, Refused(Via.DNS, Reason.NOT_LISTED, 3, "dns", "telemetry.example.net"), "node", 12),
         (1400, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "_dmarc.example.org", detail="TXT"), "", 2),
         (2900, Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80, 1000), "curl", 4),
         (4700, Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", "", "203.0.113.20", 123, 1000), "", 9),
-        (5400, Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "files.example.org", "203.0.113.7", 8443, 1000), "curl", 2),
+        (5400, Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "files.example.org", "203.0.113.7", 8443), "curl", 2),
         (6900, Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", "", "203.0.113.9", 22, 1000), "ssh", 1),
         (7440, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "telemetry.example.net"), "node", 6),
         (7500, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "pypi.example.org"), "pip", 3),
     )  # fmt: skip
     for at, refused, program, times in refusals:
         for again in range(times):
-            yield at + again, e.build(Refused, {**e_asdict(refused), "program": program})
+            yield at + again, replace(refused, program=program)
     yield 7560, e.NamesMeasured(4210, 3915, 41, 1.2, ("198.51.100.53",))
     yield 7561, e.ListMeasured(23, 61, BEGUN + 7440, BEGUN + 7740)
-    yield 7562, e.SandboxMeasured(
-        34, 1_288_490_188, 4 * gib, {"/workspace": (118_111_600, gib // 2), "/tmp": (16_777_216, gib // 2), "/home/claude": (440_401_920, gib)}
-    )  # fmt: skip
+    yield 7562, e.SandboxMeasured(34, 1_288_490_188, 4 * gib, tmpfs)
     yield 7563, e.ProofFinished(9)
     yield 7600, e.SessionChanged(SessionState.WAITS, "claude", BEGUN + 7590, "Opus 4.6", 42, 1.2, "main")
-
-
-def e_asdict(event: Event) -> dict[str, object]:
-    import dataclasses
-
-    return dataclasses.asdict(event)
 
 
 def degraded() -> Iterator[At]:

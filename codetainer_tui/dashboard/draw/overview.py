@@ -36,7 +36,7 @@ def blocks(found: tuple[Block, ...], width: int, height: int, ink: Ink) -> list[
     heads = [block(each, width, ink, most=1)[0] for each in found]
     if len(heads) < height:
         first = block(found[0], width, ink, most=2)
-        return [*first, *heads[1:]][:height]
+        return [*first[: height - len(heads) + 1], *heads[1:]]
     more = len(heads) - height + 1
     return [*heads[: max(0, height - 1)], line((f"    and {more} more", ink.style(Tone.DIM)))] if height else []
 

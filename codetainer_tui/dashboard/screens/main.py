@@ -24,12 +24,14 @@ ORDER_SECONDS = 1.0
 
 class MainScreen(Screen[None]):
     CSS_PATH = "main.tcss"
+    AUTO_FOCUS = ""  # keys are the dashboard's, until the filter is asked for
 
     def __init__(self, ink: Ink) -> None:
         super().__init__()
         self.ink = ink
         self.cursor = Cursor()
         self.show_steps: bool | None = None  # None: while they are news
+        self.just_booted = False  # the steps stay until the session opens: nothing jumps in front of it
         self.wanted = ""
         self._view: View | None = None
         self._rows: tuple[RefusedLine, ...] = ()
@@ -43,6 +45,7 @@ class MainScreen(Screen[None]):
         yield Canvas(id="all")
         find = Input(placeholder="filter", id="find", compact=True)
         find.display = False
+        find.disabled = True  # else it takes the focus, and every key with it
         yield find
 
     # --- what is shown ---
@@ -72,7 +75,7 @@ class MainScreen(Screen[None]):
     def steps_shown(self) -> bool:
         if self.show_steps is not None:
             return self.show_steps
-        return self._view is not None and self._view.booting
+        return self._view is not None and (self._view.booting or self.just_booted)
 
     @property
     def on_steps(self) -> bool:
@@ -158,6 +161,7 @@ class MainScreen(Screen[None]):
     def find(self) -> None:
         field = self.query_one(Input)
         field.display = True
+        field.disabled = False
         field.focus()
         self.draw()
 
@@ -170,6 +174,7 @@ class MainScreen(Screen[None]):
     def _close_find(self) -> None:
         field = self.query_one(Input)
         field.display = False
+        field.disabled = True
         self.set_focus(None)
         self.draw()
 

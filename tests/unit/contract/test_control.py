@@ -1,0 +1,40 @@
+"""Requests and replies cross the control socket as they were."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.contract import control
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+REQUESTS = st.one_of(
+    st.builds(control.Allow, seconds=FINITE),
+    st.builds(control.Mute, seconds=FINITE),
+    *(st.from_type(kind) for kind in control.VERBS.values() if kind not in (control.Allow, control.Mute)),
+)
+
+
+@given(REQUESTS)
+def test_requests_round_trip(request_: control.Request) -> None:
+    line = control.encode_request(request_)
+    assert "\n" not in line
+    assert control.decode_request(line) == request_
+
+
+@given(st.builds(control.Reply, data=st.dictionaries(st.text(), st.integers() | st.text())))
+def test_replies_round_trip(reply: control.Reply) -> None:
+    assert control.decode_reply(control.encode_reply(reply)) == reply
+
+
+@given(st.text())
+def test_any_line_is_a_request_or_a_value_error(line: str) -> None:
+    with pytest.raises(ValueError):
+        control.decode_request(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", "{}", '{"verb":"dance"}', '{"verb":"allow"}', '{"verb":"allow","name":3}', '{"verb":["allow"]}', "null", "3"]
+)
+def test_what_is_no_request_is_said_to_be_none(line: str) -> None:
+    with pytest.raises(ValueError, match="cannot"):
+        control.decode_request(line)

@@ -1,0 +1,100 @@
+"""Folding: the journal's events into one value, at once or in pieces, and through a snapshot."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.contract import events as e
+from backend.contract.state import RECENT_REFUSALS, REFUSED_MINUTES, STEP_LINES, State, fold, fold_all
+from tests.journals.make import JOURNALS, text
+
+REFUSALS = st.lists(
+    st.one_of(
+        st.builds(
+            e.Refused,
+            via=st.sampled_from(e.Via),
+            reason=st.sampled_from(e.Reason),
+            count=st.integers(1, 9),
+            name=st.sampled_from(["a.example", "b.example", ""]),
+            port=st.sampled_from([0, 443]),
+        ),
+        st.just(e.Noted("info", "between")),
+        st.just(e.Allowed("a.example")),
+    ),
+    max_size=40,
+)
+
+
+def journal(name: str) -> list[e.Stamped]:
+    return [e.decode(line) for line in text(JOURNALS[name]()).splitlines()]
+
+
+@given(REFUSALS, st.integers(0, 40))
+def test_floods_fold_as_single_events_do(found: list[e.Event], cut: int) -> None:
+    stamped = [e.Stamped(number * 47.0, number, event) for number, event in enumerate(found)]
+    one_by_one = State()
+    for each in stamped:
+        one_by_one = fold(one_by_one, each)
+    assert fold_all(stamped) == one_by_one == fold_all(stamped[cut:], fold_all(stamped[:cut]))
+
+
+def test_every_recorded_state_survives_a_snapshot() -> None:
+    for name in JOURNALS:
+        state = fold_all(journal(name))
+        line = e.encode(e.Stamped(state.updated_at, 1, e.Snapshot(state.as_json())))
+        assert fold(State(), e.decode(line)) == state
+        assert State.from_json(json.loads(json.dumps(state.as_json()))) == state
+
+
+def test_a_boot_that_halts() -> None:
+    state = fold_all(journal("halted"))
+    assert state.boot is e.BootState.HALTED
+    assert state.halted_step == "readiness"
+    assert state.lock_released
+    assert not state.session_created
+    assert state.steps["session"].outcome is e.Outcome.CANCELLED
+
+
+def test_a_new_boot_forgets_the_old_one_and_keeps_what_was_refused() -> None:
+    state = fold_all([*journal("halted"), e.Stamped(2e9, 99, e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, name="a.example"))])
+    again = fold(state, e.Stamped(2e9 + 1, 100, e.BootStarted("0.1.0", ())))
+    assert again.boot is e.BootState.BOOTING
+    assert not again.reason
+    assert not again.lock_released
+    assert again.refusals == state.refusals
+
+
+def test_what_is_kept_is_bounded() -> None:
+    flood = [
+        e.Stamped(number * 10.0, number, e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, name=f"x{number}.example"))
+        for number in range(RECENT_REFUSALS * 3)
+    ]
+    lines = [e.Stamped(1.0, number, e.StepOutput("clone", str(number))) for number in range(STEP_LINES * 2)]
+    state = fold_all([*flood, *lines])
+    assert len(state.refusals) == RECENT_REFUSALS
+    assert state.refused_total == RECENT_REFUSALS * 3
+    assert len(state.refused_minutes) <= REFUSED_MINUTES
+    assert next(reversed(list(state.refusals.values()))).latest.name == f"x{RECENT_REFUSALS * 3 - 1}.example"
+    assert state.steps["clone"].lines[-1] == str(STEP_LINES * 2 - 1)
+    assert len(state.steps["clone"].lines) == STEP_LINES
+
+
+def test_a_service_says_since_when_it_is_as_it_is() -> None:
+    down = e.ServiceChanged("guard", e.ServiceState.DOWN)
+    state = fold_all([e.Stamped(5, 1, down), e.Stamped(9, 2, e.ServiceChanged("guard", e.ServiceState.DOWN, restarts=2))])
+    assert state.services_at["guard"] == 5
+    assert fold(state, e.Stamped(11, 3, e.ServiceChanged("guard", e.ServiceState.UP))).services_at["guard"] == 11
+
+
+def test_what_was_muted_and_allowed_can_be_taken_back() -> None:
+    state = fold_all([e.Stamped(1, 1, e.Muted("a.example")), e.Stamped(2, 2, e.Allowed("b.example", until=9))])
+    assert dict(state.muted) == {"a.example": 0.0}
+    assert state.allowed["b.example"].until == 9
+    state = fold_all([e.Stamped(3, 3, e.Muted("a.example", -1)), e.Stamped(4, 4, e.Withdrawn("b.example"))], state)
+    assert not state.muted
+    assert not state.allowed
+
+
+def test_an_event_of_a_newer_version_changes_only_the_time() -> None:
+    assert fold(State(), e.Stamped(7, 1, e.Unknown("moon.rose"))) == State(updated_at=7)
