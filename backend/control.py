@@ -22,7 +22,8 @@ from backend.journal import Journal
 from backend.services import Services
 from backend.system import SystemFailure
 from network import allowlist
-from network.allowlist import Allowlist, Entry, EntryError
+from network.allowlist import Allowlist, Entry
+from network.names import EntryError
 
 LONGEST_LINE = 64 << 10
 

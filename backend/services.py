@@ -1,23 +1,22 @@
-"""CoreDNS and the guard as running processes: started, watched, started again with back-off, asked how they are."""
+"""CoreDNS and the guard, and the channel between the guard and the supervisor."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from backend import system
 from backend.contract import events
-from backend.contract.events import Event, Noted, Reason, Refused, ServiceChanged, ServiceState, Via
+from backend.contract.events import Event, Noted, Reason, Refused, Via
 from backend.contract.paths import Paths
 from backend.guard import channel
 from backend.guard.channel import Configure, Configured, Do, Done, Happened
+from backend.service import Service
 from backend.system import COREDNS, GUARD, SystemFailure
 from network import corefile
 from network.allowlist import Allowlist
@@ -25,116 +24,6 @@ from network.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
 
 ANSWER_SECONDS = 10.0
 MOST_NAMES_A_SECOND = 256
-
-
-def pause_before(restarts: int) -> float:
-    """Seconds to wait before starting a service again: 0.2 s at first, doubled each time, 15 s at most."""
-    return float(min(15.0, 0.2 * 2 ** min(restarts, 10)))
-
-
-class Service:
-    """One process that is kept running from `start` until `stop`."""
-
-    STEADY_SECONDS = 60.0  # after so long without a fall the count for back-off begins anew
-
-    def __init__(
-        self,
-        name: str,
-        spawn: Callable[[], Coroutine[Any, Any, asyncio.subprocess.Process]],
-        ready: Callable[[], Coroutine[Any, Any, None]],
-        emit: Callable[[Event], None],
-    ) -> None:
-        self.name = name
-        self._spawn, self._ready, self._emit = spawn, ready, emit
-        self._keeper: asyncio.Task[None] | None = None
-        self._process: asyncio.subprocess.Process | None = None
-        self.restarts = 0
-        self.state = ServiceState.STOPPED
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid if self._process is not None and self._process.returncode is None else 0
-
-    def changed(self, state: ServiceState, detail: str = "") -> None:
-        """Says the service's state, where it is a new one."""
-        if state is self.state and not detail:
-            return
-        self.state = state
-        self._emit(ServiceChanged(self.name, state, self.pid, self.restarts, detail))
-
-    async def start(self) -> None:
-        """Starts the service and returns when it answers. Raises SystemFailure; nothing is left running then."""
-        if self._keeper is not None:
-            await self.stop()
-        self.changed(ServiceState.STARTING)
-        try:
-            self._process = await self._spawn()
-            await self._until_ready()
-        except BaseException:
-            self._kill()
-            self.changed(ServiceState.DOWN)
-            raise
-        self.changed(ServiceState.UP)
-        self._keeper = asyncio.create_task(self._keep())
-
-    async def stop(self) -> None:
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeper
-        if self._process is not None and self._process.returncode is None:
-            system.kill_group(self._process, signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), 2.0)
-            self._kill()
-        self.changed(ServiceState.STOPPED)
-
-    def signal(self, number: int) -> None:
-        if self.pid:
-            os.kill(self.pid, number)
-
-    async def _until_ready(self) -> None:
-        """Waits for the first answer, or for the process to end before it."""
-        assert self._process is not None
-        ready = asyncio.ensure_future(self._ready())
-        ended = asyncio.ensure_future(self._process.wait())
-        try:
-            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
-            if not ready.done():
-                raise SystemFailure(f"cannot start {self.name}: it ended with code {self._process.returncode}")
-            ready.result()
-        finally:
-            ready.cancel()
-            ended.cancel()
-
-    async def _keep(self) -> None:
-        up_since = time.monotonic()
-        while True:
-            assert self._process is not None
-            code = await self._process.wait()
-            self._kill()
-            if time.monotonic() - up_since > self.STEADY_SECONDS:
-                self.restarts = 0
-            self.changed(ServiceState.DOWN, f"ended with code {code}")
-            while True:
-                await asyncio.sleep(pause_before(self.restarts))
-                self.restarts += 1
-                self.changed(ServiceState.STARTING)
-                try:
-                    self._process = await self._spawn()
-                    await self._until_ready()
-                except (SystemFailure, OSError) as error:
-                    self._kill()
-                    self.changed(ServiceState.DOWN, str(error))
-                    continue
-                break
-            up_since = time.monotonic()
-            self.changed(ServiceState.UP)
-
-    def _kill(self) -> None:
-        if self._process is not None:
-            system.kill_group(self._process)
 
 
 class Services:

@@ -24,7 +24,8 @@ from backend.contract.events import (
 )
 from backend.contract.paths import AGENT_UID
 from backend.journal import Journal
-from backend.services import Service, Services, http_get
+from backend.service import Service
+from backend.services import Services, http_get
 from backend.session import NAME
 from backend.system import SystemFailure
 from network import corefile, metrics

@@ -19,11 +19,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from network.names import ADDRESS, EntryError, normalise
+
 REGISTRY_TOOLS = ("npm", "pip", "go", "apt", "bun")
 MOST_PORTS = 16  # of one entry
-
-LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
-ADDRESS = re.compile(r"[0-9.]+\Z|[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*\Z|\[.*\]", re.IGNORECASE)
 
 
 class Check(StrEnum):
@@ -91,14 +90,6 @@ class AllowlistError(ValueError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class EntryError(ValueError):
-    """What is wrong with one entry: where in it (offset from 0), what, why, and what to do."""
-
-    def __init__(self, offset: int, text: str, reason: str, remedy: str = "") -> None:
-        super().__init__(f"{reason}: {text!a}" + (f" ({remedy})" if remedy else ""))
-        self.offset, self.text, self.reason, self.remedy = offset, text, reason, remedy
-
-
 @dataclass(frozen=True, slots=True)
 class Allowlist:
     """All entries, each pattern once."""
@@ -148,55 +139,6 @@ class Allowlist:
 class Parsed:
     allowlist: Allowlist
     warnings: tuple[Problem, ...] = ()
-
-
-def normalise(name: str) -> str:
-    """A host name as DNS compares it: lower case, no trailing dot, IDNA as `xn--` labels (RFC 5891 by way of RFC 3490).
-
-    Raises EntryError where it is no host name: empty or over-long labels, other characters than letters, digits, `-` and
-    `_`, more than 253 characters, an address, or a single label.
-    """
-    text = name[:-1] if name.endswith(".") else name
-    if not text.isascii():
-        text = _to_ascii(name, text)
-    text = text.lower()
-    if ADDRESS.match(text):
-        raise EntryError(0, name, "an address is no name", "the list opens names; DNS decides their addresses")
-    if not text:
-        raise EntryError(0, name, "a name is missing")
-    if len(text) > 253:
-        raise EntryError(0, name[:60], "a name has at most 253 characters")
-    labels = text.split(".")
-    offset = 0
-    for label in labels:
-        if not LABEL.match(label):
-            raise EntryError(offset, name, _label_reason(label), "letters, digits and - between dots, as in api.example.com")
-        offset += len(label) + 1
-    if len(labels) < 2:
-        raise EntryError(0, name, "a single label is no public name", "write it in full, as in host.example.com")
-    if labels[-1].isdigit():
-        raise EntryError(offset - len(labels[-1]) - 1, name, "the last label cannot be a number")
-    return text
-
-
-def _to_ascii(name: str, text: str) -> str:
-    try:
-        encoded = text.encode("idna").decode("ascii")
-        if encoded.encode("ascii").decode("idna") != text.lower():
-            raise EntryError(0, name, "the name does not survive IDNA", f"write it as {encoded}")
-    except UnicodeError as error:
-        raise EntryError(0, name, "not a name that IDNA knows") from error
-    return encoded
-
-
-def _label_reason(label: str) -> str:
-    if not label:
-        return "a label between two dots is empty"
-    if len(label) > 63:
-        return "a label has at most 63 characters"
-    if label[0] == "-" or label[-1] == "-":
-        return "a label cannot begin or end with -"
-    return "a label holds letters, digits, - and _ only"
 
 
 def parse_entry(text: str, source: str = "") -> Entry:

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from string import Template
 
-TABLE = "inet codetainer"
-OPEN = "open4"  # address . port, checked by name at the gate where there is one
-DIRECT = "direct4"  # address . port, reached by the agent itself, by address only (with a gate)
-REFUSED = "refused4"  # destinations of refusals, for their totals
+from network import elements
+from network.elements import DIRECT, OPEN, REFUSED, TABLE, Element
+
 NFLOG_GROUP = 100
 NFLOG_RATE = 50  # reports a second of the agent's refusals; the counters go on
 
@@ -38,22 +37,6 @@ class Upstream:
     address: str
     port: int = 53
     tls: bool = False
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Element:
-    """An address and port in a set, and for how many seconds it stays there (0: the set's own default)."""
-
-    address: str
-    port: int
-    seconds: int = 0
-
-    @property
-    def key(self) -> str:
-        """As nft writes it. Raises ValueError where the address is no IPv4 address: nothing else ever reaches nft."""
-        if not 0 < self.port < 65536:
-            raise ValueError(f"cannot open port {self.port}: no port")
-        return f"{ipaddress.IPv4Address(self.address)} . {int(self.port)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +168,8 @@ $inbound_rules
 """)
 
 
-def render(rules: Rules, elements: Iterable[tuple[str, Element]] = ()) -> str:
-    """The whole table. `elements` (set name, element) are put back in the same transaction: a reload refuses nothing."""
+def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
+    """The whole table. `kept` (set name, element) are put back in the same transaction: a reload refuses nothing."""
     agent, gate = rules.agent, rules.gate
     gate_dports = f"{{ {GATE_TLS_PORT}, {GATE_HTTP_PORT} }}"
     text = TABLE_TEMPLATE.substitute(
@@ -223,7 +206,7 @@ def render(rules: Rules, elements: Iterable[tuple[str, Element]] = ()) -> str:
         ssh_reply6=_SSH_REPLY6 if rules.ssh else "",
         inbound_rules=_inbound(rules),
     )
-    return text + "".join(add(name, [element]) for name, element in elements)
+    return text + "".join(elements.add(name, [element]) for name, element in kept)
 
 
 _SSH_REPLY6 = """\
@@ -271,49 +254,3 @@ def _open(rules: Rules) -> str:
 def _inbound(rules: Rules) -> str:
     ports = [*([22] if rules.ssh else []), *rules.inbound]
     return f"    tcp dport {{ {', '.join(str(int(port)) for port in ports)} }} accept" if ports else ""
-
-
-# --- elements ---
-
-
-def add(name: str, elements: Iterable[Element]) -> str:
-    """Commands that put elements into a set with a fresh timeout.
-
-    On older kernels adding an element that is there leaves its timeout as it was, and deleting one that is not there fails
-    the transaction: add, delete, add is right on all of them and never shows a gap, being one transaction.
-    """
-    found = list(elements)
-    if not found:
-        return ""
-    keys = ", ".join(element.key for element in found)
-    timed = ", ".join(f"{e.key} timeout {int(e.seconds)}s" if e.seconds else e.key for e in found)
-    return (
-        f"add element {TABLE} {name} {{ {keys} }}\n"
-        f"delete element {TABLE} {name} {{ {keys} }}\n"
-        f"add element {TABLE} {name} {{ {timed} }}\n"
-    )
-
-
-def add_new(name: str, elements: Iterable[Element]) -> str:
-    """Commands that put elements into a set that does not have them: one operation instead of three."""
-    timed = ", ".join(f"{e.key} timeout {int(e.seconds)}s" if e.seconds else e.key for e in elements)
-    return f"add element {TABLE} {name} {{ {timed} }}\n" if timed else ""
-
-
-def delete(name: str, elements: Iterable[Element]) -> str:
-    """Commands that take elements out of a set, whether they are still in it or not."""
-    keys = ", ".join(element.key for element in elements)
-    return f"add element {TABLE} {name} {{ {keys} }}\ndelete element {TABLE} {name} {{ {keys} }}\n" if keys else ""
-
-
-def empty() -> str:
-    """Commands that close every address."""
-    return f"flush set {TABLE} {OPEN}\nflush set {TABLE} {DIRECT}\n"
-
-
-def list_set(name: str) -> str:
-    return f"list set {TABLE} {name}\n"
-
-
-def list_counters() -> str:
-    return f"list counters table {TABLE}\n"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from backend import system
 from backend.guard.nftables import Nftables
-from network import ruleset
+from network import elements
 from network.allowlist import Check, Entry
 from network.corefile import CACHE_SECONDS
-from network.ruleset import Element
+from network.elements import Element
 
 LONGEST_SECONDS = 7 * 24 * 3600
 MOST_REMEMBERED = 20_000  # addresses, open or expired, whose names are known
@@ -40,7 +40,7 @@ class Openings:
 
     def set_for(self, check: Check) -> str:
         """Ports checked by name are the gate's where there is one; everything else the agent reaches by itself."""
-        return ruleset.DIRECT if self.gate and check is Check.ADDRESS else ruleset.OPEN
+        return elements.DIRECT if self.gate and check is Check.ADDRESS else elements.OPEN
 
     def admit(self, name: str, entry: Entry, addresses: Iterable[str], ttl: int) -> None:
         """Opens the addresses of a name and returns once the kernel has them. Raises NftError: then nothing was opened.
@@ -59,10 +59,10 @@ class Openings:
                 added.setdefault(name_of_set, []).append(element)
                 known = self.open.get((name_of_set, address, port.number))
                 # One that may have run out meanwhile is there or not: only the longer form is right for both.
-                commands += (ruleset.add if known else ruleset.add_new)(name_of_set, [element])
+                commands += (elements.add if known else elements.add_new)(name_of_set, [element])
         self.nft.run(commands)
-        for name_of_set, elements in added.items():
-            for element in elements:
+        for name_of_set, found in added.items():
+            for element in found:
                 key = (name_of_set, element.address, element.port)
                 self.open.setdefault(key, Opening(0.0)).until = now + seconds
         for address in addresses:
@@ -85,15 +85,15 @@ class Openings:
             opening.names = {name for name in opening.names if _opens(find(name), port, name_of_set, self.set_for)}
             if not opening.names:
                 gone.setdefault(name_of_set, []).append(Element(address, port))
-        self.nft.run("".join(ruleset.delete(name_of_set, elements) for name_of_set, elements in gone.items()))
-        closed = [(name_of_set, element) for name_of_set, elements in gone.items() for element in elements]
+        self.nft.run("".join(elements.delete(name_of_set, found) for name_of_set, found in gone.items()))
+        closed = [(name_of_set, element) for name_of_set, found in gone.items() for element in found]
         for name_of_set, element in closed:
             del self.open[name_of_set, element.address, element.port]
         return [(element.address, element.port) for _, element in closed]
 
     def empty(self) -> list[tuple[str, int]]:
         """Closes everything. Raises NftError."""
-        self.nft.run(ruleset.empty())
+        self.nft.run(elements.empty())
         closed = [(address, port) for _, address, port in self.open]
         self.open.clear()
         return closed
@@ -101,8 +101,8 @@ class Openings:
     def read_back(self) -> None:
         """Learns from the kernel what is open, after a restart. Names come back as they are resolved again."""
         now = self.clock()
-        for name_of_set in (ruleset.OPEN, ruleset.DIRECT):
-            for found in self.nft.query(ruleset.list_set(name_of_set)):
+        for name_of_set in (elements.OPEN, elements.DIRECT):
+            for found in self.nft.query(elements.list_set(name_of_set)):
                 for item in found.get("set", {}).get("elem", ()):
                     element: Mapping[str, object] = item.get("elem", {}) if isinstance(item, dict) else {}
                     match element.get("val"), element.get("expires"):
@@ -115,7 +115,7 @@ class Openings:
         sets: dict[str, list[Element]] = {}
         for (name_of_set, address, port), opening in self.open.items():
             sets.setdefault(name_of_set, []).append(Element(address, port, max(1, int(opening.until - now))))
-        self.nft.run("".join(ruleset.add(name_of_set, elements) for name_of_set, elements in sets.items()))
+        self.nft.run("".join(elements.add(name_of_set, found) for name_of_set, found in sets.items()))
 
     @property
     def addresses(self) -> int:
@@ -128,7 +128,7 @@ class Openings:
         for key, opening in self.open.items():
             name_of_set, address, port = key
             if (address, port) in used and opening.until - now < self.keep_seconds / 2:
-                self.nft.run(ruleset.add(name_of_set, [Element(address, port, int(self.keep_seconds))]))
+                self.nft.run(elements.add(name_of_set, [Element(address, port, int(self.keep_seconds))]))
                 opening.until = now + self.keep_seconds
 
 

@@ -25,8 +25,9 @@ from backend.guard.openings import Openings
 from backend.guard.refusals import Refusals, destination_totals
 from backend.guard.server import Server, serve
 from backend.guard.upstream import UpstreamError, Upstreams
-from network import ruleset
-from network.allowlist import Allowlist, Check, Entry, EntryError, Port, normalise
+from network import elements, ruleset
+from network.allowlist import Allowlist, Check, Entry, Port
+from network.names import EntryError, normalise
 from network.packets import Packet
 
 MOST_AT_ONCE = 100  # names resolved side by side in a refresh
@@ -173,7 +174,7 @@ class Guard:
         return text, {"open": True, "source": entry.source, "addresses": addresses}
 
     def _explain_address(self, address: str, port: int) -> tuple[str, dict[str, Any]]:
-        for name_of_set in (ruleset.OPEN, ruleset.DIRECT):
+        for name_of_set in (elements.OPEN, elements.DIRECT):
             opening = self.openings.open.get((name_of_set, address, port))
             if opening is not None and opening.until > time.monotonic():
                 names = sorted(opening.names)
@@ -236,7 +237,7 @@ class Guard:
                 # once more, since the counters have gone on after the last report.
                 busy, before = self.refusals.reported >= ruleset.NFLOG_RATE // 2, busy
                 if busy or before:
-                    self.refusals.add_totals(destination_totals(self.nft.query(ruleset.list_set(ruleset.REFUSED))))
+                    self.refusals.add_totals(destination_totals(self.nft.query(elements.list_set(elements.REFUSED))))
             gathered = [*self.refusals.take(), *self._dns_refused.values()]
             self._dns_refused = {}
             for row in gathered:

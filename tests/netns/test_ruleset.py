@@ -9,8 +9,9 @@ from itertools import product
 
 import pytest
 
-from network import ruleset
-from network.ruleset import Element, Rules, Upstream
+from network import elements, ruleset
+from network.elements import Element
+from network.ruleset import Rules, Upstream
 
 pytestmark = pytest.mark.netns
 
@@ -37,7 +38,7 @@ VARIANTS = [
 @pytest.mark.parametrize("rules", VARIANTS)
 def test_every_variant_loads_and_loads_again_with_its_elements(rules: Rules) -> None:
     text = ruleset.render(
-        rules, [(ruleset.OPEN, Element("198.51.100.1", 443, 60)), (ruleset.DIRECT, Element("198.51.100.1", 22))]
+        rules, [(elements.OPEN, Element("198.51.100.1", 443, 60)), (elements.DIRECT, Element("198.51.100.1", 22))]
     )
     done = alone('printf %s "$1" | nft -f -; printf %s "$1" | nft -f -; nft list set inet codetainer open4', text)
     assert done.returncode == 0, done.stderr
@@ -45,8 +46,8 @@ def test_every_variant_loads_and_loads_again_with_its_elements(rules: Rules) -> 
 
 
 def test_elements_are_refreshed_whether_they_are_there_or_not() -> None:
-    commands = ruleset.add(ruleset.OPEN, [Element("198.51.100.1", 443, 600)])
-    gone = ruleset.delete(ruleset.OPEN, [Element("198.51.100.1", 443)])
+    commands = elements.add(elements.OPEN, [Element("198.51.100.1", 443, 600)])
+    gone = elements.delete(elements.OPEN, [Element("198.51.100.1", 443)])
     script = (
         'printf %s "$1" | nft -f -; for c in "$2" "$2" "$3" "$3" "$2"; do printf %s "$c" | nft -f -; done; '
         "nft list set inet codetainer open4"

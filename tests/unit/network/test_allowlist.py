@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from network import allowlist
-from network.allowlist import AllowlistError, Check, EntryError, Port
+from network import allowlist, names
+from network.allowlist import AllowlistError, Check, Port
+from network.names import EntryError
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_any_text_is_a_list_or_says_why_not(text: str) -> None:
         assert error.problems
         return
     for entry in parsed.allowlist.entries:
-        assert allowlist.normalise(entry.name) == entry.name
+        assert names.normalise(entry.name) == entry.name
         assert parsed.allowlist.match(f"x.{entry.name}" if entry.below else entry.name) is not None
 
 

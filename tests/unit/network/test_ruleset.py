@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from network import ruleset
-from network.ruleset import Element, Rules, Upstream
+from network import elements, ruleset
+from network.elements import Element
+from network.ruleset import Rules, Upstream
 
 UPSTREAM = Upstream("203.0.113.53")
 
@@ -65,7 +66,7 @@ def test_one_transaction_that_leaves_other_tables_alone() -> None:
 
 
 def test_elements_are_put_back_in_the_same_transaction() -> None:
-    text = ruleset.render(Rules(), [(ruleset.OPEN, Element("198.51.100.1", 443, 60))])
+    text = ruleset.render(Rules(), [(elements.OPEN, Element("198.51.100.1", 443, 60))])
     assert "add element inet codetainer open4 { 198.51.100.1 . 443 timeout 60s }" in text
 
 
@@ -76,21 +77,21 @@ def test_inbound_ports() -> None:
 
 
 def test_a_refreshed_element_is_added_deleted_and_added() -> None:
-    words = [line.split()[0] for line in ruleset.add(ruleset.OPEN, [Element("198.51.100.1", 443, 60)]).splitlines()]
+    words = [line.split()[0] for line in elements.add(elements.OPEN, [Element("198.51.100.1", 443, 60)]).splitlines()]
     assert words == ["add", "delete", "add"]
-    assert ruleset.add(ruleset.OPEN, []) == ruleset.delete(ruleset.OPEN, []) == ruleset.add_new(ruleset.OPEN, []) == ""
+    assert elements.add(elements.OPEN, []) == elements.delete(elements.OPEN, []) == elements.add_new(elements.OPEN, []) == ""
 
 
 @pytest.mark.parametrize("address", ["2001:db8::1", "198.51.100.1; flush ruleset", "", "1.2.3", "198.51.100.1 }"])
 def test_no_text_but_an_address_reaches_nft(address: str) -> None:
     with pytest.raises(ValueError):
-        ruleset.add(ruleset.OPEN, [Element(address, 443)])
+        elements.add(elements.OPEN, [Element(address, 443)])
 
 
 @given(st.text(), st.integers())
 def test_elements_hold_an_address_and_a_port_or_nothing(address: str, port: int) -> None:
     try:
-        text = ruleset.add_new(ruleset.OPEN, [Element(address, port, 5)])
+        text = elements.add_new(elements.OPEN, [Element(address, port, 5)])
     except ValueError:
         return
     assert re.fullmatch(r"add element inet codetainer open4 \{ [0-9.]+ \. [0-9]+ timeout 5s \}\n", text)

@@ -101,5 +101,9 @@ def test_a_counter_that_began_anew_is_no_loss() -> None:
 
 def test_reading_the_kernels_set() -> None:
     element = {"elem": {"val": {"concat": ["192.0.2.99", "udp", 9999]}, "expires": 5, "counter": {"packets": 5, "bytes": 145}}}
-    objects: list[dict[str, Any]] = [{"metainfo": {}}, {"set": {"name": "refused4", "elem": [element, {"elem": {"val": "odd"}}]}}, {"set": {}}]
+    objects: list[dict[str, Any]] = [
+        {"metainfo": {}},
+        {"set": {"name": "refused4", "elem": [element, {"elem": {"val": "odd"}}]}},
+        {"set": {}},
+    ]
     assert refusals.destination_totals(objects) == {("192.0.2.99", "udp", 9999): 5}
