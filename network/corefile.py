@@ -8,10 +8,10 @@ holds the same list, decides.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
-from network.allowlist import Allowlist, Entry
+from network.allowlist import Allowlist
 from network.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
 
 MOST_BLOCKS = 1000
@@ -56,7 +56,9 @@ def render(allowlist: Allowlist) -> str:
     """The Corefile for a list. Its names went through `allowlist.normalise`: letters, digits, `-`, `_` and dots only."""
     if len(allowlist.entries) > MOST_BLOCKS:
         return _block(".", _COMMON, _WATCH, _RESOLVE)
-    blocks = [_block(zone, _COMMON, _exactness(zone, allowlist), _RESOLVE) for zone in _zones(allowlist)]
+    wildcards = Allowlist(tuple(entry for entry in allowlist.entries if entry.below))
+    exact = {entry.name for entry in allowlist.entries if not entry.below}
+    blocks = [_block(zone, _COMMON, _exactness(zone, exact, wildcards), _RESOLVE) for zone in _zones(allowlist)]
     return "".join(blocks) + _block(".", _COMMON, _WATCH, _LOG, _nxdomain(""))
 
 
@@ -74,21 +76,15 @@ def _zones(allowlist: Allowlist) -> Iterable[str]:
     return dict.fromkeys(entry.name for entry in allowlist.entries)
 
 
-def _exactness(zone: str, allowlist: Allowlist) -> str:
+def _exactness(zone: str, exact: Set[str], wildcards: Allowlist) -> str:
     """What turns away the names that a zone covers and the list does not: below an exact one, the apex of a wildcard."""
-    listed = [entry for entry in allowlist.entries if entry.name == zone]
-    apex = any(not entry.below for entry in listed) or _covered(zone, allowlist)
-    below = any(entry.below for entry in listed) or _covered(zone, allowlist)
+    covered = wildcards.match(zone) is not None  # by a wildcard above: then so is everything below
+    apex = zone in exact or covered
+    below = covered or wildcards.match(f"x.{zone}") is not None
     quoted = re.escape(zone)
     if apex and below:
         return ""
     return _LOG + _nxdomain(rf"^{quoted}\.$" if below else rf".\.{quoted}\.$")
-
-
-def _covered(zone: str, allowlist: Allowlist) -> bool:
-    """Whether a wildcard of the list opens this name, and so all names below it."""
-    found: Entry | None = Allowlist(tuple(entry for entry in allowlist.entries if entry.below)).match(zone)
-    return found is not None
 
 
 @dataclass(frozen=True, slots=True)
