@@ -27,14 +27,8 @@ def terminal_variables() -> dict[str, str]:
 def environment_for(identity: Identity, init: int) -> dict[str, str]:
     """What a command gets in the sandbox whose first process is `init`: the agent's, what its session has. Raises OSError."""
     if identity is not AGENT:
-        return {
-            **BASE_ENVIRONMENT,
-            **terminal_variables(),
-            "HOME": "/root",
-            "USER": "root",
-            "LOGNAME": "root",
-            "SHELL": "/bin/bash",
-        }
+        own = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash"}
+        return {**BASE_ENVIRONMENT, **terminal_variables(), **own}
     given = Path(f"/proc/{init}/environ").read_bytes().decode(errors="surrogateescape").split("\0")
     sandbox_settings = settings.load(dict(variable.partition("=")[::2] for variable in given if variable))
     return {**agent.environment(sandbox_settings, Paths(), credentials=True), **terminal_variables()}
@@ -56,6 +50,6 @@ def main(argv: Sequence[str]) -> int:
         init = rendezvous.find(options.name)
         folder = "/" if options.root else "/workspace"
         return relay.run(Command(init, command or ["bash", "-l"], identity, environment_for(identity, init), folder))
-    except (NoSandbox, OSError) as error:
+    except (NoSandbox, OSError, settings.SettingsError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
         return 1

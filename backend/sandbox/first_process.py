@@ -12,6 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from backend.sandbox import namespaces
 from backend.sandbox.namespaces import Namespace
@@ -106,7 +107,7 @@ def _wait_for_it(what: str, parent: int, kinds: Namespace, body: Callable[[], No
             os.close(pid_writing)
             _be_it(what, body)
         os.write(pid_writing, str(inner).encode())
-        os.close(pid_writing)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the ends of pipes are seen when the other processes close theirs
         code = shell_code(os.waitpid(inner, 0)[1])
     except OSError as error:
         say(str(error))
@@ -131,6 +132,14 @@ def reset_signals() -> None:
     for number in (*ASKING, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores the last two, exec keeps that
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
+
+
+def close_on_exec() -> None:
+    """Leaves the program that comes next stdin, stdout and stderr, and nothing that this process was given or has opened."""
+    for entry in Path("/proc/self/fd").iterdir():
+        if int(entry.name) > 2:
+            with contextlib.suppress(OSError):  # the folder's own descriptor
+                os.set_inheritable(int(entry.name), False)
 
 
 def shell_code(status: int) -> int:

@@ -22,7 +22,7 @@ from types import FrameType
 
 from backend.sandbox import namespaces
 from backend.sandbox.copying import Flow, copy
-from backend.sandbox.first_process import reset_signals, say, shell_code
+from backend.sandbox.first_process import close_on_exec, reset_signals, say, shell_code
 from backend.system import Identity
 
 PASSED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -169,7 +169,7 @@ def _become(command: Command, back: socket.socket, slave: int, given: Mapping[in
                 os.dup2(slave, descriptor)
             elif descriptor in given:
                 os.dup2(given[descriptor], descriptor)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        close_on_exec()
         os.umask(0o022)
         reset_signals()
         os.chdir(command.folder)

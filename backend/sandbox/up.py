@@ -22,7 +22,7 @@ from backend.contract.state import State, fold
 from backend.guard.nftables import NftError
 from backend.sandbox import check, layout, namespaces, networks, options, relay
 from backend.sandbox.enter import environment_for, terminal_variables
-from backend.sandbox.first_process import ASKING, POLL_SECONDS, FirstProcess
+from backend.sandbox.first_process import ASKING, POLL_SECONDS, FirstProcess, close_on_exec
 from backend.sandbox.layout import Sources
 from backend.sandbox.networks import Network
 from backend.sandbox.options import Options, Show
@@ -134,6 +134,7 @@ class Up:
 
     def _start(self, network: Network, sources: Sources, output: Output, environment: Mapping[str, str]) -> None:
         waiting, go = os.pipe()
+        started, starting = os.pipe()  # closed by the kernel with the exec
 
         def first() -> None:
             """Makes the root, waits for the network, becomes tini."""
@@ -142,7 +143,7 @@ class Up:
             if os.read(waiting, 1) != b"g":
                 return
             output.give()
-            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            close_on_exec()
             argv = ["tini", "-s", "--", "/usr/local/bin/codetainer", "boot", "--no-tui"]
             os.execvpe("tini", argv, {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", **terminal_variables(), **environment})
 
@@ -151,9 +152,12 @@ class Up:
             output.given()
             network.connect(self._sandbox.pid)
             os.write(go, b"g")
+            os.close(starting)
+            starting = -1
+            os.read(started, 1)  # until then its environment is still this process's
         finally:
-            os.close(waiting)
-            os.close(go)
+            for descriptor in {waiting, go, started, starting} - {-1}:
+                os.close(descriptor)
 
     def _look(self, _: int, __: FrameType | None) -> None:
         """A child has ended. Where the sandbox's own process did, whoever waits for it notices."""

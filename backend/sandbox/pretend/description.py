@@ -102,8 +102,8 @@ def parse(text: str, file: str) -> Description:
     git, api = top.table("git"), top.table("api")
     git.known("host", "repository")
     api.known("host")
-    repository = git.text("repository", "")
-    if bool(git.host("host")) != bool(repository) or (repository and not REPOSITORY.match(repository)):
+    git_host, repository, api_host = git.host("host"), git.text("repository", ""), api.host("host")
+    if bool(git_host) != bool(repository) or (repository and not REPOSITORY.match(repository)):
         problems.append("git: host and repository (OWNER/REPO) are expected, both or neither")
     names = tuple(_name(table) for table in top.tables("name"))
     for name in sorted({name.name for name in names if [other.name for other in names].count(name.name) > 1}):
@@ -111,7 +111,7 @@ def parse(text: str, file: str) -> Description:
     listeners = tuple(_listener(table) for table in top.tables("listener")) or LISTENERS
     if problems:
         raise DescriptionError(file, problems)
-    return Description(resolver, names, others, git.host("host"), repository, api.host("host"), listeners)
+    return Description(resolver, names, others, git_host, repository, api_host, listeners)
 
 
 def _name(table: _Table) -> Name:

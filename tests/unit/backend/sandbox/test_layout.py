@@ -1,0 +1,76 @@
+"""The parts of the sandbox's root that are decided, not mounted."""
+
+from pathlib import Path
+
+import pytest
+
+from backend.sandbox import layout
+
+PASSWD = "{user}:x:{uid}:{uid}::{home}:{shell}"
+TEXT = "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/zsh\nguard:x:5:5::/:/bin/sh\nnobody:x:65534:\n"
+
+
+def test_our_users_take_the_place_of_whoever_has_their_name_or_number() -> None:
+    lines = layout.accounts(TEXT, PASSWD).splitlines()
+    assert lines[:2] == ["root:x:0:0:root:/root:/bin/bash", "nobody:x:65534:"]
+    assert lines[2:] == [
+        "claude:x:1000:1000::/home/claude:/bin/bash",
+        "coredns:x:953:953::/nonexistent:/usr/sbin/nologin",
+        "guard:x:954:954::/nonexistent:/usr/sbin/nologin",
+        "gate:x:955:955::/nonexistent:/usr/sbin/nologin",
+    ]
+
+
+def test_accounts_twice_are_the_same_accounts() -> None:
+    once = layout.accounts(TEXT, PASSWD)
+    assert layout.accounts(once, PASSWD) == once
+
+
+def test_odd_lines_are_kept() -> None:
+    assert layout.accounts("+::::::\n\n# note", PASSWD).startswith("+::::::\n\n# note\nclaude:")
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("/usr/bin/python3.99", True),
+        ("/bin/sh", True),
+        ("/root/.local/bin/node", False),
+        ("/opt/tool/bin/tool", False),
+        ("/somewhere/of/mine", False),
+        ("/var/tmp/x", False),
+        ("/", False),
+    ],
+)
+def test_what_is_seen_inside(path: str, seen: bool) -> None:
+    assert layout.visible(Path(path)) is seen
+
+
+def test_an_npm_package_comes_whole_and_a_program_alone(tmp_path: Path) -> None:
+    program = tmp_path / "node_modules/@scope/tool/bin/tool.js"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert layout.package(program) == program
+    (tmp_path / "package.json").touch()  # of the project that has installed it
+    assert layout.package(program) == program
+    (tmp_path / "node_modules/@scope/tool/package.json").touch()
+    assert layout.package(program) == tmp_path / "node_modules/@scope/tool"
+
+
+def test_what_is_needed_is_not_covered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    first, second, link = tmp_path / "first", tmp_path / "second", tmp_path / "link"
+    first.mkdir()
+    second.mkdir()
+    link.symlink_to(first)
+    monkeypatch.setattr(layout, "HOLDERS", (str(tmp_path / "none"), str(link), str(first), str(second)))
+    assert layout.holder(()) == first
+    assert layout.holder((first / "checkout/build/coredns",)) == second
+    with pytest.raises(OSError, match="cannot make a root"):
+        layout.holder((first / "a", second / "b"))
+
+
+def test_our_packages_are_found() -> None:
+    for name in layout.PACKAGES:
+        assert (layout._folder(name) / "__init__.py").is_file() or name == "network"
+    with pytest.raises(OSError, match="cannot find the package"):
+        layout._folder("codetainer_of_another_kind")

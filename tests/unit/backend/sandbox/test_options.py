@@ -1,0 +1,62 @@
+"""The command line of `up`."""
+
+from pathlib import Path
+
+import pytest
+
+from backend.sandbox import options
+from backend.sandbox.options import Net, Show
+
+
+def test_without_arguments() -> None:
+    found = options.parse([])
+    assert (found.net, found.show, found.command, found.name, found.as_root) == (Net.NAT, Show.DASHBOARD, (), "sandbox", False)
+
+
+def test_a_command_is_everything_after_the_first_dashes() -> None:
+    found = options.parse(["--net", "none", "--root-command", "--", "sh", "-c", "x", "--", "--net", "nat"])
+    assert found.net is Net.NONE
+    assert found.command == ("sh", "-c", "x", "--", "--net", "nat")
+    assert found.as_root
+
+
+@pytest.mark.parametrize(
+    ("argv", "show"),
+    [(["--no-tui"], Show.LINES), (["--plain"], Show.PLAIN), (["--plain", "--no-tui"], Show.LINES)],
+)
+def test_what_is_shown(argv: list[str], show: Show) -> None:
+    assert options.parse(argv).show is show
+
+
+def test_files() -> None:
+    found = options.parse(["--net", "pretend", "--pretend", "a.toml", "--pretend-log", "-", "--domains", "d", "--claude", "c"])
+    assert (found.pretend, found.pretend_log, found.domains, found.claude) == (Path("a.toml"), Path("-"), Path("d"), Path("c"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--net", "all"], "--net"),
+        (["--pretend", "a.toml"], "--net pretend"),
+        (["--net", "none", "--pretend-log", "a"], "--net pretend"),
+        (["--root-command"], "COMMAND"),
+        (["--"], "COMMAND"),
+        (["--name", ""], "--name"),
+        (["--name", "x" * 65], "--name"),
+        (["--name", "a\nb"], "--name"),
+        (["--no-t"], "--no-t"),  # abbreviations would change their meaning with the next option that is added
+        (["true"], "true"),
+    ],
+)
+def test_what_is_wrong_is_said(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options.parse(argv)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options.parse(["--help"])
+    assert ended.value.code == 0
+    assert "--net" in capsys.readouterr().out
