@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend import system
+from backend.boot import agent
 from backend.boot.plan import StepFailed
 from backend.contract.paths import AGENT_UID, Paths
 from backend.system import AGENT
@@ -67,7 +68,7 @@ def keep_prompt(paths: Paths, prompt: str) -> str:
     data = prompt.encode()
     if len(data) > MOST_PROMPT:
         raise StepFailed(f"CLAUDE_PROMPT has {len(data)} bytes, at most {MOST_PROMPT} can be handed over", "put it into a file")
-    system.write(paths.run / "tmux/prompt", prompt, mode=0o600, uid=AGENT_UID)
+    agent.write(paths.run / "tmux/prompt", prompt, 0o600)  # as the agent: the folder is its own, and may hold anything
     return hashlib.sha256(data).hexdigest()
 
 

@@ -7,11 +7,12 @@ descriptor, and an identity that says as whom.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,18 +162,27 @@ async def spawn(
         raise SystemFailure(f"cannot run {argv[0]}: not found", "codetainer check names what is missing") from error
 
 
+@contextlib.contextmanager
+def opening_as(identity: Identity) -> Iterator[None]:
+    """Within it this thread opens files and sockets as somebody else (setfsuid(2)), and root's rights over files are gone."""
+    libc = ctypes.CDLL(None)
+    libc.setfsgid(identity.uid)
+    libc.setfsuid(identity.uid)
+    try:
+        yield
+    finally:
+        libc.setfsuid(os.geteuid())
+        libc.setfsgid(os.getegid())
+
+
 def socket_of(identity: Identity, kind: socket.SocketKind) -> socket.socket:
     """An IPv4 socket that the firewall counts as somebody's, made by root, which may then bind it to a low port.
 
     `meta skuid` is the fsuid of whoever opened the descriptor (net/netfilter/nft_meta.c: sk_socket->file->f_cred), whoever
     uses it later; changing the owner afterwards does not count.
     """
-    libc = ctypes.CDLL(None)
-    libc.setfsuid(identity.uid)
-    try:
+    with opening_as(identity):
         return socket.socket(socket.AF_INET, kind)
-    finally:
-        libc.setfsuid(os.geteuid())
 
 
 def kill_group(process: asyncio.subprocess.Process, number: int = 9) -> None:

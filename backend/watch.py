@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from backend import system
 from backend.boot.context import Boot
 from backend.boot.steps.tmpfs import memory_bytes
 from backend.contract.events import (
@@ -27,7 +28,7 @@ from backend.journal import Journal
 from backend.service import Service
 from backend.services import Services, http_get
 from backend.session import NAME
-from backend.system import SystemFailure
+from backend.system import AGENT, Identity, SystemFailure
 from network import corefile, metrics
 from network.metrics import Measured
 
@@ -118,10 +119,14 @@ async def session(boot: Boot, journal: Journal) -> None:
                 journal.emit(event)
 
 
-def read_report(path: Path) -> str:
-    """The agent's own report, "" where there is none. The agent may have put anything there: a link, a pipe, a flood."""
+def read_report(path: Path, reader: Identity = AGENT) -> str:
+    """The agent's own report, "" where there is none. The agent may have put anything there: a link, a pipe, a flood.
+
+    It is opened as `reader`, the agent: a folder on the way may be a link to where only root may look.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with system.opening_as(reader):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
     with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)) as file:

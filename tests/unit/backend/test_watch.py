@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from backend import watch
 from backend.contract.events import SessionState
+from backend.system import Identity
 
 
 def test_a_report() -> None:
@@ -32,6 +33,9 @@ def test_what_it_claims_is_cut_to_size() -> None:
     assert (found.cost_usd, found.context_percent) == (-1.0, -1.0)
 
 
+ME = Identity("me", os.geteuid())
+
+
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
 def test_any_report_is_read_or_none(body: object) -> None:
     import json
@@ -44,7 +48,7 @@ def test_a_link_or_a_pipe_is_no_report(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "secret")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "long").write_bytes(b"x" * (1 << 20))
-    assert watch.read_report(tmp_path / "link") == ""
-    assert watch.read_report(tmp_path / "pipe") == ""
-    assert watch.read_report(tmp_path / "none") == ""
-    assert len(watch.read_report(tmp_path / "long")) == watch.REPORT_BYTES
+    assert watch.read_report(tmp_path / "link", ME) == ""
+    assert watch.read_report(tmp_path / "pipe", ME) == ""
+    assert watch.read_report(tmp_path / "none", ME) == ""
+    assert len(watch.read_report(tmp_path / "long", ME)) == watch.REPORT_BYTES
