@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -38,14 +37,8 @@ def lines(paths: Paths, argv: list[str], *, as_json: bool) -> int:
                 sys.stdout.write(line + "\n")
             sys.stdout.flush()
     except BrokenPipeError:
-        _nobody_reads()
+        process.silence(1)  # the sandbox goes on
     return process.wait(pid) if code is None else code
-
-
-def _nobody_reads() -> None:
-    """Whoever read the lines has gone. The sandbox goes on; the interpreter must not trip over its buffer at the end."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def screen(paths: Paths, argv: list[str], attach: list[str]) -> int:

@@ -5,56 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from backend.contract.paths import Paths
+from codetainer_tui import process
 
 if TYPE_CHECKING:
     from backend.contract.control import Reply, Request
 
 BACKEND_VERBS = ("up", "enter", "check")  # they parse their own arguments: a COMMAND may follow
-OVERVIEW = """\
-usage: codetainer VERB [options]        codetainer VERB --help says more
-
-a sandbox
-  up         boot a sandbox on this machine, in namespaces of its own
-  enter      a shell, or a command, in one that runs
-  check      what this machine lacks for one, what for, and how to get it
-  boot       boot in place, as a container does
-
-inside
-  status     how it is, in words; 0 well, 1 degraded, 2 closed or failed
-  dashboard  the screen; also plays a recorded journal
-  attach     the session, or the dashboard while boot is under way
-  logs       the journal as text
-  allowed    which names are open, and where each comes from
-  explain    what would happen to a name or an address, and which line decides
-  suggest    lines for domains.conf, made from what was refused
-
-inside, for the operator (root)
-  allow      open a name now, for a time or until revoked
-  revoke     close it again, and cut what it carries
-  mute       count a name's refusals without showing them
-  refresh    resolve every listed name again, now
-  freeze     stop the agent and close every address;  thaw: let it go on
-  retry      boot again after a halt
-  session restart   start the agent's session anew
-
-  codetainer --version
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"codetainer: {message}\n  {self.format_usage().strip()}\n")
-        sys.exit(2)
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     match arguments:
         case [] | ["-h"] | ["--help"] | ["help"]:
+            from codetainer_tui.arguments import OVERVIEW
+
             sys.stdout.write(OVERVIEW)
             return 0 if arguments else 2
         case ["--version"]:
@@ -66,90 +33,24 @@ def main(argv: list[str] | None = None) -> int:
             return backend(verb, rest)
         case ["help", verb, *_]:
             return main([verb, "--help"])
+        case [verb, *_] if verb not in VERBS and not verb.startswith("-"):
+            sys.stderr.write(f"codetainer: cannot {verb}: no such verb\n  codetainer --help lists them\n")
+            return 2
         case _:
-            options = parser().parse_args(arguments)
-            verb_function: Callable[[argparse.Namespace], int] = options.function
-            try:
-                return verb_function(options)
-            except KeyboardInterrupt:
-                return 130
-            except BrokenPipeError:
-                sys.stderr.close()  # the reader has gone; nothing is left to say, not even that
-                return 141
+            return run(arguments)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = _Parser(prog="codetainer", add_help=False, usage="codetainer VERB [options]")
-    verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
+def run(arguments: list[str]) -> int:
+    from codetainer_tui.arguments import parser
 
-    def verb(name: str, function: Callable[[argparse.Namespace], int], says: str) -> argparse.ArgumentParser:
-        made = verbs.add_parser(name, description=says, prog=f"codetainer {name}")
-        made.set_defaults(function=function)
-        return made
-
-    v = verb("boot", boot, "Boot this container's sandbox and keep it running. On a terminal it shows the dashboard.")
-    v.add_argument("--no-tui", action="store_true", help="one plain line an event on stdout, no dashboard")
-    v.add_argument("--plain", action="store_true", help="on a terminal: text lines instead of the dashboard")
-    v.add_argument("--json", action="store_true", help="with --no-tui: journal lines (also CODETAINER_LOG_FORMAT=json)")
-    v.add_argument("--on-failure", choices=("exit", "hold"), help="after a halt: exit with code 1, or hold it for inspection")
-
-    v = verb("attach", attach, "Wait for boot on the dashboard, then become the Claude session (as the agent).")
-    v.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
-    v.add_argument("--stay", action="store_true", help="stay on the dashboard when the session is there")
-    v.add_argument("--timeout", type=_duration, metavar="TIME", help="how long to wait for boot (default: 5m)")
-
-    v = verb("dashboard", dashboard, "Show the dashboard of the sandbox this runs in, or of a recorded journal.")
-    v.add_argument("--stay", action="store_true", help="do not hand over to the session")
-    v.add_argument("--replay", type=Path, metavar="FILE", help="play a recorded journal")
-    v.add_argument("--speed", type=float, default=1.0, metavar="N", help="N times as fast; 0: its end at once")
-    v.add_argument("--picture", type=Path, metavar="FILE", help="with --replay: write the last screen as SVG and end")
-    v.add_argument("--size", default="120x40", metavar="WxH", help="of the picture (default: %(default)s)")
-
-    v = verb("status", status, "Say how the sandbox is. Exit code 0: well, 1: degraded or booting, 2: closed or failed.")
-    v.add_argument("--json", action="store_true", help="for programs")
-
-    v = verb("logs", logs, "Print the journal.")
-    v.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
-    v.add_argument("--json", action="store_true", help="the journal's own lines")
-
-    v = verb("allow", allow, "Open a name now, for a time or until it is revoked.")
-    v.add_argument("name", metavar="NAME", help="a name, or *.NAME for all names below it")
-    v.add_argument("--port", default="", metavar="PORTS", help="as in domains.conf: 443,8443/tls (default: 443 and 80)")
-    v.add_argument("--for", dest="seconds", type=_duration, default=0.0, metavar="TIME", help="90s, 5m, 1h, 2d")
-    v.add_argument("--yes", action="store_true", help="a wildcard that opens what anybody can register is meant")
-
-    v = verb("revoke", revoke, "Close a name that was allowed by hand, and cut the flows it carries.")
-    v.add_argument("name", metavar="NAME")
-
-    v = verb("allowed", allowed, "List every open name and where it comes from.")
-    v.add_argument("--json", action="store_true", help="for programs")
-
-    v = verb("mute", mute, "Count a name's refusals without showing them.")
-    v.add_argument("name", metavar="NAME")
-    v.add_argument("--for", dest="seconds", type=_duration, default=0.0, metavar="TIME", help="90s, 5m, 1h, 2d")
-    v.add_argument("--off", action="store_true", help="show them again")
-
-    v = verb("explain", explain, "Tell what would happen to a name or an address, and which line of which file decides.")
-    v.add_argument("target", metavar="NAME|ADDRESS[:PORT]")
-
-    verb("suggest", suggest, "Print lines for domains.conf, made from what was refused.")
-    verb("refresh", refresh, "Resolve every listed name again, now.")
-    verb("freeze", freeze, "Stop the agent's processes, close every address and cut all flows.")
-    verb("thaw", thaw, "Undo freeze.")
-    verb("retry", retry, "Boot again after a halt.")
-
-    v = verb("session", session, "Start the agent's session anew.")
-    v.add_argument("what", choices=("restart",))
-    return top
-
-
-def _duration(text: str) -> float:
-    from codetainer_tui.words import duration
-
+    options = parser().parse_args(arguments)
     try:
-        return duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        return VERBS[options.verb](options)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        process.silence(1)  # the reader has gone; flushing at the end must not say so
+        return 141
 
 
 # --- processes ---
@@ -157,15 +58,12 @@ def _duration(text: str) -> float:
 
 def backend(verb: str, arguments: list[str]) -> int:
     """Becomes the backend, with the arguments as they came."""
-    from codetainer_tui import process
-
     process.become(process.backend(verb, *arguments))
     return 1
 
 
 def boot(options: argparse.Namespace) -> int:
     from codetainer_tui import boot as verb
-    from codetainer_tui import process
 
     if options.on_failure:
         process.change_environment({"CODETAINER_ON_FAILURE": options.on_failure})
@@ -229,11 +127,14 @@ def _ask(request: Request, as_typed: str) -> Reply:
 
 def _tell(reply: Reply) -> int:
     """What came of it: on stdout where it was done, else on stderr with what to do."""
+    from codetainer_tui.words import harmless
+
+    text = "\n".join(harmless(line) for line in reply.text.split("\n"))  # names in it may be the agent's
     if reply.ok:
-        if reply.text:
-            sys.stdout.write(reply.text + "\n")
+        if text:
+            sys.stdout.write(text + "\n")
         return 0
-    sys.stderr.write(f"codetainer: {reply.text}\n" + (f"  {reply.hint}\n" if reply.hint else ""))
+    sys.stderr.write(f"codetainer: {text}\n" + (f"  {harmless(reply.hint)}\n" if reply.hint else ""))
     return 1
 
 
@@ -303,6 +204,28 @@ def session(_: argparse.Namespace) -> int:
 
     return _tell(_ask(RestartSession(), "codetainer session restart"))
 
+
+VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+    function.__name__: function
+    for function in (
+        boot,
+        attach,
+        dashboard,
+        status,
+        logs,
+        suggest,
+        allow,
+        revoke,
+        allowed,
+        mute,
+        explain,
+        refresh,
+        freeze,
+        thaw,
+        retry,
+        session,
+    )
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -60,7 +60,7 @@ class Lines:
                 self._titles = {step.name: step.title for step in event.plan}
                 self._repository = event.repository
                 of = f" of {harmless(event.repository)}" if event.repository else ""
-                return f"boot begins{of}: {many(len(event.plan), 'step')}, codetainer {event.version}"
+                return f"boot begins{of}: {many(len(event.plan), 'step')}, codetainer {harmless(event.version, 40)}"
             case e.StepStarted():
                 return f"{self._title(event.step)} ..."
             case e.StepOutput():
@@ -78,7 +78,7 @@ class Lines:
             case e.ServiceChanged():
                 pid = f" (pid {event.pid})" if event.pid else ""
                 more = f", restarted {many(event.restarts, 'time')}" if event.restarts else ""
-                return f"{event.service} is {event.state}{pid}{more}{_after(': ', event.detail)}"
+                return f"{harmless(event.service, 40)} is {event.state}{pid}{more}{_after(': ', event.detail)}"
             case e.ListMeasured():
                 return self._list(event)
             case e.ProofFinished():
@@ -86,7 +86,7 @@ class Lines:
                     return f"proof: {many(event.tried, 'wall')} tried, all hold"
                 return f"proof FAILED: {harmless('; '.join(event.failed), 600)}{_after('. Try: ', event.remedy)}"
             case e.Noted():
-                return f"{'' if event.level == 'info' else event.level + ': '}{harmless(event.text, 600)}"
+                return f"{'' if event.level == 'info' else harmless(event.level, 20) + ': '}{harmless(event.text, 600)}"
             case e.Refused():
                 by = f", by {harmless(event.program, 40)}" if event.program else ""
                 times = f" ({event.count} times)" if event.count > 1 else ""

@@ -77,4 +77,4 @@ def for_programs(found: View) -> str:
     """The View as JSON, with a condition and what a program needs to decide."""
     body = dataclasses.asdict(found)
     body["condition"] = found.headline.condition
-    return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(body, indent=2) + "\n"

@@ -7,6 +7,7 @@ import time
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 NOW_SECONDS = 15.0
+LATEST = 253_402_214_400.0  # the last day of the year 9999
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)\Z")
 _UNITS = {"": 1.0, "s": 1.0, "m": MINUTE, "h": HOUR, "d": DAY}
 
@@ -26,18 +27,23 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: max(0, most - 1)] + "…"
 
 
+def _local(at: float) -> time.struct_time:
+    """Local time. A moment beyond the calendar (the agent's report may hold any number) is its end."""
+    return time.localtime(min(max(at, 0.0), LATEST) if at == at else 0.0)
+
+
 def clock(at: float) -> str:
     """`14:02`, local time."""
-    return time.strftime("%H:%M", time.localtime(at))
+    return time.strftime("%H:%M", _local(at))
 
 
 def clock_seconds(at: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at))
+    return time.strftime("%H:%M:%S", _local(at))
 
 
 def date(at: float) -> str:
     """`2026-01-31 UTC`: what stands once above clock times."""
-    return time.strftime("%Y-%m-%d %Z", time.localtime(at))
+    return time.strftime("%Y-%m-%d %Z", _local(at))
 
 
 def when(at: float, now: float) -> str:
@@ -51,7 +57,7 @@ def when(at: float, now: float) -> str:
         return f"{int(past // MINUTE)} min"
     if past < DAY:
         return clock(at)
-    return time.strftime("%d %b", time.localtime(at))
+    return time.strftime("%d %b", _local(at))
 
 
 def ago(at: float, now: float) -> str:
@@ -63,7 +69,7 @@ def until(at: float, now: float) -> str:
     """`until 15:02`, with the day where that is another; 0 is without an end."""
     if not at:
         return "until revoked"
-    return f"until {clock(at)}" if at - now < 12 * HOUR else time.strftime("until %d %b %H:%M", time.localtime(at))
+    return f"until {clock(at)}" if at - now < 12 * HOUR else time.strftime("until %d %b %H:%M", _local(at))
 
 
 def took(seconds: float) -> str:
@@ -73,8 +79,9 @@ def took(seconds: float) -> str:
 
 def lasting(seconds: float) -> str:
     """A long duration: `40 s`, `12 min`, `2 h 14 min`, `3 d 4 h`."""
+    seconds = min(max(0.0, seconds), LATEST)
     if seconds < MINUTE:
-        return f"{max(0, int(seconds))} s"
+        return f"{int(seconds)} s"
     if seconds < HOUR:
         return f"{int(seconds // MINUTE)} min"
     if seconds < DAY:

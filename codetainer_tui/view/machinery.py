@@ -73,7 +73,7 @@ def percent(used: float, whole: float) -> float:
 
 def bar(value: float) -> str:
     """How full something is, in cells; more than nothing is at least one."""
-    full = min(BAR_CELLS, -(-round(value) * BAR_CELLS // 100))
+    full = min(BAR_CELLS, -(-round(min(max(value, 0.0), 100.0)) * BAR_CELLS // 100))
     return "▇" * full + "░" * (BAR_CELLS - full)
 
 

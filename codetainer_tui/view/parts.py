@@ -41,7 +41,7 @@ class Headline:
 class StepLine:
     """A boot step. `detail` fits a line; `full` is all there is to read about it."""
 
-    name: str
+    name: str  # not to be shown
     title: str
     glyph: str
     word: str
@@ -66,12 +66,12 @@ class Block:
 class RefusedLine:
     """All refusals of one kind. `key` stays the same while rows come and go; `name` is what could be allowed, or ""."""
 
-    key: str
+    key: str  # not to be shown
     name: str
     ports: str  # for `allow`: "" where the usual ones do
     entry: str  # the line for domains.conf
     cannot: str  # why it cannot be allowed, "" where it can
-    muted_as: str
+    muted_as: str  # not to be shown
     last: str
     times: str
     what: str

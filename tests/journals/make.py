@@ -169,7 +169,7 @@ def attacked() -> Iterator[At]:
         ("line\nbreak.example", "tab\tbed"),
     )
     for number, (name, program) in enumerate(nasty):
-        yield 20 + number, Refused(Via.DNS, Reason.NOT_LISTED, number + 1, "dns", name, program=program)
+        yield 122 + number, Refused(Via.DNS, Reason.NOT_LISTED, number + 1, "dns", name, program=program)
     for number in range(600):
         yield (
             60 + number * 0.1,

@@ -17,6 +17,7 @@ from codetainer_tui.dashboard.draw.ink import Ink, cut, line
 from codetainer_tui.dashboard.draw.layout import LOW, SMALLEST, Body, Cursor, body, selected_step
 from codetainer_tui.dashboard.widgets.canvas import Canvas
 from codetainer_tui.view import RefusedLine, Tone, View
+from codetainer_tui.words import harmless
 
 CHOOSING_SECONDS = 3.0  # after a move of the cursor the rows keep their order for so long
 ORDER_SECONDS = 1.0
@@ -67,6 +68,7 @@ class MainScreen(Screen[None]):
 
     def say(self, text: str, tone: Tone = Tone.PLAIN) -> None:
         """Puts a notice in place of the lower rule; "" takes it away."""
+        text = harmless(text)
         if (text, tone) != (self._notice, self._notice_tone):
             self._notice, self._notice_tone = text, tone
             self.draw()

@@ -12,6 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from codetainer_tui.words import harmless
+
 
 class TextScreen(ModalScreen[None]):
     CSS_PATH = "text.tcss"
@@ -24,7 +26,7 @@ class TextScreen(ModalScreen[None]):
 
     def __init__(self, title: str, lines: Sequence[str]) -> None:
         super().__init__()
-        self._title, self._lines = title, tuple(lines)
+        self._title, self._lines = harmless(title), tuple(harmless(line) for line in lines)
 
     def compose(self) -> ComposeResult:
         yield Static(Content.styled(f" {self._title}", "bold"), id="text-title")

@@ -1,0 +1,118 @@
+"""The command line of `codetainer`: every verb but those that the backend parses itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from codetainer_tui.words import duration
+
+OVERVIEW = """\
+usage: codetainer VERB [options]        codetainer VERB --help says more; codetainer --version
+
+a sandbox
+  up         boot a sandbox on this machine, in namespaces of its own
+  enter      a shell, or a command, in one that runs
+  check      what this machine lacks for one, what for, and how to get it
+  boot       boot in place, as a container does
+
+inside
+  status     how it is, in words; 0 well, 1 degraded, 2 closed or failed
+  dashboard  the screen; also plays a recorded journal
+  attach     the session, or the dashboard while boot is under way
+  logs       the journal as text
+  allowed    which names are open, and where each comes from
+  explain    what would happen to a name or an address, and which line decides
+  suggest    lines for domains.conf, made from what was refused
+
+inside, for the operator (root)
+  allow      open a name now, for a time or until revoked
+  revoke     close it again, and cut what it carries
+  mute       count a name's refusals without showing them
+  refresh    resolve every listed name again, now
+  freeze     stop the agent and close every address
+  thaw       let it go on
+  retry      boot again after a halt
+  session    session restart: start the agent's session anew
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"codetainer: {message}\n  {self.format_usage().strip()}\n")
+        sys.exit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Its result has `verb` and what that verb takes. What is wrong ends with exit code 2."""
+    top = _Parser(prog="codetainer", add_help=False, usage="codetainer VERB [options]")
+    verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
+
+    def verb(name: str, says: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, description=says, prog=f"codetainer {name}")
+        made.set_defaults(verb=name)
+        return made
+
+    v = verb("boot", "Boot this container's sandbox and keep it running. On a terminal it shows the dashboard.")
+    v.add_argument("--no-tui", action="store_true", help="one plain line an event on stdout, no dashboard")
+    v.add_argument("--plain", action="store_true", help="on a terminal: text lines instead of the dashboard")
+    v.add_argument("--json", action="store_true", help="with --no-tui: journal lines (also CODETAINER_LOG_FORMAT=json)")
+    v.add_argument("--on-failure", choices=("exit", "hold"), help="after a halt: exit with code 1, or hold it for inspection")
+
+    v = verb("attach", "Wait for boot on the dashboard, then become the Claude session (as the agent).")
+    v.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
+    v.add_argument("--stay", action="store_true", help="stay on the dashboard when the session is there")
+    v.add_argument("--timeout", type=_duration, metavar="TIME", help="how long to wait for boot (default: 5m)")
+
+    v = verb("dashboard", "Show the dashboard of the sandbox this runs in, or of a recorded journal.")
+    v.add_argument("--stay", action="store_true", help="do not hand over to the session")
+    v.add_argument("--replay", type=Path, metavar="FILE", help="play a recorded journal")
+    v.add_argument("--speed", type=float, default=1.0, metavar="N", help="N times as fast; 0: its end at once")
+    v.add_argument("--picture", type=Path, metavar="FILE", help="with --replay: write the last screen as SVG and end")
+    v.add_argument("--size", default="120x40", metavar="WxH", help="of the picture (default: %(default)s)")
+
+    v = verb("status", "Say how the sandbox is. Exit code 0: well, 1: degraded or booting, 2: closed or failed.")
+    v.add_argument("--json", action="store_true", help="for programs")
+
+    v = verb("logs", "Print the journal.")
+    v.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
+    v.add_argument("--json", action="store_true", help="the journal's own lines")
+
+    v = verb("allow", "Open a name now, for a time or until it is revoked.")
+    v.add_argument("name", metavar="NAME", help="a name, or *.NAME for all names below it")
+    v.add_argument("--port", default="", metavar="PORTS", help="as in domains.conf: 443,8443/tls (default: 443 and 80)")
+    v.add_argument("--for", dest="seconds", type=_duration, default=0.0, metavar="TIME", help="90s, 5m, 1h, 2d")
+    v.add_argument("--yes", action="store_true", help="a wildcard that opens what anybody can register is meant")
+
+    v = verb("revoke", "Close a name that was allowed by hand, and cut the flows it carries.")
+    v.add_argument("name", metavar="NAME")
+
+    v = verb("allowed", "List every open name and where it comes from.")
+    v.add_argument("--json", action="store_true", help="for programs")
+
+    v = verb("mute", "Count a name's refusals without showing them.")
+    v.add_argument("name", metavar="NAME")
+    v.add_argument("--for", dest="seconds", type=_duration, default=0.0, metavar="TIME", help="90s, 5m, 1h, 2d")
+    v.add_argument("--off", action="store_true", help="show them again")
+
+    v = verb("explain", "Tell what would happen to a name or an address, and which line of which file decides.")
+    v.add_argument("target", metavar="NAME|ADDRESS[:PORT]")
+
+    verb("suggest", "Print lines for domains.conf, made from what was refused.")
+    verb("refresh", "Resolve every listed name again, now.")
+    verb("freeze", "Stop the agent's processes, close every address and cut all flows.")
+    verb("thaw", "Undo freeze.")
+    verb("retry", "Boot again after a halt.")
+
+    v = verb("session", "Start the agent's session anew.")
+    v.add_argument("what", choices=("restart",))
+    return top
+
+
+def _duration(text: str) -> float:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -1,0 +1,100 @@
+"""Every event in words."""
+
+import pytest
+from hypothesis import given
+
+from backend.contract import events as e
+from backend.contract.events import BootState, Outcome, Reason, Refused, ServiceState, SessionState, Via
+from codetainer_tui.plain import Lines
+from tests.journals.make import JOURNALS, text
+from tests.unit.contract.test_events import ANY_EVENT
+
+CASES = [
+    (e.BootStarted("0.1.0", (e.PlannedStep("a", "A"),), "octo/repo"), "boot begins of octo/repo: 1 step, codetainer 0.1.0"),
+    (e.StepStarted("names"), "Names (CoreDNS) ..."),
+    (e.StepOutput("names", "hello\x1b[31m"), "Names (CoreDNS): hello\\x1b[31m"),
+    (e.StepOutput("clone", "Receiving objects:  62% (806/1300)"), ""),
+    (e.StepOutput("clone", "Receiving objects: 100% (6/6), done."), "clone: Receiving objects: 100% (6/6), done."),
+    (e.StepFinished("names", Outcome.DONE, 0.42, "23 names"), "Names (CoreDNS): done in 0.4 s, 23 names"),
+    (
+        e.StepFinished("names", Outcome.FAILED, 61, "no port", "free it"),
+        "Names (CoreDNS): FAILED in 61 s, no port. Try: free it",
+    ),
+    (e.StepFinished("names", Outcome.SKIPPED, 0), "Names (CoreDNS): not needed"),
+    (e.StepFinished("names", Outcome.CANCELLED, 0, "not started"), "Names (CoreDNS): not run, not started"),
+    (e.BootFinished(BootState.READY, 4.3), "READY after 4.3 s"),
+    (e.BootFinished(BootState.DEGRADED, 4.3, "names", "slow"), "DEGRADED after 4.3 s because of Names (CoreDNS): slow"),
+    (
+        e.BootFinished(BootState.HALTED, 4, "names", "no port", "free it"),
+        "CLOSED, halted at Names (CoreDNS): no port. Try: free it",
+    ),
+    (e.LockReleased(True), "init is over: the session is there"),
+    (e.LockReleased(False), "init is over: there is no session"),
+    (e.Stopping("SIGTERM"), "the sandbox is stopping: SIGTERM"),
+    (e.ServiceChanged("guard", ServiceState.DOWN, 0, 2, "killed"), "guard is down, restarted 2 times: killed"),
+    (e.ServiceChanged("coredns", ServiceState.UP, 40), "coredns is up (pid 40)"),
+    (e.NamesMeasured(1, 1, 1, 1.0), ""),
+    (e.ListMeasured(23, 61), ""),
+    (e.ListMeasured(23, 60, failing={"a.example": 1.0}), "warning: without an address: a.example"),
+    (e.ProofFinished(9), "proof: 9 walls tried, all hold"),
+    (e.ProofFinished(9, ("a wall",), "mend it"), "proof FAILED: a wall. Try: mend it"),
+    (e.Noted("info", "hello"), "hello"),
+    (e.Noted("warning", "careful"), "warning: careful"),
+    (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "a.example"), "refused a.example: not on the list"),
+    (
+        Refused(Via.DNS, Reason.NOT_LISTED, 3, "dns", "a.example", detail="TXT", program="dig"),
+        "refused a.example  TXT: not on the list, by dig (3 times)",
+    ),
+    (Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", "", "192.0.2.1", 22), "refused 192.0.2.1:22: never resolved"),
+    (Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", "", "192.0.2.1", 53), "refused 192.0.2.1:53  udp: not TCP"),
+    (
+        Refused(Via.GATE, Reason.PUSH_SCOPE, 1, "tcp", "github.com", "192.0.2.1", 443, detail="push to other/repo"),
+        "refused github.com  push to other/repo: pushes go to octo/repo only",
+    ),
+    (e.Allowed("a.example", "8443", 0.0, "root"), "allowed a.example ports 8443 until revoked, by root"),
+    (e.Allowed("a.example", until=3600.0), "allowed a.example until 01:00"),
+    (e.Withdrawn("a.example", "its time was up"), "closed again a.example: its time was up"),
+    (e.Muted("a.example"), "muted a.example until unmuted"),
+    (e.Muted("a.example", -1), "shown again a.example"),
+    (e.Froze(True, "root"), "FROZEN, by root"),
+    (e.Froze(False), "let go on"),
+    (e.SessionChanged(SessionState.WAITS, "claude"), "session claude: the agent waits for you"),
+    (e.Snapshot({}), ""),
+    (e.Unknown("moon.rose"), ""),
+]
+
+
+@pytest.mark.parametrize(("event", "words"), CASES, ids=lambda value: value.kind if isinstance(value, e.Event) else "")
+def test_each_event_in_words(event: e.Event, words: str) -> None:
+    lines = Lines()
+    lines.text(e.BootStarted("0.1.0", (e.PlannedStep("names", "Names (CoreDNS)"),), "octo/repo"), 0)
+    assert lines.text(event, 0) == words
+
+
+def test_every_kind_of_event_has_a_case() -> None:
+    assert {event.kind for event, _ in CASES} == {*e.KINDS, "unknown"} - {"sandbox.measured", "carried"}
+
+
+@given(ANY_EVENT)
+def test_a_line_is_one_line_that_a_terminal_shows_as_it_is(event: e.Event) -> None:
+    assert Lines().text(event, 1.0).isprintable()
+
+
+def test_a_new_day_has_a_line_of_its_own() -> None:
+    lines = Lines()
+    said = [line for at in (0.0, 1.0, 86400.0) for line in lines.of(e.Stamped(at, 1, e.Noted("info", "x")))]
+    assert said == ["-------- 1970-01-01 UTC", "00:00:00 x", "00:00:01 x", "-------- 1970-01-02 UTC", "00:00:00 x"]
+
+
+def test_names_that_have_an_address_again_are_said_once() -> None:
+    lines = Lines()
+    failing = e.ListMeasured(2, 1, failing={"a.example": 1.0})
+    said = [lines.text(event, 0) for event in (failing, failing, e.ListMeasured(2, 2), e.ListMeasured(2, 2))]
+    assert said == ["warning: without an address: a.example", "", "have an address again: a.example", ""]
+
+
+def test_what_an_attacker_wrote_stays_text() -> None:
+    lines = Lines()
+    said = [line for row in text(JOURNALS["attacked"]()).splitlines() for line in lines.of(e.decode(row))]
+    assert all(line.isprintable() for line in said)
+    assert any("\\x1b]0;owned\\x07" in line for line in said)

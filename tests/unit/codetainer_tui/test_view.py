@@ -1,0 +1,203 @@
+"""A state in words: the headline first, then what is not well, then the rest."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.contract import events as e
+from backend.contract.events import BootState, Reason, Refused, ServiceState, SessionState, Via
+from backend.contract.state import State, fold_all
+from codetainer_tui.view import Condition, RefusedLine, StepLine, Tone, View, view
+from tests.journals.make import BEGUN, JOURNALS, text
+from tests.unit.contract.test_events import ANY_EVENT
+
+
+def state(name: str, *more: e.Event, after: float = 1.0) -> State:
+    found = fold_all(e.decode(line) for line in text(JOURNALS[name]()).splitlines())
+    return fold_all([e.Stamped(found.updated_at + after, 1, event) for event in more], found)
+
+
+def seen(found: State) -> View:
+    return view(found, found.updated_at + 3)
+
+
+def first_line(found: View) -> str:
+    return f"{found.headline.word} {found.headline.text}"
+
+
+def test_the_headline_of_each_story() -> None:
+    said = {name: first_line(seen(state(name))) for name in JOURNALS}
+    assert said == {
+        "booting": "BOOTING 11 of 14",
+        "ready": "READY the agent waits for you since 16:06",
+        "degraded": "DEGRADED because CoreDNS is down",
+        "halted": "CLOSED boot halted at Readiness",
+        "attacked": "READY the agent works",
+    }
+
+
+HEADLINES: list[tuple[str, list[e.Event], str, Condition]] = [
+    ("ready", [e.Froze(True)], "because you froze it", Condition.CLOSED),
+    ("ready", [e.Stopping("SIGTERM")], "because it was stopped: SIGTERM", Condition.CLOSED),
+    ("ready", [e.Froze(True), e.Froze(False)], "the agent waits for you since 16:06", Condition.READY),
+    ("ready", [e.ServiceChanged("guard", ServiceState.DOWN)], "because the guard is down", Condition.DEGRADED),
+    ("ready", [e.ServiceChanged("coredns", ServiceState.UNRESPONSIVE)], "because CoreDNS is unresponsive", Condition.DEGRADED),
+    ("ready", [e.SessionChanged(SessionState.ENDED, "claude")], "the agent has ended", Condition.READY),
+    ("ready", [e.BootFinished(BootState.HALTED, 0, "readiness", "a wall")], "because a wall did not hold", Condition.CLOSED),
+    ("degraded", [e.ServiceChanged("coredns", ServiceState.UP, 9)],
+     "because of Clone octo/repo: remote: Repository not found.", Condition.DEGRADED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "events", "words", "condition"), HEADLINES)
+def test_headlines(name: str, events: list[e.Event], words: str, condition: Condition) -> None:
+    head = seen(state(name, *events)).headline
+    assert (head.text, head.condition) == (words, condition)
+
+
+def test_nothing_heard_is_not_well() -> None:
+    assert view(State(), BEGUN).headline.condition is Condition.BOOTING
+
+
+def test_a_supervisor_that_has_gone_closes() -> None:
+    found = view(state("ready"), BEGUN, supervised=False)
+    assert found.headline.condition is Condition.CLOSED
+    assert "boot has gone" in found.blocks[0].title
+
+
+def test_only_ready_is_green() -> None:
+    tones = {name: seen(state(name)).headline.tone for name in JOURNALS}
+    assert tones == {
+        "booting": Tone.PLAIN, "ready": Tone.GOOD, "degraded": Tone.WARN, "halted": Tone.BAD, "attacked": Tone.GOOD,
+    }  # fmt: skip
+
+
+def test_steps_say_what_they_wait_for_and_what_they_do() -> None:
+    steps = {step.name: step for step in seen(state("booting")).steps}
+    assert (steps["names"].glyph, steps["names"].word, steps["names"].detail) == ("✓", "done", "23 names")
+    assert (steps["clone"].glyph, steps["clone"].word) == ("…", "running")
+    assert "62%" in steps["clone"].detail
+    assert steps["session"].detail == "waits for Clone octo/repo"
+
+
+def test_a_halt_says_why_and_what_to_do() -> None:
+    block = seen(state("halted")).blocks[0]
+    assert block.title == "Readiness"
+    assert "198.51.100.9:443 was answered" in block.lines[0]
+    assert block.lines[1] == "The agent was not started and nothing can leave."
+    assert block.lines[2].startswith("Try: codetainer check")
+    assert "11 steps done, 2 not run" in block.lines[3]
+
+
+def test_what_is_not_well_has_a_block_the_worst_first() -> None:
+    titles = [block.title for block in seen(state("degraded")).blocks]
+    assert titles == ["CoreDNS is down", "Clone octo/repo", "1 listed name without an address"]
+
+
+def test_what_is_well_has_no_block() -> None:
+    assert seen(state("ready")).blocks == ()
+
+
+def test_a_file_system_that_fills_up_is_said() -> None:
+    full = e.SandboxMeasured(1, 1, 100, {"/tmp": (95, 100)})
+    found = seen(state("ready", full))
+    assert [block.title for block in found.blocks] == ["/tmp is nearly full"]
+    assert next(row for row in found.rows if row.label == "Sandbox").tone is Tone.WARN
+
+
+# --- refusals ---
+
+
+def refused(*events: e.Event) -> View:
+    return seen(fold_all(e.Stamped(BEGUN + n, n, event) for n, event in enumerate(events)))
+
+
+TELEMETRY = Refused(Via.DNS, Reason.NOT_LISTED, 2, "dns", "telemetry.example.net", program="node")
+
+
+def test_rows_are_grouped_and_the_latest_is_first() -> None:
+    found = refused(TELEMETRY, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "b.example"), TELEMETRY).refused
+    assert [(row.what, row.times) for row in found] == [("telemetry.example.net", "4"), ("b.example", "1")]
+
+
+ALLOWED: list[tuple[Refused, str, str]] = [
+    (TELEMETRY, "telemetry.example.net", ""),
+    (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "a.example", detail="TXT"), "a.example", ""),
+    (Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "a.example", "192.0.2.1", 8443), "a.example:8443", ""),
+    (Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", "", "192.0.2.1", 22), "", "by its name only"),
+    (Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80), "", "never opened"),
+    (Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", "", "192.0.2.1", 53), "", "only TCP"),
+    (Refused(Via.FIREWALL, Reason.IPV6, 1, "tcp", "", "2001:db8::1", 443), "", "IPv6"),
+    (Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.anthropic.com"), "", "own credential"),
+    (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "\x1b[31m.example"), "", "not a name"),
+    (Refused(Via.FIREWALL, Reason.NOT_LISTED, 1, "", "other destinations"), "", "not a name"),
+]
+
+
+@pytest.mark.parametrize(("event", "entry", "cannot"), ALLOWED, ids=lambda value: str(getattr(value, "name", "")) or None)
+def test_what_can_be_allowed_and_why_not(event: Refused, entry: str, cannot: str) -> None:
+    row = refused(event).refused[0]
+    assert row.entry == entry
+    assert cannot in row.cannot
+    assert bool(row.cannot) is not bool(row.entry)
+
+
+def test_what_was_allowed_says_until_when() -> None:
+    row = refused(TELEMETRY, e.Allowed("telemetry.example.net", until=BEGUN + 3600)).refused[0]
+    assert row.why == "allowed until 15:00"
+    assert refused(TELEMETRY, e.Allowed("*.example.net")).refused[0].why == "allowed until revoked"
+    assert refused(TELEMETRY, e.Allowed("example.net")).refused[0].why == "not on the list"
+    assert refused(TELEMETRY, e.Allowed("telemetry.example.net", until=BEGUN + 1)).refused[0].why == "not on the list"
+
+
+def test_what_is_muted_is_counted_and_not_shown() -> None:
+    found = refused(TELEMETRY, e.Muted("telemetry.example.net"))
+    assert found.refused == ()
+    assert found.refused_summary == "2 in the last hour   1 muted"
+    assert refused(TELEMETRY, e.Muted("telemetry.example.net", BEGUN + 1)).refused != ()
+
+
+def test_a_filter_and_what_is_under_way() -> None:
+    found = fold_all([e.Stamped(BEGUN, 1, TELEMETRY)])
+    assert view(found, BEGUN, wanted="NODE").refused
+    assert not view(found, BEGUN, wanted="curl").refused
+    assert view(found, BEGUN, pending={TELEMETRY.key: "asking …"}).refused[0].why == "asking …"
+
+
+def test_new_is_what_came_since_somebody_looked() -> None:
+    found = fold_all([e.Stamped(BEGUN, 1, TELEMETRY)])
+    assert view(found, BEGUN, seen_at=BEGUN - 1).refused[0].new
+    assert not view(found, BEGUN, seen_at=BEGUN).refused[0].new
+
+
+def test_the_bars_end_now_and_rise_for_a_single_refusal() -> None:
+    found = fold_all(
+        [e.Stamped(BEGUN - 120, 1, replace(TELEMETRY, count=1)), e.Stamped(BEGUN, 2, replace(TELEMETRY, count=999))]
+    )
+    assert view(found, BEGUN).spark == "▁" * 13 + "▂▁█"
+    assert view(found, BEGUN + 7200).spark == ""
+
+
+def texts(value: object) -> list[str]:
+    """Every text in a View."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, tuple):
+        return [text for item in value for text in texts(item)]
+    unseen = ("key", "muted_as", "name") if isinstance(value, StepLine | RefusedLine) else ()
+    slots = [slot for slot in getattr(type(value), "__slots__", ()) if slot not in unseen]
+    return [text for slot in slots for text in texts(getattr(value, slot))]
+
+
+@given(st.lists(ANY_EVENT, max_size=8))
+def test_whatever_is_journalled_can_be_shown(found: list[e.Event]) -> None:
+    seen_ = view(fold_all(e.Stamped(BEGUN + n, n, event) for n, event in enumerate(found)), BEGUN + 60)
+    assert [text for text in texts(seen_) if not text.isprintable()] == []
+
+
+def test_all_text_of_a_view_is_harmless() -> None:
+    found = texts(seen(state("attacked")))
+    assert len(found) > 1000
+    assert [text for text in found if not text.isprintable()] == []

@@ -1,0 +1,89 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codetainer_tui import words
+
+NOON = 1_767_268_800.0  # 2026-01-01 12:00 UTC
+
+
+@given(st.text())
+def test_harmless_text_has_nothing_that_a_terminal_obeys(text: str) -> None:
+    shown = words.harmless(text)
+    assert shown.isprintable()
+    shown.encode()  # raises for a lone surrogate
+
+
+@given(st.text(), st.integers(1, 50))
+def test_harmless_text_is_cut(text: str, most: int) -> None:
+    assert len(words.harmless(text, most)) <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain.example", "plain.example"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("a\nb\tc\r", "a\\nb\\tc\\r"),
+        ("\x9b2J", "\\x9b2J"),
+        ("\u202eevil", "\\u202eevil"),
+        ("zero\u200bwidth", "zero\\u200bwidth"),
+        ("\ud800", "\\ud800"),
+        ("[bold]漢字", "[bold]漢字"),
+    ],
+)
+def test_what_is_dangerous_is_spelled_out(text: str, shown: str) -> None:
+    assert words.harmless(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("past", "shown"),
+    [(0, "now"), (14, "now"), (20, "<1 min"), (60, "1 min"), (3599, "59 min"), (3600, "11:00"), (86400, "31 Dec")],
+)
+def test_times_are_relative_below_an_hour(past: float, shown: str) -> None:
+    assert words.when(NOON - past, NOON) == shown
+
+
+def test_a_clock_that_was_set_back_is_now() -> None:
+    assert words.when(NOON + 30, NOON) == "now"
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 kB"),
+        (122_880, "120 kB"),
+        (19_084_083, "18.2 MB"),
+        (4 << 30, "4.0 GB"),
+        (5 << 40, "5120 GB"),
+    ],
+)
+def test_sizes(count: int, shown: str) -> None:
+    assert words.size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (8040, "2 h 14 min"), (273_600, "3 d 4 h")]
+)
+def test_long_durations(seconds: float, shown: str) -> None:
+    assert words.lasting(seconds) == shown
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1h", 3600), ("2d", 172_800)])
+def test_durations_are_read(text: str, seconds: float) -> None:
+    assert words.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "-1h", "1.5h", "1w", "1h ", "٣h", "1" * 10])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="cannot read"):
+        words.duration(text)
+
+
+def test_until() -> None:
+    assert words.until(0, NOON) == "until revoked"
+    assert words.until(NOON + 3600, NOON) == "until 13:00"
+    assert words.until(NOON + 86400, NOON) == "until 02 Jan 12:00"
