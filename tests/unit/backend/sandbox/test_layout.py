@@ -7,7 +7,7 @@ import pytest
 from backend.sandbox import layout
 
 PASSWD = "{user}:x:{uid}:{uid}::{home}:{shell}"
-TEXT = "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/zsh\nguard:x:5:5::/:/bin/sh\nnobody:x:65534:\n"
+TEXT = "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/srv/alice:/bin/zsh\nguard:x:5:5::/:/bin/sh\nnobody:x:65534:\n"
 
 
 def test_our_users_take_the_place_of_whoever_has_their_name_or_number() -> None:
@@ -35,7 +35,7 @@ def test_odd_lines_are_kept() -> None:
     [
         ("/usr/bin/python3.99", True),
         ("/bin/sh", True),
-        ("/root/.local/bin/node", False),
+        ("/root/bin/node", False),
         ("/opt/tool/bin/tool", False),
         ("/somewhere/of/mine", False),
         ("/var/tmp/x", False),
