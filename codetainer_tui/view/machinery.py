@@ -104,7 +104,7 @@ def _agent(state: State) -> Row | None:
         cells.append(f"context {session.context_percent:.0f} % {bar(session.context_percent)}")
     if session.cost_usd >= 0:
         cells.append(f"${session.cost_usd:.2f}")
-    cells.append(f"credentials {state.credentials}")
+    cells.append(f"credentials {harmless(state.credentials, 20)}")
     return Row("Agent", tuple(cells))
 
 

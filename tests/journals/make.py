@@ -103,9 +103,9 @@ def worked() -> Iterator[At]:
             yield at + again, replace(refused, program=program)
     yield 7560, e.NamesMeasured(4210, 3915, 41, 1.2, ("198.51.100.53",))
     yield 7561, e.ListMeasured(23, 61, BEGUN + 7440, BEGUN + 7740)
-    yield 7562, e.SandboxMeasured(34, 1_288_490_188, 4 * gib, tmpfs)
+    yield 7562, e.SandboxMeasured(34.0, 1_288_490_188, 4 * gib, tmpfs)
     yield 7563, e.ProofFinished(9)
-    yield 7600, e.SessionChanged(SessionState.WAITS, "claude", BEGUN + 7590, "Opus 4.6", 42, 1.2, "main")
+    yield 7600, e.SessionChanged(SessionState.WAITS, "claude", BEGUN + 7590, "Opus 4.6", 42.0, 1.2, "main")
 
 
 def degraded() -> Iterator[At]:
@@ -179,7 +179,7 @@ def attacked() -> Iterator[At]:
         )
     yield 130, Refused(Via.DNS, Reason.NOT_LISTED, 20000, "dns", "x7f3a9.exfil.example.net", detail="TXT", program="dig")
     yield 131, e.Allowed("pypi.example.org", until=BEGUN + 3731, by="root")
-    yield 132, e.SessionChanged(SessionState.WORKS, "\x1b[2Jclaude", 0, "[red]Opus[/]", 97, 0.2, "‮main")
+    yield 132, e.SessionChanged(SessionState.WORKS, "\x1b[2Jclaude", 0.0, "[red]Opus[/]", 97.0, 0.2, "‮main")
 
 
 JOURNALS = {

@@ -81,7 +81,8 @@ class MainScreen(Screen[None]):
 
     @property
     def on_steps(self) -> bool:
-        return self.steps_shown and (self.cursor.on_steps or not self._rows)
+        steps = self._view.steps if self._view else ()
+        return self.steps_shown and bool(steps) and (self.cursor.on_steps or not self._rows)
 
     @property
     def row(self) -> RefusedLine | None:

@@ -1,0 +1,302 @@
+"""Keys and the tick, on a dashboard without a terminal."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from backend.contract import control
+from backend.contract import events as e
+from backend.contract.control import Reply, Request
+from backend.contract.events import Reason, Refused, Stamped, Via
+from backend.contract.paths import Paths
+from codetainer_tui import handover
+from codetainer_tui.dashboard import actions
+from codetainer_tui.dashboard.app import NOTICE_SECONDS, Dashboard
+from codetainer_tui.dashboard.keys import ACTIONS, MOVES
+from codetainer_tui.dashboard.screens.choice import ChoiceScreen
+from codetainer_tui.dashboard.screens.log import LogScreen
+from codetainer_tui.dashboard.screens.text import TextScreen
+from codetainer_tui.dashboard.widgets.canvas import Canvas
+from tests.journals.make import BEGUN, JOURNALS, text
+from tests.unit.codetainer_tui.dashboard.conftest import settle
+
+
+class Told:
+    """A source that says what it is told to; its clocks go when they are told to."""
+
+    def __init__(self, name: str = "") -> None:
+        lines = text(JOURNALS[name]()).splitlines() if name else []
+        self.coming = [e.decode(line) for line in lines]
+        self.at = self.coming[-1].at if self.coming else BEGUN
+        self.moment = 0.0
+
+    def poll(self) -> list[Stamped]:
+        found, self.coming = self.coming, []
+        return found
+
+    def now(self) -> float:
+        return self.at
+
+    def steady(self) -> float:
+        return self.moment
+
+    def supervised(self) -> bool:
+        return True
+
+    def say(self, *events: e.Event) -> None:
+        self.coming += [Stamped(self.at, 1, event) for event in events]
+
+
+def make(source: Told, *, stay: bool = True, paths: Paths | None = None) -> Dashboard:
+    return Dashboard(source, paths, stay=stay, steady=source.steady)
+
+
+def screen_text(app: Dashboard) -> str:
+    return "\n".join(line.plain for line in app.main.query_one(Canvas).lines)
+
+
+def refusal(name: str) -> Refused:
+    return Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", name)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    found: list[Request] = []
+
+    def answer(_path: object, request: Request, _typed: str) -> Reply:
+        found.append(request)
+        return Reply(True, "it is done")
+
+    monkeypatch.setattr(actions, "ask", answer)
+    return found
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
+    """Waits for a condition; the test runner's own limit ends a wait in vain."""
+    async with asyncio.timeout(30):
+        while not true():
+            await pilot.pause(0.01)
+
+
+async def test_a_quiet_tick_repaints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Told("ready")
+    app = make(source)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        repainted: list[object] = []
+        canvas = app.main.query_one(Canvas)
+        monkeypatch.setattr(canvas, "refresh", lambda *regions, **_: repainted.extend(regions))
+        source.moment += 10
+        app.tick()
+        assert repainted == []
+        source.say(e.SessionChanged(e.SessionState.WORKS, "claude"))
+        app.tick()
+        assert 0 < len(repainted) <= 3
+
+
+async def test_the_cursor_stays_on_its_row_while_rows_arrive() -> None:
+    source = Told()
+    source.say(refusal("a.example"), refusal("b.example"), refusal("c.example"))
+    app = make(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("down")
+        assert app.main.row is not None
+        assert app.main.row.what == "b.example"
+        source.say(refusal("d.example"), refusal("c.example"))
+        source.moment += 10
+        app.tick()
+        assert app.main.row.what == "b.example"
+        await pilot.press("up")
+        assert app.main.row is not None
+        assert app.main.row.what == "d.example"
+
+
+async def test_the_order_stands_still_while_the_operator_chooses() -> None:
+    source = Told()
+    source.say(refusal("a.example"), refusal("b.example"))
+    app = make(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("down")
+        source.say(refusal("a.example"))
+        source.moment += 1.5
+        app.tick()
+        assert [row.what for row in app.main._rows] == ["b.example", "a.example"]
+        source.moment += 5
+        app.tick()
+        assert [row.what for row in app.main._rows] == ["a.example", "b.example"]
+
+
+async def test_allow_for_an_hour(asked: list[Request], tmp_path: Path) -> None:
+    app = make(Told("ready"), paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("a")
+        assert isinstance(app.screen, ChoiceScreen)
+        await pilot.press("h")
+        await until(pilot, lambda: "it is done" in screen_text(app))
+        assert asked == [control.Allow("pypi.example.org", "", 3600.0)]
+
+
+async def test_a_row_says_that_it_is_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "ask", lambda *_: Reply(False, "only root may ask for this", "ask the operator"))
+    app = make(Told("ready"), paths=Paths(tmp_path))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        assert app.main.row is not None
+        app.pend(app.main.row.key, "asking …")
+        assert "asking …" in screen_text(app)
+        await pilot.press("a", "s")
+        await until(pilot, lambda: "only root may ask for this: ask the operator" in screen_text(app))
+        assert "asking …" not in screen_text(app)
+
+
+async def test_what_cannot_be_allowed_says_why(asked: list[Request], tmp_path: Path) -> None:
+    source = Told()
+    source.say(Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(120, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("a")
+        assert "metadata addresses are never opened" in screen_text(app)
+        assert asked == []
+
+
+async def test_freeze_asks_first_and_enter_is_no(asked: list[Request], tmp_path: Path) -> None:
+    app = make(Told("ready"), paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("F", "enter")
+        await settle(pilot)
+        assert asked == []
+        await pilot.press("F", "y")
+        await until(pilot, lambda: asked == [control.Freeze()])
+
+
+REQUESTS: list[tuple[str, str, Request]] = [
+    ("ready", "m", control.Mute("pypi.example.org")),
+    ("ready", "r", control.Refresh()),
+    ("ready", "e", control.Explain("pypi.example.org")),
+    ("halted", "R", control.Retry()),
+]
+
+
+@pytest.mark.parametrize(("story", "key", "request_"), REQUESTS)
+async def test_a_key_asks(story: str, key: str, request_: Request, asked: list[Request], tmp_path: Path) -> None:
+    app = make(Told(story), paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(key)
+        await until(pilot, lambda: asked == [request_])
+
+
+async def test_a_recording_cannot_be_asked(asked: list[Request]) -> None:
+    app = make(Told("ready"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("m")
+        assert "this is a recording" in screen_text(app)
+        assert asked == []
+
+
+async def test_the_filter_shows_what_matches_and_escape_all() -> None:
+    source = Told("ready")
+    app = make(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("slash", *"udp")
+        source.moment += 2
+        app.tick()
+        assert [row.what for row in app.main._rows] == ["203.0.113.20:123  udp"]
+        await pilot.press("enter")
+        assert "only: udp" in screen_text(app)
+        await pilot.press("escape")
+        source.moment += 2
+        app.tick()
+        assert len(app.main._rows) == 7
+
+
+async def test_details_log_and_help_open_and_close() -> None:
+    app = make(Told("ready"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key, kind in (("enter", TextScreen), ("question_mark", TextScreen), ("l", LogScreen)):
+            await pilot.press(key)
+            assert isinstance(app.screen, kind)
+            await pilot.press("escape")
+            assert app.screen_stack == [app.main]
+
+
+# --- the hand-over ---
+
+
+async def test_the_session_opens_after_the_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover, "session_is_there", lambda paths: True)
+    monkeypatch.setattr(handover, "inside_tmux", lambda: False)
+    source = Told("ready")
+    app = make(source, stay=False, paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "the session opens in" in screen_text(app)
+        assert app.left == 0
+        source.moment += NOTICE_SECONDS + 0.1
+        app.tick()
+        await until(pilot, lambda: app.left is None)
+
+
+async def test_any_key_stays(tmp_path: Path) -> None:
+    source = Told("ready")
+    app = make(source, stay=False, paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("q")
+        assert "staying here" in screen_text(app)
+        source.moment += 60
+        app.tick()
+        await settle(pilot)
+        assert app.left == 0
+        assert app.is_running
+
+
+async def test_a_session_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover, "session_is_there", lambda paths: False)
+    monkeypatch.setattr(handover, "inside_tmux", lambda: False)
+    app = make(Told("ready"), paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("t")
+        await until(pilot, lambda: "the session is gone: R starts it anew" in screen_text(app))
+        assert app.is_running
+
+
+async def test_a_halted_boot_stays_with_its_reason(tmp_path: Path) -> None:
+    source = Told("halted")
+    app = make(source, stay=False, paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        source.moment += 60
+        app.tick()
+        assert app.is_running
+        assert "198.51.100.9:443 was answered" in screen_text(app)
+
+
+async def test_many_resizes_end_right() -> None:
+    app = make(Told("ready"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        for size in ((40, 12), (200, 60), (20, 3), (60, 20), (80, 24)):
+            await pilot.resize_terminal(*size)
+        await settle(pilot)
+        lines = app.main.query_one(Canvas).lines
+        assert len(lines) == 24
+        assert max(len(line.plain) for line in lines) <= 80
+        assert lines[0].plain.startswith(" codetainer")
+
+
+def test_no_two_actions_share_a_key() -> None:
+    keys = [key for action in (*ACTIONS, *MOVES) for key in action.keys.split(",")]
+    assert len(keys) == len(set(keys))
+    assert "ctrl+b" not in keys

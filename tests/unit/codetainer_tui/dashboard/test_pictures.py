@@ -1,0 +1,36 @@
+"""What each journal looks like at each size, in sixteen colours and in none. Look at a picture before you accept it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from codetainer_tui.dashboard.draw.ink import Colours
+from tests.unit.codetainer_tui.dashboard.conftest import MakeDashboard, settle
+
+STORIES = ("booting", "ready", "degraded", "halted", "attacked")
+SIZES = ((120, 40), (80, 24), (60, 20), (40, 12))
+Compare = Callable[..., bool]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("story", STORIES)
+def test_in_colour(story: str, size: tuple[int, int], snap_compare: Compare, dashboard: MakeDashboard) -> None:
+    assert snap_compare(dashboard(story), terminal_size=size, run_before=settle)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("story", STORIES)
+def test_without_colour(
+    story: str, size: tuple[int, int], snap_compare: Compare, dashboard: MakeDashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert snap_compare(dashboard(story, Colours.NONE), terminal_size=size, run_before=settle)
+
+
+@pytest.mark.parametrize("keys", ["enter", "a", "question_mark", "l", "b", "F"])
+def test_what_a_key_opens(keys: str, snap_compare: Compare, dashboard: MakeDashboard) -> None:
+    assert snap_compare(dashboard("ready"), terminal_size=(80, 24), press=[keys], run_before=settle)
+
+
+def test_one_line_where_there_is_no_room(snap_compare: Compare, dashboard: MakeDashboard) -> None:
+    assert snap_compare(dashboard("ready"), terminal_size=(28, 4), run_before=settle)

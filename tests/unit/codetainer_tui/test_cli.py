@@ -1,0 +1,105 @@
+"""The command line: what is asked for, and what is said when it cannot be."""
+
+import pytest
+
+from backend.contract import control
+from backend.contract.control import Reply, Request
+from codetainer_tui import ask as asking
+from codetainer_tui import cli, process
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """Requests that were made; each is answered well."""
+    found: list[Request] = []
+
+    def answer(_path: object, request: Request, _typed: str) -> Reply:
+        found.append(request)
+        return Reply(True, "done")
+
+    monkeypatch.setattr(asking, "ask", answer)
+    return found
+
+
+REQUESTS: list[tuple[str, Request]] = [
+    ("allow a.example", control.Allow("a.example")),
+    ("allow a.example --port 443,8443/tls --for 1h", control.Allow("a.example", "443,8443/tls", 3600.0)),
+    ("allow *.example --yes", control.Allow("*.example", yes=True)),
+    ("revoke a.example", control.Revoke("a.example")),
+    ("allowed", control.ListAllowed()),
+    ("mute a.example", control.Mute("a.example")),
+    ("mute a.example --for 5m", control.Mute("a.example", 300.0)),
+    ("mute a.example --off", control.Mute("a.example", -1.0)),
+    ("explain 192.0.2.1:443", control.Explain("192.0.2.1:443")),
+    ("refresh", control.Refresh()),
+    ("freeze", control.Freeze()),
+    ("thaw", control.Thaw()),
+    ("retry", control.Retry()),
+    ("session restart", control.RestartSession()),
+]
+
+
+@pytest.mark.parametrize(("typed", "request_"), REQUESTS)
+def test_a_verb_asks_for_its_request(typed: str, request_: Request, asked: list[Request]) -> None:
+    assert cli.main(typed.split()) == 0
+    assert asked == [request_]
+
+
+def test_every_request_has_a_verb() -> None:
+    assert {type(request) for _, request in REQUESTS} == set(control.VERBS.values())
+
+
+def test_what_was_refused_is_said_with_its_hint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    reply = Reply(False, "only root may ask for this", "ask the operator: codetainer allow a.example")
+    monkeypatch.setattr(asking, "ask", lambda *_: reply)
+    assert cli.main(["allow", "a.example"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "codetainer: only root may ask for this\n  ask the operator: codetainer allow a.example\n"
+
+
+def test_what_is_typed_for_the_operator_is_what_the_operator_would_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed: list[str] = []
+
+    def answer(_path: object, _request: Request, as_typed: str) -> Reply:
+        typed.append(as_typed)
+        return Reply(True)
+
+    monkeypatch.setattr(asking, "ask", answer)
+    cli.main(["allow", "a.example", "--port", "22"])
+    assert typed == ["codetainer allow a.example --port 22"]
+
+
+def test_names_in_a_reply_are_made_harmless(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(asking, "ask", lambda *_: Reply(True, "one\ntwo \x1b[31m"))
+    cli.main(["explain", "a.example"])
+    assert capsys.readouterr().out == "one\ntwo \\x1b[31m\n"
+
+
+@pytest.mark.parametrize("argv", [["up", "--net", "pretend", "--", "sh", "-c", "exit 3"], ["enter"], ["check", "--help"]])
+def test_the_backend_gets_its_arguments_as_they_came(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(process, "become", became.append)
+    cli.main(argv)
+    assert became[0][1:] == ["-I", "-m", "backend", *argv]
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["dance"], ["allow"], ["allow", "a", "--for", "soon"], ["session", "dance"], ["status", "--yaml"], ["--loud"]]
+)
+def test_what_is_not_understood_ends_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code: int | str | None = cli.main(argv)
+    except SystemExit as ended:
+        code = ended.code
+    assert code == 2
+
+
+@pytest.mark.parametrize("verb", sorted(cli.VERBS))
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([verb, "--help"])
+    assert ended.value.code == 0
+    assert f"codetainer {verb}" in capsys.readouterr().out
+    cli.main(["--help"])
+    assert f"  {verb} " in capsys.readouterr().out

@@ -1,0 +1,113 @@
+"""The hand-over's parts that need no other process: the lock, the identity, the settling of a terminal."""
+
+import fcntl
+import os
+import pty
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.contract.paths import Paths
+from codetainer_tui.handover import as_agent, client, lock_is_free, settle
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """Both ends of a terminal: what a person types into, and what a program reads."""
+    person, program = pty.openpty()
+    yield person, program
+    os.close(person)
+    os.close(program)
+
+
+def readable(descriptor: int) -> bytes:
+    os.set_blocking(descriptor, False)
+    try:
+        return os.read(descriptor, 4096)
+    except BlockingIOError:
+        return b""
+
+
+def typed(person: int, text: bytes) -> None:
+    os.write(person, text)
+
+
+def test_late_replies_are_not_left_for_the_agent(terminal: tuple[int, int]) -> None:
+    person, program = terminal
+    typed(person, b"\x1b[?2026;2$y")
+
+    def answer() -> None:
+        asked = b""
+        while b"\x1b[c" not in asked:
+            asked += os.read(person, 100)
+        typed(person, b"\x1b[?2048;0$y\x1b[?62;22c")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    begun = time.monotonic()
+    settle(program, seconds=20.0)
+    thread.join()
+    assert time.monotonic() - begun < 20.0  # it was the reply that ended it
+    before = termios.tcgetattr(program)
+    before[3] &= ~termios.ICANON
+    termios.tcsetattr(program, termios.TCSANOW, before)
+    assert readable(program) == b""
+
+
+def test_a_terminal_that_never_answers_is_not_waited_for_long(terminal: tuple[int, int]) -> None:
+    person, program = terminal
+    typed(person, b"ls")
+    settle(program, seconds=0.01)
+    assert readable(program) == b""
+
+
+def test_the_terminal_is_left_as_it_was(terminal: tuple[int, int]) -> None:
+    _, program = terminal
+    before = termios.tcgetattr(program)
+    settle(program, seconds=0.01)
+    assert termios.tcgetattr(program) == before
+
+
+def test_what_is_no_terminal_is_left_alone() -> None:
+    reading, writing = os.pipe()
+    settle(reading)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_the_lock_is_free_when_it_can_be_shared(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    assert lock_is_free(paths) is None
+    paths.run.mkdir(parents=True)
+    paths.lock.touch()
+    assert lock_is_free(paths) is True
+    with paths.lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert lock_is_free(paths) is False
+    assert lock_is_free(paths) is True
+
+
+def test_looking_does_not_keep_the_lock(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.run.mkdir(parents=True)
+    paths.lock.touch()
+    lock_is_free(paths)
+    with paths.lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_root_s_client_runs_as_the_agent_without_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    argv = client(Paths(), "attach-session", "-t", "=claude")
+    assert argv[0] == "setpriv"
+    assert {"--reuid=1000", "--regid=1000", "--clear-groups", "--no-new-privs", "--bounding-set=-all"} <= set(argv)
+    assert argv[argv.index("--") + 1 :] == ["tmux", "-S", "/run/codetainer/tmux/server.sock", "attach-session", "-t", "=claude"]
+
+
+def test_the_agent_s_own_client_needs_no_drop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert as_agent(["tmux"]) == ["tmux"]

@@ -1,0 +1,79 @@
+"""What a login waits for: nothing heavy is imported on the way to the session. Read from the source, no process is started."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+OURS = ("codetainer_tui", "backend", "network")
+HEAVY = {
+    "textual",
+    "rich",
+    "asyncio",
+    "subprocess",
+    "dns",
+    "filelock",
+    "cryptography",
+    "importlib.metadata",
+    "logging",
+    "hypothesis",
+}
+
+
+def at_import(path: Path) -> set[str]:
+    """The modules that a file imports when it is imported itself."""
+    found: set[str] = set()
+    waiting: list[ast.stmt] = list(ast.parse(path.read_text()).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.dump(node.test):
+            waiting += node.body + node.orelse
+        elif isinstance(node, ast.Try):
+            waiting += node.body
+    return found
+
+
+def source(module: str) -> Path | None:
+    path = ROOT / module.replace(".", "/")
+    for candidate in (path / "__init__.py", path.with_suffix(".py")):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def loaded(module: str) -> set[str]:
+    """Everything that importing a module of ours imports, the standard library's own imports aside."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        parts = name.split(".")
+        for name_ in (".".join(parts[:n]) for n in range(1, len(parts) + 1)):
+            if name_ not in seen:
+                seen.add(name_)
+                path = source(name_) if name_.startswith(OURS) else None
+                waiting += at_import(path) if path else []
+    return seen
+
+
+@pytest.mark.parametrize(
+    "module", ["cli", "arguments", "attach", "handover", "status", "plain", "logs", "boot", "ask", "suggest", "dashboard"]
+)
+def test_no_verb_but_the_dashboard_loads_anything_heavy(module: str) -> None:
+    assert loaded(f"codetainer_tui.{module}") & HEAVY == set()
+
+
+def test_the_way_of_looking_sees_what_it_should() -> None:
+    assert "textual" in loaded("codetainer_tui.dashboard.app")
+    assert "backend.contract.events" in loaded("codetainer_tui.attach")
+
+
+def test_everything_else_is_the_standard_library() -> None:
+    known = {*sys.stdlib_module_names, *OURS}
+    assert {name.split(".")[0] for name in loaded("codetainer_tui.attach")} <= known

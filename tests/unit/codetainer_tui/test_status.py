@@ -1,0 +1,117 @@
+"""`status`, `suggest`, `allowed` and `logs`: what they print and how they end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from backend.contract import events as e
+from backend.contract.control import Reply
+from backend.contract.paths import Paths
+from backend.contract.state import fold_all
+from codetainer_tui import allowed, logs, status, suggest
+from codetainer_tui.view import view
+from tests.journals.make import BEGUN, JOURNALS, text
+
+
+@pytest.fixture
+def paths(tmp_path: Path, request: pytest.FixtureRequest) -> Paths:
+    """A sandbox that is as the journal of this name says."""
+    found = Paths(tmp_path)
+    found.run.mkdir(parents=True)
+    found.journal.write_text(text(JOURNALS[request.param]()))
+    return found
+
+
+CODES = [("ready", 0), ("attacked", 0), ("degraded", 1), ("booting", 1), ("halted", 2)]
+
+
+@pytest.mark.parametrize(("paths", "code"), CODES, indirect=["paths"])
+def test_the_exit_code_says_how_it_is(
+    paths: Paths, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "supervised", lambda path: True)
+    assert status.status(paths, as_json=False) == code
+    said = capsys.readouterr().out
+    assert said.splitlines()[0].split()[0] in ("READY", "DEGRADED", "BOOTING", "CLOSED")
+    assert all(line.isprintable() for line in said.splitlines())
+    assert status.status(paths, as_json=True) == code
+    body = json.loads(capsys.readouterr().out)
+    assert body["condition"] in ("ready", "degraded", "booting", "closed")
+
+
+@pytest.mark.parametrize("paths", ["ready"], indirect=True)
+def test_without_its_supervisor_the_sandbox_is_closed(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status.status(paths, as_json=False) == 2
+    assert capsys.readouterr().out.startswith("CLOSED  because codetainer boot has gone")
+
+
+def test_no_sandbox_is_not_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status.status(Paths(tmp_path), as_json=False) == 2
+    assert suggest.suggest(Paths(tmp_path)) == 2
+    assert logs.logs(Paths(tmp_path), go_on=False, as_json=False) == 2
+    assert capsys.readouterr().out == ""
+
+
+def shown(name: str, *, operator: bool) -> str:
+    state = fold_all(e.decode(line) for line in text(JOURNALS[name]()).splitlines())
+    return status.text(view(state, state.updated_at + 3), operator=operator)
+
+
+def test_who_is_not_the_operator_learns_what_to_ask_for() -> None:
+    assert "ask the operator: codetainer allow pypi.example.org --for 1h" in shown("ready", operator=False)
+    assert "try: codetainer allow pypi.example.org --for 1h" in shown("ready", operator=True)
+    assert "ask the operator: codetainer retry" in shown("halted", operator=False)
+
+
+def test_a_halt_is_told_with_reason_and_remedy() -> None:
+    said = shown("halted", operator=True)
+    assert "CLOSED  boot halted at Readiness" in said
+    assert "198.51.100.9:443 was answered" in said
+    assert "Try: codetainer check" in said
+
+
+@pytest.mark.parametrize("paths", ["ready"], indirect=True)
+def test_logs_as_text_and_as_they_are(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert logs.logs(paths, go_on=False, as_json=False) == 0
+    said = capsys.readouterr().out
+    assert "14:00:04 READY after 4.3 s" in said
+    assert logs.logs(paths, go_on=False, as_json=True) == 0
+    assert capsys.readouterr().out == paths.journal.read_text()
+
+
+@pytest.mark.parametrize("paths", ["ready"], indirect=True)
+def test_logs_begin_with_the_segment_before(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    paths.journal.with_name("events.1.jsonl").write_text(e.encode(e.Stamped(BEGUN - 60, 1, e.Noted("info", "earlier"))) + "\n")
+    logs.logs(paths, go_on=False, as_json=False)
+    assert capsys.readouterr().out.splitlines()[1] == "13:59:00 earlier"
+
+
+def test_suggested_lines_are_entries_with_counts_and_programs() -> None:
+    state = fold_all(e.decode(line) for line in text(JOURNALS["ready"]()).splitlines())
+    assert suggest.lines(state) == [
+        "telemetry.example.net   # refused 42 times, by node",
+        "pypi.example.org        # refused 3 times, by pip",
+        "_dmarc.example.org      # refused 2 times",
+        "files.example.org:8443  # refused 2 times, by curl",
+    ]
+
+
+def test_nothing_is_suggested_that_was_allowed_or_cannot_be() -> None:
+    state = fold_all(e.decode(line) for line in text(JOURNALS["attacked"]()).splitlines())
+    names = [line.split()[0] for line in suggest.lines(state)]
+    assert names[0] == "x7f3a9.exfil.example.net"
+    assert all(name.replace(".", "").replace("-", "").isalnum() for name in names)
+
+
+def test_open_names_as_a_table_and_for_programs() -> None:
+    entries = [
+        {"name": "api.example.com", "ports": "443,80", "source": "domains.conf:12", "until": None},
+        {"name": "*.b.example", "ports": "8443", "source": "by hand", "until": BEGUN + 3600},
+    ]
+    reply = Reply(True, data={"entries": entries})
+    assert allowed.table(reply, BEGUN) == (
+        "api.example.com  443,80  domains.conf:12\n*.b.example      8443    by hand, until 15:00\n"
+    )
+    assert json.loads(allowed.as_json(reply)) == entries
+    assert allowed.table(Reply(True)) == "no name is open\n"
