@@ -35,21 +35,21 @@ def main(argv: list[str]) -> int:
         case ["boot"]:
             return boot()
         case ["guard", *descriptors]:
-            from backend.guard import process
+            from backend.guard.process import run
 
-            return process.run(descriptors)
+            return run(descriptors)
         case ["up", *rest]:
-            from backend.sandbox import up
+            from backend.sandbox.up import main as up
 
-            return up.main(rest)
+            return up(rest)
         case ["enter", *rest]:
-            from backend.sandbox import enter
+            from backend.sandbox.enter import main as enter
 
-            return enter.main(rest)
+            return enter(rest)
         case ["check", *rest]:
-            from backend.sandbox import check
+            from backend.sandbox.check import main as check
 
-            return check.main(rest)
+            return check(rest)
         case _:
             sys.stderr.write("usage: python3 -I -m backend boot|guard|up|enter|check\n")
             return 2
