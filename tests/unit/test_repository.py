@@ -33,7 +33,7 @@ HOSTS = re.compile(
     r"registry\.npmjs|registry\.yarnpkg|\bpypi\.(org|python)|pythonhosted\.|proxy\.golang\.|sum\.golang\.|(deb|security)\.debian\.|"
     r"archive\.ubuntu\.|(static|index)?\.?crates\.io|repo1?\.maven|repo\.maven"
 )
-PLACES = re.compile(r"/work/[a-z.]|/root/\.|/home/(?!claude\b|\$)[a-z]+|/opt/wheels|/tmp/bash_jobs")
+PLACES = re.compile(r"/work/[a-z.]|/root/\.|/home/(?!cla|\$)[a-z]+|/opt/wheels|/tmp/bash_jobs")
 SECRETS = re.compile(
     r"gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60}|sk-ant-[a-z]+[0-9]{2}-[A-Za-z0-9_-]{40}|AKIA[A-Z0-9]{16}|"
     r"BEGIN ([A-Z]+ )?PRIVATE KEY-----\n[A-Za-z0-9+/]"
