@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import select
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -14,7 +16,7 @@ from textual import events
 from textual.app import SystemCommand
 from textual.screen import Screen
 
-from backend.contract.events import Stamped
+from backend.contract.events import Refused, Stamped
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold_all
 from codetainer_tui import process
@@ -29,8 +31,19 @@ from codetainer_tui.view import Tone, View, view
 TICK_SECONDS = 0.25
 STILL_SECONDS = 1.0  # where nothing happens, times in words are looked at once a second
 NOTICE_SECONDS = 3.0  # before the hand-over
-HANG_UP_SECONDS = 2.0
 MOST_EVENTS = 3000  # kept for the log
+
+
+def end_with_terminal(descriptor: int = 0) -> None:
+    """Ends this process when its terminal has gone.
+
+    Waits in a thread: Textual's writer dies with the terminal, its queue fills, and the event loop then waits on that for ever.
+    There is nothing left to restore, so nothing is lost by ending at once.
+    """
+    poll = select.poll()
+    poll.register(descriptor, 0)  # POLLHUP and POLLERR are reported without being asked for (poll(2))
+    poll.poll()
+    os._exit(128 + signal.SIGHUP)
 
 
 class Dashboard(Actions):
@@ -48,7 +61,8 @@ class Dashboard(Actions):
         colours: Colours | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__()
+        # Said here already: with NO_COLOR, Textual decides in __init__ how colours go, and would paint black on black.
+        super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # the terminal's own colours, all of them
         if colours is None:
             colours = Colours.NONE if process.environment().get("NO_COLOR") else Colours.SIXTEEN
@@ -84,15 +98,8 @@ class Dashboard(Actions):
             # Textual restores the terminal on none of these by itself.
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, self.leave, 128 + number)
-            self.set_interval(HANG_UP_SECONDS, self._look_for_hang_up)
+            threading.Thread(target=end_with_terminal, daemon=True).start()
             self._to_terminal("\x1b[22;2t")  # remembers the title; given back when we leave
-
-    def _look_for_hang_up(self) -> None:
-        """A terminal that has gone is always readable: without this the reader would spin."""
-        poll = select.poll()
-        poll.register(0, 0)
-        if any(found & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, found in poll.poll(0)):
-            self.leave(128 + signal.SIGHUP)
 
     def leave(self, code: int | None) -> None:
         self.left = code
@@ -125,7 +132,8 @@ class Dashboard(Actions):
             if self.coming is not None:
                 self.coming.extend(line for stamped in found for line in self._words.of(stamped))
         still = moment - self._viewed_at < STILL_SECONDS and not self.view.booting
-        if found or not still:
+        # A flood of refusals is shown once a second; whatever else happens, at once.
+        if not still or any(not isinstance(stamped.event, Refused) for stamped in found):
             self._viewed_at = moment
             self._show(moment)
         if self._notice_until and moment >= self._notice_until:

@@ -60,14 +60,15 @@ def _row(key: str, view: RefusalView, state: State, now: float, seen_at: float, 
     elif allowed is not None:
         shown = f"allowed {until(allowed.until, now)}"
     by = harmless(latest.program, 40)
+    times = f"first {clock_seconds(view.first_at)}, last {clock_seconds(view.last_at)}, {date(view.last_at)}"
     full = (
         f"{what(latest)}",
         f"{reason}, refused by {WALLS[latest.via]}",
-        f"{many(view.count, 'time')}, first {clock_seconds(view.first_at)}, last {clock_seconds(view.last_at)}",
-        date(view.last_at),
-        *([f"name {harmless(latest.name)}"] if latest.name else []),
+        f"{many(view.count, 'time')}, {times}",
+        *([f"name {harmless(latest.name)}"] if latest.name and latest.address else []),
         *([f"address {harmless(latest.address)}  port {latest.port}  {harmless(latest.protocol)}"] if latest.address else []),
-        *([f"program {by}  uid {latest.uid}"] if by or latest.uid >= 0 else []),
+        *([f"program {by}"] if by else []),
+        *([f"uid {latest.uid}"] if latest.uid >= 0 else []),
         *([shown] if shown != reason else []),
         cannot_allow(latest) or f"line for domains.conf: {entry(name, {latest.port})}",
     )
