@@ -46,7 +46,10 @@ class Terminal:
 
     def expect(self, text: str) -> None:
         """Waits until the screen has shown something since the last time."""
-        eventually(f"{text!r} on the terminal; shown is {self.seen[-2000:]!r}", lambda: self._read(text.encode()))
+        try:
+            eventually(f"{text!r} is on the terminal", lambda: self._read(text.encode()))
+        except AssertionError as error:
+            raise AssertionError(f"{error}; shown is {self.seen[-2000:]!r}") from None
 
     def _read(self, wanted: bytes) -> bool:
         while select.select([self.master], [], [], 0)[0]:

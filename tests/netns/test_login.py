@@ -1,0 +1,89 @@
+"""The demo as somebody at a terminal sees it: the dashboard, the session, and everything gone when they leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import LockReleased
+from backend.sandbox import rendezvous
+from backend.sandbox.rendezvous import NoSandbox
+from tests.netns.conftest import eventually
+from tests.netns.test_up import nothing_left
+from tests.netns.test_up_terminal import Terminal, at
+
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("nothing_left")]
+
+__all__ = ["nothing_left"]
+NAME = f"login-{os.getpid()}"
+DEMO = ("up", "--net", "pretend", "--name", NAME)
+DETACH = "\x02d"
+STAND_IN = "This is a stand-in"  # the first thing in the agent's pane
+
+
+def init() -> int:
+    try:
+        return rendezvous.find(NAME)
+    except NoSandbox:
+        return 0
+
+
+def is_client(terminal: Terminal) -> bool:
+    """Whether the relayed process is tmux, as the agent, with no way back to root."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            status = (process / "status").read_text()
+            inside = (process / "ns/pid").stat().st_ino == Path(f"/proc/{init()}/ns/pid").stat().st_ino
+        except OSError:
+            continue
+        if inside and b"attach-session" in words:
+            return "\nUid:\t1000\t1000\t1000\t1000\n" in status and "\nNoNewPrivs:\t1\n" in status
+    return False
+
+
+@pytest.mark.parametrize("options", [(), ("--plain",)], ids=["dashboard", "plain"])
+def test_the_demo_up_to_the_session_and_away(options: tuple[str, ...]) -> None:
+    with at(*DEMO, *options) as terminal:
+        terminal.expect("READY" if options else "example/demo")  # boot is shown, one way or the other
+        terminal.expect(STAND_IN)
+        eventually("the client is the agent's", lambda: is_client(terminal))
+        assert terminal.holders(init()) == set()
+        journal = Path(f"/proc/{init()}/root/run/codetainer/events.jsonl").read_text()
+        assert LockReleased.kind in journal
+        terminal.type(DETACH)
+        assert terminal.code() == 0
+        assert terminal.restored()
+        assert b"\x1b[?1049h" not in terminal.seen.rpartition(b"\x1b[?1049l")[2]  # the screen of before is back
+
+
+def test_the_session_is_typed_into_and_follows_the_size() -> None:
+    with at(*DEMO) as terminal:
+        terminal.expect(STAND_IN)
+        terminal.resize(40, 132)
+        terminal.type("\x02o")  # the shell below
+        terminal.type("until stty size | grep 132; do sleep 0.05; done; id -un\r")
+        terminal.expect(" 132\r\n")
+        terminal.expect("claude")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.code() == 128 + signal.SIGTERM
+        assert terminal.restored()
+
+
+def test_a_terminal_that_goes_away_takes_the_demo_down() -> None:
+    with at(*DEMO) as terminal:
+        terminal.expect(STAND_IN)
+        os.close(terminal.master)
+        terminal.master = os.open("/dev/null", os.O_RDWR)
+        eventually("it ends", lambda: terminal.process.poll() is not None)
+
+
+def test_ctrl_c_while_boot_is_on_the_screen() -> None:
+    with at(*DEMO, "--plain") as terminal:
+        terminal.expect("Network closed")
+        terminal.type("\x03")
+        assert terminal.code() == 128 + signal.SIGINT
+        assert terminal.restored()

@@ -1,0 +1,144 @@
+"""Whichever part of `up` ends, all of it does; and what goes into a sandbox of the operator's environment and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.sandbox import rendezvous
+from backend.sandbox.rendezvous import NoSandbox
+from tests.netns.conftest import CODETAINER, PATIENCE, Running, eventually, start
+
+pytestmark = pytest.mark.netns
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def namespace(pid: int, kind: str = "pid") -> int:
+    return Path(f"/proc/{pid}/ns/{kind}").stat().st_ino
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    found = start(tmp_path, f"parts-{os.getpid()}")
+    yield found
+    if found.process.poll() is None:
+        found.stop()
+
+
+def waiters(running: Running) -> dict[str, int]:
+    """The two processes that wait for first processes: the sandbox's, and the pretend internet's."""
+    found = {}
+    for pid in children(running.process.pid):
+        for first in children(pid):
+            found["sandbox" if first == running.init else "internet"] = pid
+    return found
+
+
+def ends_with(running: Running, code: int, *pids: int) -> None:
+    assert running.process.wait(timeout=PATIENCE) == code
+    eventually("every process has ended", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+def test_the_internets_end_is_the_end(running: Running) -> None:
+    found = waiters(running)
+    os.kill(found["internet"], signal.SIGKILL)
+    ends_with(running, 1, running.init, *found.values())
+    assert "the pretend internet has ended" in running.seen.with_name("err").read_text()
+
+
+@pytest.mark.parametrize("which", ["waiter", "first"])
+def test_the_sandboxs_end_is_the_end(running: Running, which: str) -> None:
+    found = waiters(running)
+    internet = children(found["internet"])[0]
+    os.kill(running.init if which == "first" else found["sandbox"], signal.SIGKILL)
+    ends_with(running, 128 + signal.SIGKILL, running.init, internet, *found.values())
+    with pytest.raises(NoSandbox):
+        rendezvous.find(running.name)
+
+
+def test_each_part_has_namespaces_of_its_own(running: Running) -> None:
+    internet = children(waiters(running)["internet"])[0]
+    for kind in ("mnt", "net", "pid"):
+        assert len({namespace(pid, kind) for pid in (running.init, internet, os.getpid())}) == 3
+    for kind in ("uts", "ipc"):
+        assert namespace(running.init, kind) != namespace(os.getpid(), kind)
+
+
+def test_a_program_gets_no_descriptor_of_ours(tmp_path: Path) -> None:
+    """Not even one that the operator's shell had open: it may lead to anything."""
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    descriptor = os.open(secret, os.O_RDONLY)
+    try:
+        done = subprocess.run(
+            [*CODETAINER, "up", "--net", "none", "--name", f"fds-{os.getpid()}", "--root-command", "--", "sh", "-c",
+             "for process in /proc/[0-9]*; do ls -l $process/fd; done; ls /proc/self/fd"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False, pass_fds=(descriptor,),
+        )  # fmt: skip
+    finally:
+        os.close(descriptor)
+    assert done.returncode == 0, done.stderr
+    assert "secret" not in done.stdout
+    assert done.stdout.split()[-4:] == ["0", "1", "2", "3"]  # the last one is of ls itself
+
+
+def test_files_that_settings_name_are_read_outside(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("ghp_from-a-file\n")
+
+    reading = ["--", "cat", "/opt/gh-config/git-credential"]
+
+    def up(file: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*CODETAINER, "up", "--net", "pretend", "--name", f"file-{os.getpid()}", *reading],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            env={**os.environ, "GH_PAT_FILE": str(file)},
+        )  # fmt: skip
+
+    assert "password=ghp_from-a-file\n" in up(token).stdout
+    wrong = up(tmp_path / "none")
+    assert wrong.returncode == 2
+    assert "GH_PAT_FILE: cannot read" in wrong.stderr
+
+
+def test_nothing_else_of_the_operators_environment_goes_in(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*CODETAINER, "up", "--net", "pretend", "--name", f"env-{os.getpid()}", "--root-command", "--", "sh", "-c",
+         "cat /proc/[0-9]*/environ | tr '\\0' '\\n'"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env={**os.environ, "AWS_SECRET_ACCESS_KEY": "planted", "TERM": "xterm-256color"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "planted" not in done.stdout
+    assert "REPO_URL=https://github.com/example/demo" in done.stdout
+
+
+def test_what_lies_at_the_top_of_this_machine_is_covered(tmp_path: Path, running: Running) -> None:
+    known = {"bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr", "var", "dev", "proc", "run", "sys", "tmp"}
+    ours = {"home", "opt", "workspace"}
+    tops = [entry.name for entry in Path("/").iterdir() if entry.is_dir() and entry.name not in known | ours]
+    found = running.root("sh", "-c", 'for top; do ls -A "/$top"; done', "sh", *tops)
+    assert found.stdout == ""
+    assert str(tmp_path) not in running.root("find", "/tmp", "-maxdepth", "3").stdout
+
+
+def test_check_says_what_is_there() -> None:
+    done = subprocess.run([*CODETAINER, "check", "--json"], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0
+    assert {"root", "nft", "overlay", "nf_tables", "python"} <= {entry["name"] for entry in json.loads(done.stdout)}
+
+
+def test_check_says_what_is_missing(running: Running) -> None:
+    """To the agent, who is not root: with what for and how to get it, and without failing itself."""
+    done = running.agent("codetainer", "check")
+    assert done.returncode == 1
+    assert "not root; needed for namespaces, mounts and the firewall: run it as root" in done.stdout
