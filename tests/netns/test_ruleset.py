@@ -127,3 +127,57 @@ def test_without_rules_the_same_flow_goes_on(tmp_path: os.PathLike[str]) -> None
     os.mkfifo(base + ".go")
     done = alone(FLOW, "", base)
     assert done.stdout.split() == ["before", "after"], done.stderr
+
+
+REACH = r"""
+ip link set lo up
+ip link add here type veth peer name there
+unshare -n sh -c 'echo $$ > "$0"; exec sleep 60' "$2" &
+far=$!
+while ! [ -s "$2" ]; do sleep 0.01; done
+ip link set there netns "$(cat "$2")"
+there="nsenter -t $(cat "$2") -n"
+ip addr add 198.51.100.1/24 dev here; ip addr add 2001:db8::1/64 dev here nodad; ip link set here up
+$there ip addr add 198.51.100.2/24 dev there; $there ip addr add 2001:db8::2/64 dev there nodad; $there ip link set there up
+printf %s "$1" | nft -f -
+/usr/bin/python3 -c '
+import socket, threading
+def serve(server):
+    while True:
+        connection, _ = server.accept()
+        connection.sendall(b"hello")
+        connection.close()
+for family, address in ((socket.AF_INET, "198.51.100.1"), (socket.AF_INET6, "2001:db8::1")):
+    for port in (22, 8080):
+        server = socket.create_server((address, port), family=family)
+        threading.Thread(target=serve, args=(server,)).start()
+print("up", flush=True)
+' > "$2.up" &
+server=$!
+while ! [ -s "$2.up" ]; do sleep 0.01; done
+$there /usr/bin/python3 -c '
+import json, socket
+found = {}
+for address in ("198.51.100.1", "2001:db8::1"):
+    for port in (22, 8080):
+        try:
+            with socket.create_connection((address, port), timeout=2) as sock:
+                found[f"{address} {port}"] = sock.recv(10).decode()
+        except OSError:
+            found[f"{address} {port}"] = "nothing"
+print(json.dumps(found))
+'
+kill $far $server 2>/dev/null || true
+"""
+
+
+@pytest.mark.parametrize(("ssh", "inbound", "open_ports"), [(True, (), {22}), (False, (), set()), (True, (8080,), {22, 8080})])
+def test_from_outside_only_ssh_and_what_was_said_is_reached(
+    tmp_path: os.PathLike[str], ssh: bool, inbound: tuple[int, ...], open_ports: set[int]
+) -> None:
+    """Over IPv6 too, where replies are let out without connection tracking, from root's own sockets."""
+    done = alone(REACH, ruleset.render(Rules(ssh=ssh, inbound=inbound)), os.fspath(tmp_path) + "/far")
+    assert done.returncode == 0, done.stderr
+    reached = {place for place, said in json.loads(done.stdout).items() if said == "hello"}
+    assert {place for place in reached if place.startswith("198")} == {f"198.51.100.1 {port}" for port in open_ports}
+    assert {place for place in reached if place.startswith("2001")} == {f"2001:db8::1 {port}" for port in open_ports & {22}}
