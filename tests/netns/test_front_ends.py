@@ -1,0 +1,202 @@
+"""The front ends as processes: signals, exit codes, and a terminal that is left as it was, or that goes away."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+pytestmark = pytest.mark.netns
+
+ROOT = Path(__file__).parents[2]
+RECORDED = ROOT / "tests/journals/ready.jsonl"
+SECONDS = 30.0
+
+# A backend in small: writes a journal, and ends when it is told to.
+BACKEND = """
+import signal, sys
+from pathlib import Path
+from backend.contract.events import BootStarted, Stopping
+from backend.contract.paths import Paths
+from backend.journal import Journal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+journal = Journal(Paths(Path(sys.argv[1])))
+journal.emit(BootStarted("0.1.0", (), "octo/repo"))
+number = signal.sigwait({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+journal.emit(Stopping(signal.Signals(number).name))
+sys.exit(int(sys.argv[2]))
+"""
+FRONT = """
+import sys
+from pathlib import Path
+from backend.contract.paths import Paths
+from codetainer_tui import boot
+sys.exit(boot.lines(Paths(Path(sys.argv[1])), sys.argv[3:], as_json=sys.argv[2] == "json"))
+"""
+SCREEN = """
+import sys
+from pathlib import Path
+from backend.contract.paths import Paths
+from codetainer_tui import boot
+sys.exit(boot.screen(Paths(Path(sys.argv[1])), sys.argv[2:], ["/bin/sh", "-c", "echo the screen; read line; echo left"]))
+"""
+
+
+def backend(folder: Path, code: int = 0) -> list[str]:
+    return [sys.executable, "-c", BACKEND, str(folder), str(code)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "run/codetainer").mkdir(parents=True)
+    return tmp_path
+
+
+@contextmanager
+def front(folder: Path, form: str, argv: list[str]) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", FRONT, str(folder), form, *argv], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=SECONDS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_goes_on_to_the_backend_and_its_code_comes_back(folder: Path, number: signal.Signals) -> None:
+    with front(folder, "text", backend(folder, 7)) as process:
+        assert process.stdout is not None
+        while "boot begins" not in process.stdout.readline():
+            pass
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=SECONDS)
+        assert f"the sandbox is stopping: {number.name}" in out
+        assert process.returncode == 7
+
+
+def test_json_lines_are_the_journal_s(folder: Path) -> None:
+    with front(folder, "json", backend(folder)) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["kind"] == "boot.started"
+        process.terminate()
+        assert process.wait(SECONDS) == 0
+
+
+def test_a_backend_that_cannot_begin_is_heard(folder: Path) -> None:
+    with front(folder, "text", ["/bin/sh", "-c", "echo cannot boot: the settings >&2; exit 2"]) as process:
+        out, err = process.communicate(timeout=SECONDS)
+        assert (process.returncode, out, err) == (2, "", "cannot boot: the settings\n")
+
+
+def test_a_backend_that_is_killed_gives_the_code_of_its_signal(folder: Path) -> None:
+    with front(folder, "text", ["/bin/sh", "-c", "kill -9 $$"]) as process:
+        process.communicate(timeout=SECONDS)
+        assert process.returncode == 137
+
+
+def test_the_sandbox_goes_on_when_nobody_reads(folder: Path) -> None:
+    with front(folder, "text", backend(folder)) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        with (folder / "run/codetainer/events.jsonl").open("a") as journal:
+            journal.write('{"at":1,"seq":9,"kind":"noted","level":"info","text":"into the void"}\n' * 100)
+        # What cannot be written any more goes nowhere; that it went on writing shows in its standard output.
+        deadline = time.monotonic() + SECONDS
+        while os.readlink(f"/proc/{process.pid}/fd/1") != "/dev/null" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(SECONDS) == 0
+
+
+def spawn(argv: list[str], **more: Any) -> "pexpect.spawn[bytes]":
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    return pexpect.spawn(argv[0], argv[1:], dimensions=(24, 80), timeout=SECONDS, cwd=str(ROOT), env=environment, **more)
+
+
+def test_the_backend_goes_on_behind_its_screen_until_ctrl_c(folder: Path) -> None:
+    child = spawn([sys.executable, "-c", SCREEN, str(folder), *backend(folder, 5)])
+    child.expect("the screen")
+    child.sendline("")
+    child.expect("left")
+    child.expect("the sandbox goes on")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 5
+
+
+def test_what_the_backend_complains_of_is_shown_as_it_is(folder: Path) -> None:
+    child = spawn([sys.executable, "-c", SCREEN, str(folder), "/bin/sh", "-c", "echo cannot boot: the settings >&2; exit 2"])
+    child.expect("cannot boot: the settings")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 2
+
+
+# --- the dashboard's terminal ---
+
+DASHBOARD = [sys.executable, "-I", "-m", "codetainer_tui.cli", "dashboard", "--replay", str(RECORDED), "--speed", "0"]
+ENDS: list[tuple[str, Callable[["pexpect.spawn[bytes]"], object], int]] = [
+    ("q", lambda child: child.send("q"), 0),
+    ("ctrl+c", lambda child: child.send("\x03"), 0),
+    ("SIGTERM", lambda child: child.kill(signal.SIGTERM), 143),
+    ("SIGHUP", lambda child: child.kill(signal.SIGHUP), 129),
+]
+
+
+@pytest.mark.parametrize(("name", "end", "code"), ENDS, ids=[name for name, _, _ in ENDS])
+def test_the_terminal_is_left_as_it_was(name: str, end: Callable[["pexpect.spawn[bytes]"], object], code: int) -> None:
+    child = spawn(DASHBOARD)
+    before = termios.tcgetattr(child.child_fd)
+    child.expect("quit")
+    end(child)
+    said = child.read()
+    for mode in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l", b"\x1b[?2004l"):
+        assert mode in said
+    assert termios.tcgetattr(child.child_fd)[3] == before[3]
+    child.close()
+    assert child.exitstatus == code
+
+
+def test_a_terminal_that_goes_away_takes_the_dashboard_with_it() -> None:
+    child = spawn(DASHBOARD, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    child.expect("quit")
+    os.close(child.child_fd)
+    assert child.pid is not None
+    deadline = time.monotonic() + SECONDS
+    ended = 0
+    while not ended and time.monotonic() < deadline:
+        ended, status = os.waitpid(child.pid, os.WNOHANG)
+        time.sleep(0.02)
+    if not ended:
+        os.kill(child.pid, signal.SIGKILL)
+    assert ended
+    assert os.waitstatus_to_exitcode(status) == 129
+
+
+def test_without_colour_no_colour_is_sent() -> None:
+    environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
+    child = pexpect.spawn(DASHBOARD[0], DASHBOARD[1:], dimensions=(24, 80), timeout=SECONDS, cwd=str(ROOT), env=environment)
+    child.expect("quit")
+    said = child.before or b""
+    child.send("q")
+    child.expect(pexpect.EOF)
+    child.close()
+    colours = {number for found in re.findall(rb"\x1b\[([0-9;]*)m", said) for number in found.split(b";")}
+    assert colours <= {b"", b"0", b"1", b"2", b"7", b"39", b"49"}
