@@ -117,7 +117,7 @@ def test_the_sandbox_goes_on_when_nobody_reads(folder: Path) -> None:
             journal.write('{"at":1,"seq":9,"kind":"noted","level":"info","text":"into the void"}\n' * 100)
         # What cannot be written any more goes nowhere; that it went on writing shows in its standard output.
         deadline = time.monotonic() + SECONDS
-        while os.readlink(f"/proc/{process.pid}/fd/1") != "/dev/null" and time.monotonic() < deadline:
+        while Path(f"/proc/{process.pid}/fd/1").readlink() != Path(os.devnull) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert process.poll() is None
         process.terminate()
@@ -194,7 +194,8 @@ def test_without_colour_no_colour_is_sent() -> None:
     environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
     child = pexpect.spawn(DASHBOARD[0], DASHBOARD[1:], dimensions=(24, 80), timeout=SECONDS, cwd=str(ROOT), env=environment)
     child.expect("quit")
-    said = child.before or b""
+    said = child.before
+    assert isinstance(said, bytes)
     child.send("q")
     child.expect(pexpect.EOF)
     child.close()
