@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from backend.contract import control
 from backend.contract import events as e
 from backend.contract.control import Reply, Request
-from backend.contract.events import Reason, Refused, Stamped, Via
+from backend.contract.events import Reason, Refused, Via
 from backend.contract.paths import Paths
 from codetainer_tui import handover
 from codetainer_tui.dashboard import actions
@@ -20,34 +20,7 @@ from codetainer_tui.dashboard.screens.choice import ChoiceScreen
 from codetainer_tui.dashboard.screens.log import LogScreen
 from codetainer_tui.dashboard.screens.text import TextScreen
 from codetainer_tui.dashboard.widgets.canvas import Canvas
-from tests.journals.make import BEGUN, JOURNALS, text
-from tests.unit.codetainer_tui.dashboard.conftest import settle
-
-
-class Told:
-    """A source that says what it is told to; its clocks go when they are told to."""
-
-    def __init__(self, name: str = "") -> None:
-        lines = text(JOURNALS[name]()).splitlines() if name else []
-        self.coming = [e.decode(line) for line in lines]
-        self.at = self.coming[-1].at if self.coming else BEGUN
-        self.moment = 0.0
-
-    def poll(self) -> list[Stamped]:
-        found, self.coming = self.coming, []
-        return found
-
-    def now(self) -> float:
-        return self.at
-
-    def steady(self) -> float:
-        return self.moment
-
-    def supervised(self) -> bool:
-        return True
-
-    def say(self, *events: e.Event) -> None:
-        self.coming += [Stamped(self.at, 1, event) for event in events]
+from tests.unit.codetainer_tui.dashboard.conftest import Told, settle
 
 
 def make(source: Told, *, stay: bool = True, paths: Paths | None = None) -> Dashboard:
