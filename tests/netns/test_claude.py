@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def claude() -> str:
-    """Claude Code as setup put it there (the binary of this machine's kind, which its package links to), or the machine's own."""
+    """Claude Code as setup put it there (the binary itself, to which its package links), or this machine's own."""
     built = sorted(ROOT.glob("build/claude/node_modules/@anthropic-ai/claude-code-linux-*/claude"))
     found = str(built[0]) if built else shutil.which("claude")
     if found is None and os.environ.get("CI") != "true":
