@@ -19,10 +19,10 @@ class InitLock:
         # Root's alone: an agent that could open it could hold it, and with it every login.
         self._lock = FileLock(path, mode=0o600, thread_local=False)
 
-    def acquire(self) -> None:
-        """Takes the lock at once. Raises AlreadyRunning."""
+    def acquire(self, seconds: float = 0.0) -> None:
+        """Takes the lock, within so many seconds. Raises AlreadyRunning."""
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=seconds)
         except Timeout as error:
             raise AlreadyRunning("cannot boot: another boot of this sandbox is running") from error
 

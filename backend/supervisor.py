@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable, Coroutine
@@ -113,7 +114,11 @@ class Supervisor(Control):
         begun = time.monotonic()
         self.journal.emit(
             BootStarted(
-                version("codetainer"), tuple(step.planned for step in self._runner.steps), self.settings.repository, "inside"
+                version("codetainer"),
+                tuple(step.planned for step in self._runner.steps),
+                self.settings.repository,
+                "inside",
+                pid=os.getpid(),
             )
         )
         result = await self._runner.run(self.boot)
@@ -157,7 +162,7 @@ class Supervisor(Control):
         for name in ("closed", "rules", "guard", "names", "readiness", "session"):
             self._runner.done.pop(name, None)
         lock = InitLock(self.paths.lock)
-        lock.acquire()
+        lock.acquire(seconds=2.0)  # a login may be looking at it
         try:
             return await self._boot(lock)
         finally:

@@ -35,6 +35,7 @@ from network.metrics import Measured
 SECOND = 1.0
 LOAD_SECONDS = 5.0
 GUARD_SECONDS = 10.0
+PATIENCE = 3  # looks in a row without an answer until CoreDNS counts as unresponsive: while it reloads it may miss one
 REPORT_BYTES = 64 << 10
 
 
@@ -44,6 +45,7 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
     before = Measured()
     ticks = 0
     restarts = {"coredns": 0, "guard": 0}
+    missed = 0
     while True:
         await asyncio.sleep(SECOND)
         for refused in services.take_refused_names():
@@ -53,7 +55,9 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
                 restarts[service.name] = service.restarts
                 changed()
         if services.coredns.pid:
-            found, now = await _names(services.coredns, before, boot)
+            found, now = await _names(before, boot)
+            missed = 0 if found is not None else missed + 1
+            _judge(services.coredns, missed)
             if found is not None and (measured is None or _differs(found, measured)):
                 emit(found)
                 measured = found
@@ -63,15 +67,18 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
             await _ask_guard(services)
 
 
-async def _names(service: Service, before: Measured, boot: Boot) -> tuple[NamesMeasured | None, Measured]:
+def _judge(service: Service, missed: int) -> None:
+    if missed == 0 and service.state is ServiceState.UNRESPONSIVE:
+        service.changed(ServiceState.UP)
+    elif missed >= PATIENCE and service.pid and service.state is ServiceState.UP:
+        service.changed(ServiceState.UNRESPONSIVE, "its metrics do not answer")
+
+
+async def _names(before: Measured, boot: Boot) -> tuple[NamesMeasured | None, Measured]:
     try:
         _, text = await http_get(corefile.METRICS_PORT, "/metrics")
     except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
-        if service.pid and service.state is ServiceState.UP:
-            service.changed(ServiceState.UNRESPONSIVE, "its metrics do not answer")
         return None, before
-    if service.state is ServiceState.UNRESPONSIVE:
-        service.changed(ServiceState.UP)
     now = metrics.parse(text)
     answers = now.answers - before.answers
     latency = (now.answer_seconds - before.answer_seconds) / answers * 1000 if answers > 0 else 0.0

@@ -19,7 +19,7 @@ import tty
 from backend.contract.paths import AGENT_UID, Paths
 from codetainer_tui import process
 
-SESSION = "=claude"  # exactly that name, not one that begins with it
+SESSION = "$0"  # the server's first session by its id (tmux(1)): its name changes with what the agent works on
 FALLBACK_TERM = "xterm-256color"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 SETTLE_SECONDS = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -93,17 +94,42 @@ def test_an_upstream_that_has_gone(tmp_path: Path) -> None:
         sandbox.stop()
 
 
-def test_a_guard_killed_while_boot_is_under_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("service", ["guard", "coredns"])
+def test_a_service_killed_while_boot_is_under_way(tmp_path: Path, service: str) -> None:
     sandbox = start(tmp_path, f"early-{os.getpid()}", until_released=False)
     try:
-        eventually("a guard", lambda: sandbox.paths.journal.exists() and "guard" in sandbox.state.services
-                   and sandbox.state.services["guard"].pid)  # fmt: skip
-        os.kill(sandbox.pid("guard"), signal.SIGKILL)
+        eventually(f"a {service}", lambda: sandbox.paths.journal.exists() and service in sandbox.state.services
+                   and sandbox.state.services[service].pid)  # fmt: skip
+        os.kill(sandbox.pid(service), signal.SIGKILL)
         eventually("init is over", lambda: sandbox.state.lock_released)
         assert connect(sandbox, "192.0.2.50") == "refused"
         if sandbox.state.boot != "halted":
-            eventually("the guard is up", lambda: sandbox.state.services["guard"].state is ServiceState.UP)
+            eventually(f"the {service} is up", lambda: sandbox.state.services[service].state is ServiceState.UP)
             assert connect(sandbox, "github.com") == "open"
+    finally:
+        sandbox.stop()
+
+
+def test_a_boot_steps_process_killed(tmp_path: Path) -> None:
+    """The tool that says what stands behind a registry: the registry then opens nothing, and boot says so and goes on."""
+    sandbox = start(tmp_path, f"step-{os.getpid()}", listed="github.com\n@pip\n", until_released=False)
+    try:
+        namespace = Path(f"/proc/{sandbox.init}/ns/pid").stat().st_ino
+
+        def tool() -> int:
+            for process in Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    same = (process / "ns/pid").stat().st_ino == namespace
+                    if same and b"PyPI" in (process / "cmdline").read_bytes():
+                        return int(process.name)
+            return 0
+
+        os.kill(eventually("the tool", tool), signal.SIGKILL)
+        eventually("init is over", lambda: sandbox.state.lock_released)
+        assert sandbox.state.boot == "ready", sandbox.state.reason
+        assert any("the tool names no host" in line for line in sandbox.state.steps["list"].lines)
+        assert sandbox.state.list is not None
+        assert sandbox.state.list.names == 1
     finally:
         sandbox.stop()
 
