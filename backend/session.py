@@ -10,9 +10,8 @@ from pathlib import Path
 
 from backend import system
 from backend.boot import agent
-from backend.boot.plan import StepFailed
 from backend.contract.paths import AGENT_UID, Paths
-from backend.system import AGENT
+from backend.system import AGENT, SystemFailure
 
 NAME = "claude"
 MOST_PROMPT = 120_000  # bytes; the kernel takes 128 KiB in one argument
@@ -67,7 +66,7 @@ def keep_prompt(paths: Paths, prompt: str) -> str:
     """Writes the prompt where the session's first command reads it once; returns what may be said of it: its hash."""
     data = prompt.encode()
     if len(data) > MOST_PROMPT:
-        raise StepFailed(f"CLAUDE_PROMPT has {len(data)} bytes, at most {MOST_PROMPT} can be handed over", "put it into a file")
+        raise SystemFailure(f"CLAUDE_PROMPT has {len(data)} bytes, at most {MOST_PROMPT} can be handed over", "put it into a file")
     agent.write(paths.run / "tmux/prompt", prompt, 0o600)  # as the agent: the folder is its own, and may hold anything
     return hashlib.sha256(data).hexdigest()
 
