@@ -19,15 +19,19 @@ from network.ruleset import COREDNS_ADDRESS
 OUTSIDE = ("192.0.2.1", 443)  # TEST-NET-1: nobody answers there, and it is on no list
 SECONDS = 20.0
 LISTED = "listed host"
+RESOLVER = "resolver"
 REMEDY = "codetainer check names what the kernel lacks; codetainer logs shows what went before"
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was tried. `broken` are walls that did not hold; `unreachable` says why no listed host answered, or ""."""
+    """What was tried. `broken` are walls that did not hold; `silent` says why the resolver gave no answer, or "", and
+    `unreachable` why no listed host did: neither lets anything out.
+    """
 
     tried: int
     broken: tuple[str, ...]
+    silent: str
     unreachable: str
 
 
@@ -55,8 +59,8 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
         found = {str(name): str(text) for name, text in results.items()}
     except (ValueError, AttributeError) as error:
         raise SystemFailure(f"cannot try the walls: {done.last_line}", REMEDY) from error
-    broken = tuple(text for name, text in found.items() if text and name != LISTED)
-    return Proof(len(found), broken, found.get(LISTED, ""))
+    broken = tuple(text for name, text in found.items() if text and name not in (LISTED, RESOLVER))
+    return Proof(len(found), broken, found.get(RESOLVER, ""), found.get(LISTED, ""))
 
 
 def reachable(boot: Boot) -> list[tuple[str, int]]:

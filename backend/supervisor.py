@@ -186,9 +186,12 @@ class Supervisor(Control):
             try:
                 found = await proof.prove(self.boot, listed=False)
             except SystemFailure as error:
-                found = proof.Proof(0, (str(error),), "")
+                found = proof.Proof(0, (str(error),), "", "")
             if self._stop.is_set() or not self._well():
                 continue  # a service fell meanwhile: that is said, and the proof begins anew when it is back
+            if found.silent:
+                # Nothing can leave by a resolver that does not answer: that is a service's state, which is watched.
+                self.journal.emit(Noted("warning", f"the walls were tried: {found.silent}"))
             self.journal.emit(ProofFinished(found.tried, found.broken, proof.REMEDY if found.broken else ""))
             if found.broken:
                 self.journal.emit(BootFinished(BootState.HALTED, 0.0, "readiness", "; ".join(found.broken), proof.REMEDY))

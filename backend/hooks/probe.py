@@ -22,8 +22,8 @@ def query(name: str) -> bytes:
     return struct.pack("!6H", secrets.randbits(16), 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", 1, 1)
 
 
-def unlisted_name(resolver: str, name: str) -> str:
-    """A name that nobody has listed does not exist."""
+def unlisted_name(resolver: str, name: str) -> "tuple[str, str]":
+    """A name that nobody has listed does not exist. First why there was no answer, then what was wrong with it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(SECONDS)
         sock.connect((resolver, 53))
@@ -31,8 +31,8 @@ def unlisted_name(resolver: str, name: str) -> str:
             sock.send(query(name))
             rcode = sock.recv(4096)[3] & 0x0F
         except OSError as error:
-            return f"an unlisted name was not answered by the resolver: {error}"
-    return "" if rcode == 3 else f"an unlisted name was answered with rcode {rcode}, it should not exist"
+            return f"the resolver does not answer: {error}", ""
+    return "", "" if rcode == 3 else f"an unlisted name was answered with rcode {rcode}, it should not exist"
 
 
 def outside_address(address: str, port: int) -> str:
@@ -102,8 +102,10 @@ def listed_host(names: "list[tuple[str, int]]") -> str:
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
+    silent, unlisted = unlisted_name(asked["resolver"], asked["name"])
     results = {
-        "unlisted name": unlisted_name(asked["resolver"], asked["name"]),
+        "resolver": silent,
+        "unlisted name": unlisted,
         "outside address": outside_address(*asked["outside"]),
         "root read-only": root_read_only(),
         "environments": foreign_environments(),

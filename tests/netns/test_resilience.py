@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import BootFinished, ProofFinished, ServiceChanged, ServiceState
+from backend.contract.events import BootFinished, Noted, ProofFinished, ServiceChanged, ServiceState
 from tests.netns.conftest import INTERNET, Running, eventually, start
 from tests.netns.test_cases import connect, query, refused
 
@@ -56,6 +56,22 @@ def test_a_service_that_hangs_is_a_state_of_its_own(sandbox: Running) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
     eventually("it is well again", lambda: sandbox.state.services["coredns"].state is ServiceState.UP)
+
+
+def test_a_silent_resolver_is_no_hole(tmp_path: Path) -> None:
+    """The walls are tried while it hangs: that is said, and the sandbox is not closed for good."""
+    sandbox = start(tmp_path, f"silent-{os.getpid()}", CODETAINER_PROOF="1s")
+    try:
+        pid = sandbox.pid("coredns")
+        os.kill(pid, signal.SIGSTOP)
+        eventually("it is said", lambda: any("does not answer" in note.text for note in sandbox.events(Noted)))
+        os.kill(pid, signal.SIGCONT)
+        proofs = len(sandbox.events(ProofFinished))
+        eventually("the walls are tried again", lambda: len(sandbox.events(ProofFinished)) > proofs)
+        assert sandbox.state.boot != "halted"
+        assert connect(sandbox, "github.com") == "open"
+    finally:
+        sandbox.stop()
 
 
 def test_addresses_cannot_be_opened_without_the_table(tmp_path: Path) -> None:

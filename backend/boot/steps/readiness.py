@@ -13,6 +13,8 @@ async def run(boot: Boot) -> str:
     boot.emit(ProofFinished(found.tried, found.broken, proof.REMEDY if found.broken else ""))
     if found.broken:
         raise StepFailed("; ".join(found.broken), proof.REMEDY)
+    if found.silent:
+        raise StepFailed(found.silent, "codetainer logs says how CoreDNS is")
     if found.unreachable:
         raise StepWarned(found.unreachable, "is the machine on the network, and does its resolver answer?")
     return f"{found.tried} walls tried"
