@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from backend.contract.events import (
     SessionState,
 )
 from backend.contract.paths import AGENT_UID
+from backend.freezer import Freezer, hierarchy
 from backend.journal import Journal
 from backend.service import Service
 from backend.services import Services, http_get
@@ -225,22 +225,11 @@ def agent_processes() -> list[int]:
 
 
 async def freeze(boot: Boot, emit: Callable[[Event], None], by: str) -> None:
-    """Closes every address, cuts all flows, stops every process of the agent. Raises SystemFailure; then nothing is open.
-
-    Signals, until nothing runs that is not stopped: a process cannot catch SIGSTOP, it can only have forked meanwhile.
-    """
+    """Closes every address, cuts all flows, stops every process of the agent. Raises SystemFailure; then nothing is open."""
     done = await boot.services.do("empty")
     if not done.ok:
         raise SystemFailure(done.text)
-    stopped: set[int] = set()
-    for _ in range(20):
-        new = set(agent_processes()) - stopped
-        if not new:
-            break
-        for pid in new:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-        stopped |= new
+    await asyncio.to_thread(Freezer(agent_processes, hierarchy()).freeze)
     emit(Froze(True, by))
 
 
@@ -249,7 +238,5 @@ async def thaw(boot: Boot, emit: Callable[[Event], None], by: str) -> None:
     done = await boot.services.do("fill", seconds=60.0)
     if not done.ok:
         raise SystemFailure(done.text)
-    for pid in agent_processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+    Freezer(agent_processes, hierarchy()).thaw()
     emit(Froze(False, by))
