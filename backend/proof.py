@@ -12,6 +12,7 @@ from backend import hooks
 from backend.boot import agent
 from backend.boot.context import Boot
 from backend.guard import upstream
+from backend.settings import GateMode
 from backend.system import SystemFailure
 from network.allowlist import Check
 from network.ruleset import COREDNS_ADDRESS
@@ -42,11 +43,15 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
     boot.expected.add(("dns", name, 0), ("tcp", *OUTSIDE))
     if resolver is not None:
         boot.expected.add(("udp", resolver.address, resolver.port))
+    site = await _open_site(boot) if boot.settings.gate is GateMode.ON else None
+    if site is not None:
+        boot.expected.add(("tcp", name, site[1]))
     asked = {
         "name": name,
         "resolver": COREDNS_ADDRESS,
         "outside": OUTSIDE,
         "upstream": [resolver.address, resolver.port] if resolver else None,
+        "site": site,
         "listed": reachable(boot) if listed else None,
     }
     probe = Path(hooks.__file__).with_name("probe.py")
@@ -68,6 +73,19 @@ def reachable(boot: Boot) -> list[tuple[str, int]]:
     names = [host] if (host := urlsplit(boot.settings.repo_url).hostname) else []
     names += [e.name for e in boot.allowlist.entries if not e.below and any(p.check is Check.TLS for p in e.ports)][:3]
     return [(name, 443) for name in dict.fromkeys(names) if boot.allowlist.match(name)]
+
+
+async def _open_site(boot: Boot) -> tuple[str, int] | None:
+    """An address that is open now, for TLS; None where the guard knows none, or does not answer (which is watched elsewhere)."""
+    for name, port in reachable(boot):
+        try:
+            known = await boot.services.do("explain", f"{name}:{port}", seconds=2.0)
+        except SystemFailure:
+            return None
+        addresses = known.data.get("addresses") or ()
+        if addresses:
+            return str(addresses[0]), port
+    return None
 
 
 def agent_minimum() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""CoreDNS and the guard, and the channel between the guard and the supervisor."""
+"""CoreDNS, the guard, the gate, and the channel between the guard and the supervisor."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 
 from backend import system
 from backend.contract import events
-from backend.contract.events import Event, Noted, Reason, Refused, Via
+from backend.contract.events import Event, Noted, Reason, Refused, ServiceState, Via
 from backend.contract.paths import Paths
+from backend.gate import Gate
 from backend.guard import channel
 from backend.guard.channel import Configure, Configured, Do, Done, Happened
 from backend.service import Service
@@ -27,12 +28,13 @@ MOST_NAMES_A_SECOND = 256
 
 
 class Services:
-    """CoreDNS, the guard, and the channel to it."""
+    """CoreDNS, the gate, the guard, and the channel to it."""
 
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._paths, self._emit = paths, emit
         self.coredns = Service("coredns", self._spawn_coredns, self._coredns_ready, emit)
         self.guard = Service("guard", self._spawn_guard, self._guard_ready, emit)
+        self.gate = Gate(paths, emit)
         self.allowlist = Allowlist()
         self._configuration: Configure | None = None
         self._generation = itertools.count(1)
@@ -211,10 +213,16 @@ class Services:
         assert isinstance(answer, Done)
         return answer
 
-    # --- both ---
+    # --- all ---
+
+    @property
+    def kept(self) -> tuple[Service, ...]:
+        """The services that run in this sandbox: the gate only where one was started."""
+        gate = self.gate.service
+        return (self.coredns, self.guard, *((gate,) if gate.state is not ServiceState.STOPPED else ()))
 
     async def stop(self) -> None:
-        await asyncio.gather(self.coredns.stop(), self.guard.stop())
+        await asyncio.gather(self.coredns.stop(), self.guard.stop(), self.gate.service.stop())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

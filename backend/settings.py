@@ -30,6 +30,11 @@ class Login(StrEnum):
     DASHBOARD = "dashboard"
 
 
+class GateMode(StrEnum):
+    ON = "on"
+    OFF = "off"  # addresses shall do
+
+
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -140,6 +145,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CODETAINER_KEEP", "How long an address stays open after it was last handed out", seconds, "4h", "a duration"),
     Variable("CODETAINER_PROOF", "How often the walls are tried again", seconds, "3m", "a duration"),
     Variable("CODETAINER_INBOUND_PORTS", "TCP ports that may be reached from outside", ports, "", "port numbers"),
+    Variable("CODETAINER_GATE", "Whether connections are checked by name too; off where the kernel has no nat", GateMode, "on",
+             "on or off"),
     Variable("CODETAINER_ON_FAILURE", "After a halted boot: hold the container, or exit with code 1", OnFailure, "hold",
              "hold or exit"),
     Variable("CODETAINER_LOGIN", "What a login shows when the session is there: tmux, or the dashboard first", Login, "tmux",
@@ -182,6 +189,7 @@ class Settings:
     keep_seconds: float
     proof_seconds: float
     inbound_ports: tuple[int, ...]
+    gate: GateMode
     on_failure: OnFailure
     login: Login
     lock_timeout: float
@@ -212,6 +220,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         v["REPO_URL"], v["CLAUDE_PROMPT"], v["GIT_USER_NAME"], v["GIT_USER_EMAIL"], v["CODETAINER_EXTRA_DOMAINS"],
         v["CODETAINER_UPSTREAM"] or (), v["CODETAINER_TMPFS_WORKSPACE"], v["CODETAINER_TMPFS_TMP"], v["CODETAINER_TMPFS_HOME"],
         v["CODETAINER_REFRESH"], v["CODETAINER_KEEP"], v["CODETAINER_PROOF"], v["CODETAINER_INBOUND_PORTS"] or (),
+        v["CODETAINER_GATE"],
         v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_LOCK_TIMEOUT"], v["CODETAINER_LOG_FORMAT"],
     )  # fmt: skip
 

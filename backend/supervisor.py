@@ -38,7 +38,7 @@ from backend.control import Control, ControlServer
 from backend.journal import Journal
 from backend.lock import InitLock
 from backend.services import Services
-from backend.settings import OnFailure, Settings
+from backend.settings import GateMode, OnFailure, Settings
 from backend.system import SystemFailure
 from network.allowlist import Allowlist, Entry
 
@@ -118,6 +118,7 @@ class Supervisor(Control):
                 tuple(step.planned for step in self._runner.steps),
                 self.settings.repository,
                 "inside",
+                gate=self.settings.gate is GateMode.ON,
                 pid=os.getpid(),
             )
         )
@@ -159,7 +160,7 @@ class Supervisor(Control):
 
     async def retry(self) -> BootState:
         """Boots again after a HALT: what went well is kept, but for the walls, which are built anew."""
-        for name in ("closed", "rules", "guard", "names", "readiness", "session"):
+        for name in ("closed", "rules", "guard", "names", "gate", "readiness", "session"):
             self._runner.done.pop(name, None)
         lock = InitLock(self.paths.lock)
         lock.acquire(seconds=2.0)  # a login may be looking at it
@@ -199,7 +200,7 @@ class Supervisor(Control):
                 return
 
     def _well(self) -> bool:
-        return all(s.state is ServiceState.UP for s in (self.services.coredns, self.services.guard))
+        return all(service.state is ServiceState.UP for service in self.services.kept)
 
     async def _withdraw_in_time(self) -> None:
         while True:
@@ -247,6 +248,7 @@ class Supervisor(Control):
         allowlist = self.allowlist
         await self.services.configure(guard_step.configuration(self.boot, allowlist))
         await self.services.change_names(allowlist)
+        await self.services.gate.change(allowlist)
         self._prove.set()
 
     async def freeze(self, by: str) -> None:

@@ -44,20 +44,23 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
     measured: NamesMeasured | None = None
     before = Measured()
     ticks = 0
-    restarts = {"coredns": 0, "guard": 0}
-    missed = 0
+    restarts = {"coredns": 0, "guard": 0, "gate": 0}
+    missed = missed_gate = 0
     while True:
         await asyncio.sleep(SECOND)
-        for refused in services.take_refused_names():
+        for refused in (*services.take_refused_names(), *services.gate.take_refused()):
             emit(refused)
-        for service in (services.coredns, services.guard):
+        if services.gate.service.pid:
+            missed_gate = 0 if await _carried(services, emit) else missed_gate + 1
+            _judge(services.gate.service, missed_gate, "its admin socket does not answer")
+        for service in services.kept:
             if service.state is ServiceState.UP and service.restarts != restarts[service.name]:
                 restarts[service.name] = service.restarts
                 changed()
         if services.coredns.pid:
             found, now = await _names(before, boot)
             missed = 0 if found is not None else missed + 1
-            _judge(services.coredns, missed)
+            _judge(services.coredns, missed, "its metrics do not answer")
             if found is not None and (measured is None or _differs(found, measured)):
                 emit(found)
                 measured = found
@@ -67,11 +70,22 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
             await _ask_guard(services)
 
 
-def _judge(service: Service, missed: int) -> None:
+def _judge(service: Service, missed: int, why: str) -> None:
     if missed == 0 and service.state is ServiceState.UNRESPONSIVE:
         service.changed(ServiceState.UP)
     elif missed >= PATIENCE and service.pid and service.state is ServiceState.UP:
-        service.changed(ServiceState.UNRESPONSIVE, "its metrics do not answer")
+        service.changed(ServiceState.UNRESPONSIVE, why)
+
+
+async def _carried(services: Services, emit: Callable[[Event], None]) -> bool:
+    """Says what the gate has carried; whether it answered."""
+    try:
+        changed = await services.gate.take_carried()
+    except SystemFailure:
+        return False
+    for carried in changed:
+        emit(carried)
+    return True
 
 
 async def _names(before: Measured, boot: Boot) -> tuple[NamesMeasured | None, Measured]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 TABLE = "inet codetainer"
 OPEN = "open4"  # address . port, checked by name at the gate where there is one
+HTTP = "http4"  # address . port, checked by Host at the gate; without a gate such ports are in OPEN
 DIRECT = "direct4"  # address . port, reached by the agent itself, by address only (with a gate)
+SETS = (OPEN, HTTP, DIRECT)
 REFUSED = "refused4"  # destinations of refusals, for their totals
 
 
@@ -60,7 +62,7 @@ def delete(name: str, elements: Iterable[Element]) -> str:
 
 def empty() -> str:
     """Commands that close every address."""
-    return f"flush set {TABLE} {OPEN}\nflush set {TABLE} {DIRECT}\n"
+    return "".join(f"flush set {TABLE} {name}\n" for name in SETS)
 
 
 def list_set(name: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from string import Template
 
 from network import elements
-from network.elements import DIRECT, OPEN, REFUSED, TABLE, Element
+from network.elements import DIRECT, HTTP, OPEN, REFUSED, TABLE, Element
 
 NFLOG_GROUP = 100
 NFLOG_RATE = 50  # reports a second of the agent's refusals; the counters go on
@@ -67,6 +67,7 @@ delete table $table
 table $table {
   set never4 { type ipv4_addr; flags interval; auto-merge; elements = { $special } }
   set $open { type ipv4_addr . inet_service; flags timeout; size 65536; }
+  set $http { type ipv4_addr . inet_service; flags timeout; size 16384; }
   set $direct { type ipv4_addr . inet_service; flags timeout; size 8192; }
   set $refused { type ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout 10m; size 4096; counter; }
   counter refused_agent {}
@@ -176,6 +177,7 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         table=TABLE,
         special=", ".join(SPECIAL_PURPOSE),
         open=OPEN,
+        http=HTTP,
         direct=DIRECT,
         refused=REFUSED,
         group=NFLOG_GROUP,
@@ -223,9 +225,8 @@ def closed() -> str:
 def _divert(rules: Rules) -> str:
     """New flows of the agent to open addresses, turned round to the gate. Docker's nat chains are left as they are."""
     lines = [
-        f"    meta skuid {rules.agent} tcp dport {port} ip daddr != @never4 ip daddr . tcp dport @{OPEN} "
-        f"dnat ip to {GATE_ADDRESS}:{port}"
-        for port in (GATE_TLS_PORT, GATE_HTTP_PORT)
+        f"    meta skuid {rules.agent} ip daddr != @never4 ip daddr . tcp dport @{name} dnat ip to {GATE_ADDRESS}:{port}"
+        for name, port in ((OPEN, GATE_TLS_PORT), (HTTP, GATE_HTTP_PORT))
     ]
     return "  chain divert { type nat hook output priority -100; policy accept;\n" + "\n".join(lines) + "\n  }"
 
@@ -243,7 +244,7 @@ def _open(rules: Rules) -> str:
     if not rules.with_gate:
         owners = [(rules.agent, OPEN), (rules.agent, DIRECT)]
     else:
-        owners = [(rules.gate, OPEN), (rules.agent, DIRECT)]
+        owners = [(rules.gate, OPEN), (rules.gate, HTTP), (rules.agent, DIRECT)]
     return "\n".join(
         f"    meta skuid {uid} ct state new ip daddr . tcp dport @{name} counter name carried_direct "
         f"ct mark set {mark(uid):#x} accept"

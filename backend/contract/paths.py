@@ -46,6 +46,11 @@ class Paths:
         return self.run / "Corefile"
 
     @property
+    def gate(self) -> Path:
+        """The gate's folder (0700, root): its configuration, its lists, its admin socket."""
+        return self.run / "gate"
+
+    @property
     def tmux_socket(self) -> Path:
         """In a folder of the agent's own (0700, uid claude): the server runs as the agent, so does every client."""
         return self.run / "tmux/server.sock"

@@ -40,7 +40,9 @@ class Openings:
 
     def set_for(self, check: Check) -> str:
         """Ports checked by name are the gate's where there is one; everything else the agent reaches by itself."""
-        return elements.DIRECT if self.gate and check is Check.ADDRESS else elements.OPEN
+        if not self.gate:
+            return elements.OPEN
+        return {Check.ADDRESS: elements.DIRECT, Check.HTTP: elements.HTTP, Check.TLS: elements.OPEN}[check]
 
     def admit(self, name: str, entry: Entry, addresses: Iterable[str], ttl: int) -> None:
         """Opens the addresses of a name and returns once the kernel has them. Raises NftError: then nothing was opened.
@@ -101,7 +103,7 @@ class Openings:
     def read_back(self) -> None:
         """Learns from the kernel what is open, after a restart. Names come back as they are resolved again."""
         now = self.clock()
-        for name_of_set in (elements.OPEN, elements.DIRECT):
+        for name_of_set in elements.SETS:
             for found in self.nft.query(elements.list_set(name_of_set)):
                 for item in found.get("set", {}).get("elem", ()):
                     element: Mapping[str, object] = item.get("elem", {}) if isinstance(item, dict) else {}

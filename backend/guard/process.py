@@ -174,7 +174,7 @@ class Guard:
         return text, {"open": True, "source": entry.source, "addresses": addresses}
 
     def _explain_address(self, address: str, port: int) -> tuple[str, dict[str, Any]]:
-        for name_of_set in (elements.OPEN, elements.DIRECT):
+        for name_of_set in elements.SETS:
             opening = self.openings.open.get((name_of_set, address, port))
             if opening is not None and opening.until > time.monotonic():
                 names = sorted(opening.names)

@@ -1,6 +1,7 @@
 """Tries the walls from the inside, as the agent: what has to fail is attempted, and has to fail at once.
 
-Argument: a JSON object with `resolver`, `name`, `upstream` ([address, port] or null), `outside`, `listed` (of pairs too).
+Argument: a JSON object with `resolver`, `name`, `upstream` and `site` ([address, port] or null),
+`outside`, `listed` (of pairs too).
 Prints a JSON object: probe -> "" where it held, else what happened instead.
 """
 
@@ -46,6 +47,26 @@ def outside_address(address: str, port: int) -> str:
         except OSError:
             return ""
     return f"a connection to {address}:{port} was answered, it should have been refused"
+
+
+def another_site(address: str, port: int, name: str) -> str:
+    """A name that is not on the list gets nowhere, whatever address it is asked of."""
+    import ssl  # this one probe alone needs it
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((address, port), timeout=SECONDS) as sock:
+            context.wrap_socket(sock, server_hostname=name).close()
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):
+        return ""
+    except TimeoutError:
+        return f"an unlisted name at {address}:{port} was not refused, it went unanswered"
+    except ssl.SSLError as error:
+        return f"an unlisted name at {address}:{port} was answered: {error.reason}"
+    except OSError:
+        return ""
+    return f"an unlisted name at {address}:{port} was carried, it should have been refused"
 
 
 def upstream_datagram(address: str, port: int) -> str:
@@ -111,6 +132,8 @@ def main() -> None:
         "environments": foreign_environments(),
         "privileges": privileges(),
     }
+    if asked["site"]:
+        results["another site"] = another_site(str(asked["site"][0]), int(asked["site"][1]), asked["name"])
     if asked["upstream"]:
         results["upstream resolver"] = upstream_datagram(*asked["upstream"])
     if asked["listed"] is not None:

@@ -32,6 +32,7 @@ class Requirement:
 
 PROGRAMS = (
     ("nft", "firewall", "nftables"),
+    ("haproxy", "connections by name", "haproxy"),
     ("tmux", "the session", "tmux"),
     ("git", "cloning", "git"),
     ("ip", "the sandbox's network", "iproute2"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backend.boot.context import Boot
 from backend.guard.channel import Configure, ListedName
+from backend.settings import GateMode
 from network.allowlist import Allowlist
 
 
@@ -20,5 +21,6 @@ def configuration(boot: Boot, allowlist: Allowlist) -> Configure:
         for entry in allowlist.entries
     )
     return Configure(
-        0, entries, boot.upstreams, keep_seconds=boot.settings.keep_seconds, refresh_seconds=boot.settings.refresh_seconds
-    )
+        0, entries, boot.upstreams, keep_seconds=boot.settings.keep_seconds, refresh_seconds=boot.settings.refresh_seconds,
+        gate=boot.settings.gate is GateMode.ON,
+    )  # fmt: skip

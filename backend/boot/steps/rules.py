@@ -9,6 +9,8 @@ from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
 from backend.contract.paths import Paths
 from backend.guard import upstream
+from backend.settings import GateMode
+from backend.system import SystemFailure
 from network import ruleset
 from network.ruleset import COREDNS_ADDRESS, Rules
 
@@ -23,8 +25,14 @@ async def run(boot: Boot) -> str:
 
 async def load(boot: Boot) -> None:
     """Loads the table in one transaction. What was open has to be put back by the guard (Configure does)."""
-    rules = Rules(upstreams=tuple(upstream.parse(text)[0] for text in boot.upstreams), inbound=boot.settings.inbound_ports)
-    await system.run_async(["nft", "-f", "-"], input=ruleset.render(rules))
+    with_gate = boot.settings.gate is GateMode.ON
+    resolvers = tuple(upstream.parse(text)[0] for text in boot.upstreams)
+    rules = Rules(upstreams=resolvers, inbound=boot.settings.inbound_ports, with_gate=with_gate)
+    try:
+        await system.run_async(["nft", "-f", "-"], input=ruleset.render(rules))
+    except SystemFailure as error:
+        remedy = "is nat missing in this kernel? CODETAINER_GATE=off does without it, and without names" if with_gate else ""
+        raise StepFailed(f"cannot load the firewall: {error}", remedy) from error
 
 
 def nameservers(paths: Paths, *, keep: bool = True) -> tuple[str, ...]:

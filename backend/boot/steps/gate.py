@@ -1,0 +1,16 @@
+"""The gate: what reaches an open address passes it, and goes on where the name it asks for is on the list."""
+
+from __future__ import annotations
+
+from backend.boot.context import Boot
+from backend.boot.plan import StepSkipped
+from backend.settings import GateMode
+
+
+async def run(boot: Boot) -> str:
+    if boot.settings.gate is GateMode.OFF:
+        raise StepSkipped("CODETAINER_GATE=off: listed hosts are held apart by their addresses alone")
+    gate = boot.services.gate
+    await gate.change(boot.allowlist)
+    await gate.service.start()
+    return f"pid {gate.service.pid}"

@@ -1,0 +1,202 @@
+"""The gate, as the supervisor keeps it: HAProxy started and watched, its lists kept equal to ours, its log read.
+
+HAProxy starts as root, reads its configuration and drops to uid gate in an empty root of its own. Its two sockets are made
+here, under its fsuid: the firewall goes by whoever opened a descriptor (backend/system.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from backend import system
+from backend.contract.events import Carried, Event, Noted, Reason, Refused, Via
+from backend.contract.paths import Paths
+from backend.service import Service
+from backend.system import GATE, SystemFailure
+from network import gate
+from network.allowlist import Allowlist
+from network.gate import Line, Places
+from network.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
+
+ASK_SECONDS = 5.0
+BATCH = 40  # commands that fit one line of the admin socket
+MOST_REFUSED_A_SECOND = 256
+BACKLOG = 4096
+# What HAProxy needs of root until it has dropped it; nothing is left of it afterwards.
+_STARTING = [
+    "setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+setuid,+setgid,+sys_chroot", "--clear-groups", "--",
+]  # fmt: skip
+
+
+class Gate:
+    """The service, its lists and what it has seen."""
+
+    def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self._folder = paths.gate
+        self.service = Service("gate", self._spawn, self._ready, emit)
+        self.allowlist = Allowlist()
+        self._refused: dict[tuple[str, str, int], int] = {}
+        self._carried: dict[str, Carried] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- its life ---
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        with contextlib.ExitStack() as opened:
+            tls, http = (opened.enter_context(_listening(port)) for port in (GATE_TLS_PORT, GATE_HTTP_PORT))
+            places = Places(self._folder, tls.fileno(), http.fileno(), GATE.uid)
+            self._write_lists(places)
+            configuration = self._folder / "gate.cfg"
+            system.write(configuration, gate.render(places, gate.TEMPLATE.read_text()), mode=0o600)
+            process = await system.spawn(
+                [*_STARTING, "haproxy", "-db", "-f", str(configuration)], environment={"PATH": system.SYSTEM_PATH},
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, pass_fds=(tls.fileno(), http.fileno()),
+            )  # fmt: skip
+        assert process.stdout is not None
+        self._begin(self._read(process.stdout))
+        return process
+
+    def _write_lists(self, places: Places) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        (self._folder / "empty").mkdir(mode=0o555, exist_ok=True)
+        for name, patterns in gate.lists(self.allowlist).items():
+            system.write(places.list(name), "".join(f"{pattern}\n" for pattern in patterns), mode=0o600)
+
+    async def _ready(self) -> None:
+        while True:
+            with contextlib.suppress(SystemFailure):
+                await self._ask("show version")
+                return
+            await asyncio.sleep(0.02)
+
+    # --- its lists ---
+
+    async def change(self, allowlist: Allowlist) -> None:
+        """Puts another list in force without a reload, and closes what it does not carry any more. Raises SystemFailure."""
+        self.allowlist = allowlist
+        places = Places(self._folder, 0, 0, GATE.uid)
+        self._write_lists(places)  # for the next start
+        if not self.service.pid:
+            return
+        for name, patterns in gate.lists(allowlist).items():
+            await self._replace(str(places.list(name)), patterns)
+        await self._close_unlisted()
+
+    async def _replace(self, acl: str, patterns: tuple[str, ...]) -> None:
+        """All patterns of a list at once: a version is prepared, filled, and put in force."""
+        (answer,) = await self._ask(f"prepare acl {acl}")
+        version = answer.rpartition(":")[2].strip()
+        if not version.isdigit():
+            raise SystemFailure(f"cannot change the gate's list: {answer.strip()}")
+        commands = [*(f"add acl @{version} {acl} {pattern}" for pattern in patterns), f"commit acl @{version} {acl}"]
+        for begin in range(0, len(commands), BATCH):
+            for said in await self._ask(*commands[begin : begin + BATCH]):
+                if said.strip():
+                    raise SystemFailure(f"cannot change the gate's list: {said.strip()}")
+
+    async def _close_unlisted(self) -> None:
+        """Ends open connections to names that are not carried any more."""
+        (table,) = await self._ask("show table connections data.conn_cur gt 0")
+        gone = set()
+        for ticket in gate.parse_table(table):
+            key, _, source_port = ticket.rpartition("/")
+            if not gate.carries(self.allowlist, key) and source_port.isdigit():
+                gone.add(int(source_port))
+        if gone:
+            (sessions,) = await self._ask("show sess")
+            for port, identity in gate.parse_sessions(sessions).items():
+                if port in gone:
+                    await self._ask(f"shutdown session {identity}")
+
+    # --- what it has seen ---
+
+    async def _read(self, lines: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                text = (await lines.readline()).decode(errors="replace").rstrip("\n")
+            except ValueError:
+                continue  # longer than the reader's limit: no line of ours
+            if not text:
+                if lines.at_eof():
+                    return
+                continue
+            line = gate.parse_line(text)
+            if line is not None:
+                self._take(line)
+            elif "[ALERT]" in text or "[WARNING]" in text:
+                self._emit(Noted("warning", f"gate: {text[:300]}"))
+
+    def _take(self, line: Line) -> None:
+        if line.verdict not in ("refused", "unclear"):
+            return
+        key = (line.name, line.address, line.port)
+        if key in self._refused or len(self._refused) < MOST_REFUSED_A_SECOND:
+            self._refused[key] = self._refused.get(key, 0) + 1
+
+    def take_refused(self) -> list[Refused]:
+        """What was asked of an open address and is not on the list, since the last time."""
+        refused, self._refused = self._refused, {}
+        found = []
+        for (name, address, port), count in refused.items():
+            nameless = not name or name.startswith("(")
+            detail = name.strip("()") if nameless else ""
+            listed = not nameless and self.allowlist.match(name) is not None
+            reason = Reason.PORT_NOT_LISTED if listed else Reason.ANOTHER_SITE
+            found.append(Refused(Via.GATE, reason, count, "tcp", "" if nameless else name, address, port, detail=detail))
+        return found
+
+    async def take_carried(self) -> list[Carried]:
+        """Names whose totals have changed since the last time. Raises SystemFailure."""
+        (table,) = await self._ask("show table names")
+        by_name: dict[str, list[gate.Usage]] = {}
+        for key, usage in gate.parse_table(table).items():
+            by_name.setdefault(key.rpartition(":")[0], []).append(usage)
+        changed = []
+        for name, usages in by_name.items():
+            before = self._carried.get(name)
+            now = Carried(
+                name, sum(u.connections for u in usages), sum(u.open_now for u in usages), sum(u.bytes_in for u in usages),
+                sum(u.bytes_out for u in usages), before.last_at if before else 0.0,
+            )  # fmt: skip
+            if now != before:
+                now = Carried(name, now.connections, now.open_now, now.bytes_in, now.bytes_out, round(time.time(), 1))
+                self._carried[name] = now
+                changed.append(now)
+        return changed
+
+    async def _ask(self, *commands: str) -> list[str]:
+        """The answers of the admin socket, one a command. Raises SystemFailure."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                reader, writer = await asyncio.open_unix_connection(str(self._folder / "admin.sock"))
+                with contextlib.closing(writer):
+                    writer.write(("; ".join(commands) + "\n").encode())
+                    answer = (await reader.read()).decode(errors="replace")
+        except (OSError, TimeoutError) as error:
+            raise SystemFailure(f"cannot ask the gate: {error or 'no answer in time'}") from error
+        if len(commands) == 1:
+            return [answer]
+        return answer.split("\n\n")
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _listening(port: int) -> socket.socket:
+    sock = system.socket_of(GATE, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((GATE_ADDRESS, port))
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock

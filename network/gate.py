@@ -1,0 +1,142 @@
+"""The gate's configuration, its lists, and the lines it says: what HAProxy needs to let listed names through and no others.
+
+The template beside this file is the policy's order; this module fills in places and lists, and reads back what is logged.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from network.allowlist import Allowlist, Check
+from network.ruleset import COREDNS_ADDRESS
+
+TEMPLATE = Path(__file__).with_name("gate.template")
+HELLO = Path(__file__).with_name("hello.lua")
+KEY_LENGTH = 253 + 1 + 5  # name:port
+TICKET_LENGTH = KEY_LENGTH + 1 + 5  # name:port/source port
+
+LISTS = ("exact", "below", "exact_http", "below_http")
+# The name comes last: it is the agent's text, and nothing may follow it. HAProxy writes control characters as #XX.
+_LOG = "%[var(txn.verdict)] {kind} %[var(txn.address)] %[var(txn.port)] %U %B %Tt %[var(txn.name)]"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What a start of the gate is given: paths, and the descriptors of its two listening sockets."""
+
+    folder: Path
+    tls_descriptor: int
+    http_descriptor: int
+    uid: int
+    hello: Path = HELLO
+
+    @property
+    def admin(self) -> Path:
+        return self.folder / "admin.sock"
+
+    def list(self, name: str) -> Path:
+        return self.folder / f"{name}.lst"
+
+
+def render(places: Places, template: str) -> str:
+    """The configuration file. Nothing in it depends on the list: that is in files of its own."""
+    return Template(template).substitute(
+        {name: str(places.list(name)) for name in LISTS},
+        uid=places.uid, chroot=places.folder / "empty", admin=places.admin, hello=places.hello, coredns=COREDNS_ADDRESS,
+        key_length=KEY_LENGTH, ticket_length=TICKET_LENGTH,
+        tls_descriptor=places.tls_descriptor, http_descriptor=places.http_descriptor,
+        log_tls=_LOG.format(kind="tls"), log_http=_LOG.format(kind="http"),
+    )  # fmt: skip
+
+
+def lists(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
+    """Patterns by list (see LISTS): `name:port` to be met exactly, `.name:port` to be met at the end."""
+    found: dict[str, dict[str, None]] = {name: {} for name in LISTS}
+    for entry in allowlist.entries:
+        for port in entry.ports:
+            if port.check is Check.ADDRESS:
+                continue
+            name = ("below" if entry.below else "exact") + ("_http" if port.check is Check.HTTP else "")
+            found[name][f"{'.' if entry.below else ''}{entry.name}:{port.number}"] = None
+    return {name: tuple(patterns) for name, patterns in found.items()}
+
+
+def carries(allowlist: Allowlist, key: str) -> bool:
+    """Whether `name:port` may be carried by name. A connection that was, and may not any more, is closed."""
+    name, _, port = key.rpartition(":")
+    entry = allowlist.match(name)
+    return entry is not None and any(str(p.number) == port and p.check is not Check.ADDRESS for p in entry.ports)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One connection (TLS) or request (HTTP) as the gate logs it. `name` is what was asked for; "" or "(why)" if nothing was.
+
+    `verdict`: carried, refused, unresolved, unclear (HTTP that cannot be read in one way only), silent (nothing was said).
+    Bytes as the agent sees them; `milliseconds` from accepting it to its end.
+    """
+
+    verdict: str
+    protocol: str
+    address: str
+    port: int
+    bytes_out: int
+    bytes_in: int
+    milliseconds: int
+    name: str
+
+
+VERDICTS = frozenset(("carried", "refused", "unresolved", "unclear", "silent"))
+
+
+def parse_line(text: str) -> Line | None:
+    """A line of the gate's log; None where it is another message of HAProxy's."""
+    fields = text.split(" ", 7)
+    if len(fields) < 7 or fields[0] not in VERDICTS or fields[1] not in ("tls", "http"):
+        return None
+    try:
+        address = str(ipaddress.IPv4Address(fields[2]))
+        port, bytes_out, bytes_in, milliseconds = (int(field.lstrip("+")) for field in fields[3:7])
+    except ValueError:
+        return None
+    name = fields[7].strip() if len(fields) > 7 else ""
+    return Line(fields[0], fields[1], address, port, bytes_out, bytes_in, milliseconds, "" if name == "-" else name[:300])
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a name and port have carried since the gate started."""
+
+    connections: int
+    open_now: int
+    bytes_in: int
+    bytes_out: int
+
+
+def parse_table(text: str) -> Mapping[str, Usage]:
+    """The answer to `show table`: key -> usage. HAProxy counts as its client does not: its "in" is what goes out."""
+    found: dict[str, Usage] = {}
+    for line in text.splitlines():
+        _, separator, rest = line.partition(": key=")
+        if not separator:
+            continue
+        key, *fields = rest.split(" ")
+        values = dict(field.split("=", 1) for field in fields if "=" in field)
+        found[key] = Usage(*(int(values.get(name, 0)) for name in ("conn_cnt", "conn_cur", "bytes_out_cnt", "bytes_in_cnt")))
+    return found
+
+
+def parse_sessions(text: str) -> Mapping[int, str]:
+    """The answer to `show sess`: source port of a connection -> its id."""
+    found: dict[int, str] = {}
+    for line in text.splitlines():
+        identity, separator, rest = line.partition(": proto=tcpv4 src=")
+        if separator:
+            port = rest.split(" ", 1)[0].rpartition(":")[2]
+            if port.isdigit():
+                found[int(port)] = identity.strip()
+    return found
