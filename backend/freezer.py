@@ -61,11 +61,20 @@ class Freezer:
         if self.cgroup is not None and self.cgroup.is_dir():
             with contextlib.suppress(OSError):
                 (self.cgroup / "cgroup.freeze").write_text("0")
-                for pid in (self.cgroup / "cgroup.procs").read_text().split():
-                    with contextlib.suppress(OSError):
-                        (self.cgroup.parent / "cgroup.procs").write_text(pid)
+                self._empty(self.cgroup)
                 self.cgroup.rmdir()
         self._signal(self.processes(), signal.SIGCONT)
+
+    def _empty(self, cgroup: Path) -> None:
+        """Moves everything out again. Processes begin and end meanwhile; what is left then stays, thawed."""
+        for _ in range(ROUNDS):
+            inside = (cgroup / "cgroup.procs").read_text().split()
+            if not inside and "populated 0" in (cgroup / "cgroup.events").read_text():
+                return
+            for pid in inside:
+                with contextlib.suppress(OSError):
+                    (cgroup.parent / "cgroup.procs").write_text(pid)
+            time.sleep(0.01)
 
     def _freeze_cgroup(self, cgroup: Path) -> None:
         """Raises OSError where the kernel does not let us, or does not report it frozen in time."""

@@ -76,7 +76,7 @@ def reachable(boot: Boot) -> list[tuple[str, int]]:
 
 
 async def _open_site(boot: Boot) -> tuple[str, int] | None:
-    """An address that is open now, for TLS; None where the guard knows none, or does not answer (which is watched elsewhere)."""
+    """An address that is open now, for TLS; None where the guard knows none or does not answer (watched elsewhere)."""
     for name, port in reachable(boot):
         try:
             known = await boot.services.do("explain", f"{name}:{port}", seconds=2.0)

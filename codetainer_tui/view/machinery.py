@@ -14,7 +14,7 @@ NEARLY_FULL = 90.0  # percent
 
 def rows(state: State, now: float) -> tuple[Row, ...]:
     found = (
-        _names(state), _service(state, "guard", "Guard"), _service(state, "gate", "Gate"), _list(state, now),
+        _names(state), _service(state, "guard", "Guard"), _gate(state), _list(state, now),
         _sandbox(state), _agent(state), _booted(state, now),
     )  # fmt: skip
     return tuple(row for row in found if row is not None)
@@ -31,6 +31,13 @@ def _service(state: State, service: str, label: str) -> Row | None:
     if event.detail:
         cells.append(harmless(event.detail, 160))
     return Row(label, tuple(cells), tones.get(event.state, Tone.BAD))
+
+
+def _gate(state: State) -> Row | None:
+    row = _service(state, "gate", "Gate")
+    if row is None and not state.gate and state.boot in (BootState.READY, BootState.DEGRADED):
+        return Row("Gate", ("off", "by address only: other sites on a listed address are open too"), Tone.WARN)
+    return row
 
 
 def _names(state: State) -> Row | None:

@@ -22,10 +22,11 @@ PLAN = (
     e.PlannedStep("rules", "Firewall", ("closed", "list")),
     e.PlannedStep("guard", "Guard", ("rules",)),
     e.PlannedStep("names", "Names (CoreDNS)", ("rules", "list")),
+    e.PlannedStep("gate", "Gate", ("rules", "list")),
     e.PlannedStep("addresses", "Addresses", ("guard", "names")),
     e.PlannedStep("git", "Git, gh and npm", ("tmpfs",)),
     e.PlannedStep("claude", "Claude settings", ("tmpfs",)),
-    e.PlannedStep("readonly", "Root read-only", ("tmpfs", "tools", "names", "git", "claude")),
+    e.PlannedStep("readonly", "Root read-only", ("tmpfs", "tools", "names", "gate", "git", "claude")),
     e.PlannedStep("clone", "Clone octo/repo", ("readonly", "addresses")),
     e.PlannedStep("readiness", "Readiness", ("readonly", "addresses")),
     e.PlannedStep("session", "Session", ("readiness", "clone", "claude", "tools")),
@@ -37,6 +38,7 @@ DETAILS = {
     "rules": "upstream 198.51.100.53",
     "guard": "pid 41",
     "names": "23 names",
+    "gate": "pid 42",
     "addresses": "61 addresses of 23 names",
     "git": "codetainer <codetainer@noreply.github.com>",
     "readonly": "/proc shows the agent its own processes only",
@@ -44,15 +46,15 @@ DETAILS = {
     "readiness": "9 walls tried",
     "session": "claude above, a shell below",
 }
-SECONDS = {"tmpfs": 0.1, "list": 0.02, "rules": 0.05, "guard": 0.25, "names": 0.4, "addresses": 0.31, "readonly": 0.03,
-           "clone": 1.9, "readiness": 0.6, "session": 0.2}  # fmt: skip
+SECONDS = {"tmpfs": 0.1, "list": 0.02, "rules": 0.05, "guard": 0.25, "names": 0.4, "gate": 0.1, "addresses": 0.31,
+           "readonly": 0.03, "clone": 1.9, "readiness": 0.6, "session": 0.2}  # fmt: skip
 
 At = tuple[float, Event]
 
 
 def started(upto: str = "") -> Iterator[At]:
     """A boot whose steps go well, up to but not including one of them. Times in seconds from its beginning."""
-    yield 0.0, e.BootStarted("0.1.0", PLAN, "octo/repo", "inside", pid=7)
+    yield 0.0, e.BootStarted("0.1.0", PLAN, "octo/repo", "inside", gate=True, pid=7)
     ended: dict[str, float] = {}
     for step in PLAN:
         if step.name == upto:
@@ -63,6 +65,9 @@ def started(upto: str = "") -> Iterator[At]:
         if step.name == "names":
             yield begin + 0.05, e.ServiceChanged("coredns", ServiceState.STARTING)
             yield begin + 0.39, e.ServiceChanged("coredns", ServiceState.UP, 40)
+        if step.name == "gate":
+            yield begin + 0.05, e.ServiceChanged("gate", ServiceState.STARTING)
+            yield begin + 0.09, e.ServiceChanged("gate", ServiceState.UP, 42)
         if step.name == "guard":
             yield begin + 0.05, e.ServiceChanged("guard", ServiceState.STARTING)
             yield begin + 0.24, e.ServiceChanged("guard", ServiceState.UP, 41)
@@ -144,6 +149,7 @@ def halted() -> Iterator[At]:
     yield at + 0.6, e.StepFinished("session", Outcome.CANCELLED, 0.0, "not started: readiness failed")
     yield at + 0.6, e.BootFinished(BootState.HALTED, 1.5, "readiness", reason, remedy)
     yield at + 0.6, e.LockReleased(False)
+    yield at + 0.7, e.ServiceChanged("gate", ServiceState.STOPPED)
     yield at + 0.7, e.ServiceChanged("guard", ServiceState.STOPPED)
     yield at + 0.7, e.ServiceChanged("coredns", ServiceState.STOPPED)
 

@@ -30,7 +30,7 @@ def first_line(found: View) -> str:
 def test_the_headline_of_each_story() -> None:
     said = {name: first_line(seen(state(name))) for name in JOURNALS}
     assert said == {
-        "booting": "BOOTING 11 of 14",
+        "booting": "BOOTING 12 of 15",
         "ready": "READY the agent waits for you since 16:06",
         "degraded": "DEGRADED because CoreDNS is down",
         "halted": "CLOSED boot halted at Readiness",
@@ -88,7 +88,7 @@ def test_a_halt_says_why_and_what_to_do() -> None:
     assert "198.51.100.9:443 was answered" in block.lines[0]
     assert block.lines[1] == "The agent was not started and nothing can leave."
     assert block.lines[2].startswith("Try: codetainer check")
-    assert "11 steps done, 2 not run" in block.lines[3]
+    assert "12 steps done, 2 not run" in block.lines[3]
 
 
 def test_what_is_not_well_has_a_block_the_worst_first() -> None:

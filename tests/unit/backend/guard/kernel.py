@@ -14,7 +14,7 @@ class Kernel:
     """`sets` holds address and port with their timeout; `broken` refuses every change, and keeps nothing of it."""
 
     def __init__(self) -> None:
-        self.sets: dict[str, dict[tuple[str, int], int]] = {"open4": {}, "direct4": {}}
+        self.sets: dict[str, dict[tuple[str, int], int]] = {"open4": {}, "http4": {}, "direct4": {}}
         self.broken = False
 
     def run(self, commands: str) -> str:

@@ -1,0 +1,349 @@
+"""The gate as the agent meets it: what the name in the hello or the Host decides, and what tries to get around it.
+
+Each try that an attack on the design made is a test here or in test_cases.py.
+
+Length: one table of tries, read as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import BootStarted, Carried, Refused, ServiceChanged, ServiceState, Via
+from tests.netns.conftest import CODETAINER, LISTED, Running, eventually, start
+
+pytestmark = pytest.mark.netns
+
+LIST = LISTED + "*.below.test\ntyped.test:8443/tls\nspoken.test:8080/http\n"
+GITHUB, API, SHARED = "198.51.100.10", "198.51.100.20", "198.51.100.32"
+
+# Sends pieces to an address; says how it ended: the first bytes of an answer, "reset", "closed" or "silence".
+SAY = """
+import json, socket, sys, time
+address, port, pieces = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+try:
+    with socket.create_connection((address, port), timeout=10) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            sock.sendall(bytes.fromhex(piece))
+            time.sleep(0.002)
+        said = b""
+        while len(said) < 65536 and (data := sock.recv(65536)):
+            said += data
+            if sys.argv[4] == "first":
+                break
+        print(json.dumps(said.decode("latin-1") or "closed"))
+except (ConnectionResetError, BrokenPipeError):
+    print(json.dumps("reset"))
+except TimeoutError:
+    print(json.dumps("silence"))
+except OSError as error:
+    print(json.dumps("refused"))
+"""
+
+
+def hello(name: str | None) -> bytes:
+    """A ClientHello as OpenSSL writes it, in one record."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    out = ssl.MemoryBIO()
+    connection = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return out.read()
+
+
+def extensions(record: bytes, change: dict[int, bytes] | None = None, more: bytes = b"") -> bytes:
+    """The record with bodies of extensions replaced and others added, all lengths put right."""
+    body = record[9:]
+    at = 34
+    at += 1 + body[at]
+    at += 2 + struct.unpack_from("!H", body, at)[0]
+    at += 1 + body[at]
+    head, rest = body[:at], body[at + 2 :]
+    found = b""
+    while rest:
+        kind, length = struct.unpack_from("!HH", rest)
+        text = (change or {}).get(kind, rest[4 : 4 + length])
+        found += struct.pack("!HH", kind, len(text)) + text
+        rest = rest[4 + length :]
+    found += more
+    inside = head + struct.pack("!H", len(found)) + found
+    handshake = b"\1" + len(inside).to_bytes(3, "big") + inside
+    return record[:3] + struct.pack("!H", len(handshake)) + handshake
+
+
+def names(*hosts: bytes) -> bytes:
+    """The body of a server_name extension."""
+    inside = b"".join(b"\0" + struct.pack("!H", len(host)) + host for host in hosts)
+    return struct.pack("!H", len(inside)) + inside
+
+
+def in_two_records(record: bytes) -> bytes:
+    body = record[5:]
+    return b"".join(record[:3] + struct.pack("!H", len(part)) + part for part in (body[:60], body[60:]))
+
+
+BASE = hello("github.com")
+EXTENSION = struct.pack("!HH", 0xFE0D, 8) + bytes(8)
+TWICE = struct.pack("!HH", 0, len(names(b"evil.test"))) + names(b"evil.test")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = start(tmp_path_factory.mktemp("gate"), f"gate-{os.getpid()}", listed=LIST)
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def resolve(sandbox: Running, *hosts: str) -> None:
+    """Makes DNS hand these out, so that their addresses are open."""
+    for host in hosts:
+        assert sandbox.agent("getent", "ahostsv4", host).returncode == 0, host
+
+
+def say(sandbox: Running, address: str, port: int, *pieces: bytes, until: str = "first") -> str:
+    parts = "[" + ",".join(f'"{piece.hex()}"' for piece in pieces) + "]"
+    return str(sandbox.python(SAY, address, port, parts, until))
+
+
+def is_server_hello(said: str) -> bool:
+    return said[:2] == "\x16\x03"
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "pieces"),
+    [
+        (GITHUB, 443, [BASE]),
+        (GITHUB, 443, [hello("GitHub.COM")]),
+        (GITHUB, 443, [BASE[:7], BASE[7:90], BASE[90:]]),
+        (GITHUB, 443, [bytes([byte]) for byte in BASE]),
+        (GITHUB, 443, [hello("deep.er.wild.test")]),
+        (GITHUB, 443, [hello("x.below.test")]),
+    ],
+    ids=["exact", "case", "segments", "byte by byte", "wildcard", "below"],
+)
+def test_a_listed_name_is_carried(sandbox: Running, address: str, port: int, pieces: list[bytes]) -> None:
+    resolve(sandbox, "github.com")
+    assert is_server_hello(say(sandbox, address, port, *pieces))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        hello("unlisted.test"),
+        hello(None),
+        extensions(BASE, {0: names(b"github.com.")}),
+        hello("evilgithub.com"),
+        hello("github.com.evil.test"),
+        hello("below.test"),
+        extensions(BASE, {0: names(b"x..below.test")}),
+        extensions(BASE, {0: names(b".below.test")}),
+        extensions(BASE, {0: names(b"github.com\0.evil.test")}),
+        extensions(BASE, {0: names(b"evil.test", b"github.com")}),
+        extensions(BASE, {0: names(b"github.com", b"evil.test")}),
+        extensions(BASE, more=TWICE),
+        extensions(BASE, more=EXTENSION),
+        extensions(BASE, {0: names(b"x" * 300 + b".below.test")}),
+        in_two_records(BASE),
+        b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10" + bytes(37),
+        b"GET / HTTP/1.1\r\nHost: github.com\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"\x16\x03\x01\xff\xff" + bytes(100),
+    ],
+    ids=[
+        "unlisted", "no name", "trailing dot", "longer before", "longer behind", "apex of a wildcard", "empty label",
+        "leading dot", "NUL", "two names", "two names, listed first", "two extensions", "encrypted hello", "too long",
+        "two records", "SSLv2", "plain HTTP", "SSH", "long record",
+    ],
+)  # fmt: skip
+def test_what_is_not_a_listed_name_is_ended_without_an_answer(sandbox: Running, record: bytes) -> None:
+    resolve(sandbox, "github.com")
+    assert say(sandbox, GITHUB, 443, record) in ("reset", "closed")
+
+
+def test_a_name_goes_to_its_own_address_whatever_was_dialled(sandbox: Running) -> None:
+    resolve(sandbox, "github.com", "api.anthropic.com")
+    done = sandbox.agent(
+        "curl", "-sS", "--connect-to", f"api.anthropic.com:443:{GITHUB}:443", "https://api.anthropic.com/there"
+    )
+    assert done.returncode == 0, done.stderr
+    assert sandbox.asked(kind="http", path="/there", host="api.anthropic.com", address=API) == 1
+    assert sandbox.asked(kind="http", path="/there", address=GITHUB) == 0
+
+
+def test_the_gate_itself_cannot_be_dialled(sandbox: Running) -> None:
+    assert say(sandbox, "127.0.0.55", 443, BASE) == "refused"
+    assert say(sandbox, "127.0.0.55", 80, b"GET / HTTP/1.1\r\nHost: github.com\r\n\r\n") == "refused"
+
+
+def test_other_ports_may_be_checked_by_name_too(sandbox: Running) -> None:
+    resolve(sandbox, "typed.test", "spoken.test")
+    typed = sandbox.agent("getent", "ahostsv4", "typed.test").stdout.split()[0]
+    assert is_server_hello(say(sandbox, typed, 8443, hello("typed.test")))
+    assert say(sandbox, typed, 8443, hello("unlisted.test")) in ("reset", "closed")
+    assert say(sandbox, typed, 8443, hello("github.com")) in ("reset", "closed")  # listed, not on this port
+
+
+GET = b"GET /%s HTTP/1.1\r\nHost: %s\r\n%s\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (GET % (b"a", b"plain.test", b""), "200"),
+        (GET % (b"a", b"Plain.Test:80", b""), "200"),
+        (GET % (b"a", b"unlisted.test", b""), "403"),
+        (GET % (b"a", b"plain.test.", b""), "403"),
+        (GET % (b"a", b"github.com:443", b""), "421"),
+        (GET % (b"a", b"evilplain.test", b""), "403"),
+        (GET % (b"a", b"plain.test@unlisted.test", b""), "400"),
+        (GET % (b"a", b"plain.test", b"Host: unlisted.test\r\n"), "400"),
+        (b"GET / HTTP/1.1\r\n\r\n", "400"),
+        (b"GET http://unlisted.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n", "400"),
+        (b"CONNECT unlisted.test:443 HTTP/1.1\r\nHost: plain.test\r\n\r\n", "40"),
+        (GET % (b"a", b"plain.test", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"), "400"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400"),
+    ],
+)
+def test_plain_http_goes_by_its_host(sandbox: Running, request_bytes: bytes, status: str) -> None:
+    resolve(sandbox, "plain.test")
+    before = sandbox.asked(kind="http", path="/a")
+    said = say(sandbox, "198.51.100.35", 80, request_bytes)
+    assert said.startswith(f"HTTP/1.1 {status}"), said[:200]
+    assert sandbox.asked(kind="http", path="/a") == before + (status == "200")
+
+
+def test_every_request_of_a_connection_is_checked(sandbox: Running) -> None:
+    resolve(sandbox, "plain.test")
+    first, second = GET % (b"one", b"plain.test", b""), GET % (b"two", b"unlisted.test", b"Connection: close\r\n")
+    said = say(sandbox, "198.51.100.35", 80, first + second, until="end")
+    assert "answers /one" in said
+    assert said.count("HTTP/1.1 200") == 1
+    assert "HTTP/1.1 403" in said
+    assert sandbox.asked(kind="http", path="/two") == 0
+
+
+def test_one_message_has_one_length(sandbox: Running) -> None:
+    """Whatever the framing, the server sees one request and never what hides behind it."""
+    resolve(sandbox, "plain.test")
+    hidden = b"0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: plain.test\r\n\r\n"
+    both = b"POST /both HTTP/1.1\r\nHost: plain.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+    twice = b"POST /twice HTTP/1.1\r\nHost: plain.test\r\nContent-Length: 4\r\nContent-Length: 9\r\n\r\nabcdefghi"
+    odd = b"POST /odd HTTP/1.1\r\nHost: plain.test\r\nTransfer-Encoding: xchunked\r\nContent-Length: 4\r\n\r\nabcd"
+    say(sandbox, "198.51.100.35", 80, both + hidden, until="first")
+    assert say(sandbox, "198.51.100.35", 80, twice).startswith("HTTP/1.1 400")
+    say(sandbox, "198.51.100.35", 80, odd)
+    assert sandbox.asked(kind="http", path="/hidden") == 0
+    assert sandbox.asked(kind="http", path="/twice") == 0
+
+
+def test_what_the_gate_refuses_is_told_by_name_and_reason(sandbox: Running) -> None:
+    resolve(sandbox, "github.com")
+    say(sandbox, GITHUB, 443, hello("fronted.test"))
+    say(sandbox, GITHUB, 443, hello(None))
+    say(sandbox, GITHUB, 443, extensions(BASE, more=EXTENSION))
+
+    def told() -> set[tuple[str, str, str]]:
+        return {(r.name, r.reason, r.detail) for r in sandbox.events(Refused) if r.via is Via.GATE}
+
+    eventually("the name", lambda: ("fronted.test", "another site on a listed address", "") in told())
+    eventually("no name", lambda: ("", "another site on a listed address", "no name") in told())
+    eventually("an encrypted one", lambda: ("", "another site on a listed address", "encrypted name") in told())
+
+
+def test_what_it_carries_is_counted_by_name(sandbox: Running) -> None:
+    assert sandbox.agent("curl", "-sS", "https://api.github.com/counted").returncode == 0
+
+    def counted() -> Carried | None:
+        return next((c for c in reversed(sandbox.events(Carried)) if c.name == "api.github.com"), None)
+
+    carried = eventually("traffic of the name", counted)
+    assert carried.connections >= 1
+    assert carried.bytes_in > 0
+    assert carried.bytes_out > 0
+
+
+TALK = """
+import socket, ssl, sys
+context = ssl.create_default_context()
+sock = context.wrap_socket(socket.create_connection((sys.argv[1], 443), timeout=20), server_hostname=sys.argv[1])
+sys.stdout.write("talking\\n"); sys.stdout.flush()
+sys.stdin.readline()
+try:
+    sock.sendall(b"GET /late HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    sys.stdout.write("answered\\n" if sock.recv(100) else "ended\\n")
+except TimeoutError:
+    sys.stdout.write("unanswered\\n")
+except OSError:
+    sys.stdout.write("cut\\n")
+"""
+
+
+def talking(sandbox: Running, host: str) -> subprocess.Popen[str]:
+    command = [*CODETAINER, "enter", "--name", sandbox.name, "--", "/usr/bin/python3", "-I", "-c", TALK, host]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "talking\n"
+    return process
+
+
+def go_on(process: subprocess.Popen[str]) -> str:
+    with process:
+        said, _ = process.communicate("\n", timeout=60)
+    return said.strip()
+
+
+def test_a_revoked_name_loses_its_connections_and_its_neighbour_on_the_same_address_does_not(sandbox: Running) -> None:
+    """Both names have the address of every other: only their names tell them apart."""
+    pid = sandbox.state.services["gate"].pid
+    for name in ("first.test", "second.test"):
+        assert sandbox.codetainer("allow", name).returncode == 0
+    first, second = talking(sandbox, "first.test"), talking(sandbox, "second.test")
+    assert sandbox.codetainer("revoke", "first.test").returncode == 0
+    assert go_on(first) in ("cut", "ended")
+    assert go_on(second) == "answered"
+    assert sandbox.codetainer("revoke", "second.test").returncode == 0
+    assert sandbox.state.services["gate"].pid == pid
+
+
+def test_a_gate_that_is_killed_lets_nothing_through_and_comes_back(sandbox: Running) -> None:
+    os.kill(sandbox.pid("gate"), 9)
+    eventually("it is said", lambda: any(
+        e.service == "gate" and e.state is ServiceState.DOWN for e in sandbox.events(ServiceChanged)))  # fmt: skip
+    eventually("it is back", lambda: sandbox.state.services["gate"].state is ServiceState.UP)
+    assert sandbox.agent("curl", "-sS", "https://github.com/").returncode == 0
+    assert say(sandbox, GITHUB, 443, hello("unlisted.test")) in ("reset", "closed")
+
+
+def test_the_agent_reaches_neither_the_admin_socket_nor_the_configuration(sandbox: Running) -> None:
+    assert sandbox.agent("ls", "/run/codetainer/gate").returncode != 0
+    assert sandbox.root("stat", "-c", "%U %a", "/run/codetainer/gate").stdout.split() == ["root", "700"]
+
+
+def test_the_gate_has_no_capability_and_its_own_root(sandbox: Running) -> None:
+    status = Path(f"/proc/{sandbox.pid('gate')}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["Uid"].split() == ["955"] * 4
+    assert int(fields["CapEff"], 16) == int(fields["CapPrm"], 16) == 0
+    assert fields["NoNewPrivs"] == "1"
+    assert list(Path(f"/proc/{sandbox.pid('gate')}/root").iterdir()) == []
+
+
+def test_without_the_gate_addresses_decide_and_it_is_said(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"gateless-{os.getpid()}", CODETAINER_GATE="off")
+    try:
+        assert not sandbox.events(BootStarted)[-1].gate
+        assert "gate" not in sandbox.state.services
+        assert sandbox.agent("curl", "-sS", "https://github.com/").returncode == 0
+        assert "by address" in sandbox.codetainer("status").stdout
+    finally:
+        sandbox.stop()
