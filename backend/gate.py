@@ -43,6 +43,7 @@ class Gate:
         self.allowlist = Allowlist()
         self._refused: dict[tuple[str, str, int], int] = {}
         self._carried: dict[str, Carried] = {}
+        self._before: dict[str, gate.Usage] = {}  # by name: totals of gates that have ended
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- its life ---
@@ -58,6 +59,7 @@ class Gate:
                 [*_STARTING, "haproxy", "-db", "-f", str(configuration)], environment={"PATH": system.SYSTEM_PATH},
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, pass_fds=(tls.fileno(), http.fileno()),
             )  # fmt: skip
+        self._before = {name: gate.Usage(c.connections, 0, c.bytes_in, c.bytes_out) for name, c in self._carried.items()}
         assert process.stdout is not None
         self._begin(self._read(process.stdout))
         return process
@@ -71,7 +73,7 @@ class Gate:
     async def _ready(self) -> None:
         while True:
             with contextlib.suppress(SystemFailure):
-                await self._ask("show version")
+                await self.ask("show version")
                 return
             await asyncio.sleep(0.02)
 
@@ -90,29 +92,29 @@ class Gate:
 
     async def _replace(self, acl: str, patterns: tuple[str, ...]) -> None:
         """All patterns of a list at once: a version is prepared, filled, and put in force."""
-        (answer,) = await self._ask(f"prepare acl {acl}")
+        (answer,) = await self.ask(f"prepare acl {acl}")
         version = answer.rpartition(":")[2].strip()
         if not version.isdigit():
             raise SystemFailure(f"cannot change the gate's list: {answer.strip()}")
         commands = [*(f"add acl @{version} {acl} {pattern}" for pattern in patterns), f"commit acl @{version} {acl}"]
         for begin in range(0, len(commands), BATCH):
-            for said in await self._ask(*commands[begin : begin + BATCH]):
+            for said in await self.ask(*commands[begin : begin + BATCH]):
                 if said.strip():
                     raise SystemFailure(f"cannot change the gate's list: {said.strip()}")
 
     async def _close_unlisted(self) -> None:
         """Ends open connections to names that are not carried any more."""
-        (table,) = await self._ask("show table connections data.conn_cur gt 0")
+        (table,) = await self.ask("show table connections data.conn_cur gt 0")
         gone = set()
         for ticket in gate.parse_table(table):
             key, _, source_port = ticket.rpartition("/")
             if not gate.carries(self.allowlist, key) and source_port.isdigit():
                 gone.add(int(source_port))
         if gone:
-            (sessions,) = await self._ask("show sess")
+            (sessions,) = await self.ask("show sess")
             for port, identity in gate.parse_sessions(sessions).items():
                 if port in gone:
-                    await self._ask(f"shutdown session {identity}")
+                    await self.ask(f"shutdown session {identity}")
 
     # --- what it has seen ---
 
@@ -153,10 +155,11 @@ class Gate:
 
     async def take_carried(self) -> list[Carried]:
         """Names whose totals have changed since the last time. Raises SystemFailure."""
-        (table,) = await self._ask("show table names")
+        (table,) = await self.ask("show table names")
         by_name: dict[str, list[gate.Usage]] = {}
         for key, usage in gate.parse_table(table).items():
-            by_name.setdefault(key.rpartition(":")[0], []).append(usage)
+            name = key.rpartition(":")[0]
+            by_name.setdefault(name, [self._before[name]] if name in self._before else []).append(usage)
         changed = []
         for name, usages in by_name.items():
             before = self._carried.get(name)
@@ -170,7 +173,7 @@ class Gate:
                 changed.append(now)
         return changed
 
-    async def _ask(self, *commands: str) -> list[str]:
+    async def ask(self, *commands: str) -> list[str]:
         """The answers of the admin socket, one a command. Raises SystemFailure."""
         try:
             async with asyncio.timeout(ASK_SECONDS):

@@ -35,6 +35,7 @@ from network.metrics import Measured
 SECOND = 1.0
 LOAD_SECONDS = 5.0
 GUARD_SECONDS = 10.0
+CARRIED_TICKS = 3  # looks at the gate between two that are said
 PATIENCE = 3  # looks in a row without an answer until CoreDNS counts as unresponsive: while it reloads it may miss one
 REPORT_BYTES = 64 << 10
 
@@ -51,7 +52,7 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
         for refused in (*services.take_refused_names(), *services.gate.take_refused()):
             emit(refused)
         if services.gate.service.pid:
-            missed_gate = 0 if await _carried(services, emit) else missed_gate + 1
+            missed_gate = 0 if await _carried(services, emit, say=ticks % CARRIED_TICKS == 0) else missed_gate + 1
             _judge(services.gate.service, missed_gate, "its admin socket does not answer")
         for service in services.kept:
             if service.state is ServiceState.UP and service.restarts != restarts[service.name]:
@@ -77,9 +78,12 @@ def _judge(service: Service, missed: int, why: str) -> None:
         service.changed(ServiceState.UNRESPONSIVE, why)
 
 
-async def _carried(services: Services, emit: Callable[[Event], None]) -> bool:
-    """Says what the gate has carried; whether it answered."""
+async def _carried(services: Services, emit: Callable[[Event], None], *, say: bool) -> bool:
+    """Whether the gate answers; now and then what it has carried is said."""
     try:
+        if not say:
+            await services.gate.ask("show version")
+            return True
         changed = await services.gate.take_carried()
     except SystemFailure:
         return False

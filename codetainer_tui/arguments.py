@@ -25,6 +25,7 @@ inside
   logs       the journal as text
   allowed    which names are open, and where each comes from
   explain    what would happen to a name or an address, and which line decides
+  traffic    what was carried, by name
   suggest    lines for domains.conf, made from what was refused
 
 inside, for the operator (root)
@@ -99,6 +100,9 @@ def parser() -> argparse.ArgumentParser:
 
     v = verb("explain", "Tell what would happen to a name or an address, and which line of which file decides.")
     v.add_argument("target", metavar="NAME|ADDRESS[:PORT]")
+
+    v = verb("traffic", "Show what the gate carried, by name.")
+    v.add_argument("--json", action="store_true", help="for programs")
 
     verb("suggest", "Print lines for domains.conf, made from what was refused.")
     verb("refresh", "Resolve every listed name again, now.")

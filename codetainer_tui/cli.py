@@ -110,6 +110,12 @@ def logs(options: argparse.Namespace) -> int:
     return verb.logs(Paths(), go_on=options.follow, as_json=options.json)
 
 
+def traffic(options: argparse.Namespace) -> int:
+    from codetainer_tui import traffic as verb
+
+    return verb.traffic(Paths(), as_json=options.json)
+
+
 def suggest(options: argparse.Namespace) -> int:
     from codetainer_tui import suggest as verb
 
@@ -213,6 +219,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
         dashboard,
         status,
         logs,
+        traffic,
         suggest,
         allow,
         revoke,

@@ -11,6 +11,7 @@ from typing import Any
 
 from backend.contract import events as e
 
+CARRIED_NAMES = 500  # names below a wildcard are many; the least recent go first
 RECENT_REFUSALS = 500  # rows kept; the least recent go first
 STEP_LINES = 200  # output lines kept of each boot step
 REFUSED_MINUTES = 60  # length of the history behind the sparkline
@@ -229,7 +230,11 @@ def _refuse(state: State, run: Sequence[e.Stamped]) -> State:
 
 @_apply.register
 def _(event: e.Carried, state: State, at: float) -> State:
-    return replace(state, carried={**state.carried, event.name: event})
+    carried = {name: known for name, known in state.carried.items() if name != event.name}
+    carried[event.name] = event
+    if len(carried) > CARRIED_NAMES:
+        del carried[next(iter(carried))]
+    return replace(state, carried=carried)
 
 
 @_apply.register
