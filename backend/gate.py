@@ -8,25 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from backend import system
+from backend import certificates, system
 from backend.contract.events import Carried, Event, Noted, Reason, Refused, Via
 from backend.contract.paths import Paths
 from backend.service import Service
 from backend.system import GATE, SystemFailure
-from network import gate
+from network import credentials, gate
 from network.allowlist import Allowlist
+from network.broker import Broker
 from network.gate import Line, Places
 from network.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
 
 ASK_SECONDS = 5.0
 BATCH = 40  # commands that fit one line of the admin socket
 MOST_REFUSED_A_SECOND = 256
+INNER = "broker.sock"
+OURS = "# The authority of this sandbox's gate. Its key is gone.\n"
 BACKLOG = 4096
+REFUSALS = {
+    "refused": Reason.ANOTHER_SITE,
+    "unclear": Reason.ANOTHER_SITE,
+    "foreign": Reason.ANOTHER_SITE,
+    "credential": Reason.NOT_OURS,
+    "scope": Reason.PUSH_SCOPE,
+}
 # What HAProxy needs of root until it has dropped it; nothing is left of it afterwards.
 _STARTING = [
     "setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+setuid,+setgid,+sys_chroot", "--clear-groups", "--",
@@ -41,7 +54,8 @@ class Gate:
         self._folder = paths.gate
         self.service = Service("gate", self._spawn, self._ready, emit)
         self.allowlist = Allowlist()
-        self._refused: dict[tuple[str, str, int], int] = {}
+        self.ends: Broker | None = None  # where credentials are put in; it holds them
+        self._refused: dict[Line, int] = {}
         self._carried: dict[str, Carried] = {}
         self._before: dict[str, gate.Usage] = {}  # by name: totals of gates that have ended
         self._tasks: set[asyncio.Task[None]] = set()
@@ -51,22 +65,58 @@ class Gate:
     async def _spawn(self) -> asyncio.subprocess.Process:
         with contextlib.ExitStack() as opened:
             tls, http = (opened.enter_context(_listening(port)) for port in (GATE_TLS_PORT, GATE_HTTP_PORT))
+            descriptors, ends = [tls.fileno(), http.fileno()], self.ends
+            if ends is not None:
+                ends = replace(ends, descriptor=opened.enter_context(self._inner()).fileno())
+                descriptors.append(ends.descriptor)
             places = Places(self._folder, tls.fileno(), http.fileno(), GATE.uid)
             self._write_lists(places)
             configuration = self._folder / "gate.cfg"
-            system.write(configuration, gate.render(places, gate.TEMPLATE.read_text()), mode=0o600)
+            system.write(configuration, gate.render(places, gate.TEMPLATE.read_text(), ends), mode=0o600)
             process = await system.spawn(
                 [*_STARTING, "haproxy", "-db", "-f", str(configuration)], environment={"PATH": system.SYSTEM_PATH},
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, pass_fds=(tls.fileno(), http.fileno()),
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, pass_fds=descriptors,
             )  # fmt: skip
         self._before = {name: gate.Usage(c.connections, 0, c.bytes_in, c.bytes_out) for name, c in self._carried.items()}
         assert process.stdout is not None
         self._begin(self._read(process.stdout))
         return process
 
-    def _write_lists(self, places: Places) -> None:
+    def prepare(self, secrets: Mapping[str, str], repositories: tuple[str, ...], bundle: Path) -> int:
+        """Makes certificates for the hosts that a credential goes to, and has the sandbox trust them; returns how many hosts.
+
+        `bundle` is what everything inside trusts. What stood in it before is what the gate itself trusts.
+        """
+        self._make_folders()
+        hosts = tuple(host for host in credentials.shipped() if any(c.variable in secrets for c in host.credentials))
+        made = certificates.make([host.name for host in hosts])
+        trusted = bundle.read_text().partition(OURS)[0]
+        authorities, folder = self._folder / "authorities.pem", self._folder / "certificates"
+        system.write(authorities, trusted, mode=0o600)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for name, leaf in made.leaves.items():
+            system.write(folder / f"{name}.pem", leaf.decode(), mode=0o600)
+        system.write_in_place(bundle, trusted + OURS + made.authority.decode())
+        self.ends = Broker(hosts, secrets, repositories, folder, authorities, "/" + INNER)
+        return len(hosts)
+
+    def _inner(self) -> socket.socket:
+        """The way from the part that reads names to the part that ends TLS: a path that uid gate alone may dial."""
+        path = self._folder / "root" / INNER
+        path.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(str(path))
+        path.chmod(0o600)
+        os.chown(path, GATE.uid, GATE.uid)
+        sock.listen(BACKLOG)
+        return sock
+
+    def _make_folders(self) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        (self._folder / "empty").mkdir(mode=0o555, exist_ok=True)
+        (self._folder / "root").mkdir(mode=0o755, exist_ok=True)
+
+    def _write_lists(self, places: Places) -> None:
+        self._make_folders()
         for name, patterns in gate.lists(self.allowlist).items():
             system.write(places.list(name), "".join(f"{pattern}\n" for pattern in patterns), mode=0o600)
 
@@ -130,28 +180,31 @@ class Gate:
                 continue
             line = gate.parse_line(text)
             if line is not None:
-                self._take(line)
+                self._take(replace(line, bytes_out=0, bytes_in=0, milliseconds=0))
             elif "[ALERT]" in text or "[WARNING]" in text:
                 self._emit(Noted("warning", f"gate: {text[:300]}"))
 
     def _take(self, line: Line) -> None:
-        if line.verdict not in ("refused", "unclear"):
+        if line.verdict not in REFUSALS:
             return
-        key = (line.name, line.address, line.port)
-        if key in self._refused or len(self._refused) < MOST_REFUSED_A_SECOND:
-            self._refused[key] = self._refused.get(key, 0) + 1
+        if line in self._refused or len(self._refused) < MOST_REFUSED_A_SECOND:
+            self._refused[line] = self._refused.get(line, 0) + 1
 
     def take_refused(self) -> list[Refused]:
-        """What was asked of an open address and is not on the list, since the last time."""
+        """What was asked of an open address and is not carried, since the last time."""
         refused, self._refused = self._refused, {}
-        found = []
-        for (name, address, port), count in refused.items():
-            nameless = not name or name.startswith("(")
-            detail = name.strip("()") if nameless else ""
-            listed = not nameless and self.allowlist.match(name) is not None
-            reason = Reason.PORT_NOT_LISTED if listed else Reason.ANOTHER_SITE
-            found.append(Refused(Via.GATE, reason, count, "tcp", "" if nameless else name, address, port, detail=detail))
-        return found
+        return [self._refusal(line, count) for line, count in refused.items()]
+
+    def _refusal(self, line: Line, count: int) -> Refused:
+        nameless = not line.name or line.name.startswith("(")
+        reason, detail = REFUSALS[line.verdict], line.detail
+        if nameless:
+            detail = line.name.strip("()")
+        elif line.verdict == "refused" and self.allowlist.match(line.name) is not None:
+            reason = Reason.PORT_NOT_LISTED
+        elif line.verdict == "foreign":
+            detail = "another host in the request"
+        return Refused(Via.GATE, reason, count, "tcp", "" if nameless else line.name, line.address, line.port, detail=detail)
 
     async def take_carried(self) -> list[Carried]:
         """Names whose totals have changed since the last time. Raises SystemFailure."""
@@ -160,15 +213,15 @@ class Gate:
         for key, usage in gate.parse_table(table).items():
             name = key.rpartition(":")[0]
             by_name.setdefault(name, [self._before[name]] if name in self._before else []).append(usage)
-        changed = []
+        changed, ours = [], {host.name for host in self.ends.hosts} if self.ends else set()
         for name, usages in by_name.items():
             before = self._carried.get(name)
             now = Carried(
                 name, sum(u.connections for u in usages), sum(u.open_now for u in usages), sum(u.bytes_in for u in usages),
-                sum(u.bytes_out for u in usages), before.last_at if before else 0.0,
+                sum(u.bytes_out for u in usages), before.last_at if before else 0.0, name in ours,
             )  # fmt: skip
             if now != before:
-                now = Carried(name, now.connections, now.open_now, now.bytes_in, now.bytes_out, round(time.time(), 1))
+                now = replace(now, last_at=round(time.time(), 1))
                 self._carried[name] = now
                 changed.append(now)
         return changed

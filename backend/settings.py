@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from network import allowlist
+from network import allowlist, credentials
 
 EXIT_CODE = 2
 MOST_TEXT = 1 << 20
@@ -33,6 +33,11 @@ class Login(StrEnum):
 class GateMode(StrEnum):
     ON = "on"
     OFF = "off"  # addresses shall do
+
+
+class Where(StrEnum):
+    OUTSIDE = "outside"  # the agent gets placeholders, the gate has the credentials
+    INSIDE = "inside"
 
 
 class LogFormat(StrEnum):
@@ -121,6 +126,11 @@ def ports(value: str) -> tuple[int, ...]:
     return found
 
 
+def push(value: str) -> tuple[str, ...]:
+    """Repositories beside REPO_URL's that may be pushed to."""
+    return credentials.repositories(value)
+
+
 def domains(value: str) -> str:
     """Entries of the list, checked here so that all errors come at once; parsed again with the registries at boot."""
     allowlist.parse_words(value, "CODETAINER_EXTRA_DOMAINS")
@@ -147,6 +157,10 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CODETAINER_INBOUND_PORTS", "TCP ports that may be reached from outside", ports, "", "port numbers"),
     Variable("CODETAINER_GATE", "Whether connections are checked by name too; off where the kernel has no nat", GateMode, "on",
              "on or off"),
+    Variable("CODETAINER_CREDENTIALS", "Whether the gate holds the credentials, or the agent itself", Where, "outside",
+             "outside or inside"),
+    Variable("CODETAINER_PUSH", "Repositories beside REPO_URL's that may be pushed and written to; * for all", push, "",
+             "OWNER/REPO, OWNER/* or *, between blanks or commas"),
     Variable("CODETAINER_ON_FAILURE", "After a halted boot: hold the container, or exit with code 1", OnFailure, "hold",
              "hold or exit"),
     Variable("CODETAINER_LOGIN", "What a login shows when the session is there: tmux, or the dashboard first", Login, "tmux",
@@ -166,6 +180,11 @@ class Secrets:
 
     def __repr__(self) -> str:
         return "Secrets(...)"
+
+    def by_variable(self) -> dict[str, str]:
+        """The credentials there are, by the name of their variable."""
+        found = {"GH_PAT": self.gh_pat, "CLAUDE_CODE_OAUTH_TOKEN": self.oauth_token, "ANTHROPIC_API_KEY": self.api_key}
+        return {variable: value for variable, value in found.items() if value}
 
     def values(self) -> tuple[str, ...]:
         return tuple(value for value in (self.gh_pat, self.oauth_token, self.api_key) if value)
@@ -190,6 +209,8 @@ class Settings:
     proof_seconds: float
     inbound_ports: tuple[int, ...]
     gate: GateMode
+    credentials: Where
+    push: tuple[str, ...]
     on_failure: OnFailure
     login: Login
     lock_timeout: float
@@ -199,6 +220,29 @@ class Settings:
     def repository(self) -> str:
         """`owner/repo`, as it is shown."""
         return "/".join(self.repo_url.removesuffix(".git").rstrip("/").split("/")[-2:]) if self.repo_url else ""
+
+    @property
+    def outside(self) -> bool:
+        """Whether the gate holds the credentials. Without a gate nobody can put them in, so the agent has them."""
+        return self.credentials is Where.OUTSIDE and self.gate is GateMode.ON
+
+    @property
+    def agent_secrets(self) -> Secrets:
+        """What the agent gets: placeholders of the credentials there are, or (inside) the credentials."""
+        if not self.outside:
+            return self.secrets
+        given = credentials.placeholders(credentials.shipped())
+        return Secrets(
+            given["GH_PAT"],
+            given["CLAUDE_CODE_OAUTH_TOKEN"] if self.secrets.oauth_token else "",
+            given["ANTHROPIC_API_KEY"] if self.secrets.api_key else "",
+        )
+
+    @property
+    def writable(self) -> tuple[str, ...]:
+        """Repositories of GitHub's that may be written to: REPO_URL's own and what CODETAINER_PUSH adds."""
+        own = (self.repository,) if self.repo_url.startswith("https://github.com/") else ()
+        return tuple(dict.fromkeys((*own, *self.push)))
 
 
 def load(environment: Mapping[str, str]) -> Settings:
@@ -220,7 +264,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         v["REPO_URL"], v["CLAUDE_PROMPT"], v["GIT_USER_NAME"], v["GIT_USER_EMAIL"], v["CODETAINER_EXTRA_DOMAINS"],
         v["CODETAINER_UPSTREAM"] or (), v["CODETAINER_TMPFS_WORKSPACE"], v["CODETAINER_TMPFS_TMP"], v["CODETAINER_TMPFS_HOME"],
         v["CODETAINER_REFRESH"], v["CODETAINER_KEEP"], v["CODETAINER_PROOF"], v["CODETAINER_INBOUND_PORTS"] or (),
-        v["CODETAINER_GATE"],
+        v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_PUSH"] or (),
         v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_LOCK_TIMEOUT"], v["CODETAINER_LOG_FORMAT"],
     )  # fmt: skip
 

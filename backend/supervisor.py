@@ -117,7 +117,7 @@ class Supervisor(Control):
                 version("codetainer"),
                 tuple(step.planned for step in self._runner.steps),
                 self.settings.repository,
-                "inside",
+                "outside" if self.settings.outside else "inside",
                 gate=self.settings.gate is GateMode.ON,
                 pid=os.getpid(),
             )

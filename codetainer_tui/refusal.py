@@ -10,7 +10,7 @@ USUAL_PORTS = (0, 80, 443)  # what a name without ports opens; 0: refused as a n
 _NEVER = {
     Reason.PRIVATE: "private, link-local and metadata addresses are never opened",
     Reason.NOT_OURS: "only the operator's own credential goes out",
-    Reason.PUSH_SCOPE: "pushes go to the sandbox's own repository only",
+    Reason.PUSH_SCOPE: "writes go to the sandbox's own repository, and to what CODETAINER_PUSH adds at the next boot",
     Reason.NOT_TCP: "only TCP can be allowed",
     Reason.IPV6: "nothing leaves over IPv6",
     Reason.NEVER_RESOLVED: "an address is opened by its name only: allow the name",
@@ -38,6 +38,8 @@ def why(refused: Refused, repository: str = "") -> str:
 
 def listable_name(refused: Refused) -> str:
     """The name of the entry that would allow this, "" where none can: no name, or not a matter of the list."""
+    if refused.via is Via.GATE and refused.detail:
+        return ""  # what was wrong is not the name
     name = refused.name.rstrip(".").lower()
     if refused.reason not in LISTABLE or "." not in name or not name.isascii():
         return ""

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from network import broker
 from network.allowlist import Allowlist, Check
+from network.broker import Broker
 from network.ruleset import COREDNS_ADDRESS
 
 TEMPLATE = Path(__file__).with_name("gate.template")
@@ -42,15 +44,23 @@ class Places:
         return self.folder / f"{name}.lst"
 
 
-def render(places: Places, template: str) -> str:
-    """The configuration file. Nothing in it depends on the list: that is in files of its own."""
-    return Template(template).substitute(
+def render(places: Places, template: str, ends: Broker | None = None) -> str:
+    """The configuration file. Nothing in it depends on the list: that is in files of its own.
+
+    With credentials (`ends`) it holds them: it goes into a file that only root reads.
+    """
+    hosts = " ".join(host.name for host in ends.hosts) if ends else ""
+    ours = f"var(txn.name) -m str {hosts}"
+    text = Template(template).substitute(
         {name: str(places.list(name)) for name in LISTS},
-        uid=places.uid, chroot=places.folder / "empty", admin=places.admin, hello=places.hello, coredns=COREDNS_ADDRESS,
+        uid=places.uid, chroot=places.folder / "root", admin=places.admin, hello=places.hello, coredns=COREDNS_ADDRESS,
         key_length=KEY_LENGTH, ticket_length=TICKET_LENGTH,
         tls_descriptor=places.tls_descriptor, http_descriptor=places.http_descriptor,
         log_tls=_LOG.format(kind="tls"), log_http=_LOG.format(kind="http"),
+        terminate=f"    use_backend terminate if {{ {ours} }} {{ var(txn.port) -m int 443 }}\n" if hosts else "",
+        encrypted_only=f"    http-request redirect scheme https if {{ {ours} }}\n" if hosts else "",
     )  # fmt: skip
+    return text + (broker.render(ends, _LOG.format(kind="https") + " %[var(txn.detail)]") if ends else "")
 
 
 def lists(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
@@ -76,7 +86,8 @@ def carries(allowlist: Allowlist, key: str) -> bool:
 class Line:
     """One connection (TLS) or request (HTTP) as the gate logs it. `name` is what was asked for; "" or "(why)" if nothing was.
 
-    `verdict`: carried, refused, unresolved, unclear (HTTP that cannot be read in one way only), silent (nothing was said).
+    `verdict`: carried, refused, unresolved, unclear (HTTP that cannot be read in one way only), silent (nothing was said);
+    where TLS ends at the gate also foreign (another Host), credential (not the operator's), scope (`detail`: the repository).
     Bytes as the agent sees them; `milliseconds` from accepting it to its end.
     """
 
@@ -88,23 +99,29 @@ class Line:
     bytes_in: int
     milliseconds: int
     name: str
+    detail: str = ""
 
 
-VERDICTS = frozenset(("carried", "refused", "unresolved", "unclear", "silent"))
+VERDICTS = frozenset(("carried", "refused", "unresolved", "unclear", "silent", "foreign", "credential", "scope"))
 
 
 def parse_line(text: str) -> Line | None:
     """A line of the gate's log; None where it is another message of HAProxy's."""
     fields = text.split(" ", 7)
-    if len(fields) < 7 or fields[0] not in VERDICTS or fields[1] not in ("tls", "http"):
+    if len(fields) < 7 or fields[0] not in VERDICTS or fields[1] not in ("tls", "http", "https"):
         return None
     try:
         address = str(ipaddress.IPv4Address(fields[2]))
         port, bytes_out, bytes_in, milliseconds = (int(field.lstrip("+")) for field in fields[3:7])
     except ValueError:
         return None
-    name = fields[7].strip() if len(fields) > 7 else ""
-    return Line(fields[0], fields[1], address, port, bytes_out, bytes_in, milliseconds, "" if name == "-" else name[:300])
+    name, detail = fields[7].strip() if len(fields) > 7 else "", ""
+    if fields[1] == "https":
+        name, _, detail = name.partition(" ")
+    return Line(
+        fields[0], fields[1], address, port, bytes_out, bytes_in, milliseconds,
+        "" if name == "-" else name[:300], "" if detail == "-" else detail[:120],
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

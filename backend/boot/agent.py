@@ -9,9 +9,15 @@ from backend.contract.paths import Paths
 from backend.settings import Settings
 from backend.system import AGENT, Finished
 
+# Runtimes that do not look at the system's bundle by themselves, each by its own variable.
+TRUST = (
+    "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO",
+    "PIP_CERT",
+)  # fmt: skip
+
 
 def environment(settings: Settings, paths: Paths, *, credentials: bool) -> dict[str, str]:
-    """The agent's environment. `credentials`: with the tokens, for the session and for what clones as the agent."""
+    """The agent's environment. `credentials`: with the tokens or their placeholders, for all that works for it."""
     home = str(paths.home)
     found = {
         "HOME": home,
@@ -22,11 +28,11 @@ def environment(settings: Settings, paths: Paths, *, credentials: bool) -> dict[
         "PATH": f"{home}/.local/bin:{home}/.bun/bin:/usr/local/bin:/usr/bin:/bin",
         "GH_CONFIG_DIR": str(paths.gh_config),
         "GIT_TERMINAL_PROMPT": "0",
-        "NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/ca-certificates.crt",
+        **dict.fromkeys(TRUST, f"/{paths.ca_bundle.relative_to(paths.root)}"),
         "DISABLE_AUTOUPDATER": "1",
     }
     if credentials:
-        secrets = settings.secrets
+        secrets = settings.agent_secrets
         found["GH_TOKEN"] = secrets.gh_pat
         if secrets.oauth_token:
             found["CLAUDE_CODE_OAUTH_TOKEN"] = secrets.oauth_token

@@ -101,6 +101,11 @@ class Paths:
     def resolv_conf(self) -> Path:
         return self.root / "etc/resolv.conf"
 
+    @property
+    def ca_bundle(self) -> Path:
+        """The certificates that everything in the sandbox trusts."""
+        return self.root / "etc/ssl/certs/ca-certificates.crt"
+
     # --- the agent's ---
 
     @property

@@ -15,8 +15,6 @@ pytestmark = pytest.mark.netns
 
 TOKEN, PLANTED = "ghp_planted-github-token", "sk-ant-oat01-planted-claude-token"
 MARKS = (b"planted-github-token", b"planted-claude-token")
-# Until the gate holds the credentials, git and gh read them here, as the agent.
-KNOWN = {"/opt/gh-config/git-credential", "/opt/gh-config/hosts.yml"}
 # What the agent can read: its own places, ours, and where programs leave traces.
 FOLDERS = (
     "run",
@@ -39,8 +37,7 @@ for folder; do
     -exec grep -lF -e planted-github-token -e planted-claude-token {} + 2>/dev/null
 done
 for process in /proc/[0-9]*; do
-  [ "$(stat -c %u "$process" 2>/dev/null)" = "$(id -u)" ] && continue
-  grep -lF -e planted-github-token -e planted-claude-token "$process/environ" 2>/dev/null
+  grep -lF -e planted-github-token -e planted-claude-token "$process/environ" "$process/cmdline" 2>/dev/null
 done
 true
 """
@@ -105,8 +102,23 @@ def test_no_service_has_one_in_its_environment(sandbox: Sandbox) -> None:
     assert [name for name, process in services.items() if planted(Path(f"/proc/{process.pid}/environ").read_bytes())] == []
 
 
-def test_the_agent_finds_none_but_those_it_is_given(sandbox: Sandbox) -> None:
-    assert set(as_agent(sandbox, "sh", "-c", SEARCH, "sh", *FOLDERS).stdout.split()) == KNOWN
+def test_the_agent_finds_none(sandbox: Sandbox) -> None:
+    """Not in a file, not in its own processes' environments: tmux, Claude and their shells are among these."""
+    assert as_agent(sandbox, "sh", "-c", SEARCH, "sh", *FOLDERS).stdout.split() == []
+
+
+def test_the_gate_has_them_in_a_file_of_roots_and_in_no_environment(sandbox: Sandbox) -> None:
+    gate = sandbox.service("haproxy")
+    assert not planted(Path(f"/proc/{gate.pid}/environ").read_bytes())
+    assert planted((sandbox.paths.gate / "gate.cfg").read_bytes())
+    assert (sandbox.paths.gate / "gate.cfg").stat().st_mode & 0o777 == 0o600
+    assert as_agent(sandbox, "cat", "/run/codetainer/gate/gate.cfg").returncode != 0
+
+
+def test_tmux_hands_out_placeholders(sandbox: Sandbox) -> None:
+    said = as_agent(sandbox, "tmux", "-S", "/run/codetainer/tmux/server.sock", "show-environment", "-g").stdout
+    assert "CLAUDE_CODE_OAUTH_TOKEN=sk-ant-oat01-codetainer" in said
+    assert not planted(said.encode())
 
 
 def test_the_agent_reads_no_environment_but_its_own(sandbox: Sandbox) -> None:

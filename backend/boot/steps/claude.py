@@ -24,8 +24,8 @@ async def run(boot: Boot) -> str:
         "bypassPermissionsModeAccepted": True,
         "projects": {folder: {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}},
     }
-    if not settings.secrets.oauth_token:
+    if not settings.agent_secrets.oauth_token:
         # With a key in its environment Claude Code asks whether to use it; these are the characters it asks by.
-        state["customApiKeyResponses"] = {"approved": [settings.secrets.api_key[-20:]], "rejected": []}
+        state["customApiKeyResponses"] = {"approved": [settings.agent_secrets.api_key[-20:]], "rejected": []}
     agent.write(paths.home / ".claude.json", json.dumps(state), 0o600)
     return folder

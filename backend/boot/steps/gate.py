@@ -1,4 +1,4 @@
-"""The gate: what reaches an open address passes it, and goes on where the name it asks for is on the list."""
+"""Certificates and the gate: what reaches an open address passes it, and goes on where the name it asks for is on the list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from backend.settings import GateMode
 async def run(boot: Boot) -> str:
     if boot.settings.gate is GateMode.OFF:
         raise StepSkipped("CODETAINER_GATE=off: listed hosts are held apart by their addresses alone")
-    gate = boot.services.gate
+    gate, settings = boot.services.gate, boot.settings
+    if settings.outside:
+        hosts = gate.prepare(settings.secrets.by_variable(), settings.writable, boot.paths.ca_bundle)
+        pushes = ", ".join(settings.writable) or "no repository"
+        boot.say("gate", f"credentials for {hosts} hosts are put in outside; writes go to {pushes}")
     await gate.change(boot.allowlist)
     await gate.service.start()
     return f"pid {gate.service.pid}"

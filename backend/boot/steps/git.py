@@ -16,9 +16,9 @@ async def run(boot: Boot) -> str:
     settings, paths = boot.settings, boot.paths
     paths.gh_config.mkdir(parents=True, exist_ok=True)
     paths.gh_config.chmod(0o755)
-    token = settings.secrets.gh_pat
+    token = settings.agent_secrets.gh_pat
     system.write(paths.root / "etc/gitconfig", gitconfig(settings.git_user_name, settings.git_user_email))
-    # The agent reads these until the gate holds them; nobody else does.
+    # Placeholders, but where the credentials are inside: then nobody else reads these.
     system.write(paths.gh_config / "git-credential", f"username=x-access-token\npassword={token}\n", mode=0o400, uid=AGENT_UID)
     hosts = {GITHUB: {"user": "x-access-token", "oauth_token": token, "git_protocol": "https"}}
     system.write(paths.gh_config / "hosts.yml", json.dumps(hosts), mode=0o400, uid=AGENT_UID)  # JSON is YAML

@@ -1,0 +1,163 @@
+"""The part of the gate that ends TLS: for each host with a credential, what is checked and what replaces a placeholder.
+
+Source: HAProxy configuration manual 2.6. Secrets come in as values and stand in the text that goes out: it belongs into a file
+that only root reads.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from network.credentials import Credential, Host
+
+TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
+UNPLAIN_PATH = r"'[%;\\]|//|/\.\.?(/|$)'"  # encoded, doubled or dotted: read one way here and another way there
+NOT_OURS = "only the operator's credentials work here"
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """`secrets` by variable; `inside` is the path of its socket as the gate sees it, `descriptor` that socket, listening."""
+
+    hosts: tuple[Host, ...]
+    secrets: Mapping[str, str]
+    repositories: tuple[str, ...]
+    certificates: Path
+    authorities: Path
+    inside: str
+    descriptor: int = -1
+
+
+def render(broker: Broker, log_format: str) -> str:
+    """Frontend and backends; "" where no host has a credential."""
+    if not broker.hosts:
+        return ""
+    choices = "".join(f"    use_backend {_backend(host)} if {{ var(txn.name) -m str {host.name} }}\n" for host in broker.hosts)
+    return _FRONTEND.format(
+        inside=broker.inside, descriptor=broker.descriptor, certificates=broker.certificates, log=log_format,
+        choices=choices, foreign=_answer("text", "request and connection name different hosts"),
+    ) + "".join(_host(broker, host) for host in broker.hosts)  # fmt: skip
+
+
+_FRONTEND = """\
+
+backend terminate
+    mode tcp
+    server broker unix@{inside} send-proxy-v2
+
+frontend broker
+    mode http
+    bind fd@{descriptor} accept-proxy ssl crt {certificates}/ alpn h2,http/1.1 strict-sni
+    option http-no-delay
+    log-format "{log}"
+    http-request set-var(txn.verdict) str(foreign)
+    http-request set-var(txn.address) dst
+    http-request set-var(txn.port) dst_port
+    http-request set-var(txn.name) ssl_fc_sni,lower
+    http-request set-var(txn.host) req.hdr(host),lower
+    http-request set-var(txn.detail) str(-)
+    acl with_port req.hdr(host) -m end :443
+    http-request set-var(txn.host) req.hdr(host),field(1,:),lower if with_port
+    http-request deny deny_status 421 {foreign} unless {{ var(txn.host),strcmp(txn.name) eq 0 }}
+    http-request deny deny_status 400 {foreign} unless {{ req.hdr_cnt(host) le 1 }}
+    http-request deny deny_status 400 {foreign} if {{ method CONNECT TRACE }} or {{ req.hdr(upgrade) -m found }}
+{choices}    default_backend nothing
+
+backend nothing
+    mode http
+    http-request deny deny_status 421 {foreign}
+"""
+
+
+def _backend(host: Host) -> str:
+    return "host_" + host.name
+
+
+def _answer(kind: str, message: str) -> str:
+    """Content type and body of a refusal, as HAProxy's configuration quotes them."""
+    text = f"codetainer: {message}"
+    if kind == "json":
+        text = json.dumps({"type": "error", "message": text, "error": {"type": "permission_error", "message": text}})
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return f'content-type {"application/json" if kind == "json" else "text/plain"} string "{quoted}\\n"'
+
+
+def _host(broker: Broker, host: Host) -> str:
+    given = [c for c in host.credentials if broker.secrets.get(c.variable)]
+    refused = "deny deny_status 403 " + _answer(host.answers, NOT_OURS)
+    pushes = ", ".join(broker.repositories) or "no repository"
+    scope = "deny deny_status 403 " + _answer(host.answers, f"writes go to {pushes} only")
+    lines = [
+        f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
+        # --- one credential, the placeholder, in one place ---
+        "http-request set-var(txn.verdict) str(credential)",
+        f"http-request {refused} if {{ req.hdr_cnt(authorization) gt 1 }} or {{ req.hdr_cnt(x-api-key) gt 1 }}",
+        f"http-request {refused} if {{ req.hdr(cookie) -m found }} or {{ req.hdr(proxy-authorization) -m found }}",
+        *(f"http-request {refused} if {{ url_param({name}) -m found }}" for name in TOKENS_IN_URLS),
+        "http-request set-var(txn.scheme) req.fhdr(authorization),word(1,' '),lower",
+        "http-request set-var(txn.secret) req.fhdr(authorization),word(2,' ')",
+        "http-request set-var(txn.login) var(txn.secret),b64dec if { var(txn.scheme) -m str basic }",
+        "http-request set-var(txn.secret) var(txn.login),field(2,:) if { var(txn.scheme) -m str basic }",
+        "http-request set-var(txn.key_given) req.fhdr(x-api-key)",
+        "http-request set-var(txn.fine) bool(false)",
+        *(line for credential in given for line in _replace(credential, broker.secrets[credential.variable])),
+        f"http-request {refused} if {{ req.hdr(authorization) -m found }} !{{ var(txn.fine) -m bool }}",
+        f"http-request {refused} if {{ req.hdr(x-api-key) -m found }} !{{ var(txn.fine) -m bool }}",
+        # A second credential beside a good one is not ours.
+        f"http-request {refused} if {{ req.hdr(authorization) -m found }} {{ req.hdr(x-api-key) -m found }}",
+        # --- what may be done with it ---
+        "http-request set-var(txn.verdict) str(scope)",
+        *(f"http-request {scope} if {{ req.hdr({header}) -m sub -i {text} }}" for header, text in host.refuse_headers),
+        *(f"http-request {scope} if {{ path -m beg -i {path} }}" for path in host.refuse_paths),
+        "http-request set-var(txn.writes) bool(true) unless { method GET HEAD }",
+    ]
+    if host.announces:
+        lines.append(f"http-request set-var(txn.writes) bool(true) if {{ query -m sub -i {host.announces} }}")
+        lines.append("http-request set-var(txn.owner) path,field(2,/)")
+        lines.append("http-request set-var(txn.detail) path,field(3,/)")
+        lines.append("http-request set-var(txn.detail) var(txn.owner),concat(/,txn.detail)")
+    writes = "{ var(txn.writes) -m bool }"
+    lines.append(f"http-request {scope} if {writes} {{ path -m reg {UNPLAIN_PATH} }}")
+    lines.append("http-request set-var(txn.fits) bool(false)")
+    for write in host.allowed(broker.repositories):
+        matches = f"{{ method {write.method} }} {{ path -m reg -i '{write.path}' }}"
+        lines.append(f"http-request set-var(txn.fits) bool(true) if {matches}")
+    lines += [
+        f"http-request {scope} if {writes} !{{ var(txn.fits) -m bool }}",
+        "http-request set-var(txn.detail) str(-)",
+        "http-request set-var(txn.verdict) str(unresolved)",
+        f"http-request do-resolve(txn.target,names,ipv4) str({host.name})",
+        "http-request deny deny_status 502 unless { var(txn.target) -m found }",
+        "http-request set-dst var(txn.target)",
+        "http-request set-dst-port int(443)",
+        "http-request set-var(txn.verdict) str(carried)",
+        (
+            f"server itself 0.0.0.0:0 ssl verify required ca-file {broker.authorities} sni str({host.name}) verifyhost {host.name} "
+            "alpn http/1.1"
+        ),
+    ]
+    return "\n    ".join(lines) + "\n"
+
+
+def _replace(credential: Credential, secret: str) -> Iterable[str]:
+    """The placeholder becomes the secret. A secret has no blanks, quotes or other characters that the configuration reads."""
+    held = f"{{ var(txn.secret) -m str {credential.placeholder} }}"
+    if credential.header == "x-api-key":
+        yield f"http-request set-var(txn.fine) bool(true) if {{ var(txn.key_given) -m str {credential.placeholder} }}"
+        yield f"http-request set-header x-api-key {_quoted(secret)} if {{ var(txn.key_given) -m str {credential.placeholder} }}"
+        return
+    basic = base64.b64encode(f"x-access-token:{secret}".encode()).decode()
+    yield f"http-request set-var(txn.fine) bool(true) if {{ var(txn.scheme) -m str bearer token basic }} {held}"
+    for scheme, value in (("bearer", f"Bearer {secret}"), ("token", f"token {secret}"), ("basic", f"Basic {basic}")):
+        yield f"http-request set-header authorization {_quoted(value)} if {{ var(txn.scheme) -m str {scheme} }} {held}"
+
+
+def _quoted(text: str) -> str:
+    """A log-format string that is this text: HAProxy reads % and quotes."""
+    if "'" in text:
+        raise ValueError("cannot hold a credential with a quote in it")
+    return "'" + text.replace("%", "%%") + "'"

@@ -1,0 +1,164 @@
+"""Credentials that stay outside: which goes where, what the agent gets instead, and what may be done with it.
+
+`credentials.toml` beside this file has the hosts that ship with Codetainer and says what each key means.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from network.names import EntryError, normalise
+
+SHIPPED = Path(__file__).with_name("credentials.toml")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+HEADERS = ("authorization", "x-api-key")
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/(\*|[A-Za-z0-9._-]+)\Z")
+_WORD = re.compile(r"[!-~]+\Z")
+_PATH = re.compile(r"(PUSH|/)[A-Za-z0-9._/*-]*\Z")
+
+
+class CredentialsError(ValueError):
+    """What is wrong with a file of credentials, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    variable: str
+    placeholder: str
+    header: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A request that may change something: its method, and the regular expression that its whole path has to match."""
+
+    method: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host whose TLS ends at the gate. `credentials` are those of its variables; see credentials.toml for the rest."""
+
+    name: str
+    credentials: tuple[Credential, ...]
+    writes: tuple[str, ...] = ()
+    announces: str = ""
+    below: str = ""
+    refuse_headers: tuple[tuple[str, str], ...] = ()
+    refuse_paths: tuple[str, ...] = ()
+    answers: str = "json"
+
+    def allowed(self, repositories: Iterable[str]) -> tuple[Write, ...]:
+        """The writes that pass when these repositories (`owner/repo`, `owner/*`, `*`) may be pushed to."""
+        push = _push(self.below, tuple(repositories))
+        found = []
+        for text in self.writes:
+            method, _, path = text.partition(" ")
+            if path.startswith("PUSH"):
+                if push:
+                    found.append(Write(method, f"^{push}{_pattern(path.removeprefix('PUSH'))}$"))
+            else:
+                found.append(Write(method, f"^{_pattern(path)}$"))
+        return tuple(found)
+
+
+def _pattern(path: str) -> str:
+    text = re.escape(path).replace(r"\*\*", ".*").replace(r"\*", "[^/]+")
+    return text.replace(r"\-", "-")
+
+
+def _push(below: str, repositories: tuple[str, ...]) -> str:
+    if not repositories:
+        return ""
+    names = "|".join("[^/]+/[^/]+" if r == "*" else re.escape(r.removesuffix("*")) + ("[^/]+" if r.endswith("*") else "")
+                     for r in repositories)  # fmt: skip
+    return f"{re.escape(below)}/({names})(\\.git)?".replace(r"\-", "-")
+
+
+def repositories(text: str) -> tuple[str, ...]:
+    """What `CODETAINER_PUSH` names: `owner/repo`, `owner/*` or `*`, between blanks or commas. Raises ValueError."""
+    found = tuple(word for word in re.split(r"[,\s]+", text) if word)
+    for word in found:
+        if word != "*" and not REPOSITORY.match(word):
+            raise ValueError(f"{word!a} is no repository")
+    return tuple(word if word == "*" or word.endswith("/*") else word.removesuffix(".git") for word in found)
+
+
+def shipped() -> tuple[Host, ...]:
+    """The hosts that come with Codetainer."""
+    return parse(SHIPPED.read_text(encoding="utf-8"), SHIPPED.name)
+
+
+def parse(text: str, file: str) -> tuple[Host, ...]:
+    """The hosts of a file. Raises CredentialsError with file, place and reason."""
+    try:
+        body = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CredentialsError(f"{file}: {error}") from error
+    credentials: dict[str, Credential] = {}
+    for number, table in enumerate(body.get("credential", ()), start=1):
+        place = f"{file}: credential {number}"
+        variable, placeholder, header = (_text(table, key, place) for key in ("variable", "placeholder", "header"))
+        if not re.match(r"[A-Z][A-Z0-9_]*\Z", variable):
+            raise CredentialsError(f"{place}: variable is {variable!a}, expected a name such as MY_TOKEN")
+        if len(placeholder) < 16 or not re.match(r"[A-Za-z0-9_-]+\Z", placeholder):
+            raise CredentialsError(f"{place}: placeholder is too short or has other characters than letters, digits, _ and -")
+        if header not in HEADERS:
+            raise CredentialsError(f"{place}: header is {header!a}, expected {' or '.join(HEADERS)}")
+        credentials[variable] = Credential(variable, placeholder, header)
+    return tuple(_host(table, credentials, f"{file}: host {number}") for number, table in enumerate(body.get("host", ()), 1))
+
+
+def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place: str) -> Host:
+    try:
+        name = normalise(_text(table, "name", place))
+    except EntryError as error:
+        raise CredentialsError(f"{place}: {error}") from error
+    place = f"{place} ({name})"
+    variables = _texts(table, "credentials", place)
+    unknown = [variable for variable in variables if variable not in credentials]
+    if unknown:
+        raise CredentialsError(f"{place}: {', '.join(unknown)} is no credential of this file")
+    writes = _texts(table, "writes", place)
+    for write in writes:
+        method, _, path = write.partition(" ")
+        if method not in METHODS or not _PATH.match(path):
+            raise CredentialsError(f"{place}: writes holds {write!a}, expected METHOD /path, as in POST /v1/messages")
+    refused = table.get("refuse_headers", {})
+    paths = _texts(table, "refuse_paths", place)
+    for word in (*refused, *refused.values(), *paths, *([table["announces"]] if "announces" in table else ())):
+        if not isinstance(word, str) or not re.match(r"[A-Za-z0-9._/=-]+\Z", word):
+            raise CredentialsError(f"{place}: found {word!a}, expected letters, digits and . _ / = - only")
+    answers = table.get("answers", "json")
+    below = table.get("below", "")
+    if answers not in ("json", "text") or not re.match(r"(/[a-z]+)?\Z", below):
+        raise CredentialsError(f"{place}: answers is json or text, below a path such as /repos")
+    return Host(
+        name, tuple(credentials[variable] for variable in variables), writes, table.get("announces", ""), below,
+        tuple(refused.items()), paths, answers,
+    )  # fmt: skip
+
+
+def _text(table: Mapping[str, Any], key: str, place: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not _WORD.match(value):
+        raise CredentialsError(f"{place}: {key} is missing, or no word")
+    return value
+
+
+def _texts(table: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
+    values = table.get(key, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise CredentialsError(f"{place}: {key} is not a list of texts")
+    return tuple(values)
+
+
+def placeholders(hosts: Iterable[Host]) -> Mapping[str, str]:
+    """What the agent gets instead, by variable."""
+    return {credential.variable: credential.placeholder for host in hosts for credential in host.credentials}

@@ -1,0 +1,192 @@
+"""Credentials stay outside: real clients work with placeholders, everybody else's credential is refused, writes keep to their place."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import BootStarted, Refused, Via
+from network import credentials
+from tests.netns.conftest import LISTED, Running, eventually, start
+
+pytestmark = pytest.mark.netns
+
+GIVEN = credentials.placeholders(credentials.shipped())
+GITHUB, CLAUDE = GIVEN["GH_PAT"], GIVEN["CLAUDE_CODE_OAUTH_TOKEN"]
+REAL = {"GH_PAT": "ghp_the-operators-own", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-the-operators-own"}
+API = "https://api.github.com"
+
+
+def basic(secret: str) -> str:
+    return "Basic " + base64.b64encode(f"x-access-token:{secret}".encode()).decode()
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("credentials")
+    running = start(
+        folder, f"credentials-{os.getpid()}", listed=LISTED + "npm.pkg.github.com\n", CODETAINER_PUSH="friend/*", **REAL
+    )
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def curl(sandbox: Running, url: str, *options: str, credential: str = "") -> tuple[int, str]:
+    """Status and body of one request, as the agent makes it."""
+    given = ["-H", f"Authorization: {credential}"] if credential else []
+    done = sandbox.agent("curl", "-sS", "--path-as-is", "-w", "\n%{http_code}", *given, *options, url)
+    body, _, status = done.stdout.rpartition("\n")
+    assert done.returncode == 0, done.stderr
+    return int(status), body
+
+
+@pytest.mark.parametrize(
+    ("scheme", "arrives"),
+    [
+        (f"Bearer {GITHUB}", f"Bearer {REAL['GH_PAT']}"),
+        (f"token {GITHUB}", f"token {REAL['GH_PAT']}"),
+        (f"bearer {GITHUB} and more", f"Bearer {REAL['GH_PAT']}"),
+        (basic(GITHUB), basic(REAL["GH_PAT"])),
+    ],
+)
+def test_a_placeholder_becomes_the_credential_outside(sandbox: Running, scheme: str, arrives: str) -> None:
+    before = sandbox.asked(kind="http", path="/user", credential=arrives)
+    assert curl(sandbox, f"{API}/user", credential=scheme)[0] == 200
+    assert sandbox.asked(kind="http", path="/user", credential=arrives) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        (f"{API}/x1", ["-H", "Authorization: Bearer ghp_somebody-elses"]),
+        (f"{API}/x1", ["-H", "Authorization: token ghp_somebody-elses"]),
+        (f"{API}/x1", ["-H", f"Authorization: {basic('ghp_somebody-elses')}"]),
+        (f"{API}/x1", ["-H", "Authorization: Basic nonsense"]),
+        (f"{API}/x1", ["-H", f"Authorization: Digest {GITHUB}"]),
+        (f"{API}/x1", ["-H", f"Authorization: {GITHUB}"]),
+        (f"{API}/x1", ["-H", f"Authorization: Bearer {GITHUB}", "-H", "Authorization: Bearer ghp_somebody-elses"]),
+        (f"{API}/x1", ["-H", f"Authorization: Bearer {CLAUDE}"]),
+        (f"{API}/x1", ["-H", f"Authorization: Bearer {GITHUB}x"]),
+        (f"{API}/x1", ["-H", "x-api-key: somebody-elses"]),
+        (f"{API}/x1", ["-H", "Cookie: user_session=somebody-elses"]),
+        (f"{API}/x1?access_token=somebody-elses", []),
+        ("https://api.anthropic.com/x1", ["-H", "x-api-key: sk-ant-api03-somebody-elses"]),
+        ("https://api.anthropic.com/x1", ["-H", f"Authorization: Bearer {CLAUDE}", "-H", "x-api-key: somebody-elses"]),
+        ("https://api.anthropic.com/x1", ["-H", "Authorization: Bearer sk-ant-oat01-somebody-elses"]),
+    ],
+)
+def test_nobody_elses_credential_works(sandbox: Running, url: str, options: list[str]) -> None:
+    status, body = curl(sandbox, url, *options)
+    assert status == 403
+    assert "only the operator's credentials work here" in json.loads(body)["error"]["message"]
+    assert sandbox.asked(kind="http", path="/x1") == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "status"),
+    [
+        ("GET", f"{API}/repos/evil/repo/issues", 200),
+        ("POST", f"{API}/repos/example/demo/issues", 200),
+        ("POST", f"{API}/repos/friend/other/issues", 200),
+        ("POST", f"{API}/graphql", 200),
+        ("POST", f"{API}/repos/evil/repo/issues", 403),
+        ("POST", f"{API}/repos/example/demon/issues", 403),
+        ("POST", f"{API}/gists", 403),
+        ("PUT", f"{API}/user/starred/evil/repo", 403),
+        ("POST", f"{API}/repos/example/demo/../../evil/repo/issues", 403),
+        ("POST", f"{API}/repos/example/demo/%2e%2e/%2e%2e/evil/repo/issues", 403),
+        ("POST", f"{API}/repos/example/demo//issues", 403),
+        ("POST", f"{API}/repos/example/demo/issues;x", 403),
+        ("POST", "https://github.com/evil/repo/git-receive-pack", 403),
+        ("GET", "https://github.com/evil/repo/info/refs?service=git-receive-pack", 403),
+        ("POST", "https://github.com/evil/repo.git/info/lfs/objects/batch", 403),
+        ("POST", "https://github.com/session", 403),
+        ("POST", "https://api.anthropic.com/v1/messages", 200),
+        ("POST", "https://api.anthropic.com/v1/files", 403),
+        ("POST", "https://api.anthropic.com/API/OAuth/claude_cli/create_api_key", 403),
+        ("GET", "https://api.anthropic.com/api/oauth/claude_cli/create_api_key", 403),
+        ("PUT", "https://npm.pkg.github.com/@evil/package", 403),
+    ],
+)
+def test_writes_keep_to_what_was_meant(sandbox: Running, method: str, url: str, status: int) -> None:
+    credential = f"Bearer {CLAUDE if 'anthropic' in url else GITHUB}"
+    assert curl(sandbox, url, "-X", method, "-d", "{}", credential=credential)[0] == status
+
+
+def test_remote_tools_by_way_of_the_api_are_refused(sandbox: Running) -> None:
+    beta = "anthropic-beta: oauth-2025-04-20,mcp-client-2025-11-20"
+    url = "https://api.anthropic.com/v1/messages"
+    assert curl(sandbox, url, "-H", beta, "-d", "{}", credential=f"Bearer {CLAUDE}")[0] == 403
+
+
+def test_request_and_connection_name_the_same_host(sandbox: Running) -> None:
+    assert curl(sandbox, f"{API}/user", "-H", "Host: github.com", credential=f"Bearer {GITHUB}")[0] == 421
+    assert curl(sandbox, f"{API}/user", "-H", "Host: API.GitHub.com:443", credential=f"Bearer {GITHUB}")[0] == 200
+
+
+def test_plain_http_is_no_way_around(sandbox: Running) -> None:
+    before = sandbox.asked(kind="http", path="/plain")
+    status, _ = curl(sandbox, "http://api.github.com/plain", credential="Bearer ghp_somebody-elses")
+    assert status == 302
+    assert sandbox.asked(kind="http", path="/plain") == before
+
+
+def test_git_pushes_to_its_own_repository_and_to_no_other(sandbox: Running) -> None:
+    environment = ["env", "HOME=/home/claude", "GIT_TERMINAL_PROMPT=0", "PATH=/usr/local/bin:/usr/bin:/bin"]
+    script = "cd /tmp && rm -rf c && git clone -q https://github.com/example/demo c && cd c && git commit -q --allow-empty -m x"
+    assert sandbox.agent(*environment, "sh", "-c", f"{script} && git push -q origin HEAD:main").returncode == 0
+    pushed = sandbox.asked(kind="http", path="/example/demo/git-receive-pack", credential=basic(REAL["GH_PAT"]))
+    assert pushed >= 1
+    refused = sandbox.agent(*environment, "git", "-C", "/tmp/c", "push", "https://github.com/evil/repo", "HEAD:main")
+    assert refused.returncode != 0
+    assert "codetainer: writes go to" in refused.stderr
+
+    def told() -> bool:
+        return any(r.via is Via.GATE and r.name == "github.com" and r.detail == "evil/repo" for r in sandbox.events(Refused))
+
+    eventually("the repository is named", told)
+    assert sandbox.asked(kind="http", path="/evil/repo/git-receive-pack") == 0
+
+
+CLIENTS = {
+    "python": "import urllib.request as u;"
+    f"print(u.urlopen(u.Request('{API}/user', headers={{'Authorization': 'Bearer {GITHUB}'}})).status)",
+    "node": f"fetch('{API}/user', {{headers: {{authorization: 'Bearer {GITHUB}'}}}}).then(r => console.log(r.status))",
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_runtimes_trust_the_gate(sandbox: Running, client: str) -> None:
+    environment = sandbox.agent("cat", "/proc/self/environ").stdout.split("\0")
+    assert any(line.startswith("NODE_EXTRA_CA_CERTS=") for line in environment)
+    argv = {"python": ["/usr/bin/python3", "-c"], "node": ["node", "-e"]}[client]
+    if client == "node" and sandbox.agent("sh", "-c", "command -v node").returncode != 0:
+        assert os.environ.get("CI") != "true" or not os.environ.get("CODETAINER_NODE"), "node is not there"
+        pytest.skip("node is not seen inside")
+    done = sandbox.agent(*argv, CLIENTS[client])
+    assert done.stdout.strip() == "200", done.stderr
+
+
+def test_an_upstream_that_nobody_vouches_for_is_not_spoken_to(sandbox: Running) -> None:
+    """The gate's own authority is not among those it trusts itself."""
+    root = sandbox.paths.gate
+    assert b"Its key is gone" in sandbox.paths.ca_bundle.read_bytes()
+    assert b"Its key is gone" not in (root / "authorities.pem").read_bytes()
+    assert "verify required" in (root / "gate.cfg").read_text()
+
+
+def test_inside_means_the_agent_has_them_and_it_is_said(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"inside-{os.getpid()}", CODETAINER_CREDENTIALS="inside", **REAL)
+    try:
+        assert sandbox.events(BootStarted)[-1].credentials == "inside"
+        assert REAL["GH_PAT"] in sandbox.agent("cat", "/opt/gh-config/git-credential").stdout
+        assert "credentials inside" in sandbox.codetainer("status").stdout
+        assert curl(sandbox, f"{API}/mine", credential="Bearer whatever")[0] == 200
+    finally:
+        sandbox.stop()
