@@ -86,18 +86,23 @@ def _answer(kind: str, message: str) -> str:
     return f'content-type {"application/json" if kind == "json" else "text/plain"} string "{quoted}\\n"'
 
 
+def _deny(how: str, condition: str) -> tuple[str, str]:
+    """A refusal. The body is taken first: one that is still being sent makes HTTP/2 clients lose the answer."""
+    return f"http-request wait-for-body time 1s if {condition}", f"http-request deny {how} if {condition}"
+
+
 def _host(broker: Broker, host: Host) -> str:
     given = [c for c in host.credentials if broker.secrets.get(c.variable)]
-    refused = "deny deny_status 403 " + _answer(host.answers, NOT_OURS)
+    ours = "deny_status 403 " + _answer(host.answers, NOT_OURS)
     pushes = ", ".join(broker.repositories) or "no repository"
-    scope = "deny deny_status 403 " + _answer(host.answers, f"writes go to {pushes} only")
+    scope = "deny_status 403 " + _answer(host.answers, f"writes go to {pushes} only")
     lines = [
         f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
         # --- one credential, the placeholder, in one place ---
         "http-request set-var(txn.verdict) str(credential)",
-        f"http-request {refused} if {{ req.hdr_cnt(authorization) gt 1 }} or {{ req.hdr_cnt(x-api-key) gt 1 }}",
-        f"http-request {refused} if {{ req.hdr(cookie) -m found }} or {{ req.hdr(proxy-authorization) -m found }}",
-        *(f"http-request {refused} if {{ url_param({name}) -m found }}" for name in TOKENS_IN_URLS),
+        *_deny(ours, "{ req.hdr_cnt(authorization) gt 1 } or { req.hdr_cnt(x-api-key) gt 1 }"),
+        *_deny(ours, "{ req.hdr(cookie) -m found } or { req.hdr(proxy-authorization) -m found }"),
+        *(line for name in TOKENS_IN_URLS for line in _deny(ours, f"{{ url_param({name}) -m found }}")),
         "http-request set-var(txn.scheme) req.fhdr(authorization),word(1,' '),lower",
         "http-request set-var(txn.secret) req.fhdr(authorization),word(2,' ')",
         "http-request set-var(txn.login) var(txn.secret),b64dec if { var(txn.scheme) -m str basic }",
@@ -105,14 +110,14 @@ def _host(broker: Broker, host: Host) -> str:
         "http-request set-var(txn.key_given) req.fhdr(x-api-key)",
         "http-request set-var(txn.fine) bool(false)",
         *(line for credential in given for line in _replace(credential, broker.secrets[credential.variable])),
-        f"http-request {refused} if {{ req.hdr(authorization) -m found }} !{{ var(txn.fine) -m bool }}",
-        f"http-request {refused} if {{ req.hdr(x-api-key) -m found }} !{{ var(txn.fine) -m bool }}",
+        *_deny(ours, "{ req.hdr(authorization) -m found } !{ var(txn.fine) -m bool }"),
+        *_deny(ours, "{ req.hdr(x-api-key) -m found } !{ var(txn.fine) -m bool }"),
         # A second credential beside a good one is not ours.
-        f"http-request {refused} if {{ req.hdr(authorization) -m found }} {{ req.hdr(x-api-key) -m found }}",
+        *_deny(ours, "{ req.hdr(authorization) -m found } { req.hdr(x-api-key) -m found }"),
         # --- what may be done with it ---
         "http-request set-var(txn.verdict) str(scope)",
-        *(f"http-request {scope} if {{ req.hdr({header}) -m sub -i {text} }}" for header, text in host.refuse_headers),
-        *(f"http-request {scope} if {{ path -m beg -i {path} }}" for path in host.refuse_paths),
+        *(line for header, text in host.refuse_headers for line in _deny(scope, f"{{ req.hdr({header}) -m sub -i {text} }}")),
+        *(line for path in host.refuse_paths for line in _deny(scope, f"{{ path -m beg -i {path} }}")),
         "http-request set-var(txn.writes) bool(true) unless { method GET HEAD }",
     ]
     if host.announces:
@@ -121,13 +126,13 @@ def _host(broker: Broker, host: Host) -> str:
         lines.append("http-request set-var(txn.detail) path,field(3,/)")
         lines.append("http-request set-var(txn.detail) var(txn.owner),concat(/,txn.detail)")
     writes = "{ var(txn.writes) -m bool }"
-    lines.append(f"http-request {scope} if {writes} {{ path -m reg {UNPLAIN_PATH} }}")
+    lines += _deny(scope, f"{writes} {{ path -m reg {UNPLAIN_PATH} }}")
     lines.append("http-request set-var(txn.fits) bool(false)")
     for write in host.allowed(broker.repositories):
         matches = f"{{ method {write.method} }} {{ path -m reg -i '{write.path}' }}"
         lines.append(f"http-request set-var(txn.fits) bool(true) if {matches}")
     lines += [
-        f"http-request {scope} if {writes} !{{ var(txn.fits) -m bool }}",
+        *_deny(scope, f"{writes} !{{ var(txn.fits) -m bool }}"),
         "http-request set-var(txn.detail) str(-)",
         "http-request set-var(txn.verdict) str(unresolved)",
         f"http-request do-resolve(txn.target,names,ipv4) str({host.name})",
@@ -136,8 +141,8 @@ def _host(broker: Broker, host: Host) -> str:
         "http-request set-dst-port int(443)",
         "http-request set-var(txn.verdict) str(carried)",
         (
-            f"server itself 0.0.0.0:0 ssl verify required ca-file {broker.authorities} sni str({host.name}) verifyhost {host.name} "
-            "alpn http/1.1"
+            f"server itself 0.0.0.0:0 ssl verify required ca-file {broker.authorities} sni str({host.name}) "
+            f"verifyhost {host.name} alpn http/1.1"
         ),
     ]
     return "\n    ".join(lines) + "\n"

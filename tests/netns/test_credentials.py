@@ -1,4 +1,4 @@
-"""Credentials stay outside: real clients work with placeholders, everybody else's credential is refused, writes keep to their place."""
+"""Credentials stay outside: real clients work with placeholders, nobody else's credential works, writes keep to their place."""
 
 from __future__ import annotations
 
