@@ -1,6 +1,8 @@
 """Environment to one frozen Settings. The only reader of the environment; everything wrong is reported at once.
 
 `VARIABLES` is the table that the documentation is generated from.
+
+Length: that table and how each of its values is read.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ def basic(secret: str) -> str:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("credentials")
     running = start(
-        folder, f"credentials-{os.getpid()}", listed=LISTED + "npm.pkg.github.com\n", CODETAINER_PUSH="friend/*", **REAL
-    )
+        folder, f"credentials-{os.getpid()}", listed=LISTED + "npm.pkg.github.com\n", CODETAINER_PUSH="friend/*",
+        GH_PAT=REAL["GH_PAT"], CLAUDE_CODE_OAUTH_TOKEN=REAL["CLAUDE_CODE_OAUTH_TOKEN"],
+    )  # fmt: skip
     yield running
     if running.process.poll() is None:
         running.stop()
@@ -182,7 +183,7 @@ def test_an_upstream_that_nobody_vouches_for_is_not_spoken_to(sandbox: Running) 
 
 
 def test_inside_means_the_agent_has_them_and_it_is_said(tmp_path: Path) -> None:
-    sandbox = start(tmp_path, f"inside-{os.getpid()}", CODETAINER_CREDENTIALS="inside", **REAL)
+    sandbox = start(tmp_path, f"inside-{os.getpid()}", CODETAINER_CREDENTIALS="inside", GH_PAT=REAL["GH_PAT"])
     try:
         assert sandbox.events(BootStarted)[-1].credentials == "inside"
         assert REAL["GH_PAT"] in sandbox.agent("cat", "/opt/gh-config/git-credential").stdout
