@@ -74,7 +74,7 @@ def text(value: str) -> str:
 
 def token(value: str) -> str:
     """A credential: printable, without blanks, so that it fits a header whole."""
-    if not re.match(r"[!-~]+\Z", value):
+    if not re.match(r"[!-&(-~]+\Z", value):
         raise ValueError
     return value
 

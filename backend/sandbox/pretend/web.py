@@ -18,6 +18,7 @@ from backend.system import SystemFailure
 
 IDLE_SECONDS = 30.0
 MOST_BODY = 256 << 20
+MOST_ZEROS = 1 << 30
 EVERY_ADDRESS = "0.0.0.0"  # of a namespace that has no network but the sandbox's
 GIT_PATHS = ("/info/refs", "/git-upload-pack", "/git-receive-pack")
 
@@ -62,6 +63,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.reply(401, b"whose push is this?\n", {"WWW-Authenticate": 'Basic realm="git"'})
                 return
             self._git(path, query, body)
+        elif path.startswith("/bytes/") and path[7:].isdigit():
+            self._zeros(min(int(path[7:]), MOST_ZEROS))
         else:
             self.reply(200, f"{host or 'a site without a name'} answers {path}\n".encode(), {"Content-Type": "text/plain"})
 
@@ -73,6 +76,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def _zeros(self, count: int) -> None:
+        """A large answer, to measure with."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(count))
+        self.end_headers()
+        piece = bytes(1 << 20)
+        while count > 0:
+            self.wfile.write(piece[:count])
+            count -= len(piece)
 
     def _body(self) -> bytes:
         if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):

@@ -1,0 +1,44 @@
+"""The gate: what it adds to a connection, what it carries, what it holds in memory. Beside it the same without it.
+
+Whoever is uid gate may connect to open addresses and is not turned round: that is the direct way.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+from backend.contract.paths import AGENT_UID, GATE_UID
+from tests.bench.network import STEADY, TOP
+from tests.bench.rows import Row, measures
+from tests.bench.sandbox import running
+
+HOST = "steady.example"
+REQUESTS = 400
+LARGE = 300 << 20
+
+
+@measures("gate_added", "gate_handshakes", "gate_throughput", "gate_resident")
+def gate() -> Iterator[Row]:
+    """TLS handshake and one request; then one large answer."""
+    with running(pretend=TOP + STEADY, domains=f"github.com\n{HOST}\n") as sandbox:
+        times: dict[int, list[float]] = {AGENT_UID: [], GATE_UID: []}
+        seconds = dict.fromkeys(times, 0.0)
+        for _ in range(4):  # in turn: the machine is not always as fast
+            for uid in times:
+                done = sandbox.run("https", HOST, "/", REQUESTS // 4, uid=uid)
+                times[uid] += done["ms"]
+                seconds[uid] += done["seconds"]
+        rates = {}
+        for uid in times:
+            large = sandbox.run("https", HOST, f"/bytes/{LARGE}", 1, uid=uid)
+            assert large["bytes"] > LARGE, large["bytes"]
+            rates[uid] = LARGE / 1e6 / large["seconds"]
+        resident = next(process.resident for process in sandbox.processes() if process.argv[0].endswith("haproxy"))
+    direct = statistics.median(times[GATE_UID])
+    yield Row("gate_added", statistics.median(times[AGENT_UID]) - direct, "ms", most=1, yardstick="direct, all", beside=direct)
+    yield Row("gate_handshakes", REQUESTS / seconds[AGENT_UID], "/s", yardstick="direct", beside=REQUESTS / seconds[GATE_UID])
+    yield Row(
+        "gate_throughput", rates[AGENT_UID], "MB/s", least=rates[GATE_UID] / 2, yardstick="direct", beside=rates[GATE_UID]
+    )
+    yield Row("gate_resident", resident, "MB", most=40)
