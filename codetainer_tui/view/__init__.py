@@ -10,12 +10,13 @@ from backend.contract.state import State
 from codetainer_tui.view.blocks import blocks
 from codetainer_tui.view.headline import agent_words, headline
 from codetainer_tui.view.machinery import rows
-from codetainer_tui.view.parts import Block, Condition, Headline, RefusedLine, Row, StepLine, Tone, View
+from codetainer_tui.view.parts import Block, Condition, Headline, RefusedLine, Row, StepLine, Tone, TrafficLine, View
 from codetainer_tui.view.refusals import refused, spark, summary
 from codetainer_tui.view.steps import steps
+from codetainer_tui.view.traffic import traffic
 from codetainer_tui.words import harmless, lasting, many
 
-__all__ = ["Block", "Condition", "Headline", "RefusedLine", "Row", "StepLine", "Tone", "View", "view"]
+__all__ = ["Block", "Condition", "Headline", "RefusedLine", "Row", "StepLine", "Tone", "TrafficLine", "View", "view"]
 
 
 def view(
@@ -49,6 +50,7 @@ def view(
         refused=lines,
         refused_summary=summary(state, now, lines),
         spark=spark(state, now),
+        traffic=traffic(state, now),
         rows=rows(state, now),
         one_line=f"{head.word}  {total}  {head.text.removeprefix('the agent ')}",
         zone=time.strftime("%Z", time.localtime(now)),

@@ -83,6 +83,20 @@ class RefusedLine:
 
 
 @dataclass(frozen=True, slots=True)
+class TrafficLine:
+    """What was carried for one name, in words. `marked` says what is unusual about it, "" where nothing is."""
+
+    name: str
+    note: str
+    connections: str
+    open_now: str
+    bytes_in: str
+    bytes_out: str
+    last: str
+    marked: str
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """Whatever is well takes one line: a label and its words, the most important first."""
 
@@ -107,6 +121,7 @@ class View:
     refused: tuple[RefusedLine, ...]
     refused_summary: str
     spark: str
+    traffic: tuple[TrafficLine, ...]
     rows: tuple[Row, ...]
     one_line: str
     zone: str

@@ -54,7 +54,7 @@ At = tuple[float, Event]
 
 def started(upto: str = "") -> Iterator[At]:
     """A boot whose steps go well, up to but not including one of them. Times in seconds from its beginning."""
-    yield 0.0, e.BootStarted("0.1.0", PLAN, "octo/repo", "inside", gate=True, pid=7)
+    yield 0.0, e.BootStarted("0.1.0", PLAN, "octo/repo", "outside", gate=True, pid=7)
     ended: dict[str, float] = {}
     for step in PLAN:
         if step.name == upto:
@@ -110,6 +110,9 @@ def worked() -> Iterator[At]:
     yield 7561, e.ListMeasured(23, 61, BEGUN + 7440, BEGUN + 7740)
     yield 7562, e.SandboxMeasured(34.0, 1_288_490_188, 4 * gib, tmpfs)
     yield 7563, e.ProofFinished(9)
+    yield 7564, e.Carried("objects.example.com", 3, 0, 92_274_688, 12_288, BEGUN + 5200)
+    yield 7565, e.Carried("github.com", 12, 0, 4_194_304, 122_880, BEGUN + 7480, True)
+    yield 7566, e.Carried("api.anthropic.com", 412, 2, 19_083_264, 3_250_585, BEGUN + 7566, True)
     yield 7600, e.SessionChanged(SessionState.WAITS, "claude", BEGUN + 7590, "Opus 4.6", 42.0, 1.2, "main")
 
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from codetainer_tui.dashboard.draw import overview, refused, steps
+from codetainer_tui.dashboard.draw import overview, refused, steps, traffic
 from codetainer_tui.dashboard.draw.ink import Ink, line
 from codetainer_tui.view import RefusedLine, StepLine, Tone, View
 
 LOW = 14  # lines; below that there is no room for rules
 SMALLEST = (30, 6)  # below that, one line
 OUTPUT_LINES = 8
+REFUSED_LINES = 7  # that traffic leaves to refusals
+TRAFFIC_LINES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,14 @@ def body(
     if show_steps and view.booting:
         keep_rows = min(len(machinery), max(0, left - 3)) if not low else 0
     spare = left - keep_rows - (1 if keep_rows else 0)
-    _refused(made, view, rows, cursor, spare, wanted, low=low)
+    carried = (
+        [] if low or show_steps else traffic.table(view.traffic, width, min(TRAFFIC_LINES, spare - REFUSED_LINES - 1), ink)
+    )
+    below = len(carried) + 1 if carried else 0
+    _refused(made, view, rows, cursor, spare - below, wanted, low=low)
+    if carried:
+        made.gap(low)
+        made.add(carried)
     if keep_rows:
         made.fill(height - keep_rows)
         made.add(machinery[:keep_rows])

@@ -1,4 +1,4 @@
-"""Asks https://HOST/PATH COUNT times, each on a connection of its own; prints milliseconds of each and bytes and seconds of all."""
+"""Asks https://HOST/PATH COUNT times, a connection each; prints the milliseconds of each, and bytes and seconds of all."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ import time
 
 host, path, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 context = ssl.create_default_context()
-address = socket.getaddrinfo(host, 443, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
+address = str(socket.getaddrinfo(host, 443, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
 request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
 taken, received = [], 0
 buffer = bytearray(1 << 20)
