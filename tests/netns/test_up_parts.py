@@ -101,7 +101,7 @@ def test_files_that_settings_name_are_read_outside(tmp_path: Path) -> None:
         return subprocess.run(
             [*CODETAINER, "up", "--net", "pretend", "--name", f"file-{os.getpid()}", *reading],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
-            env={**os.environ, "GH_PAT_FILE": str(file)},
+            env={**os.environ, "GH_PAT_FILE": str(file), "CODETAINER_CREDENTIALS": "inside"},
         )  # fmt: skip
 
     assert "password=ghp_from-a-file\n" in up(token).stdout
