@@ -38,7 +38,7 @@ DETAILS = {
     "rules": "upstream 198.51.100.53",
     "guard": "pid 41",
     "names": "23 names",
-    "gate": "pid 42",
+    "gate": "5 hosts with credentials",
     "addresses": "61 addresses of 23 names",
     "git": "codetainer <codetainer@noreply.github.com>",
     "readonly": "/proc shows the agent its own processes only",

@@ -17,4 +17,4 @@ async def run(boot: Boot) -> str:
         boot.say("gate", f"credentials for {hosts} hosts are put in outside; writes go to {pushes}")
     await gate.change(boot.allowlist)
     await gate.service.start()
-    return f"pid {gate.service.pid}"
+    return f"{len(gate.ends.hosts)} hosts with credentials" if gate.ends else "credentials inside"
