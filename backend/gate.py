@@ -30,6 +30,7 @@ from network.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
 ASK_SECONDS = 5.0
 BATCH = 40  # commands that fit one line of the admin socket
 MOST_REFUSED_A_SECOND = 256
+MOST_NAMES = 4096  # below a wildcard there are as many as the agent likes
 INNER = "broker.sock"
 OURS = "# The authority of this sandbox's gate. Its key is gone.\n"
 BACKLOG = 4096
@@ -54,6 +55,7 @@ class Gate:
         self._folder = paths.gate
         self.service = Service("gate", self._spawn, self._ready, emit)
         self.allowlist = Allowlist()
+        self.much_out = 1 << 63  # bytes to one name from which on it is marked
         self.ends: Broker | None = None  # where credentials are put in; it holds them
         self._refused: dict[Line, int] = {}
         self._carried: dict[str, Carried] = {}
@@ -220,9 +222,14 @@ class Gate:
                 name, sum(u.connections for u in usages), sum(u.open_now for u in usages), sum(u.bytes_in for u in usages),
                 sum(u.bytes_out for u in usages), before.last_at if before else 0.0, name in ours,
             )  # fmt: skip
+            if now.bytes_out > max(self.much_out, now.bytes_in):
+                now = replace(now, marked="much goes out")
             if now != before:
                 now = replace(now, last_at=round(time.time(), 1))
-                self._carried[name] = now
+                self._carried.pop(name, None)
+                self._carried[name] = now  # the latest last
+                if len(self._carried) > MOST_NAMES:
+                    del self._carried[next(iter(self._carried))]
                 changed.append(now)
         return changed
 

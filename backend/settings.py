@@ -163,6 +163,8 @@ VARIABLES: tuple[Variable, ...] = (
              "outside or inside"),
     Variable("CODETAINER_PUSH", "Repositories beside REPO_URL's that may be pushed and written to; * for all", push, "",
              "OWNER/REPO, OWNER/* or *, between blanks or commas"),
+    Variable("CODETAINER_MUCH_OUT", "A name to which more than this goes out, and more than comes in, is marked", size, "64M",
+             "a size such as 64M or 1G"),
     Variable("CODETAINER_ON_FAILURE", "After a halted boot: hold the container, or exit with code 1", OnFailure, "hold",
              "hold or exit"),
     Variable("CODETAINER_LOGIN", "What a login shows when the session is there: tmux, or the dashboard first", Login, "tmux",
@@ -213,6 +215,7 @@ class Settings:
     gate: GateMode
     credentials: Where
     push: tuple[str, ...]
+    much_out: int
     on_failure: OnFailure
     login: Login
     lock_timeout: float
@@ -267,6 +270,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         v["CODETAINER_UPSTREAM"] or (), v["CODETAINER_TMPFS_WORKSPACE"], v["CODETAINER_TMPFS_TMP"], v["CODETAINER_TMPFS_HOME"],
         v["CODETAINER_REFRESH"], v["CODETAINER_KEEP"], v["CODETAINER_PROOF"], v["CODETAINER_INBOUND_PORTS"] or (),
         v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_PUSH"] or (),
+        v["CODETAINER_MUCH_OUT"],
         v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_LOCK_TIMEOUT"], v["CODETAINER_LOG_FORMAT"],
     )  # fmt: skip
 

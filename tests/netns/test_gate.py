@@ -272,6 +272,19 @@ def test_what_it_carries_is_counted_by_name(sandbox: Running) -> None:
     assert carried.bytes_out > 0
 
 
+def test_a_name_to_which_much_goes_out_is_marked(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"much-{os.getpid()}", CODETAINER_MUCH_OUT="100K")
+    try:
+        script = "head -c 300000 /dev/zero | curl -sS --data-binary @- https://short.test/ && curl -sS https://wild.test/"
+        assert sandbox.agent("sh", "-c", script).returncode == 0
+        marks = eventually("both are counted", lambda: (m := {
+            c.name: c.marked for c in sandbox.events(Carried)}).keys() >= {"short.test", "wild.test"} and m)  # fmt: skip
+        assert marks["short.test"] == "much goes out"
+        assert marks["wild.test"] == ""
+    finally:
+        sandbox.stop()
+
+
 TALK = """
 import socket, ssl, sys
 context = ssl.create_default_context()

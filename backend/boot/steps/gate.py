@@ -15,6 +15,7 @@ async def run(boot: Boot) -> str:
         hosts = gate.prepare(settings.secrets.by_variable(), settings.writable, boot.paths.ca_bundle)
         pushes = ", ".join(settings.writable) or "no repository"
         boot.say("gate", f"credentials for {hosts} hosts are put in outside; writes go to {pushes}")
+    gate.much_out = settings.much_out
     await gate.change(boot.allowlist)
     await gate.service.start()
     return f"{len(gate.ends.hosts)} hosts with credentials" if gate.ends else "credentials inside"
