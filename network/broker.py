@@ -115,6 +115,7 @@ def _host(broker: Broker, host: Host) -> str:
         # A second credential beside a good one is not ours.
         *_deny(ours, "{ req.hdr(authorization) -m found } { req.hdr(x-api-key) -m found }"),
         # --- what may be done with it ---
+        "http-request del-header x-http-method-override",
         "http-request set-var(txn.verdict) str(scope)",
         *(line for header, text in host.refuse_headers for line in _deny(scope, f"{{ req.hdr({header}) -m sub -i {text} }}")),
         *(line for path in host.refuse_paths for line in _deny(scope, f"{{ path -m beg -i {path} }}")),

@@ -69,6 +69,7 @@ def test_a_placeholder_becomes_the_credential_outside(sandbox: Running, scheme: 
         (f"{API}/x1", ["-H", "Authorization: token ghp_somebody-elses"]),
         (f"{API}/x1", ["-H", f"Authorization: {basic('ghp_somebody-elses')}"]),
         (f"{API}/x1", ["-H", "Authorization: Basic nonsense"]),
+        (f"{API}/x1", ["-H", f"Authorization: Basic {base64.b64encode(b'ghp_somebody-elses:x-oauth-basic').decode()}"]),
         (f"{API}/x1", ["-H", f"Authorization: Digest {GITHUB}"]),
         (f"{API}/x1", ["-H", f"Authorization: {GITHUB}"]),
         (f"{API}/x1", ["-H", f"Authorization: Bearer {GITHUB}", "-H", "Authorization: Bearer ghp_somebody-elses"]),
