@@ -272,6 +272,38 @@ def test_what_it_carries_is_counted_by_name(sandbox: Running) -> None:
     assert carried.bytes_out > 0
 
 
+HOLD = """
+import json, resource, socket, sys, time
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+held = []
+for _ in range(int(sys.argv[2])):
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.connect_ex((sys.argv[1], 443))
+    held.append(sock)
+deadline = time.monotonic() + 40
+while time.monotonic() < deadline:
+    try:
+        with socket.create_connection((sys.argv[1], 443), timeout=10) as sock:
+            sock.sendall(bytes.fromhex(sys.argv[3]))
+            if sock.recv(2) == b"\\x16\\x03":
+                break
+    except OSError:
+        pass
+else:
+    held = []
+print(json.dumps(len(held)))
+"""
+
+
+def test_connections_that_say_nothing_hold_nobody_up_for_long(sandbox: Running) -> None:
+    """More than the gate holds at once, from an agent that keeps them all."""
+    resolve(sandbox, "github.com")
+    assert sandbox.python(HOLD, GITHUB, 3000, BASE.hex()) == 3000
+    assert is_server_hello(say(sandbox, GITHUB, 443, BASE))
+
+
 def test_a_name_to_which_much_goes_out_is_marked(tmp_path: Path) -> None:
     sandbox = start(tmp_path, f"much-{os.getpid()}", CODETAINER_MUCH_OUT="100K")
     try:
