@@ -19,7 +19,7 @@ from typing import Any
 from backend import certificates, system
 from backend.contract.events import Carried, Event, Noted, Reason, Refused, Via
 from backend.contract.paths import Paths
-from backend.service import Service
+from backend.service import Service, Tally, lines
 from backend.system import GATE, SystemFailure
 from network import credentials, gate
 from network.allowlist import Allowlist
@@ -29,9 +29,10 @@ from network.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
 
 ASK_SECONDS = 5.0
 BATCH = 40  # commands that fit one line of the admin socket
-MOST_REFUSED_A_SECOND = 256
+MOST_SAID = 256  # names whose totals are said at one look
 MOST_NAMES = 4096  # below a wildcard there are as many as the agent likes
 INNER = "broker.sock"
+REST = "other names"
 OURS = "# The authority of this sandbox's gate. Its key is gone.\n"
 BACKLOG = 4096
 REFUSALS = {
@@ -52,12 +53,12 @@ class Gate:
 
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._emit = emit
-        self._folder = paths.gate
+        self._places = Places(paths.gate)
         self.service = Service("gate", self._spawn, self._ready, emit)
         self.allowlist = Allowlist()
         self.much_out = 1 << 63  # bytes to one name from which on it is marked
         self.ends: Broker | None = None  # where credentials are put in; it holds them
-        self._refused: dict[Line, int] = {}
+        self._refused: Tally[Line] = Tally()
         self._carried: dict[str, Carried] = {}
         self._before: dict[str, gate.Usage] = {}  # by name: totals of gates that have ended
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,12 +72,11 @@ class Gate:
             if ends is not None:
                 ends = replace(ends, descriptor=opened.enter_context(self._inner()).fileno())
                 descriptors.append(ends.descriptor)
-            places = Places(self._folder, tls.fileno(), http.fileno(), GATE.uid)
-            self._write_lists(places)
-            configuration = self._folder / "gate.cfg"
-            system.write(configuration, gate.render(places, gate.TEMPLATE.read_text(), ends), mode=0o600)
+            self._write_lists()
+            text = gate.render(self._places, (tls.fileno(), http.fileno()), GATE.uid, ends)
+            system.write(self._places.configuration, text, mode=0o600)
             process = await system.spawn(
-                [*_STARTING, "haproxy", "-db", "-f", str(configuration)], environment={"PATH": system.SYSTEM_PATH},
+                [*_STARTING, "haproxy", "-db", "-f", str(self._places.configuration)], environment={"PATH": system.SYSTEM_PATH},
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, pass_fds=descriptors,
             )  # fmt: skip
         self._before = {name: gate.Usage(c.connections, 0, c.bytes_in, c.bytes_out) for name, c in self._carried.items()}
@@ -93,7 +93,7 @@ class Gate:
         hosts = tuple(host for host in credentials.shipped() if any(c.variable in secrets for c in host.credentials))
         made = certificates.make([host.name for host in hosts])
         trusted = bundle.read_text().partition(OURS)[0]
-        authorities, folder = self._folder / "authorities.pem", self._folder / "certificates"
+        authorities, folder = self._places.authorities, self._places.certificates
         system.write(authorities, trusted, mode=0o600)
         folder.mkdir(mode=0o700, exist_ok=True)
         for name, leaf in made.leaves.items():
@@ -104,7 +104,7 @@ class Gate:
 
     def _inner(self) -> socket.socket:
         """The way from the part that reads names to the part that ends TLS: a path that uid gate alone may dial."""
-        path = self._folder / "root" / INNER
+        path = self._places.root / INNER
         path.unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(str(path))
@@ -114,13 +114,13 @@ class Gate:
         return sock
 
     def _make_folders(self) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        (self._folder / "root").mkdir(mode=0o755, exist_ok=True)
+        self._places.folder.mkdir(mode=0o700, exist_ok=True)
+        self._places.root.mkdir(mode=0o755, exist_ok=True)
 
-    def _write_lists(self, places: Places) -> None:
+    def _write_lists(self) -> None:
         self._make_folders()
         for name, patterns in gate.lists(self.allowlist).items():
-            system.write(places.list(name), "".join(f"{pattern}\n" for pattern in patterns), mode=0o600)
+            system.write(self._places.list(name), "".join(f"{pattern}\n" for pattern in patterns), mode=0o600)
 
     async def _ready(self) -> None:
         while True:
@@ -134,12 +134,11 @@ class Gate:
     async def change(self, allowlist: Allowlist) -> None:
         """Puts another list in force without a reload, and closes what it does not carry any more. Raises SystemFailure."""
         self.allowlist = allowlist
-        places = Places(self._folder, 0, 0, GATE.uid)
-        self._write_lists(places)  # for the next start
+        self._write_lists()  # for the next start
         if not self.service.pid:
             return
         for name, patterns in gate.lists(allowlist).items():
-            await self._replace(str(places.list(name)), patterns)
+            await self._replace(str(self._places.list(name)), patterns)
         await self._close_unlisted()
 
     async def _replace(self, acl: str, patterns: tuple[str, ...]) -> None:
@@ -170,32 +169,20 @@ class Gate:
 
     # --- what it has seen ---
 
-    async def _read(self, lines: asyncio.StreamReader) -> None:
-        while True:
-            try:
-                text = (await lines.readline()).decode(errors="replace").rstrip("\n")
-            except ValueError:
-                continue  # longer than the reader's limit: no line of ours
-            if not text:
-                if lines.at_eof():
-                    return
-                continue
+    async def _read(self, output: asyncio.StreamReader) -> None:
+        async for text in lines(output):
             line = gate.parse_line(text)
             if line is not None:
-                self._take(replace(line, bytes_out=0, bytes_in=0, milliseconds=0))
+                if line.verdict in REFUSALS:
+                    self._refused.add(replace(line, bytes_out=0, bytes_in=0, milliseconds=0))
             elif "[ALERT]" in text or "[WARNING]" in text:
                 self._emit(Noted("warning", f"gate: {text[:300]}"))
 
-    def _take(self, line: Line) -> None:
-        if line.verdict not in REFUSALS:
-            return
-        if line in self._refused or len(self._refused) < MOST_REFUSED_A_SECOND:
-            self._refused[line] = self._refused.get(line, 0) + 1
-
     def take_refused(self) -> list[Refused]:
         """What was asked of an open address and is not carried, since the last time."""
-        refused, self._refused = self._refused, {}
-        return [self._refusal(line, count) for line, count in refused.items()]
+        refused, rest = self._refused.take()
+        found = [self._refusal(line, count) for line, count in refused.items()]
+        return [*found, *([Refused(Via.GATE, Reason.ANOTHER_SITE, rest, "tcp", REST)] if rest else [])]
 
     def _refusal(self, line: Line, count: int) -> Refused:
         nameless = not line.name or line.name.startswith("(")
@@ -209,14 +196,14 @@ class Gate:
         return Refused(Via.GATE, reason, count, "tcp", "" if nameless else line.name, line.address, line.port, detail=detail)
 
     async def take_carried(self) -> list[Carried]:
-        """Names whose totals have changed since the last time. Raises SystemFailure."""
+        """Names whose totals have changed since the last time, the rest of very many the next time. Raises SystemFailure."""
         (table,) = await self.ask("show table names")
         by_name: dict[str, list[gate.Usage]] = {}
         for key, usage in gate.parse_table(table).items():
             name = key.rpartition(":")[0]
             by_name.setdefault(name, [self._before[name]] if name in self._before else []).append(usage)
         changed, ours = [], {host.name for host in self.ends.hosts} if self.ends else set()
-        for name, usages in by_name.items():
+        for name, usages in sorted(by_name.items(), key=self._last_said):
             before = self._carried.get(name)
             now = Carried(
                 name, sum(u.connections for u in usages), sum(u.open_now for u in usages), sum(u.bytes_in for u in usages),
@@ -231,13 +218,19 @@ class Gate:
                 if len(self._carried) > MOST_NAMES:
                     del self._carried[next(iter(self._carried))]
                 changed.append(now)
+                if len(changed) == MOST_SAID:
+                    break
         return changed
+
+    def _last_said(self, found: tuple[str, object]) -> float:
+        carried = self._carried.get(found[0])
+        return carried.last_at if carried else 0.0
 
     async def ask(self, *commands: str) -> list[str]:
         """The answers of the admin socket, one a command. Raises SystemFailure."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                reader, writer = await asyncio.open_unix_connection(str(self._folder / "admin.sock"))
+                reader, writer = await asyncio.open_unix_connection(str(self._places.admin))
                 with contextlib.closing(writer):
                     writer.write(("; ".join(commands) + "\n").encode())
                     answer = (await reader.read()).decode(errors="replace")

@@ -7,17 +7,54 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 from backend import system
 from backend.contract.events import Event, ServiceChanged, ServiceState
 from backend.system import SystemFailure
 
+Key = TypeVar("Key")
+
 
 def pause_before(restarts: int) -> float:
     """Seconds to wait before starting a service again: 0.2 s at first, doubled each time, 15 s at most."""
     return float(min(15.0, 0.2 * 2 ** min(restarts, 10)))
+
+
+async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    """What a service writes, line by line until it ends; empty lines and such as no service of ours writes are left out."""
+    while True:
+        try:
+            read = await stream.readline()
+        except ValueError:
+            continue  # longer than the reader's limit
+        if not read:
+            return
+        if text := read.decode(errors="replace").rstrip():
+            yield text
+
+
+class Tally(Generic[Key]):
+    """Counts between two looks: at most `MOST` different keys, and how many did not fit."""
+
+    MOST = 256
+
+    def __init__(self) -> None:
+        self._counts: dict[Key, int] = {}
+        self._rest = 0
+
+    def add(self, key: Key) -> None:
+        if key in self._counts or len(self._counts) < self.MOST:
+            self._counts[key] = self._counts.get(key, 0) + 1
+        else:
+            self._rest += 1
+
+    def take(self) -> tuple[dict[Key, int], int]:
+        """The counts since the last time, and the rest."""
+        taken = self._counts, self._rest
+        self._counts, self._rest = {}, 0
+        return taken
 
 
 class Service:

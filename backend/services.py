@@ -17,14 +17,14 @@ from backend.contract.paths import Paths
 from backend.gate import Gate
 from backend.guard import channel
 from backend.guard.channel import Configure, Configured, Do, Done, Happened
-from backend.service import Service
+from backend.service import Service, Tally, lines
 from backend.system import COREDNS, GUARD, SystemFailure
 from network import corefile
 from network.allowlist import Allowlist
 from network.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
 
 ANSWER_SECONDS = 10.0
-MOST_NAMES_A_SECOND = 256
+REST = "other names"
 
 
 class Services:
@@ -41,7 +41,7 @@ class Services:
         self._ids = itertools.count(1)
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[tuple[str, int], asyncio.Future[Configured | Done]] = {}
-        self._names: dict[tuple[str, str], int] = {}
+        self._names: Tally[tuple[str, str]] = Tally()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reloaded = asyncio.Event()
 
@@ -73,17 +73,9 @@ class Services:
         self._begin(self._read_coredns(process.stdout))
         return process
 
-    async def _read_coredns(self, lines: asyncio.StreamReader) -> None:
+    async def _read_coredns(self, output: asyncio.StreamReader) -> None:
         """CoreDNS's log: refused names are counted, errors of its own start are said."""
-        while True:
-            try:
-                line = (await lines.readline()).decode(errors="replace").rstrip()
-            except ValueError:
-                continue  # longer than the reader's limit: no line of ours
-            if not line:
-                if lines.at_eof():
-                    return
-                continue
+        async for line in lines(output):
             if line.endswith("Reloading complete"):
                 self._reloaded.set()
             refused = corefile.parse_log_line(line)
@@ -93,17 +85,16 @@ class Services:
                 ):
                     self._emit(Noted("warning", f"coredns: {line[:300]}"))
             elif self.allowlist.match(refused.name) is None:
-                key = (refused.name, refused.type)
-                if key in self._names or len(self._names) < MOST_NAMES_A_SECOND:
-                    self._names[key] = self._names.get(key, 0) + 1
+                self._names.add((refused.name, refused.type))
 
     def take_refused_names(self) -> list[Refused]:
         """Names that were asked for and are not on the list, since the last time."""
-        names, self._names = self._names, {}
-        return [
+        names, rest = self._names.take()
+        found = [
             Refused(Via.DNS, Reason.NOT_LISTED, count, "dns", name, detail="" if kind in ("A", "AAAA") else kind)
             for (name, kind), count in names.items()
         ]
+        return [*found, *([Refused(Via.DNS, Reason.NOT_LISTED, rest, "dns", REST)] if rest else [])]
 
     async def _coredns_ready(self) -> None:
         while True:
@@ -144,9 +135,9 @@ class Services:
         self._begin(self._read_guard_errors(process.stderr))
         return process
 
-    async def _read_guard_errors(self, lines: asyncio.StreamReader) -> None:
-        while line := await lines.readline():
-            self._emit(Noted("error", f"guard: {line.decode(errors='replace').rstrip()[:300]}"))
+    async def _read_guard_errors(self, output: asyncio.StreamReader) -> None:
+        async for line in lines(output):
+            self._emit(Noted("error", f"guard: {line[:300]}"))
 
     async def _guard_ready(self) -> None:
         """A guard is ready when it holds the latest list; before there is one, when it answers."""

@@ -230,6 +230,8 @@ class Supervisor(Control):
                 await self.services.do("resolve", entry.name)
         except SystemFailure:
             self.granted = before
+            with contextlib.suppress(SystemFailure):
+                await self._apply()  # half of it may be open already
             raise
         ports = "" if str(entry) == entry.pattern else str(entry).partition(":")[2]
         self.journal.emit(Allowed(entry.pattern, ports, until, by))

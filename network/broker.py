@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from network.credentials import Credential, Host
@@ -24,7 +24,7 @@ class Broker:
     """`secrets` by variable; `inside` is the path of its socket as the gate sees it, `descriptor` that socket, listening."""
 
     hosts: tuple[Host, ...]
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     repositories: tuple[str, ...]
     certificates: Path
     authorities: Path

@@ -28,34 +28,50 @@ _LOG = "%[var(txn.verdict)] {kind} %[var(txn.address)] %[var(txn.port)] %U %B %T
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a start of the gate is given: paths, and the descriptors of its two listening sockets."""
+    """The files of a gate, below `folder`, which only root reads."""
 
     folder: Path
-    tls_descriptor: int
-    http_descriptor: int
-    uid: int
-    hello: Path = HELLO
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "gate.cfg"
 
     @property
     def admin(self) -> Path:
         return self.folder / "admin.sock"
 
+    @property
+    def root(self) -> Path:
+        """What it sees of the file system once it has dropped root."""
+        return self.folder / "root"
+
+    @property
+    def certificates(self) -> Path:
+        """A folder: one file for each host whose TLS it ends, with key."""
+        return self.folder / "certificates"
+
+    @property
+    def authorities(self) -> Path:
+        """What upstream certificates are verified against."""
+        return self.folder / "authorities.pem"
+
     def list(self, name: str) -> Path:
         return self.folder / f"{name}.lst"
 
 
-def render(places: Places, template: str, ends: Broker | None = None) -> str:
+def render(places: Places, descriptors: tuple[int, int], uid: int, ends: Broker | None = None) -> str:
     """The configuration file. Nothing in it depends on the list: that is in files of its own.
 
+    `descriptors` are the listening sockets for TLS and for HTTP, `uid` is whom it becomes.
     With credentials (`ends`) it holds them: it goes into a file that only root reads.
     """
     hosts = " ".join(host.name for host in ends.hosts) if ends else ""
     ours = f"var(txn.name) -m str {hosts}"
-    text = Template(template).substitute(
+    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         {name: str(places.list(name)) for name in LISTS},
-        uid=places.uid, chroot=places.folder / "root", admin=places.admin, hello=places.hello, coredns=COREDNS_ADDRESS,
+        uid=uid, chroot=places.root, admin=places.admin, hello=HELLO, coredns=COREDNS_ADDRESS,
         key_length=KEY_LENGTH, ticket_length=TICKET_LENGTH,
-        tls_descriptor=places.tls_descriptor, http_descriptor=places.http_descriptor,
+        tls_descriptor=descriptors[0], http_descriptor=descriptors[1],
         log_tls=_LOG.format(kind="tls"), log_http=_LOG.format(kind="http"),
         terminate=f"    use_backend terminate if {{ {ours} }} {{ var(txn.port) -m int 443 }}\n" if hosts else "",
         encrypted_only=f"    http-request redirect scheme https if {{ {ours} }}\n" if hosts else "",

@@ -40,7 +40,7 @@ def test_what_may_be_carried_is_what_the_list_says(key: str, carried: bool) -> N
 
 
 def test_every_place_of_the_template_is_filled_in() -> None:
-    text = gate.render(Places(Path("/run/gate"), 7, 8, 955), gate.TEMPLATE.read_text())
+    text = gate.render(Places(Path("/run/gate")), (7, 8), 955)
     assert "$" not in text.replace("?$", "")
     assert "bind fd@7" in text
     assert "-f /run/gate/below_http.lst" in text
