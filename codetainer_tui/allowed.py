@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from backend.contract.control import Reply
-from codetainer_tui.words import harmless, until
+from codetainer_tui.words import columns, harmless, until
 
 
 def as_json(reply: Reply) -> str:
@@ -15,13 +15,12 @@ def as_json(reply: Reply) -> str:
 
 
 def table(reply: Reply, now: float | None = None) -> str:
-    """Columns as wide as what stands in them."""
+    """A line an entry; one sentence where there is none."""
     moment = time.time() if now is None else now
     rows = [_row(entry, moment) for entry in reply.data.get("entries", ())]
     if not rows:
         return "no name is open\n"
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    return "".join(f"{name:<{widths[0]}}  {ports:<{widths[1]}}  {source}\n" for name, ports, source in rows)
+    return columns(rows)
 
 
 def _row(entry: dict[str, Any], now: float) -> tuple[str, str, str]:

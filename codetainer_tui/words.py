@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 NOW_SECONDS = 15.0
@@ -105,6 +106,13 @@ def size(count: float) -> str:
 def many(count: int, one: str, more: str = "") -> str:
     """`1 name`, `23 names`."""
     return f"{grouped(count)} {one if count == 1 else more or one + 's'}"
+
+
+def columns(rows: Sequence[tuple[str, ...]]) -> str:
+    """A table for a pipe: every column as wide as what stands in it, two blanks between."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def grouped(count: int) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from backend.contract.events import Allowed, Froze, ListMeasured, Muted, Withdrawn
-from tests.netns.conftest import CODETAINER, Running, eventually, start
+from tests.netns.conftest import Running, eventually, go_on, start, talking
 from tests.netns.test_cases import connect, query
 
 pytestmark = pytest.mark.netns
@@ -34,32 +33,11 @@ def test_what_is_allowed_for_a_time_ends_by_itself(sandbox: Running) -> None:
     assert query(sandbox, "127.0.0.53", "brief.test")["rcode"] == 3
 
 
-TALK = """
-import socket, sys
-sock = socket.create_connection(("unlisted.test", 80), timeout=20)
-sys.stdout.write("talking\\n"); sys.stdout.flush()
-sys.stdin.readline()
-try:
-    sock.sendall(b"GET / HTTP/1.1\\r\\nHost: unlisted.test\\r\\n\\r\\n")
-    sys.stdout.write("answered\\n" if sock.recv(100) else "ended\\n")
-except TimeoutError:
-    sys.stdout.write("unanswered\\n")
-except OSError:
-    sys.stdout.write("cut\\n")
-"""
-
-
 def test_revoke_cuts_flows_that_are_under_way(sandbox: Running) -> None:
     assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
-    command = [*CODETAINER, "enter", "--name", sandbox.name, "--", "/usr/bin/python3", "-I", "-c", TALK]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as talking:
-        assert talking.stdin is not None
-        assert talking.stdout is not None
-        assert talking.stdout.readline() == "talking\n"
-        assert sandbox.codetainer("revoke", "unlisted.test").returncode == 0
-        talking.stdin.write("\n")
-        talking.stdin.flush()
-        assert talking.stdout.readline() in ("cut\n", "unanswered\n")
+    open_one = talking(sandbox, "unlisted.test", 80)
+    assert sandbox.codetainer("revoke", "unlisted.test").returncode == 0
+    assert go_on(open_one) in ("cut", "unanswered")
 
 
 @pytest.mark.parametrize(

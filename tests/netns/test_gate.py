@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import ssl
 import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backend.contract.events import BootStarted, Carried, Refused, ServiceChanged, ServiceState, Via
-from tests.netns.conftest import CODETAINER, LISTED, Running, eventually, start
+from tests.netns.conftest import LISTED, Running, eventually, go_on, start, talking
 
 pytestmark = pytest.mark.netns
 
@@ -315,36 +314,6 @@ def test_a_name_to_which_much_goes_out_is_marked(tmp_path: Path) -> None:
         assert marks["wild.test"] == ""
     finally:
         sandbox.stop()
-
-
-TALK = """
-import socket, ssl, sys
-context = ssl.create_default_context()
-sock = context.wrap_socket(socket.create_connection((sys.argv[1], 443), timeout=20), server_hostname=sys.argv[1])
-sys.stdout.write("talking\\n"); sys.stdout.flush()
-sys.stdin.readline()
-try:
-    sock.sendall(b"GET /late HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
-    sys.stdout.write("answered\\n" if sock.recv(100) else "ended\\n")
-except TimeoutError:
-    sys.stdout.write("unanswered\\n")
-except OSError:
-    sys.stdout.write("cut\\n")
-"""
-
-
-def talking(sandbox: Running, host: str) -> subprocess.Popen[str]:
-    command = [*CODETAINER, "enter", "--name", sandbox.name, "--", "/usr/bin/python3", "-I", "-c", TALK, host]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "talking\n"
-    return process
-
-
-def go_on(process: subprocess.Popen[str]) -> str:
-    with process:
-        said, _ = process.communicate("\n", timeout=60)
-    return said.strip()
 
 
 def test_a_revoked_name_loses_its_connections_and_its_neighbour_on_the_same_address_does_not(sandbox: Running) -> None:

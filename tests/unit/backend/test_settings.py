@@ -47,6 +47,12 @@ def test_all_that_is_wrong_at_once_and_no_secret() -> None:
         ("CODETAINER_REFRESH", "5 minutes"),
         ("CODETAINER_TMPFS_HOME", "0"),
         ("CODETAINER_UPSTREAM", "8.8.8.8:0"),
+        ("CODETAINER_GATE", "maybe"),
+        ("CODETAINER_CREDENTIALS", "somewhere"),
+        ("CODETAINER_PUSH", "evil"),
+        ("CODETAINER_PUSH", "a/b/c"),
+        ("CODETAINER_MUCH_OUT", "-1"),
+        ("GH_PAT", "ghp_with'a-quote"),
     ],
 )
 def test_values_that_are_refused(variable: str, value: str) -> None:

@@ -11,7 +11,7 @@ def state(*carried: Carried) -> State:
     return fold_all([Stamped(1000.0, number, one) for number, one in enumerate(carried)], State(gate=True))
 
 
-def test_the_busiest_name_comes_first() -> None:
+def test_the_latest_name_comes_first() -> None:
     lines = table(state(Carried("a.example", 1, 0, 10, 20, 990.0), Carried("b.example", 12, 2, 5000, 20, 1000.0)), 1000.0)
     assert [line.split()[0] for line in lines.splitlines()] == ["name", "b.example", "a.example"]
     assert "12" in lines.splitlines()[1]
