@@ -14,11 +14,10 @@ def boot() -> int:
     from backend.system import SystemFailure
 
     def tell(text: str) -> None:
-        if text:
-            sys.stderr.write(f"codetainer: {text}\n")
+        sys.stderr.write(f"codetainer: {text}\n")
 
     try:
-        return supervisor.main(settings.load(settings.environment()), Paths(), tell)
+        return supervisor.main(settings.load(settings.environment(), Paths().credentials), Paths())
     except settings.SettingsError as error:
         tell(str(error))
         return settings.EXIT_CODE

@@ -21,9 +21,10 @@ from backend.contract.events import Carried, Event, Noted, Reason, Refused, Via
 from backend.contract.paths import Paths
 from backend.service import Service, Tally, lines
 from backend.system import GATE, SystemFailure
-from network import credentials, gate
+from network import gate
 from network.allowlist import Allowlist
 from network.broker import Broker
+from network.credentials import Host
 from network.gate import Line, Places
 from network.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
 
@@ -84,13 +85,13 @@ class Gate:
         self._begin(self._read(process.stdout))
         return process
 
-    def prepare(self, secrets: Mapping[str, str], repositories: tuple[str, ...], bundle: Path) -> int:
-        """Makes certificates for the hosts that a credential goes to, and has the sandbox trust them; returns how many hosts.
+    def prepare(self, hosts: tuple[Host, ...], secrets: Mapping[str, str], repositories: tuple[str, ...], bundle: Path) -> int:
+        """Makes certificates for those hosts whose credentials there are, and has the sandbox trust them; returns how many.
 
         `bundle` is what everything inside trusts. What stood in it before is what the gate itself trusts.
         """
         self._make_folders()
-        hosts = tuple(host for host in credentials.shipped() if any(c.variable in secrets for c in host.credentials))
+        hosts = tuple(host for host in hosts if any(c.variable in secrets for c in host.credentials))
         made = certificates.make([host.name for host in hosts])
         trusted = bundle.read_text().partition(OURS)[0]
         authorities, folder = self._places.authorities, self._places.certificates

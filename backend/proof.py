@@ -12,8 +12,8 @@ from backend import hooks
 from backend.boot import agent
 from backend.boot.context import Boot
 from backend.guard import upstream
-from backend.settings import GateMode
 from backend.system import SystemFailure
+from backend.variables import GateMode
 from network.allowlist import Check
 from network.ruleset import COREDNS_ADDRESS
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from importlib.metadata import version
 from typing import Any
 
@@ -38,8 +38,9 @@ from backend.control import Control, ControlServer
 from backend.journal import Journal
 from backend.lock import InitLock
 from backend.services import Services
-from backend.settings import GateMode, OnFailure, Settings
+from backend.settings import Settings
 from backend.system import SystemFailure
+from backend.variables import GateMode, OnFailure
 from network.allowlist import Allowlist, Entry
 
 RUN_BYTES = 32 << 20
@@ -286,7 +287,7 @@ def prepare(paths: Paths) -> None:
         system.mount("tmpfs", paths.run, source="tmpfs", options=f"nosuid,nodev,noexec,size={RUN_BYTES},mode=0755")
 
 
-def main(settings: Settings, paths: Paths, tell: Callable[[str], None]) -> int:
+def main(settings: Settings, paths: Paths) -> int:
     """The process `python3 -I -m backend boot`."""
     prepare(paths)
     lock = InitLock(paths.lock)
@@ -295,6 +296,4 @@ def main(settings: Settings, paths: Paths, tell: Callable[[str], None]) -> int:
     async def begin() -> int:
         return await Supervisor(settings, paths).run(lock)
 
-    code = asyncio.run(begin())
-    tell("")
-    return code
+    return asyncio.run(begin())

@@ -10,6 +10,7 @@ import base64
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from network.credentials import Credential, Host
@@ -93,6 +94,8 @@ def _deny(how: str, condition: str) -> tuple[str, str]:
 
 def _host(broker: Broker, host: Host) -> str:
     given = [c for c in host.credentials if broker.secrets.get(c.variable)]
+    headers = sorted({"x-api-key", *(c.header for c in host.credentials)} - {"authorization"})
+    found = [f"{{ req.hdr({header}) -m found }}" for header in ("authorization", *headers)]
     ours = "deny_status 403 " + _answer(host.answers, NOT_OURS)
     pushes = ", ".join(broker.repositories) or "no repository"
     scope = "deny_status 403 " + _answer(host.answers, f"writes go to {pushes} only")
@@ -100,20 +103,18 @@ def _host(broker: Broker, host: Host) -> str:
         f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
         # --- one credential, the placeholder, in one place ---
         "http-request set-var(txn.verdict) str(credential)",
-        *_deny(ours, "{ req.hdr_cnt(authorization) gt 1 } or { req.hdr_cnt(x-api-key) gt 1 }"),
+        *_deny(ours, " or ".join(f"{{ req.hdr_cnt({header}) gt 1 }}" for header in ("authorization", *headers))),
         *_deny(ours, "{ req.hdr(cookie) -m found } or { req.hdr(proxy-authorization) -m found }"),
         *(line for name in TOKENS_IN_URLS for line in _deny(ours, f"{{ url_param({name}) -m found }}")),
         "http-request set-var(txn.scheme) req.fhdr(authorization),word(1,' '),lower",
         "http-request set-var(txn.secret) req.fhdr(authorization),word(2,' ')",
         "http-request set-var(txn.login) var(txn.secret),b64dec if { var(txn.scheme) -m str basic }",
         "http-request set-var(txn.secret) var(txn.login),field(2,:) if { var(txn.scheme) -m str basic }",
-        "http-request set-var(txn.key_given) req.fhdr(x-api-key)",
         "http-request set-var(txn.fine) bool(false)",
         *(line for credential in given for line in _replace(credential, broker.secrets[credential.variable])),
-        *_deny(ours, "{ req.hdr(authorization) -m found } !{ var(txn.fine) -m bool }"),
-        *_deny(ours, "{ req.hdr(x-api-key) -m found } !{ var(txn.fine) -m bool }"),
+        *(line for one in found for line in _deny(ours, f"{one} !{{ var(txn.fine) -m bool }}")),
         # A second credential beside a good one is not ours.
-        *_deny(ours, "{ req.hdr(authorization) -m found } { req.hdr(x-api-key) -m found }"),
+        *(line for one, other in combinations(found, 2) for line in _deny(ours, f"{one} {other}")),
         # --- what may be done with it ---
         "http-request del-header x-http-method-override",
         "http-request set-var(txn.verdict) str(scope)",
@@ -151,12 +152,13 @@ def _host(broker: Broker, host: Host) -> str:
 
 def _replace(credential: Credential, secret: str) -> Iterable[str]:
     """The placeholder becomes the secret. A secret has no blanks, quotes or other characters that the configuration reads."""
-    held = f"{{ var(txn.secret) -m str {credential.placeholder} }}"
-    if credential.header == "x-api-key":
-        yield f"http-request set-var(txn.fine) bool(true) if {{ var(txn.key_given) -m str {credential.placeholder} }}"
-        yield f"http-request set-header x-api-key {_quoted(secret)} if {{ var(txn.key_given) -m str {credential.placeholder} }}"
+    if credential.header != "authorization":
+        given = f"{{ req.fhdr({credential.header}) -m str {credential.placeholder} }}"
+        yield f"http-request set-var(txn.fine) bool(true) if {given}"
+        yield f"http-request set-header {credential.header} {_quoted(secret)} if {given}"
         return
-    basic = base64.b64encode(f"x-access-token:{secret}".encode()).decode()
+    held = f"{{ var(txn.secret) -m str {credential.placeholder} }}"
+    basic = base64.b64encode(f"{credential.login}:{secret}".encode()).decode()
     yield f"http-request set-var(txn.fine) bool(true) if {{ var(txn.scheme) -m str bearer token basic }} {held}"
     for scheme, value in (("bearer", f"Bearer {secret}"), ("token", f"token {secret}"), ("basic", f"Basic {basic}")):
         yield f"http-request set-header authorization {_quoted(value)} if {{ var(txn.scheme) -m str {scheme} }} {held}"

@@ -10,13 +10,17 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from network.names import EntryError, normalise
 
 SHIPPED = Path(__file__).with_name("credentials.toml")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-HEADERS = ("authorization", "x-api-key")
+_HEADER = re.compile(r"[a-z][a-z0-9-]*\Z")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*\Z")
+_PLACEHOLDER = re.compile(r"[A-Za-z0-9_-]{16,}\Z")
+LOGIN = "x-access-token"
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/(\*|[A-Za-z0-9._-]+)\Z")
 _WORD = re.compile(r"[!-~]+\Z")
 _PATH = re.compile(r"(PUSH|/)[A-Za-z0-9._/*-]*\Z")
@@ -28,9 +32,12 @@ class CredentialsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
+    """`login` is the user beside it where it travels as Basic."""
+
     variable: str
     placeholder: str
     header: str
+    login: str = LOGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +102,56 @@ def shipped() -> tuple[Host, ...]:
     return parse(SHIPPED.read_text(encoding="utf-8"), SHIPPED.name)
 
 
-def parse(text: str, file: str) -> tuple[Host, ...]:
-    """The hosts of a file. Raises CredentialsError with file, place and reason."""
+def read(own: Path | None = None) -> tuple[Host, ...]:
+    """The shipped hosts and those of the operator's own file, if it is there: of two with one name the operator's.
+
+    Raises CredentialsError.
+    """
+    hosts = {host.name: host for host in shipped()}
+    if own is not None and own.exists():
+        try:
+            text = own.read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise CredentialsError(f"{own}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from error
+        hosts |= {host.name: host for host in parse(text, own.name, variables(hosts.values()))}
+    return tuple(hosts.values())
+
+
+def variables(hosts: Iterable[Host]) -> dict[str, Credential]:
+    """The credentials of these hosts, by the variable that holds them."""
+    return {credential.variable: credential for host in hosts for credential in host.credentials}
+
+
+def parse(text: str, file: str, known: Mapping[str, Credential] = MappingProxyType({})) -> tuple[Host, ...]:
+    """The hosts of a file; they may name its own credentials and `known` ones. Raises CredentialsError."""
     try:
         body = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CredentialsError(f"{file}: {error}") from error
-    credentials: dict[str, Credential] = {}
-    for number, table in enumerate(body.get("credential", ()), start=1):
+    unknown = [key for key in body if key not in ("credential", "host")]
+    if unknown:
+        raise CredentialsError(f"{file}: found {', '.join(unknown)}, expected [[credential]] and [[host]]")
+    credentials = dict(known)
+    for number, table in enumerate(_tables(body, "credential", file), start=1):
         place = f"{file}: credential {number}"
-        variable, placeholder, header = (_text(table, key, place) for key in ("variable", "placeholder", "header"))
-        if not re.match(r"[A-Z][A-Z0-9_]*\Z", variable):
+        _only(table, ("variable", "placeholder", "header", "login"), place)
+        variable, header = _text(table, "variable", place), _text(table, "header", place).lower()
+        if not _VARIABLE.match(variable):
             raise CredentialsError(f"{place}: variable is {variable!a}, expected a name such as MY_TOKEN")
-        if len(placeholder) < 16 or not re.match(r"[A-Za-z0-9_-]+\Z", placeholder):
+        if variable in known:
+            raise CredentialsError(f"{place}: {variable} is shipped; name it in a host, without a credential of its own")
+        placeholder = _text(table, "placeholder", place) if "placeholder" in table else f"codetainer-holds-{variable}"
+        if not _PLACEHOLDER.match(placeholder):
             raise CredentialsError(f"{place}: placeholder is too short or has other characters than letters, digits, _ and -")
-        if header not in HEADERS:
-            raise CredentialsError(f"{place}: header is {header!a}, expected {' or '.join(HEADERS)}")
-        credentials[variable] = Credential(variable, placeholder, header)
-    return tuple(_host(table, credentials, f"{file}: host {number}") for number, table in enumerate(body.get("host", ()), 1))
+        if not _HEADER.match(header) or header in ("host", "cookie", "content-length", "transfer-encoding", "connection"):
+            raise CredentialsError(f"{place}: header is {header!a}, expected authorization or a header of the site's own")
+        login = _text(table, "login", place) if "login" in table else LOGIN
+        credentials[variable] = Credential(variable, placeholder, header, login)
+    if len({credential.placeholder for credential in credentials.values()}) < len(credentials):
+        raise CredentialsError(f"{file}: two credentials have one placeholder")
+    return tuple(
+        _host(table, credentials, f"{file}: host {number}") for number, table in enumerate(_tables(body, "host", file), 1)
+    )
 
 
 def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place: str) -> Host:
@@ -121,28 +160,46 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     except EntryError as error:
         raise CredentialsError(f"{place}: {error}") from error
     place = f"{place} ({name})"
-    variables = _texts(table, "credentials", place)
-    unknown = [variable for variable in variables if variable not in credentials]
+    _only(table, ("name", "credentials", "writes", "announces", "below", "refuse_headers", "refuse_paths", "answers"), place)
+    given = _texts(table, "credentials", place)
+    unknown = [variable for variable in given if variable not in credentials]
     if unknown:
-        raise CredentialsError(f"{place}: {', '.join(unknown)} is no credential of this file")
+        raise CredentialsError(f"{place}: {', '.join(unknown)} is no credential that is described here or shipped")
+    if not given:
+        raise CredentialsError(f"{place}: credentials is empty: without one its TLS has no reason to end at the gate")
     writes = _texts(table, "writes", place)
     for write in writes:
         method, _, path = write.partition(" ")
         if method not in METHODS or not _PATH.match(path):
             raise CredentialsError(f"{place}: writes holds {write!a}, expected METHOD /path, as in POST /v1/messages")
     refused = table.get("refuse_headers", {})
+    if not isinstance(refused, dict):
+        raise CredentialsError(f"{place}: refuse_headers is no table of header = text")
     paths = _texts(table, "refuse_paths", place)
     for word in (*refused, *refused.values(), *paths, *([table["announces"]] if "announces" in table else ())):
         if not isinstance(word, str) or not re.match(r"[A-Za-z0-9._/=-]+\Z", word):
             raise CredentialsError(f"{place}: found {word!a}, expected letters, digits and . _ / = - only")
     answers = table.get("answers", "json")
     below = table.get("below", "")
-    if answers not in ("json", "text") or not re.match(r"(/[a-z]+)?\Z", below):
+    if answers not in ("json", "text") or not isinstance(below, str) or not re.match(r"(/[A-Za-z0-9._-]+)*\Z", below):
         raise CredentialsError(f"{place}: answers is json or text, below a path such as /repos")
     return Host(
-        name, tuple(credentials[variable] for variable in variables), writes, table.get("announces", ""), below,
+        name, tuple(credentials[variable] for variable in given), writes, table.get("announces", ""), below,
         tuple(refused.items()), paths, answers,
     )  # fmt: skip
+
+
+def _tables(body: Mapping[str, Any], key: str, file: str) -> list[Mapping[str, Any]]:
+    found = body.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
+        raise CredentialsError(f"{file}: {key} is written [[{key}]], once for each")
+    return found
+
+
+def _only(table: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
+    unknown = [key for key in table if key not in keys]
+    if unknown:
+        raise CredentialsError(f"{place}: found {', '.join(unknown)}, expected {', '.join(keys)}")
 
 
 def _text(table: Mapping[str, Any], key: str, place: str) -> str:
@@ -161,4 +218,4 @@ def _texts(table: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
 
 def placeholders(hosts: Iterable[Host]) -> Mapping[str, str]:
     """What the agent gets instead, by variable."""
-    return {credential.variable: credential.placeholder for host in hosts for credential in host.credentials}
+    return {variable: credential.placeholder for variable, credential in variables(hosts).items()}

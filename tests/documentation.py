@@ -14,8 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from backend import settings
 from backend.contract import events
+from backend.variables import VARIABLES, Variable
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,12 +28,12 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def variables() -> str:
-    def default(variable: settings.Variable) -> str:
+    def default(variable: Variable) -> str:
         if variable.default is None:
             return "**required**"
         return f"`{variable.default}`" if variable.default else ""
 
-    rows = ((f"`{v.name}`", v.meaning, v.expected, default(v)) for v in settings.VARIABLES)
+    rows = ((f"`{v.name}`", v.meaning, v.expected, default(v)) for v in VARIABLES)
     return table(("Variable", "Meaning", "Expected", "Default"), rows)
 
 

@@ -85,6 +85,11 @@ class Paths:
         return self.root / "opt/network/domains.conf"
 
     @property
+    def credentials(self) -> Path:
+        """The operator's own hosts and credentials, beside the shipped ones; need not be there."""
+        return self.root / "opt/network/credentials.toml"
+
+    @property
     def claude_settings(self) -> Path:
         """Template of Claude Code's settings, and beside it an optional CLAUDE.md and skills/."""
         return self.root / "opt/claude/settings.json"

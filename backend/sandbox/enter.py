@@ -30,7 +30,8 @@ def environment_for(identity: Identity, init: int) -> dict[str, str]:
         own = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash"}
         return {**BASE_ENVIRONMENT, **terminal_variables(), **own}
     given = Path(f"/proc/{init}/environ").read_bytes().decode(errors="surrogateescape").split("\0")
-    sandbox_settings = settings.load(dict(variable.partition("=")[::2] for variable in given if variable))
+    there = Paths(Path(f"/proc/{init}/root"))
+    sandbox_settings = settings.load(dict(variable.partition("=")[::2] for variable in given if variable), there.credentials)
     return {**agent.environment(sandbox_settings, Paths(), credentials=True), **terminal_variables()}
 
 

@@ -39,6 +39,7 @@ class Sources:
     claude: Path
     settings: Path
     domains: Path
+    credentials: Path | None = None
     certificate: bytes = b""
     resolvers: tuple[str, ...] = ()
 
@@ -46,7 +47,17 @@ class Sources:
 def build(sources: Sources) -> None:
     """Makes the root and goes into it. Runs in new mount and pid namespaces, as their first process. Raises OSError."""
     mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
-    place = holder((sources.coredns, package(sources.claude), sources.settings, sources.domains, Path(sys.prefix), LAUNCHERS))
+    place = holder(
+        (
+            sources.coredns,
+            package(sources.claude),
+            sources.settings,
+            sources.domains,
+            *filter(None, (sources.credentials,)),
+            Path(sys.prefix),
+            LAUNCHERS,
+        )
+    )
     mount("tmpfs", place, "tmpfs", Mount.NOSUID | Mount.NODEV, f"size={WRITES_BYTES},mode=0755")
     root = place / "root"
     root.mkdir()
@@ -114,6 +125,8 @@ def _install(root: Path, sources: Sources) -> None:
     bind(sources.coredns, local / "coredns")
     _claude(root, sources.claude)
     _place(sources.domains, root / "opt/network/domains.conf", 0o644)
+    if sources.credentials:
+        _place(sources.credentials, root / "opt/network/credentials.toml", 0o644)
     _place(sources.settings, root / "opt/claude/settings.json", 0o644)
     (root / "opt/gh-config").mkdir()
     if sources.certificate:

@@ -29,6 +29,7 @@ class Options:
     pretend: Path | None
     pretend_log: Path | None
     domains: Path | None
+    credentials: Path | None
     claude: Path | None
     name: str
     show: Show
@@ -51,6 +52,7 @@ def parse(argv: Sequence[str]) -> Options:
     parser.add_argument("--pretend-log", type=Path, metavar="FILE",
                         help="where the pretend internet writes what it was asked, as JSON lines; - for stderr")  # fmt: skip
     parser.add_argument("--domains", type=Path, metavar="FILE", help="a list in place of the shipped domains.conf")
+    parser.add_argument("--credentials", type=Path, metavar="FILE", help="more hosts and credentials (docs/configuration.md)")
     parser.add_argument("--claude", type=Path, metavar="FILE",
                         help="Claude Code's program (default: this machine's, else a stand-in)")  # fmt: skip
     parser.add_argument("--name", default="sandbox", help="for codetainer enter (default: %(default)s)")
@@ -71,5 +73,14 @@ def parse(argv: Sequence[str]) -> Options:
         parser.error("--name: at most 64 printable characters are expected")
     show = Show.LINES if found.no_tui else Show.PLAIN if found.plain else Show.DASHBOARD
     return Options(
-        net, found.pretend, found.pretend_log, found.domains, found.claude, found.name, show, found.root_command, command
+        net,
+        found.pretend,
+        found.pretend_log,
+        found.domains,
+        found.credentials,
+        found.claude,
+        found.name,
+        show,
+        found.root_command,
+        command,
     )

@@ -87,7 +87,7 @@ class Up:
 
     def run(self) -> int:
         network = networks.chosen(self._options)
-        environment = _settings(network.environment)
+        environment = _settings(network.environment, self._options.credentials)
         sources = self._sources(network)
         beacon = Beacon(self._options.name)
         output = self._output()
@@ -123,6 +123,7 @@ class Up:
             (self._options.claude or _claude() or layout.STAND_IN).resolve(strict=True),
             CHECKOUT / layout.SETTINGS,
             (self._options.domains or CHECKOUT / "network/domains.conf").resolve(strict=True),
+            self._options.credentials and self._options.credentials.resolve(strict=True),
             network.certificate,
             network.resolvers,
         )
@@ -218,14 +219,16 @@ class Up:
             time.sleep(POLL_SECONDS)
 
 
-def _settings(of_network: Mapping[str, str]) -> dict[str, str]:
+def _settings(of_network: Mapping[str, str], credentials: Path | None) -> dict[str, str]:
     """The settings for boot: the network's, and the operator's before them. Raises SettingsError with all that is wrong.
 
     A file that a variable names (GH_PAT_FILE) is read here: inside the sandbox it is not there.
     """
-    own = settings.variables(settings.environment())
+    if credentials is not None and not credentials.is_file():
+        raise settings.SettingsError([f"--credentials {credentials}: there is no such file"])
+    own = settings.variables(settings.environment(), credentials)
     both = {name: value for name, value in of_network.items() if not own.get(f"{name}_FILE")} | own
-    settings.load(both)
+    settings.load(both, credentials)
     for name in [name for name in both if name.endswith("_FILE")]:
         file = both.pop(name)
         if file:

@@ -19,7 +19,41 @@ pytestmark = pytest.mark.netns
 
 GIVEN = credentials.placeholders(credentials.shipped())
 GITHUB, CLAUDE = GIVEN["GH_PAT"], GIVEN["CLAUDE_CODE_OAUTH_TOKEN"]
-REAL = {"GH_PAT": "ghp_the-operators-own", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-the-operators-own"}
+REAL = {
+    "GH_PAT": "ghp_the-operators-own",
+    "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-the-operators-own",
+    "FORGE_TOKEN": "forge-the-operators-own",
+    "MIRROR_TOKEN": "mirror-the-operators-own",
+}
+OWN = """
+[[credential]]
+variable = "FORGE_TOKEN"
+header = "private-token"
+
+[[credential]]
+variable = "MIRROR_TOKEN"
+header = "authorization"
+placeholder = "the-gate-holds-the-mirrors"
+login = "reader"
+
+[[credential]]
+variable = "ABSENT_TOKEN"
+header = "authorization"
+
+[[host]]
+name = "forge.test"
+credentials = ["FORGE_TOKEN"]
+writes = ["POST /api/issues"]
+
+[[host]]
+name = "mirror.test"
+credentials = ["MIRROR_TOKEN"]
+
+[[host]]
+name = "absent.test"
+credentials = ["ABSENT_TOKEN"]
+"""
+FORGE = "codetainer-holds-FORGE_TOKEN"
 API = "https://api.github.com"
 
 
@@ -30,9 +64,12 @@ def basic(secret: str) -> str:
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("credentials")
+    (folder / "credentials.toml").write_text(OWN)
     running = start(
-        folder, f"credentials-{os.getpid()}", listed=LISTED + "npm.pkg.github.com\n", CODETAINER_PUSH="friend/*",
-        GH_PAT=REAL["GH_PAT"], CLAUDE_CODE_OAUTH_TOKEN=REAL["CLAUDE_CODE_OAUTH_TOKEN"],
+        folder, f"credentials-{os.getpid()}", "--credentials", str(folder / "credentials.toml"),
+        listed=LISTED + "npm.pkg.github.com\nforge.test\nmirror.test\n", CODETAINER_PUSH="friend/*",
+        GH_PAT=REAL["GH_PAT"], CLAUDE_CODE_OAUTH_TOKEN=REAL["CLAUDE_CODE_OAUTH_TOKEN"], FORGE_TOKEN=REAL["FORGE_TOKEN"],
+        MIRROR_TOKEN=REAL["MIRROR_TOKEN"],
     )  # fmt: skip
     yield running
     if running.process.poll() is None:
@@ -155,6 +192,37 @@ def test_git_pushes_to_its_own_repository_and_to_no_other(sandbox: Running) -> N
 
     eventually("the repository is named", told)
     assert sandbox.asked(kind="http", path="/evil/repo/git-receive-pack") == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "status", "arrives"),
+    [
+        ("https://forge.test/api", ["-H", f"Private-Token: {FORGE}"], 200, REAL["FORGE_TOKEN"]),
+        ("https://forge.test/api", ["-H", "Private-Token: somebody-elses"], 403, ""),
+        ("https://forge.test/api", ["-H", f"Authorization: Bearer {FORGE}"], 403, ""),
+        ("https://forge.test/api/issues", ["-d", "{}", "-H", f"Private-Token: {FORGE}"], 200, REAL["FORGE_TOKEN"]),
+        ("https://forge.test/api/users", ["-d", "{}", "-H", f"Private-Token: {FORGE}"], 403, ""),
+        (
+            "https://mirror.test/simple/", ["-u", "anybody:the-gate-holds-the-mirrors"], 200,
+            "Basic " + base64.b64encode(b"reader:mirror-the-operators-own").decode(),
+        ),
+        ("https://mirror.test/simple/", ["-u", f"reader:{FORGE}"], 403, ""),
+    ],
+)  # fmt: skip
+def test_the_operators_own_credentials(sandbox: Running, url: str, options: list[str], status: int, arrives: str) -> None:
+    path = "/" + url.split("/", 3)[3]
+    before = sandbox.asked(kind="http", path=path, credential=arrives)
+    assert curl(sandbox, url, *options)[0] == status
+    assert sandbox.asked(kind="http", path=path, credential=arrives) == before + (status == 200)
+
+
+def test_the_agent_gets_placeholders_of_the_operators_own_and_it_is_said_what_nobody_can_use(sandbox: Running) -> None:
+    environment = sandbox.agent("cat", "/proc/self/environ").stdout.split("\0")
+    assert "MIRROR_TOKEN=the-gate-holds-the-mirrors" in environment
+    assert f"FORGE_TOKEN={FORGE}" in environment
+    said = sandbox.codetainer("logs").stdout
+    assert "ABSENT_TOKEN is not set: absent.test" in said
+    assert "absent.test has a credential and is not on the list" in said
 
 
 CLIENTS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backend import settings
+from backend import variables
 from backend.contract import events
 from tests import documentation
 
@@ -21,7 +21,7 @@ def test_derived_blocks_are_as_the_code_says(name: str) -> None:
 @pytest.mark.parametrize("name", ["README.md", "docs/configuration.md"])
 def test_every_variable_is_documented(name: str) -> None:
     text = DOCUMENTS[name].read_text()
-    assert [v.name for v in settings.VARIABLES if f"| `{v.name}` |" not in text] == []
+    assert [v.name for v in variables.VARIABLES if f"| `{v.name}` |" not in text] == []
 
 
 def test_every_reason_of_a_refusal_has_a_remedy() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from backend.boot.context import Boot
 from backend.boot.plan import StepSkipped
-from backend.settings import GateMode
+from backend.variables import GateMode
+from network import credentials
 
 
 async def run(boot: Boot) -> str:
@@ -12,10 +15,25 @@ async def run(boot: Boot) -> str:
         raise StepSkipped("CODETAINER_GATE=off: listed hosts are held apart by their addresses alone")
     gate, settings = boot.services.gate, boot.settings
     if settings.outside and gate.ends is None:  # a second boot finds the root read-only, and its certificates still good
-        hosts = gate.prepare(settings.secrets.by_variable(), settings.writable, boot.paths.ca_bundle)
+        hosts = gate.prepare(settings.hosts, settings.secrets.by_variable, settings.writable, boot.paths.ca_bundle)
         pushes = ", ".join(settings.writable) or "no repository"
         boot.say("gate", f"credentials for {hosts} hosts are put in outside; writes go to {pushes}")
+        for line in _unused(boot):
+            boot.say("gate", line)
     gate.much_out = settings.much_out
     await gate.change(boot.allowlist)
     await gate.service.start()
     return f"{len(gate.ends.hosts)} hosts with credentials" if gate.ends else "credentials inside"
+
+
+def _unused(boot: Boot) -> Iterator[str]:
+    """What the operator has described and nobody can use."""
+    shipped = {host.name for host in credentials.shipped()}
+    for host in boot.settings.hosts:
+        missing = [c.variable for c in host.credentials if c.variable not in boot.settings.secrets.by_variable]
+        if host.name in shipped:
+            continue
+        if missing:
+            yield f"warning: {', '.join(missing)} is not set: {host.name} gets no credential of that name"
+        if boot.allowlist.match(host.name) is None:
+            yield f"warning: {host.name} has a credential and is not on the list"

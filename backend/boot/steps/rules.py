@@ -9,8 +9,8 @@ from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
 from backend.contract.paths import Paths
 from backend.guard import upstream
-from backend.settings import GateMode
 from backend.system import SystemFailure
+from backend.variables import GateMode
 from network import ruleset
 from network.ruleset import COREDNS_ADDRESS, Rules
 

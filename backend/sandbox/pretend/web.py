@@ -22,6 +22,8 @@ MOST_ZEROS = 1 << 30
 EVERY_ADDRESS = "0.0.0.0"  # of a namespace that has no network but the sandbox's
 GIT_PATHS = ("/info/refs", "/git-upload-pack", "/git-receive-pack")
 
+CREDENTIAL_HEADERS = ("Authorization", "x-api-key", "private-token")
+
 
 class Site:
     """What the handlers share."""
@@ -47,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         host = (self.headers.get("Host") or "").partition(":")[0].lower()
         body = self._body()
-        credential = self.headers.get("Authorization") or self.headers.get("x-api-key") or ""
+        credential = next((given for header in CREDENTIAL_HEADERS if (given := self.headers.get(header))), "")
         path, _, query = self.path.partition("?")
         described = self.site.description
         asked = api.said(body) if host == described.api_host else {}

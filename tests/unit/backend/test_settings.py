@@ -8,6 +8,7 @@ import pytest
 
 from backend import settings
 from backend.settings import SettingsError
+from backend.variables import VARIABLES, OnFailure
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
 
@@ -17,7 +18,7 @@ def test_defaults() -> None:
     assert (found.git_user_name, found.git_user_email) == ("codetainer", "codetainer@noreply.github.com")
     assert (found.tmpfs_workspace, found.tmpfs_home) == (512 << 20, 1 << 30)
     assert (found.refresh_seconds, found.lock_timeout, found.keep_seconds) == (300.0, 300.0, 14400.0)
-    assert found.on_failure is settings.OnFailure.HOLD
+    assert found.on_failure is OnFailure.HOLD
     assert found.upstreams == ()
 
 
@@ -90,6 +91,57 @@ def test_only_our_variables_are_handed_on() -> None:
 
 
 def test_every_variable_has_a_meaning_and_an_expectation() -> None:
-    for variable in settings.VARIABLES:
+    for variable in VARIABLES:
         assert variable.meaning
         assert variable.expected or variable.default is not None
+
+
+OWN = """
+[[credential]]
+variable = "FORGE_TOKEN"
+header = "private-token"
+
+[[host]]
+name = "forge.example"
+credentials = ["FORGE_TOKEN"]
+writes = ["POST /api/**"]
+
+[[host]]
+name = "github.enterprise.example"
+credentials = ["GH_PAT"]
+"""
+
+
+def test_the_operators_own_credentials(tmp_path: Path) -> None:
+    file = tmp_path / "credentials.toml"
+    file.write_text(OWN)
+    found = settings.load({**GOOD, "FORGE_TOKEN": "real-one"}, file)
+    assert found.secrets.by_variable["FORGE_TOKEN"] == "real-one"
+    assert found.own_secrets == {"FORGE_TOKEN": "codetainer-holds-FORGE_TOKEN"}
+    assert {host.name for host in found.hosts} >= {"github.com", "forge.example", "github.enterprise.example"}
+    assert settings.variables({"FORGE_TOKEN": "x", "OTHER": "y"}, file) == {"FORGE_TOKEN": "x"}
+    assert settings.variables({"FORGE_TOKEN": "x"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("what is this", "credentials.toml"),
+        (OWN.replace("FORGE_TOKEN", "CODETAINER_PUSH"), "means something else"),
+        (OWN.replace("FORGE_TOKEN", "LD_PRELOAD"), "means something else"),
+        (OWN.replace('header = "private-token"', ""), "header is missing"),
+    ],
+)
+def test_a_file_of_credentials_that_is_wrong_is_a_setting_that_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "credentials.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=words):
+        settings.load(GOOD, file)
+
+
+def test_a_credential_of_the_operators_own_is_in_no_message(tmp_path: Path) -> None:
+    file = tmp_path / "credentials.toml"
+    file.write_text(OWN)
+    with pytest.raises(SettingsError, match="FORGE_TOKEN") as caught:
+        settings.load({**GOOD, "FORGE_TOKEN": "two words"}, file)
+    assert "two words" not in str(caught.value)

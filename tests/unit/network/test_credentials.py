@@ -79,6 +79,16 @@ def test_what_is_no_repository_is_refused(text: str) -> None:
         (CREDENTIAL.replace("A_TOKEN", "a token"), "credential 1: variable"),
         (CREDENTIAL.replace("a-placeholder-of-ours", "short"), "placeholder is too short"),
         (CREDENTIAL.replace('"authorization"', '"cookie"'), "header is 'cookie'"),
+        (CREDENTIAL.replace("A_TOKEN", "GH_PAT"), "GH_PAT is shipped"),
+        (CREDENTIAL + CREDENTIAL.replace("A_TOKEN", "B_TOKEN"), "one placeholder"),
+        (CREDENTIAL + HOST + 'wirtes = ["POST /v1"]', "found wirtes"),
+        (CREDENTIAL + "colour = 1", "found colour"),
+        ("[hosts]", "found hosts"),
+        ("host = 3", "[[host]]"),
+        ('[[host]]\nname = "a.example"', "credentials is empty"),
+        (CREDENTIAL + HOST + "refuse_headers = 3", "no table"),
+        (CREDENTIAL + HOST + "below = 3", "a path such as"),
+        (CREDENTIAL + HOST + "announces = 3", "found 3"),
         (CREDENTIAL + HOST.replace("a.example", "10.0.0.1"), "host 1: an address is no name"),
         (CREDENTIAL + HOST.replace("A_TOKEN", "B_TOKEN"), "B_TOKEN is no credential"),
         (CREDENTIAL + HOST + 'writes = ["POST v1"]', "expected METHOD /path"),
@@ -90,7 +100,7 @@ def test_what_is_no_repository_is_refused(text: str) -> None:
 )
 def test_a_file_that_is_wrong_says_where_and_why(text: str, words: str) -> None:
     with pytest.raises(CredentialsError, match=re.escape(words)):
-        credentials.parse(text, "credentials.toml")
+        credentials.parse(text, "credentials.toml", credentials.variables(SHIPPED))
 
 
 def rendered(**secrets: str) -> str:
