@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[2]
 
 def claude() -> str:
     """Claude Code as setup put it there (the binary itself, to which its package links), or this machine's own."""
-    built = sorted(ROOT.glob("build/claude/node_modules/@anthropic-ai/claude-code-linux-*/claude"))
+    built = sorted(ROOT.glob("build/programs/node_modules/@anthropic-ai/claude-code-linux-*/claude"))
     found = str(built[0]) if built else shutil.which("claude")
     if found is None and os.environ.get("CI") != "true":
-        pytest.skip("Claude Code is not there: .ci/setup claude installs it")
-    assert found is not None, "Claude Code is not there: .ci/setup claude installs it"
+        pytest.skip("Claude Code is not there: .ci/setup programs installs it")
+    assert found is not None, "Claude Code is not there: .ci/setup programs installs it"
     return found
 
 

@@ -225,22 +225,6 @@ def test_the_agent_gets_placeholders_of_the_operators_own_and_it_is_said_what_no
     assert "absent.test has a credential and is not on the list" in said
 
 
-CLIENTS = {
-    "python": "import urllib.request as u;"
-    f"print(u.urlopen(u.Request('{API}/user', headers={{'Authorization': 'Bearer {GITHUB}'}})).status)",
-    "node": f"fetch('{API}/user', {{headers: {{authorization: 'Bearer {GITHUB}'}}}}).then(r => console.log(r.status))",
-}
-
-
-@pytest.mark.parametrize("client", CLIENTS)
-def test_runtimes_trust_the_gate(sandbox: Running, client: str) -> None:
-    environment = sandbox.agent("cat", "/proc/self/environ").stdout.split("\0")
-    assert any(line.startswith("NODE_EXTRA_CA_CERTS=") for line in environment)
-    argv = {"python": ["/usr/bin/python3", "-c"], "node": ["node", "-e"]}[client]
-    done = sandbox.agent(*argv, CLIENTS[client])
-    assert done.stdout.strip() == "200", done.stderr
-
-
 def test_an_upstream_that_nobody_vouches_for_is_not_spoken_to(sandbox: Running) -> None:
     """Not even where the gate's own authority, which it does not trust itself, is all there is."""
     authorities = sandbox.paths.gate / "authorities.pem"

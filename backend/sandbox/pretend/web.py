@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from backend import system
-from backend.sandbox.pretend import api
+from backend.sandbox.pretend import api, github
 from backend.sandbox.pretend.certificates import Authority
 from backend.sandbox.pretend.description import Description, Listener, Speaks
 from backend.sandbox.pretend.record import Record
@@ -65,6 +65,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.reply(401, b"whose push is this?\n", {"WWW-Authenticate": 'Basic realm="git"'})
                 return
             self._git(path, query, body)
+        elif host == github.HOST and (known := github.answer(path, described.git_repository)) is not None:
+            self.reply(200, known, {"Content-Type": "application/json; charset=utf-8"})
         elif path.startswith("/bytes/") and path[7:].isdigit():
             self._zeros(min(int(path[7:]), MOST_ZEROS))
         else:

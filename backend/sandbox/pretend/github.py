@@ -1,0 +1,39 @@
+"""As much of GitHub's API as `gh` asks for: one repository, whose pull requests can be made.
+
+Source: GitHub's GraphQL and REST reference. GraphQL clients pass over what they did not ask for, so one answer serves every query.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+HOST = "api.github.com"
+
+
+def answer(path: str, repository: str) -> bytes | None:
+    """The JSON answer to a request; None for what is not played here. `repository` is `owner/repo`."""
+    owner, _, name = repository.partition("/")
+    if path == "/graphql":
+        return json.dumps({"data": _graph(owner, name)}).encode()
+    if path == "/user":
+        return json.dumps({"login": owner, "id": 1, "type": "User"}).encode()
+    if path == f"/repos/{repository}/readme":
+        text = base64.b64encode(b"# demo\n\nA repository to work on.\n").decode()
+        return json.dumps({"name": "README.md", "encoding": "base64", "content": text}).encode()
+    return None
+
+
+def _graph(owner: str, name: str) -> dict[str, Any]:
+    url = f"https://github.com/{owner}/{name}"
+    repository = {
+        "id": "R_1", "name": name, "nameWithOwner": f"{owner}/{name}", "owner": {"id": "U_1", "login": owner},
+        "description": "A repository to work on", "url": url, "hasIssuesEnabled": True, "hasWikiEnabled": False,
+        "viewerPermission": "WRITE", "defaultBranchRef": {"name": "main"}, "parent": None, "isPrivate": False,
+        "mergeCommitAllowed": True, "rebaseMergeAllowed": True, "squashMergeAllowed": True,
+        "pullRequests": {"nodes": [], "totalCount": 0}, "pullRequestTemplates": [],
+    }  # fmt: skip
+    made = {"pullRequest": {"id": "PR_1", "number": 1, "url": f"{url}/pull/1"}}
+    viewer = {"id": "U_1", "login": owner, "organizations": {"nodes": []}}
+    return {"repository": repository, "repo_000": repository, "viewer": viewer, "createPullRequest": made}

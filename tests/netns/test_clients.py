@@ -1,0 +1,120 @@
+"""Real clients behind the gate, unchanged: they trust it, and what they send arrives with the operator's credential."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from network import credentials
+from tests.netns.conftest import LISTED, Running, start
+
+pytestmark = pytest.mark.netns
+
+ROOT = Path(__file__).parents[2]
+TOKEN = credentials.placeholders(credentials.shipped())["GH_PAT"]
+REAL = "ghp_the-operators-own"
+API = "https://api.github.com"
+HOME = "/home/claude"
+PYTHON = "/opt/codetainer/venv/bin/python3"
+ASK = f"'{API}/client/%s', headers={{'Authorization': 'Bearer {TOKEN}'}}"
+FETCH = f"fetch('{API}/client/%s', {{headers: {{authorization: 'Bearer {TOKEN}'}}}}).then(r => console.log(r.status))"
+GO = f"""package main
+
+import "net/http"
+
+func main() {{
+	request, _ := http.NewRequest("GET", "{API}/client/go", nil)
+	request.Header.Set("Authorization", "Bearer {TOKEN}")
+	if _, err := http.DefaultClient.Do(request); err != nil {{
+		panic(err)
+	}}
+}}
+"""
+CLIENTS = {
+    "urllib": ["/usr/bin/python3", "-c", f"import urllib.request as u; u.urlopen(u.Request({ASK % 'urllib'}))"],
+    "requests": [PYTHON, "-c", f"import requests; requests.get({ASK % 'requests'}).raise_for_status()"],
+    "httpx": [PYTHON, "-c", f"import httpx; httpx.get({ASK % 'httpx'}).raise_for_status()"],
+    "curl": ["curl", "-sSf", "-H", f"Authorization: Bearer {TOKEN}", f"{API}/client/curl"],
+    "node": ["node", "-e", FETCH % "node"],
+    "bun": [f"{HOME}/bun", "-e", FETCH % "bun"],
+    "go": [f"{HOME}/go-client"],
+    "gh": ["gh", "api", "client/gh"],
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("clients")
+    running = start(
+        folder, f"clients-{os.getpid()}", listed=LISTED + "npm.pkg.github.com\n", GH_PAT=REAL,
+        CLAUDE_CODE_OAUTH_TOKEN="sk-ant-oat01-the-operators-own",
+    )  # fmt: skip
+    home = running.paths.root / HOME.lstrip("/")
+    for name, program in (("bun", _bun()), ("cargo", _cargo()), ("go-client", _go_client(folder))):
+        shutil.copyfile(program, home / name)
+        (home / name).chmod(0o755)
+    yield running
+    running.stop()
+
+
+def _bun() -> Path:
+    return next(ROOT.glob("build/programs/node_modules/@oven/*/bin/bun"))
+
+
+def _cargo() -> Path:
+    """cargo itself: what stands in its place where rustup keeps it only looks for it."""
+    rustup = shutil.which("rustup")
+    found = subprocess.run([rustup, "which", "cargo"], capture_output=True, text=True, check=True).stdout if rustup else ""
+    return Path(found.strip() or shutil.which("cargo") or "cargo").resolve(strict=True)
+
+
+def _go_client(folder: Path) -> Path:
+    built = ROOT / "build/go/bin/go"
+    source = folder / "client.go"
+    source.write_text(GO)
+    subprocess.run(
+        [built if built.exists() else "go", "build", "-o", folder / "go-client", source], check=True, timeout=300,
+        env={**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GO111MODULE": "off"},
+    )  # fmt: skip
+    return folder / "go-client"
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_client_works_with_the_placeholder(sandbox: Running, client: str) -> None:
+    done = sandbox.agent(*CLIENTS[client])
+    assert done.returncode == 0, done.stdout + done.stderr
+    arrived = [f"{scheme} {REAL}" for scheme in ("Bearer", "token")]
+    assert sum(sandbox.asked(kind="http", path=f"/client/{client}", credential=one) for one in arrived) == 1
+
+
+def test_cargo_trusts_the_gate(sandbox: Running) -> None:
+    """What it is answered is no index, so it fails, having asked."""
+    sandbox.agent(f"{HOME}/cargo", "search", "anything", "--index", f"sparse+{API}/client/cargo/")
+    assert sandbox.asked(kind="http", path="/client/cargo/config.json") >= 1
+
+
+def test_npm_reads_packages_of_github_with_the_placeholder(sandbox: Running) -> None:
+    sandbox.agent("npm", "view", "@example/thing", "--@example:registry=https://npm.pkg.github.com", "--fetch-retries=0")
+    assert sandbox.asked(kind="http", host="npm.pkg.github.com", credential=f"Bearer {REAL}") >= 1
+
+
+def test_gh_looks_at_the_repository_and_makes_a_pull_request(sandbox: Running) -> None:
+    viewed = sandbox.agent("gh", "repo", "view", "example/demo")
+    assert "A repository to work on" in viewed.stdout, viewed.stderr
+    asked = ("pr", "create", "--repo", "example/demo", "--title", "T", "--body", "B", "--head", "work", "--base", "main")
+    made = sandbox.agent("gh", *asked)
+    assert made.stdout.strip() == "https://github.com/example/demo/pull/1", made.stderr
+    assert sandbox.asked(kind="http", path="/graphql", credential=f"token {REAL}") >= 2
+    assert sandbox.asked(kind="http", path="/graphql", credential=f"token {TOKEN}") == 0
+
+
+def test_gh_writes_nowhere_else(sandbox: Running) -> None:
+    done = sandbox.agent("gh", "api", "-X", "POST", "repos/evil/repo/issues", "-f", "title=x")
+    assert done.returncode != 0
+    assert "writes go to" in done.stdout + done.stderr
+    assert sandbox.asked(kind="http", path="/repos/evil/repo/issues") == 0
