@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-VALID = datetime.timedelta(days=365)  # a sandbox lives for days; boot makes new ones
 SKEW = datetime.timedelta(days=1)
 COMMON_NAME = "Codetainer gate of this boot"
 
@@ -28,27 +27,27 @@ class Made:
     leaves: dict[str, bytes]
 
 
-def make(names: Sequence[str]) -> Made:
+def make(names: Sequence[str], valid: datetime.timedelta) -> Made:
     """An authority for these names and a certificate for each. One name a certificate: HTTP/2 reuses no connection then."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME)])
     constraints = x509.NameConstraints([x509.DNSName(name) for name in names], None)
     authority = (
-        _builder(issuer, issuer, key.public_key())
+        _builder(issuer, issuer, key.public_key(), valid)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(constraints, critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    leaves = {name: _leaf(name, issuer, key) for name in names}
+    leaves = {name: _leaf(name, issuer, key, valid) for name in names}
     return Made(authority.public_bytes(serialization.Encoding.PEM), leaves)
 
 
-def _leaf(name: str, issuer: x509.Name, authority: ec.EllipticCurvePrivateKey) -> bytes:
+def _leaf(name: str, issuer: x509.Name, authority: ec.EllipticCurvePrivateKey, valid: datetime.timedelta) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     certificate = (
-        _builder(subject, issuer, key.public_key())
+        _builder(subject, issuer, key.public_key(), valid)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
@@ -68,7 +67,9 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )  # fmt: skip
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, valid: datetime.timedelta
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -77,6 +78,6 @@ def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePubl
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - SKEW)
-        .not_valid_after(now + VALID)
+        .not_valid_after(now + valid)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )

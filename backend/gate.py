@@ -13,14 +13,14 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from backend import certificates, system
+from backend import system
 from backend.contract.events import Carried, Event, Noted, Reason, Refused, Via
 from backend.contract.paths import Paths
 from backend.service import Service, Tally, lines
 from backend.system import GATE, SystemFailure
+from backend.trust import Trust
 from network import gate
 from network.allowlist import Allowlist
 from network.broker import Broker
@@ -34,7 +34,6 @@ MOST_SAID = 256  # names whose totals are said at one look
 MOST_NAMES = 4096  # below a wildcard there are as many as the agent likes
 INNER = "broker.sock"
 REST = "other names"
-OURS = "# The authority of this sandbox's gate. Its key is gone.\n"
 BACKLOG = 4096
 REFUSALS = {
     "refused": Reason.ANOTHER_SITE,
@@ -55,6 +54,7 @@ class Gate:
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._emit = emit
         self._places = Places(paths.gate)
+        self.trust = Trust(paths, self._places)
         self.service = Service("gate", self._spawn, self._ready, emit)
         self.allowlist = Allowlist()
         self.much_out = 1 << 63  # bytes to one name from which on it is marked
@@ -85,23 +85,22 @@ class Gate:
         self._begin(self._read(process.stdout))
         return process
 
-    def prepare(self, hosts: tuple[Host, ...], secrets: Mapping[str, str], repositories: tuple[str, ...], bundle: Path) -> int:
-        """Makes certificates for those hosts whose credentials there are, and has the sandbox trust them; returns how many.
-
-        `bundle` is what everything inside trusts. What stood in it before is what the gate itself trusts.
-        """
+    def prepare(self, hosts: tuple[Host, ...], secrets: Mapping[str, str], repositories: tuple[str, ...]) -> int:
+        """Gets ready to end TLS for those hosts whose credentials there are; returns how many. Raises SystemFailure."""
         self._make_folders()
-        hosts = tuple(host for host in hosts if any(c.variable in secrets for c in host.credentials))
-        made = certificates.make([host.name for host in hosts])
-        trusted = bundle.read_text().partition(OURS)[0]
-        authorities, folder = self._places.authorities, self._places.certificates
-        system.write(authorities, trusted, mode=0o600)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        for name, leaf in made.leaves.items():
-            system.write(folder / f"{name}.pem", leaf.decode(), mode=0o600)
-        system.write_in_place(bundle, trusted + OURS + made.authority.decode())
-        self.ends = Broker(hosts, secrets, repositories, folder, authorities, "/" + INNER)
-        return len(hosts)
+        ended = tuple(host for host in hosts if any(c.variable in secrets for c in host.credentials))
+        self.trust.begin(host.name for host in ended)
+        places = self._places
+        self.ends = Broker(ended, secrets, repositories, places.certificates, places.authorities, "/" + INNER)
+        return len(ended)
+
+    async def renew(self) -> None:
+        """New certificates, without a reload: what is open stays open. Raises SystemFailure."""
+        for file, leaf in self.trust.renew().items():
+            await self.ask(f"set ssl cert {file} <<\n{leaf.strip()}\n")
+            (said,) = await self.ask(f"commit ssl cert {file}")
+            if "Success" not in said:
+                raise SystemFailure(f"cannot renew the gate's certificates: {said.strip()[:200]}")
 
     def _inner(self) -> socket.socket:
         """The way from the part that reads names to the part that ends TLS: a path that uid gate alone may dial."""

@@ -80,6 +80,7 @@ class Settings:
     credentials: Where
     push: tuple[str, ...]
     much_out: int
+    certificate_seconds: float
     on_failure: OnFailure
     login: Login
     lock_timeout: float
@@ -146,7 +147,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None) -
         v["CODETAINER_UPSTREAM"] or (), v["CODETAINER_TMPFS_WORKSPACE"], v["CODETAINER_TMPFS_TMP"], v["CODETAINER_TMPFS_HOME"],
         v["CODETAINER_REFRESH"], v["CODETAINER_KEEP"], v["CODETAINER_PROOF"], v["CODETAINER_INBOUND_PORTS"] or (),
         v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_PUSH"] or (),
-        v["CODETAINER_MUCH_OUT"],
+        v["CODETAINER_MUCH_OUT"], v["CODETAINER_CERTIFICATES"],
         v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_LOCK_TIMEOUT"], v["CODETAINER_LOG_FORMAT"],
     )  # fmt: skip
 

@@ -135,6 +135,7 @@ class Supervisor(Control):
             self._begin(watch.session(self.boot, self.journal))
             self._begin(self._keep_proving())
             self._begin(self._withdraw_in_time())
+            self._begin(watch.certificates(self.services.gate, self.settings.certificate_seconds, self.journal.emit))
             self._begin(watch.load(self.boot, self.journal.emit))
         return state
 

@@ -200,6 +200,11 @@ def mount(kind: str, target: Path, *, source: str = "none", options: str = "") -
     run(["mount", "-t", kind, *flags, source, str(target)])
 
 
+def bind(source: Path, target: Path) -> None:
+    """Covers a file or folder by another one (mount --bind). Raises SystemFailure."""
+    run(["mount", "--bind", str(source), str(target)])
+
+
 def write(path: Path, text: str, *, mode: int = 0o644, uid: int = 0) -> None:
     """Writes a file under a temporary name and renames it: a reader sees the old text or the new one, never half."""
     new = path.with_name(f".{path.name}.new")

@@ -144,6 +144,8 @@ VARIABLES: tuple[Variable, ...] = (
              "outside or inside"),
     Variable("CODETAINER_PUSH", "Repositories beside REPO_URL's that may be pushed and written to; * for all", push, "",
              "OWNER/REPO, OWNER/* or *, between blanks or commas"),
+    Variable("CODETAINER_CERTIFICATES", "How long the gate's certificates are valid; renewed after two thirds", seconds, "365d",
+             "a duration"),
     Variable("CODETAINER_MUCH_OUT", "A name to which more than this goes out, and more than comes in, is marked", size, "64M",
              "a size such as 64M or 1G"),
     Variable("CODETAINER_ON_FAILURE", "After a halted boot: hold the container, or exit with code 1", OnFailure, "hold",

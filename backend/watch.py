@@ -17,6 +17,7 @@ from backend.contract.events import (
     Event,
     Froze,
     NamesMeasured,
+    Noted,
     SandboxMeasured,
     ServiceState,
     SessionChanged,
@@ -24,6 +25,7 @@ from backend.contract.events import (
 )
 from backend.contract.paths import AGENT_UID
 from backend.freezer import Freezer, hierarchy
+from backend.gate import Gate
 from backend.journal import Journal
 from backend.service import Service
 from backend.services import Services, http_get
@@ -90,6 +92,19 @@ async def _carried(services: Services, emit: Callable[[Event], None], *, say: bo
     for carried in changed:
         emit(carried)
     return True
+
+
+async def certificates(gate: Gate, valid: float, emit: Callable[[Event], None]) -> None:
+    """The gate's certificates, renewed in time."""
+    while True:
+        await asyncio.sleep(min(3600.0, valid / 10))
+        if gate.trust.ends:
+            try:
+                await gate.renew()
+            except SystemFailure as error:
+                emit(Noted("error", str(error)))
+            else:
+                emit(Noted("info", "the gate's certificates are new ones; programs that run on from before may not know them"))
 
 
 async def _names(before: Measured, boot: Boot) -> tuple[NamesMeasured | None, Measured]:

@@ -51,6 +51,16 @@ class Paths:
         return self.run / "gate"
 
     @property
+    def trusted(self) -> Path:
+        """The authorities that everything inside trusts, the gate's own among them; it covers the system's bundle."""
+        return self.run / "trusted.crt"
+
+    @property
+    def traffic(self) -> Path:
+        """What the gate carried, a connection a line (contract/traffic.py); what came before it is `traffic.jsonl.1`."""
+        return self.run / "traffic.jsonl"
+
+    @property
     def tmux_socket(self) -> Path:
         """In a folder of the agent's own (0700, uid claude): the server runs as the agent, so does every client."""
         return self.run / "tmux/server.sock"

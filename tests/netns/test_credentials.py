@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import BootStarted, Refused, ServiceState, Via
+from backend.contract.events import BootStarted, Noted, Refused, ServiceState, Via
 from network import credentials
-from tests.netns.conftest import LISTED, Running, eventually, start
+from tests.netns.conftest import LISTED, Running, eventually, go_on, start, talking
 
 pytestmark = pytest.mark.netns
 
@@ -261,5 +261,19 @@ def test_inside_means_the_agent_has_them_and_it_is_said(tmp_path: Path) -> None:
         assert REAL["GH_PAT"] in sandbox.agent("cat", "/opt/gh-config/git-credential").stdout
         assert "credentials inside" in sandbox.codetainer("status").stdout
         assert curl(sandbox, f"{API}/mine", credential="Bearer whatever")[0] == 200
+    finally:
+        sandbox.stop()
+
+
+def test_certificates_are_renewed_before_they_end_and_what_is_open_stays_open(tmp_path: Path) -> None:
+    """Valid for 12 s, and so renewed after 8 s."""
+    sandbox = start(tmp_path, f"renewal-{os.getpid()}", CODETAINER_CERTIFICATES="12s", GH_PAT=REAL["GH_PAT"])
+    try:
+        before = sandbox.state.services["gate"].pid
+        open_one = talking(sandbox, "api.github.com")
+        eventually("they are renewed twice", lambda: sum("are new ones" in e.text for e in sandbox.events(Noted)) >= 2)
+        assert curl(sandbox, f"{API}/user", credential=f"Bearer {GITHUB}")[0] == 200
+        assert go_on(open_one) == "answered"
+        assert sandbox.state.services["gate"].pid == before
     finally:
         sandbox.stop()

@@ -14,8 +14,9 @@ async def run(boot: Boot) -> str:
     if boot.settings.gate is GateMode.OFF:
         raise StepSkipped("CODETAINER_GATE=off: listed hosts are held apart by their addresses alone")
     gate, settings = boot.services.gate, boot.settings
-    if settings.outside and gate.ends is None:  # a second boot finds the root read-only, and its certificates still good
-        hosts = gate.prepare(settings.hosts, settings.secrets.by_variable, settings.writable, boot.paths.ca_bundle)
+    if settings.outside and gate.ends is None:  # a second boot finds them still good
+        gate.trust.valid = settings.certificate_seconds
+        hosts = gate.prepare(settings.hosts, settings.secrets.by_variable, settings.writable)
         pushes = ", ".join(settings.writable) or "no repository"
         boot.say("gate", f"credentials for {hosts} hosts are put in outside; writes go to {pushes}")
         for line in _unused(boot):

@@ -1,6 +1,6 @@
 """As much of GitHub's API as `gh` asks for: one repository, whose pull requests can be made.
 
-Source: GitHub's GraphQL and REST reference. GraphQL clients pass over what they did not ask for, so one answer serves every query.
+Source: GitHub's GraphQL and REST reference. Clients pass over what they did not ask for, so one answer serves every query.
 """
 
 from __future__ import annotations

@@ -1,0 +1,59 @@
+"""That the sandbox trusts the gate: certificates made at boot for the hosts with a credential, and made again before they end.
+
+The system's bundle is covered by one in memory that has the gate's authority at its end: that works where the root is read-only
+from the start, leaves the image as it is, and lets an authority be added later.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections.abc import Iterable, Mapping
+
+from backend import certificates, system
+from backend.contract.paths import Paths
+from network.gate import Places
+
+RENEW_AFTER = 2 / 3  # of their validity
+OURS = "# An authority of this sandbox's gate. Its key is gone.\n"
+
+
+class Trust:
+    """The certificates of one gate. `valid`: seconds."""
+
+    def __init__(self, paths: Paths, places: Places) -> None:
+        self._paths, self._places = paths, places
+        self.valid = 365 * 86400.0
+        self._names: tuple[str, ...] = ()
+        self._made_at = 0.0
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Makes the certificates and has everything inside trust them. The gate itself trusts what was trusted before."""
+        self._names = tuple(names)
+        trusted = self._paths.ca_bundle.read_text()
+        system.write(self._places.authorities, trusted, mode=0o600)
+        self._places.certificates.mkdir(mode=0o700, exist_ok=True)
+        authority, _ = self._make()
+        system.write(self._paths.trusted, trusted + authority)
+        system.bind(self._paths.trusted, self._paths.ca_bundle)
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is time for new ones."""
+        return bool(self._names) and time.monotonic() - self._made_at > self.valid * RENEW_AFTER
+
+    def renew(self) -> Mapping[str, str]:
+        """New certificates, of an authority that is trusted beside the old one; by file, as the gate has to be given them."""
+        authority, leaves = self._make()
+        with self._paths.trusted.open("a") as bundle:  # one write: who reads it meanwhile finds the old ones whole
+            os.write(bundle.fileno(), authority.encode())
+        return leaves
+
+    def _make(self) -> tuple[str, dict[str, str]]:
+        made = certificates.make(self._names, datetime.timedelta(seconds=self.valid))
+        leaves = {str(self._places.certificates / f"{name}.pem"): leaf.decode() for name, leaf in made.leaves.items()}
+        for name, leaf in made.leaves.items():
+            system.write(self._places.certificates / f"{name}.pem", leaf.decode(), mode=0o600)
+        self._made_at = time.monotonic()
+        return OURS + made.authority.decode(), leaves
