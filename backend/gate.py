@@ -18,8 +18,10 @@ from typing import Any
 from backend import system
 from backend.contract.events import Carried, Event, Noted, Reason, Refused, Via
 from backend.contract.paths import Paths
+from backend.contract.traffic import Connection
 from backend.service import Service, Tally, lines
 from backend.system import GATE, SystemFailure
+from backend.traffic import TrafficLog
 from backend.trust import Trust
 from network import gate
 from network.allowlist import Allowlist
@@ -55,6 +57,7 @@ class Gate:
         self._emit = emit
         self._places = Places(paths.gate)
         self.trust = Trust(paths, self._places)
+        self.log = TrafficLog(paths.traffic)
         self.service = Service("gate", self._spawn, self._ready, emit)
         self.allowlist = Allowlist()
         self.much_out = 1 << 63  # bytes to one name from which on it is marked
@@ -173,13 +176,16 @@ class Gate:
         async for text in lines(output):
             line = gate.parse_line(text)
             if line is not None:
-                if line.verdict in REFUSALS:
+                if line.verdict == "carried" and line.protocol != "https":  # those are counted by their connection
+                    self.log.add(_connection(line))
+                elif line.verdict in REFUSALS:
                     self._refused.add(replace(line, bytes_out=0, bytes_in=0, milliseconds=0))
             elif "[ALERT]" in text or "[WARNING]" in text:
                 self._emit(Noted("warning", f"gate: {text[:300]}"))
 
     def take_refused(self) -> list[Refused]:
         """What was asked of an open address and is not carried, since the last time."""
+        self.log.flush()
         refused, rest = self._refused.take()
         found = [self._refusal(line, count) for line, count in refused.items()]
         return [*found, *([Refused(Via.GATE, Reason.ANOTHER_SITE, rest, "tcp", REST)] if rest else [])]
@@ -244,6 +250,13 @@ class Gate:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _connection(line: Line) -> Connection:
+    seconds = line.milliseconds / 1000
+    return Connection(
+        round(time.time(), 3), line.protocol, line.name, line.address, line.port, line.bytes_in, line.bytes_out, seconds
+    )
 
 
 def _listening(port: int) -> socket.socket:

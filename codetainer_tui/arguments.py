@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     v = verb("logs", "Print the journal.")
     v.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     v.add_argument("--json", action="store_true", help="the journal's own lines")
+    v.add_argument("--traffic", action="store_true", help="instead: every connection that the gate carried")
 
     v = verb("allow", "Open a name now, for a time or until it is revoked.")
     v.add_argument("name", metavar="NAME", help="a name, or *.NAME for all names below it")

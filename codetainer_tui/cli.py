@@ -107,6 +107,8 @@ def status(options: argparse.Namespace) -> int:
 def logs(options: argparse.Namespace) -> int:
     from codetainer_tui import logs as verb
 
+    if options.traffic:
+        return verb.traffic(Paths(), go_on=options.follow, as_json=options.json)
     return verb.logs(Paths(), go_on=options.follow, as_json=options.json)
 
 

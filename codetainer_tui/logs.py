@@ -1,13 +1,16 @@
-"""`codetainer logs`: the journal as text or as it is."""
+"""`codetainer logs`: the journal, or the traffic log, as text or as it is."""
 
 from __future__ import annotations
 
 import sys
+import time
 
 from backend.contract.events import Snapshot, encode
 from backend.contract.paths import Paths
-from codetainer_tui.journal import before, follow
+from backend.contract.traffic import Connection, decode
+from codetainer_tui.journal import POLL_SECONDS, Reader, before, follow
 from codetainer_tui.plain import Lines
+from codetainer_tui.words import clock_seconds, harmless, many, size, took
 
 
 def logs(paths: Paths, *, go_on: bool, as_json: bool) -> int:
@@ -25,3 +28,37 @@ def logs(paths: Paths, *, go_on: bool, as_json: bool) -> int:
             if go_on:
                 sys.stdout.flush()
     return 0
+
+
+def traffic(paths: Paths, *, go_on: bool, as_json: bool) -> int:
+    """Prints every connection that was carried. Exit code 2 where there is no such log."""
+    earlier = paths.traffic.with_name(f"{paths.traffic.name}.1")
+    if not go_on and not paths.traffic.exists():
+        sys.stderr.write("codetainer: nothing has been carried here\n")
+        return 2
+    current = Reader(paths.traffic)
+    found = [*(earlier.read_bytes().splitlines() if earlier.exists() else ()), *current.lines()]
+    while True:
+        for line in found:
+            _tell(line, as_json=as_json)
+        if not go_on and not current.behind:
+            return 0
+        sys.stdout.flush()
+        if not current.behind:
+            time.sleep(POLL_SECONDS)
+        found = current.lines()
+
+
+def _tell(line: bytes, *, as_json: bool) -> None:
+    try:
+        connection = decode(line.decode())
+    except ValueError:
+        return  # the half of a line that a full file system left
+    sys.stdout.write((line.decode() if as_json else words(connection)) + "\n")
+
+
+def words(connection: Connection) -> str:
+    """One line: when, what, where to, how much, how long."""
+    what = f"{harmless(connection.name)}:{connection.port}" if connection.count == 1 else many(connection.count, "more", "more")
+    moved = f"in {size(connection.bytes_in)}, out {size(connection.bytes_out)}"
+    return f"{clock_seconds(connection.at)} {connection.protocol:<4} {what}  {moved}, {took(connection.seconds)}"

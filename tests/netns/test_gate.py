@@ -7,11 +7,13 @@ Length: one table of tries, read as a whole.
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -294,6 +296,18 @@ else:
     held = []
 print(json.dumps(len(held)))
 """
+
+
+def test_every_connection_it_carried_is_in_the_traffic_log_and_no_path_of_it(sandbox: Running) -> None:
+    assert sandbox.agent("curl", "-sS", "https://github.com/a-path-of-ours?a=b").returncode == 0
+
+    def logged() -> list[dict[str, Any]]:
+        lines = sandbox.codetainer("logs", "--traffic", "--json").stdout.splitlines()
+        return [found for line in lines if (found := json.loads(line))["name"] == "github.com" and found["bytes_in"] > 0]
+
+    assert eventually("it is logged", logged)[-1]["port"] == 443
+    assert "github.com:443" in sandbox.codetainer("logs", "--traffic").stdout
+    assert "a-path-of-ours" not in sandbox.paths.traffic.read_text() + sandbox.paths.journal.read_text()
 
 
 def test_connections_that_say_nothing_hold_nobody_up_for_long(sandbox: Running) -> None:
