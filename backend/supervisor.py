@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import time
 from collections.abc import Coroutine
@@ -290,6 +291,7 @@ def prepare(paths: Paths) -> None:
 
 def main(settings: Settings, paths: Paths) -> int:
     """The process `python3 -I -m backend boot`."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # here and in all that it starts: a dump would hold credentials
     prepare(paths)
     lock = InitLock(paths.lock)
     lock.acquire()

@@ -10,6 +10,7 @@ import array
 import contextlib
 import fcntl
 import os
+import resource
 import select
 import signal
 import socket
@@ -176,6 +177,7 @@ def _become(command: Command, back: socket.socket, slave: int, given: Mapping[in
         argv = command.identity.wrap(command.argv)
         if argv[0] == "setpriv":
             argv.insert(1, "--pdeathsig=keep")  # the kernel forgets it with the change of credentials
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.execvpe(argv[0], argv, dict(command.environment))
     except OSError as error:
         say(f"cannot run {command.argv[0]}: {error.strerror}")

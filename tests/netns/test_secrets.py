@@ -127,3 +127,15 @@ def test_the_agent_reads_no_environment_but_its_own(sandbox: Sandbox) -> None:
     done = as_agent(sandbox, "cat", f"/proc/{inside}/environ")
     assert done.returncode != 0
     assert done.stdout == ""
+
+
+def test_nothing_leaves_a_core_dump(sandbox: Sandbox) -> None:
+    """What started with more would be allowed to raise it again: the hard limit counts."""
+    namespace = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
+    inside = [process for process in sandbox.processes() if Path(f"/proc/{process.pid}/ns/pid").readlink() == namespace]
+    kept = [process for process in inside if not process.argv[0].endswith("tini") and "--no-tui" not in process.argv]
+    assert len(kept) > 5  # all but the front end before the backend, which holds nothing but its environment
+    for process in kept:
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+        assert core.split()[4:6] == ["0", "0"], process.argv
