@@ -9,7 +9,7 @@ from backend.contract.paths import Paths
 
 def boot() -> int:
     """Exit code 2: the settings are not right; 1: boot halted and was told to exit; 0: stopped."""
-    from backend import settings, supervisor
+    from backend import settings, start
     from backend.lock import AlreadyRunning
     from backend.system import SystemFailure
 
@@ -17,7 +17,7 @@ def boot() -> int:
         sys.stderr.write(f"codetainer: {text}\n")
 
     try:
-        return supervisor.main(settings.load(settings.environment(), Paths().credentials), Paths())
+        return start.main(settings.load(settings.environment(), Paths().credentials), Paths())
     except settings.SettingsError as error:
         tell(str(error))
         return settings.EXIT_CODE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import time
 from collections.abc import Coroutine
@@ -43,8 +42,6 @@ from backend.settings import Settings
 from backend.system import SystemFailure
 from backend.variables import GateMode, OnFailure
 from network.allowlist import Allowlist, Entry
-
-RUN_BYTES = 32 << 20
 
 
 class Supervisor(Control):
@@ -280,23 +277,3 @@ class Supervisor(Control):
                 self.journal.emit(Noted("error", f"a task of the supervisor ended: {type(error).__name__}: {error}"))
 
         task.add_done_callback(ended)
-
-
-def prepare(paths: Paths) -> None:
-    """Our own folder, in memory: in a container `/run` is part of the root and becomes read-only with it."""
-    paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if not paths.run.is_mount():
-        system.mount("tmpfs", paths.run, source="tmpfs", options=f"nosuid,nodev,noexec,size={RUN_BYTES},mode=0755")
-
-
-def main(settings: Settings, paths: Paths) -> int:
-    """The process `python3 -I -m backend boot`."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # here and in all that it starts: a dump would hold credentials
-    prepare(paths)
-    lock = InitLock(paths.lock)
-    lock.acquire()
-
-    async def begin() -> int:
-        return await Supervisor(settings, paths).run(lock)
-
-    return asyncio.run(begin())

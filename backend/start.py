@@ -1,0 +1,34 @@
+"""The process `python3 -I -m backend boot`: its limits, its folder, its lock; then the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+
+from backend import system
+from backend.contract.paths import Paths
+from backend.lock import InitLock
+from backend.settings import Settings
+from backend.supervisor import Supervisor
+
+RUN_BYTES = 32 << 20
+
+
+def _make_folder(paths: Paths) -> None:
+    """Our own folder, in memory: in a container `/run` is part of the root and becomes read-only with it."""
+    paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not paths.run.is_mount():
+        system.mount("tmpfs", paths.run, source="tmpfs", options=f"nosuid,nodev,noexec,size={RUN_BYTES},mode=0755")
+
+
+def main(settings: Settings, paths: Paths) -> int:
+    """Boots, supervises, and returns the exit code. Raises AlreadyRunning, SystemFailure."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # here and in all that it starts: a dump would hold credentials
+    _make_folder(paths)
+    lock = InitLock(paths.lock)
+    lock.acquire()
+
+    async def begin() -> int:
+        return await Supervisor(settings, paths).run(lock)
+
+    return asyncio.run(begin())
