@@ -30,7 +30,7 @@ set -g exit-empty on
 set -s extended-keys on
 set -g set-titles on
 set -g set-titles-string "#S"
-bind-key D display-popup -E -w 90% -h 90% "codetainer dashboard --stay"
+bind-key {key} display-popup -E -w 90% -h 90% "codetainer dashboard --stay"
 """
 
 
@@ -54,12 +54,12 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def prepare(paths: Paths) -> None:
+def prepare(paths: Paths, popup_key: str) -> None:
     """The server's folder (the agent's, 0700) and its configuration (root's)."""
     folder = paths.tmux_socket.parent
     folder.mkdir(mode=0o700, exist_ok=True)
     os.chown(folder, AGENT_UID, AGENT_UID)
-    system.write(paths.tmux_config, CONFIGURATION)
+    system.write(paths.tmux_config, CONFIGURATION.replace("{key}", popup_key))
 
 
 def keep_prompt(paths: Paths, prompt: str) -> str:

@@ -83,6 +83,7 @@ class Settings:
     certificate_seconds: float
     on_failure: OnFailure
     login: Login
+    popup_key: str
     lock_timeout: float
     log_format: LogFormat
 
@@ -148,7 +149,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None) -
         v["CODETAINER_REFRESH"], v["CODETAINER_KEEP"], v["CODETAINER_PROOF"], v["CODETAINER_INBOUND_PORTS"] or (),
         v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_PUSH"] or (),
         v["CODETAINER_MUCH_OUT"], v["CODETAINER_CERTIFICATES"],
-        v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_LOCK_TIMEOUT"], v["CODETAINER_LOG_FORMAT"],
+        v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_POPUP_KEY"], v["CODETAINER_LOCK_TIMEOUT"], v["CODETAINER_LOG_FORMAT"],
     )  # fmt: skip
 
 

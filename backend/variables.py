@@ -66,6 +66,13 @@ def one_line(value: str) -> str:
     return value.strip()
 
 
+def one_key(value: str) -> str:
+    """A key as tmux's bind-key takes it."""
+    if not re.match(r"[A-Za-z0-9]\Z", value):
+        raise ValueError
+    return value
+
+
 def seconds(value: str) -> float:
     """A duration: `90`, `90s`, `5m`, `4h`, `1d`."""
     found = re.match(r"([0-9]{1,9})([smhd]?)\Z", value)
@@ -152,6 +159,7 @@ VARIABLES: tuple[Variable, ...] = (
              "hold or exit"),
     Variable("CODETAINER_LOGIN", "What a login shows when the session is there: tmux, or the dashboard first", Login, "tmux",
              "tmux or dashboard"),
+    Variable("CODETAINER_POPUP_KEY", "After the tmux prefix: the dashboard in a popup", one_key, "D", "one letter or digit"),
     Variable("CODETAINER_LOCK_TIMEOUT", "How long a login waits for boot", seconds, "5m", "a duration"),
     Variable("CODETAINER_LOG_FORMAT", "What `codetainer boot --no-tui` prints", LogFormat, "text", "text or json"),
 )  # fmt: skip

@@ -27,7 +27,7 @@ def attach(paths: Paths, *, plain: bool = False, stay: bool = False, timeout: fl
     terminal = sys.stdin.isatty() and sys.stderr.isatty()
     stay = stay or _login(paths) == "dashboard"
     if not plain and terminal and here.get("TERM", "") != "dumb":
-        return _screen(paths, stay=stay)
+        return _screen(paths, stay=stay, patience=seconds)
     code = _lines(paths, seconds)
     if code or stay:
         return code
@@ -61,12 +61,12 @@ def _login(paths: Paths) -> str:
         return process.environment().get("CODETAINER_LOGIN", "")
 
 
-def _screen(paths: Paths, *, stay: bool) -> int:
+def _screen(paths: Paths, *, stay: bool, patience: float) -> int:
     if not stay and handover.lock_is_free(paths) and handover.session_is_there(paths):
         return handover.go(paths)
     from codetainer_tui import dashboard
 
-    left = dashboard.run(paths, stay=stay)
+    left = dashboard.run(paths, stay=stay, patience=patience)
     return handover.go(paths) if left is None else left
 
 

@@ -81,6 +81,22 @@ def wait(pid: int) -> int:
     return code
 
 
+def run(argv: Sequence[str]) -> int:
+    """Runs a program on this terminal and waits for it; its exit code as a shell gives it. Keys that interrupt are its own."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        return wait(os.posix_spawn(argv[0], list(argv), os.environ, setsigmask=(), setsigdef=(*DEFAULT_AGAIN, *before)))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def write(text: str) -> None:
+    """Says something on this terminal while no screen has it."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
 def succeeds(argv: Sequence[str]) -> bool:
     """Whether a program runs and ends well; what it says is thrown away."""
     program = shutil.which(argv[0])

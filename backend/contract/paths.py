@@ -100,6 +100,11 @@ class Paths:
         return self.root / "opt/network/credentials.toml"
 
     @property
+    def dashboard(self) -> Path:
+        """The operator's keys and notifications (codetainer_tui/dashboard/preferences.py); need not be there."""
+        return self.root / "opt/codetainer/dashboard.toml"
+
+    @property
     def claude_settings(self) -> Path:
         """Template of Claude Code's settings, and beside it an optional CLAUDE.md and skills/."""
         return self.root / "opt/claude/settings.json"

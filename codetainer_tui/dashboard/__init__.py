@@ -9,15 +9,26 @@ from pathlib import Path
 from backend.contract.paths import Paths
 
 
-def run(paths: Paths, *, stay: bool) -> int | None:
-    """Shows the sandbox until the operator leaves; None: into the session, which is there."""
+def run(paths: Paths, *, stay: bool, patience: float = 0.0) -> int | None:
+    """Shows the sandbox until the operator leaves; None: into the session, which is there.
+
+    `patience`: seconds after which a boot that is not over is remarked upon.
+    """
     sys.stderr.write("codetainer: opening the dashboard\r")
     sys.stderr.flush()
     from codetainer_tui.dashboard.app import Dashboard
+    from codetainer_tui.dashboard.preferences import Preferences, PreferencesError, load
     from codetainer_tui.dashboard.source import Live
 
+    preferences, wrong = Preferences(), ""
+    try:
+        preferences = load(paths.dashboard)
+    except PreferencesError as error:
+        wrong = f"{error}; what is shipped holds"
     gc.freeze()  # what was imported stays: it need not be looked at again and again
-    app = Dashboard(Live(paths), paths, stay=stay)
+    app = Dashboard(Live(paths), paths, stay=stay, preferences=preferences, patience=patience)
+    if wrong:
+        app.say_first(wrong)
     app.run()
     return app.left
 

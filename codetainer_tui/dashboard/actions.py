@@ -24,9 +24,9 @@ from backend.contract.control import (
     Thaw,
 )
 from backend.contract.paths import Paths
-from codetainer_tui import handover
+from codetainer_tui import handover, process
 from codetainer_tui.ask import ask
-from codetainer_tui.dashboard.keys import ACTIONS, MOVES
+from codetainer_tui.dashboard.keys import MOVES, Keys
 from codetainer_tui.dashboard.screens.choice import Answer, ChoiceScreen
 from codetainer_tui.dashboard.screens.log import LogScreen
 from codetainer_tui.dashboard.screens.main import MainScreen
@@ -42,6 +42,7 @@ class Actions(App[None]):
     """The half of the dashboard that does something; the other half shows."""
 
     main: MainScreen
+    keys: Keys
     view: View
     paths: Paths | None
     coming: deque[str] | None = None
@@ -238,6 +239,16 @@ class Actions(App[None]):
 
         self.push_screen(LogScreen(self.log_lines(), coming), closed)
 
+    def action_shell(self) -> None:
+        if self.paths is None:
+            self.say(RECORDING, Tone.WARN)
+            return
+        with self.suspend():
+            process.write(f"codetainer: a shell as {'root' if os.geteuid() == 0 else 'the agent'}; exit leads back\n")
+            code = process.run(["/bin/bash", "--norc", "--noprofile", "-i"])
+        self.refresh()
+        self.say(f"the shell has ended with code {code}" if code else "the shell has ended")
+
     def action_again(self) -> None:
         if self.view.halted:
             self.request(Retry(), "codetainer retry", self._told)
@@ -264,7 +275,7 @@ class Actions(App[None]):
         self.push_screen(ChoiceScreen(question, (Answer("n", "no", ""), Answer("y", "yes", "yes"))), chosen)
 
     def action_help(self) -> None:
-        lines = [f"{action.shown:>9}  {action.says}" for action in (*ACTIONS, *MOVES)]
+        lines = [f"{action.shown:>9}  {action.says}" for action in (*self.keys.actions, *MOVES)]
         states = (
             "", "READY       the walls hold and the agent is let in",
             "DEGRADED    the walls hold, something else does not",

@@ -20,13 +20,17 @@ from backend.contract.events import Refused, Stamped
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold_all
 from codetainer_tui import process
-from codetainer_tui.dashboard import keys
+from codetainer_tui.dashboard import notify
 from codetainer_tui.dashboard.actions import Actions
 from codetainer_tui.dashboard.draw.ink import Colours, Ink
+from codetainer_tui.dashboard.keys import BINDINGS, Keys
+from codetainer_tui.dashboard.notify import Notify
+from codetainer_tui.dashboard.preferences import Preferences
 from codetainer_tui.dashboard.screens.main import MainScreen
 from codetainer_tui.dashboard.source import Source
 from codetainer_tui.plain import Lines
 from codetainer_tui.view import Tone, View, view
+from codetainer_tui.words import lasting
 
 TICK_SECONDS = 0.25
 STILL_SECONDS = 1.0  # where nothing happens, times in words are looked at once a second
@@ -49,7 +53,7 @@ def end_with_terminal(descriptor: int = 0) -> None:
 class Dashboard(Actions):
     """`left` is the exit code after `run`, None for "into the session"."""
 
-    BINDINGS = keys.BINDINGS
+    BINDINGS = BINDINGS
     TITLE = "codetainer"
 
     def __init__(
@@ -58,6 +62,8 @@ class Dashboard(Actions):
         paths: Paths | None,
         *,
         stay: bool,
+        preferences: Preferences | None = None,
+        patience: float = 0.0,
         colours: Colours | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -69,7 +75,10 @@ class Dashboard(Actions):
         self.source, self.paths = source, paths
         self.left: int | None = 0
         self.state = State()
-        self.main = MainScreen(Ink(colours))
+        self._preferences = preferences or Preferences()
+        self.keys = Keys(self._preferences.keys)
+        self.main = MainScreen(Ink(colours), self.keys)
+        self._patience = patience  # seconds until a boot that is not over is remarked upon; 0: never
         self._steady = steady
         self._stay = stay
         self._events: deque[Stamped] = deque(maxlen=MOST_EVENTS)
@@ -77,6 +86,7 @@ class Dashboard(Actions):
         self._pending: dict[str, tuple[str, float]] = {}
         self._notice_until = 0.0
         self._opens_at: float | None = None
+        self._first = ""
         self._viewed_at = -STILL_SECONDS
         self._seen_at = source.now()
         self._title = ""
@@ -91,6 +101,9 @@ class Dashboard(Actions):
     # --- life ---
 
     def on_mount(self) -> None:
+        self.set_keymap(self.keys.keymap)
+        if self._first:
+            self.say(self._first, Tone.WARN, seconds=60.0)
         self.tick()
         self.set_interval(TICK_SECONDS, self.tick)
         if not self.is_headless:
@@ -127,7 +140,8 @@ class Dashboard(Actions):
         found = self.source.poll()
         moment = self._steady()
         if found:
-            self.state = fold_all(found, self.state)
+            before, self.state = self.state, fold_all(found, self.state)
+            self._notify(before)
             self._events.extend(found)
             if self.coming is not None:
                 self.coming.extend(line for stamped in found for line in self._words.of(stamped))
@@ -138,7 +152,25 @@ class Dashboard(Actions):
             self._show(moment)
         if self._notice_until and moment >= self._notice_until:
             self.say("")
+        self._remark()
         self._count_down(moment)
+
+    def _notify(self, before: State) -> None:
+        """For who looks elsewhere. What was there when the dashboard was opened is no news."""
+        wanted = self._preferences.notify
+        if before.boot is None or wanted is Notify.NEVER or (wanted is Notify.BLUR and self.app_focus):
+            return
+        text = notify.news(before, self.state)
+        if text:
+            self._to_terminal(notify.sequence(text))
+
+    def _remark(self) -> None:
+        """A login waits for boot so long; longer is said, once. Boot goes on, and so does this screen."""
+        if self._patience and self.view.booting and self.state.started_at:
+            waited = self.source.now() - self.state.started_at
+            if waited > self._patience:
+                self.say(f"boot is not over after {lasting(self._patience)}; l shows what it does", Tone.WARN, seconds=3600.0)
+                self._patience = 0.0
 
     def _show(self, moment: float) -> None:
         self._pending = {key: said for key, said in self._pending.items() if said[1] > moment}
@@ -167,6 +199,10 @@ class Dashboard(Actions):
         self._opens_at, self._stay = None, True
         self.action_open_session()
 
+    def say_first(self, text: str) -> None:
+        """Says something as soon as there is a screen."""
+        self._first = text
+
     # --- for the actions ---
 
     def say(self, text: str, tone: Tone = Tone.PLAIN, *, seconds: float = 8.0) -> None:
@@ -184,5 +220,5 @@ class Dashboard(Actions):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The command palette: the same actions as the keys."""
-        for action in keys.ACTIONS:
+        for action in self.keys.actions:
             yield SystemCommand(f"{action.label} ({action.shown})", action.says, getattr(self, f"action_{action.name}"))

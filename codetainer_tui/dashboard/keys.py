@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from textual.binding import Binding, BindingType
 
@@ -35,6 +37,7 @@ ACTIONS = (
     Action("boot_steps", "b", "b", "boot", "show or hide the steps of boot"),
     Action("log", "l", "l", "log", "the journal as text"),
     Action("again", "R", "R", "again", "boot again after a halt, or start an ended session anew"),
+    Action("shell", "s", "s", "shell", "a shell in the sandbox, as whom the dashboard runs; its end leads back here"),
     Action("freeze", "F", "F", "freeze", "stop the agent and close every address, or let it go on (asks first)"),
     Action("help", "question_mark", "?", "help", "all keys"),
     Action("leave", "q,ctrl+c", "q", "quit", "leave the dashboard; the sandbox goes on"),
@@ -49,38 +52,48 @@ MOVES = (
     Action("other_list", "tab", "tab", "list", "the other list: boot steps or refusals"),
     Action("undo", "escape", "esc", "back", "take back a filter"),
 )
-_BY_NAME = {action.name: action for action in ACTIONS}
 BINDINGS: list[BindingType] = [
     Binding(action.keys, action.name, action.label, show=False, tooltip=action.says, id=action.name)
     for action in (*ACTIONS, *MOVES)
 ]
 
 
-def _key(name: str, label: str = "") -> Shown:
-    action = _BY_NAME[name]
-    return action.shown, label or action.label
+class Keys:
+    """The actions with the keys they have here: `changed` by name, the others as shipped."""
 
+    def __init__(self, changed: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.changed = changed
+        self.actions = tuple(replace(action, shown=changed.get(action.name, action.shown)) for action in ACTIONS)
+        self._by_name = {action.name: action for action in self.actions}
 
-def footer(view: View, row: RefusedLine | None, *, on_steps: bool) -> list[Shown]:
-    """The keys that act on what is selected, the most useful first."""
-    found: list[Shown] = []
-    if view.halted:
-        found += [_key("again", "try again"), _key("choose"), _key("log")]
-    elif view.booting:
-        found += [_key("choose"), _key("log")]
-    else:
-        if view.session:
-            found.append(_key("open_session"))
-        if view.ended:
-            found.append(_key("again", "start anew"))
-        if view.frozen:
-            found.append(_key("freeze", "let go on"))
-    if row is not None and not on_steps:
-        found += [_key("allow"), _key("explain"), _key("choose"), _key("copy"), _key("mute"), _key("find")]
-    if not view.booting and not view.halted:
-        found += [_key("boot_steps"), _key("log"), _key("refresh")]
-    return list(dict.fromkeys(found))
+    @property
+    def keymap(self) -> dict[str, str]:
+        """As Textual takes it: binding -> keys. ctrl+c leaves whatever else does."""
+        return {name: f"{key},ctrl+c" if name == "leave" else key for name, key in self.changed.items()}
 
+    def _key(self, name: str, label: str = "") -> Shown:
+        action = self._by_name[name]
+        return action.shown, label or action.label
 
-def leaving(view: View) -> list[Shown]:
-    return [("?", "help"), ("q", "leave, boot goes on" if view.booting else "quit")]
+    def footer(self, view: View, row: RefusedLine | None, *, on_steps: bool) -> list[Shown]:
+        """The keys that act on what is selected, the most useful first."""
+        found: list[Shown] = []
+        if view.halted:
+            found += [self._key("again", "try again"), self._key("choose"), self._key("shell"), self._key("log")]
+        elif view.booting:
+            found += [self._key("choose"), self._key("log")]
+        else:
+            if view.session:
+                found.append(self._key("open_session"))
+            if view.ended:
+                found.append(self._key("again", "start anew"))
+            if view.frozen:
+                found.append(self._key("freeze", "let go on"))
+        if row is not None and not on_steps:
+            found += [self._key(name) for name in ("allow", "explain", "choose", "copy", "mute", "find")]
+        if not view.booting and not view.halted:
+            found += [self._key(name) for name in ("boot_steps", "log", "refresh")]
+        return list(dict.fromkeys(found))
+
+    def leaving(self, view: View) -> list[Shown]:
+        return [self._key("help"), self._key("leave", "leave, boot goes on" if view.booting else "quit")]

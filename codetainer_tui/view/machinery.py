@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.contract.events import BootState, Outcome, ServiceState
+from backend.contract.events import BootState, Outcome, ServiceState, Via
 from backend.contract.state import State
 from codetainer_tui.view.headline import agent_words
 from codetainer_tui.view.parts import Row, Tone
@@ -37,7 +37,12 @@ def _gate(state: State) -> Row | None:
     row = _service(state, "gate", "Gate")
     if row is None and not state.gate and state.boot in (BootState.READY, BootState.DEGRADED):
         return Row("Gate", ("off", "by address only: other sites on a listed address are open too"), Tone.WARN)
-    return row
+    if row is None or row.cells[0] != ServiceState.UP:
+        return row
+    open_now = sum(carried.open_now for carried in state.carried.values())
+    refused = sum(view.count for view in state.refusals.values() if view.latest.via is Via.GATE)
+    cells = [f"{grouped(open_now)} open", *([f"{grouped(refused)} refused"] if refused else [])]
+    return Row(row.label, (row.cells[0], *cells, *row.cells[1:]), row.tone)
 
 
 def _names(state: State) -> Row | None:

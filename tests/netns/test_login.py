@@ -87,3 +87,19 @@ def test_ctrl_c_while_boot_is_on_the_screen() -> None:
         terminal.type("\x03")
         assert terminal.code() == 128 + signal.SIGINT
         assert terminal.restored()
+
+
+def test_a_shell_from_the_dashboard_leads_back_to_it() -> None:
+    with at(*DEMO) as terminal:
+        terminal.expect("any key stays")
+        terminal.type("x")
+        terminal.expect("staying here")
+        terminal.type("s")
+        terminal.expect("a shell as root")
+        terminal.type("echo in-$((6*7))-$(id -u)\r")
+        terminal.expect("in-42-0")
+        terminal.type("exit\r")
+        terminal.expect("the shell has ended")
+        terminal.type("q")
+        assert terminal.code() == 0
+        assert terminal.restored()

@@ -8,7 +8,7 @@ from backend.contract.events import SessionChanged, SessionState
 
 
 async def run(boot: Boot) -> str:
-    session.prepare(boot.paths)
+    session.prepare(boot.paths, boot.settings.popup_key)
     said = "claude above, a shell below"
     if boot.settings.prompt:
         said += f", prompt {session.keep_prompt(boot.paths, boot.settings.prompt)[:16]}"

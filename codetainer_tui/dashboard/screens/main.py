@@ -11,10 +11,10 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Input
 
-from codetainer_tui.dashboard import keys
 from codetainer_tui.dashboard.draw import frame
 from codetainer_tui.dashboard.draw.ink import Ink, cut, line
 from codetainer_tui.dashboard.draw.layout import LOW, SMALLEST, Body, Cursor, body, selected_step
+from codetainer_tui.dashboard.keys import Keys
 from codetainer_tui.dashboard.widgets.canvas import Canvas
 from codetainer_tui.view import RefusedLine, Tone, View
 from codetainer_tui.words import harmless
@@ -27,9 +27,9 @@ class MainScreen(Screen[None]):
     CSS_PATH = "main.tcss"
     AUTO_FOCUS = ""  # keys are the dashboard's, until the filter is asked for
 
-    def __init__(self, ink: Ink) -> None:
+    def __init__(self, ink: Ink, keys: Keys) -> None:
         super().__init__()
-        self.ink = ink
+        self.ink, self.keys = ink, keys
         self.cursor = Cursor()
         self.show_steps: bool | None = None  # None: while they are news
         self.just_booted = False  # the steps stay until the session opens: nothing jumps in front of it
@@ -117,7 +117,7 @@ class MainScreen(Screen[None]):
         canvas.show([*top, *made.lines, *bottom])
 
     def _keys(self, view: View, width: int) -> Content:
-        return frame.keys(keys.footer(view, self.row, on_steps=self.on_steps), keys.leaving(view), width, self.ink)
+        return frame.keys(self.keys.footer(view, self.row, on_steps=self.on_steps), self.keys.leaving(view), width, self.ink)
 
     # --- the cursor ---
 

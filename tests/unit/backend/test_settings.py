@@ -53,6 +53,7 @@ def test_all_that_is_wrong_at_once_and_no_secret() -> None:
         ("CODETAINER_PUSH", "evil"),
         ("CODETAINER_PUSH", "a/b/c"),
         ("CODETAINER_MUCH_OUT", "-1"),
+        ("CODETAINER_POPUP_KEY", "D; run evil"),
         ("GH_PAT", "ghp_with'a-quote"),
     ],
 )
