@@ -61,6 +61,9 @@ name = [
 """
 
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and so it would be in all that is tried here
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without root, or without a tool, these tests are skipped with the reason; in CI nothing may be."""
     lacking = check.missing(check.requirements())

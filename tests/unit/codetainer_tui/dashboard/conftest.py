@@ -1,5 +1,6 @@
 """Dashboards over recorded journals, in which time stands still."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import pytest
 from textual.pilot import Pilot
 
 from backend.contract import events as e
-from backend.contract.events import Stamped
+from backend.contract.events import Reason, Refused, Stamped, Via
+from backend.contract.paths import Paths
 from codetainer_tui.dashboard.app import Dashboard
 from codetainer_tui.dashboard.draw.ink import Colours
 from codetainer_tui.dashboard.source import Recorded
+from codetainer_tui.dashboard.widgets.canvas import Canvas
 from tests.journals import make as stories
 
 JOURNALS = Path(__file__).parents[3] / "journals"
@@ -58,3 +61,22 @@ async def settle(pilot: Pilot[None]) -> None:
         before = now
         await pilot.pause()
         await pilot.pause()
+
+
+def make(source: Told, *, stay: bool = True, paths: Paths | None = None) -> Dashboard:
+    return Dashboard(source, paths, stay=stay, steady=source.steady)
+
+
+def screen_text(app: Dashboard) -> str:
+    return "\n".join(line.plain for line in app.main.query_one(Canvas).lines)
+
+
+def refusal(name: str) -> Refused:
+    return Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", name)
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
+    """Waits for a condition; the test runner's own limit ends a wait in vain."""
+    async with asyncio.timeout(30):
+        while not true():
+            await pilot.pause(0.01)

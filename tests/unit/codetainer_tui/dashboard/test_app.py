@@ -1,11 +1,8 @@
 """Keys and the tick, on a dashboard without a terminal."""
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from backend.contract import control
 from backend.contract import events as e
@@ -14,27 +11,13 @@ from backend.contract.events import Reason, Refused, Via
 from backend.contract.paths import Paths
 from codetainer_tui import handover
 from codetainer_tui.dashboard import actions
-from codetainer_tui.dashboard.app import NOTICE_SECONDS, Dashboard
+from codetainer_tui.dashboard.app import NOTICE_SECONDS
 from codetainer_tui.dashboard.keys import ACTIONS, MOVES
-from codetainer_tui.dashboard.notify import Notify
-from codetainer_tui.dashboard.preferences import Preferences
 from codetainer_tui.dashboard.screens.choice import ChoiceScreen
 from codetainer_tui.dashboard.screens.log import LogScreen
 from codetainer_tui.dashboard.screens.text import TextScreen
 from codetainer_tui.dashboard.widgets.canvas import Canvas
-from tests.unit.codetainer_tui.dashboard.conftest import Told, settle
-
-
-def make(source: Told, *, stay: bool = True, paths: Paths | None = None) -> Dashboard:
-    return Dashboard(source, paths, stay=stay, steady=source.steady)
-
-
-def screen_text(app: Dashboard) -> str:
-    return "\n".join(line.plain for line in app.main.query_one(Canvas).lines)
-
-
-def refusal(name: str) -> Refused:
-    return Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", name)
+from tests.unit.codetainer_tui.dashboard.conftest import Told, make, refusal, screen_text, settle, until
 
 
 @pytest.fixture
@@ -47,13 +30,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
     monkeypatch.setattr(actions, "ask", answer)
     return found
-
-
-async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
-    """Waits for a condition; the test runner's own limit ends a wait in vain."""
-    async with asyncio.timeout(30):
-        while not true():
-            await pilot.pause(0.01)
 
 
 async def test_a_quiet_tick_repaints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,55 +251,3 @@ def test_no_two_actions_share_a_key() -> None:
     keys = [key for action in (*ACTIONS, *MOVES) for key in action.keys.split(",")]
     assert len(keys) == len(set(keys))
     assert "ctrl+b" not in keys
-
-
-async def test_a_key_that_was_rebound_does_what_it_says_and_the_old_one_nothing() -> None:
-    source = Told("ready")
-    app = Dashboard(source, None, stay=True, steady=source.steady, preferences=Preferences(keys={"log": "f5"}))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await settle(pilot)
-        assert "f5 log" in screen_text(app)
-        await pilot.press("l")
-        assert not isinstance(app.screen, LogScreen)
-        await pilot.press("f5")
-        await until(pilot, lambda: isinstance(app.screen, LogScreen))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "focus", "told"),
-    [(Notify.BLUR, False, True), (Notify.BLUR, True, False), (Notify.ALWAYS, True, True), (Notify.NEVER, False, False)],
-)
-async def test_somebody_who_looks_elsewhere_is_told(
-    monkeypatch: pytest.MonkeyPatch, wanted: Notify, focus: bool, told: bool
-) -> None:
-    source = Told("ready")
-    app = Dashboard(source, None, stay=True, steady=source.steady, preferences=Preferences(wanted))
-    sent: list[str] = []
-    monkeypatch.setattr(app, "_to_terminal", sent.append)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        assert not any("]9;" in text for text in sent)  # what was there before is no news
-        app.app_focus = focus
-        source.say(refusal("new.example"))
-        app.tick()
-        assert any("]9;codetainer: refused new.example" in text for text in sent) is told
-
-
-async def test_a_boot_that_takes_too_long_is_remarked_upon_once() -> None:
-    source = Told("booting")
-    app = Dashboard(source, None, stay=True, steady=source.steady, patience=60.0)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        assert "boot is not over" not in screen_text(app)
-        source.at += 60
-        app.tick()
-        assert "boot is not over after 1 min" in screen_text(app)
-
-
-async def test_a_file_of_keys_that_is_wrong_is_said_on_the_screen() -> None:
-    source = Told("ready")
-    app = make(source)
-    app.say_first("dashboard.toml: there is no action 'x'")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        assert "there is no action" in screen_text(app)
