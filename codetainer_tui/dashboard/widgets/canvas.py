@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.events import Click
 from textual.geometry import Region
@@ -29,13 +31,10 @@ class Canvas(Widget):
 
     def show(self, lines: Sequence[Content]) -> None:
         before, self.lines = self.lines, tuple(lines)
-        longest = max(len(before), len(self.lines))
-        changed = [
-            Region(0, y, self.size.width, 1)
-            for y in range(longest)
-            if y >= len(before) or y >= len(self.lines) or not _same(before[y], self.lines[y])
-        ]
-        if changed and self.size.width:
+        width = self.size.width
+        pairs = zip_longest(before, self.lines)
+        changed = [region for y, (one, other) in enumerate(pairs) if (region := changed_part(one, other, y, width)) is not None]
+        if changed and width:
             self.refresh(*changed)
 
     def render_line(self, y: int) -> Strip:
@@ -48,6 +47,20 @@ class Canvas(Widget):
         self.post_message(self.Pressed(self, event.y))
 
 
-def _same(one: Content, other: Content) -> bool:
-    """Content compares by text alone."""
-    return one.plain == other.plain and one.spans == other.spans
+def changed_part(one: Content | None, other: Content | None, y: int, width: int) -> Region | None:
+    """What of a line has to be painted anew: from the first cell that differs to the last, all of it where its style does."""
+    if one is None or other is None or one.spans != other.spans:
+        return Region(0, y, width, 1)
+    if one.plain == other.plain:
+        return None
+    start = _shared(one.plain, other.plain)
+    begin, end = cell_len(one.plain[:start]), width
+    if one.cell_length == other.cell_length:
+        same = _shared(one.plain[start:][::-1], other.plain[start:][::-1])
+        end = cell_len(other.plain[: len(other.plain) - same])
+    return Region(begin, y, max(1, min(end, width) - begin), 1)
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
