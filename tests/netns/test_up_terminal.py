@@ -11,8 +11,10 @@ import signal
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -24,15 +26,26 @@ LOOP = "while :; do sleep 0.05; done"
 
 
 class Terminal:
-    """An operator's terminal: a program in a session of its own on it, and somebody who types and reads."""
+    """An operator's terminal: a program in a session of its own on it, and somebody who types and reads.
 
-    def __init__(self, *argv: str, stdout: int | None = None, stdin: int | None = None) -> None:
+    `answers`: what a real terminal says by itself when it is asked.
+    """
+
+    def __init__(
+        self,
+        *argv: str,
+        stdout: int | None = None,
+        stdin: int | None = None,
+        program: Sequence[str] = CODETAINER,
+        answers: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
+        self._answers = answers
         self.master, self.slave = pty.openpty()
         self.resize(30, 100)
         self.as_it_was = termios.tcgetattr(self.slave)
         self.seen = b""
         self.process = subprocess.Popen(
-            [*CODETAINER, *argv], stdin=self.slave if stdin is None else stdin, stderr=self.slave,
+            [*program, *argv], stdin=self.slave if stdin is None else stdin, stderr=self.slave,
             stdout=self.slave if stdout is None else stdout,
             start_new_session=True, env={**os.environ, "TERM": "xterm-256color", "STAND_IN_PAUSE": "600"},
             preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0),
@@ -53,7 +66,10 @@ class Terminal:
 
     def _read(self, wanted: bytes) -> bool:
         while select.select([self.master], [], [], 0)[0]:
-            self.seen += os.read(self.master, 65536)
+            data = os.read(self.master, 65536)
+            self.seen += data
+            for question, answer in self._answers.items():
+                os.write(self.master, answer * data.count(question))
         if wanted not in self.seen:
             return False
         self.seen = self.seen.partition(wanted)[2]
@@ -93,8 +109,8 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def at(*argv: str, **descriptors: int) -> Iterator[Terminal]:
-    terminal = Terminal(*argv, **descriptors)
+def at(*argv: str, **options: Any) -> Iterator[Terminal]:
+    terminal = Terminal(*argv, **options)
     try:
         yield terminal
     finally:

@@ -1,0 +1,179 @@
+"""Logging in over a real ssh to a real sshd in the sandbox: commands and copies pass, a terminal becomes the login."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import BootStarted
+from tests.netns.conftest import CODETAINER, PATIENCE, Running, eventually, start
+from tests.netns.test_login import DETACH, STAND_IN
+from tests.netns.test_up_terminal import at
+
+pytestmark = pytest.mark.netns
+
+BASHRC = Path(__file__).parents[2] / "image/root.bashrc"
+SLOW = Path(__file__).with_name("slow.py")
+SSHD = """
+HostKey /root/host_key
+AuthorizedKeysFile /root/authorized_keys
+StrictModes no
+PermitRootLogin yes
+UsePAM no
+PasswordAuthentication no
+Subsystem sftp internal-sftp
+"""
+# What a terminal answers to what Textual and the hand-over ask: synchronized output, in-band resize, device attributes.
+ANSWERS = {b"\x1b[?2026$p": b"\x1b[?2026;2$y", b"\x1b[?2048$p": b"\x1b[?2048;0$y", b"\x1b[c": b"\x1b[?62;22c"}
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("key") / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file], check=True)
+    return file
+
+
+def give_sshd(sandbox: Running, key: Path) -> None:
+    """sshd's files, and root's .bashrc as the image has it. Debian's .profile reads it for a login shell."""
+    home = sandbox.paths.root / "root"
+    shutil.copyfile(f"{key}.pub", home / "authorized_keys")
+    shutil.copyfile(BASHRC, home / ".bashrc")
+    (home / ".profile").write_text(". ~/.bashrc\n")
+    (home / "sshd_config").write_text(SSHD)
+    (sandbox.paths.root / "run/sshd").mkdir(mode=0o755, exist_ok=True)
+    assert sandbox.root("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/root/host_key").returncode == 0
+
+
+def options(sandbox: Running, key: Path, slow: float = 0.0) -> list[str]:
+    """ssh's options. sshd speaks over the pipes of a process in the sandbox (`sshd -i`): nothing has to be let in."""
+    sshd = [*CODETAINER, "enter", "--name", sandbox.name, "--root", "--", "/usr/sbin/sshd", "-i", "-f", "/root/sshd_config"]
+    link = [sys.executable, str(SLOW), str(slow), *sshd] if slow else sshd
+    return [
+        "-F", "none", "-i", str(key), "-o", f"ProxyCommand={shlex.join(link)}", "-o", "StrictHostKeyChecking=no",
+        "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory, key: Path) -> Iterator[Running]:
+    running = start(tmp_path_factory.mktemp("ssh"), f"ssh-{os.getpid()}")
+    give_sshd(running, key)
+    yield running
+    running.stop()
+
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture(scope="module")
+def ssh(sandbox: Running, key: Path) -> Run:
+    def run(*command: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        argv = ["ssh", *options(sandbox, key), "root@sandbox", *command]
+        return subprocess.run(argv, input=stdin, capture_output=True, timeout=PATIENCE, check=False)
+
+    return run
+
+
+def test_a_command_runs_and_nothing_is_added_to_what_it_says(ssh: Run) -> None:
+    done = ssh("true")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert ssh("exit 7").returncode == 7
+    assert ssh("cat", stdin=b"\x00through\xff").stdout == b"\x00through\xff"
+    assert b'"condition"' in ssh("codetainer", "status", "--json").stdout
+
+
+def test_what_is_asked_of_the_login_without_a_terminal_says_nothing(ssh: Run) -> None:
+    assert ssh("attach-claude").stdout == b""
+
+
+@pytest.mark.parametrize("program", ["scp", "scp -O", "sftp", "rsync"])
+def test_files_are_copied_there_and_back(sandbox: Running, key: Path, tmp_path: Path, program: str) -> None:
+    here, back = str(tmp_path / "here"), str(tmp_path / "back")
+    Path(here).write_bytes(os.urandom(200_000))
+    given = options(sandbox, key)
+    there = f"/tmp/copied-{program.replace(' ', '')}"
+    remote = f"root@sandbox:{there}"
+    match program.split():
+        case ["scp", *more]:
+            copy = ["scp", "-q", *more, *given]
+            commands = [[*copy, here, remote], [*copy, remote, back]]
+        case ["rsync"]:
+            copy = ["rsync", "-e", shlex.join(["ssh", *given])]
+            commands = [[*copy, here, remote], [*copy, remote, back]]
+        case _:
+            batch = tmp_path / "batch"
+            batch.write_text(f"put {here} {there}\nget {there} {back}\n")
+            commands = [["sftp", "-q", "-b", str(batch), *given, "root@sandbox"]]
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stderr
+    assert Path(back).read_bytes() == Path(here).read_bytes()
+
+
+def pane(sandbox: Running) -> str:
+    return sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "capture-pane", "-p", "-t", "$0:.0").stdout
+
+
+def test_a_terminal_becomes_the_session_and_again(sandbox: Running, key: Path) -> None:
+    for _ in range(2):
+        with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
+            terminal.expect(STAND_IN)
+            terminal.type(DETACH)
+            assert terminal.code() == 0
+
+
+def test_over_a_slow_link_nothing_is_typed_into_the_agents_pane(sandbox: Running, key: Path) -> None:
+    """What the terminal answers to the dashboard's questions is still under way when the session is opened."""
+    argv = ("-t", *options(sandbox, key, 0.2), "root@sandbox", "codetainer", "dashboard", "--stay")
+    with at(*argv, program=["ssh"], answers=ANSWERS) as terminal:
+        terminal.type("t")  # before there is a dashboard
+        terminal.expect(STAND_IN)
+        time.sleep(1.0)  # as long as an answer could still be under way
+        shown = pane(sandbox)
+        assert not any(part in shown for part in ("2026", "2048", "62;22")), shown
+        terminal.type(DETACH)
+        assert terminal.code() == 0
+
+
+@pytest.mark.parametrize("slow", [0.0, 0.2], ids=["at-once", "400-ms"])
+def test_a_login_during_boot_is_handed_over(tmp_path: Path, key: Path, slow: float) -> None:
+    sandbox = start(tmp_path, f"during-{os.getpid()}", until_released=False)
+    try:
+        eventually("boot has begun", lambda: sandbox.paths.journal.exists() and sandbox.events(BootStarted))
+        boot = backend_of(sandbox)
+        os.kill(boot, signal.SIGSTOP)  # it takes as long as this test needs
+        give_sshd(sandbox, key)
+        with at("-t", *options(sandbox, key, slow), "root@sandbox", program=["ssh"], answers=ANSWERS) as terminal:
+            terminal.expect("BOOTING")
+            os.kill(boot, signal.SIGCONT)
+            terminal.expect(STAND_IN)
+            terminal.type(DETACH)
+            assert terminal.code() == 0
+        with at("-t", *options(sandbox, key, slow), "root@sandbox", program=["ssh"], answers=ANSWERS) as terminal:
+            terminal.expect(STAND_IN)
+            terminal.type(DETACH)
+            assert terminal.code() == 0
+    finally:
+        sandbox.stop()
+
+
+def backend_of(sandbox: Running) -> int:
+    """The boot process, as this machine numbers it."""
+    namespace = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "ns/pid").readlink() == namespace and b"backend\0boot\0" in (process / "cmdline").read_bytes():
+                return int(process.name)
+        except OSError:
+            continue
+    raise AssertionError("there is no boot process")
