@@ -39,7 +39,7 @@ bench: setup ## measure; prints a table and writes build/bench.json (root)
 
 pictures: ## draw the pictures of the documentation anew
 	@.ci/setup venv
-	@$(BIN)/codetainer dashboard --replay tests/journals/attacked.jsonl --speed 0 --picture docs/dashboard.svg
+	@$(BIN)/codetainer dashboard --replay tests/journals/recorded/attacked.jsonl --speed 0 --picture docs/dashboard.svg
 
 docs: ## write the parts of the documentation anew that are derived from the code
 	@.ci/setup venv

@@ -10,7 +10,7 @@ from pathlib import Path
 from codetainer_tui.dashboard.picture import draw
 
 ROOT = Path(__file__).parents[1]
-PICTURES = {"docs/dashboard.svg": ("ready", 110, 30)}
+PICTURES = {"docs/dashboard.svg": ("recorded/attacked", 110, 30)}
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ async def run(boot: Boot) -> str:
         for problem in error.problems:
             boot.say("list", str(problem))
         raise StepFailed(
-            f"the list has {len(error.problems)} bad lines: {error.problems[0]}", "mend them and boot again"
+            f"{_many(len(error.problems))} cannot be read: {error.problems[0]}", "mend the list and boot again"
         ) from error
     for warning in (*listed.warnings, *extra.warnings):
         boot.say("list", f"warning: {warning}")
@@ -33,3 +33,7 @@ async def run(boot: Boot) -> str:
         if entry.source.startswith("@"):
             boot.say("list", f"{entry} from {entry.source}")
     return f"{len(boot.allowlist.entries)} names"
+
+
+def _many(lines: int) -> str:
+    return "a line of the list" if lines == 1 else f"{lines} lines of the list"

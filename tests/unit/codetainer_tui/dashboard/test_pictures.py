@@ -7,19 +7,27 @@ import pytest
 from codetainer_tui.dashboard.draw.ink import Colours
 from tests.unit.codetainer_tui.dashboard.conftest import MakeDashboard, settle
 
-STORIES = ("booting", "ready", "degraded", "halted", "attacked")
+TOLD = (
+    "booting",
+    "ready",
+    "degraded",
+    "halted",
+    "attacked",
+)  # by hand (tests/journals/make.py): what a real boot would rarely show
+RECORDED = ("recorded/clean", "recorded/degrades", "recorded/halts", "recorded/attacked")
+STORIES = (*TOLD, *RECORDED)
 SIZES = ((120, 40), (80, 24), (60, 20), (40, 12))
 Compare = Callable[..., bool]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.replace("/", "-"))
 def test_in_colour(story: str, size: tuple[int, int], snap_compare: Compare, dashboard: MakeDashboard) -> None:
     assert snap_compare(dashboard(story), terminal_size=size, run_before=settle)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.replace("/", "-"))
 def test_without_colour(
     story: str, size: tuple[int, int], snap_compare: Compare, dashboard: MakeDashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
