@@ -179,7 +179,9 @@ class Actions(App[None]):
 
     def action_explain(self) -> None:
         row = self._row()
-        if row is not None:
+        if row is not None and not row.muted_as:
+            self.say(row.cannot, Tone.WARN)
+        elif row is not None:
             target = row.name or row.what.split("  ")[0]
 
             def said(reply: Reply) -> None:
@@ -193,7 +195,9 @@ class Actions(App[None]):
 
     def action_mute(self) -> None:
         row = self._row()
-        if row is not None:
+        if row is not None and not row.muted_as:
+            self.say(row.cannot, Tone.WARN)
+        elif row is not None:
             name = row.muted_as
             self.request(Mute(name), f"codetainer mute {name}", self._told_row(row.key), row.key)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from backend.contract.events import Allowed
 from backend.contract.state import RefusalView, State
 from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, listable_name, what, why
+from codetainer_tui.view.crowds import crowds, kind
+from codetainer_tui.view.crowds import row as crowd_row
 from codetainer_tui.view.parts import RefusedLine, Tone
 from codetainer_tui.words import clock_seconds, date, grouped, harmless, many, until, when
 
@@ -20,11 +22,17 @@ def refused(
 ) -> tuple[RefusedLine, ...]:
     """Rows first refused after `seen_at` are new. `pending` says what is under way or was answered, by row.
 
-    `wanted` leaves the rows that contain it.
+    `wanted` leaves the rows that contain it. Without it, very many of one kind are one row.
     """
     rows: list[RefusedLine] = []
-    for key, view in reversed(list(state.refusals.items())):
-        if is_muted(state, view, now):
+    shown = [(key, view) for key, view in reversed(list(state.refusals.items())) if not is_muted(state, view, now)]
+    many_of_a_kind = {} if wanted else dict(crowds(view for _, view in shown))
+    for key, view in shown:
+        name = kind(view)
+        if name in many_of_a_kind:
+            members = many_of_a_kind[name]
+            if members[0] is view:
+                rows.append(crowd_row(name, members, now, seen_at, state.repository))
             continue
         row = _row(key, view, state, now, seen_at, pending.get(key, ""))
         if wanted and wanted.lower() not in f"{row.what} {row.why} {row.by}".lower():

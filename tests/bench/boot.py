@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
+from pathlib import Path
 
 from backend.contract.events import LockReleased
 from backend.contract.paths import AGENT_UID, Paths
@@ -13,8 +14,7 @@ from tests.bench.sandbox import running
 BOOTS = 3
 LOGINS = 15
 MARK = "the-session-is-here"
-# What an image has in root's .bashrc (docs/architecture.md).
-BASHRC = "case $- in *i*) [ -t 0 ] && [ -t 2 ] && exec attach-claude ;; esac\n"
+BASHRC = Path(__file__).parents[2] / "backend/launchers/login/root.bashrc"
 
 
 @measures("boot_to_ready", "boot_cpu", "resident")
@@ -40,7 +40,7 @@ def boot() -> Iterator[Row]:
 def login() -> Iterator[Row]:
     """From the start of a login shell until the session is on its screen, beside bare tmux on the same socket."""
     with running() as sandbox:
-        (sandbox.paths.root / "root/.bashrc").write_text(BASHRC)
+        (sandbox.paths.root / "root/.bashrc").write_text(BASHRC.read_text())
         socket = Paths().tmux_socket
         sandbox.run("mark", socket, MARK[:4], MARK[4:])
         bare = sandbox.run("attach", MARK, LOGINS, "tmux", "-S", socket, "attach-session", uid=AGENT_UID)

@@ -21,7 +21,7 @@ from tests.netns.test_up_terminal import at
 
 pytestmark = pytest.mark.netns
 
-BASHRC = Path(__file__).parents[2] / "image/root.bashrc"
+BASHRC = Path(__file__).parents[2] / "backend/launchers/login/root.bashrc"
 SLOW = Path(__file__).with_name("slow.py")
 SSHD = """
 HostKey /root/host_key

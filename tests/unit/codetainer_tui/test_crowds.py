@@ -1,0 +1,48 @@
+"""Very many refusals of a kind are one row, and hide no other."""
+
+from __future__ import annotations
+
+from backend.contract.events import Reason, Refused, Stamped, Via
+from backend.contract.state import State, fold_all
+from codetainer_tui.view import view
+from codetainer_tui.view.crowds import MOST_ALONE
+
+
+def scan(count: int) -> list[Refused]:
+    return [Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 2, "tcp", "", f"203.0.113.{n}", n, 1000) for n in range(count)]
+
+
+def tunnel(count: int) -> list[Refused]:
+    return [Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", f"x{n}.exfil.example.net") for n in range(count)]
+
+
+def after(*events: Refused) -> State:
+    return fold_all([Stamped(1000.0 + number, number, event) for number, event in enumerate(events)])
+
+
+def rows(state: State, wanted: str = "") -> list[tuple[str, str]]:
+    return [(row.times, row.what) for row in view(state, 2000.0, wanted=wanted).refused]
+
+
+def test_a_scan_and_a_tunnel_are_a_row_each_and_what_came_before_is_seen() -> None:
+    state = after(Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.example.com", "198.51.100.1", 443), *scan(90), *tunnel(40))
+    assert rows(state) == [
+        ("40", "40 names below exfil.example.net"),
+        ("180", "90 addresses  203.0.113.89:89 the last"),
+        ("1", "api.example.com:443"),
+    ]
+
+
+def test_a_few_have_a_row_each() -> None:
+    assert len(rows(after(*scan(MOST_ALONE), *tunnel(MOST_ALONE)))) == 2 * MOST_ALONE
+
+
+def test_the_filter_shows_them_one_by_one() -> None:
+    assert len(rows(after(*scan(20)), wanted="203.0.113")) == 20
+
+
+def test_all_of_them_can_be_read_and_none_be_allowed_together() -> None:
+    (row,) = view(after(*tunnel(300)), 2000.0).refused
+    assert row.cannot
+    assert "x299.exfil.example.net" in "\n".join(row.full)
+    assert row.full[-1] == "and 100 more"
