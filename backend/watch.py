@@ -151,10 +151,10 @@ async def session(boot: Boot, journal: Journal) -> None:
                 journal.emit(SessionChanged(SessionState.ENDED, NAME, time.time(), detail=what))
                 said = ""
             continue
-        text = read_report(boot.paths.agent_report)
-        if text and text != said:
-            said = text
-            event = reported(text)
+        text, activity = read_report(boot.paths.agent_report), read_report(boot.paths.agent_activity)
+        if text + activity and text + activity != said:
+            said = text + activity
+            event = reported(text, activity)
             if event is not None and event != journal.state.session:
                 journal.emit(event)
 
@@ -176,14 +176,15 @@ def read_report(path: Path, reader: Identity = AGENT) -> str:
             return ""
 
 
-def reported(text: str) -> SessionChanged | None:
-    """What a report says, with everything in it cut to size; None where it is none."""
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
+def reported(text: str, activity: str = "") -> SessionChanged | None:
+    """What the hooks' two files say, with everything in it cut to size; None where neither says anything.
+
+    `text` is the status line's (model, context, cost, branch), `activity` tells what the agent does.
+    """
+    about, doing = _object(text), _object(activity)
+    if about is None and doing is None:
         return None
-    if not isinstance(body, dict):
-        return None
+    body = {**(about or {}), **{key: value for key, value in (doing or {}).items() if key in ("state", "since")}}
 
     def word(key: str) -> str:
         value = body.get(key)
@@ -199,6 +200,14 @@ def reported(text: str) -> SessionChanged | None:
         SessionState(known), word("name") or NAME, max(0.0, number("since")), word("model"), number("context_percent"),
         number("cost_usd"), word("branch"),
     )  # fmt: skip
+
+
+def _object(text: str) -> dict[str, object] | None:
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
 async def load(boot: Boot, emit: Callable[[Event], None]) -> None:

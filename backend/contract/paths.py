@@ -74,6 +74,11 @@ class Paths:
         """What the agent's hooks say of the session. Only the agent writes it and nobody trusts it."""
         return self.root / "home/claude/.codetainer/session.json"
 
+    @property
+    def agent_activity(self) -> Path:
+        """Beside it: whether the agent works, waits or is idle, and since when."""
+        return self.agent_report.with_name("activity.json")
+
     # --- what the image (or `codetainer up`) lays down, read-only ---
 
     @property

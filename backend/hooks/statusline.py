@@ -51,7 +51,17 @@ def facts(given: object, names: str, now: float) -> dict[str, str | float]:
         "model": clean(field(given, "model", "display_name")) or clean(field(given, "model", "id")),
         "context_percent": number(field(given, "context_window", "used_percentage")),
         "cost_usd": number(field(given, "cost", "total_cost_usd")),
+        "branch": branch(field(given, "workspace", "current_dir")),
     }
+
+
+def branch(folder: object) -> str:
+    """The branch that is checked out in a folder, "" where that cannot be told."""
+    try:
+        with open(f"{folder}/.git/HEAD", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return clean(file.read(200).strip().partition("ref: refs/heads/")[2])
+    except (OSError, ValueError):
+        return ""
 
 
 def session_name(names: str, session: str) -> str:

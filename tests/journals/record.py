@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from backend.contract.events import SessionChanged
+from backend.contract.events import SessionChanged, SessionState
 from tests.journals.make import BEGUN
 from tests.netns.conftest import Running, eventually, start
 from tests.netns.test_claude import ATTACKS, claude
@@ -41,6 +41,7 @@ def clean(sandbox: Running) -> None:
     eventually("Claude has said what it is", lambda: any(event.model for event in sandbox.events(SessionChanged)))
     for url in ("https://objects.test/bytes/3000000", "https://docs.test/", "http://docs.test/"):
         sandbox.agent("curl", "-sS", "-o", "/dev/null", url)
+    eventually("Claude waits", lambda: any(event.state is SessionState.WAITS for event in sandbox.events(SessionChanged)))
     time.sleep(6)  # totals are said every few seconds
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import Reason, Refused
+from backend.contract.events import Reason, Refused, SessionChanged, SessionState
 from backend.sandbox.pretend.api import SENTENCE
 from tests.netns.conftest import CODETAINER, PATIENCE, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 
 ROOT = Path(__file__).parents[2]
+REPOSITORY = "https://github.com/example/demo"
 
 
 def claude() -> str:
@@ -58,11 +59,15 @@ def test_it_starts_in_the_session_without_questions(tmp_path: Path) -> None:
 
 def test_a_prompt_is_worked_on_before_anybody_logs_in(tmp_path: Path) -> None:
     prompt = "- do \"this\" and 'that'\n$(touch /tmp/evil) `id` \\"
-    sandbox = start(tmp_path, f"prompt-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=prompt)
+    sandbox = start(tmp_path, f"prompt-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=prompt, REPO_URL=REPOSITORY)
     try:
         eventually("its request", lambda: sandbox.asked(kind="http", path="/v1/messages"))
         tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock", "capture-pane", "-p", "-t", "$0:.0")
         eventually("the answer", lambda: SENTENCE[:20] in sandbox.agent(*tmux).stdout)
+        states = [SessionState.WORKS, SessionState.WAITS]  # as its hooks report, with the branch that is checked out
+        eventually("it has worked, and waits", lambda: [
+            s for s in dict.fromkeys(e.state for e in sandbox.events(SessionChanged)) if s in states] == states)  # fmt: skip
+        eventually("the branch is told", lambda: sandbox.state.session and sandbox.state.session.branch == "main")
         assert sandbox.agent("ls", "/tmp/evil", "/run/codetainer/tmux/prompt").stdout == ""
         assert "touch" not in sandbox.paths.journal.read_text()
     finally:
@@ -96,7 +101,7 @@ ATTACKS = {
 def test_attacks_are_refused_and_shown_while_claude_finishes_its_task(tmp_path: Path) -> None:
     sandbox = start(
         tmp_path, f"attacked-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT="look around", GH_PAT="ghp_ours",
-        REPO_URL="https://github.com/example/demo",
+        REPO_URL=REPOSITORY,
     )  # fmt: skip
     try:
         for name, (command, _) in ATTACKS.items():

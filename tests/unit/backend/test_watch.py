@@ -52,3 +52,14 @@ def test_a_link_or_a_pipe_is_no_report(tmp_path: Path) -> None:
     assert watch.read_report(tmp_path / "pipe", ME) == ""
     assert watch.read_report(tmp_path / "none", ME) == ""
     assert len(watch.read_report(tmp_path / "long", ME)) == watch.REPORT_BYTES
+
+
+def test_what_the_agent_does_comes_from_a_file_of_its_own() -> None:
+    about = '{"model": "M", "state": "works", "since": 1}'
+    found = watch.reported(about, '{"state": "waits", "since": 1000.5, "model": "other"}')
+    assert found is not None
+    assert (found.state, found.since, found.model) == (SessionState.WAITS, 1000.5, "M")
+    alone = watch.reported("", '{"state": "idle"}')
+    assert alone is not None
+    assert alone.state is SessionState.IDLE
+    assert watch.reported("", "[]") is None

@@ -79,6 +79,7 @@ def test_writes_the_report_whole(tmp_path: Path) -> None:
     respond(tmp_path)
     assert json.loads((tmp_path / "session.json").read_text()) == {
         "at": NOW, "session_id": SAID["session_id"], "name": "", "model": "Opus 4.5", "context_percent": 42.0, "cost_usd": 1.25,
+        "branch": "",
     }  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl", "session.json"]
 
@@ -129,6 +130,23 @@ def test_settings_start_the_hooks_with_the_paths_of_the_contract() -> None:
     settings = json.loads((Path(__file__).parents[4] / "claude-settings.json").read_text())
     paths = Paths()
     python = f"{paths.python} -I -S {paths.hooks}"
-    namer = settings["hooks"]["Stop"][0]["hooks"][0]
+    waits, namer = settings["hooks"]["Stop"][0]["hooks"]
+    assert waits["command"] == f"{python}/activity.py {paths.agent_report} waits"
+    for event, state in (("SessionStart", "idle"), ("UserPromptSubmit", "works"), ("Notification", "waits")):
+        (hook,) = settings["hooks"][event][0]["hooks"]
+        assert hook["command"] == f"{python}/activity.py {paths.agent_report} {state}"
+    assert paths.agent_activity.name == "activity.json"
     assert settings["statusLine"]["command"] == f"{python}/statusline.py {paths.agent_report} {paths.journal}"
     assert namer["command"] == f"{python}/session_namer.py {paths.agent_report} {paths.tmux_socket}"
+
+
+@pytest.mark.parametrize(
+    ("head", "branch"),
+    [("ref: refs/heads/fix/auth\n", "fix/auth"), ("05cdf2e0\n", ""), ("ref: refs/heads/\x1b[2J", "?[2J"), (None, "")],
+)
+def test_the_branch_is_told_where_one_is_checked_out(tmp_path: Path, head: str | None, branch: str) -> None:
+    (tmp_path / ".git").mkdir()
+    if head is not None:
+        (tmp_path / ".git/HEAD").write_text(head)
+    assert statusline.branch(str(tmp_path)) == branch
+    assert statusline.branch(None) == statusline.branch("\0") == ""
