@@ -66,6 +66,14 @@ def ago(at: float, now: float) -> str:
     return f"{found} ago" if found.endswith("min") else found
 
 
+def within(at: float, now: float) -> str:
+    """A moment to come, in steps that do not flicker: `in 4 min`, `at 15:02`."""
+    left = at - now
+    if left < MINUTE:
+        return "in <1 min"
+    return f"in {int(left // MINUTE)} min" if left < HOUR else f"at {clock(at)}"
+
+
 def until(at: float, now: float) -> str:
     """`until 15:02`, with the day where that is another; 0 is without an end."""
     if not at:

@@ -6,7 +6,7 @@ from backend.contract.events import BootState, Outcome, ServiceState, Via
 from backend.contract.state import State
 from codetainer_tui.view.headline import agent_words
 from codetainer_tui.view.parts import Row, Tone
-from codetainer_tui.words import ago, grouped, harmless, many, size, took, until
+from codetainer_tui.words import ago, grouped, harmless, many, size, took, until, within
 
 BAR_CELLS = 8
 NEARLY_FULL = 90.0  # percent
@@ -69,6 +69,8 @@ def _list(state: State, now: float) -> Row | None:
     cells = [many(measured.names, "name"), many(measured.addresses, "address", "addresses")]
     if measured.refreshed_at:
         cells.append(f"refreshed {ago(measured.refreshed_at, now)}")
+    if measured.next_at > now:
+        cells.append(f"again {within(measured.next_at, now)}")
     if measured.failing:
         cells.append(f"{len(measured.failing)} without an address")
     by_hand = [entry for entry in state.allowed.values() if not entry.until or entry.until > now]

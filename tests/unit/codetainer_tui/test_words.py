@@ -87,3 +87,9 @@ def test_until() -> None:
     assert words.until(0, NOON) == "until revoked"
     assert words.until(NOON + 3600, NOON) == "until 13:00"
     assert words.until(NOON + 86400, NOON) == "until 02 Jan 12:00"
+
+
+@pytest.mark.parametrize(("left", "said"), [(-5, "in <1 min"), (59, "in <1 min"), (60, "in 1 min"), (3599, "in 59 min")])
+def test_a_moment_to_come_does_not_flicker(left: float, said: str) -> None:
+    assert words.within(1000.0 + left, 1000.0) == said
+    assert words.within(1000.0 + 7200, 1000.0).startswith("at ")
