@@ -18,6 +18,7 @@ from tests.netns.conftest import CODETAINER, PATIENCE, Running, eventually, star
 pytestmark = pytest.mark.netns
 
 ROOT = Path(__file__).parents[2]
+REMEDY = "codetainer allow telemetry.example.net"
 REPOSITORY = "https://github.com/example/demo"
 
 
@@ -64,6 +65,7 @@ def test_a_prompt_is_worked_on_before_anybody_logs_in(tmp_path: Path) -> None:
         eventually("its request", lambda: sandbox.asked(kind="http", path="/v1/messages"))
         tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock", "capture-pane", "-p", "-t", "$0:.0")
         eventually("the answer", lambda: SENTENCE[:20] in sandbox.agent(*tmux).stdout)
+        eventually("Claude is told what was refused", lambda: REMEDY in sandbox.seen.read_text())
         states = [SessionState.WORKS, SessionState.WAITS]  # as its hooks report, with the branch that is checked out
         eventually("it has worked, and waits", lambda: [
             s for s in dict.fromkeys(e.state for e in sandbox.events(SessionChanged)) if s in states] == states)  # fmt: skip

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COMMAND = "curl -sS -m 5 https://telemetry.example.net/ || true; git -C /workspace/repo log --oneline | cat"
 SENTENCE = "Done: the repository is cloned, and an unlisted host was refused by the sandbox."
-MOST_SAID = 400
+MOST_SAID = 2000
 
 
 class Conversation:

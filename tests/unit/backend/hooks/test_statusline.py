@@ -135,6 +135,9 @@ def test_settings_start_the_hooks_with_the_paths_of_the_contract() -> None:
     for event, state in (("SessionStart", "idle"), ("UserPromptSubmit", "works"), ("Notification", "waits")):
         (hook,) = settings["hooks"][event][0]["hooks"]
         assert hook["command"] == f"{python}/activity.py {paths.agent_report} {state}"
+    for event in ("PostToolUse", "PostToolUseFailure"):
+        (hook,) = settings["hooks"][event][0]["hooks"]
+        assert hook["command"] == f"{python}/refusals.py {paths.agent_report} {paths.journal}"
     assert paths.agent_activity.name == "activity.json"
     assert settings["statusLine"]["command"] == f"{python}/statusline.py {paths.agent_report} {paths.journal}"
     assert namer["command"] == f"{python}/session_namer.py {paths.agent_report} {paths.tmux_socket}"
