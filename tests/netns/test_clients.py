@@ -52,6 +52,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("clients")
     running = start(
         folder, f"clients-{os.getpid()}", listed=LISTED + "npm.pkg.github.com\n", GH_PAT=REAL,
+        REPO_URL="https://github.com/example/demo",
         CLAUDE_CODE_OAUTH_TOKEN="sk-ant-oat01-the-operators-own",
     )  # fmt: skip
     home = running.paths.root / HOME.lstrip("/")
@@ -118,3 +119,9 @@ def test_gh_writes_nowhere_else(sandbox: Running) -> None:
     assert done.returncode != 0
     assert "writes go to" in done.stdout + done.stderr
     assert sandbox.asked(kind="http", path="/repos/evil/repo/issues") == 0
+
+
+def test_a_fork_knows_where_it_comes_from(sandbox: Running) -> None:
+    remote = sandbox.agent("git", "-C", "/workspace/repo", "remote", "get-url", "upstream")
+    assert remote.stdout.strip() == "https://github.com/upstream/demo.git"
+    assert sandbox.asked(kind="http", path="/repos/example/demo", credential=f"Bearer {REAL}") == 1

@@ -19,6 +19,9 @@ def answer(path: str, repository: str) -> bytes | None:
         return json.dumps({"data": _graph(owner, name)}).encode()
     if path == "/user":
         return json.dumps({"login": owner, "id": 1, "type": "User"}).encode()
+    if path == f"/repos/{repository}":
+        parent = {"full_name": f"upstream/{name}", "clone_url": f"https://github.com/upstream/{name}.git"}
+        return json.dumps({"full_name": repository, "fork": True, "parent": parent}).encode()
     if path == f"/repos/{repository}/readme":
         text = base64.b64encode(b"# demo\n\nA repository to work on.\n").decode()
         return json.dumps({"name": "README.md", "encoding": "base64", "content": text}).encode()
