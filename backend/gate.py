@@ -104,6 +104,7 @@ class Gate:
             (said,) = await self.ask(f"commit ssl cert {file}")
             if "Success" not in said:
                 raise SystemFailure(f"cannot renew the gate's certificates: {said.strip()[:200]}")
+        self.trust.in_use()
 
     def _inner(self) -> socket.socket:
         """The way from the part that reads names to the part that ends TLS: a path that uid gate alone may dial."""

@@ -26,7 +26,7 @@ class Trust:
         self._paths, self._places = paths, places
         self.valid = 365 * 86400.0
         self._names: tuple[str, ...] = ()
-        self._made_at = 0.0
+        self._since = 0.0
 
     def begin(self, names: Iterable[str]) -> None:
         """Makes the certificates and has everything inside trust them. The gate itself trusts what was trusted before."""
@@ -37,11 +37,12 @@ class Trust:
         authority, _ = self._make()
         system.write(self._paths.trusted, trusted + authority)
         system.bind(self._paths.trusted, self._paths.ca_bundle)
+        self.in_use()
 
     @property
     def ends(self) -> bool:
         """Whether it is time for new ones."""
-        return bool(self._names) and time.monotonic() - self._made_at > self.valid * RENEW_AFTER
+        return bool(self._names) and time.monotonic() - self._since > self.valid * RENEW_AFTER
 
     def renew(self) -> Mapping[str, str]:
         """New certificates, of an authority that is trusted beside the old one; by file, as the gate has to be given them."""
@@ -50,10 +51,13 @@ class Trust:
             os.write(bundle.fileno(), authority.encode())
         return leaves
 
+    def in_use(self) -> None:
+        """The gate speaks with the latest ones. Until that is said it is still time for new ones."""
+        self._since = time.monotonic()
+
     def _make(self) -> tuple[str, dict[str, str]]:
         made = certificates.make(self._names, datetime.timedelta(seconds=self.valid))
         leaves = {str(self._places.certificates / f"{name}.pem"): leaf.decode() for name, leaf in made.leaves.items()}
         for name, leaf in made.leaves.items():
             system.write(self._places.certificates / f"{name}.pem", leaf.decode(), mode=0o600)
-        self._made_at = time.monotonic()
         return OURS + made.authority.decode(), leaves
