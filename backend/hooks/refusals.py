@@ -16,7 +16,7 @@ import time
 MOST_INPUT = 4 << 20
 TAIL_BYTES = 64 << 10
 RECENT_SECONDS = 120.0
-WAIT_SECONDS = 1.5
+WAIT_SECONDS = 2.5
 BEHIND_SECONDS = 0.2  # what was refused just now is in the journal from here on
 MOST_TOLD = 5
 LOOKS_REFUSED = re.compile(
