@@ -9,7 +9,7 @@ SOURCES := network backend codetainer_tui tests
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: ## install what is missing: Debian packages (root), .venv, CoreDNS
+setup: ## install what is missing: Debian packages (root), .venv, CoreDNS, confine
 	@.ci/setup
 
 demo: setup ## boot a sandbox on this machine, with an internet of its own (root)

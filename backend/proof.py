@@ -13,7 +13,7 @@ from backend.boot import agent
 from backend.boot.context import Boot
 from backend.guard import upstream
 from backend.system import SystemFailure
-from backend.variables import GateMode
+from backend.variables import GateMode, Seccomp
 from network.allowlist import Check
 from network.ruleset import COREDNS_ADDRESS
 
@@ -53,6 +53,7 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
         "upstream": [resolver.address, resolver.port] if resolver else None,
         "site": site,
         "listed": reachable(boot) if listed else None,
+        "seccomp": boot.settings.seccomp is Seccomp.ON,
     }
     probe = Path(hooks.__file__).with_name("probe.py")
     # -S: nothing of the virtual environment is needed, and the agent waits for this at boot.

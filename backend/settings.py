@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.variables import VARIABLES, GateMode, LogFormat, Login, OnFailure, Variable, Where, token
+from backend.variables import VARIABLES, GateMode, LogFormat, Login, OnFailure, Seccomp, Variable, Where, token
 from network import allowlist, credentials
 from network.credentials import CredentialsError, Host
 
@@ -78,6 +78,7 @@ class Settings:
     inbound_ports: tuple[int, ...]
     gate: GateMode
     credentials: Where
+    seccomp: Seccomp
     push: tuple[str, ...]
     much_out: int
     certificate_seconds: float
@@ -147,7 +148,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None) -
         v["REPO_URL"], v["CLAUDE_PROMPT"], v["GIT_USER_NAME"], v["GIT_USER_EMAIL"], v["CODETAINER_EXTRA_DOMAINS"],
         v["CODETAINER_UPSTREAM"] or (), v["CODETAINER_TMPFS_WORKSPACE"], v["CODETAINER_TMPFS_TMP"], v["CODETAINER_TMPFS_HOME"],
         v["CODETAINER_REFRESH"], v["CODETAINER_KEEP"], v["CODETAINER_PROOF"], v["CODETAINER_INBOUND_PORTS"] or (),
-        v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_PUSH"] or (),
+        v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_SECCOMP"], v["CODETAINER_PUSH"] or (),
         v["CODETAINER_MUCH_OUT"], v["CODETAINER_CERTIFICATES"],
         v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_POPUP_KEY"], v["CODETAINER_LOCK_TIMEOUT"],
         v["CODETAINER_LOG_FORMAT"],

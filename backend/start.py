@@ -25,6 +25,7 @@ def main(settings: Settings, paths: Paths) -> int:
     """Boots, supervises, and returns the exit code. Raises AlreadyRunning, SystemFailure."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # here and in all that it starts: a dump would hold credentials
     _make_folder(paths)
+    system.write(paths.seccomp, f"{settings.seccomp}\n")  # before anything is started as the agent
     lock = InitLock(paths.lock)
     lock.acquire()
 

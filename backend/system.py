@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID
+from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID, Paths
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BASE_ENVIRONMENT: Mapping[str, str] = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}
@@ -35,25 +35,27 @@ class Identity:
     """As whom a process runs: uid (and the gid of the same number), and the capabilities it keeps, e.g. ("net_admin",).
 
     Everybody but root runs without supplementary groups, with no-new-privs and with a bounding set of just its capabilities.
+    `through` is a program that it is run by, and that confines it further.
     """
 
     name: str
     uid: int
     capabilities: tuple[str, ...] = ()
+    through: tuple[str, ...] = ()
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
-        """The argument list that drops to this identity and then runs `argv` (setpriv(1): no code of ours between)."""
+        """The argument list that drops to this identity and then runs `argv` (setpriv(1))."""
         if self.uid == 0:
             return list(argv)
         keep = ",".join(["-all", *(f"+{name}" for name in self.capabilities)])
         return [
             "setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--no-new-privs",
-            f"--bounding-set={keep}", f"--inh-caps={keep}", f"--ambient-caps={keep}", "--", *argv,
+            f"--bounding-set={keep}", f"--inh-caps={keep}", f"--ambient-caps={keep}", "--", *self.through, *argv,
         ]  # fmt: skip
 
 
 ROOT = Identity("root", 0)
-AGENT = Identity("claude", AGENT_UID)
+AGENT = Identity("claude", AGENT_UID, through=(str(Paths().confine),))  # a system call filter: backend/confine/
 COREDNS = Identity("coredns", COREDNS_UID, ("net_bind_service",))
 GUARD = Identity("guard", GUARD_UID, ("net_admin",))
 GATE = Identity("gate", GATE_UID)

@@ -32,6 +32,11 @@ class Where(StrEnum):
     INSIDE = "inside"
 
 
+class Seccomp(StrEnum):
+    ON = "on"
+    OFF = "off"  # the agent may make every system call that its uid may
+
+
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -149,6 +154,8 @@ VARIABLES: tuple[Variable, ...] = (
              "on or off"),
     Variable("CODETAINER_CREDENTIALS", "Whether the gate holds the credentials, or the agent itself", Where, "outside",
              "outside or inside"),
+    Variable("CODETAINER_SECCOMP", "Whether the agent's system calls are filtered; off for work that needs user namespaces",
+             Seccomp, "on", "on or off"),
     Variable("CODETAINER_PUSH", "Repositories beside REPO_URL's that may be pushed and written to; * for all", push, "",
              "OWNER/REPO, OWNER/* or *, between blanks or commas"),
     Variable("CODETAINER_CERTIFICATES", "How long the gate's certificates are valid; renewed after two thirds", seconds, "365d",

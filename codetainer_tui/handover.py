@@ -42,12 +42,12 @@ def lock_is_free(paths: Paths) -> bool | None:
 
 
 def as_agent(argv: list[str]) -> list[str]:
-    """The argument list that runs `argv` as the agent, without a way back (setpriv(1)); as it is for who is not root."""
+    """The argument list that runs `argv` as the agent, without a way back; as it is for who is not root."""
     if os.geteuid() != 0:
         return argv
     return [
         "setpriv", f"--reuid={AGENT_UID}", f"--regid={AGENT_UID}", "--clear-groups", "--no-new-privs", "--bounding-set=-all",
-        "--inh-caps=-all", "--ambient-caps=-all", "--", *argv,
+        "--inh-caps=-all", "--ambient-caps=-all", "--", str(Paths().confine), *argv,
     ]  # fmt: skip
 
 

@@ -61,6 +61,11 @@ class Paths:
         return self.run / "traffic.jsonl"
 
     @property
+    def seccomp(self) -> Path:
+        """`on` or `off`, as the operator says (backend/confine/main.go reads it)."""
+        return self.run / "seccomp"
+
+    @property
     def tmux_socket(self) -> Path:
         """In a folder of the agent's own (0700, uid claude): the server runs as the agent, so does every client."""
         return self.run / "tmux/server.sock"
@@ -121,6 +126,11 @@ class Paths:
     @property
     def coredns(self) -> Path:
         return self.root / "usr/local/bin/coredns"
+
+    @property
+    def confine(self) -> Path:
+        """What every process of the agent's is started through: it puts on the system call filter (backend/confine/)."""
+        return self.root / "opt/codetainer/confine"
 
     @property
     def resolv_conf(self) -> Path:

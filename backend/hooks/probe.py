@@ -1,7 +1,7 @@
 """Tries the walls from the inside, as the agent: what has to fail is attempted, and has to fail at once.
 
 Argument: a JSON object with `resolver`, `name`, `upstream` and `site` ([address, port] or null),
-`outside`, `listed` (of pairs too).
+`outside`, `listed` (of pairs too), `seccomp` (whether there is a filter).
 Prints a JSON object: probe -> "" where it held, else what happened instead.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 SECONDS = 2.0
 LISTED_SECONDS = 6.0
+CLONE_NEWUSER = 0x10000000  # sched.h
 
 
 def query(name: str) -> bytes:
@@ -107,6 +108,19 @@ def privileges() -> str:
     return "" if status.get("NoNewPrivs") == "1" else "the agent may gain privileges"
 
 
+def system_calls() -> str:
+    """A filter is on (proc(5): Seccomp 2), and it holds: a user namespace would give the agent capabilities over it."""
+    status = Path("/proc/self/status").read_text()
+    if "Seccomp:\t2" not in status:
+        return "the agent's system calls are not filtered"
+    import ctypes  # this one probe alone needs it
+
+    child = os.fork()  # in another namespace the rest of this process would be somebody else
+    if child == 0:
+        os._exit(ctypes.CDLL(None).unshare(CLONE_NEWUSER) == 0)
+    return "the agent can make user namespaces" if os.waitpid(child, 0)[1] else ""
+
+
 def listed_host(names: "list[tuple[str, int]]") -> str:
     """One of the listed hosts answers."""
     reason = "no listed host was given"
@@ -130,6 +144,8 @@ def main() -> None:
         "environments": foreign_environments(),
         "privileges": privileges(),
     }
+    if asked["seccomp"]:
+        results["system calls"] = system_calls()
     if asked["site"]:
         results["another site"] = another_site(str(asked["site"][0]), int(asked["site"][1]), asked["name"])
     if asked["upstream"]:

@@ -17,7 +17,8 @@ from backend.sandbox.namespaces import Mount, Namespace
 from backend.system import SYSTEM_PATH
 from network import ruleset
 
-COREDNS = Path(__file__).parents[2] / "build/coredns"
+BUILT = Path(__file__).parents[2] / "build"
+SOURCES = {"coredns": "network/coredns", "confine": "backend/confine"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,11 @@ PROGRAMS = (
 )
 
 
-def coredns() -> Path | None:
-    """CoreDNS as it was built beside the sources, else from the system's path."""
-    if COREDNS.is_file():
-        return COREDNS
-    found = shutil.which("coredns", path=SYSTEM_PATH)
+def built(name: str) -> Path | None:
+    """A program of SOURCES as it was built beside them, else from the system's path."""
+    if (BUILT / name).is_file():
+        return BUILT / name
+    found = shutil.which(name, path=SYSTEM_PATH)
     return Path(found) if found else None
 
 
@@ -60,11 +61,9 @@ def requirements() -> list[Requirement]:
     for program, purpose, package in PROGRAMS:
         problem = "" if shutil.which(program, path=SYSTEM_PATH) else "not found"
         found.append(Requirement(program, purpose, problem, f"apt-get install {package}"))
-    found.append(
-        Requirement(
-            "coredns", "policy for names", "" if coredns() else "not built", "make setup builds it from network/coredns"
-        )
-    )
+    for program, purpose in (("coredns", "policy for names"), ("confine", "the agent's system call filter")):
+        problem = "" if built(program) else "not built"
+        found.append(Requirement(program, purpose, problem, f"make setup builds it from {SOURCES[program]}"))
     try:
         ctypes.CDLL("libnftables.so.1")
         problem = ""

@@ -36,6 +36,7 @@ class Sources:
     """What is taken from this machine, every path resolved. `certificate`: PEM, trusted inside beside the system's own."""
 
     coredns: Path
+    confine: Path
     claude: Path
     settings: Path
     domains: Path
@@ -50,6 +51,7 @@ def build(sources: Sources) -> None:
     place = holder(
         (
             sources.coredns,
+            sources.confine,
             package(sources.claude),
             sources.settings,
             sources.domains,
@@ -117,6 +119,7 @@ def _install(root: Path, sources: Sources) -> None:
         bind(_folder(name), opt / "lib" / name)
     bind(Path(sysconfig.get_path("purelib")), opt / "site-packages")
     _venv(opt / "venv")
+    bind(sources.confine, opt / "confine")
     local.mkdir(parents=True, exist_ok=True)
     for launcher in sorted(LAUNCHERS.iterdir()):
         if launcher.is_file():

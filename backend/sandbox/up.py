@@ -116,10 +116,11 @@ class Up:
     # --- making it ---
 
     def _sources(self, network: Network) -> Sources:
-        coredns = check.coredns()
-        assert coredns is not None  # it was required
+        coredns, confine = check.built("coredns"), check.built("confine")
+        assert coredns is not None and confine is not None  # they were required
         return Sources(
             coredns.resolve(),
+            confine.resolve(),
             (self._options.claude or _claude() or layout.STAND_IN).resolve(strict=True),
             CHECKOUT / layout.SETTINGS,
             (self._options.domains or CHECKOUT / "network/domains.conf").resolve(strict=True),

@@ -105,7 +105,8 @@ def test_root_s_client_runs_as_the_agent_without_a_way_back(monkeypatch: pytest.
     argv = client(Paths(), "attach-session", "-t", "=claude")
     assert argv[0] == "setpriv"
     assert {"--reuid=1000", "--regid=1000", "--clear-groups", "--no-new-privs", "--bounding-set=-all"} <= set(argv)
-    assert argv[argv.index("--") + 1 :] == ["tmux", "-S", "/run/codetainer/tmux/server.sock", "attach-session", "-t", "=claude"]
+    session = ["tmux", "-S", "/run/codetainer/tmux/server.sock", "attach-session", "-t", "=claude"]
+    assert argv[argv.index("--") + 1 :] == ["/opt/codetainer/confine", *session]
 
 
 def test_the_agent_s_own_client_needs_no_drop(monkeypatch: pytest.MonkeyPatch) -> None:

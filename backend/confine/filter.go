@@ -1,0 +1,189 @@
+package main
+
+// The filter: what an agent at work never needs and an attacker of the kernel does.
+//
+// The library makes the long list of names into instructions. Three things it cannot say are put before them here:
+//   - a call of another architecture (int 0x80, x32) would pass its tables by: the process is killed;
+//   - a call younger than the tables was reviewed by nobody: it does not exist (ENOSYS), which programs are used to;
+//   - the kernel takes some arguments as 32 bits and ignores the rest, so they are compared as 32 bits.
+//
+// Sources: seccomp(2), include/uapi/linux/seccomp.h, the numbers in include/uapi/linux/{sched,socket,netlink}.h and asm-generic/ioctls.h.
+
+import (
+	"fmt"
+	"unsafe"
+
+	seccomp "github.com/elastic/go-seccomp-bpf"
+	"github.com/elastic/go-seccomp-bpf/arch"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Offsets in struct seccomp_data (little-endian machines: the low word of an argument comes first).
+const (
+	numberAt   = 0
+	archAt     = 4
+	argumentAt = 16
+)
+
+const (
+	killed   = uint32(unix.SECCOMP_RET_KILL_PROCESS)
+	refused  = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EPERM)
+	unknown  = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.ENOSYS)
+	noFamily = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EAFNOSUPPORT)
+)
+
+const (
+	tiocsti   = 0x5412 // types into a terminal
+	tioclinux = 0x541c // pastes into a console
+)
+
+const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
+	unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// Not permitted, whatever their arguments (EPERM).
+var denied = []string{
+	// the kernel itself
+	"init_module", "finit_module", "delete_module", "create_module", "kexec_load", "kexec_file_load", "reboot", "syslog",
+	"bpf", "perf_event_open", "userfaultfd", "lookup_dcookie", "kcmp", "acct", "iopl", "ioperm", "modify_ldt",
+	"vm86", "vm86old", "uselib", "nfsservctl", "_sysctl", "sysfs", "vserver",
+	// mounts and roots
+	"mount", "umount", "umount2", "pivot_root", "chroot", "open_tree", "open_tree_attr", "move_mount", "mount_setattr",
+	"fsopen", "fsconfig", "fsmount", "fspick", "swapon", "swapoff", "quotactl", "quotactl_fd", "open_by_handle_at",
+	"fanotify_init",
+	// keys are not kept apart by namespaces
+	"keyctl", "add_key", "request_key",
+	// other namespaces
+	"setns",
+	// the machine's name and clock
+	"sethostname", "setdomainname", "settimeofday", "clock_settime", "stime", "vhangup",
+}
+
+// As if the kernel did not have them (ENOSYS): programs then go another way. clone3 keeps its flags in memory, where no
+// filter can look, and the C library falls back to clone; what io_uring does no filter sees at all.
+var absent = []string{"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"}
+
+// Families of sockets that there are: local ones, IPv4 and IPv6 (which the firewall sees), and netlink for looking at routes and
+// sockets. Others, AF_VSOCK among them, are seen by no firewall.
+var families = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
+var netlinks = []uint32{unix.NETLINK_ROUTE, unix.NETLINK_SOCK_DIAG}
+
+// policy is the part that the library assembles.
+func policy(machine *arch.Info) seccomp.Policy {
+	unshared := []seccomp.NameWithConditions{
+		{Name: "clone", Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.BitsSet, Value: newNamespaces}}},
+		{Name: "unshare", Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.BitsSet, Value: newNamespaces | unix.CLONE_NEWTIME}}},
+	}
+	return seccomp.Policy{
+		DefaultAction: seccomp.ActionAllow,
+		Syscalls: []seccomp.SyscallGroup{
+			{Names: known(machine, denied), NamesWithCondtions: unshared, Action: seccomp.Action(refused)},
+			{Names: known(machine, absent), Action: seccomp.Action(unknown)},
+		},
+	}
+}
+
+// known are those names that this architecture has: each lacks some of the old ones.
+func known(machine *arch.Info, names []string) []string {
+	var found []string
+	for _, name := range names {
+		if _, ok := machine.SyscallNames[name]; ok {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// program is the whole filter, for the architecture this was built for.
+func program() ([]bpf.Instruction, error) {
+	machine, err := arch.GetInfo("")
+	if err != nil {
+		return nil, err
+	}
+	rules := policy(machine)
+	listed, err := rules.Assemble()
+	if err != nil {
+		return nil, err
+	}
+	youngest := 0
+	for number := range machine.SyscallNumbers {
+		youngest = max(youngest, number)
+	}
+	before := []bpf.Instruction{
+		bpf.LoadAbsolute{Off: archAt, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(machine.ID), SkipTrue: 1},
+		bpf.RetConstant{Val: killed},
+		bpf.LoadAbsolute{Off: numberAt, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: uint32(youngest), SkipTrue: 1},
+		bpf.RetConstant{Val: unknown},
+	}
+	before = append(before, forbid(machine.SyscallNames["ioctl"], 1, refused, tiocsti, tioclinux)...)
+	before = append(before, permit(machine.SyscallNames["socket"], 0, noFamily, families...)...)
+	before = append(before, netlink(machine.SyscallNames["socket"])...)
+	return append(before, listed...), nil
+}
+
+// forbid ends with a verdict where the low word of an argument is one of some values. It leaves the call's number loaded.
+func forbid(call int, argument uint32, verdict uint32, values ...uint32) []bpf.Instruction {
+	body := []bpf.Instruction{bpf.LoadAbsolute{Off: argumentAt + 8*argument, Size: 4}}
+	for left := len(values); left > 0; left-- {
+		value := values[len(values)-left]
+		if left > 1 {
+			body = append(body, bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipTrue: uint8(left - 1)})
+		} else {
+			body = append(body, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: value, SkipTrue: 1})
+		}
+	}
+	return ofCall(call, append(body, bpf.RetConstant{Val: verdict}))
+}
+
+// permit ends with a verdict unless the low word of an argument is one of some values. It leaves the call's number loaded.
+func permit(call int, argument uint32, verdict uint32, values ...uint32) []bpf.Instruction {
+	body := []bpf.Instruction{bpf.LoadAbsolute{Off: argumentAt + 8*argument, Size: 4}}
+	for i, value := range values {
+		body = append(body, bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipTrue: uint8(len(values) - i)})
+	}
+	return ofCall(call, append(body, bpf.RetConstant{Val: verdict}))
+}
+
+// netlink refuses protocols of netlink sockets but those that look at the network.
+func netlink(call int) []bpf.Instruction {
+	inner := []bpf.Instruction{bpf.LoadAbsolute{Off: argumentAt + 8*2, Size: 4}}
+	for i, value := range netlinks {
+		inner = append(inner, bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipTrue: uint8(len(netlinks) - i)})
+	}
+	inner = append(inner, bpf.RetConstant{Val: noFamily})
+	body := []bpf.Instruction{
+		bpf.LoadAbsolute{Off: argumentAt, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.AF_NETLINK, SkipTrue: uint8(len(inner))},
+	}
+	return ofCall(call, append(body, inner...))
+}
+
+// ofCall runs a body for one call only, and loads the call's number again behind it.
+func ofCall(call int, body []bpf.Instruction) []bpf.Instruction {
+	body = append(body, bpf.LoadAbsolute{Off: numberAt, Size: 4})
+	return append([]bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(call), SkipTrue: uint8(len(body))}}, body...)
+}
+
+// load puts the filter on this thread. setpriv has set no-new-privs before; where it has not, the kernel refuses.
+func load() error {
+	instructions, err := program()
+	if err != nil {
+		return fmt.Errorf("cannot assemble the filter: %w", err)
+	}
+	raw, err := bpf.Assemble(instructions)
+	if err != nil {
+		return fmt.Errorf("cannot assemble the filter: %w", err)
+	}
+	filter := make([]unix.SockFilter, len(raw))
+	for i, one := range raw {
+		filter[i] = unix.SockFilter{Code: one.Op, Jt: one.Jt, Jf: one.Jf, K: one.K}
+	}
+	whole := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&whole)))
+	if errno != 0 {
+		return fmt.Errorf("the kernel refuses the filter: %w", errno)
+	}
+	return nil
+}

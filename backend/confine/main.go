@@ -1,0 +1,48 @@
+// confine PROGRAM [ARGUMENT ...]: runs a program under the agent's system call filter, which nothing it starts can take off again.
+//
+// It stands between setpriv and every process of the agent's. The operator's switch is a file of root's that boot writes before
+// the agent is there (CODETAINER_SECCOMP); where it cannot be read, the filter is on.
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+const (
+	switchFile = "/run/codetainer/seccomp"
+	notRun     = 126 // as a shell has it: found, and not run
+	notFound   = 127
+)
+
+// The main thread is the one that takes the filter on and becomes the program: what was asked for its parent's end
+// (prctl(2), PR_SET_PDEATHSIG) belongs to that thread alone.
+func init() {
+	runtime.LockOSThread()
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		fail(2, "usage: confine PROGRAM [ARGUMENT ...]")
+	}
+	program, err := exec.LookPath(os.Args[1])
+	if err != nil {
+		fail(notFound, "cannot run %s: %v", os.Args[1], err)
+	}
+	if said, err := os.ReadFile(switchFile); err != nil || strings.TrimSpace(string(said)) != "off" {
+		if err := load(); err != nil {
+			fail(notRun, "cannot confine %s: %v", os.Args[1], err)
+		}
+	}
+	err = syscall.Exec(program, os.Args[1:], os.Environ())
+	fail(notRun, "cannot run %s: %v", program, err)
+}
+
+func fail(code int, format string, values ...any) {
+	fmt.Fprintf(os.Stderr, "confine: "+format+"\n", values...)
+	os.Exit(code)
+}
