@@ -18,12 +18,13 @@ demo: setup ## boot a sandbox on this machine, with an internet of its own (root
 test: ## everything: lint, unit tests, tests in real namespaces (root)
 	@.ci/test
 
-lint: ## formatter, linter, strict types, import arrows
+lint: ## formatter, linter, strict types, import arrows, workflows
 	@.ci/setup venv
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/zizmor --offline --quiet --persona pedantic .github/workflows
 
 unit: ## unit tests only: no root, no process, seconds
 	@.ci/setup venv

@@ -1,0 +1,100 @@
+"""What the workflows have to keep to: actions by commit, rights by job, nothing of a stranger's in a shell."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.documentation import ROOT
+
+WORKFLOWS = {path.name: path.read_text() for path in sorted((ROOT / ".github/workflows").glob("*.y*ml"))}
+PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v[0-9]+(\.[0-9]+)*$")
+RIGHTS = {"contents": "read", "packages": "write", "id-token": "write", "attestations": "write"}
+
+
+def jobs(text: str) -> dict[str, Any]:
+    found = yaml.safe_load(text)["jobs"]
+    assert isinstance(found, dict)
+    return found
+
+
+def steps(text: str) -> Iterator[dict[str, Any]]:
+    for job in jobs(text).values():
+        yield from job["steps"]
+
+
+def unpinned(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if "uses:" in line and not PINNED.search(line)]
+
+
+def test_there_is_a_workflow() -> None:
+    assert "ci.yml" in WORKFLOWS
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_actions_are_pinned_by_commit_with_their_version_beside(name: str) -> None:
+    assert unpinned(WORKFLOWS[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "caught"),
+    [
+        (f"      - uses: actions/checkout@{'0' * 40} # v6.0.2", False),
+        (f"        uses: anchore/sbom-action/download-syft@{'a1' * 20} # v0.24.0", False),
+        ("      - uses: actions/checkout@v6", True),
+        (f"      - uses: actions/checkout@{'0' * 40}", True),
+        (f"      - uses: actions/checkout@{'0' * 39} # v6.0.2", True),
+        ("      - uses: docker://alpine:3", True),
+    ],
+)
+def test_unpinned(line: str, caught: bool) -> None:
+    assert bool(unpinned(line)) is caught
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_one_action_has_one_version(name: str) -> None:
+    pins: dict[str, set[str]] = {}
+    for action, commit in re.findall(r"uses: ([\w-]+/[\w-]+)\S*?@([0-9a-f]{40})", WORKFLOWS[name]):
+        pins.setdefault(action, set()).add(commit)
+    assert {action: commits for action, commits in pins.items() if len(commits) > 1} == {}
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_rights_are_none_by_default_and_few_by_job(name: str) -> None:
+    assert yaml.safe_load(WORKFLOWS[name])["permissions"] == {}
+    for job, content in jobs(WORKFLOWS[name]).items():
+        assert content["permissions"].items() <= RIGHTS.items(), job
+        assert 0 < content["timeout-minutes"] <= 120, job
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_who_can_write_runs_no_code_of_the_repository_and_no_pull_request(name: str) -> None:
+    for job, content in jobs(WORKFLOWS[name]).items():
+        if "write" in content["permissions"].values():
+            assert not any("checkout" in step.get("uses", "") for step in content["steps"]), job
+            assert content["if"] == "github.event_name != 'pull_request'", job
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_shells_get_values_from_the_environment(name: str) -> None:
+    """An expression inside a script is text that becomes code: a branch or a title may hold anything."""
+    assert [step["run"] for step in steps(WORKFLOWS[name]) if "${{" in step.get("run", "")] == []
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_the_token_does_not_stay_in_the_clone(name: str) -> None:
+    checkouts = [step for step in steps(WORKFLOWS[name]) if step.get("uses", "").startswith("actions/checkout@")]
+    assert [step for step in checkouts if step["with"].get("persist-credentials") is not False] == []
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_no_workflow_runs_with_the_rights_of_the_target_of_a_pull_request(name: str) -> None:
+    assert "pull_request_target" not in WORKFLOWS[name] and "workflow_run" not in WORKFLOWS[name]
+
+
+def test_everything_is_built_for_both_architectures_before_it_is_published() -> None:
+    found = jobs(WORKFLOWS["ci.yml"])
+    assert {entry["architecture"] for entry in found["build"]["strategy"]["matrix"]["include"]} == {"amd64", "arm64"}
+    assert set(found["publish"]["needs"]) == {"test", "build"}
