@@ -11,13 +11,13 @@ def boot() -> int:
     """Exit code 2: the settings are not right; 1: boot halted and was told to exit; 0: stopped."""
     from backend import settings, start
     from backend.lock import AlreadyRunning
-    from backend.system import SystemFailure
+    from backend.system import AGENT, SystemFailure
 
     def tell(text: str) -> None:
         sys.stderr.write(f"codetainer: {text}\n")
 
     try:
-        return start.main(settings.load(settings.environment(), Paths().credentials), Paths())
+        return start.main(settings.load(settings.environment(), Paths().credentials, hidden_from=AGENT), Paths())
     except settings.SettingsError as error:
         tell(str(error))
         return settings.EXIT_CODE

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend import system
+from backend.system import Identity
 from backend.variables import VARIABLES, GateMode, LogFormat, Login, OnFailure, Seccomp, Variable, Where, token
 from network import allowlist, credentials
 from network.credentials import CredentialsError, Host
@@ -119,10 +121,11 @@ class Settings:
         return tuple(dict.fromkeys((*own, *self.push)))
 
 
-def load(environment: Mapping[str, str], credentials_file: Path | None = None) -> Settings:
+def load(environment: Mapping[str, str], credentials_file: Path | None = None, hidden_from: Identity | None = None) -> Settings:
     """The settings of an environment and the operator's own file of credentials. Raises SettingsError with all that is wrong.
 
-    A variable NAME may be given as NAME_FILE, the path of a file that holds its value (a mounted secret).
+    A variable NAME may be given as NAME_FILE, the path of a file that holds its value (a mounted secret). Mounted secrets often
+    belong to uid 1000, which is the agent's, or to everybody: a credential's file that `hidden_from` could read is wrong too.
     """
     problems: list[str] = []
     hosts: tuple[Host, ...] = ()
@@ -133,6 +136,9 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None) -
     values: dict[str, Any] = {}
     for variable in (*VARIABLES, *_own(hosts)):
         values[variable.name] = _value(variable, environment, problems)
+        file = environment.get(f"{variable.name}_FILE", "")
+        if hidden_from and variable.secret and values[variable.name] and file and _readable(Path(file), hidden_from):
+            problems.append(f"{variable.name}_FILE: the agent could read {file}; give it to root alone (mode 0400)")
     taken = [name for name in credentials.variables(hosts) if name in _SETTINGS]
     if taken:
         problems.append(
@@ -184,6 +190,15 @@ def _value(variable: Variable, environment: Mapping[str, str], problems: list[st
         shown = "a value that is none" if variable.secret else f"{given[:80]!a}"
         problems.append(f"{variable.name}: found {shown}, expected {variable.expected}")
     return ""
+
+
+def _readable(path: Path, identity: Identity) -> bool:
+    with system.opening_as(identity):
+        try:
+            path.open("rb").close()
+        except PermissionError:
+            return False
+    return True
 
 
 def environment() -> dict[str, str]:

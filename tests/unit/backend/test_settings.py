@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from backend import settings
 from backend.settings import SettingsError
+from backend.system import AGENT, Identity
 from backend.variables import VARIABLES, OnFailure
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
@@ -80,6 +83,26 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
         settings.load({**GOOD, "ANTHROPIC_API_KEY_FILE": str(tmp_path / "none")})
     with pytest.raises(SettingsError, match="set twice"):
         settings.load({**GOOD, "GH_PAT_FILE": str(tmp_path / "pat")})
+
+
+def test_a_secret_whose_file_the_agent_could_read_is_refused() -> None:
+    me = Identity("me", os.getuid())  # without root nobody else can be tried
+    with tempfile.TemporaryDirectory() as folder:  # that of tmp_path lets nobody in
+        Path(folder).chmod(0o755)
+        file = Path(folder) / "pat"
+        file.write_text("ghp_from_file")
+        given = {"GH_PAT_FILE": str(file), "ANTHROPIC_API_KEY": "key", "CLAUDE_PROMPT_FILE": str(file)}
+        file.chmod(0o444)
+        with pytest.raises(SettingsError, match="GH_PAT_FILE: the agent could read") as caught:
+            settings.load(given, hidden_from=AGENT if os.getuid() == 0 else me)
+        assert len(caught.value.problems) == 1  # a prompt is no secret
+        settings.load(given)
+        if os.getuid() == 0:
+            file.chmod(0o400)
+            assert settings.load(given, hidden_from=AGENT).secrets.gh_pat == "ghp_from_file"
+            os.chown(file, AGENT.uid, AGENT.uid)
+            with pytest.raises(SettingsError, match="the agent could read"):
+                settings.load(given, hidden_from=AGENT)
 
 
 def test_nothing_shows_a_secret() -> None:
