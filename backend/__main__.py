@@ -10,7 +10,6 @@ from backend.contract.paths import Paths
 def boot() -> int:
     """Exit code 2: the settings are not right; 1: boot halted and was told to exit; 0: stopped."""
     from backend import settings, start
-    from backend.lock import AlreadyRunning
     from backend.system import AGENT, SystemFailure
 
     def tell(text: str) -> None:
@@ -21,9 +20,6 @@ def boot() -> int:
     except settings.SettingsError as error:
         tell(str(error))
         return settings.EXIT_CODE
-    except AlreadyRunning as error:
-        tell(str(error))
-        return 1
     except SystemFailure as error:
         tell(f"{error}" + (f"\n  {error.hint}" if error.hint else ""))
         return 1

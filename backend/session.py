@@ -11,47 +11,22 @@ from pathlib import Path
 from backend import system
 from backend.boot import agent
 from backend.contract.paths import AGENT_UID, Paths
-from backend.system import AGENT, SystemFailure
+from backend.system import AGENT, Finished, SystemFailure
 
 NAME = "claude"
 MOST_PROMPT = 120_000  # bytes; the kernel takes 128 KiB in one argument
+MOST_TITLE = 200  # bytes that are read of a pane's title
 
-# Its own socket and configuration, root's: nothing of the agent's is read.
-CONFIGURATION = """\
-set -g default-terminal "tmux-256color"
-set -ga terminal-overrides ",*256col*:Tc"
-set -g mouse on
-set -g focus-events on
-set -g set-clipboard on
-set -g escape-time 0
-set -g history-limit 250000
-set -g status off
-set -g exit-empty on
-set -s extended-keys on
-set -g set-titles on
-set -g set-titles-string "#S"
-bind-key {key} display-popup -E -w 90% -h 90% "codetainer dashboard --stay"
-"""
+CONFIGURATION = Path(__file__).with_name("tmux.conf")
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The tmux server and the process of the agent's pane."""
+    """The tmux server, and the pane of the agent's with its process."""
 
     server: int
     agent: int
-
-    def alive(self) -> tuple[bool, bool]:
-        """Whether the server and the agent's pane live."""
-        return _lives(self.server), _lives(self.agent)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+    pane: str
 
 
 def prepare(paths: Paths, popup_key: str) -> None:
@@ -59,7 +34,7 @@ def prepare(paths: Paths, popup_key: str) -> None:
     folder = paths.tmux_socket.parent
     folder.mkdir(mode=0o700, exist_ok=True)
     os.chown(folder, AGENT_UID, AGENT_UID)
-    system.write(paths.tmux_config, CONFIGURATION.replace("{key}", popup_key))
+    system.write(paths.tmux_config, CONFIGURATION.read_text().replace("{popup_key}", popup_key))
 
 
 def keep_prompt(paths: Paths, prompt: str) -> str:
@@ -67,24 +42,74 @@ def keep_prompt(paths: Paths, prompt: str) -> str:
     data = prompt.encode()
     if len(data) > MOST_PROMPT:
         raise SystemFailure(f"CLAUDE_PROMPT has {len(data)} bytes, at most {MOST_PROMPT} fit", "put it into a file")
-    agent.write(paths.run / "tmux/prompt", prompt, 0o600)  # as the agent: the folder is its own, and may hold anything
+    agent.write(_prompt(paths), prompt, 0o600)  # as the agent: the folder is its own, and may hold anything
     return hashlib.sha256(data).hexdigest()
 
 
 async def start(paths: Paths, environment: dict[str, str], folder: Path) -> Session:
     """Starts the server with both panes. Raises SystemFailure."""
-    tmux = ["tmux", "-S", str(paths.tmux_socket), "-f", str(paths.tmux_config)]
-    top = shlex.join(["/usr/local/bin/start-claude", str(paths.run / "tmux/prompt")])
-    done = await system.run_async(
-        [*tmux, "new-session", "-d", "-P", "-F", "#{pid} #{pane_pid}", "-s", NAME, "-x", "200", "-y", "50",
-         "-c", str(folder), top, ";", "split-window", "-v", "-l", "20%", "-c", str(folder), "-t", f"={NAME}:",
-         ";", "select-pane", "-t", f"={NAME}:.0"],
-        identity=AGENT, environment=environment, cwd=folder,
+    command = shlex.join(["/usr/local/bin/start-claude", str(_prompt(paths))])
+    done = await _tmux(
+        paths, environment, "-f", str(paths.tmux_config),
+        "new-session", "-d", "-P", "-F", _WHICH, "-s", NAME, "-x", "200", "-y", "50", "-c", str(folder), command,
+        ";", "set-option", "-p", "remain-on-exit", "on",
+        ";", "split-window", "-v", "-l", "20%", "-c", str(folder), "-t", f"={NAME}:",
+        ";", "select-pane", "-t", f"={NAME}:.0",
     )  # fmt: skip
-    server, pane = done.out.split()[:2]
-    return Session(int(server), int(pane))
+    return _session(done)
+
+
+async def restart(paths: Paths, environment: dict[str, str], folder: Path, before: Session | None) -> Session:
+    """Starts Claude again, in its pane where that is still there; the conversation goes on. Raises SystemFailure.
+
+    The shell below, and what the operator has running in it, stays. Where the server has gone, both are started.
+    """
+    if before is not None:
+        command = shlex.join(["/usr/local/bin/start-claude", "--continue"])
+        again = await _tmux(
+            paths, environment, "respawn-pane", "-k", "-t", before.pane, "-c", str(folder), command,
+            ";", "display-message", "-p", "-t", before.pane, _WHICH, check=False,
+        )  # fmt: skip
+        if again.code == 0:
+            return _session(again)
+    await end(paths)
+    return await start(paths, environment, folder)
+
+
+async def title(paths: Paths, session: Session) -> str:
+    """The title of the agent's pane, "" where it cannot be told. The agent may have put anything there, of any length."""
+    done = await system.run_async(
+        ["sh", "-c", f'tmux -S "$1" display-message -p -t "$2" "#{{pane_title}}" | head -c {MOST_TITLE}', "sh",
+         str(paths.tmux_socket), session.pane],
+        identity=AGENT, timeout=3.0, check=False,
+    )  # fmt: skip
+    return done.out.strip()
 
 
 async def end(paths: Paths) -> None:
     """Ends the server and everything in it."""
-    await system.run_async(["tmux", "-S", str(paths.tmux_socket), "kill-server"], identity=AGENT, check=False, timeout=5)
+    await _tmux(paths, system.BASE_ENVIRONMENT, "kill-server", check=False, seconds=5.0)
+
+
+_WHICH = "#{pid} #{pane_pid} #{pane_id}"
+
+
+def _prompt(paths: Paths) -> Path:
+    return paths.tmux_socket.with_name("prompt")
+
+
+def _session(done: Finished) -> Session:
+    try:
+        server, process, pane = done.out.split()[:3]
+        return Session(int(server), int(process), pane)
+    except ValueError as error:
+        raise SystemFailure("cannot start the session: tmux does not say which it is") from error
+
+
+async def _tmux(
+    paths: Paths, environment: system.Environment, *arguments: str, check: bool = True, seconds: float = 30.0
+) -> Finished:
+    return await system.run_async(
+        ["tmux", "-S", str(paths.tmux_socket), *arguments], identity=AGENT, environment=environment, check=check,
+        timeout=seconds,
+    )  # fmt: skip

@@ -7,11 +7,12 @@ import resource
 
 from backend import system
 from backend.contract.paths import Paths
-from backend.lock import InitLock
+from backend.lock import Lock
 from backend.settings import Settings
 from backend.supervisor import Supervisor
 
 RUN_BYTES = 32 << 20
+LOGIN_SECONDS = 2.0  # a login may be looking at the lock
 
 
 def _make_folder(paths: Paths) -> None:
@@ -22,12 +23,14 @@ def _make_folder(paths: Paths) -> None:
 
 
 def main(settings: Settings, paths: Paths) -> int:
-    """Boots, supervises, and returns the exit code. Raises AlreadyRunning, SystemFailure."""
+    """Boots, supervises, and returns the exit code. Raises SystemFailure."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # here and in all that it starts: a dump would hold credentials
     _make_folder(paths)
+    alone = Lock(paths.boot_lock)
+    alone.acquire()
     system.write(paths.seccomp, f"{settings.seccomp}\n")  # before anything is started as the agent
-    lock = InitLock(paths.lock)
-    lock.acquire()
+    lock = Lock(paths.lock)
+    lock.acquire(LOGIN_SECONDS)
 
     async def begin() -> int:
         return await Supervisor(settings, paths).run(lock)

@@ -7,11 +7,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from importlib.metadata import version
 from typing import Any
 
-from backend import proof, session, system, watch
+from backend import activity, proof, session, system, watch
 from backend.boot import agent, steps
 from backend.boot.context import Boot
 from backend.boot.runner import Result, Runner
@@ -36,12 +36,14 @@ from backend.contract.events import (
 from backend.contract.paths import Paths
 from backend.control import Control, ControlServer
 from backend.journal import Journal
-from backend.lock import InitLock
+from backend.lock import Lock
 from backend.services import Services
 from backend.settings import Settings
 from backend.system import SystemFailure
 from backend.variables import GateMode, OnFailure
 from network.allowlist import Allowlist, Entry
+
+LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
 
 
 class Supervisor(Control):
@@ -72,7 +74,7 @@ class Supervisor(Control):
         if left is not None:
             self.journal.emit(left)
 
-    async def run(self, lock: InitLock) -> int:
+    async def run(self, lock: Lock) -> int:
         """Boots and supervises until a signal or, where boot halts and the settings say so, not at all."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -109,7 +111,7 @@ class Supervisor(Control):
 
     # --- boot ---
 
-    async def _boot(self, lock: InitLock) -> BootState:
+    async def _boot(self, lock: Lock) -> BootState:
         begun = time.monotonic()
         self.journal.emit(
             BootStarted(
@@ -130,7 +132,7 @@ class Supervisor(Control):
         elif not self._booted:
             self._booted = True
             self._prove.clear()  # readiness has just tried everything
-            self._begin(watch.session(self.boot, self.journal))
+            self._begin(activity.watch(self.boot, self.journal))
             self._begin(self._keep_proving())
             self._begin(self._withdraw_in_time())
             self._begin(watch.certificates(self.services.gate, self.settings.certificate_seconds, self.journal.emit))
@@ -162,10 +164,16 @@ class Supervisor(Control):
         """Boots again after a HALT: what went well is kept, but for the walls, which are built anew."""
         for name in ("closed", "rules", "guard", "names", "gate", "readiness", "session"):
             self._runner.done.pop(name, None)
-        lock = InitLock(self.paths.lock)
-        lock.acquire(seconds=2.0)  # a login may be looking at it
-        try:
+        async with self._init() as lock:
             return await self._boot(lock)
+
+    @contextlib.asynccontextmanager
+    async def _init(self) -> AsyncIterator[Lock]:
+        """Init anew: logins wait, and another init is refused. Raises SystemFailure."""
+        lock = Lock(self.paths.lock)
+        await asyncio.to_thread(lock.acquire, LOGIN_SECONDS)
+        try:
+            yield lock
         finally:
             lock.release()
 
@@ -262,10 +270,10 @@ class Supervisor(Control):
         self.frozen = False
 
     async def restart_session(self) -> None:
-        await session.end(self.paths)
-        folder = self.paths.repository if self.paths.repository.is_dir() else self.paths.workspace
-        self.boot.session = await session.start(self.paths, self.boot.agent_environment, folder)
-        self.journal.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
+        async with self._init():
+            folder = self.paths.repository if self.paths.repository.is_dir() else self.paths.workspace
+            self.boot.session = await session.restart(self.paths, self.boot.agent_environment, folder, self.boot.session)
+            self.journal.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -1,16 +1,14 @@
-"""What the supervisor looks at again and again: services, the session, the load; and the agent's processes, to stop them."""
+"""What the supervisor looks at again and again: services and the load; and the agent's processes, to stop them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from backend import system
 from backend.boot.context import Boot
 from backend.boot.steps.tmpfs import memory_bytes
 from backend.contract.events import (
@@ -20,17 +18,13 @@ from backend.contract.events import (
     Noted,
     SandboxMeasured,
     ServiceState,
-    SessionChanged,
-    SessionState,
 )
 from backend.contract.paths import AGENT_UID
 from backend.freezer import Freezer, hierarchy
 from backend.gate import Gate
-from backend.journal import Journal
 from backend.service import Service
 from backend.services import Services, http_get
-from backend.session import NAME
-from backend.system import AGENT, Identity, SystemFailure
+from backend.system import SystemFailure
 from network import corefile, metrics
 from network.metrics import Measured
 
@@ -39,7 +33,6 @@ LOAD_SECONDS = 5.0
 GUARD_SECONDS = 10.0
 CARRIED_TICKS = 3  # looks at the gate between two that are said
 PATIENCE = 3  # looks in a row without an answer until CoreDNS counts as unresponsive: while it reloads it may miss one
-REPORT_BYTES = 64 << 10
 
 
 async def services(services: Services, boot: Boot, emit: Callable[[Event], None], changed: Callable[[], None]) -> None:
@@ -133,82 +126,6 @@ async def _ask_guard(services: Services) -> None:
         return
     if guard.state is ServiceState.UNRESPONSIVE:
         guard.changed(ServiceState.UP)
-
-
-async def session(boot: Boot, journal: Journal) -> None:
-    """Says when the session or the agent's pane has ended, and what the agent's hooks report of it."""
-    said = ""
-    ended_server = 0
-    while True:
-        await asyncio.sleep(SECOND)
-        running = boot.session
-        if running is None:
-            continue
-        server, pane = running.alive()
-        if not (server and pane):
-            if ended_server != running.agent:
-                ended_server = running.agent
-                what = "the session has ended" if not server else "Claude has ended, the session's shell is there"
-                journal.emit(SessionChanged(SessionState.ENDED, NAME, time.time(), detail=what))
-                said = ""
-            continue
-        text, activity = read_report(boot.paths.agent_report), read_report(boot.paths.agent_activity)
-        if text + activity and text + activity != said:
-            said = text + activity
-            event = reported(text, activity)
-            if event is not None and event != journal.state.session:
-                journal.emit(event)
-
-
-def read_report(path: Path, reader: Identity = AGENT) -> str:
-    """The agent's own report, "" where there is none. The agent may have put anything there: a link, a pipe, a flood.
-
-    It is opened as `reader`, the agent: a folder on the way may be a link to where only root may look.
-    """
-    try:
-        with system.opening_as(reader):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
-        try:
-            return (file.read(REPORT_BYTES) or b"").decode(errors="replace")
-        except OSError:
-            return ""
-
-
-def reported(text: str, activity: str = "") -> SessionChanged | None:
-    """What the hooks' two files say, with everything in it cut to size; None where neither says anything.
-
-    `text` is the status line's (model, context, cost, branch), `activity` tells what the agent does.
-    """
-    about, doing = _object(text), _object(activity)
-    if about is None and doing is None:
-        return None
-    body = {**(about or {}), **{key: value for key, value in (doing or {}).items() if key in ("state", "since")}}
-
-    def word(key: str) -> str:
-        value = body.get(key)
-        return value[:120] if isinstance(value, str) else ""
-
-    def number(key: str) -> float:
-        value = body.get(key)
-        return float(value) if isinstance(value, int | float) and -1e9 < value < 1e12 else -1.0
-
-    state = word("state")
-    known = state if state in ("works", "waits", "idle") else "unknown"
-    return SessionChanged(
-        SessionState(known), word("name") or NAME, max(0.0, number("since")), word("model"), number("context_percent"),
-        number("cost_usd"), word("branch"),
-    )  # fmt: skip
-
-
-def _object(text: str) -> dict[str, object] | None:
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
 
 
 async def load(boot: Boot, emit: Callable[[Event], None]) -> None:

@@ -37,6 +37,11 @@ class Paths:
         return self.run / "init.lock"
 
     @property
+    def boot_lock(self) -> Path:
+        """Held as long as the sandbox's one boot process lives."""
+        return self.run / "boot.lock"
+
+    @property
     def control(self) -> Path:
         """The control socket (0600, root by peer credentials)."""
         return self.run / "control.sock"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import Reason, Refused, SessionChanged, SessionState
+from backend.sandbox.pretend.api import PATIENCE as PATIENCE_WORD
 from backend.sandbox.pretend.api import SENTENCE
 from tests.netns.conftest import CODETAINER, PATIENCE, Running, eventually, start
 
@@ -72,6 +73,24 @@ def test_a_prompt_is_worked_on_before_anybody_logs_in(tmp_path: Path) -> None:
         eventually("the branch is told", lambda: sandbox.state.session and sandbox.state.session.branch == "main")
         assert sandbox.agent("ls", "/tmp/evil", "/run/codetainer/tmux/prompt").stdout == ""
         assert "touch" not in sandbox.paths.journal.read_text()
+    finally:
+        sandbox.stop()
+
+
+def test_a_turn_that_ends_without_a_word_is_noticed(tmp_path: Path) -> None:
+    """Escape ends a turn and no hook is called: the pane's title tells."""
+    sandbox = start(tmp_path, f"escape-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=f"please {PATIENCE_WORD}")
+    tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock", "send-keys", "-t", "$0:.0")
+
+    def state() -> SessionState | None:
+        return sandbox.state.session.state if sandbox.state.session else None
+
+    try:
+        eventually("it works", lambda: state() is SessionState.WORKS)
+        eventually("its request is under way", lambda: sandbox.asked(kind="http", path="/v1/messages"))
+        assert sandbox.agent(*tmux, "Escape").returncode == 0
+        eventually("it waits", lambda: state() is SessionState.WAITS)
+        assert "works" in sandbox.agent("cat", "/home/claude/.codetainer/activity.json").stdout  # no hook has said so
     finally:
         sandbox.stop()
 

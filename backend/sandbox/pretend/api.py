@@ -1,13 +1,15 @@
 """A stand-in for the Anthropic API that Claude Code can talk to: messages, streamed and not, with a scripted turn.
 
 The script is short: the first request of a conversation that offers a Bash tool is answered with one call of it; when its
-result comes back, or where there is no such tool, the answer is a sentence. Format: https://docs.anthropic.com/en/api/messages.
+result comes back, or where there is no such tool, the answer is a sentence. A message with PATIENCE in it is answered
+when its client has gone, or a minute is over. Format: https://docs.anthropic.com/en/api/messages.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import select
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 COMMAND = "curl -sS -m 5 https://telemetry.example.net/ || true; git -C /workspace/repo log --oneline | cat"
 SENTENCE = "Done: the repository is cloned, and an unlisted host was refused by the sandbox."
 MOST_SAID = 2000
+PATIENCE = "take your time"
+PATIENCE_SECONDS = 60.0
 
 
 class Conversation:
@@ -80,6 +84,8 @@ def serve(handler: Handler, conversation: Conversation, path: str, body: bytes) 
     if path == "/v1/messages/count_tokens":
         _json(handler, 200, {"input_tokens": 1000})
     elif path == "/v1/messages":
+        if PATIENCE in str(said(body).get("asked")):
+            select.select([handler.connection], [], [], PATIENCE_SECONDS)
         message = conversation.reply(request)
         if request.get("stream"):
             _stream(handler, message)

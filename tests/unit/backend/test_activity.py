@@ -1,0 +1,112 @@
+"""What the agent's report may say: cut to size, never trusted, never in the way."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend import activity
+from backend.contract.events import SessionChanged, SessionState
+from backend.system import Identity
+
+
+def test_a_report() -> None:
+    found = activity.reported('{"state": "waits", "name": "fixing-auth", "model": "M", "context_percent": 42, "cost_usd": 1.2}')
+    assert found is not None
+    assert (found.state, found.name, found.context_percent, found.cost_usd) == (SessionState.WAITS, "fixing-auth", 42.0, 1.2)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", "[" * 100_000, '"works"'])
+def test_what_is_no_report(text: str) -> None:
+    assert activity.reported(text) is None
+
+
+def test_what_it_claims_is_cut_to_size() -> None:
+    found = activity.reported('{"state": "root", "name": "' + "x" * 5000 + '", "cost_usd": 1e300, "context_percent": "all"}')
+    assert found is not None
+    assert found.state is SessionState.UNKNOWN
+    assert len(found.name) == 120
+    assert (found.cost_usd, found.context_percent) == (-1.0, -1.0)
+
+
+ME = Identity("me", os.geteuid())
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
+def test_any_report_is_read_or_none(body: object) -> None:
+    import json
+
+    activity.reported(json.dumps(body))
+
+
+def test_a_link_or_a_pipe_is_no_report(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text('{"state": "works"}')
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "long").write_bytes(b"x" * (1 << 20))
+    assert activity.read_report(tmp_path / "link", ME) == ""
+    assert activity.read_report(tmp_path / "pipe", ME) == ""
+    assert activity.read_report(tmp_path / "none", ME) == ""
+    assert len(activity.read_report(tmp_path / "long", ME)) == activity.REPORT_BYTES
+
+
+def test_what_the_agent_does_comes_from_a_file_of_its_own() -> None:
+    about = '{"model": "M", "state": "works", "since": 1}'
+    found = activity.reported(about, '{"state": "waits", "since": 1000.5, "model": "other"}')
+    assert found is not None
+    assert (found.state, found.since, found.model) == (SessionState.WAITS, 1000.5, "M")
+    alone = activity.reported("", '{"state": "idle"}')
+    assert alone is not None
+    assert alone.state is SessionState.IDLE
+    assert activity.reported("", "[]") is None
+
+
+SPINS, STARS, PLAIN = "⠐ fixing the parser", "✳ fixing the parser", "codetainer"
+S = SessionState
+
+
+@pytest.mark.parametrize(
+    ("said", "title", "expected"),
+    [
+        (S.WORKS, SPINS, S.WORKS),
+        (S.WORKS, STARS, S.WAITS),  # escape was pressed, or the API failed: no hook tells of it
+        (S.WAITS, STARS, S.WAITS),
+        (S.WAITS, SPINS, S.WORKS),
+        (S.IDLE, STARS, S.IDLE),
+        (S.IDLE, SPINS, S.WORKS),
+        (S.UNKNOWN, STARS, S.IDLE),
+        (S.WORKS, PLAIN, S.WORKS),
+        (S.WAITS, "", S.WAITS),
+        (None, SPINS, S.WORKS),
+        (None, PLAIN, None),
+    ],
+)
+def test_where_hooks_and_title_differ_the_title_is_right(said: S | None, title: str, expected: S | None) -> None:
+    report = None if said is None else SessionChanged(said, "name", 100.0, "M")
+    found = activity.judged(report, title, None, 200.0)
+    assert (found and found.state) == expected
+    if found is not None and report is not None:
+        assert (found.name, found.model) == ("name", "M")
+        assert found.since == (100.0 if expected is said else 200.0)
+
+
+def test_a_hook_that_has_just_spoken_is_believed_before_the_title_is_drawn() -> None:
+    just = SessionChanged(S.WORKS, "name", 199.0)
+    assert activity.judged(just, STARS, None, 200.0) == just
+
+
+def test_a_state_that_goes_on_keeps_its_beginning() -> None:
+    before = SessionChanged(S.WAITS, "name", 150.0)
+    found = activity.judged(SessionChanged(S.WORKS, "name", 100.0), STARS, before, 200.0)
+    assert found is not None
+    assert found.since == 150.0
+
+
+def test_work_of_which_nothing_is_heard_any_more_is_unknown() -> None:
+    silent = activity.judged(SessionChanged(S.WORKS, "name", 100.0), PLAIN, None, 100.0 + activity.SILENT + 1)
+    assert silent is not None
+    assert silent.state is S.UNKNOWN
