@@ -1,0 +1,59 @@
+"""The launch script for Fly.io against a stand-in for `fly`, which is outside of any machine of ours."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.documentation import ROOT
+
+SCRIPT = ROOT / "docs/deploy/launch-on-fly"
+FLY = """#!/bin/sh
+printf '%s\\n' "$*" >>"$LOG"
+[ "$1 $2" != "secrets import" ] || cat >>"$LOG.stdin"
+[ "$1 $2" != "apps list" ] || echo '[]'
+"""
+SECRETS = {"GH_PAT": "ghp_planted", "CLAUDE_CODE_OAUTH_TOKEN": "sk-planted"}
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "fly").write_text(FLY)
+    (tmp_path / "fly").chmod(0o755)
+    return tmp_path / "log"
+
+
+def launch(log: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(SCRIPT), *arguments], env={"PATH": f"{log.parent}:/usr/bin:/bin", "LOG": str(log), **environment},
+        capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_a_machine_without_a_service_and_secrets_in_no_argument(log: Path) -> None:
+    done = launch(log, "box", "ams", REPO_URL="https://github.com/example/demo", CLAUDE_PROMPT="two words", **SECRETS)
+    assert done.returncode == 0, done.stderr
+    listed, made, secrets, run = log.read_text().splitlines()
+    assert (listed, made) == ("apps list --json", "apps create box")
+    assert secrets == "secrets import --stage --app box"
+    assert run.startswith("machine run ghcr.io/perezd/codetainer:latest --app box --region ams --name box --restart no")
+    assert "--env REPO_URL=https://github.com/example/demo --env CLAUDE_PROMPT=two words" in run and "--port" not in run
+    assert not any(value in log.read_text() + done.stdout + done.stderr for value in SECRETS.values())
+    assert Path(f"{log}.stdin").read_text() == "GH_PAT=ghp_planted\nCLAUDE_CODE_OAUTH_TOKEN=sk-planted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        ((), SECRETS, "an app's name is expected"),
+        (("box",), {"CLAUDE_CODE_OAUTH_TOKEN": "x"}, "GH_PAT is not set"),
+        (("box",), {"GH_PAT": "x"}, "neither CLAUDE_CODE_OAUTH_TOKEN nor ANTHROPIC_API_KEY"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_made(
+    log: Path, arguments: tuple[str, ...], environment: dict[str, str], said: str
+) -> None:
+    done = launch(log, *arguments, **environment)
+    assert done.returncode == 2 and said in done.stderr and not log.exists()

@@ -1,0 +1,127 @@
+"""The ways to run of docs/deploy agree with the code and with each other."""
+
+import configparser
+import ipaddress
+import re
+import tomllib
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import yaml
+
+from backend.variables import VARIABLES
+from tests.documentation import ROOT
+
+FOLDER = ROOT / "docs/deploy"
+TEXTS = {path.name: path.read_text() for path in sorted(FOLDER.iterdir())}
+COMPOSE = yaml.safe_load(TEXTS["compose.yaml"])["services"]["codetainer"]
+NAMESPACE, POD, POLICY = yaml.safe_load_all(TEXTS["pod.yaml"])
+SANDBOX = yaml.safe_load(TEXTS["sandbox.yaml"])
+FLY = tomllib.loads(TEXTS["fly.toml"])
+CONTAINER = POD["spec"]["containers"][0]
+IMAGE = "ghcr.io/perezd/codetainer:latest"
+
+
+def unit() -> configparser.ConfigParser:
+    """The systemd unit; of a key that stands twice the last (systemd takes them all)."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read_string(TEXTS["codetainer@.service"])
+    return parser
+
+
+def variables(text: str) -> set[str]:
+    """What looks like a setting of ours: an assignment, or a name that one of our variables begins like."""
+    found = re.findall(r"\b((?:CODETAINER|GIT|GH|CLAUDE|ANTHROPIC|REPO)_[A-Z_]+[A-Z])\b", text)
+    return {name.removesuffix("_FILE") for name in found}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_variables_that_are_mentioned_exist(name: str) -> None:
+    assert variables(TEXTS[name]) - {v.name for v in VARIABLES} == set()
+
+
+def test_variables_finds_them() -> None:
+    assert variables("GH_PAT_FILE=%d/x --env CODETAINER_NONE=1") == {"GH_PAT", "CODETAINER_NONE"}
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "pod.yaml", "fly.toml", "launch-on-fly", "codetainer@.service"])
+def test_credentials_are_given_everywhere(name: str) -> None:
+    assert {"GH_PAT", "CLAUDE_CODE_OAUTH_TOKEN"} <= variables(TEXTS[name]) or name == "fly.toml"
+
+
+def test_every_way_has_the_same_capabilities_and_no_others() -> None:
+    added = CONTAINER["securityContext"]["capabilities"]["add"]
+    assert COMPOSE["cap_drop"] == CONTAINER["securityContext"]["capabilities"]["drop"] == ["ALL"]
+    assert COMPOSE["cap_add"] == added == sorted(added)
+    assert {"NET_ADMIN", "SYS_ADMIN"} <= set(added)
+
+
+def test_the_sandbox_resource_has_the_template_of_the_pod() -> None:
+    template = SANDBOX["spec"]["podTemplate"]
+    assert template["spec"] == POD["spec"]
+    assert template["metadata"]["labels"] == POD["metadata"]["labels"] == POLICY["spec"]["podSelector"]["matchLabels"]
+    assert (SANDBOX["apiVersion"], SANDBOX["kind"]) == ("agents.x-k8s.io/v1beta1", "Sandbox")
+
+
+def test_every_resource_is_in_the_one_namespace() -> None:
+    assert {item["metadata"]["namespace"] for item in (POD, POLICY, SANDBOX)} == {NAMESPACE["metadata"]["name"]}
+
+
+def test_the_pod_gives_the_agent_nothing_of_the_cluster() -> None:
+    spec, context = POD["spec"], CONTAINER["securityContext"]
+    assert spec["automountServiceAccountToken"] is False and spec["enableServiceLinks"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & spec.keys() and "volumeMounts" not in CONTAINER
+    assert context["privileged"] is False and context["readOnlyRootFilesystem"] is True
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert "livenessProbe" not in CONTAINER and CONTAINER["resources"]["limits"]["memory"] == "4Gi"
+
+
+def blocks(policy: dict[str, Any]) -> Iterable[ipaddress.IPv4Network]:
+    for rule in policy["spec"]["egress"]:
+        for peer in rule["to"]:
+            for block in peer.get("ipBlock", {}).get("except", []):
+                yield ipaddress.IPv4Network(block)
+
+
+def test_the_second_wall_is_closed_but_for_names_and_the_web() -> None:
+    spec = POLICY["spec"]
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"} and spec["ingress"] == []
+    names, web = spec["egress"]
+    assert {(port["protocol"], port["port"]) for port in names["ports"]} == {("UDP", 53), ("TCP", 53)}
+    assert {(port["protocol"], port["port"]) for port in web["ports"]} == {("TCP", 443), ("TCP", 80)}
+    for address in ("10.96.0.1", "172.17.0.1", "192.168.1.1", "169.254.169.254", "100.100.100.200", "127.0.0.1"):
+        assert any(ipaddress.IPv4Address(address) in block for block in blocks(POLICY)), address
+
+
+@pytest.mark.parametrize("image", [COMPOSE["image"], CONTAINER["image"], FLY["build"]["image"]])
+def test_one_image_everywhere(image: str) -> None:
+    assert image == IMAGE and f":-{IMAGE}" in TEXTS["launch-on-fly"]
+
+
+def test_compose_shows_nothing_to_the_network_and_keeps_the_root_read_only() -> None:
+    assert not {"ports", "volumes", "network_mode", "privileged", "pid", "devices"} & COMPOSE.keys()
+    assert COMPOSE["read_only"] is True and "no-new-privileges:true" in COMPOSE["security_opt"]
+
+
+def test_on_fly_nothing_is_public_and_nobodys_request_starts_it() -> None:
+    assert not {"http_service", "services"} & FLY.keys()
+    assert "--port" not in re.sub(r"^#.*", "", TEXTS["launch-on-fly"], flags=re.MULTILINE)
+    assert FLY["env"]["CODETAINER_UPSTREAM"] in TEXTS["launch-on-fly"]
+
+
+def test_the_resolvers_that_are_named_can_be_read() -> None:
+    read = next(v.read for v in VARIABLES if v.name == "CODETAINER_UPSTREAM")
+    assert len(read(FLY["env"]["CODETAINER_UPSTREAM"])) == 2
+
+
+def test_everywhere_it_is_somebodys_decision_to_start_again() -> None:
+    policies = (COMPOSE["restart"], POD["spec"]["restartPolicy"], FLY["restart"][0]["policy"], unit()["Service"]["Restart"])
+    assert policies == ("no", "Never", "never", "no") and "--restart no" in TEXTS["launch-on-fly"]
+
+
+def test_under_systemd_credentials_are_files_that_root_alone_reads() -> None:
+    loaded = re.findall(r"^LoadCredential=(\w+):/etc/codetainer/%i/\1$", TEXTS["codetainer@.service"], re.MULTILINE)
+    assert loaded == ["GH_PAT", "CLAUDE_CODE_OAUTH_TOKEN"]
+    for name in loaded:
+        assert f"\nEnvironment={name}_FILE=%d/{name}\n" in TEXTS["codetainer@.service"]
