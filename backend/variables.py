@@ -44,7 +44,10 @@ class LogFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One variable: what it means, how it is read, and what it is when nobody sets it. `secret`: its value is never shown."""
+    """One variable: what it means, how it is read, and what it is when nobody sets it. `secret`: its value is never shown.
+
+    `example` is for the documentation, where `expected` alone leaves a question.
+    """
 
     name: str
     meaning: str
@@ -52,6 +55,7 @@ class Variable:
     default: str | None = None  # None: required, or one of a group is
     expected: str = ""
     secret: bool = False
+    example: str = ""
 
 
 def text(value: str) -> str:
@@ -136,20 +140,25 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("GH_PAT", "GitHub token: clone, fetch, push, gh, GitHub Packages", token, None, "a token", secret=True),
     Variable("CLAUDE_CODE_OAUTH_TOKEN", "Claude Code's token; this or ANTHROPIC_API_KEY", token, "", "a token", secret=True),
     Variable("ANTHROPIC_API_KEY", "Anthropic API key; this or CLAUDE_CODE_OAUTH_TOKEN", token, "", "a key", secret=True),
-    Variable("REPO_URL", "Repository cloned to /workspace/repo", repository, "", "https://HOST/OWNER/REPO, no credentials"),
-    Variable("CLAUDE_PROMPT", "Work that Claude begins at boot, before anybody logs in", text, ""),
+    Variable("REPO_URL", "Repository cloned to /workspace/repo", repository, "", "https://HOST/OWNER/REPO, no credentials",
+             example="https://github.com/owner/repo"),
+    Variable("CLAUDE_PROMPT", "Work that Claude begins at boot, before anybody logs in", text, "",
+             example="Mend the failing test in tests/test_login.py and open a pull request"),
     Variable("GIT_USER_NAME", "Author of commits", one_line, "codetainer", "one line"),
     Variable("GIT_USER_EMAIL", "Address of the author", one_line, "codetainer@noreply.github.com", "one line"),
-    Variable("CODETAINER_EXTRA_DOMAINS", "Entries added to domains.conf, between blanks or commas", domains, "", "entries"),
+    Variable("CODETAINER_EXTRA_DOMAINS", "Entries added to domains.conf, between blanks or commas", domains, "", "entries",
+             example="files.example.com *.assets.example.com git.example.com:2222"),
     Variable("CODETAINER_UPSTREAM", "Resolvers that the guard asks; default: those of /etc/resolv.conf", upstreams, "",
-             "IPv4 addresses, each ADDRESS[:PORT] or tls://ADDRESS[#NAME]"),
+             "IPv4 addresses, each ADDRESS[:PORT] or tls://ADDRESS[#NAME]",
+             example="tls://1.1.1.1#cloudflare-dns.com 192.0.2.53"),
     Variable("CODETAINER_TMPFS_WORKSPACE", "Size of /workspace", size, "512M", "a size such as 512M or 2G"),
     Variable("CODETAINER_TMPFS_TMP", "Size of /tmp", size, "512M", "a size such as 512M or 2G"),
     Variable("CODETAINER_TMPFS_HOME", "Size of /home/claude", size, "1G", "a size such as 512M or 2G"),
     Variable("CODETAINER_REFRESH", "How often every listed name is resolved again", seconds, "5m", "a duration (90s, 5m)"),
     Variable("CODETAINER_KEEP", "How long an address stays open after it was last handed out", seconds, "4h", "a duration"),
     Variable("CODETAINER_PROOF", "How often the walls are tried again", seconds, "3m", "a duration"),
-    Variable("CODETAINER_INBOUND_PORTS", "TCP ports that may be reached from outside", ports, "", "port numbers"),
+    Variable("CODETAINER_INBOUND_PORTS", "TCP ports that may be reached from outside", ports, "", "port numbers",
+             example="3000 8080"),
     Variable("CODETAINER_GATE", "Whether connections are checked by name too; off where the kernel has no nat", GateMode, "on",
              "on or off"),
     Variable("CODETAINER_CREDENTIALS", "Whether the gate holds the credentials, or the agent itself", Where, "outside",
@@ -157,7 +166,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CODETAINER_SECCOMP", "Whether the agent's system calls are filtered; off for work that needs user namespaces",
              Seccomp, "on", "on or off"),
     Variable("CODETAINER_PUSH", "Repositories beside REPO_URL's that may be pushed and written to; * for all", push, "",
-             "OWNER/REPO, OWNER/* or *, between blanks or commas"),
+             "OWNER/REPO, OWNER/* or *, between blanks or commas", example="owner/other friends/*"),
     Variable("CODETAINER_CERTIFICATES", "How long the gate's certificates are valid; renewed after two thirds", seconds, "365d",
              "a duration"),
     Variable("CODETAINER_MUCH_OUT", "A name to which more than this goes out, and more than comes in, is marked", size, "64M",

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from backend.boot.plan import OnFailure
+from backend.boot.steps import plan
 from backend.contract import events
 from backend.variables import VARIABLES, Variable
 
@@ -27,14 +29,54 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join([line(head), line(("---",) * len(head)), *map(line, rows)])
 
 
-def variables() -> str:
-    def default(variable: Variable) -> str:
-        if variable.default is None:
-            return "**required**"
-        return f"`{variable.default}`" if variable.default else ""
+# What is enough to begin with; docs/configuration.md has them all.
+ESSENTIAL = ("GH_PAT", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "REPO_URL", "CLAUDE_PROMPT", "CODETAINER_EXTRA_DOMAINS")
 
-    rows = ((f"`{v.name}`", v.meaning, v.expected, default(v)) for v in VARIABLES)
+
+def default(variable: Variable) -> str:
+    if variable.default is None:
+        return "**required**"
+    return f"`{variable.default}`" if variable.default else ""
+
+
+def variables() -> str:
+    def expected(variable: Variable) -> str:
+        example = f"`{variable.example}`" if variable.example else ""
+        return ", as in ".join(part for part in (variable.expected, example) if part)
+
+    rows = ((f"`{v.name}`", v.meaning, expected(v), default(v)) for v in VARIABLES)
     return table(("Variable", "Meaning", "Expected", "Default"), rows)
+
+
+def essentials() -> str:
+    rows = ((f"`{v.name}`", v.meaning, default(v)) for v in VARIABLES if v.name in ESSENTIAL)
+    return table(("Variable", "Meaning", "Default"), rows)
+
+
+def boot_graph() -> str:
+    """The plan of boot: what waits for what, without the arrows that follow from others. Dashed: its failure degrades."""
+    steps = plan()
+    needs = {step.name: set(step.needs) for step in steps}
+
+    def all_needs(name: str) -> set[str]:
+        return needs[name].union(*(all_needs(need) for need in needs[name]))
+
+    lines = ["flowchart LR", *(f'  {step.name}["{step.title}"]' for step in steps)]
+    for step in steps:
+        implied = set().union(*(all_needs(need) for need in step.needs))
+        lines += [f"  {need} --> {step.name}" for need in step.needs if need not in implied]
+    lines.append("  classDef degrades stroke-dasharray: 4 3")
+    lines.append(f"  class {','.join(step.name for step in steps if step.on_failure is OnFailure.DEGRADE)} degrades")
+    return "\n".join(("```mermaid", *lines, "```"))
+
+
+def boot_steps() -> str:
+    failures = {OnFailure.HALT: "halts", OnFailure.DEGRADE: "degrades"}
+    rows = (
+        (f"`{s.name}`", s.title, ", ".join(f"`{need}`" for need in s.needs), f"{s.timeout:g} s", failures[s.on_failure])
+        for s in plan()
+    )
+    return table(("Step", "Title", "Waits for", "At most", "Its failure"), rows)
 
 
 def kinds() -> str:
@@ -68,7 +110,14 @@ def words() -> str:
     return table(("Word", "Values"), ((enum.__name__, ", ".join(f"`{value}`" for value in enum)) for enum in enums))
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"variables": variables, "kinds": kinds, "words": words}
+BLOCKS: dict[str, Callable[[], str]] = {
+    "boot_graph": boot_graph,
+    "boot_steps": boot_steps,
+    "essentials": essentials,
+    "kinds": kinds,
+    "variables": variables,
+    "words": words,
+}
 
 
 def filled(text: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from backend import variables
+from backend.boot.steps import plan
 from backend.contract import events
 from tests import documentation
 
@@ -18,10 +19,32 @@ def test_derived_blocks_are_as_the_code_says(name: str) -> None:
     assert text == documentation.filled(text), "run: make docs"
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/configuration.md"])
-def test_every_variable_is_documented(name: str) -> None:
-    text = DOCUMENTS[name].read_text()
+def test_every_variable_is_documented() -> None:
+    text = DOCUMENTS["docs/configuration.md"].read_text()
     assert [v.name for v in variables.VARIABLES if f"| `{v.name}` |" not in text] == []
+
+
+def test_the_essential_variables_are_in_the_readme() -> None:
+    text = DOCUMENTS["README.md"].read_text()
+    assert [name for name in documentation.ESSENTIAL if f"| `{name}` |" not in text] == []
+    assert {v.name for v in variables.VARIABLES if v.default is None} <= set(documentation.ESSENTIAL)
+
+
+@pytest.mark.parametrize("variable", [v for v in variables.VARIABLES if v.example], ids=lambda v: str(v.name))
+def test_examples_of_variables_can_be_read(variable: variables.Variable) -> None:
+    variable.read(variable.example)
+
+
+def test_the_graph_of_boot_has_every_step_and_every_way() -> None:
+    graph = documentation.boot_graph()
+    arrows = {tuple(found) for found in re.findall(r"(\w+) --> (\w+)", graph)}
+
+    def reached(name: str) -> set[str]:
+        return {name}.union(*(reached(after) for before, after in arrows if before == name))
+
+    for step in plan():
+        assert f'{step.name}["{step.title}"]' in graph
+        assert all(step.name in reached(need) for need in step.needs)
 
 
 def test_every_reason_of_a_refusal_has_a_remedy() -> None:
