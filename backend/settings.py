@@ -10,9 +10,10 @@ from typing import Any
 
 from backend import system
 from backend.system import Identity
-from backend.variables import VARIABLES, GateMode, LogFormat, Login, OnFailure, Seccomp, Variable, Where, token
-from network import allowlist, credentials
+from backend.variables import VARIABLES, GateMode, LogFormat, Login, OnFailure, Seccomp, Variable, Where, text, token
+from network import allowlist, credentials, telemetry
 from network.credentials import CredentialsError, Host
+from network.telemetry import Telemetry, TelemetryError
 
 EXIT_CODE = 2
 MOST_TEXT = 1 << 20
@@ -81,6 +82,7 @@ class Settings:
     gate: GateMode
     credentials: Where
     seccomp: Seccomp
+    telemetry: Telemetry
     push: tuple[str, ...]
     much_out: int
     certificate_seconds: float
@@ -112,7 +114,8 @@ class Settings:
     def own_secrets(self) -> Mapping[str, str]:
         """What the agent gets of the operator's own credentials, under the names of their variables."""
         shipped = credentials.variables(credentials.shipped())
-        return {name: value for name, value in self.agent_secrets.by_variable.items() if name not in shipped}
+        others = shipped.keys() | self.telemetry.secrets.keys()
+        return {name: value for name, value in self.agent_secrets.by_variable.items() if name not in others}
 
     @property
     def writable(self) -> tuple[str, ...]:
@@ -134,7 +137,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None, h
     except CredentialsError as error:
         problems.append(str(error))
     values: dict[str, Any] = {}
-    for variable in (*VARIABLES, *_own(hosts)):
+    for variable in (*VARIABLES, *_own(hosts), *_of_telemetry(environment)):
         values[variable.name] = _value(variable, environment, problems)
         file = environment.get(f"{variable.name}_FILE", "")
         if hidden_from and variable.secret and values[variable.name] and file and _readable(Path(file), hidden_from):
@@ -146,15 +149,17 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None, h
         )
     if not values["CLAUDE_CODE_OAUTH_TOKEN"] and not values["ANTHROPIC_API_KEY"]:
         problems.append("CLAUDE_CODE_OAUTH_TOKEN or ANTHROPIC_API_KEY: neither is set; Claude Code needs one of them")
+    found = _telemetry(values, hosts, problems)
     if problems:
         raise SettingsError(problems)
     v = values
     return Settings(
-        Secrets({name: v[name] for name in credentials.variables(hosts) if v[name]}), hosts,
+        Secrets({**{name: v[name] for name in credentials.variables(hosts) if v[name]}, **found.secrets}),
+        (*hosts, *found.hosts),
         v["REPO_URL"], v["CLAUDE_PROMPT"], v["GIT_USER_NAME"], v["GIT_USER_EMAIL"], v["CODETAINER_EXTRA_DOMAINS"],
         v["CODETAINER_UPSTREAM"] or (), v["CODETAINER_TMPFS_WORKSPACE"], v["CODETAINER_TMPFS_TMP"], v["CODETAINER_TMPFS_HOME"],
         v["CODETAINER_REFRESH"], v["CODETAINER_KEEP"], v["CODETAINER_PROOF"], v["CODETAINER_INBOUND_PORTS"] or (),
-        v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_SECCOMP"], v["CODETAINER_PUSH"] or (),
+        v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_SECCOMP"], found, v["CODETAINER_PUSH"] or (),
         v["CODETAINER_MUCH_OUT"], v["CODETAINER_CERTIFICATES"],
         v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_POPUP_KEY"], v["CODETAINER_LOCK_TIMEOUT"],
         v["CODETAINER_LOG_FORMAT"],
@@ -212,7 +217,8 @@ def variables(environment: Mapping[str, str], credentials_file: Path | None = No
         own = _own(credentials.read(credentials_file))
     except CredentialsError:
         own = ()  # `load` says what is wrong
-    names = {name for variable in (*VARIABLES, *own) for name in (variable.name, f"{variable.name}_FILE")}
+    known = (*VARIABLES, *own, *_of_telemetry(environment))
+    names = {name for variable in known for name in (variable.name, f"{variable.name}_FILE")}
     return {name: value for name, value in environment.items() if name in names}
 
 
@@ -224,3 +230,27 @@ def _own(hosts: tuple[Host, ...]) -> tuple[Variable, ...]:
         for name in credentials.variables(hosts)
         if name not in known
     )
+
+
+def _of_telemetry(environment: Mapping[str, str]) -> tuple[Variable, ...]:
+    """A variable for each of OpenTelemetry's that is set. Their meaning is Claude Code's and the exporters'."""
+    given = {name.removesuffix("_FILE") if telemetry.is_secret(name.removesuffix("_FILE")) else name for name in environment}
+    return tuple(
+        Variable(name, "of Claude Code's telemetry", text, "", secret=telemetry.is_secret(name))
+        for name in sorted(given)
+        if telemetry.is_ours(name)
+    )
+
+
+def _telemetry(values: Mapping[str, Any], hosts: tuple[Host, ...], problems: list[str]) -> Telemetry:
+    """What is opened for telemetry; nothing where something about it is wrong, which `problems` then says."""
+    outside = values["CODETAINER_CREDENTIALS"] is Where.OUTSIDE and values["CODETAINER_GATE"] is GateMode.ON
+    try:
+        found = telemetry.read({name: value for name, value in values.items() if telemetry.is_ours(name)}, outside=outside)
+    except TelemetryError as error:
+        problems.extend(error.problems)
+        return Telemetry()
+    taken = {host.name for host in hosts} & {host.name for host in found.hosts}
+    if taken:
+        problems.append(f"OTEL_EXPORTER_OTLP_HEADERS: {', '.join(sorted(taken))} has credentials of its own already")
+    return found

@@ -10,7 +10,6 @@ import base64
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 
 from network.credentials import Credential, Host
@@ -95,7 +94,7 @@ def _deny(how: str, condition: str) -> tuple[str, str]:
 def _host(broker: Broker, host: Host) -> str:
     given = [c for c in host.credentials if broker.secrets.get(c.variable)]
     headers = sorted({"x-api-key", *(c.header for c in host.credentials)} - {"authorization"})
-    found = [f"{{ req.hdr({header}) -m found }}" for header in ("authorization", *headers)]
+    held = {header: f"txn.fine{number}" for number, header in enumerate(("authorization", *headers))}
     ours = "deny_status 403 " + _answer(host.answers, NOT_OURS)
     pushes = ", ".join(broker.repositories) or "no repository"
     scope = "deny_status 403 " + _answer(host.answers, f"writes go to {pushes} only")
@@ -110,11 +109,14 @@ def _host(broker: Broker, host: Host) -> str:
         "http-request set-var(txn.secret) req.fhdr(authorization),word(2,' ')",
         "http-request set-var(txn.login) var(txn.secret),b64dec if { var(txn.scheme) -m str basic }",
         "http-request set-var(txn.secret) var(txn.login),field(2,:) if { var(txn.scheme) -m str basic }",
-        "http-request set-var(txn.fine) bool(false)",
-        *(line for credential in given for line in _replace(credential, broker.secrets[credential.variable])),
-        *(line for one in found for line in _deny(ours, f"{one} !{{ var(txn.fine) -m bool }}")),
-        # A second credential beside a good one is not ours.
-        *(line for one, other in combinations(found, 2) for line in _deny(ours, f"{one} {other}")),
+        *(f"http-request set-var({fine}) bool(false)" for fine in held.values()),
+        *(line for c in given for line in _replace(c, broker.secrets[c.variable], held[c.header])),
+        # Each for itself: one that is not ours beside a good one is refused too.
+        *(
+            line
+            for header, fine in held.items()
+            for line in _deny(ours, f"{{ req.hdr({header}) -m found }} !{{ var({fine}) -m bool }}")
+        ),
         # --- what may be done with it ---
         "http-request del-header x-http-method-override",
         "http-request set-var(txn.verdict) str(scope)",
@@ -150,16 +152,19 @@ def _host(broker: Broker, host: Host) -> str:
     return "\n    ".join(lines) + "\n"
 
 
-def _replace(credential: Credential, secret: str) -> Iterable[str]:
-    """The placeholder becomes the secret. A secret has no blanks, quotes or other characters that the configuration reads."""
+def _replace(credential: Credential, secret: str, fine: str) -> Iterable[str]:
+    """The placeholder becomes the secret, and the variable `fine` true.
+
+    A secret has no blanks, quotes or other characters that the configuration reads.
+    """
     if credential.header != "authorization":
         given = f"{{ req.fhdr({credential.header}) -m str {credential.placeholder} }}"
-        yield f"http-request set-var(txn.fine) bool(true) if {given}"
+        yield f"http-request set-var({fine}) bool(true) if {given}"
         yield f"http-request set-header {credential.header} {_quoted(secret)} if {given}"
         return
     held = f"{{ var(txn.secret) -m str {credential.placeholder} }}"
     basic = base64.b64encode(f"{credential.login}:{secret}".encode()).decode()
-    yield f"http-request set-var(txn.fine) bool(true) if {{ var(txn.scheme) -m str bearer token basic }} {held}"
+    yield f"http-request set-var({fine}) bool(true) if {{ var(txn.scheme) -m str bearer token basic }} {held}"
     for scheme, value in (("bearer", f"Bearer {secret}"), ("token", f"token {secret}"), ("basic", f"Basic {basic}")):
         yield f"http-request set-header authorization {_quoted(value)} if {{ var(txn.scheme) -m str {scheme} }} {held}"
 

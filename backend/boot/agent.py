@@ -38,7 +38,8 @@ def environment(settings: Settings, paths: Paths, *, credentials: bool) -> dict[
             found["CLAUDE_CODE_OAUTH_TOKEN"] = secrets.oauth_token
         else:
             found["ANTHROPIC_API_KEY"] = secrets.api_key
-        found = {**settings.own_secrets, **found}
+        telemetry = settings.telemetry.for_agent(outside=settings.outside)
+        found = {**settings.own_secrets, **telemetry, **found}
     return found
 
 

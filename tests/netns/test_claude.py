@@ -14,7 +14,7 @@ import pytest
 from backend.contract.events import Reason, Refused, SessionChanged, SessionState
 from backend.sandbox.pretend.api import PATIENCE as PATIENCE_WORD
 from backend.sandbox.pretend.api import SENTENCE
-from tests.netns.conftest import CODETAINER, PATIENCE, Running, eventually, start
+from tests.netns.conftest import CODETAINER, INTERNET, PATIENCE, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 
@@ -73,6 +73,25 @@ def test_a_prompt_is_worked_on_before_anybody_logs_in(tmp_path: Path) -> None:
         eventually("the branch is told", lambda: sandbox.state.session and sandbox.state.session.branch == "main")
         assert sandbox.agent("ls", "/tmp/evil", "/run/codetainer/tmux/prompt").stdout == ""
         assert "touch" not in sandbox.paths.journal.read_text()
+    finally:
+        sandbox.stop()
+
+
+def test_telemetry_is_sent_with_the_operators_header(tmp_path: Path) -> None:
+    internet = INTERNET.replace("name = [", 'name = [\n{ name = "otel.test", addresses = ["198.51.100.70"] },')
+    sandbox = start(
+        tmp_path, f"telemetry-{os.getpid()}", "--claude", claude(), internet=internet, CLAUDE_PROMPT="look around",
+        CLAUDE_CODE_ENABLE_TELEMETRY="1", OTEL_METRICS_EXPORTER="otlp", OTEL_EXPORTER_OTLP_PROTOCOL="http/json",
+        OTEL_EXPORTER_OTLP_ENDPOINT="https://otel.test", OTEL_METRIC_EXPORT_INTERVAL="1000",
+        OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20operators-own",
+    )  # fmt: skip
+    try:
+        eventually("it is sent", lambda: sandbox.asked(kind="http", host="otel.test", path="/v1/metrics"))
+        assert not sandbox.asked(kind="http", host="otel.test", credential="Bearer codetainer-holds-it")
+        assert sandbox.asked(kind="http", host="otel.test", credential="Bearer operators-own")
+        assert "operators-own" not in sandbox.agent("env").stdout
+        foreign = sandbox.agent("curl", "-sS", "-H", "Authorization: Bearer mine", "https://otel.test/v1/metrics", "-d", "{}")
+        assert "only the operator's credentials work here" in foreign.stdout
     finally:
         sandbox.stop()
 

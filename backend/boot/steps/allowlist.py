@@ -19,6 +19,7 @@ async def run(boot: Boot) -> str:
     try:
         listed = allowlist.parse(text, path.name, found)
         extra = allowlist.parse_words(boot.settings.extra_domains, "CODETAINER_EXTRA_DOMAINS")
+        telemetry = allowlist.parse_words(" ".join(boot.settings.telemetry.entries), "telemetry")
     except AllowlistError as error:
         for problem in error.problems:
             boot.say("list", str(problem))
@@ -27,7 +28,7 @@ async def run(boot: Boot) -> str:
         ) from error
     for warning in (*listed.warnings, *extra.warnings):
         boot.say("list", f"warning: {warning}")
-    boot.allowlist = listed.allowlist.merged(extra.allowlist)
+    boot.allowlist = listed.allowlist.merged(extra.allowlist).merged(telemetry.allowlist)
     boot.services.allowlist = boot.allowlist
     for entry in boot.allowlist.entries:
         if entry.source.startswith("@"):

@@ -1,0 +1,174 @@
+"""Claude Code's telemetry (OpenTelemetry): what the agent gets of the operator's variables, and what is opened for it.
+
+The endpoint's host joins the list. Its headers are credentials like the others: the agent gets placeholders, the gate puts the
+values in. Sources: https://code.claude.com/docs/en/monitoring-usage, the OpenTelemetry specification of OTLP exporters.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from urllib.parse import unquote, urlsplit
+
+from network.credentials import Credential, Host
+from network.names import EntryError, normalise
+
+PREFIX = "OTEL_"
+SWITCH = "CLAUDE_CODE_ENABLE_TELEMETRY"
+_OTLP = "OTEL_EXPORTER_OTLP_"
+SIGNALS = ("", "METRICS_", "LOGS_", "TRACES_")
+_HEADER = re.compile(r"[a-z][a-z0-9-]*\Z")
+_VALUE = re.compile(r"[!-&(-~]+\Z")  # as the gate's configuration takes it: no blank, no quote
+_NO_CREDENTIAL = frozenset(("host", "cookie", "content-length", "transfer-encoding", "connection"))
+
+
+class TelemetryError(ValueError):
+    """Everything that is wrong with the variables, a line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """`variables` as the operator set them; `placeholders` take the place of those that hold `secrets` (by credential).
+
+    `entries` go on the list; `hosts` are those whose TLS ends at the gate, so that headers can be put in.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    placeholders: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    entries: tuple[str, ...] = ()
+    hosts: tuple[Host, ...] = ()
+
+    def for_agent(self, *, outside: bool) -> Mapping[str, str]:
+        """The agent's variables; with placeholders where the gate holds the credentials."""
+        return {**self.variables, **self.placeholders} if outside else self.variables
+
+
+def is_ours(name: str) -> bool:
+    """Whether a variable of the environment belongs to telemetry."""
+    return name == SWITCH or name.startswith(PREFIX)
+
+
+def is_secret(name: str) -> bool:
+    return name.startswith(_OTLP) and name.endswith("HEADERS")
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """Where a signal goes: the variable that says so, and its URL in parts. `paths` are those that are posted to."""
+
+    variable: str
+    scheme: str
+    name: str
+    port: int
+    paths: tuple[str, ...]
+
+
+def read(environment: Mapping[str, str], *, outside: bool) -> Telemetry:
+    """What an environment says. `outside`: whether the gate is to hold the headers. Raises TelemetryError."""
+    variables = {name: value for name, value in environment.items() if is_ours(name) and value}
+    problems: list[str] = []
+    entries: dict[str, None] = {}
+    placeholders: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    by_host: dict[str, tuple[dict[str, Credential], dict[str, None]]] = {}
+    for signal in SIGNALS:
+        endpoint = _endpoint(variables, signal, problems)
+        if endpoint is None:
+            continue
+        check = "" if endpoint.port in (80, 443) else "/tls" if endpoint.scheme == "https" else "/http"
+        entries[f"{endpoint.name}:{endpoint.port}{check}"] = None
+        variable = next((name for name in (f"{_OTLP}{signal}HEADERS", f"{_OTLP}HEADERS") if name in variables), "")
+        if not variable or not outside:
+            continue
+        protocol = variables.get(f"{_OTLP}{signal}PROTOCOL") or variables.get(f"{_OTLP}PROTOCOL", "")
+        if (endpoint.scheme, endpoint.port) != ("https", 443) or protocol == "grpc":
+            problems.append(
+                f"{variable}: the gate puts headers into https on port 443 only, by http/protobuf or http/json; "
+                f"{endpoint.variable} has {endpoint.scheme} on port {endpoint.port}{', by grpc' if protocol == 'grpc' else ''}"
+            )
+            continue
+        credentials, paths = by_host.setdefault(endpoint.name, ({}, {}))
+        paths.update(dict.fromkeys(endpoint.paths))
+        shown = []
+        for credential, value, placeholder in _headers(variable, variables[variable], problems):
+            known = credentials.setdefault(credential.header, credential)
+            if secrets.setdefault(known.variable, value) != value:
+                problems.append(f"{variable}: {endpoint.name} gets two values of {credential.header}; one host, one value")
+            shown.append(f"{credential.header}={placeholder}")
+        placeholders[variable] = ",".join(shown)
+    if problems:
+        raise TelemetryError(list(dict.fromkeys(problems)))
+    hosts = tuple(
+        Host(name, tuple(credentials.values()), tuple(f"POST {path}" for path in paths))
+        for name, (credentials, paths) in by_host.items()
+    )
+    return Telemetry(variables, placeholders, secrets, tuple(entries), hosts)
+
+
+def _endpoint(variables: Mapping[str, str], signal: str, problems: list[str]) -> _Endpoint | None:
+    variable = f"{_OTLP}{signal}ENDPOINT"
+    text = variables.get(variable, "")
+    if not text:
+        return None
+    expected = "expected https://HOST[:PORT][/PATH] or http://..., without user and password"
+    try:
+        url = urlsplit(text)
+        port = url.port or {"https": 443, "http": 80}[url.scheme]
+        if url.username is not None or not url.hostname or not re.match(r"[A-Za-z0-9._/-]*\Z", url.path):
+            raise ValueError
+        name = normalise(url.hostname)
+    except EntryError as error:
+        problems.append(f"{variable}: {error}")
+        return None
+    except (ValueError, KeyError):
+        problems.append(f"{variable}: {expected}")
+        return None
+    # A signal's own endpoint is posted to as it is, the common one with the signal's path behind it (OTLP specification).
+    below = url.path.rstrip("/")
+    paths = (url.path or "/",) if signal else tuple(f"{below}/v1/{kind}" for kind in ("metrics", "logs", "traces"))
+    return _Endpoint(variable, url.scheme, name, port, paths)
+
+
+def _headers(variable: str, text: str, problems: list[str]) -> Iterator[tuple[Credential, str, str]]:
+    """Each header of `key=value,key=value` (values percent-encoded): its credential, its secret, and what the agent sends."""
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        header, sign, encoded = pair.partition("=")
+        header, value = header.strip().lower(), unquote(encoded.strip())
+        if not sign or not _HEADER.match(header) or header in _NO_CREDENTIAL:
+            problems.append(f"{variable}: expected HEADER=VALUE, between commas, each a header of the receiver's own")
+            continue
+        holder = f"{variable}[{header}]"
+        placeholder = "codetainer-holds-" + re.sub("[^A-Za-z0-9]+", "-", f"{variable}-{header}")
+        scheme, _, secret = value.partition(" ")
+        if header != "authorization":
+            credential, secret, shown = Credential(holder, placeholder, header), value, placeholder
+        elif scheme.lower() == "basic":
+            login, secret = _basic(secret)
+            credential = Credential(holder, placeholder, header, login)
+            shown = "Basic " + base64.b64encode(f"{login}:{placeholder}".encode()).decode()
+        elif scheme.lower() in ("bearer", "token"):
+            credential, shown = Credential(holder, placeholder, header), f"{scheme} {placeholder}"
+        else:
+            problems.append(f"{variable}: authorization is expected as Bearer or Basic")
+            continue
+        if not _VALUE.match(secret):
+            problems.append(f"{variable}: the value of {header} is empty, or has a blank or a quote in it")
+            continue
+        yield credential, secret, shown  # not percent-encoded: not every exporter decodes, and all take it as it is
+
+
+def _basic(encoded: str) -> tuple[str, str]:
+    try:
+        login, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeError):
+        return "", ""
+    return login, secret

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from network import telemetry
+from network.telemetry import Telemetry, TelemetryError
+
+ENDPOINT = {"CLAUDE_CODE_ENABLE_TELEMETRY": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com"}
+KEY = "OTEL_EXPORTER_OTLP_HEADERS"
+
+
+def read(**more: str) -> Telemetry:
+    return telemetry.read({**ENDPOINT, **more, "HOME": "/root"}, outside=True)
+
+
+def test_nothing_is_opened_where_nothing_is_set() -> None:
+    assert telemetry.read({"PATH": "/bin"}, outside=True) == Telemetry()
+
+
+def test_the_agent_gets_the_variables_and_the_host_is_opened() -> None:
+    found = read(OTEL_METRICS_EXPORTER="otlp")
+    assert found.for_agent(outside=True) == {**ENDPOINT, "OTEL_METRICS_EXPORTER": "otlp"}
+    assert (found.entries, found.hosts, found.secrets) == (("otel.example.com:443",), (), {})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "entry"),
+    [
+        ("http://otel.example.com", "otel.example.com:80"),
+        ("http://otel.example.com:4318", "otel.example.com:4318/http"),
+        ("https://otel.example.com:4317/x", "otel.example.com:4317/tls"),
+        ("https://OTEL.example.com.", "otel.example.com:443"),
+    ],
+)
+def test_ports(endpoint: str, entry: str) -> None:
+    assert read(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint).entries == (entry,)
+
+
+def test_headers_stay_outside() -> None:
+    found = read(**{KEY: "Authorization=Bearer%20s3cret,x-team=t3am"})
+    assert sorted(found.secrets.values()) == ["s3cret", "t3am"]
+    given_to_agent = found.for_agent(outside=True)[KEY]
+    assert "s3cret" not in given_to_agent
+    assert "t3am" not in given_to_agent
+    assert given_to_agent.startswith("authorization=Bearer codetainer-holds-")
+    (host,) = found.hosts
+    assert host.name == "otel.example.com"
+    assert host.writes == ("POST /v1/metrics", "POST /v1/logs", "POST /v1/traces")
+    assert {c.header for c in host.credentials} == {"authorization", "x-team"}
+    assert {c.placeholder in given_to_agent for c in host.credentials} == {True}
+    assert "s3cret" not in repr(found)
+
+
+def test_basic_keeps_its_login() -> None:
+    found = read(**{KEY: "authorization=Basic%20" + base64.b64encode(b"4711:s3cret").decode().replace("=", "%3D")})
+    (credential,) = found.hosts[0].credentials
+    assert (credential.login, found.secrets[credential.variable]) == ("4711", "s3cret")
+    shown = found.placeholders[KEY].removeprefix("authorization=Basic ")
+    assert base64.b64decode(shown).decode() == f"4711:{credential.placeholder}"
+
+
+def test_inside_the_agent_has_them() -> None:
+    found = telemetry.read({**ENDPOINT, KEY: "x-team=t3am"}, outside=False)
+    assert found.for_agent(outside=False)[KEY] == "x-team=t3am"
+    assert found.hosts == ()
+
+
+def test_a_signal_of_its_own() -> None:
+    found = read(
+        OTEL_EXPORTER_OTLP_LOGS_ENDPOINT="https://logs.example.org/in/logs", OTEL_EXPORTER_OTLP_LOGS_HEADERS="x-key=l0gs"
+    )
+    assert found.entries == ("otel.example.com:443", "logs.example.org:443")
+    (host,) = found.hosts
+    assert (host.name, host.writes) == ("logs.example.org", ("POST /in/logs",))
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "otel.example.com"}, "expected https://HOST"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://u:p@otel.example.com"}, "without user and password"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://192.0.2.7"}, "an address is no name"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com:x"}, "expected https://HOST"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel.example.com:4318", KEY: "x-key=v4lue"}, "https on port 443 only"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", KEY: "x-key=v4lue"}, "by grpc"),
+        ({KEY: "x-key"}, "HEADER=VALUE"),
+        ({KEY: "cookie=v4lue"}, "HEADER=VALUE"),
+        ({KEY: "authorization=Digest v4lue"}, "Bearer or Basic"),
+        ({KEY: "authorization=Basic v4lue"}, "is empty"),
+        ({KEY: "x-key=v4lue two"}, "has a blank"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "https://otel.example.com/logs",
+                "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "x-key=one",
+                KEY: "x-key=two",
+            },
+            "two values of x-key",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_without_the_secret(variables: dict[str, str], says: str) -> None:
+    with pytest.raises(TelemetryError) as caught:
+        read(**variables)
+    assert says in str(caught.value)
+    assert "v4lue" not in str(caught.value)
+
+
+@given(st.text(), st.text())
+def test_any_text_is_read_or_refused(endpoint: str, headers: str) -> None:
+    try:
+        found = read(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **{KEY: headers})
+    except TelemetryError:
+        return
+    for secret in found.secrets.values():
+        assert secret.isprintable()
+        assert "'" not in secret
