@@ -53,6 +53,7 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
         "upstream": [resolver.address, resolver.port] if resolver else None,
         "site": site,
         "listed": reachable(boot) if listed else None,
+        "platform": str(boot.paths.fly),
         "seccomp": boot.settings.seccomp is Seccomp.ON,
     }
     probe = Path(hooks.__file__).with_name("probe.py")

@@ -146,6 +146,11 @@ class Paths:
         """The certificates that everything in the sandbox trusts."""
         return self.root / "etc/ssl/certs/ca-certificates.crt"
 
+    @property
+    def fly(self) -> Path:
+        """What Fly.io's init puts into a machine: its SSH server, and the socket of the machine's API."""
+        return self.root / ".fly"
+
     # --- the agent's ---
 
     @property

@@ -1,7 +1,8 @@
 """Tries the walls from the inside, as the agent: what has to fail is attempted, and has to fail at once.
 
 Argument: a JSON object with `resolver`, `name`, `upstream` and `site` ([address, port] or null),
-`outside`, `listed` (of pairs too), `seccomp` (whether there is a filter).
+`outside`, `listed` (of pairs too), `seccomp` (whether there is a filter),
+`platform` (a folder of the platform's, which need not be there).
 Prints a JSON object: probe -> "" where it held, else what happened instead.
 """
 
@@ -108,6 +109,15 @@ def privileges() -> str:
     return "" if status.get("NoNewPrivs") == "1" else "the agent may gain privileges"
 
 
+def platforms_folder(folder: str) -> str:
+    """The agent cannot look into what the platform has put here."""
+    try:
+        os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return ""
+    return f"the agent can look into {folder}"
+
+
 def system_calls() -> str:
     """A filter is on (proc(5): Seccomp 2), and it holds: a user namespace would give the agent capabilities over it."""
     status = Path("/proc/self/status").read_text()
@@ -143,6 +153,7 @@ def main() -> None:
         "root read-only": root_read_only(),
         "environments": foreign_environments(),
         "privileges": privileges(),
+        "platform": platforms_folder(asked["platform"]),
     }
     if asked["seccomp"]:
         results["system calls"] = system_calls()

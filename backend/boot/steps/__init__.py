@@ -13,6 +13,7 @@ from backend.boot.steps import (
     git,
     guard,
     names,
+    platform,
     readiness,
     readonly,
     rules,
@@ -27,6 +28,7 @@ def plan(repository: str = "") -> tuple[Step, ...]:
     return ordered(
         (
             Step("closed", "Network closed", closed.run, timeout=10),
+            Step("platform", "The platform's socket", platform.run, ("closed",), timeout=5),
             Step("tmpfs", "Memory file systems", tmpfs.run, ("closed",)),
             Step("tools", "Tools", tools.run, ("tmpfs",), on_failure=OnFailure.DEGRADE),
             Step("list", "The list", allowlist.run, ("closed",)),
@@ -37,7 +39,10 @@ def plan(repository: str = "") -> tuple[Step, ...]:
             Step("addresses", "Addresses", addresses.run, ("guard", "names"), on_failure=OnFailure.DEGRADE),
             Step("git", "Git, gh and npm", git.run, ("tmpfs",)),
             Step("claude", "Claude settings", claude.run, ("tmpfs",)),
-            Step("readonly", "Root read-only", readonly.run, ("tmpfs", "tools", "names", "gate", "git", "claude"), timeout=10),
+            Step(
+                "readonly", "Root read-only", readonly.run,
+                ("platform", "tmpfs", "tools", "names", "gate", "git", "claude"), timeout=10,
+            ),
             Step(
                 "clone", f"Clone {repository}".strip(), clone.run, ("readonly", "addresses"), timeout=clone.SECONDS,
                 on_failure=OnFailure.DEGRADE,
