@@ -1,4 +1,4 @@
-"""`python3 -I -m backend boot | guard | up | enter | check`: the processes behind `codetainer`."""
+"""`python3 -I -m backend boot | guard | work | export | up | enter | check`: the processes behind `codetainer`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def main(argv: list[str]) -> int:
             from backend.guard.process import run
 
             return run(descriptors)
+        case ["work", *rest]:
+            from backend.work.process import main as work
+
+            return work(rest)
+        case ["export", *rest]:
+            from backend.work.export import main as export
+
+            return export(rest)
         case ["up", *rest]:
             from backend.sandbox.up import main as up
 
@@ -46,7 +54,7 @@ def main(argv: list[str]) -> int:
 
             return check(rest)
         case _:
-            sys.stderr.write("usage: python3 -I -m backend boot|guard|up|enter|check\n")
+            sys.stderr.write("usage: python3 -I -m backend boot|guard|work|export|up|enter|check\n")
             return 2
 
 

@@ -10,7 +10,20 @@ from typing import Any
 
 from backend import system
 from backend.system import Identity
-from backend.variables import VARIABLES, GateMode, LogFormat, Login, OnFailure, Seccomp, Variable, Where, text, token
+from backend.variables import (
+    VARIABLES,
+    Autosave,
+    GateMode,
+    LogFormat,
+    Login,
+    OnFailure,
+    Save,
+    Seccomp,
+    Variable,
+    Where,
+    text,
+    token,
+)
 from network import allowlist, credentials, telemetry
 from network.credentials import CredentialsError, Host
 from network.telemetry import Telemetry, TelemetryError
@@ -86,6 +99,8 @@ class Settings:
     push: tuple[str, ...]
     much_out: int
     certificate_seconds: float
+    autosave: Autosave
+    grace_seconds: float
     on_failure: OnFailure
     login: Login
     popup_key: str
@@ -150,6 +165,9 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None, h
     if not values["CLAUDE_CODE_OAUTH_TOKEN"] and not values["ANTHROPIC_API_KEY"]:
         problems.append("CLAUDE_CODE_OAUTH_TOKEN or ANTHROPIC_API_KEY: neither is set; Claude Code needs one of them")
     found = _telemetry(values, hosts, problems)
+    saved = values["CODETAINER_AUTOSAVE"]
+    if saved and saved.when is not Save.OFF and not environment.get("REPO_URL") and not environment.get("REPO_URL_FILE"):
+        problems.append("CODETAINER_AUTOSAVE: there is nothing to push to; set REPO_URL too")
     if problems:
         raise SettingsError(problems)
     v = values
@@ -160,7 +178,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None, h
         v["CODETAINER_UPSTREAM"] or (), v["CODETAINER_TMPFS_WORKSPACE"], v["CODETAINER_TMPFS_TMP"], v["CODETAINER_TMPFS_HOME"],
         v["CODETAINER_REFRESH"], v["CODETAINER_KEEP"], v["CODETAINER_PROOF"], v["CODETAINER_INBOUND_PORTS"] or (),
         v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_SECCOMP"], found, v["CODETAINER_PUSH"] or (),
-        v["CODETAINER_MUCH_OUT"], v["CODETAINER_CERTIFICATES"],
+        v["CODETAINER_MUCH_OUT"], v["CODETAINER_CERTIFICATES"], v["CODETAINER_AUTOSAVE"], v["CODETAINER_GRACE"],
         v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_POPUP_KEY"], v["CODETAINER_LOCK_TIMEOUT"],
         v["CODETAINER_LOG_FORMAT"],
     )  # fmt: skip

@@ -41,6 +41,7 @@ from backend.services import Services
 from backend.settings import Settings
 from backend.system import SystemFailure
 from backend.variables import GateMode, OnFailure
+from backend.work.keeper import Keeper
 from network.allowlist import Allowlist, Entry
 
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
@@ -54,6 +55,7 @@ class Supervisor(Control):
         self.journal = Journal(paths)
         self.services = Services(paths, self._emit)
         self.boot = self._new_boot()
+        self.work = Keeper(self.boot, self.journal)
         self.granted: dict[str, tuple[Entry, float]] = {}  # by pattern: the entry and until when (0: until stopped)
         self.frozen = False
         self._runner = Runner(steps.plan(settings.repository), self.journal.emit)
@@ -101,7 +103,7 @@ class Supervisor(Control):
             for task in self._tasks:
                 task.cancel()
             await server.stop()
-            await session.end(self.paths)
+            await self.work.last(self.settings.grace_seconds)
             await self.services.stop()
             self.journal.close()
 
@@ -137,6 +139,7 @@ class Supervisor(Control):
             self._begin(self._withdraw_in_time())
             self._begin(watch.certificates(self.services.gate, self.settings.certificate_seconds, self.journal.emit))
             self._begin(watch.load(self.boot, self.journal.emit))
+            self._begin(self.work.run())
         return state
 
     def _conclude(self, result: Result, seconds: float) -> BootState:

@@ -2,6 +2,8 @@
 
 Every effect is an argument list and a list of what the child may have: no shell, no inherited environment, no inherited
 descriptor, and an identity that says as whom.
+
+Length: one door, in one place.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import ctypes
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,7 @@ from pathlib import Path
 from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID, Paths
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MOST_ERRORS = 64 << 10
 Environment = Mapping[str, str]
 BASE_ENVIRONMENT: Environment = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}
 
@@ -114,6 +118,91 @@ def run_bytes(argv: Sequence[str], environment: Mapping[str, str], data: bytes, 
     if done.returncode != 0:
         raise SystemFailure(f"cannot run {argv[0]}: {done.stderr.decode(errors='replace').strip() or done.returncode}")
     return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A process that has ended, in bytes. `whole` is false where it said more than was wanted: it was ended for that."""
+
+    code: int
+    out: bytes
+    err: str
+    whole: bool = True
+
+
+def ask(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    cwd: Path | str,
+    input: bytes = b"",  # noqa: A002
+    timeout: float,
+    most: int,
+    stdout: int | None = None,
+) -> Answered:
+    """Runs a program as who this process is, and reads at most `most` bytes of what it says (`stdout`: none, it goes there).
+
+    Its errors and its input are memory files: neither can fill a pipe that nobody reads. Raises SystemFailure where it cannot
+    start or outlasts `timeout` (s).
+    """
+    given, errors = os.memfd_create("input"), os.memfd_create("errors")
+    try:
+        os.write(given, input)
+        os.lseek(given, 0, os.SEEK_SET)
+        try:
+            process = subprocess.Popen(
+                argv, env=dict(environment), cwd=cwd, stdin=given, stdout=subprocess.PIPE if stdout is None else stdout,
+                stderr=errors, umask=0o022,
+            )  # fmt: skip
+        except OSError as error:
+            raise SystemFailure(f"cannot run {argv[0]}: {error.strerror}") from error
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(timeout, end)
+        timer.start()
+        try:
+            out = process.stdout.read(most + 1) if process.stdout is not None else b""
+            if len(out) > most:
+                process.kill()
+            code = process.wait()
+        finally:
+            timer.cancel()
+            if process.stdout is not None:
+                process.stdout.close()
+        if late.is_set():
+            raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s")
+        said = os.pread(errors, MOST_ERRORS, max(0, os.fstat(errors).st_size - MOST_ERRORS)).decode(errors="replace")
+        return Answered(code, out[:most], said, len(out) <= most)
+    finally:
+        os.close(given)
+        os.close(errors)
+
+
+async def run_distrusted(
+    argv: Sequence[str], *, identity: Identity, environment: Mapping[str, str], seconds: float, most: int
+) -> Finished:
+    """As `run_async`, for a process that others of its uid may meddle with: what it says goes into a memory file.
+
+    A pipe stays open for as long as anybody holds it, and whoever waits for its end waits for them. Of the file `most` bytes
+    are read once the process has ended. Raises SystemFailure where it has not within `seconds`.
+    """
+    said = os.memfd_create("said")
+    try:
+        process = await spawn(argv, identity=identity, environment=environment, stdout=said, stderr=said)
+        try:
+            code = await asyncio.wait_for(process.wait(), seconds)
+        except TimeoutError as error:
+            raise SystemFailure(f"cannot wait for {argv[0]}: not done within {seconds:g} s") from error
+        finally:
+            kill_group(process)
+        text = os.pread(said, most, 0).decode(errors="replace")
+    finally:
+        os.close(said)
+    return Finished(tuple(argv), code, text, text if code else "")
 
 
 async def run_async(

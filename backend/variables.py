@@ -37,6 +37,20 @@ class Seccomp(StrEnum):
     OFF = "off"  # the agent may make every system call that its uid may
 
 
+class Save(StrEnum):
+    """When work that is not pushed goes to `wip/`."""
+
+    OFF = "off"
+    EXIT = "exit"  # when the sandbox stops
+    REGULARLY = "regularly"  # and when it stops
+
+
+@dataclass(frozen=True, slots=True)
+class Autosave:
+    when: Save
+    seconds: float = 0.0  # between two saves
+
+
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -88,6 +102,15 @@ def seconds(value: str) -> float:
     if not found:
         raise ValueError
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+def autosave(value: str) -> Autosave:
+    """`off`, `exit`, or a duration."""
+    if value in (Save.OFF, Save.EXIT):
+        return Autosave(Save(value))
+    if not seconds(value):
+        raise ValueError
+    return Autosave(Save.REGULARLY, seconds(value))
 
 
 def size(value: str) -> int:
@@ -171,6 +194,10 @@ VARIABLES: tuple[Variable, ...] = (
              "a duration"),
     Variable("CODETAINER_MUCH_OUT", "A name to which more than this goes out, and more than comes in, is marked", size, "64M",
              "a size such as 64M or 1G"),
+    Variable("CODETAINER_AUTOSAVE", "How often what is not pushed is pushed to a branch wip/...; exit: when the sandbox stops",
+             autosave, "off", "a duration, exit or off", example="10m"),
+    Variable("CODETAINER_GRACE", "How long the sandbox has from SIGTERM to its end; the last save fits into it", seconds, "10s",
+             "a duration"),
     Variable("CODETAINER_ON_FAILURE", "After a halted boot: hold the container, or exit with code 1", OnFailure, "hold",
              "hold or exit"),
     Variable("CODETAINER_LOGIN", "What a login shows when the session is there: tmux, or the dashboard first", Login, "tmux",

@@ -27,6 +27,7 @@ inside
   explain    what would happen to a name or an address, and which line decides
   traffic    what was carried, by name
   suggest    lines for domains.conf, made from what was refused
+  export     what is only here, as a git bundle: ssh HOST codetainer export > work.bundle
 
 inside, for the operator (root)
   allow      open a name now, for a time or until revoked

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from backend.contract import events as e
 from backend.contract.state import State
 from codetainer_tui.refusal import what, why
+from codetainer_tui.view import work
 from codetainer_tui.words import clock_seconds, date, harmless, many, took, until
 
 OUTCOMES = {
@@ -93,6 +94,10 @@ class Lines:
                 return f"refused {what(event)}: {why(event, self._repository)}{by}{times}"
             case e.Allowed() | e.Withdrawn() | e.Muted() | e.Froze():
                 return _by_hand(event, at)
+            case e.WorkCounted():
+                return _work(event)
+            case e.WorkSaved():
+                return _saved(event)
             case e.SessionChanged():
                 return f"session {harmless(event.name, 60)}: {SESSIONS[event.state]}{_after(', ', event.detail)}"
             case _:
@@ -129,6 +134,23 @@ class Lines:
         if failing - before:
             return f"warning: without an address: {harmless(', '.join(sorted(failing)), 400)}"
         return f"have an address again: {harmless(', '.join(sorted(before - failing)), 400)}"
+
+
+def _work(event: e.WorkCounted) -> str:
+    """What is only here is worth a line where it may be lost; a screen shows it all the time."""
+    if event.occasion is e.Occasion.LOOKED or not event.repositories:
+        return ""
+    if not event.anything and not any(one.notes for one in event.repositories):
+        return "nothing is only here: all work is pushed"
+    get = "" if event.occasion is e.Occasion.STOPPING else f". Try: {work.EXPORT}"
+    return f"only here: {'; '.join(work.only_here(event))}{get}"
+
+
+def _saved(event: e.WorkSaved) -> str:
+    if event.problem:
+        return f"warning: the work is not saved to {harmless(event.branch, 100)}: {harmless(event.problem, 400)}"
+    without = f", without {harmless(', '.join(event.left_out), 400)}" if event.left_out else ""
+    return f"the work is saved to {harmless(event.branch, 100)} ({harmless(event.commit[:12])}){without}"
 
 
 def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Froze, at: float) -> str:

@@ -328,6 +328,64 @@ class SessionChanged(Event):
     detail: str = ""
 
 
+# --- the work ---
+
+
+class Occasion(StrEnum):
+    """Why the work is counted."""
+
+    LOOKED = "looked"  # from time to time
+    SESSION_ENDED = "session ended"
+    HALTED = "halted"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryWork:
+    """What one repository of the workspace has that is nowhere else.
+
+    `files` are tracked files that differ from HEAD. `more`: there are more files than were counted. `notes`: what was not
+    looked into, or why nothing is known.
+    """
+
+    path: str
+    branch: str = ""
+    commits: int = 0
+    files: int = 0
+    untracked: int = 0
+    stashes: int = 0
+    more: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.commits or self.files or self.untracked or self.stashes)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkCounted(Event):
+    """What exists in the sandbox only, as git tells it to the agent's uid (shown, never trusted)."""
+
+    kind: ClassVar[str] = "work.counted"
+    repositories: tuple[RepositoryWork, ...] = ()
+    occasion: Occasion = Occasion.LOOKED
+
+    @property
+    def anything(self) -> bool:
+        return any(repository.anything for repository in self.repositories)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkSaved(Event):
+    """A save was pushed to `branch`, as `commit`, without the files `left_out`; or, where there is a `problem`, it was not."""
+
+    kind: ClassVar[str] = "work.saved"
+    branch: str
+    commit: str = ""
+    left_out: tuple[str, ...] = ()
+    problem: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot(Event):
     """First line of a segment: the folded state of all before it (see `state.State.as_json`)."""
@@ -349,7 +407,7 @@ KINDS: dict[str, type[Event]] = {
     for event in (
         BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged, NamesMeasured,
         ListMeasured, SandboxMeasured, ProofFinished, Noted, Refused, Carried, Allowed, Withdrawn, Muted, Froze, SessionChanged,
-        Snapshot,
+        WorkCounted, WorkSaved, Snapshot,
     )
 }  # fmt: skip
 

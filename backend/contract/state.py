@@ -69,6 +69,10 @@ class State:
     proof: e.ProofFinished | None = None
     proof_at: float = 0.0
     session: e.SessionChanged | None = None
+    work: e.WorkCounted | None = None
+    saved: e.WorkSaved | None = None  # the last save that was pushed
+    saved_at: float = 0.0
+    save_problem: str = ""  # of the saves tried since then
     refusals: Mapping[str, RefusalView] = field(default_factory=dict)  # by Refused.key, least recent first
     refused_total: int = 0
     refused_minutes: Mapping[str, int] = field(default_factory=dict)  # minute since the epoch -> refusals in it
@@ -261,3 +265,15 @@ def _(event: e.Froze, state: State, at: float) -> State:
 @_apply.register
 def _(event: e.SessionChanged, state: State, at: float) -> State:
     return replace(state, session=event)
+
+
+@_apply.register
+def _(event: e.WorkCounted, state: State, at: float) -> State:
+    return replace(state, work=event)
+
+
+@_apply.register
+def _(event: e.WorkSaved, state: State, at: float) -> State:
+    if event.problem:
+        return replace(state, save_problem=event.problem)
+    return replace(state, saved=event, saved_at=at, save_problem="")

@@ -32,7 +32,7 @@ from backend.sandbox.relay import Command
 from backend.sandbox.rendezvous import Beacon, NoSandbox
 from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure
 
-STOP_SECONDS = 8.0
+END_SECONDS = 2.0  # beyond the grace period that the sandbox knows of
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -88,6 +88,7 @@ class Up:
     def run(self) -> int:
         network = networks.chosen(self._options)
         environment = _settings(network.environment, self._options.credentials)
+        grace = settings.load(environment, self._options.credentials).grace_seconds
         sources = self._sources(network)
         beacon = Beacon(self._options.name)
         output = self._output()
@@ -108,7 +109,7 @@ class Up:
                 # Once is enough: taking down is not to be broken off. Children have to be waited for, so not SIG_IGN there.
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
             output.given()
-            self._sandbox.end(STOP_SECONDS)
+            self._sandbox.end(grace + END_SECONDS)
             network.end()
             output.finish()
             beacon.close()

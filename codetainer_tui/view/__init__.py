@@ -10,13 +10,14 @@ from backend.contract.state import State
 from codetainer_tui.view.blocks import blocks
 from codetainer_tui.view.headline import agent_words, headline
 from codetainer_tui.view.machinery import rows
-from codetainer_tui.view.parts import Block, Condition, Headline, RefusedLine, Row, StepLine, Tone, TrafficLine, View
+from codetainer_tui.view.parts import Block, Condition, Headline, RefusedLine, Row, StepLine, Tone, TrafficLine, View, Work
 from codetainer_tui.view.refusals import refused, spark, summary
 from codetainer_tui.view.steps import steps
 from codetainer_tui.view.traffic import traffic
+from codetainer_tui.view.work import numbers
 from codetainer_tui.words import harmless, lasting, many
 
-__all__ = ["Block", "Condition", "Headline", "RefusedLine", "Row", "StepLine", "Tone", "TrafficLine", "View", "view"]
+__all__ = ["Block", "Condition", "Headline", "RefusedLine", "Row", "StepLine", "Tone", "TrafficLine", "View", "Work", "view"]
 
 
 def view(
@@ -52,6 +53,7 @@ def view(
         spark=spark(state, now),
         traffic=traffic(state, now),
         rows=rows(state, now),
+        work=numbers(state),
         one_line=f"{head.word}  {total}  {head.text.removeprefix('the agent ')}",
         zone=time.strftime("%Z", time.localtime(now)),
         frozen=state.frozen,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backend.contract.events import BootState, Outcome, ServiceState, SessionState
 from backend.contract.state import State
+from codetainer_tui.view import work
 from codetainer_tui.view.headline import GONE, SERVICES
 from codetainer_tui.view.machinery import NEARLY_FULL, percent
 from codetainer_tui.view.parts import Block, Tone
@@ -31,6 +32,9 @@ def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block,
         since = clock(state.session.since) if state.session.since else ""
         detail = harmless(state.session.detail, 200) or "the agent's session has ended"
         found.append(Block("Session", since, (detail,), Tone.WARN, ("R starts it anew",)))
+    only_here = work.block(state)
+    if only_here is not None:
+        found.append(only_here)
     return tuple(found)
 
 

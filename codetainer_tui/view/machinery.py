@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backend.contract.events import BootState, Outcome, ServiceState, Via
 from backend.contract.state import State
+from codetainer_tui.view import work
 from codetainer_tui.view.headline import agent_words
 from codetainer_tui.view.parts import Row, Tone
 from codetainer_tui.words import ago, grouped, harmless, many, size, took, until, within
@@ -15,7 +16,7 @@ NEARLY_FULL = 90.0  # percent
 def rows(state: State, now: float) -> tuple[Row, ...]:
     found = (
         _names(state), _service(state, "guard", "Guard"), _gate(state), _list(state, now),
-        _sandbox(state), _agent(state), _booted(state, now),
+        _sandbox(state), _agent(state), work.row(state), _booted(state, now),
     )  # fmt: skip
     return tuple(row for row in found if row is not None)
 

@@ -110,6 +110,18 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What is only in the sandbox, in numbers; where and when it was saved last ("" and 0: never), why not since."""
+
+    commits: int
+    files: int
+    stashes: int
+    saved_to: str
+    saved_at: float
+    save_problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     headline: Headline
     name: str  # of the session
@@ -123,6 +135,7 @@ class View:
     spark: str
     traffic: tuple[TrafficLine, ...]
     rows: tuple[Row, ...]
+    work: Work
     one_line: str
     zone: str
     frozen: bool

@@ -11,7 +11,7 @@ import pytest
 from backend import settings
 from backend.settings import SettingsError
 from backend.system import AGENT, Identity
-from backend.variables import VARIABLES, OnFailure
+from backend.variables import VARIABLES, Autosave, OnFailure, Save
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
 
@@ -57,6 +57,8 @@ def test_all_that_is_wrong_at_once_and_no_secret() -> None:
         ("CODETAINER_PUSH", "a/b/c"),
         ("CODETAINER_MUCH_OUT", "-1"),
         ("CODETAINER_POPUP_KEY", "D; run evil"),
+        ("CODETAINER_AUTOSAVE", "0"),
+        ("CODETAINER_AUTOSAVE", "often"),
         ("GH_PAT", "ghp_with'a-quote"),
     ],
 )
@@ -169,3 +171,12 @@ def test_a_credential_of_the_operators_own_is_in_no_message(tmp_path: Path) -> N
     with pytest.raises(SettingsError, match="FORGE_TOKEN") as caught:
         settings.load({**GOOD, "FORGE_TOKEN": "two words"}, file)
     assert "two words" not in str(caught.value)
+
+
+def test_when_work_is_saved() -> None:
+    repository = {**GOOD, "REPO_URL": "https://github.com/a/b"}
+    assert settings.load(GOOD).autosave.when is Save.OFF
+    assert settings.load({**repository, "CODETAINER_AUTOSAVE": "exit"}).autosave.when is Save.EXIT
+    assert settings.load({**repository, "CODETAINER_AUTOSAVE": "10m"}).autosave == Autosave(Save.REGULARLY, 600.0)
+    with pytest.raises(SettingsError, match="set REPO_URL too"):
+        settings.load({**GOOD, "CODETAINER_AUTOSAVE": "10m"})

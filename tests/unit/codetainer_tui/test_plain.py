@@ -9,6 +9,8 @@ from codetainer_tui.plain import Lines
 from tests.journals.make import JOURNALS, text
 from tests.unit.contract.test_events import ANY_EVENT
 
+WORK = e.RepositoryWork("/workspace/repo", "main", commits=2, files=1, untracked=2, stashes=1)
+AMOUNTS = "2 commits not pushed, 3 files not committed, 1 stash"
 CASES = [
     (e.BootStarted("0.1.0", (e.PlannedStep("a", "A"),), "octo/repo"), "boot begins of octo/repo: 1 step, codetainer 0.1.0"),
     (e.StepStarted("names"), "Names (CoreDNS) ..."),
@@ -59,6 +61,20 @@ CASES = [
     (e.Froze(True, "root"), "FROZEN, by root"),
     (e.Froze(False), "let go on"),
     (e.SessionChanged(SessionState.WAITS, "claude"), "session claude: the agent waits for you"),
+    (e.WorkCounted((WORK,)), ""),
+    (
+        e.WorkCounted((WORK,), e.Occasion.SESSION_ENDED),
+        f"only here: /workspace/repo: {AMOUNTS}. Try: codetainer export > work.bundle",
+    ),
+    (
+        e.WorkCounted((WORK, e.RepositoryWork("/workspace/x", notes=("a\nb",))), e.Occasion.STOPPING),
+        f"only here: /workspace/repo: {AMOUNTS}; a\\nb",
+    ),
+    (e.WorkCounted((e.RepositoryWork("/workspace/repo"),), e.Occasion.STOPPING), "nothing is only here: all work is pushed"),
+    (e.WorkCounted((), e.Occasion.STOPPING), ""),
+    (e.WorkSaved("wip/x", "0123456789abcdef"), "the work is saved to wip/x (0123456789ab)"),
+    (e.WorkSaved("wip/x", "0123456789abcdef", ("big",)), "the work is saved to wip/x (0123456789ab), without big"),
+    (e.WorkSaved("wip/x", problem="no route"), "warning: the work is not saved to wip/x: no route"),
     (e.Snapshot({}), ""),
     (e.Unknown("moon.rose"), ""),
 ]

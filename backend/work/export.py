@@ -1,0 +1,173 @@
+"""`codetainer export`: the work that is only here, on stdout, for `ssh HOST codetainer export > work.bundle`.
+
+As the agent; root drops to it first. One file: a git bundle with every commit that is not pushed, under the names of its
+branches, and the commit of `wip.py` as `refs/wip`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from backend import settings, system
+from backend.contract.paths import Paths
+from backend.system import AGENT, SystemFailure
+from backend.work import git, repository, scratch, wip
+from backend.work.git import Git, data, last_line
+from backend.work.repository import Repository
+from backend.work.wip import Wip
+
+WRITTEN, FAILED, USAGE, NOTHING, PARTLY = 0, 1, 2, 3, 4
+LARGEST = 1 << 62
+SECONDS = 3600.0
+DESCRIPTION = "Write what is only in this sandbox to stdout: commits not pushed, files not committed, stashes."
+CODES = (
+    "Exit code 0: written; 1: it could not be; 2: wrongly asked; 3: there is nothing; 4: written, but for what stderr names."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="codetainer export", usage="%(prog)s [--patch] [REPOSITORY] > FILE", allow_abbrev=False, epilog=CODES,
+        description=DESCRIPTION,
+    )  # fmt: skip
+    parser.add_argument("--patch", action="store_true", help="one patch for git apply instead of a bundle")
+    parser.add_argument("repository", nargs="?", metavar="REPOSITORY", help="a folder of /workspace (default: repo)")
+    options = parser.parse_args(argv)
+    if os.isatty(1):
+        tell("a bundle is nothing for a terminal", "codetainer export > work.bundle")
+        return USAGE
+    if os.geteuid() == 0:
+        return _as_agent(argv)
+    environment = git.environment(settings.environment())
+    try:
+        return _export(options.repository, environment, patch=options.patch)
+    except (SystemFailure, OSError, ValueError) as error:
+        tell(str(error), getattr(error, "hint", ""))
+        return FAILED
+
+
+def tell(text: str, hint: str = "") -> None:
+    """Says something on stderr. Names in it are the agent's: what a terminal would obey is spelled out."""
+    for line in (f"codetainer: {text}", *([f"  {hint}"] if hint else [])):
+        sys.stderr.write(line.encode("unicode_escape").decode("ascii") if not line.isprintable() else line)
+        sys.stderr.write("\n")
+
+
+def _as_agent(argv: Sequence[str]) -> int:
+    """The same, as the agent: it gets the file that is written to, and of the operator's terminal nothing."""
+    environment = {"HOME": str(Paths().home), "USER": "claude", "LOGNAME": "claude", "LANG": "C.UTF-8", "PATH": git.PATH}
+    try:
+        done = system.ask(
+            AGENT.wrap([sys.executable, "-I", "-m", "backend", "export", *argv]), environment=environment, cwd="/",
+            timeout=SECONDS, most=0, stdout=1,
+        )  # fmt: skip
+    except SystemFailure as error:
+        tell(str(error))
+        return FAILED
+    for line in done.err.splitlines():
+        sys.stderr.write((line if line.isprintable() else ascii(line)) + "\n")
+    return FAILED if done.code < 0 else done.code
+
+
+def _export(wanted: str | None, environment: dict[str, str], *, patch: bool) -> int:
+    below = scratch.folder(environment)
+    try:
+        chosen, others = _choose(wanted, environment)
+        code = _write(chosen, _place(below), patch=patch)
+        for other in others:
+            if _has_work(other, _place(below)):
+                tell(f"{other.path} has work of its own", f"codetainer export {other.path.name} > {other.path.name}.bundle")
+    finally:
+        shutil.rmtree(below, ignore_errors=True)
+    return code
+
+
+def _place(below: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=below))
+
+
+def _choose(wanted: str | None, environment: dict[str, str]) -> tuple[Repository, list[Repository]]:
+    """The repository that is asked for; where none is, the first and the others. Raises SystemFailure."""
+    workspace = Paths().workspace
+    places = list(repository.find(workspace, environment))
+    if wanted is not None:
+        folder = workspace / wanted
+        place = next((place for place in places if place.folder == folder), Git(environment, folder))
+        return repository.read(place), []
+    if not places:
+        raise SystemFailure(f"there is no repository in {workspace}")
+    first = repository.read(places[0])
+    others = []
+    seen = {first.common}
+    for place in places[1:]:
+        try:
+            other = repository.read(place)
+        except SystemFailure as error:
+            tell(f"{place.folder}: {error}")
+            continue
+        if other.common not in seen:
+            seen.add(other.common)
+            others.append(other)
+    return first, others
+
+
+def _has_work(read: Repository, below: Path) -> bool:
+    """Raises SystemFailure."""
+    return bool(read.commits or read.stashes) or any(
+        (changes := scratch.Scratch(read, tree, below).changes()).files or changes.untracked for tree in read.worktrees
+    )
+
+
+def _write(chosen: Repository, below: Path, *, patch: bool) -> int:
+    made = wip.make(chosen, below, LARGEST)
+    if made is None:
+        tell(f"there is nothing in {chosen.path} that is only here")
+        return NOTHING
+    tell(*(_patch(chosen, made) if patch else _bundle(chosen, made)))
+    for note in made.notes:
+        tell(note)
+    for name in made.left_out:
+        tell(f"left out for want of room: {name}", "fetch it by itself, with scp or cat")
+    return PARTLY if made.left_out or made.notes else WRITTEN
+
+
+def _bundle(chosen: Repository, made: Wip) -> tuple[str, str]:
+    """A bundle of all of it. Raises SystemFailure."""
+    named = {"refs/wip": made.commit, **{f"refs/{tip.name}": tip.commit for tip in made.tips}}
+    done = made.scratch.git
+    done.ask(
+        "update-ref", "--stdin", "-z", given=b"".join(b"create %s\0%s\0" % (data(n), c.encode()) for n, c in named.items())
+    )
+    wanted = b"".join(data(name) + b"\n" for name in named) + b"".join(b"^%s\n" % commit.encode() for commit in chosen.outside)
+    written = done.answer("bundle", "create", "--quiet", "-", "--stdin", given=wanted, seconds=SECONDS, stdout=1)
+    if written.code != 0:
+        raise SystemFailure(f"cannot write the bundle: {last_line(written)}")
+    what = f"the work tree and {len(named) - 1} of its branches and stashes" if len(named) > 1 else "the work tree"
+    return (
+        f"written: {what} of {chosen.path}",
+        "in a clone: git fetch work.bundle '+refs/*:refs/codetainer/*' && git stash apply --index refs/codetainer/wip",
+    )
+
+
+def _patch(chosen: Repository, made: Wip) -> tuple[str, str]:
+    """A patch from the last pushed commit of HEAD to the work tree. Raises SystemFailure."""
+    excluded = b"".join(b"^%s\n" % commit.encode() for commit in chosen.outside)
+    listed = (
+        made.scratch.git.ask("rev-list", "--boundary", "--stdin", given=made.base.encode() + b"\n" + excluded).decode().split()
+    )
+    boundary = [commit.removeprefix("-") for commit in listed if commit.startswith("-")]
+    base = boundary[0] if boundary else (made.scratch.empty_tree() if listed else made.base)
+    done = made.scratch.git.answer(
+        "diff", "--binary", "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", base, made.commit,
+        seconds=SECONDS, stdout=1,
+    )  # fmt: skip
+    if done.code != 0:
+        raise SystemFailure(f"cannot write the patch: {last_line(done)}")
+    on = f"git switch --detach {base[:12]} && " if boundary or not listed else ""
+    return f"written: {chosen.path} as one patch, without other branches and stashes", f"{on}git apply work.patch"

@@ -1,0 +1,222 @@
+"""What is only in the sandbox: counted while it runs, saved to `wip/` where that is wanted, said whenever it may be lost.
+
+All of it is done by processes of the agent's uid (process.py), which the agent may meddle with: what they say is cut to size,
+shown, and believed by nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from backend import session, system, watch
+from backend.boot.context import Boot
+from backend.contract.events import (
+    BootState,
+    Noted,
+    Occasion,
+    Outcome,
+    RepositoryWork,
+    SessionState,
+    WorkCounted,
+    WorkSaved,
+    build,
+)
+from backend.journal import Journal
+from backend.system import AGENT, SystemFailure
+from backend.variables import Save
+from backend.work.git import PATH
+from backend.work.repository import MOST_REPOSITORIES, SAVED
+
+PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "GIT_SSL_CAINFO")
+LOOK_SECONDS = 20.0
+SHARE = 20  # a look that takes long is followed by a pause that many times as long
+COUNT_SECONDS = 60.0
+SAVE_SECONDS = 300.0
+TMUX_SECONDS = 1.0  # for tmux to end, so that its clients leave their terminals as they were
+END_SECONDS = 0.5  # for the agent's processes to end by themselves
+POLL_SECONDS = 0.02
+REST_SECONDS = 3.0  # of the grace period: for ending what runs, before and after the last save
+MOST_SAID = 1 << 20
+MOST_TEXT = 300
+MOST_COUNT = 1_000_000_000
+
+
+class Keeper:
+    """One sandbox's work. `branch` is where saves go: its name stays the same, whatever the session is called meanwhile."""
+
+    def __init__(self, boot: Boot, journal: Journal) -> None:
+        self._boot, self._journal = boot, journal
+        self.branch = f"{SAVED}{time.strftime('%Y-%m-%d-%H%M', time.gmtime())}-{secrets.token_hex(2)}"
+        self._counted: WorkCounted | None = None
+        self._fingerprint = ""  # of the work as it was saved last
+        self._problems: set[str] = set()  # of saving, said since the last save
+        self._noted: set[str] = set()
+
+    async def run(self) -> None:
+        """Counts and saves until it is cancelled. What fails is said once and tried again."""
+        autosave = self._boot.settings.autosave
+        look = 0.0
+        save = time.monotonic() + autosave.seconds
+        occasion = Occasion.LOOKED
+        while True:
+            before, occasion = occasion, self._occasion()
+            begins = occasion not in (before, Occasion.LOOKED)
+            begun = time.monotonic()
+            if begins or begun >= look:
+                await self._count(occasion if begins else Occasion.LOOKED, COUNT_SECONDS)
+                look = time.monotonic() + max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
+            if autosave.when is Save.REGULARLY and time.monotonic() >= save and not self._cannot_save():
+                await self._save(SAVE_SECONDS)
+                save = time.monotonic() + autosave.seconds
+            await asyncio.sleep(1.0)
+
+    async def last(self, grace: float) -> None:
+        """Before the sandbox goes: ends the session and all of the agent's, counts, and saves where that is wanted.
+
+        `grace` is what there is for the whole of stopping, in seconds. Raises nothing: services have to be stopped after it.
+        """
+        until = time.monotonic() + grace - REST_SECONDS
+        if not self._journal.state.frozen:  # a stopped tmux answers nothing, and the agent may stop its own
+            with contextlib.suppress(SystemFailure, TimeoutError):
+                await asyncio.wait_for(session.end(self._boot.paths), TMUX_SECONDS)
+        await _end_agent()
+        wanted = self._boot.settings.autosave.when is not Save.OFF
+        left = max(1.0, until - time.monotonic())
+        await asyncio.gather(self._count(Occasion.STOPPING, left), *([self._last_save(left)] if wanted else []))
+        if not wanted and self._counted is not None and self._counted.anything:
+            self._note(
+                "what is only here ends with this sandbox: CODETAINER_AUTOSAVE=exit would have pushed it to a branch wip/..."
+            )
+
+    def _occasion(self) -> Occasion:
+        state = self._journal.state
+        if state.boot is BootState.HALTED:
+            return Occasion.HALTED
+        if state.session is not None and state.session.state is SessionState.ENDED:
+            return Occasion.SESSION_ENDED
+        return Occasion.LOOKED
+
+    # --- counting ---
+
+    async def _count(self, occasion: Occasion, seconds: float) -> None:
+        try:
+            said = await self._ask(seconds, "count", str(self._boot.paths.workspace))
+            counted = parsed(said, occasion)
+        except (SystemFailure, ValueError) as error:
+            self._note(f"cannot count what is only here: {str(error)[:MOST_TEXT]}")
+            return
+        if occasion is not Occasion.LOOKED or self._counted is None or counted.repositories != self._counted.repositories:
+            self._journal.emit(counted)
+        self._counted = counted
+
+    # --- saving ---
+
+    def _cannot_save(self) -> str:
+        """Why nothing may be pushed now, "" where it may."""
+        state = self._journal.state
+        clone = state.steps.get("clone")
+        if state.frozen:
+            return "the sandbox is frozen, nothing may leave"
+        if state.boot not in (BootState.READY, BootState.DEGRADED):
+            return "boot has halted, nothing may leave" if state.boot is BootState.HALTED else "boot is not over"
+        if clone is None or clone.outcome is not Outcome.DONE:
+            return "there is no clone of REPO_URL"
+        return ""
+
+    async def _last_save(self, seconds: float) -> None:
+        if self._boot.settings.repo_url and (why := self._cannot_save()):
+            self._journal.emit(WorkSaved(self.branch, problem=why))
+        else:
+            await self._save(seconds)
+
+    async def _save(self, seconds: float) -> None:
+        """Pushes what is not pushed, where it is not what was saved before. A failure is said once."""
+        settings, repository = self._boot.settings, self._boot.paths.repository
+        try:
+            said = await self._ask(seconds, "save", str(repository), settings.repo_url, self.branch, self._fingerprint)
+            commit, fingerprint = _text(said, "commit")[:64], _text(said, "fingerprint")[:64]
+        except (SystemFailure, ValueError) as error:
+            problem = str(error)[:MOST_TEXT]
+            if problem not in self._problems:
+                self._problems.add(problem)
+                self._journal.emit(WorkSaved(self.branch, problem=problem))
+            return
+        self._problems.clear()
+        if commit:
+            self._fingerprint = fingerprint
+            left_out = said.get("left_out")
+            names = tuple(str(name)[:MOST_TEXT] for name in left_out) if isinstance(left_out, list) else ()
+            self._journal.emit(WorkSaved(self.branch, commit, names[:MOST_REPOSITORIES]))
+        elif self._journal.state.save_problem and self._journal.state.saved is not None:
+            self._journal.emit(self._journal.state.saved)  # it is well again: what was saved is still all there is
+
+    # --- processes ---
+
+    async def _ask(self, seconds: float, *arguments: str) -> Mapping[str, Any]:
+        """What a process of the agent's says. Raises SystemFailure, ValueError."""
+        paths, given = self._boot.paths, self._boot.agent_environment
+        environment: dict[str, str] = {name: given[name] for name in PASSED_ON if name in given}
+        argv = ["nice", "-n", "5", str(paths.python), "-I", "-m", "backend", "work", *arguments]
+        done = await system.run_distrusted(
+            argv, identity=AGENT, environment={**environment, "PATH": PATH}, seconds=seconds, most=MOST_SAID
+        )
+        if done.code != 0:
+            raise SystemFailure(done.last_line)
+        said = json.loads(done.out)
+        if not isinstance(said, dict):
+            raise ValueError("no object")
+        return said
+
+    def _note(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._journal.emit(Noted("warning", text))
+
+
+def parsed(said: Mapping[str, Any], occasion: Occasion) -> WorkCounted:
+    """What was counted, cut to size. Raises ValueError where it is none."""
+    try:
+        found: WorkCounted = build(WorkCounted, {"repositories": said.get("repositories", ()), "occasion": occasion})
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"not counted: {error}") from error
+    return replace(found, repositories=tuple(_cut(work) for work in found.repositories[:MOST_REPOSITORIES]))
+
+
+def _cut(work: RepositoryWork) -> RepositoryWork:
+    def number(value: int) -> int:
+        return min(max(0, value), MOST_COUNT)
+
+    return RepositoryWork(
+        work.path[:MOST_TEXT], work.branch[:MOST_TEXT], number(work.commits), number(work.files), number(work.untracked),
+        number(work.stashes), work.more, tuple(note[:MOST_TEXT] for note in work.notes[:MOST_REPOSITORIES]),
+    )  # fmt: skip
+
+
+def _text(said: Mapping[str, Any], key: str) -> str:
+    value = said.get(key, "")
+    if not isinstance(value, str):
+        raise ValueError(f"{key} is no text")
+    return value
+
+
+async def _end_agent() -> None:
+    """Ends every process of the agent's: what is counted and saved then is what there is at the end."""
+    by_themselves = round(END_SECONDS / POLL_SECONDS)
+    for look in range(2 * by_themselves):
+        left = watch.agent_processes()
+        if not left:
+            return
+        if look >= by_themselves:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        await asyncio.sleep(POLL_SECONDS)

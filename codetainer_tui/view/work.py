@@ -1,0 +1,83 @@
+"""What is only in the sandbox, and where it was saved, in words."""
+
+from __future__ import annotations
+
+from backend.contract.events import BootState, RepositoryWork, SessionState, WorkCounted
+from backend.contract.state import State
+from codetainer_tui.view.parts import Block, Row, Tone, Work
+from codetainer_tui.words import clock, harmless, many
+
+EXPORT = "codetainer export > work.bundle"
+MOST_REPOSITORIES = 4
+
+
+def amounts(work: RepositoryWork) -> str:
+    """`3 commits not pushed, 5 files not committed, 1 stash`; "" where there is nothing."""
+    files = work.files + work.untracked
+    found = (
+        f"{many(work.commits, 'commit')} not pushed" if work.commits else "",
+        f"{many(files, 'file')}{' and more' if work.more else ''} not committed" if files else "",
+        many(work.stashes, "stash", "stashes") if work.stashes else "",
+    )
+    return ", ".join(part for part in found if part)
+
+
+def only_here(counted: WorkCounted) -> tuple[str, ...]:
+    """A line a repository that has something, with its place; and what is not known."""
+    with_work = [work for work in counted.repositories if work.anything]
+    lines = [f"{harmless(work.path, 80)}: {amounts(work)}" for work in with_work[:MOST_REPOSITORIES]]
+    if len(with_work) > MOST_REPOSITORIES:
+        lines.append(f"and {many(len(with_work) - MOST_REPOSITORIES, 'repository', 'repositories')} more")
+    return (*lines, *(harmless(note, 200) for work in counted.repositories for note in work.notes[:2]))
+
+
+def row(state: State) -> Row | None:
+    """`Work  3 commits not pushed, 2 files not committed   saved 14:02 to wip/...`; None before there is a repository."""
+    counted = state.work
+    if counted is None or not counted.repositories:
+        return None
+    with_work = [work for work in counted.repositories if work.anything]
+    if not with_work:
+        cells = ["all pushed" if not any(work.notes for work in counted.repositories) else "not all of it is known"]
+    elif len(with_work) == 1:
+        cells = [amounts(with_work[0])]
+    else:
+        cells = [f"{amounts(work)} in {harmless(work.path.rpartition('/')[2], 40)}" for work in with_work[:MOST_REPOSITORIES]]
+    if state.saved is not None:
+        cells.append(f"saved {clock(state.saved_at)} to {harmless(state.saved.branch, 60)}")
+    if state.save_problem:
+        cells.append(harmless(state.save_problem, 160))
+    return Row("Work", tuple(cells), Tone.WARN if state.save_problem else Tone.PLAIN)
+
+
+def block(state: State) -> Block | None:
+    """Where the work may be lost: the agent has ended, boot has halted, the sandbox stops, or a save could not be pushed."""
+    counted = state.work
+    if counted is None or not counted.anything:
+        return None
+    ended = state.session is not None and state.session.state is SessionState.ENDED
+    if not (ended or state.boot is BootState.HALTED or state.stopping or state.save_problem):
+        return None
+    lines = [*only_here(counted)]
+    if state.saved is not None:
+        lines.append(f"saved {clock(state.saved_at)} to {harmless(state.saved.branch, 60)}")
+        if state.saved.left_out:
+            lines.append(f"left out: {harmless(', '.join(state.saved.left_out), 200)}")
+    if state.save_problem:
+        lines.append(f"not saved: {harmless(state.save_problem, 300)}")
+    if not state.stopping:
+        lines.append(f"Try: {EXPORT}")
+    return Block("Only here", "", tuple(lines), Tone.WARN)
+
+
+def numbers(state: State) -> Work:
+    """For programs."""
+    found = state.work.repositories if state.work is not None else ()
+    return Work(
+        sum(work.commits for work in found),
+        sum(work.files + work.untracked for work in found),
+        sum(work.stashes for work in found),
+        harmless(state.saved.branch, 100) if state.saved is not None else "",
+        state.saved_at,
+        harmless(state.save_problem, 300),
+    )

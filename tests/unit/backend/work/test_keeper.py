@@ -1,0 +1,64 @@
+"""What a process of the agent's says about the work is cut to size, or refused."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.contract.events import Occasion, RepositoryWork, Stamped, WorkCounted, decode, encode
+from backend.work.keeper import MOST_COUNT, MOST_TEXT, parsed
+from backend.work.repository import MOST_REPOSITORIES
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def test_what_is_counted() -> None:
+    said = {
+        "repositories": [{"path": "/workspace/repo", "branch": "main", "commits": 2, "files": 1, "notes": ["x"]}],
+        "more": 1,
+    }
+    assert parsed(said, Occasion.STOPPING) == WorkCounted(
+        (RepositoryWork("/workspace/repo", "main", 2, 1, notes=("x",)),), Occasion.STOPPING
+    )
+
+
+def test_it_is_cut_to_size() -> None:
+    one = {"path": "x" * 9999, "commits": 10**30, "files": -5, "notes": ["n" * 9999] * 999}
+    found = parsed({"repositories": [one] * 99}, Occasion.LOOKED)
+    assert len(found.repositories) == MOST_REPOSITORIES
+    work = found.repositories[0]
+    assert (len(work.path), work.commits, work.files) == (MOST_TEXT, MOST_COUNT, 0)
+    assert len(encode(Stamped(1.0, 1, found))) < 200_000
+
+
+@pytest.mark.parametrize(
+    "repositories",
+    [
+        7,
+        [7],
+        [{}],
+        [{"path": 7}],
+        [{"path": "x", "commits": "2"}],
+        [{"path": "x", "notes": [7]}],
+        [{"path": "x", "notes": 7}],
+        {"a": 1},
+    ],
+)
+def test_what_is_none(repositories: Any) -> None:
+    with pytest.raises(ValueError, match="not counted"):
+        parsed({"repositories": repositories}, Occasion.LOOKED)
+
+
+@given(st.dictionaries(st.sampled_from(["path", "branch", "commits", "files", "more", "notes", "stashes"]), JSON))
+def test_whatever_is_said_there_is_an_event_or_an_error(work: dict[str, Any]) -> None:
+    said = json.loads(json.dumps({"repositories": [work]}))
+    try:
+        found = parsed(said, Occasion.LOOKED)
+    except ValueError:
+        return
+    assert decode(encode(Stamped(1.0, 1, found))).event == found

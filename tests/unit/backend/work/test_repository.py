@@ -1,0 +1,50 @@
+"""Which remotes are elsewhere, and which refs say that a commit is."""
+
+import pytest
+
+from backend.work.git import environment
+from backend.work.repository import ELSEWHERE, _is_outside
+
+
+@pytest.mark.parametrize(
+    ("url", "elsewhere"),
+    [
+        ("https://github.com/a/b", True),
+        ("ssh://git@github.com/a/b", True),
+        ("git@github.com:a/b", True),
+        ("host:path/to", True),
+        ("/tmp/backup.git", False),
+        ("../backup", False),
+        ("./a:b", False),
+        ("file:///tmp/backup.git", False),
+        ("FILE:///tmp/backup.git", False),
+        ("backup", False),
+    ],
+)
+def test_what_was_pushed_to_a_folder_has_not_left(url: str, elsewhere: bool) -> None:
+    assert bool(ELSEWHERE.match(url)) is elsewhere
+
+
+@pytest.mark.parametrize(
+    ("ref", "outside"),
+    [
+        ("remotes/origin/main", True),
+        ("remotes/origin/feature/x", True),
+        ("remotes/origin/wip/2026-01-31-1402-3f9a", False),  # a save is overwritten by the next one
+        ("remotes/backup/main", False),
+        ("remotes/originally/main", False),
+        ("heads/origin/main", False),
+    ],
+)
+def test_what_the_remotes_have(ref: str, outside: bool) -> None:
+    assert _is_outside(ref, {"origin"}) is outside
+
+
+def test_no_variable_steers_git() -> None:
+    found = environment(
+        {"GIT_DIR": "/x", "GIT_TRACE": "/x", "PATH": "/home/claude/.local/bin", "HOME": "/h", "GIT_SSL_CAINFO": "/c"}
+    )
+    assert (found["HOME"], found["GIT_SSL_CAINFO"]) == ("/h", "/c")
+    assert "GIT_DIR" not in found
+    assert "GIT_TRACE" not in found
+    assert "/home" not in found["PATH"]
