@@ -1,4 +1,4 @@
-"""CoreDNS, the guard, the gate, and the channel between the guard and the supervisor."""
+"""CoreDNS, the guard, the gate, sshd, and the channel between the guard and the supervisor."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from backend.gate import Gate
 from backend.guard import channel
 from backend.guard.channel import Configure, Configured, Do, Done, Happened
 from backend.service import Service, Tally, lines
+from backend.sshd import Sshd
 from backend.system import COREDNS, GUARD, SystemFailure
 from network import corefile
 from network.allowlist import Allowlist
@@ -28,13 +29,14 @@ REST = "other names"
 
 
 class Services:
-    """CoreDNS, the gate, the guard, and the channel to it."""
+    """CoreDNS, the gate, sshd, the guard, and the channel to it."""
 
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._paths, self._emit = paths, emit
         self.coredns = Service("coredns", self._spawn_coredns, self._coredns_ready, emit)
         self.guard = Service("guard", self._spawn_guard, self._guard_ready, emit)
         self.gate = Gate(paths, emit)
+        self.sshd = Sshd(paths, emit)
         self.allowlist = Allowlist()
         self._configuration: Configure | None = None
         self._generation = itertools.count(1)
@@ -208,11 +210,12 @@ class Services:
 
     @property
     def kept(self) -> tuple[Service, ...]:
-        """The services that run in this sandbox: the gate only where one was started."""
+        """The services that the walls rest on: the gate only where one was started."""
         gate = self.gate.service
         return (self.coredns, self.guard, *((gate,) if gate.state is not ServiceState.STOPPED else ()))
 
     async def stop(self) -> None:
+        """Ends what the agent needs. sshd stays: it is the operator's."""
         await asyncio.gather(self.coredns.stop(), self.guard.stop(), self.gate.service.stop())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:

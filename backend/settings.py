@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend import system
+from backend import ports, system
 from backend.system import Identity
 from backend.variables import (
     VARIABLES,
@@ -17,6 +17,7 @@ from backend.variables import (
     LogFormat,
     Login,
     OnFailure,
+    Problems,
     Save,
     Seccomp,
     Variable,
@@ -92,6 +93,8 @@ class Settings:
     keep_seconds: float
     proof_seconds: float
     inbound_ports: tuple[int, ...]
+    ssh_keys: tuple[str, ...]
+    ssh_port: int
     gate: GateMode
     credentials: Where
     seccomp: Seccomp
@@ -111,6 +114,11 @@ class Settings:
     def repository(self) -> str:
         """`owner/repo`, as it is shown."""
         return "/".join(self.repo_url.removesuffix(".git").rstrip("/").split("/")[-2:]) if self.repo_url else ""
+
+    @property
+    def open_ssh_port(self) -> int:
+        """The port that is open for our own sshd, 0 where none runs."""
+        return self.ssh_port if self.ssh_keys else 0
 
     @property
     def outside(self) -> bool:
@@ -168,6 +176,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None, h
     saved = values["CODETAINER_AUTOSAVE"]
     if saved and saved.when is not Save.OFF and not environment.get("REPO_URL") and not environment.get("REPO_URL_FILE"):
         problems.append("CODETAINER_AUTOSAVE: there is nothing to push to; set REPO_URL too")
+    problems += ports.problems(values)
     if problems:
         raise SettingsError(problems)
     v = values
@@ -177,6 +186,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None, h
         v["REPO_URL"], v["CLAUDE_PROMPT"], v["GIT_USER_NAME"], v["GIT_USER_EMAIL"], v["CODETAINER_EXTRA_DOMAINS"],
         v["CODETAINER_UPSTREAM"] or (), v["CODETAINER_TMPFS_WORKSPACE"], v["CODETAINER_TMPFS_TMP"], v["CODETAINER_TMPFS_HOME"],
         v["CODETAINER_REFRESH"], v["CODETAINER_KEEP"], v["CODETAINER_PROOF"], v["CODETAINER_INBOUND_PORTS"] or (),
+        v["CODETAINER_SSH_KEYS"] or (), v["CODETAINER_SSH_PORT"],
         v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_SECCOMP"], found, v["CODETAINER_PUSH"] or (),
         v["CODETAINER_MUCH_OUT"], v["CODETAINER_CERTIFICATES"], v["CODETAINER_AUTOSAVE"], v["CODETAINER_GRACE"],
         v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_POPUP_KEY"], v["CODETAINER_LOCK_TIMEOUT"],
@@ -209,6 +219,8 @@ def _value(variable: Variable, environment: Mapping[str, str], problems: list[st
         return variable.read(given)
     except allowlist.AllowlistError as error:
         problems.extend(f"{problem}" for problem in error.problems)
+    except Problems as error:
+        problems.extend(error.problems)
     except ValueError:
         shown = "a value that is none" if variable.secret else f"{given[:80]!a}"
         problems.append(f"{variable.name}: found {shown}, expected {variable.expected}")

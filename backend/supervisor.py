@@ -105,6 +105,7 @@ class Supervisor(Control):
             await server.stop()
             await self.work.last(self.settings.grace_seconds)
             await self.services.stop()
+            await self.services.sshd.stop()
             self.journal.close()
 
     def stop(self, reason: str) -> None:

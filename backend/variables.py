@@ -56,6 +56,14 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class Problems(ValueError):
+    """All that is wrong with a value that has many lines, each in words that hold no secret."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problems))
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
     """One variable: what it means, how it is read, and what it is when nobody sets it. `secret`: its value is never shown.
@@ -148,6 +156,18 @@ def ports(value: str) -> tuple[int, ...]:
     return found
 
 
+def port(value: str) -> int:
+    (found,) = ports(value)
+    return found
+
+
+def ssh_keys(value: str) -> tuple[str, ...]:
+    """Authorized keys, one a line. Raises Problems."""
+    from backend import authorized_keys  # what it takes to check keys is loaded only where there are some
+
+    return authorized_keys.parse(value, "CODETAINER_SSH_KEYS")
+
+
 def push(value: str) -> tuple[str, ...]:
     """Repositories beside REPO_URL's that may be pushed to."""
     return credentials.repositories(value)
@@ -182,6 +202,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CODETAINER_PROOF", "How often the walls are tried again", seconds, "3m", "a duration"),
     Variable("CODETAINER_INBOUND_PORTS", "TCP ports that may be reached from outside", ports, "", "port numbers",
              example="3000 8080"),
+    Variable("CODETAINER_SSH_KEYS", "Who may log in over ssh, as root; sshd runs only where there are keys", ssh_keys,
+             "", "authorized keys, one a line"),
+    Variable("CODETAINER_SSH_PORT", "sshd's TCP port inside the sandbox", port, "22", "a port number"),
     Variable("CODETAINER_GATE", "Whether connections are checked by name too; off where the kernel has no nat", GateMode, "on",
              "on or off"),
     Variable("CODETAINER_CREDENTIALS", "Whether the gate holds the credentials, or the agent itself", Where, "outside",

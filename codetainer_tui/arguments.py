@@ -28,6 +28,7 @@ inside
   traffic    what was carried, by name
   suggest    lines for domains.conf, made from what was refused
   export     what is only here, as a git bundle: ssh HOST codetainer export > work.bundle
+  ssh-config the entry for ~/.ssh/config to log in here, and the host key
 
 inside, for the operator (root)
   allow      open a name now, for a time or until revoked
@@ -106,6 +107,12 @@ def parser() -> argparse.ArgumentParser:
     v = verb("traffic", "Show what the gate carried, by name.")
     v.add_argument("--json", action="store_true", help="for programs")
 
+    v = verb("ssh-config", "Print the entry for ~/.ssh/config to log in here, and the host key's line for known_hosts.")
+    v.add_argument("--name", type=_word, default="codetainer", help="what ssh shall call it (default: %(default)s)")
+    v.add_argument("--host", type=_word, help="how it is reached (default: this sandbox's own address)")
+    v.add_argument("--port", type=_port, help="under which port it is reached (default: sshd's own)")
+    v.add_argument("--known-hosts", action="store_true", help="only the line for known_hosts")
+
     verb("suggest", "Print lines for domains.conf, made from what was refused.")
     verb("refresh", "Resolve every listed name again, now.")
     verb("freeze", "Stop the agent's processes, close every address and cut all flows.")
@@ -115,6 +122,18 @@ def parser() -> argparse.ArgumentParser:
     v = verb("session", "Start the agent's session anew.")
     v.add_argument("what", choices=("restart",))
     return top
+
+
+def _word(text: str) -> str:
+    if not text.isprintable() or not text or any(c in " #\"'*?!," for c in text):
+        raise argparse.ArgumentTypeError("expected one word")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError("expected a port number")
+    return int(text)
 
 
 def _duration(text: str) -> float:

@@ -118,6 +118,14 @@ def traffic(options: argparse.Namespace) -> int:
     return verb.traffic(Paths(), as_json=options.json)
 
 
+def ssh_config(options: argparse.Namespace) -> int:
+    from codetainer_tui import ssh_config as verb
+
+    return verb.ssh_config(
+        Paths(), name=options.name, host=options.host or "", port=options.port or 0, known_hosts=options.known_hosts
+    )
+
+
 def suggest(options: argparse.Namespace) -> int:
     from codetainer_tui import suggest as verb
 
@@ -214,7 +222,7 @@ def session(_: argparse.Namespace) -> int:
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
-    function.__name__: function
+    function.__name__.replace("_", "-"): function
     for function in (
         boot,
         attach,
@@ -223,6 +231,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
         logs,
         traffic,
         suggest,
+        ssh_config,
         allow,
         revoke,
         allowed,

@@ -80,6 +80,9 @@ class Lines:
                 pid = f" (pid {event.pid})" if event.pid else ""
                 more = f", restarted {many(event.restarts, 'time')}" if event.restarts else ""
                 return f"{harmless(event.service, 40)} is {event.state}{pid}{more}{_after(': ', event.detail)}"
+            case e.SshOpened():
+                keys, key = many(event.keys, "key"), harmless(event.fingerprint, 60)
+                return f"ssh: port {event.port}, {keys} may log in as root, host key {key}"
             case e.ListMeasured():
                 return self._list(event)
             case e.ProofFinished():

@@ -50,7 +50,7 @@ class Rules:
     with_gate: bool = False
     upstreams: tuple[Upstream, ...] = ()
     inbound: tuple[int, ...] = ()  # TCP ports that may be reached from outside, beside SSH's
-    ssh: bool = True
+    ssh: int = 0  # the port of our own sshd, 0 where there is none
 
 
 def mark(uid: int) -> int:
@@ -59,6 +59,7 @@ def mark(uid: int) -> int:
 
 
 SSH_MARK = 0x1C7E0000 + 0xFFFF
+PLATFORM_SSH = 22  # a platform's own SSH (Fly's), which listens on IPv6: whether there is one cannot be known beforehand
 
 # No flow is let out that our own rules did not let in: an entry that conntrack made before they were loaded has no mark.
 TABLE_TEMPLATE = Template("""\
@@ -82,12 +83,12 @@ table $table {
   chain untracked_in { type filter hook prerouting priority -300; policy accept;
     iif "lo" ip saddr 127.0.0.1 ip daddr 127.0.0.1 notrack
     iif "lo" ip6 saddr ::1 notrack
-    iif != "lo" meta nfproto ipv6 tcp dport 22 notrack
+    iif != "lo" meta nfproto ipv6 tcp dport $ssh_ports6 notrack
   }
   chain untracked_out { type filter hook output priority -300; policy accept;
     oif "lo" ip saddr 127.0.0.1 ip daddr 127.0.0.1 notrack
     oif "lo" ip6 saddr ::1 notrack
-    oif != "lo" meta nfproto ipv6 tcp sport 22 notrack
+    oif != "lo" meta nfproto ipv6 tcp sport $ssh_ports6 notrack
   }
 $divert
   chain out { type filter hook output priority 0; policy drop;
@@ -104,7 +105,7 @@ $divert
     ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark } ct state established accept
 $diverted
     oif "lo" jump loopback
-$ssh_reply
+$replies
 $upstream_rules
     ip daddr @never4 goto refuse
 $open_rules
@@ -116,6 +117,7 @@ $open_rules
     accept
   }
   chain loopback_socket {
+$ssh_loopback
     ip daddr $coredns_address udp dport 53 accept
     ip daddr $coredns_address tcp dport 53 accept
     ip daddr $coredns_address meta skuid { 0, $coredns } tcp dport { 8180, 8181, 9153 } accept
@@ -131,10 +133,15 @@ $open_rules
     accept
   }
   chain out6 {
+    # An SSH server is root's way in: nobody inside speaks to it.
+    oif "lo" tcp dport $ssh_ports6 meta skuid != 0 goto refuse
     oif "lo" ip6 saddr ::1 ip6 daddr ::1 accept
     oif "lo" fib daddr type local accept
-    # Replies of the platform's SSH, stateless: conntrack does not know IPv6 flows on every platform's kernel.
-$ssh_reply6
+    # Replies of SSH, stateless: conntrack does not know IPv6 flows on every platform's kernel. Never a SYN, and only from
+    # sockets that root has opened; without a socket it is the kernel's own FIN or RST.
+    tcp sport $ssh_ports6 tcp flags & (syn|ack) != syn meta skuid 0 accept
+    tcp sport $ssh_ports6 meta skuid 0-4294967294 goto refuse
+    tcp sport $ssh_ports6 tcp flags & (syn|ack) != syn accept
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld2-listener-report } \\
       ip6 hoplimit { 1, 255 } accept
     goto refuse
@@ -203,23 +210,17 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         ),
         upstream_rules="\n".join(_upstream(rules, upstream) for upstream in rules.upstreams),
         open_rules=_open(rules),
-        ssh_reply=(f"    ct direction reply tcp sport 22 meta skuid 0 ct mark set {SSH_MARK:#x} accept" if rules.ssh else "")
-        + "".join(f"\n    ct direction reply tcp sport {port} ct mark set {SSH_MARK - 1:#x} accept" for port in rules.inbound),
-        ssh_reply6=_SSH_REPLY6 if rules.ssh else "",
+        ssh_ports6=_ssh_ports6(rules),
+        ssh_loopback=f"    tcp dport {int(rules.ssh)} meta skuid != 0 goto refuse" if rules.ssh else "",
+        replies="\n".join(_replies(rules)),
         inbound_rules=_inbound(rules),
     )
     return text + "".join(elements.add(name, [element]) for name, element in kept)
 
 
-_SSH_REPLY6 = """\
-    tcp sport 22 tcp flags & (syn|ack) != syn meta skuid 0 accept
-    tcp sport 22 meta skuid 0-4294967294 goto refuse
-    tcp sport 22 tcp flags & (syn|ack) != syn accept"""
-
-
-def closed() -> str:
-    """The very first ruleset: nothing leaves and nothing enters but SSH, and loopback works."""
-    return render(Rules())
+def closed(ssh: int = 0) -> str:
+    """The very first ruleset: nothing leaves and nothing enters but SSH (`ssh`: our own sshd's port), and loopback works."""
+    return render(Rules(ssh=ssh))
 
 
 def _divert(rules: Rules) -> str:
@@ -252,6 +253,18 @@ def _open(rules: Rules) -> str:
     )
 
 
+def _ssh_ports6(rules: Rules) -> str:
+    return f"{{ {', '.join(str(int(port)) for port in sorted({PLATFORM_SSH, rules.ssh or PLATFORM_SSH}))} }}"
+
+
+def _replies(rules: Rules) -> list[str]:
+    """Answers to what came in. sshd's only from a socket that root has opened: whoever takes its port answers nobody."""
+    ssh = [(rules.ssh, "meta skuid 0 ", SSH_MARK)] if rules.ssh else []
+    found = [*ssh, *((port, "", SSH_MARK - 1) for port in rules.inbound)]
+    return [f"    ct direction reply tcp sport {int(port)} {who}ct mark set {mark:#x} accept" for port, who, mark in found]
+
+
 def _inbound(rules: Rules) -> str:
-    ports = [*([22] if rules.ssh else []), *rules.inbound]
-    return f"    tcp dport {{ {', '.join(str(int(port)) for port in ports)} }} accept" if ports else ""
+    ports = [*([rules.ssh] if rules.ssh else []), *rules.inbound]
+    tcp = f"    tcp dport {{ {', '.join(str(int(port)) for port in ports)} }} accept\n" if ports else ""
+    return f"{tcp}    meta nfproto ipv6 tcp dport {_ssh_ports6(rules)} accept"

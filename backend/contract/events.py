@@ -175,6 +175,17 @@ class ServiceChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SshOpened(Event):
+    """sshd listens: its TCP port, how many keys may log in, its public host key (`TYPE KEY`) and that one's fingerprint."""
+
+    kind: ClassVar[str] = "ssh.opened"
+    port: int
+    keys: int
+    host_key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class NamesMeasured(Event):
     """Health of CoreDNS. Counts are totals since it started, `latency_ms` the mean of what was answered since then."""
 
@@ -405,9 +416,9 @@ class Unknown(Event):
 KINDS: dict[str, type[Event]] = {
     event.kind: event
     for event in (
-        BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged, NamesMeasured,
-        ListMeasured, SandboxMeasured, ProofFinished, Noted, Refused, Carried, Allowed, Withdrawn, Muted, Froze, SessionChanged,
-        WorkCounted, WorkSaved, Snapshot,
+        BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged,
+        SshOpened, NamesMeasured, ListMeasured, SandboxMeasured, ProofFinished, Noted, Refused, Carried, Allowed, Withdrawn,
+        Muted, Froze, SessionChanged, WorkCounted, WorkSaved, Snapshot,
     )
 }  # fmt: skip
 

@@ -56,6 +56,11 @@ class Paths:
         return self.run / "gate"
 
     @property
+    def ssh(self) -> Path:
+        """sshd's folder (0700, root): its host key, the authorized keys, its configuration."""
+        return self.run / "ssh"
+
+    @property
     def trusted(self) -> Path:
         """The authorities that everything inside trusts, the gate's own among them; it covers the system's bundle."""
         return self.run / "trusted.crt"

@@ -63,6 +63,7 @@ class State:
     steps: Mapping[str, StepView] = field(default_factory=dict)  # in plan order
     services: Mapping[str, e.ServiceChanged] = field(default_factory=dict)
     services_at: Mapping[str, float] = field(default_factory=dict)  # since when each is in its state
+    ssh: e.SshOpened | None = None
     names: e.NamesMeasured | None = None
     list: e.ListMeasured | None = None
     sandbox: e.SandboxMeasured | None = None
@@ -178,6 +179,11 @@ def _(event: e.ServiceChanged, state: State, at: float) -> State:
     return replace(
         state, services={**state.services, event.service: event}, services_at={**state.services_at, event.service: since}
     )
+
+
+@_apply.register
+def _(event: e.SshOpened, state: State, at: float) -> State:
+    return replace(state, ssh=event)
 
 
 @_apply.register

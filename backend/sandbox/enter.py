@@ -50,7 +50,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         init = rendezvous.find(options.name)
         folder = "/" if options.root else "/workspace"
-        return relay.run(Command(init, command or ["bash", "-l"], identity, environment_for(identity, init), folder))
+        # root's own start-up files make a shell the login (backend/launchers/login).
+        shell = ["bash", "--noprofile", "--norc"] if options.root else ["bash", "-l"]
+        return relay.run(Command(init, command or shell, identity, environment_for(identity, init), folder))
     except (NoSandbox, OSError, settings.SettingsError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
         return 1

@@ -200,11 +200,12 @@ def _place(source: Path, target: Path, mode: int) -> None:
     target.chmod(mode)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
     """A file of its own in place of what is there: on this machine it may be a link to somewhere else."""
     path.unlink(missing_ok=True)
+    path.touch(mode)
     path.write_bytes(data)
-    path.chmod(0o644)
+    path.chmod(mode)
 
 
 # --- what every root has ---
@@ -231,6 +232,10 @@ def _accounts(root: Path) -> None:
     for name, line in (("passwd", "{user}:x:{uid}:{uid}::{home}:{shell}"), ("group", "{user}:x:{uid}:")):
         path = root / "etc" / name
         _write(path, accounts(path.read_text(), line).encode())
+    # This machine's passwords are no business of a sandbox's. Nobody has one here, and no account is locked: keys may log in.
+    _write(root / "etc/shadow", "".join(f"{user}:*:::::::\n" for user in ("root", *USERS)).encode(), 0o600)
+    _place(LAUNCHERS / "login/root.bashrc", root / "root/.bashrc", 0o644)
+    _place(LAUNCHERS / "login/root.profile", root / "root/.profile", 0o644)
 
 
 def _devices(root: Path) -> None:

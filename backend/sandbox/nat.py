@@ -73,12 +73,14 @@ class Nat:
     def __init__(self) -> None:
         self._nft = Nftables()
         self._link = ""
+        self.sandbox = ""  # its address
         self._keeper: socket.socket | None = None
 
     def connect(self, sandbox: int) -> None:
         """Gives the sandbox's network namespace a way out. Raises SystemFailure, NftError and OSError."""
         number = self._make_link(sandbox)
         here, there = address(number, 1), address(number, 2)
+        self.sandbox = there
         self._nft.run(table(number, self._link))
         system.run(["ip", "address", "add", f"{here}/30", "dev", self._link])
         system.run(["ip", "link", "set", self._link, "up"])

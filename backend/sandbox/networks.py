@@ -30,6 +30,9 @@ class Network(Protocol):
     def connect(self, sandbox: int) -> None:
         """Gives the sandbox, by its first process, a way to it."""
 
+    def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
+        """How the machine's root reaches the sandbox's own ports: a command before ssh, and the address."""
+
     def fallen(self) -> str:
         """What has ended that must not, "" where all is well."""
 
@@ -58,6 +61,9 @@ class Nothing:
     def connect(self, sandbox: int) -> None:
         system.run(["nsenter", f"--net=/proc/{sandbox}/ns/net", "--", "ip", "link", "set", "lo", "up"])
 
+    def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
+        return ("nsenter", f"--net=/proc/{sandbox}/ns/net"), "127.0.0.1"
+
     def fallen(self) -> str:
         return ""
 
@@ -77,6 +83,10 @@ class Machine:
     def connect(self, sandbox: int) -> None:
         self._nat = Nat()
         self._nat.connect(sandbox)
+
+    def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
+        assert self._nat is not None
+        return (), self._nat.sandbox
 
     def fallen(self) -> str:
         return ""
@@ -112,6 +122,10 @@ class Pretend:
 
     def connect(self, sandbox: int) -> None:
         process.connect(self._process.pid, sandbox)
+
+    def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
+        """From the pretend internet: this machine's own network does not know the sandbox's."""
+        return ("nsenter", f"--net=/proc/{self._process.pid}/ns/net"), process.SANDBOX
 
     def fallen(self) -> str:
         return "" if self._process.pid == 0 or self._process.ended() is None else "the pretend internet"

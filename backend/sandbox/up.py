@@ -154,6 +154,7 @@ class Up:
             self._sandbox.start(namespaces.SANDBOX, first)
             output.given()
             network.connect(self._sandbox.pid)
+            self._say_way_in(network, environment)
             os.write(go, b"g")
             os.close(starting)
             starting = -1
@@ -161,6 +162,14 @@ class Up:
         finally:
             for descriptor in {waiting, go, started, starting} - {-1}:
                 os.close(descriptor)
+
+    def _say_way_in(self, network: Network, environment: Mapping[str, str]) -> None:
+        """How to log in over ssh, before a screen is drawn over it."""
+        chosen = settings.load(environment, self._options.credentials)
+        if chosen.ssh_keys:
+            before, address = network.way_in(self._sandbox.pid)
+            command = " ".join((*before, "ssh", "-p", str(chosen.ssh_port), f"root@{address}"))
+            sys.stderr.write(f"codetainer: log in with {command}\n  codetainer ssh-config, said in it, names its host key\n")
 
     def _look(self, _: int, __: FrameType | None) -> None:
         """A child has ended. Where the sandbox's own process did, whoever waits for it notices."""

@@ -68,7 +68,7 @@ def _services(state: State, now: float) -> list[Block]:
                     "it is started again by itself" + (f", {many(service.restarts, 'time')} so far" if service.restarts else "")
                 )
             name = SERVICES.get(service.service, service.service).removeprefix("the ").capitalize()
-            name = "CoreDNS" if service.service == "coredns" else harmless(name, 30)
+            name = {"coredns": "CoreDNS", "sshd": "sshd"}.get(service.service) or harmless(name, 30)
             found.append(
                 Block(f"{name} is {service.state}", ago(at, now) if at else "", tuple(x for x in lines if x), Tone.BAD)
             )
@@ -79,6 +79,7 @@ CONSEQUENCES = {
     "coredns": "No name is answered; addresses that are open stay open.",
     "guard": "No new address is opened; addresses that are open stay open.",
     "gate": "Nothing is carried to ports 80 and 443.",
+    "sshd": "Nobody can log in over ssh; docker exec and kubectl exec need no sshd.",
 }
 
 

@@ -16,7 +16,7 @@ NEARLY_FULL = 90.0  # percent
 def rows(state: State, now: float) -> tuple[Row, ...]:
     found = (
         _names(state), _service(state, "guard", "Guard"), _gate(state), _list(state, now),
-        _sandbox(state), _agent(state), work.row(state), _booted(state, now),
+        _ssh(state), _sandbox(state), _agent(state), work.row(state), _booted(state, now),
     )  # fmt: skip
     return tuple(row for row in found if row is not None)
 
@@ -61,6 +61,15 @@ def _names(state: State) -> Row | None:
     if measured.upstreams:
         cells.append("asks " + harmless(", ".join(measured.upstreams), 80))
     return Row(row.label, tuple(cells), row.tone)
+
+
+def _ssh(state: State) -> Row | None:
+    """sshd, where one runs; its fingerprint is what the operator compares at the first login."""
+    row = _service(state, "sshd", "SSH")
+    if row is None or state.ssh is None:
+        return row
+    cells = (f"port {state.ssh.port}", many(state.ssh.keys, "key"), harmless(state.ssh.fingerprint, 60))
+    return Row(row.label, (row.cells[0], *cells, *row.cells[1:]), row.tone)
 
 
 def _list(state: State, now: float) -> Row | None:

@@ -18,6 +18,7 @@ from backend.boot.steps import (
     readonly,
     rules,
     session,
+    ssh,
     tmpfs,
     tools,
 )
@@ -28,10 +29,12 @@ def plan(repository: str = "") -> tuple[Step, ...]:
     return ordered(
         (
             Step("closed", "Network closed", closed.run, timeout=10),
-            Step("platform", "The platform's socket", platform.run, ("closed",), timeout=5),
-            Step("tmpfs", "Memory file systems", tmpfs.run, ("closed",)),
+            # As soon as nothing can leave, and before all that may halt: whoever logs in sees boot go on, or why it does not.
+            Step("ssh", "SSH", ssh.run, ("closed",), timeout=15, on_failure=OnFailure.DEGRADE),
+            Step("platform", "The platform's socket", platform.run, ("ssh",), timeout=5),
+            Step("tmpfs", "Memory file systems", tmpfs.run, ("ssh",)),
             Step("tools", "Tools", tools.run, ("tmpfs",), on_failure=OnFailure.DEGRADE),
-            Step("list", "The list", allowlist.run, ("closed",)),
+            Step("list", "The list", allowlist.run, ("ssh",)),
             Step("rules", "Firewall", rules.run, ("closed", "list"), timeout=10),
             Step("guard", "Guard", guard.run, ("rules",)),
             Step("names", "Names (CoreDNS)", names.run, ("rules", "list")),

@@ -27,7 +27,9 @@ async def load(boot: Boot) -> None:
     """Loads the table in one transaction. What was open has to be put back by the guard (Configure does)."""
     with_gate = boot.settings.gate is GateMode.ON
     resolvers = tuple(upstream.parse(text)[0] for text in boot.upstreams)
-    rules = Rules(upstreams=resolvers, inbound=boot.settings.inbound_ports, with_gate=with_gate)
+    rules = Rules(
+        upstreams=resolvers, inbound=boot.settings.inbound_ports, with_gate=with_gate, ssh=boot.settings.open_ssh_port
+    )
     try:
         await system.run_async(["nft", "-f", "-"], input=ruleset.render(rules))
     except SystemFailure as error:

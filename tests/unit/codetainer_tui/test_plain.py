@@ -24,6 +24,10 @@ CASES = [
     ),
     (e.StepFinished("names", Outcome.SKIPPED, 0), "Names (CoreDNS): not needed"),
     (e.StepFinished("names", Outcome.CANCELLED, 0, "not started"), "Names (CoreDNS): not run, not started"),
+    (
+        e.SshOpened(2222, 1, "ssh-ed25519 AAAA", "SHA256:abc"),
+        "ssh: port 2222, 1 key may log in as root, host key SHA256:abc",
+    ),
     (e.BootFinished(BootState.READY, 4.3), "READY after 4.3 s"),
     (e.BootFinished(BootState.DEGRADED, 4.3, "names", "slow"), "DEGRADED after 4.3 s because of Names (CoreDNS): slow"),
     (

@@ -71,9 +71,30 @@ def test_elements_are_put_back_in_the_same_transaction() -> None:
 
 
 def test_inbound_ports() -> None:
-    text = ruleset.render(Rules(inbound=(8080,), ssh=False))
-    assert "tcp dport { 8080 } accept" in text
-    assert "tcp dport 22 accept" not in text
+    text = ruleset.render(Rules(inbound=(8080,)))
+    assert "    tcp dport { 8080 } accept\n" in text
+    assert "tcp sport 8080 ct mark set" in text
+
+
+def test_without_an_sshd_of_ours_ssh_is_open_to_the_platforms_alone() -> None:
+    """Fly's listens on IPv6, and is root's."""
+    text = ruleset.closed()
+    assert not [line for line in chain(text, "in") if "dport" in line and "meta nfproto ipv6" not in line]
+    assert f"{ruleset.SSH_MARK:#x} accept" not in "".join(chain(text, "out"))
+    assert "meta nfproto ipv6 tcp dport { 22 } accept" in text
+
+
+@pytest.mark.parametrize("port", [22, 2222])
+def test_sshds_replies_come_from_roots_sockets_and_nobody_inside_dials_it(port: int) -> None:
+    text = ruleset.render(Rules(ssh=port, with_gate=True, upstreams=(UPSTREAM,)))
+    assert f"    tcp dport {{ {port} }} accept" in chain(text, "in")
+    replies = [line for line in chain(text, "out") if f"tcp sport {port} " in line]
+    assert len(replies) == 1
+    assert "ct direction reply" in replies[0]
+    assert "meta skuid 0 " in replies[0]
+    first = next(line for line in chain(text, "loopback_socket") if line.strip())
+    assert first == f"    tcp dport {port} meta skuid != 0 goto refuse"
+    assert ruleset.closed(port).count(f"tcp dport {port} meta skuid != 0 goto refuse") == 1
 
 
 def test_a_refreshed_element_is_added_deleted_and_added() -> None:

@@ -1,0 +1,18 @@
+"""sshd, where the operator gave keys: a way in from now on, to see how boot gets on, and to find out why it halted."""
+
+from __future__ import annotations
+
+from backend.boot.context import Boot
+from backend.boot.plan import StepFailed, StepSkipped
+
+
+async def run(boot: Boot) -> str:
+    settings = boot.settings
+    if not settings.ssh_keys:
+        raise StepSkipped("CODETAINER_SSH_KEYS is not set")
+    try:
+        key = await boot.services.sshd.open(settings.ssh_keys, settings.ssh_port)
+    except OSError as error:
+        raise StepFailed(f"cannot start sshd: {error}", "is the root writable at boot, or /run/sshd in the image?") from error
+    keys = "1 key" if len(settings.ssh_keys) == 1 else f"{len(settings.ssh_keys)} keys"
+    return f"port {settings.ssh_port}, {keys}, {key.fingerprint}"

@@ -1,0 +1,125 @@
+"""sshd, as the supervisor keeps it: for sandboxes whose platform brings no way in of its own. Runs only where there are keys.
+
+It is root's way in, so nothing of it is within the agent's reach: its files are root's own, its port is refused to everybody
+inside (network/ruleset.py), and who takes the port while it is down answers nobody. It stays when boot halts: whoever has to
+find out why needs a way in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from backend import authorized_keys, system
+from backend.authorized_keys import HostKey
+from backend.contract.events import Event, Noted, SshOpened
+from backend.contract.paths import Paths
+from backend.service import Service, lines
+from backend.system import SystemFailure
+from network import sshd
+from network.sshd import Places, Said
+
+PROGRAM = Path("/usr/sbin/sshd")  # it executes itself for each connection and wants its whole path
+TOLD_SECONDS = 60.0  # who is turned away is counted, and told at most so often
+
+
+class Sshd:
+    """The service and what it has said."""
+
+    def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
+        self._paths, self._emit = paths, emit
+        self._places = Places(paths.ssh)
+        self.service = Service("sshd", self._spawn, self._ready, emit)
+        self._key: HostKey | None = None
+        self._port = 0
+        self._listening: asyncio.Future[None] | None = None
+        self._turned_away = 0
+        self._told_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self, keys: Sequence[str], port: int) -> HostKey:
+        """Starts it; returns its host key when it listens. Raises SystemFailure and OSError."""
+        self._prepare(keys, port)
+        assert self._key is not None
+        await self.service.start()
+        self._emit(SshOpened(port, len(keys), self._key.public, self._key.fingerprint))
+        return self._key
+
+    def _prepare(self, keys: Sequence[str], port: int) -> None:
+        if not PROGRAM.exists():
+            raise SystemFailure("cannot start sshd: it is not installed", "apt-get install openssh-server")
+        if locked(self._shadow()):
+            raise SystemFailure(
+                "cannot start sshd: root's account is locked in /etc/shadow, so it would refuse every key",
+                "usermod -p '*' root: no password fits that, and a key may",
+            )
+        # Where sshd's unprivileged half lives: its path is compiled in, and after this step the root is read-only.
+        (self._paths.root / "run/sshd").mkdir(mode=0o755, exist_ok=True)
+        self._places.folder.mkdir(mode=0o700, exist_ok=True)
+        self._key = self._key or authorized_keys.new_host_key()  # a second boot keeps what was pinned
+        self._port = port
+        system.write(self._places.host_key, self._key.private, mode=0o600)
+        system.write(self._places.authorized_keys, "".join(f"{key}\n" for key in keys), mode=0o600)
+        system.write(self._places.configuration, sshd.render(self._places, port), mode=0o600)
+
+    def _shadow(self) -> str:
+        try:
+            return (self._paths.root / "etc/shadow").read_text()
+        except FileNotFoundError:
+            return ""
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        self._listening = asyncio.get_running_loop().create_future()
+        process = await system.spawn(
+            [str(PROGRAM), "-D", "-e", "-f", str(self._places.configuration)], environment={"PATH": system.SYSTEM_PATH},
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stderr is not None
+        task = asyncio.create_task(self._read(process.stderr, self._listening))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return process
+
+    async def _ready(self) -> None:
+        """When it says that it listens: who answers at its port may be somebody else. Raises SystemFailure."""
+        assert self._listening is not None
+        await self._listening
+
+    async def _read(self, output: asyncio.StreamReader, listening: asyncio.Future[None]) -> None:
+        last = "it ended without a word"
+        async for line in lines(output):
+            said, words = sshd.parse_line(line)
+            if said is Said.LISTENING and not listening.done():
+                listening.set_result(None)
+            elif said is Said.DEAF and not listening.done():
+                listening.set_exception(SystemFailure(f"cannot start sshd: {words[:200]}"))
+            elif said is Said.ACCEPTED:
+                self._emit(Noted("info", f"ssh: login from {words}"))
+            elif said is Said.TURNED_AWAY:
+                self._turned_away += 1
+            elif said is Said.OTHER and not listening.done():
+                last = words
+            self._tell()
+        if not listening.done():
+            listening.set_exception(SystemFailure(f"cannot start sshd: {last[:200]}"))
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if self._turned_away and now - self._told_at >= TOLD_SECONDS:
+            self._emit(Noted("info", f"ssh: turned away without a key: {self._turned_away}"))
+            self._turned_away, self._told_at = 0, now
+
+    async def stop(self) -> None:
+        await self.service.stop()
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def locked(shadow: str) -> bool:
+    """Whether root's account is locked (shadow(5): a password that begins with `!`), which sshd takes for a no to keys too."""
+    return any(line.startswith("root:!") for line in shadow.splitlines())

@@ -1,0 +1,281 @@
+"""The sandbox's own sshd, over the network: who gets in, what they get, what they do not, and that it comes back."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import BootFinished, BootState, Noted, ServiceChanged, ServiceState, SshOpened
+from tests.netns.conftest import PATIENCE, Running, eventually, start
+from tests.netns.test_login import DETACH, STAND_IN
+from tests.netns.test_ssh import ANSWERS, backend_of
+from tests.netns.test_up_terminal import at
+
+pytestmark = pytest.mark.netns
+
+PORT = 2222
+ADDRESS = "203.0.113.254"
+
+
+def new_key(folder: Path, kind: str = "ed25519") -> Path:
+    file = folder / kind
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", file], check=True)
+    return file
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A sandbox with an sshd, and an operator in the network outside it. `way` is what `up` printed: up to `ssh`."""
+
+    sandbox: Running
+    way: tuple[str, ...]
+    key: Path
+    known_hosts: Path
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """What comes before ssh, to be where the operator is."""
+        return self.way[: self.way.index("ssh")]
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What comes after it: port, user and address."""
+        return self.way[self.way.index("ssh") + 1 :]
+
+    def options(self, key: Path | None = None) -> list[str]:
+        return [
+            "-F", "none", "-i", str(key or self.key), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
+            "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "StrictHostKeyChecking=yes",
+            "-o", "LogLevel=ERROR", "-o", f"HostKeyAlias={self.known_hosts.read_text().split()[0]}",
+        ]  # fmt: skip
+
+    def argv(self, *options: str, key: Path | None = None) -> list[str]:
+        return [*self.before, "ssh", *self.options(key), *options, *self.place]
+
+    def run(self, *command: str, options: tuple[str, ...] = (), key: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+        argv = [*self.argv(*options, key=key), *command]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
+
+    def within(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
+        """Something else that the operator runs there."""
+        return subprocess.run(
+            [*self.before, *argv], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
+        )
+
+
+def door(folder: Path, name: str, key: Path, *, until_released: bool = True, **environment: str) -> Door:
+    keys = environment.pop("keys", Path(f"{key}.pub").read_text())
+    sandbox = start(
+        folder, name, until_released=until_released, CODETAINER_SSH_KEYS=keys, CODETAINER_SSH_PORT=str(PORT), **environment
+    )
+    eventually("sshd listens", lambda: sandbox.paths.journal.exists() and sandbox.events(SshOpened))
+    printed = re.search(r"^codetainer: log in with (.*)$", (folder / "err").read_text(), re.MULTILINE)
+    assert printed is not None
+    known_hosts = folder / "known_hosts"
+    known_hosts.write_text(sandbox.codetainer("ssh-config", "--known-hosts").stdout)
+    return Door(sandbox, tuple(shlex.split(printed[1])), key, known_hosts)
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    folder = tmp_path_factory.mktemp("sshd")
+    found = door(folder, f"sshd-{os.getpid()}", new_key(folder))
+    yield found
+    found.sandbox.stop()
+
+
+def test_a_command_runs_with_the_path_and_nothing_is_added_to_what_it_says(opened: Door) -> None:
+    done = opened.run("true")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert opened.run("exit 7").returncode == 7
+    assert b"SSH       up   port 2222   1 key   SHA256:" in opened.run("codetainer", "status").stdout
+    environment = dict(line.split("=", 1) for line in opened.run("env").stdout.decode().splitlines())
+    assert environment["PATH"].split(":")[1] == "/usr/local/bin"
+    assert set(environment) <= {
+        "PATH", "HOME", "SHELL", "USER", "LOGNAME", "LANG", "PWD", "SHLVL", "SSH_CLIENT", "SSH_CONNECTION", "MAIL", "_",
+    }  # fmt: skip
+
+
+def test_what_ssh_config_prints_is_what_ssh_takes(opened: Door, tmp_path: Path) -> None:
+    """As an operator does it: the entry and the line, into files."""
+    config, known_hosts = tmp_path / "config", tmp_path / "known_hosts"
+    config.write_text(opened.sandbox.codetainer("ssh-config", "--name", "there").stdout)
+    assert f"HostName {ADDRESS}" in config.read_text()
+    known_hosts.write_text(config.read_text().splitlines()[-1].lstrip("# ") + "\n")
+    more = ["-i", str(opened.key), "-o", f"UserKnownHostsFile={known_hosts}", "-o", "BatchMode=yes"]
+    done = opened.within("ssh", "-F", str(config), *more, "there", "echo", "in")
+    assert (done.stdout, done.returncode) == (b"in\n", 0), done.stderr
+    known_hosts.write_text(f"{known_hosts.read_text().split()[0]} {Path(f'{opened.key}.pub').read_text()}")
+    done = opened.within("ssh", "-F", str(config), *more, "there", "echo", "in")
+    assert b"in" not in done.stdout
+    assert done.returncode == 255
+
+
+def test_its_fingerprint_is_in_journal_log_and_status(opened: Door, tmp_path: Path) -> None:
+    (event,) = opened.sandbox.events(SshOpened)
+    (tmp_path / "public").write_text(event.host_key + "\n")
+    shown = subprocess.run(["ssh-keygen", "-l", "-f", tmp_path / "public"], capture_output=True, text=True, check=True).stdout
+    assert event.fingerprint in shown
+    assert event.fingerprint in opened.sandbox.codetainer("logs").stdout
+    folder = opened.sandbox.paths.ssh
+    assert folder.stat().st_mode & 0o7777 == 0o700
+    assert (folder / "host_key").stat().st_mode & 0o7777 == 0o600
+    assert opened.sandbox.agent("ls", "/run/codetainer/ssh").returncode != 0
+
+
+def test_files_are_copied(opened: Door, tmp_path: Path) -> None:
+    (tmp_path / "here").write_bytes(os.urandom(100_000))
+    options = opened.options()
+    remote = f"root@{ADDRESS}:/tmp/copied"
+    for argv in (["scp", "-q", *options, "-P", str(PORT), f"{tmp_path}/here", remote],
+                 ["scp", "-q", "-O", *options, "-P", str(PORT), remote, f"{tmp_path}/back"]):  # fmt: skip
+        done = opened.within(*argv)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "here").read_bytes()
+
+
+def test_a_terminal_becomes_the_session_and_again(opened: Door) -> None:
+    for _ in range(2):
+        with at(program=opened.argv("-tt")) as terminal:
+            terminal.expect(STAND_IN)
+            terminal.type(DETACH)
+            assert terminal.code() == 0
+
+
+def test_a_login_is_in_the_journal_and_who_has_no_key_is_counted(opened: Door, tmp_path: Path) -> None:
+    opened.run("true")
+    opened.run("true", key=new_key(tmp_path))
+    texts = [note.text for note in opened.sandbox.events(Noted)]
+    assert any(text.startswith("ssh: login from 203.0.113.253 with ED25519 SHA256:") for text in texts), texts
+    assert not any(note.level != "info" for note in opened.sandbox.events(Noted) if "ssh" in note.text), texts
+
+
+STEAL = """
+import json, socket
+found = []
+for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "203.0.113.254"), (socket.AF_INET6, "::")):
+    for option in (None, socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            if family is socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if option:
+                sock.setsockopt(socket.SOL_SOCKET, option, 1)
+            try:
+                sock.bind((address, 2222)); sock.listen(1); found.append("taken")
+            except OSError as error:
+                found.append("refused")
+for address in ("127.0.0.1", "203.0.113.254", "::1"):
+    try:
+        socket.create_connection((address, 2222), timeout=5).close(); found.append("connected")
+    except ConnectionRefusedError:
+        found.append("refused")
+print(json.dumps(found))
+"""
+
+
+def test_the_agent_neither_reaches_it_nor_takes_its_port(opened: Door) -> None:
+    assert opened.sandbox.python(STEAL) == ["refused"] * 12
+
+
+SQUAT = """
+import socket, sys, threading
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+while True:
+    try:
+        listener.bind(("0.0.0.0", 2222)); listener.listen(8); break
+    except OSError:
+        pass
+sys.stdout.write("taken\\n"); sys.stdout.flush()
+listener.settimeout(60)
+def greet():
+    while True:
+        connection, _ = listener.accept()
+        connection.sendall(b"SSH-2.0-OpenSSH_9.2\\r\\n")
+threading.Thread(target=greet, daemon=True).start()
+sys.stdin.readline()
+"""
+
+
+def test_killed_it_comes_back_and_who_takes_its_port_meanwhile_answers_nobody(opened: Door) -> None:
+    """The agent is fast enough only because sshd's restart is held up here. The port is above 1024: anybody may bind it."""
+    sandbox = opened.sandbox
+    boot, sshd = backend_of(sandbox), sandbox.pid("sshd")
+    os.kill(boot, signal.SIGSTOP)
+    try:
+        os.kill(sshd, signal.SIGKILL)
+        squatter = subprocess.Popen(
+            ["nsenter", f"--target={sandbox.init}", "--all", "setpriv", "--reuid=1000", "--regid=1000", "--clear-groups",
+             "/usr/bin/python3", "-I", "-c", SQUAT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert squatter.stdout is not None
+        assert squatter.stdout.readline() == "taken\n"
+    finally:
+        os.kill(boot, signal.SIGCONT)
+    with squatter:
+        eventually("it is said", lambda: sandbox.state.services["sshd"].state is ServiceState.DOWN)
+        probe = "import socket; s = socket.create_connection(('203.0.113.254', 2222), timeout=3); print(s.recv(30))"
+        done = opened.within("/usr/bin/python3", "-c", probe)
+        assert b"SSH-2.0" not in done.stdout
+        assert b"imeout" in done.stderr or b"imed out" in done.stderr, done.stderr
+        eventually("why is said", lambda: "Address already in use" in sandbox.state.services["sshd"].detail)
+        assert b"DEGRADED" in sandbox.codetainer("status").stdout.encode()
+        assert sandbox.codetainer("ssh-config").returncode == 1
+        squatter.communicate("\n", timeout=PATIENCE)
+    eventually("sshd is up again", lambda: sandbox.state.services["sshd"].state is ServiceState.UP)
+    assert opened.run("echo", "in").stdout == b"in\n"  # with the same host key: it is pinned
+    assert sandbox.state.services["sshd"].restarts > 0
+
+
+def test_a_login_during_boot_sees_the_dashboard_and_is_handed_over(tmp_path: Path) -> None:
+    found = door(tmp_path, f"during-{os.getpid()}", new_key(tmp_path), until_released=False)
+    boot = backend_of(found.sandbox)
+    os.kill(boot, signal.SIGSTOP)  # it takes as long as this test needs
+    try:
+        with at(program=found.argv("-tt"), answers=ANSWERS) as terminal:
+            terminal.expect("BOOTING")
+            os.kill(boot, signal.SIGCONT)
+            terminal.expect(STAND_IN)
+            terminal.type(DETACH)
+            assert terminal.code() == 0
+        with at(program=found.argv("-tt"), answers=ANSWERS) as terminal:
+            terminal.expect(STAND_IN)
+            terminal.type(DETACH)
+            assert terminal.code() == 0
+    finally:
+        os.kill(boot, signal.SIGCONT)
+        found.sandbox.stop()
+
+
+def test_when_boot_halts_one_can_log_in_and_see_why(tmp_path: Path) -> None:
+    """With a key that may do one thing only."""
+    key = new_key(tmp_path)
+    narrow = f'command="codetainer status",restrict {Path(f"{key}.pub").read_text()}'
+    found = door(tmp_path, f"halts-{os.getpid()}", key, keys=narrow, CODETAINER_TMPFS_HOME="900000G")
+    try:
+        assert found.sandbox.events(BootFinished)[-1].state is BootState.HALTED
+        done = found.run("cat", "/run/codetainer/ssh/host_key")
+        assert done.stdout.startswith(b"CLOSED  boot halted at Memory file systems")
+        assert b"PRIVATE" not in done.stdout
+    finally:
+        found.sandbox.stop()
+
+
+CLOSED: Callable[[str], str] = "import socket; socket.create_connection(('203.0.113.254', {}), timeout=2)".format
+
+
+def test_without_keys_there_is_no_sshd_and_no_port(sandbox: Running) -> None:
+    assert "sshd" not in {change.service for change in sandbox.events(ServiceChanged)}
+    assert sandbox.codetainer("ssh-config").returncode == 1
+    assert "CODETAINER_SSH_KEYS" in sandbox.codetainer("ssh-config").stderr
+    assert "tcp dport" not in re.sub(
+        r"meta nfproto ipv6 .*", "", sandbox.root("nft", "list", "chain", "inet", "codetainer", "in").stdout
+    )

@@ -1,0 +1,84 @@
+"""What `ssh-config` prints, and that it says why where nobody can log in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend.contract import events as e
+from backend.contract.paths import Paths
+from backend.contract.state import fold_all
+from codetainer_tui import cli, ssh_config
+from codetainer_tui.view import view
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+OPENED = e.SshOpened(2222, 2, KEY, "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0")
+UP, DOWN = (e.ServiceChanged("sshd", state, 7, detail="taken") for state in (e.ServiceState.UP, e.ServiceState.DOWN))
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    found = Paths(tmp_path)
+    found.run.mkdir(parents=True)
+    return found
+
+
+def write(paths: Paths, *events: e.Event) -> None:
+    paths.journal.write_text("".join(e.encode(e.Stamped(float(n), n, event)) + "\n" for n, event in enumerate(events, 1)))
+
+
+def say(paths: Paths, *, name: str = "there", host: str = "203.0.113.9", port: int = 0, known_hosts: bool = False) -> int:
+    return ssh_config.ssh_config(paths, name=name, host=host, port=port, known_hosts=known_hosts)
+
+
+def test_the_entry_and_the_host_key(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    write(paths, UP, OPENED)
+    assert say(paths) == 0
+    said = capsys.readouterr().out
+    assert (
+        "Host there\n    HostName 203.0.113.9\n    Port 2222\n    User root\n    HostKeyAlias codetainer-diy3wvvv6t\n" in said
+    )
+    assert OPENED.fingerprint in said
+    assert say(paths, known_hosts=True) == 0
+    line = capsys.readouterr().out
+    assert line == f"codetainer-diy3wvvv6t {KEY}\n"
+    assert f"#   {line}" in said
+
+
+def test_how_it_is_reached_may_be_said(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    write(paths, UP, OPENED)
+    assert say(paths, host="box.example", port=22022) == 0
+    said = capsys.readouterr().out
+    assert "HostName box.example" in said
+    assert "Port 22022" in said
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [((), "no sshd runs here"), ((UP,), "no sshd runs here"), ((UP, OPENED, DOWN), "sshd is down: taken")],
+)
+def test_where_nobody_can_log_in_it_says_why(
+    paths: Paths, events: tuple[e.Event, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(paths, *events)
+    assert say(paths) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert words in said.err
+
+
+@pytest.mark.parametrize("arguments", [["--name", "two words"], ["--port", "ssh"], ["--host", ""], ["--name", "a*"]])
+def test_what_is_no_word_and_no_port(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["ssh-config", *arguments])
+    assert ended.value.code == 2
+    assert "expected" in capsys.readouterr().err
+
+
+def test_the_screens_have_a_line_for_it() -> None:
+    state = fold_all([e.Stamped(float(n), n, event) for n, event in enumerate((UP, OPENED), 1)])
+    (row,) = (row for row in view(state, 3.0).rows if row.label == "SSH")
+    assert row.cells == ("up", "port 2222", "2 keys", OPENED.fingerprint, "taken")
+    state = fold_all([e.Stamped(9.0, 9, DOWN)], state)
+    assert any("docker exec" in line for block in view(state, 9.0).blocks for line in block.lines)
