@@ -120,6 +120,22 @@ def test_everywhere_it_is_somebodys_decision_to_start_again() -> None:
     assert policies == ("no", "Never", "never", "no") and "--restart no" in TEXTS["launch-on-fly"]
 
 
+def test_what_is_not_pushed_is_saved_in_the_time_that_the_platform_gives() -> None:
+    read = next(v.read for v in VARIABLES if v.name == "CODETAINER_GRACE")
+    pod = {entry["name"]: entry["value"] for entry in CONTAINER["env"]}
+    given = (
+        (COMPOSE["environment"], read(COMPOSE["stop_grace_period"])),
+        (pod, POD["spec"]["terminationGracePeriodSeconds"]),
+        (FLY["env"], FLY["kill_timeout"]),
+    )
+    for environment, seconds in given:
+        assert read(environment["CODETAINER_GRACE"]) == seconds
+        assert environment["CODETAINER_AUTOSAVE"].strip("${}").endswith("exit")
+    launch, service = TEXTS["launch-on-fly"], unit()["Service"]
+    assert "--env CODETAINER_GRACE=30s" in launch and "--signal SIGTERM --timeout 30 " in launch
+    assert "CODETAINER_GRACE=30s" in TEXTS["codetainer@.service"] and int(service["TimeoutStopSec"]) > 30
+
+
 def test_under_systemd_credentials_are_files_that_root_alone_reads() -> None:
     loaded = re.findall(r"^LoadCredential=(\w+):/etc/codetainer/%i/\1$", TEXTS["codetainer@.service"], re.MULTILINE)
     assert loaded == ["GH_PAT", "CLAUDE_CODE_OAUTH_TOKEN"]
