@@ -17,7 +17,9 @@ from typing import Any
 from backend.boot.plan import OnFailure
 from backend.boot.steps import plan
 from backend.contract import events
+from backend.contract.traffic import Connection
 from backend.variables import VARIABLES, Variable
+from codetainer_tui.dashboard.keys import ACTIONS
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,13 +81,21 @@ def boot_steps() -> str:
     return table(("Step", "Title", "Waits for", "At most", "Its failure"), rows)
 
 
+def keys() -> str:
+    return table(("Key", "Name", "Does"), ((f"`{action.shown}`", f"`{action.name}`", action.says) for action in ACTIONS))
+
+
+def connection() -> str:
+    return f"{fields(Connection)}\n\n{meaning(Connection)}"
+
+
 def kinds() -> str:
     return table(
         ("Kind", "Fields", "Meaning"), ((f"`{kind}`", fields(cls), meaning(cls)) for kind, cls in events.KINDS.items())
     )
 
 
-def fields(cls: type[events.Event]) -> str:
+def fields(cls: type[Any]) -> str:
     hints = typing.get_type_hints(cls)
     return ", ".join(f"`{field.name}` {kind(hints[field.name])}" for field in dataclasses.fields(cls))
 
@@ -113,7 +123,9 @@ def words() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "boot_graph": boot_graph,
     "boot_steps": boot_steps,
+    "connection": connection,
     "essentials": essentials,
+    "keys": keys,
     "kinds": kinds,
     "variables": variables,
     "words": words,
