@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from backend.contract import control
 from backend.contract.control import Reply, Request
-from backend.contract.events import BootState, Muted
+from backend.contract.events import BootState, Muted, Outcome
 from backend.journal import Journal
 from backend.services import Services
 from backend.system import SystemFailure
@@ -132,11 +132,18 @@ def _entries(target: Control) -> list[dict[str, Any]]:
 
 
 async def _retry(target: Control) -> Reply:
-    if target.journal.state.boot is not BootState.HALTED:
-        return Reply(False, "cannot boot again: boot has not halted", "codetainer status shows how it is")
+    before = target.journal.state
+    warned = [step.title for step in before.steps.values() if step.outcome is Outcome.WARNED]
+    if before.boot is BootState.BOOTING:
+        return Reply(False, "cannot boot again: boot is under way", "codetainer status shows how far it is")
+    if before.boot is not BootState.HALTED and not warned:
+        return Reply(False, "nothing of boot has failed", "codetainer status shows how it is")
     state = await target.retry()
-    reason = target.journal.state.reason
-    return Reply(state is not BootState.HALTED, f"boot ended: {state}" + (f", {reason}" if reason else ""))
+    now = target.journal.state
+    if before.boot is BootState.HALTED or state is not BootState.READY:
+        well = state is not BootState.HALTED if before.boot is BootState.HALTED else state is BootState.READY
+        return Reply(well, f"boot ended: {state}" + (f", {now.reason}" if now.reason else ""), now.remedy)
+    return Reply(True, f"tried again and done: {', '.join(warned)}")
 
 
 class ControlServer:

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Coroutine
 from importlib.metadata import version
 from typing import Any
 
-from backend import activity, proof, session, system, watch
-from backend.boot import agent, briefing, steps
+from backend import activity, load, proof, session, system, watch
+from backend.boot import agent, steps
 from backend.boot.context import Boot
 from backend.boot.runner import Result, Runner
 from backend.boot.steps import closed
@@ -64,6 +64,7 @@ class Supervisor(Control):
         self._tasks: set[asyncio.Task[None]] = set()
         self._booted = False
         self._prove = asyncio.Event()
+        self._retrying = asyncio.Lock()
 
     def _new_boot(self) -> Boot:
         boot = Boot(self.settings, self.paths, self.journal.emit, self.services)
@@ -139,7 +140,7 @@ class Supervisor(Control):
             self._begin(self._keep_proving())
             self._begin(self._withdraw_in_time())
             self._begin(watch.certificates(self.services.gate, self.settings.certificate_seconds, self.journal.emit))
-            self._begin(watch.load(self.boot, self.journal.emit))
+            self._begin(load.watch(self.boot, self.journal.emit))
             self._begin(self.work.run())
         return state
 
@@ -165,11 +166,17 @@ class Supervisor(Control):
             await self.services.stop()
 
     async def retry(self) -> BootState:
-        """Boots again after a HALT: what went well is kept, but for the walls, which are built anew."""
-        for name in ("closed", "rules", "guard", "names", "gate", "readiness", "session"):
-            self._runner.done.pop(name, None)
-        async with self._init() as lock:
-            return await self._boot(lock)
+        """Tries again what has failed: after a HALT all of boot, else only the steps that ended with a warning."""
+        async with self._retrying:
+            state = self.journal.state.boot
+            if state is BootState.HALTED:
+                for name in ("closed", "rules", "guard", "names", "gate", "readiness", "session"):
+                    self._runner.done.pop(name, None)  # the walls are built anew; what else went well is kept
+                async with self._init() as lock:
+                    return await self._boot(lock)
+            if state is BootState.DEGRADED:  # the agent works on meanwhile: what degrades is outside the walls
+                return self._conclude(await self._runner.run(self.boot), self.journal.state.boot_seconds)
+            return state or BootState.BOOTING  # somebody else has done it meanwhile
 
     @contextlib.asynccontextmanager
     async def _init(self) -> AsyncIterator[Lock]:
@@ -264,10 +271,6 @@ class Supervisor(Control):
         await self.services.change_names(allowlist)
         await self.services.gate.change(allowlist)
         self._prove.set()
-        try:
-            await asyncio.to_thread(briefing.write, self.settings, self.paths, allowlist)
-        except SystemFailure as error:
-            self.journal.emit(Noted("warning", f"Claude is not told how the list has changed: {error}"))
 
     async def freeze(self, by: str) -> None:
         await watch.freeze(self.boot, self.journal.emit, by)

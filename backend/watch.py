@@ -1,22 +1,18 @@
-"""What the supervisor looks at again and again: services and the load; and the agent's processes, to stop them."""
+"""What the supervisor looks at again and again: the services; and the agent's processes, to stop them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from backend.boot.context import Boot
-from backend.boot.steps.tmpfs import memory_bytes
 from backend.contract.events import (
     Event,
     Froze,
     NamesMeasured,
     Noted,
-    SandboxMeasured,
     ServiceState,
 )
 from backend.contract.paths import AGENT_UID
@@ -29,7 +25,6 @@ from network import corefile, metrics
 from network.metrics import Measured
 
 SECOND = 1.0
-LOAD_SECONDS = 5.0
 GUARD_SECONDS = 10.0
 CARRIED_TICKS = 3  # looks at the gate between two that are said
 PATIENCE = 3  # looks in a row without an answer until CoreDNS counts as unresponsive: while it reloads it may miss one
@@ -126,52 +121,6 @@ async def _ask_guard(services: Services) -> None:
         return
     if guard.state is ServiceState.UNRESPONSIVE:
         guard.changed(ServiceState.UP)
-
-
-async def load(boot: Boot, emit: Callable[[Event], None]) -> None:
-    """CPU, memory and how full each memory file system is, where that has changed noticeably."""
-    limit = memory_bytes()
-    before_cpu, before_at = cpu_seconds(), time.monotonic()
-    said: SandboxMeasured | None = None
-    while True:
-        await asyncio.sleep(LOAD_SECONDS)
-        cpu, now = cpu_seconds(), time.monotonic()
-        percent = round(max(0.0, cpu - before_cpu) / (now - before_at) * 100)
-        before_cpu, before_at = cpu, now
-        tmpfs = {
-            f"/{p.relative_to(boot.paths.root)}": usage(p) for p in (boot.paths.workspace, boot.paths.tmp, boot.paths.home)
-        }
-        found = SandboxMeasured(
-            percent, resident_bytes() >> 20 << 20, limit, {k: (u >> 20 << 20, s) for k, (u, s) in tmpfs.items()}
-        )
-        if said is None or abs(found.cpu - said.cpu) >= 5 or (found.memory_used, found.tmpfs) != (said.memory_used, said.tmpfs):
-            emit(found)
-            said = found
-
-
-def usage(path: Path) -> tuple[int, int]:
-    """Bytes used and size of a file system."""
-    found = os.statvfs(path)
-    return (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_blocks * found.f_frsize
-
-
-def _stats() -> list[list[str]]:
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            with contextlib.suppress(OSError):
-                found.append((process / "stat").read_text().rpartition(")")[2].split())
-    return found
-
-
-def cpu_seconds() -> float:
-    """CPU time of all processes there are (proc(5): utime and stime, fields 14 and 15)."""
-    return sum(int(fields[11]) + int(fields[12]) for fields in _stats()) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_bytes() -> int:
-    """Memory that all processes hold (proc(5): rss, field 24)."""
-    return sum(int(fields[21]) for fields in _stats()) * os.sysconf("SC_PAGE_SIZE")
 
 
 def agent_processes() -> list[int]:

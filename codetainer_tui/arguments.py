@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -37,7 +38,7 @@ inside, for the operator (root)
   refresh    resolve every listed name again, now
   freeze     stop the agent and close every address
   thaw       let it go on
-  retry      boot again after a halt
+  retry      boot again after a halt, or try again the steps that failed
   session    session restart: start the agent's session anew
 """
 
@@ -70,11 +71,12 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--timeout", type=_duration, metavar="TIME", help="how long to wait for boot (default: 5m)")
 
     v = verb("dashboard", "Show the dashboard of the sandbox this runs in, or of a recorded journal.")
-    v.add_argument("--stay", action="store_true", help="do not hand over to the session")
+    v.add_argument("--stay", action="store_true", help="do not hand over to the session (it never does; as for attach)")
+    v.add_argument("--plain", action="store_true", help="one line an event, in words, for screen readers and pipes")
     v.add_argument("--replay", type=Path, metavar="FILE", help="play a recorded journal")
-    v.add_argument("--speed", type=float, default=1.0, metavar="N", help="N times as fast; 0: its end at once")
+    v.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="N times as fast; 0: its end at once")
     v.add_argument("--picture", type=Path, metavar="FILE", help="with --replay: write the last screen as SVG and end")
-    v.add_argument("--size", default="120x40", metavar="WxH", help="of the picture (default: %(default)s)")
+    v.add_argument("--size", type=_size, default="120x40", metavar="WxH", help="of the picture (default: %(default)s)")
 
     v = verb("status", "Say how the sandbox is. Exit code 0: well, 1: degraded or booting, 2: closed or failed.")
     v.add_argument("--json", action="store_true", help="for programs")
@@ -117,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     verb("refresh", "Resolve every listed name again, now.")
     verb("freeze", "Stop the agent's processes, close every address and cut all flows.")
     verb("thaw", "Undo freeze.")
-    verb("retry", "Boot again after a halt.")
+    verb("retry", "Boot again after a halt; after a degraded boot, try again the steps that failed.")
 
     v = verb("session", "Start the agent's session anew.")
     v.add_argument("what", choices=("restart",))
@@ -134,6 +136,23 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
         raise argparse.ArgumentTypeError("expected a port number")
     return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < math.inf:
+        raise argparse.ArgumentTypeError(f"cannot play {text!a} times as fast: expected 0 or more, such as 0.5 or 10")
+    return found
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 1000 and 0 < int(height) < 1000):
+        raise argparse.ArgumentTypeError(f"cannot draw {text!a}: expected WIDTHxHEIGHT in characters, such as 120x40")
+    return int(width), int(height)
 
 
 def _duration(text: str) -> float:

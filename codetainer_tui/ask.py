@@ -9,6 +9,10 @@ from backend.contract.control import Reply, Request, decode_reply, encode_reques
 
 MOST_REPLY = 8 << 20
 CONNECT_SECONDS = 5.0
+NONE_HERE = "no sandbox is running here"
+NONE_HERE_HINT = (
+    "codetainer up starts one on this machine, codetainer enter --root goes into one; in a container codetainer boot does"
+)
 
 
 def ask(path: Path, request: Request, as_typed: str) -> Reply:
@@ -28,9 +32,7 @@ def ask(path: Path, request: Request, as_typed: str) -> Reply:
         except PermissionError:
             return Reply(False, "only root may ask for this", f"ask the operator: {as_typed}")
         except (FileNotFoundError, ConnectionRefusedError):
-            return Reply(
-                False, "no sandbox is running here", "codetainer boot starts one; codetainer enter --root goes into one"
-            )
+            return Reply(False, NONE_HERE, NONE_HERE_HINT)
         except OSError as error:
             return Reply(False, f"cannot ask the sandbox: {error.strerror or error}")
     if not line:

@@ -8,6 +8,7 @@ import time
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold
 from codetainer_tui import handover, process
+from codetainer_tui.ask import NONE_HERE, NONE_HERE_HINT
 from codetainer_tui.journal import follow
 from codetainer_tui.plain import Lines
 from codetainer_tui.words import duration, lasting
@@ -20,18 +21,17 @@ POLL_SECONDS = 0.1
 def attach(paths: Paths, *, plain: bool = False, stay: bool = False, timeout: float | None = None) -> int:
     """Waits for the init lock and hands this terminal over. Exit code 1 where there is no sandbox, or no session to go to."""
     if not _begun(paths):
-        sys.stderr.write("codetainer: no sandbox is running here\n  codetainer boot starts one\n")
+        sys.stderr.write(f"codetainer: {NONE_HERE}\n  {NONE_HERE_HINT}\n")
         return 1
     here = process.environment()
     seconds = _lock_seconds(here.get("CODETAINER_LOCK_TIMEOUT", "")) if timeout is None else timeout
-    terminal = sys.stdin.isatty() and sys.stderr.isatty()
     stay = stay or _login(paths) == "dashboard"
-    if not plain and terminal and here.get("TERM", "") != "dumb":
+    if not plain and process.on_screen():
         return _screen(paths, stay=stay, patience=seconds)
     code = _lines(paths, seconds)
     if code or stay:
         return code
-    if not terminal or here.get("TERM", "") == "dumb":
+    if not process.on_screen():
         sys.stderr.write("codetainer: the session is there; it needs a terminal that can show it: codetainer attach\n")
         return 0
     return handover.go(paths)
@@ -39,9 +39,13 @@ def attach(paths: Paths, *, plain: bool = False, stay: bool = False, timeout: fl
 
 def _begun(paths: Paths) -> bool:
     deadline = time.monotonic() + BEGIN_SECONDS
+    said = False
     while not paths.journal.exists():
         if not paths.run.exists() or time.monotonic() > deadline:
             return False
+        if not said:
+            said = True
+            sys.stderr.write("codetainer: waiting for boot to begin\n")
         time.sleep(POLL_SECONDS)
     return True
 

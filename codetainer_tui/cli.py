@@ -83,19 +83,24 @@ def attach(options: argparse.Namespace) -> int:
 
 def dashboard(options: argparse.Namespace) -> int:
     from codetainer_tui import dashboard as verb
+    from codetainer_tui import logs
 
     if options.picture and not options.replay:
         sys.stderr.write("codetainer: --picture goes with --replay FILE\n")
         return 2
+    lines = options.plain or not process.on_screen()
     if options.replay:
-        if not options.replay.is_file():
-            sys.stderr.write(f"codetainer: cannot replay {options.replay}: there is no such file\n")
+        if wrong := logs.cannot_replay(options.replay):
+            sys.stderr.write(f"codetainer: cannot replay {options.replay}: {wrong}\n")
             return 1
         if options.picture:
-            width, _, height = options.size.partition("x")
-            return verb.picture(options.replay, options.picture, int(width), int(height))
-        return verb.replay(options.replay, options.speed)
-    return verb.watch(Paths(), stay=options.stay)
+            return verb.picture(options.replay, options.picture, *options.size)
+        return logs.replay(options.replay, options.speed) if lines else verb.replay(options.replay, options.speed)
+    if options.plain:
+        return logs.logs(Paths(), go_on=True, as_json=False)
+    from codetainer_tui.attach import attach
+
+    return attach(Paths(), stay=True)
 
 
 def status(options: argparse.Namespace) -> int:

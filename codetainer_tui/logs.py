@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 from backend.contract.events import Snapshot, encode
 from backend.contract.paths import Paths
@@ -18,6 +19,9 @@ def logs(paths: Paths, *, go_on: bool, as_json: bool) -> int:
     if not go_on and not paths.journal.exists():
         sys.stderr.write("codetainer: there is no journal here: no sandbox has booted\n")
         return 2
+    if not paths.journal.exists():
+        sys.stderr.write("codetainer: there is no journal here yet; waiting for a sandbox to boot\n")
+        sys.stderr.flush()
     words = Lines()
     for source in (before(paths.journal), follow(paths.journal, going_on=lambda: go_on)):
         for stamped in source:
@@ -27,6 +31,31 @@ def logs(paths: Paths, *, go_on: bool, as_json: bool) -> int:
                 sys.stdout.write(line + "\n")
             if go_on:
                 sys.stdout.flush()
+    return 0
+
+
+def cannot_replay(file: Path) -> str:
+    """Why a file cannot be played, "" where it can."""
+    if not file.is_file():
+        return "there is no such file"
+    try:
+        with file.open("rb") as opened:
+            opened.read(1)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if any(True for _ in follow(file, going_on=lambda: False)) else "it is no journal: no line of it is an event"
+
+
+def replay(file: Path, speed: float) -> int:
+    """A recorded journal as lines, `speed` times as fast as it was; at speed 0 at once."""
+    words, before = Lines(), 0.0
+    for stamped in follow(file, going_on=lambda: False):
+        lines = list(words.of(stamped))
+        if speed and before:
+            time.sleep(max(0.0, (stamped.at - before) / speed))
+        before = stamped.at
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+        sys.stdout.flush()
     return 0
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 WAIT_SECONDS = 0.02
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 # Python ignores these two and exec keeps that; a program that relies on dying of SIGPIPE would not.
 DEFAULT_AGAIN = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -21,6 +22,11 @@ DEFAULT_AGAIN = (signal.SIGPIPE, signal.SIGXFSZ)
 def environment() -> dict[str, str]:
     """This process's environment: for the terminal's variables, and for the backend, which alone reads the settings."""
     return dict(os.environ)
+
+
+def on_screen() -> bool:
+    """Whether there is a terminal that a screen can be drawn on: keys come from stdin, and it is drawn on stderr."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and environment().get("TERM", "") != "dumb"
 
 
 def backend(verb: str, *arguments: str) -> list[str]:
@@ -82,10 +88,17 @@ def wait(pid: int) -> int:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs a program on this terminal and waits for it; its exit code as a shell gives it. Keys that interrupt are its own."""
+    """Runs a program on this terminal and waits for it; its exit code as a shell gives it. Keys that interrupt are its own.
+
+    What would end this process ends the program: SIGHUP, since a shell that talks to somebody ignores SIGTERM. What else is to
+    be done about the signal is done by who waits for it on the event loop, when this has returned.
+    """
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
     try:
-        return wait(os.posix_spawn(argv[0], list(argv), os.environ, setsigmask=(), setsigdef=(*DEFAULT_AGAIN, *before)))
+        with held(ENDING):
+            pid = os.posix_spawn(argv[0], list(argv), os.environ, setsigmask=(), setsigdef=(*DEFAULT_AGAIN, *before, *ENDING))
+            before |= {number: signal.signal(number, lambda *_: send(pid, signal.SIGHUP)) for number in ENDING}
+        return wait(pid)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

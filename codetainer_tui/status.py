@@ -10,7 +10,7 @@ import textwrap
 import time
 
 from backend.contract.paths import Paths
-from codetainer_tui.ask import supervised
+from codetainer_tui.ask import NONE_HERE, NONE_HERE_HINT, supervised
 from codetainer_tui.state import current
 from codetainer_tui.view import Condition, View, view
 
@@ -24,7 +24,7 @@ def status(paths: Paths, *, as_json: bool) -> int:
     if not paths.journal.exists():
         if as_json:
             sys.stdout.write(json.dumps({"condition": "none"}) + "\n")
-        sys.stderr.write("codetainer: no sandbox is running here\n  codetainer up starts one, codetainer enter goes into one\n")
+        sys.stderr.write(f"codetainer: {NONE_HERE}\n  {NONE_HERE_HINT}\n")
         return 2
     now = time.time()
     found = view(current(paths), now, seen_at=now, supervised=supervised(paths.control))
@@ -77,4 +77,5 @@ def for_programs(found: View) -> str:
     """The View as JSON, with a condition and what a program needs to decide."""
     body = dataclasses.asdict(found)
     body["condition"] = found.headline.condition
+    del body["full"]  # says the same in sentences
     return json.dumps(body, indent=2) + "\n"

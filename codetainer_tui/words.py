@@ -128,6 +128,15 @@ def grouped(count: int) -> str:
     return f"{count:,}".replace(",", " ")
 
 
+def count(number: int) -> str:
+    """A count for a narrow column, at most five characters wide up to a billion: `20000`, `492k`, `3.1M`, `250M`."""
+    if number < 100_000:
+        return str(number)
+    if number < 1_000_000:
+        return f"{number // 1000}k"
+    return f"{number / 1e6:.1f}M" if number < 10_000_000 else f"{number // 1_000_000}M"
+
+
 def duration(text: str) -> float:
     """Seconds of `90`, `90s`, `5m`, `1h`, `2d`. Raises ValueError."""
     found = _DURATION.match(text)

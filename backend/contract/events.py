@@ -211,13 +211,16 @@ class ListMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class SandboxMeasured(Event):
-    """Load: CPU in percent of one core, memory and each tmpfs in bytes (used, size)."""
+    """Load: CPU in percent of one core, memory and each tmpfs in bytes (used, size); of it, what the agent's processes are."""
 
     kind: ClassVar[str] = "sandbox.measured"
     cpu: float
     memory_used: int
     memory_limit: int
     tmpfs: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    agent_cpu: float = 0.0
+    agent_memory: int = 0
+    agent_processes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ USERS = {"claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate"
 LAUNCHERS = Path(backend.__file__).parent / "launchers"
 STAND_IN = Path(__file__).with_name("stand_in")
 PACKAGES = ("network", "backend", "codetainer_tui")
-SHIPPED_SETTINGS = Path(backend.__file__).parents[1] / "claude-settings.json"
+SETTINGS = "claude-settings.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Sources:
     coredns: Path
     confine: Path
     claude: Path
-    settings: Path  # with skills/ and CLAUDE.md beside it, if they are
+    settings: Path
     domains: Path
     credentials: Path | None = None
     certificate: bytes = b""
@@ -131,9 +131,6 @@ def _install(root: Path, sources: Sources) -> None:
     if sources.credentials:
         _place(sources.credentials, root / "opt/network/credentials.toml", 0o644)
     _place(sources.settings, root / "opt/claude/settings.json", 0o644)
-    for name in () if sources.settings == SHIPPED_SETTINGS else ("skills", "CLAUDE.md"):
-        if (beside := sources.settings.with_name(name)).exists():
-            bind(beside, root / "opt/claude" / name)
     (root / "opt/gh-config").mkdir()
     if sources.certificate:
         bundle = root / "etc/ssl/certs/ca-certificates.crt"

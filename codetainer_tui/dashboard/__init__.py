@@ -5,17 +5,25 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.contract.paths import Paths
 
+if TYPE_CHECKING:
+    from codetainer_tui.dashboard.app import Dashboard
+
+FAILED = """\
+codetainer: the dashboard has failed, the sandbox goes on
+  codetainer dashboard --plain says in lines what goes on; please report what stands above
+"""
+
 
 def run(paths: Paths, *, stay: bool, patience: float = 0.0) -> int | None:
-    """Shows the sandbox until the operator leaves; None: into the session, which is there.
+    """Shows the sandbox until the operator leaves; None: into the session, which is there. 1 where the dashboard has failed.
 
     `patience`: seconds after which a boot that is not over is remarked upon.
     """
-    sys.stderr.write("codetainer: opening the dashboard\r")
-    sys.stderr.flush()
+    say_first()
     from codetainer_tui.dashboard.app import Dashboard
     from codetainer_tui.dashboard.preferences import Preferences, PreferencesError, load
     from codetainer_tui.dashboard.source import Live
@@ -29,25 +37,33 @@ def run(paths: Paths, *, stay: bool, patience: float = 0.0) -> int | None:
     app = Dashboard(Live(paths), paths, stay=stay, preferences=preferences, patience=patience)
     if wrong:
         app.say_first(wrong)
+    return shown(app)
+
+
+def say_first() -> None:
+    """A line before anything heavy is imported; the screen takes its place."""
+    sys.stderr.write("codetainer: opening the dashboard\r")
+    sys.stderr.flush()
+
+
+def shown(app: Dashboard) -> int | None:
+    """Runs it to its end."""
     app.run()
+    sys.stderr.write("\r\x1b[K")  # the first line stands there again
+    sys.stderr.flush()
+    if app.return_code and app.left in (0, None):
+        sys.stderr.write(FAILED)
+        return app.return_code
     return app.left
-
-
-def watch(paths: Paths, *, stay: bool) -> int:
-    """`codetainer dashboard`: the screen, which stays."""
-    from codetainer_tui.attach import attach
-
-    return attach(paths, stay=True)
 
 
 def replay(file: Path, speed: float) -> int:
     """Plays a recorded journal; nothing can be asked of it."""
+    say_first()
     from codetainer_tui.dashboard.app import Dashboard
     from codetainer_tui.dashboard.source import Recorded
 
-    app = Dashboard(Recorded(file, speed), None, stay=True)
-    app.run()
-    return app.left or 0
+    return shown(Dashboard(Recorded(file, speed), None, stay=True)) or 0
 
 
 def picture(file: Path, target: Path, width: int, height: int) -> int:
@@ -56,5 +72,10 @@ def picture(file: Path, target: Path, width: int, height: int) -> int:
 
     from codetainer_tui.dashboard.picture import draw
 
-    target.write_text(asyncio.run(draw(file, width, height)))
+    drawn = asyncio.run(draw(file, width, height))
+    try:
+        target.write_text(drawn)
+    except OSError as error:
+        sys.stderr.write(f"codetainer: cannot write {target}: {error.strerror}\n")
+        return 1
     return 0

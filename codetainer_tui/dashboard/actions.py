@@ -6,7 +6,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 from textual.app import App
 
@@ -26,7 +25,8 @@ from backend.contract.control import (
 from backend.contract.paths import Paths
 from codetainer_tui import handover, process
 from codetainer_tui.ask import ask
-from codetainer_tui.dashboard.keys import MOVES, Keys
+from codetainer_tui.dashboard import copied
+from codetainer_tui.dashboard.keys import Keys
 from codetainer_tui.dashboard.screens.choice import Answer, ChoiceScreen
 from codetainer_tui.dashboard.screens.log import LogScreen
 from codetainer_tui.dashboard.screens.main import MainScreen
@@ -34,7 +34,6 @@ from codetainer_tui.dashboard.screens.text import TextScreen
 from codetainer_tui.view import RefusedLine, Tone, View
 
 HOUR = 3600.0
-MOST_COPIED = 8 << 10  # terminals cut or refuse long OSC 52 texts
 RECORDING = "this is a recording: nothing can be asked of it"
 
 
@@ -141,7 +140,14 @@ class Actions(App[None]):
     def action_choose(self) -> None:
         found = self.main.details()
         if found is not None:
-            self.push_screen(TextScreen(*found))
+            self.push_screen(TextScreen(*found, self.copy))
+        elif self.view.session:
+            self.action_open_session()
+        else:
+            self.action_everything()
+
+    def action_everything(self) -> None:
+        self.push_screen(TextScreen("In full", self.view.full, self.copy))
 
     def _row(self) -> RefusedLine | None:
         row = self.main.row
@@ -173,7 +179,7 @@ class Actions(App[None]):
             elif value == "close":
                 self.request(Revoke(row.name), f"codetainer revoke {row.name}", told, row.key)
             elif value == "line":
-                self._copy(row.entry)
+                self.say(self.copy(row.entry))
 
         self.push_screen(ChoiceScreen(f"Allow {row.entry}", tuple(answers)), chosen)
 
@@ -187,7 +193,7 @@ class Actions(App[None]):
             def said(reply: Reply) -> None:
                 self.say("")
                 if reply.ok:
-                    self.push_screen(TextScreen(target, reply.text.splitlines()))
+                    self.push_screen(TextScreen(target, reply.text.splitlines(), self.copy))
                 else:
                     self._told(reply)
 
@@ -197,30 +203,30 @@ class Actions(App[None]):
         row = self._row()
         if row is not None and not row.muted_as:
             self.say(row.cannot, Tone.WARN)
-        elif row is not None:
-            name = row.muted_as
-            self.request(Mute(name), f"codetainer mute {name}", self._told_row(row.key), row.key)
+        if row is None or not row.muted_as:
+            return
+
+        def said(reply: Reply) -> None:
+            self._told_row(row.key)(reply)
+            if reply.ok and not row.muted:
+                self.say(
+                    f"{reply.text}; {self.keys.shown('find')} finds it by its name, {self.keys.shown('mute')} shows it again"
+                )
+
+        off = " --off" if row.muted else ""
+        request = Mute(row.muted_as, -1.0 if row.muted else 0.0)
+        self.request(request, f"codetainer mute {row.muted_as}{off}", said, row.key)
 
     def action_copy(self) -> None:
         found = self.main.details()
-        if found is not None:
-            self._copy("\n".join(found[1]))
+        self.say(self.copy("\n".join(found[1] if found is not None else self.view.full)))
 
-    def _copy(self, text: str) -> None:
-        if len(text) <= MOST_COPIED:
-            self.copy_to_clipboard(text)
-            first = text.splitlines()[0] if text else ""
-            self.say(f"copied, if the terminal lets programs copy: {first}")
-            return
-        file = Path(f"/tmp/codetainer-copied-{os.getpid()}.txt")
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "w") as opened:
-                opened.write(text)
-        except OSError as error:
-            self.say(f"cannot write {file}: {error.strerror}", Tone.WARN)
-            return
-        self.say(f"too long to copy: written to {file}")
+    def copy(self, text: str) -> str:
+        """Copies by way of the terminal, or into a file where that is too long; says what came of it."""
+        if len(text.encode()) > copied.MOST_COPIED:
+            return copied.to_file(text)
+        self.copy_to_clipboard(text)
+        return copied.said(text)
 
     def action_find(self) -> None:
         self.main.find()
@@ -241,7 +247,7 @@ class Actions(App[None]):
         def closed(_: None) -> None:
             self.coming = None
 
-        self.push_screen(LogScreen(self.log_lines(), coming), closed)
+        self.push_screen(LogScreen(self.log_lines(), coming, self.copy), closed)
 
     def action_shell(self) -> None:
         if self.paths is None:
@@ -256,14 +262,25 @@ class Actions(App[None]):
     def action_again(self) -> None:
         if self.view.halted:
             self.request(Retry(), "codetainer retry", self._told)
-        elif self.view.ended or not self.view.booting:
-            question = "Start the agent's session anew? What runs in it is ended."
-            if self.view.ended:
-                self.request(RestartSession(), "codetainer session restart", self._told)
-            else:
-                self._confirm(question, RestartSession(), "codetainer session restart")
-        else:
+        elif self.view.booting:
             self.say("boot is under way")
+        else:
+            self._ask_what_again()
+
+    def _ask_what_again(self) -> None:
+        no = Answer("n", "no", "")
+        anew = Answer("s", "start Claude anew: what it does now is broken off", "session")
+        failed = ", ".join(self.view.failed)
+        steps = [Answer("t", f"try again what failed: {failed}", "steps")] if failed else []
+        answers = (anew, no, *steps) if self.view.ended else (*steps, no, anew)
+
+        def chosen(value: str | None) -> None:
+            if value == "session":
+                self.request(RestartSession(), "codetainer session restart", self._told)
+            elif value == "steps":
+                self.request(Retry(), "codetainer retry", self._told)
+
+        self.push_screen(ChoiceScreen("Again?", answers), chosen)
 
     def action_freeze(self) -> None:
         if self.view.frozen:
@@ -279,11 +296,4 @@ class Actions(App[None]):
         self.push_screen(ChoiceScreen(question, (Answer("n", "no", ""), Answer("y", "yes", "yes"))), chosen)
 
     def action_help(self) -> None:
-        lines = [f"{action.shown:>9}  {action.says}" for action in (*self.keys.actions, *MOVES)]
-        states = (
-            "", "READY       the walls hold and the agent is let in",
-            "DEGRADED    the walls hold, something else does not",
-            "CLOSED      nothing can leave", "",
-            f"Clock times are {self.view.zone}.",
-        )  # fmt: skip
-        self.push_screen(TextScreen("Keys", [*lines, *states]))
+        self.push_screen(TextScreen("Keys", self.keys.help(self.view.zone), self.copy))

@@ -9,9 +9,11 @@ import select
 import signal
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from rich.text import Text
 from textual import events
 from textual.app import SystemCommand
 from textual.screen import Screen
@@ -30,11 +32,12 @@ from codetainer_tui.dashboard.screens.main import MainScreen
 from codetainer_tui.dashboard.source import Source
 from codetainer_tui.plain import Lines
 from codetainer_tui.view import Tone, View, view
-from codetainer_tui.words import lasting
+from codetainer_tui.words import harmless, lasting
 
 TICK_SECONDS = 0.25
 STILL_SECONDS = 1.0  # where nothing happens, times in words are looked at once a second
 NOTICE_SECONDS = 3.0  # before the hand-over
+NOTIFY_SECONDS = 15.0  # between two notifications: a scan is one, not a bell a tick
 MOST_EVENTS = 3000  # kept for the log
 
 
@@ -50,11 +53,16 @@ def end_with_terminal(descriptor: int = 0) -> None:
     os._exit(128 + signal.SIGHUP)
 
 
+def harmless_lines(text: str) -> str:
+    return "\n".join(harmless(line) for line in text.splitlines())
+
+
 class Dashboard(Actions):
     """`left` is the exit code after `run`, None for "into the session"."""
 
     BINDINGS = BINDINGS
     TITLE = "codetainer"
+    CSS_PATH = "app.tcss"
 
     def __init__(
         self,
@@ -87,6 +95,8 @@ class Dashboard(Actions):
         self._notice_until = 0.0
         self._opens_at: float | None = None
         self._first = ""
+        self._untold: State | None = None  # the state before the first of the news that wait to be told
+        self._notified_at = -NOTIFY_SECONDS
         self._viewed_at = -STILL_SECONDS
         self._seen_at = source.now()
         self._title = ""
@@ -141,10 +151,12 @@ class Dashboard(Actions):
         moment = self._steady()
         if found:
             before, self.state = self.state, fold_all(found, self.state)
-            self._notify(before)
+            if before.boot is not None and self._untold is None:  # what was there when the dashboard was opened is no news
+                self._untold = before
             self._events.extend(found)
             if self.coming is not None:
                 self.coming.extend(line for stamped in found for line in self._words.of(stamped))
+        self._notify(moment)
         still = moment - self._viewed_at < STILL_SECONDS and not self.view.booting
         # A flood of refusals is shown once a second; whatever else happens, at once.
         if not still or any(not isinstance(stamped.event, Refused) for stamped in found):
@@ -155,13 +167,18 @@ class Dashboard(Actions):
         self._remark()
         self._count_down(moment)
 
-    def _notify(self, before: State) -> None:
-        """For who looks elsewhere. What was there when the dashboard was opened is no news."""
-        wanted = self._preferences.notify
-        if before.boot is None or wanted is Notify.NEVER or (wanted is Notify.BLUR and self.app_focus):
+    def _notify(self, moment: float) -> None:
+        """For who looks elsewhere. What comes too soon after the last notification waits, and is told as one."""
+        before, wanted = self._untold, self._preferences.notify
+        if before is None:
             return
-        text = notify.news(before, self.state)
+        looking = wanted is Notify.NEVER or (wanted is Notify.BLUR and self.app_focus)
+        text = "" if looking else notify.news(before, self.state)
+        if text and moment - self._notified_at < NOTIFY_SECONDS:
+            return
+        self._untold = None
         if text:
+            self._notified_at = moment
             self._to_terminal(notify.sequence(text))
 
     def _remark(self) -> None:
@@ -184,8 +201,8 @@ class Dashboard(Actions):
             self._to_terminal(f"\x1b]2;{self._title}\x07")
 
     def _count_down(self, moment: float) -> None:
-        """The notice before the hand-over. It does not run while something else is being read."""
-        if self._stay or not self.view.session or self.screen is not self.main:
+        """The notice before the hand-over. Not while something else is being read, nor where the agent has ended."""
+        if self._stay or not self.view.session or self.view.ended or self.screen is not self.main:
             self._opens_at = None
             self.main.just_booted = False
             return
@@ -202,6 +219,14 @@ class Dashboard(Actions):
     def say_first(self, text: str) -> None:
         """Says something as soon as there is a screen."""
         self._first = text
+
+    def on_main_screen_wanted(self) -> None:
+        """Another filter: its rows at once, not with the next tick."""
+        self._show(self._steady())
+
+    def _fatal_error(self) -> None:
+        """Textual's own shows the values of each frame, and a value may be anything."""
+        self.panic(Text(harmless_lines(traceback.format_exc())))
 
     # --- for the actions ---
 

@@ -25,18 +25,23 @@ class Action:
 
 ACTIONS = (
     Action("open_session", "t", "t", "tmux", "go into the Claude session"),
-    Action("choose", "enter", "enter", "details", "read all there is about the selected row"),
+    Action(
+        "choose", "enter", "enter", "details", "read all there is about the selected row; where there is none, into the session"
+    ),
     Action(
         "allow", "a", "a", "allow", "allow what the selected row was refused: for an hour, until stopped, or as a line to copy"
     ),
     Action("explain", "e", "e", "explain", "what would happen to it now, and which line decides"),
-    Action("mute", "m", "m", "mute", "count the selected name's refusals without showing them"),
+    Action(
+        "mute", "m", "m", "mute", "count the selected name's refusals without showing them, or show them again (/ finds them)"
+    ),
     Action("copy", "y", "y", "copy", "copy the selected row"),
     Action("find", "slash", "/", "filter", "show only the refusals that contain a word"),
     Action("refresh", "r", "r", "refresh", "resolve every listed name again"),
     Action("boot_steps", "b", "b", "boot", "show or hide the steps of boot"),
     Action("log", "l", "l", "log", "the journal as text"),
-    Action("again", "R", "R", "again", "boot again after a halt, or start an ended session anew"),
+    Action("everything", "i", "i", "in full", "all there is to say: machinery, what was allowed by hand, traffic"),
+    Action("again", "R", "R", "again", "try again what failed at boot, or start Claude anew (asks first)"),
     Action("shell", "s", "s", "shell", "a shell in the sandbox, as whom the dashboard runs; its end leads back here"),
     Action("freeze", "F", "F", "freeze", "stop the agent and close every address, or let it go on (asks first)"),
     Action("help", "question_mark", "?", "help", "all keys"),
@@ -51,6 +56,7 @@ MOVES = (
     Action("move(1000)", "end,G", "G", "last", "the last row"),
     Action("other_list", "tab", "tab", "list", "the other list: boot steps or refusals"),
     Action("undo", "escape", "esc", "back", "take back a filter"),
+    Action("command_palette", "ctrl+p", "ctrl+p", "palette", "all actions by name"),
 )
 BINDINGS: list[BindingType] = [
     Binding(action.keys, action.name, action.label, show=False, tooltip=action.says, id=action.name)
@@ -71,6 +77,10 @@ class Keys:
         """As Textual takes it: binding -> keys. ctrl+c leaves whatever else does."""
         return {name: f"{key},ctrl+c" if name == "leave" else key for name, key in self.changed.items()}
 
+    def shown(self, name: str) -> str:
+        """An action's key, as it is written."""
+        return self._by_name[name].shown
+
     def _key(self, name: str, label: str = "") -> Shown:
         action = self._by_name[name]
         return action.shown, label or action.label
@@ -87,13 +97,25 @@ class Keys:
                 found.append(self._key("open_session"))
             if view.ended:
                 found.append(self._key("again", "start anew"))
+            elif view.failed:
+                found.append(self._key("again", "try again"))
             if view.frozen:
                 found.append(self._key("freeze", "let go on"))
         if row is not None and not on_steps:
             found += [self._key(name) for name in ("allow", "explain", "choose", "copy", "mute", "find")]
         if not view.booting and not view.halted:
-            found += [self._key(name) for name in ("boot_steps", "log", "refresh")]
+            found += [self._key(name) for name in ("boot_steps", "log", "everything", "refresh")]
         return list(dict.fromkeys(found))
 
     def leaving(self, view: View) -> list[Shown]:
         return [self._key("help"), self._key("leave", "leave, boot goes on" if view.booting else "quit")]
+
+    def help(self, zone: str) -> list[str]:
+        """All keys, a line each, and what the words of the first line mean. `zone` is the time zone of clock times."""
+        return [
+            *(f"{action.shown:>9}  {action.says}" for action in (*self.actions, *MOVES)), "",
+            "READY      the walls hold and the agent is let in",
+            "DEGRADED   the walls hold, something else does not",
+            "CLOSED     nothing can leave", "",
+            f"Clock times are {zone}.", "The bars beside Refused are the last hour, three minutes each.",
+        ]  # fmt: skip

@@ -9,6 +9,7 @@ from backend.contract.state import State
 from codetainer_tui.refusal import what, why
 from codetainer_tui.view.headline import agent_needs_you, agent_words, headline
 from codetainer_tui.view.parts import Condition
+from codetainer_tui.view.refusals import is_muted
 from codetainer_tui.words import harmless
 
 MOST = 120
@@ -27,7 +28,9 @@ def news(before: State, now: State) -> str:
         return harmless(f"closed {closed.text}", MOST)
     if agent_needs_you(now) and not _same_need(before, now):
         return harmless(agent_words(now).partition(" since ")[0], MOST)
-    first = [view for key, view in now.refusals.items() if key not in before.refusals]
+    first = [
+        view for key, view in now.refusals.items() if key not in before.refusals and not is_muted(now, view, now.updated_at)
+    ]
     if not first:
         return ""
     latest = first[-1].latest

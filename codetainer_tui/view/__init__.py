@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from backend.contract.events import BootState, SessionState
+from backend.contract.events import BootState, Outcome, SessionState
 from backend.contract.state import State
 from codetainer_tui.view.blocks import blocks
+from codetainer_tui.view.everything import everything
 from codetainer_tui.view.headline import agent_words, headline
 from codetainer_tui.view.machinery import rows
 from codetainer_tui.view.parts import Block, Condition, Headline, RefusedLine, Row, StepLine, Tone, TrafficLine, View, Work
@@ -39,20 +40,27 @@ def view(
     ended = session is not None and session.state is SessionState.ENDED
     branch = harmless(session.branch, 60) if session else ""
     name = harmless(session.name, 40) if session else ""
+    place = "  ".join(part for part in (harmless(state.repository, 80), branch) if part)
+    found, machinery, carried, up = (
+        blocks(state, now, supervised=supervised),
+        rows(state, now),
+        traffic(state, now),
+        _up(state, now),
+    )
     total = many(state.refused_total, "refused", "refused") if state.refused_total else "nothing refused"
     return View(
         headline=head,
         name="" if name == "claude" else name,
-        place="  ".join(part for part in (harmless(state.repository, 80), branch) if part),
-        up=_up(state, now),
+        place=place,
+        up=up,
         title=f"{head.word} {head.text if head.condition is not Condition.READY else agent_words(state)} - codetainer",
         steps=steps(state, now),
-        blocks=blocks(state, now, supervised=supervised),
+        blocks=found,
         refused=lines,
         refused_summary=summary(state, now, lines),
         spark=spark(state, now),
-        traffic=traffic(state, now),
-        rows=rows(state, now),
+        traffic=carried,
+        rows=machinery,
         work=numbers(state),
         one_line=f"{head.word}  {total}  {head.text.removeprefix('the agent ')}",
         zone=time.strftime("%Z", time.localtime(now)),
@@ -61,6 +69,8 @@ def view(
         halted=state.boot is BootState.HALTED,
         session=state.lock_released and state.session_created and not state.stopping,
         ended=ended,
+        failed=tuple(harmless(step.title, 60) for step in state.steps.values() if step.outcome is Outcome.WARNED),
+        full=everything(state, now, head, found, machinery, carried, place=place, up=up),
     )
 
 

@@ -88,7 +88,7 @@ def _warned(state: State) -> list[Block]:
         Block(
             harmless(step.title, 60), "",
             tuple(harmless(text, 600) for text in (step.detail, f"Try: {step.remedy}" if step.remedy else "") if text),
-            Tone.WARN, ("b shows all steps",),
+            Tone.WARN, ("R tries again", "b shows all steps"),
         )
         for step in state.steps.values()
         if step.outcome is Outcome.WARNED and state.boot is not BootState.BOOTING

@@ -9,7 +9,7 @@ from backend.contract.events import Via
 from backend.contract.state import RefusalView
 from codetainer_tui.refusal import what, why
 from codetainer_tui.view.parts import RefusedLine, Tone
-from codetainer_tui.words import grouped, harmless, many, when
+from codetainer_tui.words import count, grouped, harmless, many, when
 
 MOST_ALONE = 8  # so many of a kind have a row each
 MOST_LISTED = 200
@@ -43,12 +43,12 @@ def row(name: str, members: list[RefusalView], now: float, seen_at: float, repos
     said = f"{len(members)} {harmless(name.partition('  ')[0], 200)}"
     if latest.latest.via is Via.FIREWALL:
         said += f"  {what(latest.latest)} the last"
-    count = sum(view.count for view in members)
+    total = sum(view.count for view in members)
     reason = why(latest.latest, repository)
     each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in members[:MOST_LISTED]]
     rest = [f"and {many(len(members) - MOST_LISTED, 'more', 'more')}"] if len(members) > MOST_LISTED else []
-    full = (said, f"{reason}, {many(count, 'time')}", ONE_BY_ONE, *each, *rest)
+    full = (said, f"{reason}, {many(total, 'time')}", ONE_BY_ONE, *each, *rest)
     return RefusedLine(
-        f"crowd {name}", "", "", "", ONE_BY_ONE, "", when(latest.last_at, now), str(count), said, reason, "", Tone.PLAIN,
+        f"crowd {name}", "", "", "", ONE_BY_ONE, "", when(latest.last_at, now), count(total), said, reason, "", Tone.PLAIN,
         any(view.first_at > seen_at for view in members), full,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Is the machinery well? One line each: names, guard, list, sandbox, agent, boot."""
+"""Is the machinery well? One line each: names, walls, list, sandbox, room, agent, boot."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NEARLY_FULL = 90.0  # percent
 
 def rows(state: State, now: float) -> tuple[Row, ...]:
     found = (
-        _names(state), _service(state, "guard", "Guard"), _gate(state), _list(state, now),
-        _ssh(state), _sandbox(state), _agent(state), work.row(state), _booted(state, now),
+        _names(state), *_walls(state, now), _list(state, now), _ssh(state),
+        _sandbox(state), _room(state), _agent(state), work.row(state), _booted(state, now),
     )  # fmt: skip
     return tuple(row for row in found if row is not None)
 
@@ -34,6 +34,17 @@ def _service(state: State, service: str, label: str) -> Row | None:
     return Row(label, tuple(cells), tones.get(event.state, Tone.BAD))
 
 
+def _walls(state: State, now: float) -> tuple[Row | None, ...]:
+    """Guard and gate: one line where both are well."""
+    guard, gate = _service(state, "guard", "Guard"), _gate(state)
+    if guard is None or gate is None or guard.cells[0] != ServiceState.UP or gate.cells[0] != ServiceState.UP:
+        return guard, gate
+    cells = ["guard up", *guard.cells[1:], "gate up", *gate.cells[1:]]
+    if state.proof is not None and not state.proof.failed:
+        cells.insert(2 if len(cells) > 2 else len(cells), f"tried {ago(state.proof_at, now)}, all hold")
+    return (Row("Walls", tuple(cells)),)
+
+
 def _gate(state: State) -> Row | None:
     row = _service(state, "gate", "Gate")
     if row is None and not state.gate and state.boot in (BootState.READY, BootState.DEGRADED):
@@ -42,7 +53,7 @@ def _gate(state: State) -> Row | None:
         return row
     open_now = sum(carried.open_now for carried in state.carried.values())
     refused = sum(view.count for view in state.refusals.values() if view.latest.via is Via.GATE)
-    cells = [f"{grouped(open_now)} open", *([f"{grouped(refused)} refused"] if refused else [])]
+    cells = [f"{many(open_now, 'connection')} open", *([f"{grouped(refused)} refused"] if refused else [])]
     return Row(row.label, (row.cells[0], *cells, *row.cells[1:]), row.tone)
 
 
@@ -84,11 +95,11 @@ def _list(state: State, now: float) -> Row | None:
     if measured.failing:
         cells.append(f"{len(measured.failing)} without an address")
     by_hand = [entry for entry in state.allowed.values() if not entry.until or entry.until > now]
-    if len(by_hand) == 1:
-        cells.append(f"{harmless(by_hand[0].name, 60)} allowed {until(by_hand[0].until, now)}")
-    elif by_hand:
-        cells.append(f"{len(by_hand)} allowed by hand")
-    return Row("List", tuple(cells), Tone.WARN if measured.failing else Tone.PLAIN)
+    tone = Tone.WARN if measured.failing else Tone.PLAIN
+    if not by_hand:
+        return Row("List", tuple(cells), tone)
+    each = [f"{harmless(entry.name, 60)} allowed {until(entry.until, now)}" for entry in by_hand]
+    return Row("List", (*cells, *each), tone, (f"{len(by_hand)} allowed by hand", *cells))
 
 
 def percent(used: float, whole: float) -> float:
@@ -107,14 +118,36 @@ def _sandbox(state: State) -> Row | None:
         return None
     cells = [f"cpu {measured.cpu:.0f} %"]
     if measured.memory_limit:
-        cells.append(f"memory {size(measured.memory_used)} of {size(measured.memory_limit)}")
-    fullest = 0.0
-    for path, (used, whole) in measured.tmpfs.items():
-        value = percent(used, whole)
-        fullest = max(fullest, value)
-        cells.append(f"{harmless(path, 30)} {value:.0f} % {bar(value)}")
-    fullest = max(fullest, percent(measured.memory_used, measured.memory_limit))
-    return Row("Sandbox", tuple(cells), Tone.WARN if fullest >= NEARLY_FULL else Tone.PLAIN)
+        cells.append(f"memory {_of(measured.memory_used, measured.memory_limit)}")
+    short: tuple[str, ...] = ()
+    if measured.agent_processes:
+        said = f"the agent: {many(measured.agent_processes, 'process', 'processes')}, cpu {measured.agent_cpu:.0f} %"
+        short = (*cells, said)
+        cells.append(f"{said}, {size(measured.agent_memory)}")
+    full = percent(measured.memory_used, measured.memory_limit) >= NEARLY_FULL
+    return Row("Sandbox", tuple(cells), Tone.WARN if full else Tone.PLAIN, short)
+
+
+def _room(state: State) -> Row | None:
+    """How full each memory file system is."""
+    if state.sandbox is None or not state.sandbox.tmpfs:
+        return None
+    places = [(place(path), percent(used, whole)) for path, (used, whole) in state.sandbox.tmpfs.items()]
+    cells = tuple(f"{name} {value:.0f} % {bar(value)}" for name, value in places)
+    fullest = max(value for _, value in places)
+    short = tuple(f"{name} {value:.0f} %" for name, value in places)
+    return Row("Room", cells, Tone.WARN if fullest >= NEARLY_FULL else Tone.PLAIN, short)
+
+
+def place(path: str) -> str:
+    """A memory file system's name: the agent's home is the only one below /home."""
+    return "/home" if path == "/home/claude" else harmless(path, 30)
+
+
+def _of(used: int, whole: int) -> str:
+    """`1.2 of 4.0 GB`, `348 MB of 24 GB`."""
+    one, other = size(used), size(whole)
+    return f"{one.removesuffix(other[-3:])} of {other}"
 
 
 def _agent(state: State) -> Row | None:

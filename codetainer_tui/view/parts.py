@@ -80,6 +80,7 @@ class RefusedLine:
     tone: Tone
     new: bool
     full: tuple[str, ...]
+    muted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Row:
     label: str
     cells: tuple[str, ...]
     tone: Tone = Tone.PLAIN
+    short: tuple[str, ...] = ()  # in place of the cells where those do not all fit
 
     @property
     def text(self) -> str:
@@ -143,3 +145,5 @@ class View:
     halted: bool
     session: bool  # there is one to go to
     ended: bool  # the agent, or its session, has ended
+    failed: tuple[str, ...]  # titles of the boot steps that ended with a warning
+    full: tuple[str, ...]  # everything there is to say, for reading

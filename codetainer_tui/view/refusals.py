@@ -10,11 +10,11 @@ from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, lis
 from codetainer_tui.view.crowds import crowds, kind
 from codetainer_tui.view.crowds import row as crowd_row
 from codetainer_tui.view.parts import RefusedLine, Tone
-from codetainer_tui.words import clock_seconds, date, grouped, harmless, many, until, when
+from codetainer_tui.words import clock_seconds, count, date, grouped, harmless, many, until, when
 
 MOST_ROWS = 200
 SPARK = "▁▂▃▄▅▆▇█"
-SPARK_MINUTES = 16
+SPARK_BARS, SPARK_MINUTES = 20, 3  # the hour that stands beside it in words, in bars of three minutes
 
 
 def refused(
@@ -22,10 +22,10 @@ def refused(
 ) -> tuple[RefusedLine, ...]:
     """Rows first refused after `seen_at` are new. `pending` says what is under way or was answered, by row.
 
-    `wanted` leaves the rows that contain it. Without it, very many of one kind are one row.
+    `wanted` leaves the rows that contain it, muted ones too. Without it, very many of one kind are one row.
     """
     rows: list[RefusedLine] = []
-    shown = [(key, view) for key, view in reversed(list(state.refusals.items())) if not is_muted(state, view, now)]
+    shown = [(key, view) for key, view in reversed(list(state.refusals.items())) if wanted or not is_muted(state, view, now)]
     many_of_a_kind = {} if wanted else dict(crowds(view for _, view in shown))
     for key, view in shown:
         name = kind(view)
@@ -62,11 +62,14 @@ def _row(key: str, view: RefusalView, state: State, now: float, seen_at: float, 
     name = listable_name(latest)
     allowed = opening(state, view, now)
     reason = why(latest, state.repository)
+    muted = is_muted(state, view, now)
     shown, tone = reason, Tone.PLAIN
     if said:
         shown, tone = harmless(said, 160), Tone.WARN
     elif allowed is not None:
         shown = f"allowed {until(allowed.until, now)}"
+    elif muted:
+        shown = f"muted  {reason}"
     by = harmless(latest.program, 40)
     times = f"first {clock_seconds(view.first_at)}, last {clock_seconds(view.last_at)}, {date(view.last_at)}"
     full = (
@@ -84,7 +87,7 @@ def _row(key: str, view: RefusalView, state: State, now: float, seen_at: float, 
     return RefusedLine(
         key, name, ports, entry(name, {latest.port}) if name else "", cannot_allow(latest), latest.name or latest.address,
         when(view.last_at, now),
-        str(view.count), what(latest), shown, by, tone, view.first_at > seen_at, full,
+        count(view.count), what(latest), shown, by, tone, view.first_at > seen_at, full, muted,
     )  # fmt: skip
 
 
@@ -96,17 +99,21 @@ def summary(state: State, now: float, rows: tuple[RefusedLine, ...]) -> str:
     if not state.refusals:
         return "nothing since boot"
     new = sum(row.new for row in rows)
-    hour = sum(count for minute, count in state.refused_minutes.items() if int(minute) > now // 60 - 60)
+    hour = sum(refusals for minute, refusals in state.refused_minutes.items() if int(minute) > now // 60 - 60)
     muted = sum(is_muted(state, view, now) for view in state.refusals.values())
     parts = (f"{new} new" if new else "", f"{grouped(hour)} in the last hour", f"{muted} muted" if muted else "")
     return "   ".join(part for part in parts if part)
 
 
 def spark(state: State, now: float) -> str:
-    """The last minutes as bars, the newest to the right; "" where nothing was refused in them."""
-    last = int(now // 60)
-    counts = [state.refused_minutes.get(str(minute), 0) for minute in range(last - SPARK_MINUTES + 1, last + 1)]
-    most = max(counts)
+    """The last hour as bars, the newest to the right; "" where nothing was refused in it."""
+    last = int(now // 60) // SPARK_MINUTES
+    bars = [0] * SPARK_BARS
+    for minute, refusals in state.refused_minutes.items():
+        at = SPARK_BARS - 1 - (last - int(minute) // SPARK_MINUTES)
+        if 0 <= at < SPARK_BARS:
+            bars[at] += refusals
+    most = max(bars)
     if not most:
         return ""
-    return "".join(SPARK[-(-count * (len(SPARK) - 1) // most)] for count in counts)
+    return "".join(SPARK[-(-bar * (len(SPARK) - 1) // most)] for bar in bars)

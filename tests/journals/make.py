@@ -108,7 +108,7 @@ def worked() -> Iterator[At]:
             yield at + again, replace(refused, program=program)
     yield 7560, e.NamesMeasured(4210, 3915, 41, 1.2, ("198.51.100.53",))
     yield 7561, e.ListMeasured(23, 61, BEGUN + 7440, BEGUN + 7740)
-    yield 7562, e.SandboxMeasured(34.0, 1_288_490_188, 4 * gib, tmpfs)
+    yield 7562, e.SandboxMeasured(34.0, 1_288_490_188, 4 * gib, tmpfs, 31.0, 943_718_400, 12)
     yield 7563, e.ProofFinished(9)
     yield 7564, e.Carried("objects.example.com", 3, 0, 92_274_688, 12_288, BEGUN + 5200)
     yield 7565, e.Carried("github.com", 12, 0, 4_194_304, 122_880, BEGUN + 7480, True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import Allowed, Froze, ListMeasured, Muted, Withdrawn
+from backend.contract.events import Allowed, BootFinished, BootState, Froze, ListMeasured, Muted, Withdrawn
 from tests.netns.conftest import Running, eventually, go_on, start, talking
 from tests.netns.test_cases import connect, query
 
@@ -49,7 +49,6 @@ def test_revoke_cuts_flows_that_are_under_way(sandbox: Running) -> None:
         (("allow", "x.test", "--port", "99999"), "65535"),
         (("revoke", "github.com"), "domains.conf"),
         (("revoke", "never.test"), "not allowed by hand"),
-        (("retry",), "has not halted"),
     ],
 )
 def test_what_cannot_be_done_says_why(sandbox: Running, argv: tuple[str, ...], words: str) -> None:
@@ -127,6 +126,26 @@ def test_extra_domains_and_bad_ones(tmp_path: Path) -> None:
         assert connect(sandbox, "unlisted.test") == "open"
         assert connect(sandbox, "other.test", 8443) == "open"
         assert connect(sandbox, "other.test", 9443) == "refused"
+    finally:
+        sandbox.stop()
+
+
+def test_a_step_that_failed_is_tried_again_while_the_session_goes_on(tmp_path: Path) -> None:
+    """The repository's host was forgotten on the list."""
+    sandbox = start(tmp_path, f"again-{os.getpid()}", listed="docs.test\n", REPO_URL="https://github.com/example/demo")
+    try:
+        assert sandbox.events(BootFinished)[-1].state is BootState.DEGRADED
+        server = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "display-message", "-p", "#{pid}").stdout
+        failed = sandbox.codetainer("retry")
+        assert (failed.returncode, "boot ended: degraded" in failed.stderr) == (1, True)
+        assert sandbox.codetainer("allow", "github.com").returncode == 0
+        done = sandbox.codetainer("retry")
+        assert (done.returncode, done.stdout) == (0, "tried again and done: Clone example/demo\n")
+        assert sandbox.codetainer("status").returncode == 0
+        assert "nothing of boot has failed" in sandbox.codetainer("retry").stderr
+        assert sandbox.agent("test", "-e", "/workspace/repo/README.md").returncode == 0
+        after = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "display-message", "-p", "#{pid}").stdout
+        assert (server, bool(server)) == (after, True)
     finally:
         sandbox.stop()
 

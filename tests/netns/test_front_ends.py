@@ -201,3 +201,72 @@ def test_without_colour_no_colour_is_sent() -> None:
     child.close()
     colours = {number for found in re.findall(rb"\x1b\[([0-9;]*)m", said) for number in found.split(b";")}
     assert colours <= {b"", b"0", b"1", b"2", b"7", b"39", b"49"}
+
+
+CRASH = """
+import sys
+from pathlib import Path
+from codetainer_tui import dashboard
+from codetainer_tui.dashboard.app import Dashboard
+def tick(self):
+    password = "planted-" + "value"
+    raise RuntimeError("a defect \\x1b[31mred")
+Dashboard.tick = tick
+sys.exit(dashboard.replay(Path(sys.argv[1]), 0.0))
+"""
+
+
+def test_a_defect_leaves_the_terminal_as_it_was_and_shows_no_values() -> None:
+    child = spawn([sys.executable, "-c", CRASH, str(RECORDED)])
+    before = termios.tcgetattr(child.child_fd)
+    child.expect("the dashboard has failed, the sandbox goes on")
+    assert isinstance(child.before, bytes)
+    said = child.before + child.read()
+    assert b"\x1b[?1049l" in said
+    assert b"RuntimeError: a defect" in said
+    assert b"planted-value" not in said
+    assert b"\x1b[31mred" not in said
+    assert termios.tcgetattr(child.child_fd)[3] == before[3]
+    child.close()
+    assert child.exitstatus == 1
+
+
+@pytest.mark.parametrize(("form", "given"), [("a pipe", {}), ("a dumb terminal", {"TERM": "dumb"}), ("--plain", {})])
+def test_where_no_screen_can_be_drawn_there_are_lines(form: str, given: dict[str, str]) -> None:
+    if form == "a pipe":
+        done = subprocess.run(
+            DASHBOARD, stdin=subprocess.DEVNULL, capture_output=True, cwd=ROOT, timeout=SECONDS, text=True, check=False
+        )  # fmt: skip
+        code, said = done.returncode, done.stdout
+    else:
+        argv = [*DASHBOARD, "--plain"] if form == "--plain" else DASHBOARD
+        environment = {**os.environ, "TERM": "xterm-256color", **given}
+        child = pexpect.spawn(
+            argv[0], argv[1:], dimensions=(24, 80), timeout=SECONDS, cwd=str(ROOT), env=environment, encoding="utf-8"
+        )  # fmt: skip
+        said = child.read()
+        child.close()
+        code = child.exitstatus or 0
+    assert code == 0
+    assert "\x1b" not in said
+    assert "refused pypi.example.org: not on the list, by pip" in said
+
+
+def test_a_signal_while_a_shell_has_the_terminal_ends_both(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from backend.contract.paths import Paths; from codetainer_tui import dashboard;"
+        "sys.exit(dashboard.run(Paths(Path(sys.argv[1])), stay=True))"
+    )
+    child = spawn([sys.executable, "-c", program, str(tmp_path)])
+    child.expect("boot goes on")
+    child.send("s")
+    child.expect("exit leads back")
+    child.sendline("echo shell-$$-here")
+    child.expect(rb"shell-(\d+)-here")
+    assert isinstance(child.match, re.Match)
+    shell = Path(f"/proc/{int(child.match[1])}")
+    child.kill(signal.SIGTERM)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 143
+    assert not shell.exists()

@@ -12,20 +12,26 @@ Key = tuple[str, str]  # the key as it is shown, and what it does
 
 
 def headline(view: View, width: int, ink: Ink) -> Content:
-    """What matters first; name, place and age give way to it on a narrow screen."""
+    """What matters first; age, our own name, branch and repository give way to it on a narrow screen, in this order."""
     head = view.headline
     core = cell_len(head.word) + 2 + cell_len(head.text)
-    left, right = " codetainer  " + (f"{view.name}  " if view.name else ""), ""
-    for candidate in ("   ".join(part for part in (view.place, view.up) if part), view.up):
-        if candidate and cell_len(left) + core + cell_len(candidate) + 4 <= width:
-            right = candidate
+    names = (f" codetainer  {view.name}  " if view.name else " codetainer  ", f" {view.name}  " if view.name else " ", " ")
+    places = (f"{view.place}   {view.up}" if view.place and view.up else "", view.place, view.place.partition("  ")[0], view.up)
+    left, right = " ", ""
+    for candidate in (*(place for place in places if place), ""):
+        room = width - core - (cell_len(candidate) + 4 if candidate else 1)
+        fitting = [name for name in names if cell_len(name) <= room]
+        if fitting:
+            left, right = fitting[0], candidate
             break
-    if cell_len(left) + core + cell_len(right) + 1 > width:
-        left = " "
     room = width - cell_len(left) - cell_len(head.word) - 2 - (cell_len(right) + 1 if right else 0)
+    text = head.text
+    for shorter in (text.removeprefix("the agent "), text.removeprefix("the agent ").partition(" since ")[0]):
+        if cell_len(text) > room:
+            text = shorter
     return line(
         (left, ink.style(Tone.DIM)), (head.word, ink.style(head.tone) or "bold"), ("  ", ""),
-        (fit(head.text, room), ink.style(head.text_tone)), (right, ink.style(Tone.DIM)),
+        (fit(text, room), ink.style(head.text_tone)), (right, ink.style(Tone.DIM)),
     )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def body(
     blocks = view.blocks if not view.booting else ()
     machinery = [overview.row(row, width, ink) for row in view.rows]
     if blocks:
-        most = max(1, height - 4 if view.halted else height // 2)
+        most = max(1, height - (4 if view.refused or not low else 1) if view.halted else height // 2)
         made.add(overview.blocks(blocks, width, most, ink))
         made.gap(low)
     if show_steps:
@@ -126,14 +126,17 @@ def _refused(
 ) -> None:
     if height <= 0:
         return
+    programs = any(row.by for row in rows)
     made.add([refused.header(view.refused_summary, view.spark, made.width, made.ink, wanted=wanted)])
     height -= 1
     if rows and not low and height > 3:
-        made.add([refused.titles(made.width, made.ink)])
+        made.add([refused.titles(made.width, made.ink, programs=programs)])
         height -= 1
     at = next((index for index, row in enumerate(rows) if row.key == cursor.refusal), 0)
     for index in window(len(rows), at, max(0, height)):
         mine = not cursor.on_steps and index == at
-        made.add([refused.row(rows[index], made.width, made.ink, selected=mine)], ("refused", rows[index].key))
+        made.add(
+            [refused.row(rows[index], made.width, made.ink, selected=mine, programs=programs)], ("refused", rows[index].key)
+        )
     if wanted and not rows and height > 0:
         made.add([line(("   nothing matches; esc shows all", made.ink.style(Tone.DIM)))])

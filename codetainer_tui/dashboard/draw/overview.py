@@ -10,10 +10,11 @@ from codetainer_tui.view import Block, Row, Tone
 
 GLYPHS = {Tone.BAD: "✗", Tone.WARN: "!"}
 LABEL = 9
+MOST_LINES = 6  # of a paragraph, where the others want room too
 
 
-def block(found: Block, width: int, ink: Ink, *, most: int) -> list[Content]:
-    """`most` lines of each paragraph."""
+def block(found: Block, width: int, ink: Ink, *, most: int, first: int = 0) -> list[Content]:
+    """`most` lines of each paragraph, `first` of the first one (where that is more)."""
     head = f"{GLYPHS.get(found.tone, '·')}  {found.title}"
     helps = "   ".join(found.keys)
     since = f"  {found.since}" if found.since else ""
@@ -22,17 +23,19 @@ def block(found: Block, width: int, ink: Ink, *, most: int) -> list[Content]:
         (" ", ""), (cut(head, width - 2), ink.style(found.tone)), (since if room >= 0 else "", ink.style(Tone.DIM)),
         (right(helps, room) if helps and room > cell_len(helps) else "", "bold"),
     )]  # fmt: skip
-    for text in found.lines:
-        lines += [line((f"    {part}", "")) for part in wrap(text, width - 5, most)]
+    for index, text in enumerate(found.lines):
+        lines += [line((f"    {part}", "")) for part in wrap(text, width - 5, most if index else max(most, first))]
     return lines
 
 
 def blocks(found: tuple[Block, ...], width: int, height: int, ink: Ink) -> list[Content]:
     """As much of all blocks as fits: whole, else shortened to their first lines, else counted."""
-    for most in (6, 2, 1):
+    for most in range(MOST_LINES, 0, -1):
         drawn = [one for each in found for one in block(each, width, ink, most=most)]
         if len(drawn) <= height:
-            return drawn
+            spare = height - len(drawn) + most
+            # What is the matter comes first: what room is left is the first block's.
+            return [*block(found[0], width, ink, most=most, first=spare), *drawn[len(block(found[0], width, ink, most=most)) :]]
     heads = [block(each, width, ink, most=1)[0] for each in found]
     if len(heads) < height:
         first = block(found[0], width, ink, most=2)
@@ -44,8 +47,11 @@ def blocks(found: tuple[Block, ...], width: int, height: int, ink: Ink) -> list[
 def row(found: Row, width: int, ink: Ink) -> Content:
     """Cells as far as they fit: the first are the most important."""
     room = width - LABEL - 3
+    cells = found.cells
+    if found.short and cell_len(found.text) > room:
+        cells = found.short
     text = ""
-    for cell in found.cells:
+    for cell in cells:
         longer = f"{text}   {cell}" if text else cell
         if text and cell_len(longer) > room:
             break

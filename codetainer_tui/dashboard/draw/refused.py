@@ -9,6 +9,7 @@ from codetainer_tui.dashboard.draw.ink import Ink, cut, fit, line, right
 from codetainer_tui.view import RefusedLine, Tone
 
 WIDE, MIDDLE, NARROW = 100, 72, 50
+MOST_WHAT = 60
 
 
 def header(summary: str, spark: str, width: int, ink: Ink, *, wanted: str = "") -> Content:
@@ -19,29 +20,36 @@ def header(summary: str, spark: str, width: int, ink: Ink, *, wanted: str = "") 
     return line((" Refused   ", "bold"), (fit(said, width - 12 - cell_len(bars)), ""), (bars, ink.style(Tone.DIM)))
 
 
-def columns(width: int) -> tuple[int, int, int, int, int]:
-    """Cells for last, times, what, why, by; 0 leaves a column out. Each but the last is followed by two blanks."""
+def columns(width: int, *, programs: bool) -> tuple[int, int, int, int, int]:
+    """Cells for last, times, what, why, by; 0 leaves a column out. Each but the last is followed by two blanks.
+
+    Without `programs` none is known: what is refused by name or on its way out often has none.
+    """
     if width >= WIDE:
         last, times, why, by = 7, 6, 36, 14
     elif width >= MIDDLE:
-        last, times, why, by = 6, 5, 22, 8
+        last, times, why, by = 6, 5, 22 if programs else 32, 8
     elif width >= NARROW:
         last, times, why, by = 6, 0, 16, 0
     else:
         last, times, why, by = 6, 0, 0, 0
+    by = by if programs else 0
     used = 2 + sum(cells + 2 for cells in (last, times, why, by) if cells) + 1
-    return last, times, max(8, width - used), why, by
+    what = max(8, width - used)
+    if what > MOST_WHAT:
+        why, what = why + what - MOST_WHAT, MOST_WHAT  # a reason stands near what it is about
+    return last, times, what, why, by
 
 
-def titles(width: int, ink: Ink) -> Content:
-    last, times, what, why, by = columns(width)
+def titles(width: int, ink: Ink, *, programs: bool) -> Content:
+    last, times, what, why, by = columns(width, programs=programs)
     cells = [right("last", last), right("times", times), fit("what", what), fit("why", why), fit("by", by)]
     widths = (last, times, what, why, by)
     return line(("  " + "  ".join(cell for cell, wide in zip(cells, widths, strict=True) if wide), ink.style(Tone.DIM)))
 
 
-def row(found: RefusedLine, width: int, ink: Ink, *, selected: bool) -> Content:
-    last, times, what, why, by = columns(width)
+def row(found: RefusedLine, width: int, ink: Ink, *, selected: bool, programs: bool) -> Content:
+    last, times, what, why, by = columns(width, programs=programs)
     dim = ink.style(Tone.DIM)
     body = ink.cursor if selected else "bold" if found.new else ""
     said = ink.style(found.tone) or ("" if found.why.startswith("allowed") else dim)

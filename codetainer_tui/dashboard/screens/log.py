@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -10,6 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Log, Static
+
+from codetainer_tui.dashboard.screens.text import keys_line
+from codetainer_tui.words import harmless
 
 MOST_LINES = 5000
 DRAIN_SECONDS = 0.25
@@ -19,16 +23,24 @@ class LogScreen(ModalScreen[None]):
     """`lines` is what has been said so far; whoever appends to `coming` says more."""
 
     CSS_PATH = "log.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,l", "dismiss", "back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,l", "dismiss", "back"),
+        Binding("j", "scroll(1)", "down", show=False),
+        Binding("k", "scroll(-1)", "up", show=False),
+        Binding("g", "edge(-1)", "first", show=False),
+        Binding("G", "edge(1)", "last", show=False),
+        Binding("y", "copy", "copy"),
+    ]
 
-    def __init__(self, lines: list[str], coming: deque[str]) -> None:
+    def __init__(self, lines: list[str], coming: deque[str], copy: Callable[[str], str]) -> None:
+        """`copy` takes a text away and says where to."""
         super().__init__()
-        self._first, self._coming = lines, coming
+        self._first, self._coming, self._copy = lines, coming, copy
 
     def compose(self) -> ComposeResult:
         yield Static(Content.styled(" Log", "bold"), id="log-title")
         yield Log(max_lines=MOST_LINES, auto_scroll=True, id="log")
-        yield Static(Content.assemble(" ", ("esc", "bold"), (" back", "dim")), id="log-keys")
+        yield Static(keys_line(), id="log-keys")
 
     def on_mount(self) -> None:
         log = self.query_one(Log)
@@ -36,6 +48,17 @@ class LogScreen(ModalScreen[None]):
         log.focus()
         # Many lines in one write: a thousand messages a second would take a whole core.
         self.set_interval(DRAIN_SECONDS, self._drain)
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one(Log).scroll_relative(y=lines, animate=False)
+
+    def action_edge(self, to: int) -> None:
+        log = self.query_one(Log)
+        log.scroll_end(animate=False) if to > 0 else log.scroll_home(animate=False)
+
+    def action_copy(self) -> None:
+        said = self._copy("\n".join(self.query_one(Log).lines))
+        self.query_one("#log-keys", Static).update(Content(f" {harmless(said)}"))
 
     def _drain(self) -> None:
         if self._coming:

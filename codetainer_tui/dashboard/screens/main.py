@@ -8,6 +8,7 @@ from dataclasses import replace
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.events import Resize
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -24,6 +25,9 @@ ORDER_SECONDS = 1.0
 
 
 class MainScreen(Screen[None]):
+    class Wanted(Message):
+        """The filter is another."""
+
     CSS_PATH = "main.tcss"
     AUTO_FOCUS = ""  # keys are the dashboard's, until the filter is asked for
 
@@ -169,7 +173,12 @@ class MainScreen(Screen[None]):
         self.draw()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self.wanted = event.value.strip()
+        self._look_for(event.value.strip())
+
+    def _look_for(self, wanted: str) -> None:
+        if wanted != self.wanted:
+            self.wanted, self._rows = wanted, ()  # an order to keep there is none
+            self.post_message(self.Wanted())
 
     def on_input_submitted(self) -> None:
         self._close_find()
@@ -186,7 +195,7 @@ class MainScreen(Screen[None]):
         field = self.query_one(Input)
         if field.display or self.wanted:
             field.value = ""
-            self.wanted = ""
+            self._look_for("")
             self._close_find()
         elif self.show_steps:
             self.show_steps = None

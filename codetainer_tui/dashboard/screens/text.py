@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from codetainer_tui.dashboard.draw.ink import wrap
 from codetainer_tui.words import harmless
+
+MOST_LINES = 500  # of one line that is wrapped
+FIRST_COLUMN = re.compile(r" *\S+(?: \S+)* {2,}")
+
+
+def hanging(text: str, width: int) -> list[str]:
+    """A line over as many as it needs; what is behind its first column (a key, a label) stays behind it."""
+    found = FIRST_COLUMN.match(text)
+    column = found.end() if found else len(text) - len(text.lstrip())
+    if column > width // 2:
+        column = 0
+    parts = wrap(text[column:], width - column, MOST_LINES) or [""]
+    return [text[:column] + parts[0], *(" " * column + part for part in parts[1:])]
 
 
 class TextScreen(ModalScreen[None]):
@@ -21,26 +37,42 @@ class TextScreen(ModalScreen[None]):
         Binding("escape,q,enter", "dismiss", "back"),
         Binding("j", "scroll(1)", "down", show=False),
         Binding("k", "scroll(-1)", "up", show=False),
+        Binding("g", "edge(-1)", "first", show=False),
+        Binding("G", "edge(1)", "last", show=False),
         Binding("y", "copy", "copy"),
     ]
 
-    def __init__(self, title: str, lines: Sequence[str]) -> None:
+    def __init__(self, title: str, lines: Sequence[str], copy: Callable[[str], str]) -> None:
+        """`copy` takes a text away and says where to."""
         super().__init__()
         self._title, self._lines = harmless(title), tuple(harmless(line) for line in lines)
+        self._copy = copy
 
     def compose(self) -> ComposeResult:
         yield Static(Content.styled(f" {self._title}", "bold"), id="text-title")
         with VerticalScroll(id="text-body"):
             yield Static(Content("\n".join(self._lines)), id="text")
-        yield Static(
-            Content.assemble(" ", ("esc", "bold"), (" back   ", "dim"), ("y", "bold"), (" copy", "dim")), id="text-keys"
-        )
+        yield Static(keys_line(), id="text-keys")
 
     def on_mount(self) -> None:
         self.query_one("#text-body").focus()
 
+    def on_resize(self, event: Resize) -> None:
+        width = max(10, event.size.width - 6)  # padding and scrollbar
+        shown = "\n".join(part for line in self._lines for part in hanging(line, width))
+        self.query_one("#text", Static).update(Content(shown))
+
     def action_scroll(self, lines: int) -> None:
         self.query_one("#text-body").scroll_relative(y=lines, animate=False)
 
+    def action_edge(self, to: int) -> None:
+        body = self.query_one("#text-body")
+        body.scroll_end(animate=False) if to > 0 else body.scroll_home(animate=False)
+
     def action_copy(self) -> None:
-        self.app.copy_to_clipboard("\n".join(self._lines))
+        said = self._copy("\n".join(self._lines))
+        self.query_one("#text-keys", Static).update(Content(f" {harmless(said)}"))
+
+
+def keys_line() -> Content:
+    return Content.assemble(" ", ("esc", "bold"), (" back   ", "dim"), ("y", "bold"), (" copy", "dim"))

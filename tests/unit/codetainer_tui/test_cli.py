@@ -1,5 +1,7 @@
 """The command line: what is asked for, and what is said when it cannot be."""
 
+from pathlib import Path
+
 import pytest
 
 from backend.contract import control
@@ -103,3 +105,36 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
     assert f"codetainer {verb}" in capsys.readouterr().out
     cli.main(["--help"])
     assert f"  {verb} " in capsys.readouterr().out
+
+
+REPLAYS: list[tuple[list[str], int, str]] = [
+    (["--size", "foo"], 2, "expected WIDTHxHEIGHT in characters, such as 120x40"),
+    (["--size", "99999x2"], 2, "cannot draw '99999x2'"),
+    (["--speed", "nan"], 2, "cannot play 'nan' times as fast"),
+    (["--speed", "-1"], 2, "expected 0 or more"),
+    (["--picture", "/nonexistent/x.svg"], 1, "cannot write /nonexistent/x.svg: No such file or directory"),
+]
+
+
+@pytest.mark.parametrize(("argv", "code", "says"), REPLAYS)
+def test_what_cannot_be_replayed_says_why(argv: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = Path(__file__).parents[2] / "journals/booting.jsonl"
+    try:
+        ended: int | str | None = cli.main(["dashboard", "--replay", str(journal), *argv])
+    except SystemExit as done:
+        ended = done.code
+    assert ended == code
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("root:x:0:0\n", "it is no journal"), ("", "it is no journal"), (None, "no such file")]
+)
+def test_what_is_no_journal_is_not_played(
+    text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "journal"
+    if text is not None:
+        file.write_text(text)
+    assert cli.main(["dashboard", "--replay", str(file)]) == 1
+    assert says in capsys.readouterr().err

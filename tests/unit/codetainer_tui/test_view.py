@@ -104,7 +104,7 @@ def test_a_file_system_that_fills_up_is_said() -> None:
     full = e.SandboxMeasured(1, 1, 100, {"/tmp": (95, 100)})
     found = seen(state("ready", full))
     assert [block.title for block in found.blocks] == ["/tmp is nearly full"]
-    assert next(row for row in found.rows if row.label == "Sandbox").tone is Tone.WARN
+    assert next(row for row in found.rows if row.label == "Room").tone is Tone.WARN
 
 
 # --- refusals ---
@@ -174,9 +174,9 @@ def test_new_is_what_came_since_somebody_looked() -> None:
 
 def test_the_bars_end_now_and_rise_for_a_single_refusal() -> None:
     found = fold_all(
-        [e.Stamped(BEGUN - 120, 1, replace(TELEMETRY, count=1)), e.Stamped(BEGUN, 2, replace(TELEMETRY, count=999))]
+        [e.Stamped(BEGUN - 360, 1, replace(TELEMETRY, count=1)), e.Stamped(BEGUN, 2, replace(TELEMETRY, count=999))]
     )
-    assert view(found, BEGUN).spark == "▁" * 13 + "▂▁█"
+    assert view(found, BEGUN).spark == "▁" * 17 + "▂▁█"
     assert view(found, BEGUN + 7200).spark == ""
 
 

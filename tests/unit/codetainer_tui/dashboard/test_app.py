@@ -244,7 +244,8 @@ async def test_many_resizes_end_right() -> None:
         lines = app.main.query_one(Canvas).lines
         assert len(lines) == 24
         assert max(len(line.plain) for line in lines) <= 80
-        assert lines[0].plain.startswith(" codetainer")
+        assert lines[0].plain.startswith(" READY")
+        assert lines[0].plain.endswith("up 2 h 6 min")
 
 
 def test_no_two_actions_share_a_key() -> None:

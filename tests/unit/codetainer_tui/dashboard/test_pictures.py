@@ -35,7 +35,7 @@ def test_without_colour(
     assert snap_compare(dashboard(story, Colours.NONE), terminal_size=size, run_before=settle)
 
 
-@pytest.mark.parametrize("keys", ["enter", "a", "question_mark", "l", "b", "F"])
+@pytest.mark.parametrize("keys", ["enter", "a", "question_mark", "l", "b", "F", "i", "R", "ctrl+p"])
 def test_what_a_key_opens(keys: str, snap_compare: Compare, dashboard: MakeDashboard) -> None:
     assert snap_compare(dashboard("ready"), terminal_size=(80, 24), press=[keys], run_before=settle)
 

@@ -1,0 +1,43 @@
+"""When a measurement of the sandbox's load is worth saying."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backend import load
+from backend.contract.events import SandboxMeasured
+from backend.load import Load
+
+SAID = SandboxMeasured(20.0, 1 << 30, 4 << 30, {"/tmp": (1 << 20, 1 << 29)}, 15.0, 1 << 29, 7)
+
+
+@pytest.mark.parametrize(
+    ("found", "moved"),
+    [
+        (SAID, False),
+        (replace(SAID, cpu=24.0, agent_cpu=11.0), False),
+        (replace(SAID, cpu=25.0), True),
+        (replace(SAID, agent_cpu=9.0), True),
+        (replace(SAID, agent_processes=8), True),
+        (replace(SAID, memory_used=(1 << 30) + (1 << 20)), True),
+        (replace(SAID, tmpfs={"/tmp": (2 << 20, 1 << 29)}), True),
+    ],
+)
+def test_only_what_has_moved_is_said(found: SandboxMeasured, moved: bool) -> None:
+    assert load._has_moved(SAID, found) is moved
+
+
+def test_processes_that_have_ended_take_their_time_with_them() -> None:
+    assert load.percent(-3.0, 5.0) == 0.0
+    assert load.percent(2.5, 5.0) == 50.0
+    assert load.percent(1.0, 0.0) == 0.0
+
+
+def test_the_agents_share_is_part_of_the_whole() -> None:
+    now = Load.now()
+    assert now.resident > 0
+    assert now.agent_resident <= now.resident
+    assert now.agent_processes < len(list(Path("/proc").iterdir()))

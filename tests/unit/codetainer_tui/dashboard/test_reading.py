@@ -1,0 +1,226 @@
+"""What there is to read in full, to copy, to mute and to try again: on a dashboard without a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend.contract import control
+from backend.contract import events as e
+from backend.contract.control import Reply, Request
+from backend.contract.paths import Paths
+from codetainer_tui import handover
+from codetainer_tui.dashboard import actions
+from codetainer_tui.dashboard.app import NOTICE_SECONDS, NOTIFY_SECONDS, Dashboard
+from codetainer_tui.dashboard.copied import MOST_COPIED
+from codetainer_tui.dashboard.notify import Notify
+from codetainer_tui.dashboard.preferences import Preferences
+from codetainer_tui.dashboard.screens.choice import ChoiceScreen
+from codetainer_tui.dashboard.screens.log import LogScreen
+from codetainer_tui.dashboard.screens.text import TextScreen, hanging
+from tests.unit.codetainer_tui.dashboard.conftest import Told, make, refusal, screen_text, settle, until
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    found: list[Request] = []
+
+    def answer(_path: object, request: Request, _typed: str) -> Reply:
+        found.append(request)
+        return Reply(True, "it is done")
+
+    monkeypatch.setattr(actions, "ask", answer)
+    return found
+
+
+def test_what_is_behind_a_first_column_stays_behind_it() -> None:
+    assert hanging("  a  allow what was refused", 16) == ["  a  allow what", "     was refused"]
+    assert hanging("Names     up   1.2 ms", 40) == ["Names     up   1.2 ms"]
+    assert hanging("x" * 30, 10) == ["x" * 10] * 3
+    assert hanging("", 10) == [""]
+
+
+# --- in full ---
+
+
+async def test_everything_is_said_in_full() -> None:
+    source = Told("ready")
+    source.say(e.Allowed("files.example.org", "8443", source.at + 600, "root"), e.Allowed("b.example"), e.Muted("loud.example"))
+    app = make(source)
+    async with app.run_test(size=(40, 12)) as pilot:
+        await settle(pilot)
+        await pilot.press("i")
+        assert isinstance(app.screen, TextScreen)
+        said = "\n".join(app.screen._lines)
+    for words in (
+        "READY  the agent waits for you", "asks 198.51.100.53", "the agent: 12 processes, cpu 31 %, 900 MB", "/home 41 %",
+        "files.example.org ports 8443  until ", ", by root", "b.example  until revoked",
+        "loud.example  until it is shown again",
+        "api.anthropic.com  with credential, 412 connections, 2 open, in 18.2 MB, out 3.1 MB", "tried <1 min ago, all hold",
+    ):  # fmt: skip
+        assert words in said, words
+
+
+async def test_enter_with_nothing_selected_goes_into_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover, "session_is_there", lambda paths: True)
+    monkeypatch.setattr(handover, "inside_tmux", lambda: False)
+    source = Told()
+    source.say(e.BootStarted("1", ()), e.SessionChanged(e.SessionState.WORKS), e.LockReleased(True))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.left is None)
+
+
+async def test_enter_after_a_halt_shows_why_in_full() -> None:
+    app = make(Told("halted"))
+    async with app.run_test(size=(40, 12)) as pilot:
+        await settle(pilot)
+        await pilot.press("enter")
+        assert isinstance(app.screen, TextScreen)
+        assert any("it should have been refused" in line for line in app.screen._lines)
+
+
+# --- copying ---
+
+
+async def test_what_is_too_long_to_copy_is_written_to_a_file_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[str] = []
+    app = make(Told("ready"))
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert app.copy("short\nmore").endswith(": short …")
+        assert copied == ["short\nmore"]
+        files = [Path(app.copy("é" * MOST_COPIED).rpartition(" ")[2]) for _ in range(2)]
+        try:
+            assert [file.read_text() for file in files] == ["é" * MOST_COPIED] * 2
+            assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+            assert copied == ["short\nmore"]
+        finally:
+            for file in files:
+                file.unlink()
+
+
+@pytest.mark.parametrize("key", ["l", "i", "question_mark"])
+async def test_what_is_read_in_full_can_be_copied_and_it_is_said(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[str] = []
+    app = make(Told("ready"))
+
+    def copy(text: str) -> str:
+        copied.append(text)
+        return "copied"
+
+    monkeypatch.setattr(app, "copy", copy)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(key)
+        await settle(pilot)
+        assert isinstance(app.screen, TextScreen | LogScreen)
+        await pilot.press("y")
+        assert len(copied) == 1
+        assert "\n" in copied[0]
+
+
+# --- muting, and trying again ---
+
+
+async def test_a_muted_row_is_found_by_the_filter_and_shown_again(asked: list[Request], tmp_path: Path) -> None:
+    source = Told("ready")
+    source.say(e.Muted("pypi.example.org"))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        assert "pypi" not in screen_text(app)
+        assert "1 muted" in screen_text(app)
+        await pilot.press("slash", *"muted", "enter")
+        await until(pilot, lambda: "pypi.example.org" in screen_text(app))
+        await pilot.press("m")
+        await until(pilot, lambda: asked == [control.Mute("pypi.example.org", -1.0)])
+
+
+async def test_a_filter_shows_its_rows_without_waiting_for_the_next_tick() -> None:
+    app = make(Told("ready"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("down", "slash", *"ssh")
+        await until(pilot, lambda: [row.by for row in app.main._rows] == ["ssh"])
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.main._rows) == 7)
+
+
+AGAIN: list[tuple[str, tuple[e.Event, ...], tuple[str, ...], list[Request]]] = [
+    ("degraded", (), ("enter",), [control.Retry()]),
+    ("degraded", (), ("s",), [control.RestartSession()]),
+    ("ready", (), ("enter",), []),
+    ("ready", (), ("escape",), []),
+    ("ready", (e.SessionChanged(e.SessionState.ENDED),), ("enter",), [control.RestartSession()]),
+]
+
+
+@pytest.mark.parametrize(("story", "more", "keys", "requests"), AGAIN)
+async def test_again_asks_first_and_offers_what_has_failed(
+    story: str, more: tuple[e.Event, ...], keys: tuple[str, ...], requests: list[Request], asked: list[Request], tmp_path: Path
+) -> None:
+    source = Told(story)
+    source.say(*more)
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("R")
+        assert isinstance(app.screen, ChoiceScreen)
+        assert asked == []
+        await pilot.press(*keys)
+        await settle(pilot)
+        await until(pilot, lambda: asked == requests)
+
+
+async def test_where_the_agent_has_ended_the_dashboard_stays(tmp_path: Path) -> None:
+    source = Told("ready")
+    source.say(e.SessionChanged(e.SessionState.ENDED, detail="Claude has ended, the session's shell is there"))
+    app = make(source, stay=False, paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        source.moment += NOTICE_SECONDS + 1
+        app.tick()
+        assert "the session opens in" not in screen_text(app)
+        assert "Claude has ended" in screen_text(app)
+        assert app.left == 0
+
+
+# --- notifications ---
+
+
+async def test_a_scan_is_one_notification_and_what_came_meanwhile_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Told("ready")
+    app = Dashboard(source, None, stay=True, steady=source.steady, preferences=Preferences(Notify.ALWAYS))
+    sent: list[str] = []
+    monkeypatch.setattr(app, "_to_terminal", sent.append)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        sent.clear()
+        for number in range(20):
+            source.say(refusal(f"n{number}.example"))
+            source.moment += 0.25
+            app.tick()
+        assert [text for text in sent if "]9;" in text] == ["\x1b]9;codetainer: refused n0.example: not on the list\x1b\\\x07"]
+        source.moment += NOTIFY_SECONDS
+        app.tick()
+        assert [text for text in sent if "]9;" in text][1:] == [
+            "\x1b]9;codetainer: refused n19.example: not on the list and 18 more\x1b\\\x07"
+        ]
+
+
+async def test_what_is_muted_notifies_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Told("ready")
+    source.say(e.Muted("loud.example"))
+    app = Dashboard(source, None, stay=True, steady=source.steady, preferences=Preferences(Notify.ALWAYS))
+    sent: list[str] = []
+    monkeypatch.setattr(app, "_to_terminal", sent.append)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        source.say(refusal("loud.example"))
+        app.tick()
+        assert not any("]9;" in text for text in sent)
