@@ -183,12 +183,12 @@ def ask(
 
 
 async def run_distrusted(
-    argv: Sequence[str], *, identity: Identity, environment: Mapping[str, str], seconds: float, most: int
+    argv: Sequence[str], *, what: str, identity: Identity, environment: Environment, seconds: float, most: int
 ) -> Finished:
     """As `run_async`, for a process that others of its uid may meddle with: what it says goes into a memory file.
 
     A pipe stays open for as long as anybody holds it, and whoever waits for its end waits for them. Of the file `most` bytes
-    are read once the process has ended. Raises SystemFailure where it has not within `seconds`.
+    are read once the process has ended. Raises SystemFailure, with `what` it is, where it has not within `seconds`.
     """
     said = os.memfd_create("said")
     try:
@@ -196,7 +196,7 @@ async def run_distrusted(
         try:
             code = await asyncio.wait_for(process.wait(), seconds)
         except TimeoutError as error:
-            raise SystemFailure(f"cannot wait for {argv[0]}: not done within {seconds:g} s") from error
+            raise SystemFailure(f"cannot wait for {what}: not done within {seconds:.3g} s") from error
         finally:
             kill_group(process)
         text = os.pread(said, most, 0).decode(errors="replace")

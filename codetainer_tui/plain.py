@@ -152,7 +152,7 @@ def _work(event: e.WorkCounted) -> str:
 def _saved(event: e.WorkSaved) -> str:
     if event.problem:
         return f"warning: the work is not saved to {harmless(event.branch, 100)}: {harmless(event.problem, 400)}"
-    without = f", without {harmless(', '.join(event.left_out), 400)}" if event.left_out else ""
+    without = f", left out: {harmless('; '.join(event.left_out), 400)}" if event.left_out else ""
     return f"the work is saved to {harmless(event.branch, 100)} ({harmless(event.commit[:12])}){without}"
 
 

@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 
 from backend import settings, system
@@ -21,6 +22,12 @@ from backend.work import git, repository, scratch, wip
 from backend.work.git import Git, data, last_line
 from backend.work.repository import Repository
 from backend.work.wip import Wip
+
+
+class Form(StrEnum):
+    BUNDLE = "bundle"
+    PATCH = "patch"
+
 
 WRITTEN, FAILED, USAGE, NOTHING, PARTLY = 0, 1, 2, 3, 4
 LARGEST = 1 << 62
@@ -46,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
         return _as_agent(argv)
     environment = git.environment(settings.environment())
     try:
-        return _export(options.repository, environment, patch=options.patch)
+        return export(Paths().workspace, options.repository, environment, 1, Form.PATCH if options.patch else Form.BUNDLE)
     except (SystemFailure, OSError, ValueError) as error:
         tell(str(error), getattr(error, "hint", ""))
         return FAILED
@@ -75,11 +82,12 @@ def _as_agent(argv: Sequence[str]) -> int:
     return FAILED if done.code < 0 else done.code
 
 
-def _export(wanted: str | None, environment: dict[str, str], *, patch: bool) -> int:
+def export(workspace: Path, wanted: str | None, environment: dict[str, str], out: int, form: Form) -> int:
+    """Writes to the descriptor `out`, says what it was on stderr, returns the exit code. Raises SystemFailure, OSError."""
     below = scratch.folder(environment)
     try:
-        chosen, others = _choose(wanted, environment)
-        code = _write(chosen, _place(below), patch=patch)
+        chosen, others = _choose(workspace, wanted, environment)
+        code = _write(chosen, _place(below), out, form)
         for other in others:
             if _has_work(other, _place(below)):
                 tell(f"{other.path} has work of its own", f"codetainer export {other.path.name} > {other.path.name}.bundle")
@@ -92,9 +100,8 @@ def _place(below: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=below))
 
 
-def _choose(wanted: str | None, environment: dict[str, str]) -> tuple[Repository, list[Repository]]:
+def _choose(workspace: Path, wanted: str | None, environment: dict[str, str]) -> tuple[Repository, list[Repository]]:
     """The repository that is asked for; where none is, the first and the others. Raises SystemFailure."""
-    workspace = Paths().workspace
     places = list(repository.find(workspace, environment))
     if wanted is not None:
         folder = workspace / wanted
@@ -124,12 +131,12 @@ def _has_work(read: Repository, below: Path) -> bool:
     )
 
 
-def _write(chosen: Repository, below: Path, *, patch: bool) -> int:
+def _write(chosen: Repository, below: Path, out: int, form: Form) -> int:
     made = wip.make(chosen, below, LARGEST)
     if made is None:
         tell(f"there is nothing in {chosen.path} that is only here")
         return NOTHING
-    tell(*(_patch(chosen, made) if patch else _bundle(chosen, made)))
+    tell(*(_patch(chosen, made, out) if form is Form.PATCH else _bundle(chosen, made, out)))
     for note in made.notes:
         tell(note)
     for name in made.left_out:
@@ -137,7 +144,7 @@ def _write(chosen: Repository, below: Path, *, patch: bool) -> int:
     return PARTLY if made.left_out or made.notes else WRITTEN
 
 
-def _bundle(chosen: Repository, made: Wip) -> tuple[str, str]:
+def _bundle(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:
     """A bundle of all of it. Raises SystemFailure."""
     named = {"refs/wip": made.commit, **{f"refs/{tip.name}": tip.commit for tip in made.tips}}
     done = made.scratch.git
@@ -145,7 +152,7 @@ def _bundle(chosen: Repository, made: Wip) -> tuple[str, str]:
         "update-ref", "--stdin", "-z", given=b"".join(b"create %s\0%s\0" % (data(n), c.encode()) for n, c in named.items())
     )
     wanted = b"".join(data(name) + b"\n" for name in named) + b"".join(b"^%s\n" % commit.encode() for commit in chosen.outside)
-    written = done.answer("bundle", "create", "--quiet", "-", "--stdin", given=wanted, seconds=SECONDS, stdout=1)
+    written = done.answer("bundle", "create", "--quiet", "-", "--stdin", given=wanted, seconds=SECONDS, stdout=out)
     if written.code != 0:
         raise SystemFailure(f"cannot write the bundle: {last_line(written)}")
     what = f"the work tree and {len(named) - 1} of its branches and stashes" if len(named) > 1 else "the work tree"
@@ -155,7 +162,7 @@ def _bundle(chosen: Repository, made: Wip) -> tuple[str, str]:
     )
 
 
-def _patch(chosen: Repository, made: Wip) -> tuple[str, str]:
+def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:
     """A patch from the last pushed commit of HEAD to the work tree. Raises SystemFailure."""
     excluded = b"".join(b"^%s\n" % commit.encode() for commit in chosen.outside)
     listed = (
@@ -165,7 +172,7 @@ def _patch(chosen: Repository, made: Wip) -> tuple[str, str]:
     base = boundary[0] if boundary else (made.scratch.empty_tree() if listed else made.base)
     done = made.scratch.git.answer(
         "diff", "--binary", "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", base, made.commit,
-        seconds=SECONDS, stdout=1,
+        seconds=SECONDS, stdout=out,
     )  # fmt: skip
     if done.code != 0:
         raise SystemFailure(f"cannot write the patch: {last_line(done)}")

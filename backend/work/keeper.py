@@ -71,10 +71,11 @@ class Keeper:
             before, occasion = occasion, self._occasion()
             begins = occasion not in (before, Occasion.LOOKED)
             begun = time.monotonic()
-            if begins or begun >= look:
+            due = autosave.when is Save.REGULARLY and begun >= save and not self._cannot_save()
+            if begins or due or begun >= look:
                 await self._count(occasion if begins else Occasion.LOOKED, COUNT_SECONDS)
                 look = time.monotonic() + max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
-            if autosave.when is Save.REGULARLY and time.monotonic() >= save and not self._cannot_save():
+            if due:
                 await self._save(SAVE_SECONDS)
                 save = time.monotonic() + autosave.seconds
             await asyncio.sleep(1.0)
@@ -167,8 +168,9 @@ class Keeper:
         environment: dict[str, str] = {name: given[name] for name in PASSED_ON if name in given}
         argv = ["nice", "-n", "5", str(paths.python), "-I", "-m", "backend", "work", *arguments]
         done = await system.run_distrusted(
-            argv, identity=AGENT, environment={**environment, "PATH": PATH}, seconds=seconds, most=MOST_SAID
-        )
+            argv, what=f"git to {arguments[0]}", identity=AGENT, environment={**environment, "PATH": PATH}, seconds=seconds,
+            most=MOST_SAID,
+        )  # fmt: skip
         if done.code != 0:
             raise SystemFailure(done.last_line)
         said = json.loads(done.out)

@@ -89,8 +89,7 @@ def save(place: Git, url: str, branch: str, unless: str) -> Mapping[str, Any]:
         if done.code != 0:
             raise SystemFailure(f"cannot push to {branch}: {last_line(done)}")
         return {
-            "fingerprint": made.fingerprint, "commit": made.commit, "left_out": made.left_out[:MOST_NAMED],
-            "notes": made.notes[:MOST_NAMED],
+            "fingerprint": made.fingerprint, "commit": made.commit, "left_out": [*made.left_out, *made.notes][:MOST_NAMED],
         }  # fmt: skip
     finally:
         shutil.rmtree(below, ignore_errors=True)

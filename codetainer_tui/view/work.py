@@ -22,6 +22,11 @@ def amounts(work: RepositoryWork) -> str:
     return ", ".join(part for part in found if part)
 
 
+def short(work: RepositoryWork) -> str:
+    """`3 commits, 5 files, 1 stash`."""
+    return amounts(work).replace(" not pushed", "").replace(" not committed", "")
+
+
 def only_here(counted: WorkCounted) -> tuple[str, ...]:
     """A line a repository that has something, with its place; and what is not known."""
     with_work = [work for work in counted.repositories if work.anything]
@@ -32,7 +37,7 @@ def only_here(counted: WorkCounted) -> tuple[str, ...]:
 
 
 def row(state: State) -> Row | None:
-    """`Work  3 commits not pushed, 2 files not committed   saved 14:02 to wip/...`; None before there is a repository."""
+    """`Work  only here: 3 commits, 2 files   saved 14:02 to wip/...`; None before there is a repository."""
     counted = state.work
     if counted is None or not counted.repositories:
         return None
@@ -40,9 +45,10 @@ def row(state: State) -> Row | None:
     if not with_work:
         cells = ["all pushed" if not any(work.notes for work in counted.repositories) else "not all of it is known"]
     elif len(with_work) == 1:
-        cells = [amounts(with_work[0])]
+        cells = [f"only here: {short(with_work[0])}"]
     else:
-        cells = [f"{amounts(work)} in {harmless(work.path.rpartition('/')[2], 40)}" for work in with_work[:MOST_REPOSITORIES]]
+        named = [f"{short(work)} in {harmless(work.path.rpartition('/')[2], 40)}" for work in with_work[:MOST_REPOSITORIES]]
+        cells = [f"only here: {named[0]}", *named[1:]]
     if state.saved is not None:
         cells.append(f"saved {clock(state.saved_at)} to {harmless(state.saved.branch, 60)}")
     if state.save_problem:

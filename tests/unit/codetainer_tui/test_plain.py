@@ -77,7 +77,7 @@ CASES = [
     (e.WorkCounted((e.RepositoryWork("/workspace/repo"),), e.Occasion.STOPPING), "nothing is only here: all work is pushed"),
     (e.WorkCounted((), e.Occasion.STOPPING), ""),
     (e.WorkSaved("wip/x", "0123456789abcdef"), "the work is saved to wip/x (0123456789ab)"),
-    (e.WorkSaved("wip/x", "0123456789abcdef", ("big",)), "the work is saved to wip/x (0123456789ab), without big"),
+    (e.WorkSaved("wip/x", "0123456789abcdef", ("big",)), "the work is saved to wip/x (0123456789ab), left out: big"),
     (e.WorkSaved("wip/x", problem="no route"), "warning: the work is not saved to wip/x: no route"),
     (e.Snapshot({}), ""),
     (e.Unknown("moon.rose"), ""),

@@ -1,0 +1,132 @@
+"""Saves while a sandbox runs: what they leave alone, when they are made, what they say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import WorkSaved
+from tests.netns.conftest import Running, eventually, start
+from tests.netns.work import REPOSITORY, WORK, export, git, host, shell
+
+pytestmark = pytest.mark.netns
+
+ALL_OF_IT = "{ find . -type f -exec sha256sum {} + | sort -k 2; find . -printf '%M %s %T@ %p\\n' | sort; } | cat -v"
+
+
+@pytest.fixture(scope="module")
+def saving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A sandbox that saves often, with little room for copies."""
+    running = start(
+        tmp_path_factory.mktemp("saving"), f"saving-{os.getpid()}", REPO_URL=REPOSITORY, CODETAINER_AUTOSAVE="1s",
+        CODETAINER_TMPFS_HOME="32M", CODETAINER_TMPFS_TMP="32M",
+    )  # fmt: skip
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def saves(sandbox: Running) -> list[WorkSaved]:
+    return [event for event in sandbox.events(WorkSaved) if not event.problem]
+
+
+def problems(sandbox: Running) -> list[str]:
+    return [event.problem for event in sandbox.events(WorkSaved) if event.problem]
+
+
+def test_a_save_changes_nothing_of_the_agents(saving: Running) -> None:
+    assert saves(saving) == []  # there was no work
+    shell(saving, WORK, "/")
+    before = shell(saving, ALL_OF_IT)
+    eventually("it is saved", lambda: saves(saving))
+    assert shell(saving, ALL_OF_IT) == before
+    assert saving.root("sh", "-c", "ls -d /home/claude/codetainer-work-* /tmp/codetainer-work-*").stdout == ""
+    status = saving.codetainer("status").stdout
+    assert f"to {saves(saving)[-1].branch}" in status
+
+
+def test_a_save_is_made_where_something_has_changed(saving: Running) -> None:
+    eventually("it is saved", lambda: saves(saving))
+    shell(saving, "echo more > more.txt")
+    eventually("it is saved again", lambda: saving.state.saved and holds(saving, "more.txt"))
+    branches = {event.branch for event in saves(saving)}
+    commits = [event.commit for event in saves(saving)]
+    assert len(branches) == 1
+    assert len(commits) == len(set(commits)) <= 3  # the first may have come in the middle of the first test's work
+
+
+def holds(sandbox: Running, name: str) -> bool:
+    """Whether the last save on the git host has this file."""
+    with host(sandbox) as opened:
+        where = f"--git-dir=/proc/self/fd/{opened}/example/demo"
+        done = subprocess.run(
+            ["git", "-c", "safe.directory=*", where, "ls-tree", "--name-only", saves(sandbox)[-1].branch],
+            capture_output=True, text=True, errors="replace", pass_fds=(opened,), check=False,
+        )  # fmt: skip
+    return name in done.stdout.splitlines()
+
+
+def test_what_fails_is_said_once_and_what_works_again_is_said_too(saving: Running) -> None:
+    with host(saving) as opened:
+        hook = Path(f"/proc/self/fd/{opened}/example/demo/hooks/pre-receive")
+        hook.write_text("#!/bin/sh\nexit 1\n")
+        hook.chmod(0o755)
+        shell(saving, "echo refused > refused.txt")
+        eventually("it is said", lambda: problems(saving))
+        tried = saving.asked(kind="http", path="/example/demo/git-receive-pack")
+        eventually("it is tried again", lambda: saving.asked(kind="http", path="/example/demo/git-receive-pack") > tried + 1)
+        assert len(problems(saving)) == 1
+        assert "not saved" in saving.codetainer("status").stdout
+        hook.unlink()
+    eventually("it is saved", lambda: not saving.state.save_problem)
+    assert "not saved" not in saving.codetainer("status").stdout
+
+
+def test_what_has_no_room_is_left_out_and_named(saving: Running, tmp_path: Path) -> None:
+    shell(saving, "truncate -s 200M big.bin")
+    try:
+        eventually("it is said", lambda: "big.bin" in saves(saving)[-1].left_out)
+        exported = export(saving, tmp_path / "work.bundle")
+        assert exported.returncode == 4
+        assert "left out for want of room: big.bin" in exported.stderr
+        assert (tmp_path / "work.bundle").stat().st_size > 0
+    finally:
+        shell(saving, "rm big.bin")
+
+
+def test_what_the_agent_itself_cannot_read_is_named(saving: Running, tmp_path: Path) -> None:
+    shell(saving, "echo s > secret; chmod 0 secret")
+    try:
+        exported = export(saving, tmp_path / "work.bundle", root=False)
+        assert exported.returncode == 4
+        assert 'open("secret"): Permission denied' in exported.stderr
+        git(tmp_path, "bundle", "list-heads", str(tmp_path / "work.bundle"))
+    finally:
+        shell(saving, "rm -f secret")
+
+
+def test_a_bundle_is_not_for_a_terminal(saving: Running) -> None:
+    for run in (saving.root, saving.agent):
+        done = run("script", "-qec", "codetainer export", "/dev/null")
+        assert done.returncode == 2
+        assert "codetainer export > work.bundle" in done.stdout
+
+
+def test_an_end_of_the_session_says_what_is_only_here(saving: Running) -> None:
+    saving.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "kill-server")
+    eventually("it is said", lambda: "codetainer export > work.bundle" in saving.codetainer("logs").stdout)
+    assert "Only here" in saving.codetainer("status").stdout
+
+
+def test_a_frozen_sandbox_saves_nothing_at_its_end(saving: Running) -> None:
+    assert saving.codetainer("freeze").returncode == 0
+    branch = saves(saving)[-1].branch
+    out = saving.seen.with_name("out")
+    assert saving.stop() == 128 + signal.SIGTERM
+    said = out.read_text()
+    assert f"the work is not saved to {branch}: the sandbox is frozen, nothing may leave" in said
