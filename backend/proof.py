@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from backend import hooks
 from backend.boot import agent
 from backend.boot.context import Boot
+from backend.contract.events import ProofFinished
 from backend.guard import upstream
 from backend.system import SystemFailure
 from backend.variables import GateMode, Seccomp
@@ -19,6 +22,7 @@ from network.ruleset import COREDNS_ADDRESS
 
 OUTSIDE = ("192.0.2.1", 443)  # TEST-NET-1: nobody answers there, and it is on no list
 SECONDS = 20.0
+SHORTEST = 8  # what is shorter is no credential, and may stand anywhere
 LISTED = "listed host"
 RESOLVER = "resolver"
 REMEDY = "codetainer check names what the kernel lacks; codetainer logs shows what went before"
@@ -34,6 +38,11 @@ class Proof:
     broken: tuple[str, ...]
     silent: str
     unreachable: str
+    results: Mapping[str, str] = field(default_factory=dict)  # by probe, "" where it held
+
+    @property
+    def event(self) -> ProofFinished:
+        return ProofFinished(self.tried, self.broken, REMEDY if self.broken else "", self.results)
 
 
 async def prove(boot: Boot, *, listed: bool = True) -> Proof:
@@ -44,6 +53,8 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
     if resolver is not None:
         boot.expected.add(("udp", resolver.address, resolver.port))
     site = await _open_site(boot) if boot.settings.gate is GateMode.ON else None
+    if boot.settings.open_ssh_port:
+        boot.expected.add(("tcp", "127.0.0.1", boot.settings.open_ssh_port))
     if site is not None:
         boot.expected.add(("tcp", name, site[1]))
     asked = {
@@ -54,6 +65,7 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
         "site": site,
         "listed": reachable(boot) if listed else None,
         "platform": str(boot.paths.fly),
+        "ssh": boot.settings.open_ssh_port,
         "seccomp": boot.settings.seccomp is Seccomp.ON,
     }
     probe = Path(hooks.__file__).with_name("probe.py")
@@ -66,8 +78,23 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
         found = {str(name): str(text) for name, text in results.items()}
     except (ValueError, AttributeError) as error:
         raise SystemFailure(f"cannot try the walls: {done.last_line}", REMEDY) from error
+    if boot.settings.outside:
+        found["credentials"] = credentials_inside(boot)
     broken = tuple(text for name, text in found.items() if text and name not in (LISTED, RESOLVER))
-    return Proof(len(found), broken, found.get(RESOLVER, ""), found.get(LISTED, ""))
+    return Proof(len(found), broken, found.get(RESOLVER, ""), found.get(LISTED, ""), found)
+
+
+def credentials_inside(boot: Boot) -> str:
+    """Why what the agent's session is given holds more than placeholders; "" where it does not."""
+    secrets = [value for value in boot.settings.secrets.by_variable.values() if len(value) >= SHORTEST]
+    given = {f"its environment ({name})": value for name, value in boot.agent_environment.items()}
+    with contextlib.suppress(OSError):
+        for file in boot.paths.gh_config.iterdir():
+            given[f"{file.name} of gh's configuration"] = file.read_text(errors="replace")
+    for place, text in given.items():
+        if any(secret in text for secret in secrets):
+            return f"the agent is given a credential in {place}"
+    return ""
 
 
 def reachable(boot: Boot) -> list[tuple[str, int]]:

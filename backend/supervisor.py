@@ -25,7 +25,6 @@ from backend.contract.events import (
     Event,
     LockReleased,
     Noted,
-    ProofFinished,
     Refused,
     ServiceState,
     SessionChanged,
@@ -212,7 +211,7 @@ class Supervisor(Control):
             if found.silent:
                 # Nothing can leave by a resolver that does not answer: that is a service's state, which is watched.
                 self.journal.emit(Noted("warning", f"the walls were tried: {found.silent}"))
-            self.journal.emit(ProofFinished(found.tried, found.broken, proof.REMEDY if found.broken else ""))
+            self.journal.emit(found.event)
             if found.broken:
                 self.journal.emit(BootFinished(BootState.HALTED, 0.0, "readiness", "; ".join(found.broken), proof.REMEDY))
                 await self._close(keep_services=False)

@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
 
     v = verb("status", "Say how the sandbox is. Exit code 0: well, 1: degraded or booting, 2: closed or failed.")
     v.add_argument("--json", action="store_true", help="for programs")
+    v.add_argument("--walls", action="store_true", help="what protects what, and how each was when it was last tried")
 
     v = verb("logs", "Print the journal.")
     v.add_argument("-f", "--follow", action="store_true", help="go on as it grows")

@@ -106,7 +106,7 @@ def dashboard(options: argparse.Namespace) -> int:
 def status(options: argparse.Namespace) -> int:
     from codetainer_tui import status as verb
 
-    return verb.status(Paths(), as_json=options.json)
+    return verb.status(Paths(), as_json=options.json, only_walls=options.walls)
 
 
 def logs(options: argparse.Namespace) -> int:

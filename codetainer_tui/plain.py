@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from backend.contract import events as e
-from backend.contract.state import State
+from backend.contract.state import State, fold
 from codetainer_tui.refusal import what, why
 from codetainer_tui.view import work
+from codetainer_tui.view.walls import table, walls
 from codetainer_tui.words import clock_seconds, date, harmless, many, took, until
 
 OUTCOMES = {
@@ -31,6 +32,9 @@ PROGRESS = re.compile(r"\b[0-9]{1,2}% \(")
 MEASUREMENTS = (e.NamesMeasured, e.SandboxMeasured, e.Carried, e.Snapshot, e.Unknown)
 
 
+OF_WALLS = (e.BootStarted, e.ServiceChanged, e.ProofFinished)  # what the table of walls is made from
+
+
 class Lines:
     """Turns events into lines. Keeps what a line needs of earlier events: the titles of steps, the day."""
 
@@ -38,12 +42,15 @@ class Lines:
         """`state` knows the titles where the events to come do not begin with the boot."""
         self._titles = {step.name: step.title for step in state.steps.values()} if state else {}
         self._repository = state.repository if state else ""
+        self._state = state or State()
         self._day = ""
         self._failing: frozenset[str] = frozenset()
 
     def of(self, stamped: e.Stamped) -> Iterator[str]:
         """The lines of one event, mostly one; a new day has a line of its own."""
         text = self.text(stamped.event, stamped.at)
+        if isinstance(stamped.event, OF_WALLS):
+            self._state = fold(self._state, stamped)
         if not text:
             return
         day = date(stamped.at)
@@ -51,6 +58,9 @@ class Lines:
             self._day = day
             yield f"-------- {day}"
         yield f"{clock_seconds(stamped.at)} {text}"
+        if isinstance(stamped.event, e.BootFinished) and (rows := walls(self._state)):
+            yield f"{clock_seconds(stamped.at)} what protects what:"
+            yield from table(rows).splitlines()
 
     def text(self, event: e.Event, at: float) -> str:
         """What an event says, "" for a measurement."""

@@ -13,13 +13,14 @@ from backend.contract.paths import Paths
 from codetainer_tui.ask import NONE_HERE, NONE_HERE_HINT, supervised
 from codetainer_tui.state import current
 from codetainer_tui.view import Condition, View, view
+from codetainer_tui.view.walls import table
 
 EXIT_CODES = {Condition.READY: 0, Condition.DEGRADED: 1, Condition.BOOTING: 1, Condition.CLOSED: 2}
 SHOWN_REFUSALS = 5
 WIDTH = 96
 
 
-def status(paths: Paths, *, as_json: bool) -> int:
+def status(paths: Paths, *, as_json: bool, only_walls: bool = False) -> int:
     """Prints; returns 0 well, 1 degraded or booting, 2 closed or failed, which is also what no sandbox at all is."""
     if not paths.journal.exists():
         if as_json:
@@ -28,6 +29,9 @@ def status(paths: Paths, *, as_json: bool) -> int:
         return 2
     now = time.time()
     found = view(current(paths), now, seen_at=now, supervised=supervised(paths.control))
+    if only_walls:
+        sys.stdout.write(table(found.walls) if found.walls else "the walls have not been tried yet\n")
+        return EXIT_CODES[found.headline.condition]
     operator = os.geteuid() == 0
     sys.stdout.write(for_programs(found) if as_json else text(found, operator=operator))
     return EXIT_CODES[found.headline.condition]

@@ -225,12 +225,13 @@ class SandboxMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProofFinished(Event):
-    """The readiness probes were tried again; `failed` names those that did not hold, in words."""
+    """The walls were tried; `failed` says which did not hold. `results` is by probe: "" where it held, else in words."""
 
     kind: ClassVar[str] = "proof.finished"
     tried: int
     failed: tuple[str, ...] = ()
     remedy: str = ""
+    results: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Tries the walls from the inside, as the agent: what has to fail is attempted, and has to fail at once.
 
 Argument: a JSON object with `resolver`, `name`, `upstream` and `site` ([address, port] or null),
-`outside`, `listed` (of pairs too), `seccomp` (whether there is a filter),
+`outside`, `listed` (of pairs too), `seccomp` (whether there is a filter), `ssh` (sshd's port, or 0),
 `platform` (a folder of the platform's, which need not be there).
 Prints a JSON object: probe -> "" where it held, else what happened instead.
 """
@@ -131,6 +131,19 @@ def system_calls() -> str:
     return "the agent can make user namespaces" if os.waitpid(child, 0)[1] else ""
 
 
+def sshd(port: int) -> str:
+    """sshd is the operator's: nobody inside reaches it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.settimeout(SECONDS)
+        try:
+            sock.connect(("127.0.0.1", port))
+        except TimeoutError:
+            return f"a connection to sshd's port {port} was not refused, it went unanswered"
+        except OSError:
+            return ""
+    return "sshd answers the agent, it should be out of its reach"
+
+
 def listed_host(names: "list[tuple[str, int]]") -> str:
     """One of the listed hosts answers."""
     reason = "no listed host was given"
@@ -155,6 +168,8 @@ def main() -> None:
         "privileges": privileges(),
         "platform": platforms_folder(asked["platform"]),
     }
+    if asked["ssh"]:
+        results["sshd"] = sshd(int(asked["ssh"]))
     if asked["seccomp"]:
         results["system calls"] = system_calls()
     if asked["site"]:

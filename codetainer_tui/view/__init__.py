@@ -15,6 +15,7 @@ from codetainer_tui.view.parts import Block, Condition, Headline, RefusedLine, R
 from codetainer_tui.view.refusals import refused, spark, summary
 from codetainer_tui.view.steps import steps
 from codetainer_tui.view.traffic import traffic
+from codetainer_tui.view.walls import walls
 from codetainer_tui.view.work import numbers
 from codetainer_tui.words import harmless, lasting, many
 
@@ -61,6 +62,7 @@ def view(
         spark=spark(state, now),
         traffic=carried,
         rows=machinery,
+        walls=walls(state),
         work=numbers(state),
         one_line=f"{head.word}  {total}  {head.text.removeprefix('the agent ')}",
         zone=time.strftime("%Z", time.localtime(now)),

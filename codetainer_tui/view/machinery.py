@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend.contract.events import BootState, Outcome, ServiceState, Via
 from backend.contract.state import State
-from codetainer_tui.view import work
+from codetainer_tui.view import walls, work
 from codetainer_tui.view.headline import agent_words
 from codetainer_tui.view.parts import Row, Tone
 from codetainer_tui.words import ago, grouped, harmless, many, size, took, until, within
@@ -35,11 +35,13 @@ def _service(state: State, service: str, label: str) -> Row | None:
 
 
 def _walls(state: State, now: float) -> tuple[Row | None, ...]:
-    """Guard and gate: one line where both are well."""
-    guard, gate = _service(state, "guard", "Guard"), _gate(state)
+    """Guard and gate, and what came of trying all walls: one line where both are well."""
+    guard, gate, tried = _service(state, "guard", "Guard"), _gate(state), walls.summary(state, now)
     if guard is None or gate is None or guard.cells[0] != ServiceState.UP or gate.cells[0] != ServiceState.UP:
-        return guard, gate
+        return guard, gate, tried
     cells = ["guard up", *guard.cells[1:], "gate up", *gate.cells[1:]]
+    if tried is not None:
+        return (Row(tried.label, (cells[0], *tried.cells, *cells[1:]), tried.tone),)
     if state.proof is not None and not state.proof.failed:
         cells.insert(2 if len(cells) > 2 else len(cells), f"tried {ago(state.proof_at, now)}, all hold")
     return (Row("Walls", tuple(cells)),)

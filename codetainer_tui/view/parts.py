@@ -137,6 +137,7 @@ class View:
     spark: str
     traffic: tuple[TrafficLine, ...]
     rows: tuple[Row, ...]
+    walls: tuple[Row, ...]  # what protects what
     work: Work
     one_line: str
     zone: str

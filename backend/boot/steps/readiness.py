@@ -5,12 +5,11 @@ from __future__ import annotations
 from backend import proof
 from backend.boot.context import Boot
 from backend.boot.plan import StepFailed, StepWarned
-from backend.contract.events import ProofFinished
 
 
 async def run(boot: Boot) -> str:
     found = await proof.prove(boot)
-    boot.emit(ProofFinished(found.tried, found.broken, proof.REMEDY if found.broken else ""))
+    boot.emit(found.event)
     if found.broken:
         raise StepFailed("; ".join(found.broken), proof.REMEDY)
     if found.silent:

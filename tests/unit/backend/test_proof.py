@@ -1,0 +1,45 @@
+"""Whether what the agent's session is given holds a credential."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend import proof, settings
+from backend.boot import agent
+from backend.boot.context import Boot
+from backend.contract.paths import Paths
+from backend.services import Services
+
+
+def boot(folder: Path, **more: str) -> Boot:
+    paths = Paths(folder)
+    found = settings.load({"GH_PAT": "ghp_the_real_one", "ANTHROPIC_API_KEY": "sk-the-real-one", **more})
+    made = Boot(found, paths, print, Services(paths, print))
+    made.agent_environment = agent.environment(found, paths, credentials=True)
+    return made
+
+
+def test_placeholders_are_no_credentials(tmp_path: Path) -> None:
+    assert proof.credentials_inside(boot(tmp_path)) == ""
+
+
+def test_a_credential_in_the_environment_is_said_without_it(tmp_path: Path) -> None:
+    found = boot(tmp_path)
+    found.agent_environment["EXTRA"] = "token=ghp_the_real_one"
+    said = proof.credentials_inside(found)
+    assert "EXTRA" in said
+    assert "real_one" not in said
+
+
+@pytest.mark.parametrize("name", ["hosts.yml", "git-credential"])
+def test_a_credential_in_a_file_that_the_agent_reads(tmp_path: Path, name: str) -> None:
+    found = boot(tmp_path)
+    found.paths.gh_config.mkdir(parents=True)
+    (found.paths.gh_config / name).write_text("oauth_token: ghp_the_real_one\n")
+    assert name in proof.credentials_inside(found)
+
+
+def test_with_the_credentials_inside_it_is_what_it_says(tmp_path: Path) -> None:
+    assert proof.credentials_inside(boot(tmp_path, CODETAINER_CREDENTIALS="inside")) != ""
