@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from backend import settings
 from tests.documentation import ROOT
 
 SCRIPT = ROOT / "docs/deploy/launch-on-fly"
@@ -40,8 +42,15 @@ def test_a_machine_without_a_service_and_secrets_in_no_argument(log: Path) -> No
     assert secrets == "secrets import --stage --app box"
     assert run.startswith("machine run ghcr.io/perezd/codetainer:latest --app box --region ams --name box --restart no")
     assert "--env REPO_URL=https://github.com/example/demo --env CLAUDE_PROMPT=two words" in run and "--port" not in run
+    given = dict(found.split("=", 1) for found in re.findall(r"--env (\S+=.*?)(?= --|$)", run))
+    assert settings.load({**given, **SECRETS}).repo_url == "https://github.com/example/demo"
     assert not any(value in log.read_text() + done.stdout + done.stderr for value in SECRETS.values())
     assert Path(f"{log}.stdin").read_text() == "GH_PAT=ghp_planted\nCLAUDE_CODE_OAUTH_TOKEN=sk-planted\n"
+
+
+def test_without_a_repository_nothing_is_saved_to_one(log: Path) -> None:
+    assert launch(log, "box", **SECRETS).returncode == 0
+    assert "CODETAINER_AUTOSAVE" not in log.read_text()
 
 
 @pytest.mark.parametrize(

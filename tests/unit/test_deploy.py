@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from backend import settings
 from backend.variables import VARIABLES
 from tests.documentation import ROOT
 
@@ -134,6 +135,31 @@ def test_what_is_not_pushed_is_saved_in_the_time_that_the_platform_gives() -> No
     launch, service = TEXTS["launch-on-fly"], unit()["Service"]
     assert "--env CODETAINER_GRACE=30s" in launch and "--signal SIGTERM --timeout 30 " in launch
     assert "CODETAINER_GRACE=30s" in TEXTS["codetainer@.service"] and int(service["TimeoutStopSec"]) > 30
+
+
+SECRETS = {"GH_PAT": "ghp_pretend", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-pretend"}
+
+
+def interpolated(value: str) -> str:
+    """A value of compose.yaml where nothing but what is required is set: its default, or the example in its message."""
+    return re.sub(r"\$\{\w+(?::([-?])([^}]*))?\}", lambda found: found[2], value)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {name: interpolated(value) for name, value in COMPOSE["environment"].items()} | SECRETS,
+        {entry["name"]: entry["value"] for entry in CONTAINER["env"]} | SECRETS,
+        FLY["env"] | SECRETS,
+    ],
+    ids=["compose", "kubernetes", "fly"],
+)
+def test_the_settings_as_they_are_given_boot(environment: dict[str, str]) -> None:
+    assert settings.load(environment).repo_url
+
+
+def test_interpolated() -> None:
+    assert interpolated("${A:-b} ${C:?d e}${F:-}") == "b d e"
 
 
 def test_under_systemd_credentials_are_files_that_root_alone_reads() -> None:
