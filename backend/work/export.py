@@ -158,7 +158,7 @@ def _bundle(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:
     what = f"the work tree and {len(named) - 1} of its branches and stashes" if len(named) > 1 else "the work tree"
     return (
         f"written: {what} of {chosen.path}",
-        "in a clone: git fetch work.bundle '+refs/*:refs/codetainer/*' && git stash apply --index refs/codetainer/wip",
+        f"in a clone: git fetch work.bundle '+refs/*:refs/codetainer/*' && {made.apply.format('refs/codetainer/wip')}",
     )
 
 

@@ -2,7 +2,9 @@
 
 Its tree is the work tree with everything not committed, untracked files too. Its first parent is HEAD, its second the index
 (git-stash(1), DISCUSSION), whose further parents are the tips of every other branch, tag and stash that is not pushed. So one
-name keeps all of it, and `git stash apply --index` gives back what was staged, what was not, and untracked files.
+name keeps all of it, and `git stash apply --index` gives back what was staged, what was not, and untracked files. Where nothing
+was staged git takes the index for unset and stages the untracked files; `git reset` puts that right (git's builtin/stash.c,
+do_apply_stash).
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ class Wip:
     tips: tuple[Tip, ...]
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
+    apply: str  # the command that gives it back, with "{}" for the commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def make(repository: Repository, below: Path, largest: int) -> Wip | None:
     tips = [*repository.tips, *repository.stashes]
     for other, its in trees[1:]:
         if its.changes.files or its.changes.untracked:
-            made = _stash(its, other, other.head or _nothing(its.scratch), (), _about(other, ()))
+            made = _stash(its, other, other.head or _nothing(its.scratch), ())
             tips.append(Tip(f"worktrees/{other.path.name}", made))
     if len(tips) > MOST_TIPS:
         notes.append(f"{len(tips) - MOST_TIPS} branches more than {MOST_TIPS} are left out")
@@ -65,14 +68,14 @@ def make(repository: Repository, below: Path, largest: int) -> Wip | None:
     if not (changed or tips or repository.commits):
         return None
     base = tree.head if tree and tree.head else _nothing(found.scratch)
-    commit = _stash(found, tree, base, tuple(tips), _about(tree, tuple(tips)))
+    commit = _stash(found, tree, base, tuple(tips))
     said = "\n".join(
         (base, found.staged, found.whole, *(f"{tip.name} {tip.commit}" for tip in tips if "worktrees/" not in tip.name))
     )
     inner = [f.whole + f.staged for _, f in trees[1:]]
     fingerprint = hashlib.sha256("\n".join((said, *inner)).encode(errors="surrogateescape")).hexdigest()
     left_out = [name for _, f in trees for name in f.left_out]
-    return Wip(found.scratch, commit, base, fingerprint, tuple(tips), tuple(left_out), tuple(notes))
+    return Wip(found.scratch, commit, base, fingerprint, tuple(tips), tuple(left_out), tuple(notes), _apply(found, base))
 
 
 def _trees(repository: Repository, tree: Worktree, below: Path, largest: int) -> _Trees:
@@ -107,12 +110,17 @@ def _nothing(scratch: Scratch) -> str:
     return scratch.commit(scratch.empty_tree(), (), "Nothing was committed yet\n")
 
 
-def _stash(found: _Trees, tree: Worktree | None, base: str, tips: tuple[Tip, ...], message: str) -> str:
+def _apply(found: _Trees, base: str) -> str:
+    staged = found.staged != found.scratch.git.line("rev-parse", f"{base}^{{tree}}")
+    return "git stash apply --index {}" if staged else "git stash apply {} && git reset --quiet"
+
+
+def _stash(found: _Trees, tree: Worktree | None, base: str, tips: tuple[Tip, ...]) -> str:
     on = _branch(tree)
     listed = "".join(f"{tip.commit} {tip.name}\n" for tip in tips)
     before = dict.fromkeys((base, *(tip.commit for tip in tips)))
     index = found.scratch.commit(found.staged, before, f"index on {on}\n" + (f"\nNot pushed:\n{listed}" if listed else ""))
-    return found.scratch.commit(found.whole, (base, index), message)
+    return found.scratch.commit(found.whole, (base, index), _about(tree, _apply(found, base), tips))
 
 
 def _branch(tree: Worktree | None) -> str:
@@ -121,14 +129,14 @@ def _branch(tree: Worktree | None) -> str:
     return tree.branch or "a detached HEAD"
 
 
-def _about(tree: Worktree | None, tips: tuple[Tip, ...]) -> str:
+def _about(tree: Worktree | None, apply: str, tips: tuple[Tip, ...]) -> str:
     said = f"""\
 WIP on {_branch(tree)}
 
 Made by Codetainer beside the agent's branches. The tree is the work tree with all that is not committed, untracked
 files too; the first parent is HEAD, the second the index. In a clone at the first parent, with C for this commit:
 
-    git stash apply --index C
+    {apply.format("C")}
 """
     if tips:
         said += "\nBranches, tags and stashes that were not pushed are reached from the second parent:\n\n"

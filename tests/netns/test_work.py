@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.netns.conftest import CODETAINER, Running, eventually, start
-from tests.netns.work import REPOSITORY, WORK, clone, copy, export, git, host, same_work, shell, workspace
+from tests.netns.work import REPOSITORY, WORK, clone, copy, export, git, host, restore, same_work, shell, workspace
 
 pytestmark = pytest.mark.netns
 
@@ -65,8 +65,7 @@ def test_a_signal_in_the_middle_of_work_loses_nothing(tmp_path: Path) -> None:
         sandbox.process.kill()
     (agents / ".git/index.lock").unlink(missing_ok=True)  # of the commit that was broken off
     branch = saved_branch(fetched, (tmp_path / "out").read_text())
-    git(fetched, "switch", "--quiet", "--detach", f"{branch}^1")
-    git(fetched, "stash", "apply", "--index", branch)
+    restore(fetched, branch)
     same_work(fetched, agents, branch)
 
 
@@ -95,15 +94,13 @@ def test_what_the_agent_configures_neither_hangs_nor_breaks_it(tmp_path: Path) -
     said = (tmp_path / "out").read_text()
     assert "only here: /workspace/repo: 2 commits not pushed, 9 files not committed, 1 stash" in said
     branch = saved_branch(fetched, said)
-    git(fetched, "switch", "--quiet", "--detach", f"{branch}^1")
-    git(fetched, "stash", "apply", "--index", branch)
+    restore(fetched, branch)
     same_work(fetched, agents, branch)
 
     git(tmp_path, "clone", "--quiet", "--branch", "main", str(tmp_path / "host"), "other")
     other = tmp_path / "other"
     git(other, "fetch", "--quiet", str(tmp_path / "work.bundle"), "+refs/*:refs/codetainer/*")
-    git(other, "switch", "--quiet", "--detach", "refs/codetainer/wip^1")
-    git(other, "stash", "apply", "--index", "refs/codetainer/wip")
+    restore(other, "refs/codetainer/wip")
     same_work(other, agents, "refs/codetainer/wip")
     assert git(other, "rev-parse", "refs/codetainer/heads/feature") == git(agents, "rev-parse", "feature")
 

@@ -15,6 +15,7 @@ from backend.work import git as git_module
 from backend.work import process
 from backend.work.export import NOTHING, PARTLY, WRITTEN, Form
 from backend.work.git import Git
+from tests.netns.work import restore
 
 pytestmark = pytest.mark.netns
 
@@ -66,8 +67,8 @@ class Room:
         assert code in (WRITTEN, PARTLY)
         again = self.folder / "again"
         self.shell("git init -q again" if whole else f"git clone -q file://{self.folder}/remote again", self.folder)
-        self.shell(f"git fetch -q {file} '+refs/*:refs/codetainer/*'; git switch -q --detach refs/codetainer/wip^1", again)
-        self.shell("git stash apply -q --index refs/codetainer/wip", again)
+        self.shell(f"git fetch -q {file} '+refs/*:refs/codetainer/*'", again)
+        restore(again, "refs/codetainer/wip")
         return again
 
     def status(self, folder: Path) -> str:

@@ -109,6 +109,16 @@ def export(sandbox: Running, file: Path, *arguments: str, root: bool = True) -> 
         )  # fmt: skip
 
 
+def restore(clone: Path, commit: str) -> None:
+    """As the commit's own message says."""
+    (command,) = [
+        line.strip() for line in git(clone, "log", "-1", "--format=%B", commit).splitlines() if "git stash apply" in line
+    ]
+    git(clone, "switch", "--quiet", "--detach", f"{commit}^1")
+    for words in command.removeprefix("git ").split(" && git "):
+        git(clone, *(commit if word == "C" else word for word in words.split()))
+
+
 def same_work(restored: Path, agents: Path, prefix: str) -> None:
     """All that the agent had is in this clone: work tree, index, branches, stash."""
     assert contents(restored) == {k: v for k, v in contents(agents).items() if k != "ignored.txt"}
