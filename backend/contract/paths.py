@@ -85,6 +85,16 @@ class Paths:
         return self.run / "tmux.conf"
 
     @property
+    def gh_files(self) -> Path:
+        """What `gh_config` is a link to: the root may be read-only from the start."""
+        return self.run / "gh-config"
+
+    @property
+    def git_file(self) -> Path:
+        """What `git_config` is a link to."""
+        return self.run / "gitconfig"
+
+    @property
     def agent_report(self) -> Path:
         """What the agent's hooks say of the session. Only the agent writes it and nobody trusts it."""
         return self.root / "home/claude/.codetainer/session.json"
@@ -131,7 +141,13 @@ class Paths:
 
     @property
     def gh_config(self) -> Path:
+        """gh's configuration, by the name that its users are given."""
         return self.root / "opt/gh-config"
+
+    @property
+    def git_config(self) -> Path:
+        """The system's git configuration, where git looks for it."""
+        return self.root / "etc/gitconfig"
 
     @property
     def coredns(self) -> Path:
@@ -145,6 +161,11 @@ class Paths:
     @property
     def resolv_conf(self) -> Path:
         return self.root / "etc/resolv.conf"
+
+    @property
+    def own_resolv_conf(self) -> Path:
+        """Covers `resolv_conf` where that cannot be written."""
+        return self.run / "resolv.conf"
 
     @property
     def ca_bundle(self) -> Path:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import backend
-from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID
+from backend.sandbox import installation
+from backend.sandbox.installation import LAUNCHERS, place, write
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
 
 HOLDERS = ("/mnt", "/media", "/srv", "/opt", "/home")  # one of them is covered by a tmpfs, in the new mount namespace only
@@ -24,8 +24,6 @@ MADE = frozenset(("dev", "proc", "run", "sys", "tmp"))  # made anew; /tmp by boo
 HIDDEN = ("var/tmp", "var/log", "var/mail", "var/spool/cron", "var/backups")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 WRITES_BYTES = 1 << 30
-USERS = {"claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID}
-LAUNCHERS = Path(backend.__file__).parent / "launchers"
 STAND_IN = Path(__file__).with_name("stand_in")
 PACKAGES = ("network", "backend", "codetainer_tui")
 SETTINGS = "claude-settings.json"
@@ -70,7 +68,6 @@ def build(sources: Sources) -> None:
             _overlay(below, root / name, place / f"writes-{name}")
     _hide(root)
     _install(root, sources)
-    _accounts(root)
     _devices(root)
     mount("proc", root / "proc", "proc", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC)
     mount("sysfs", root / "sys", "sysfs", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC | Mount.RDONLY)
@@ -105,8 +102,7 @@ def _hide(root: Path) -> None:
         folder = root / name
         if folder.is_dir() and not folder.is_symlink():
             mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, "size=64m,mode=0755")
-    for name in ("workspace", "home/claude", "root"):
-        (root / name).mkdir(parents=True, exist_ok=True)
+    (root / "root").mkdir(exist_ok=True)
     (root / "root").chmod(0o700)
 
 
@@ -120,21 +116,17 @@ def _install(root: Path, sources: Sources) -> None:
     bind(Path(sysconfig.get_path("purelib")), opt / "site-packages")
     _venv(opt / "venv")
     bind(sources.confine, opt / "confine")
-    local.mkdir(parents=True, exist_ok=True)
-    for launcher in sorted(LAUNCHERS.iterdir()):
-        if launcher.is_file():
-            _place(launcher, local / launcher.name, 0o755)
+    installation.install(root)
     (local / "coredns").unlink(missing_ok=True)
     bind(sources.coredns, local / "coredns")
     _claude(root, sources.claude)
-    _place(sources.domains, root / "opt/network/domains.conf", 0o644)
+    place(sources.domains, root / "opt/network/domains.conf", 0o644)
     if sources.credentials:
-        _place(sources.credentials, root / "opt/network/credentials.toml", 0o644)
-    _place(sources.settings, root / "opt/claude/settings.json", 0o644)
-    (root / "opt/gh-config").mkdir()
+        place(sources.credentials, root / "opt/network/credentials.toml", 0o644)
+    place(sources.settings, root / "opt/claude/settings.json", 0o644)
     if sources.certificate:
         bundle = root / "etc/ssl/certs/ca-certificates.crt"
-        _write(bundle, bundle.read_bytes() + sources.certificate)
+        write(bundle, bundle.read_bytes() + sources.certificate)
 
 
 def _folder(name: str) -> Path:
@@ -179,7 +171,7 @@ def package(program: Path) -> Path:
 def _claude(root: Path, program: Path) -> None:
     link = root / "usr/local/bin/claude"
     if program == STAND_IN:
-        _place(program, link, 0o755)
+        place(program, link, 0o755)
         return
     whole = package(program)
     link.unlink(missing_ok=True)
@@ -193,49 +185,7 @@ def _claude(root: Path, program: Path) -> None:
         bind(Path(node).resolve(), root / "usr/local/bin/node")
 
 
-def _place(source: Path, target: Path, mode: int) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    shutil.copyfile(source, target)
-    target.chmod(mode)
-
-
-def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """A file of its own in place of what is there: on this machine it may be a link to somewhere else."""
-    path.unlink(missing_ok=True)
-    path.touch(mode)
-    path.write_bytes(data)
-    path.chmod(mode)
-
-
 # --- what every root has ---
-
-
-def accounts(text: str, line: str) -> str:
-    """A passwd(5) or group(5) file with our four users in place of whoever has their names or numbers on this machine.
-
-    `line` is a format with `user`, `uid`, `home` and `shell`.
-    """
-    taken = {str(uid) for uid in USERS.values()}
-    kept = [entry for entry in text.splitlines() if _kept(entry.split(":"), taken)]
-    for user, uid in USERS.items():
-        home, shell = ("/home/claude", "/bin/bash") if uid == AGENT_UID else ("/nonexistent", "/usr/sbin/nologin")
-        kept.append(line.format(user=user, uid=uid, home=home, shell=shell))
-    return "".join(f"{entry}\n" for entry in kept)
-
-
-def _kept(fields: Sequence[str], taken: set[str]) -> bool:
-    return fields[0] not in USERS and (len(fields) < 3 or fields[2] not in taken)
-
-
-def _accounts(root: Path) -> None:
-    for name, line in (("passwd", "{user}:x:{uid}:{uid}::{home}:{shell}"), ("group", "{user}:x:{uid}:")):
-        path = root / "etc" / name
-        _write(path, accounts(path.read_text(), line).encode())
-    # This machine's passwords are no business of a sandbox's. Nobody has one here, and no account is locked: keys may log in.
-    _write(root / "etc/shadow", "".join(f"{user}:*:::::::\n" for user in ("root", *USERS)).encode(), 0o600)
-    _place(LAUNCHERS / "login/root.bashrc", root / "root/.bashrc", 0o644)
-    _place(LAUNCHERS / "login/root.profile", root / "root/.profile", 0o644)
 
 
 def _devices(root: Path) -> None:
@@ -256,7 +206,7 @@ def _devices(root: Path) -> None:
 
 
 def _names(root: Path, resolvers: Sequence[str]) -> None:
-    _write(root / "etc/hostname", b"codetainer\n")
-    _write(root / "etc/hosts", b"127.0.0.1 localhost codetainer\n::1 localhost\n")
-    _write(root / "etc/resolv.conf", "".join(f"nameserver {address}\n" for address in resolvers).encode())
+    write(root / "etc/hostname", b"codetainer\n")
+    write(root / "etc/hosts", b"127.0.0.1 localhost codetainer\n::1 localhost\n")
+    write(root / "etc/resolv.conf", "".join(f"nameserver {address}\n" for address in resolvers).encode())
     socket.sethostname("codetainer")

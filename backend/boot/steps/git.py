@@ -14,15 +14,15 @@ GITHUB = "github.com"
 
 async def run(boot: Boot) -> str:
     settings, paths = boot.settings, boot.paths
-    paths.gh_config.mkdir(parents=True, exist_ok=True)
-    paths.gh_config.chmod(0o755)
+    paths.gh_files.mkdir(parents=True, exist_ok=True)
+    paths.gh_files.chmod(0o755)
     token = settings.agent_secrets.gh_pat
-    system.write(paths.root / "etc/gitconfig", gitconfig(settings.git_user_name, settings.git_user_email))
+    system.write(paths.git_file, gitconfig(settings.git_user_name, settings.git_user_email))
     # Placeholders, but where the credentials are inside: then nobody else reads these.
-    system.write(paths.gh_config / "git-credential", f"username=x-access-token\npassword={token}\n", mode=0o400, uid=AGENT_UID)
+    system.write(paths.gh_files / "git-credential", f"username=x-access-token\npassword={token}\n", mode=0o400, uid=AGENT_UID)
     hosts = {GITHUB: {"user": "x-access-token", "oauth_token": token, "git_protocol": "https"}}
-    system.write(paths.gh_config / "hosts.yml", json.dumps(hosts), mode=0o400, uid=AGENT_UID)  # JSON is YAML
-    system.write(paths.gh_config / "config.yml", "version: 1\ngit_protocol: https\nprompt: disabled\n")
+    system.write(paths.gh_files / "hosts.yml", json.dumps(hosts), mode=0o400, uid=AGENT_UID)  # JSON is YAML
+    system.write(paths.gh_files / "config.yml", "version: 1\ngit_protocol: https\nprompt: disabled\n")
     agent.write(paths.home / ".npmrc", "//npm.pkg.github.com/:_authToken=${GH_TOKEN}\n")
     return f"{settings.git_user_name} <{settings.git_user_email}>"
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+
 from backend import system
 from backend.boot.context import Boot
+from backend.contract.paths import Paths
+from backend.system import SystemFailure
 from network.ruleset import COREDNS_ADDRESS
 
 
 async def run(boot: Boot) -> str:
     boot.services.write_corefile(boot.allowlist)
     await boot.services.coredns.start()
-    system.write_in_place(boot.paths.resolv_conf, f"nameserver {COREDNS_ADDRESS}\noptions timeout:5 attempts:2\n")
+    _point_at_it(boot.paths)
     return f"{len(boot.allowlist.entries)} names"
+
+
+def _point_at_it(paths: Paths) -> None:
+    """In place: an engine has mounted resolv.conf. Where the root is read-only Docker's is too, and is covered."""
+    text = f"nameserver {COREDNS_ADDRESS}\noptions timeout:5 attempts:2\n"
+    try:
+        system.write_in_place(paths.resolv_conf, text)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise SystemFailure(f"cannot point {paths.resolv_conf} at CoreDNS: {error.strerror}") from error
+        system.write(paths.own_resolv_conf, text)
+        system.bind(paths.own_resolv_conf, paths.resolv_conf)

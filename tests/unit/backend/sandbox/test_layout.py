@@ -6,29 +6,6 @@ import pytest
 
 from backend.sandbox import layout
 
-PASSWD = "{user}:x:{uid}:{uid}::{home}:{shell}"
-TEXT = "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/srv/alice:/bin/zsh\nguard:x:5:5::/:/bin/sh\nnobody:x:65534:\n"
-
-
-def test_our_users_take_the_place_of_whoever_has_their_name_or_number() -> None:
-    lines = layout.accounts(TEXT, PASSWD).splitlines()
-    assert lines[:2] == ["root:x:0:0:root:/root:/bin/bash", "nobody:x:65534:"]
-    assert lines[2:] == [
-        "claude:x:1000:1000::/home/claude:/bin/bash",
-        "coredns:x:953:953::/nonexistent:/usr/sbin/nologin",
-        "guard:x:954:954::/nonexistent:/usr/sbin/nologin",
-        "gate:x:955:955::/nonexistent:/usr/sbin/nologin",
-    ]
-
-
-def test_accounts_twice_are_the_same_accounts() -> None:
-    once = layout.accounts(TEXT, PASSWD)
-    assert layout.accounts(once, PASSWD) == once
-
-
-def test_odd_lines_are_kept() -> None:
-    assert layout.accounts("+::::::\n\n# note", PASSWD).startswith("+::::::\n\n# note\nclaude:")
-
 
 @pytest.mark.parametrize(
     ("path", "seen"),

@@ -1,0 +1,80 @@
+"""Our own files in a sandbox's root, under the names that docs/architecture.md gives: placed alike for the image and for `up`.
+
+`python3 -I -m backend.sandbox.installation ROOT` is what the Dockerfile runs, once the packages and the data are there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import backend
+from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID, Paths
+
+USERS = {"claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID}
+LAUNCHERS = Path(backend.__file__).parent / "launchers"
+
+
+def install(root: Path) -> None:
+    """Launchers, accounts, the folders that boot mounts over, and links from where others look to where boot writes.
+
+    After it the root may be read-only from the start: nothing else is ever made in it. Raises OSError.
+    """
+    local = root / "usr/local/bin"
+    for launcher in sorted(LAUNCHERS.iterdir()):
+        if launcher.is_file():
+            place(launcher, local / launcher.name, 0o755)
+    paths = Paths(root)
+    for folder in (paths.workspace, paths.home, paths.tmp, paths.run):
+        folder.mkdir(parents=True, exist_ok=True)
+    for link, target in ((paths.gh_config, paths.gh_files), (paths.git_config, paths.git_file)):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path("/") / target.relative_to(root))
+    for name, line in (("passwd", "{user}:x:{uid}:{uid}::{home}:{shell}"), ("group", "{user}:x:{uid}:")):
+        path = root / "etc" / name
+        write(path, accounts(path.read_text(), line).encode())
+    # The passwords of the machine, or of the base, are no business of a sandbox's. Nobody has one, and nobody is locked out: keys
+    # may log in.
+    write(root / "etc/shadow", "".join(f"{user}:*:::::::\n" for user in ("root", *USERS)).encode(), 0o600)
+    for name in ("bashrc", "profile"):
+        place(LAUNCHERS / f"login/root.{name}", root / f"root/.{name}", 0o644)
+
+
+def place(source: Path, target: Path, mode: int) -> None:
+    """A copy, whatever was there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(mode)
+
+
+def write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """A file of its own in place of what is there: on this machine it may be a link to somewhere else."""
+    path.unlink(missing_ok=True)
+    path.touch(mode)
+    path.write_bytes(data)
+    path.chmod(mode)
+
+
+def accounts(text: str, line: str) -> str:
+    """A passwd(5) or group(5) file with our four users in place of whoever has their names or numbers on this machine.
+
+    `line` is a format with `user`, `uid`, `home` and `shell`.
+    """
+    taken = {str(uid) for uid in USERS.values()}
+    kept = [entry for entry in text.splitlines() if _kept(entry.split(":"), taken)]
+    for user, uid in USERS.items():
+        home, shell = ("/home/claude", "/bin/bash") if uid == AGENT_UID else ("/nonexistent", "/usr/sbin/nologin")
+        kept.append(line.format(user=user, uid=uid, home=home, shell=shell))
+    return "".join(f"{entry}\n" for entry in kept)
+
+
+def _kept(fields: Sequence[str], taken: set[str]) -> bool:
+    return fields[0] not in USERS and (len(fields) < 3 or fields[2] not in taken)
+
+
+if __name__ == "__main__":
+    install(Path(sys.argv[1]))

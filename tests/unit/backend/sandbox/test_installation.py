@@ -1,0 +1,62 @@
+"""What is placed in a sandbox's root, in the image and by `up` alike."""
+
+from pathlib import Path
+
+from backend.contract.paths import Paths
+from backend.sandbox import installation
+
+PASSWD = "{user}:x:{uid}:{uid}::{home}:{shell}"
+TEXT = "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/srv/alice:/bin/zsh\nguard:x:5:5::/:/bin/sh\nnobody:x:65534:\n"
+
+
+def test_our_users_take_the_place_of_whoever_has_their_name_or_number() -> None:
+    lines = installation.accounts(TEXT, PASSWD).splitlines()
+    assert lines[:2] == ["root:x:0:0:root:/root:/bin/bash", "nobody:x:65534:"]
+    assert lines[2:] == [
+        "claude:x:1000:1000::/home/claude:/bin/bash",
+        "coredns:x:953:953::/nonexistent:/usr/sbin/nologin",
+        "guard:x:954:954::/nonexistent:/usr/sbin/nologin",
+        "gate:x:955:955::/nonexistent:/usr/sbin/nologin",
+    ]
+
+
+def test_accounts_twice_are_the_same_accounts() -> None:
+    once = installation.accounts(TEXT, PASSWD)
+    assert installation.accounts(once, PASSWD) == once
+
+
+def test_odd_lines_are_kept() -> None:
+    assert installation.accounts("+::::::\n\n# note", PASSWD).startswith("+::::::\n\n# note\nclaude:")
+
+
+def prepared(root: Path) -> Paths:
+    (root / "etc").mkdir()
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    (root / "etc/group").write_text("root:x:0:\n")
+    return Paths(root)
+
+
+def test_launchers_folders_and_accounts_are_placed(tmp_path: Path) -> None:
+    paths = prepared(tmp_path)
+    installation.install(tmp_path)
+    for name in ("codetainer", "attach-claude", "start-claude", "status", "entrypoint", "gh"):
+        assert (tmp_path / "usr/local/bin" / name).stat().st_mode & 0o777 == 0o755
+    assert all(folder.is_dir() for folder in (paths.workspace, paths.home, paths.run))
+    assert "claude:x:1000:" in (tmp_path / "etc/group").read_text()
+
+
+def test_what_boot_writes_lies_in_memory_and_is_found_where_others_look(tmp_path: Path) -> None:
+    paths = prepared(tmp_path)
+    (tmp_path / "etc/gitconfig").write_text("somebody's\n")
+    installation.install(tmp_path)
+    assert str(paths.git_config.readlink()) == "/run/codetainer/gitconfig"
+    assert str(paths.gh_config.readlink()) == "/run/codetainer/gh-config"
+
+
+def test_roots_terminal_becomes_the_login_and_nobody_has_a_password(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    installation.install(tmp_path)
+    assert "attach-claude" in (tmp_path / "root/.bashrc").read_text()
+    shadow = tmp_path / "etc/shadow"
+    assert shadow.stat().st_mode & 0o777 == 0o600
+    assert {line.split(":")[1] for line in shadow.read_text().splitlines()} == {"*"}
