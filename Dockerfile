@@ -1,5 +1,5 @@
 # The image. Everything comes from where the client verifies it: Debian's packages by signature; npm's, PyPI's and Go's modules by
-# the hashes in backend/image/ and network/coredns/, where every version stands. How to build it where there is no Docker Hub, what is
+# the hashes in backend/image/ and beside each Go program, where every version stands. How to build it where there is no Docker Hub, what is
 # in it and how large that is: docs/image.md.
 #   docker build -t codetainer .
 
@@ -29,6 +29,10 @@ ENV PATH=/usr/local/go/bin:$PATH CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-trimp
 FROM builder AS coredns
 COPY network/coredns /build/coredns
 RUN cd /build/coredns && go build -o /out/coredns . && go clean -cache -modcache
+
+FROM builder AS confine
+COPY backend/confine /build/confine
+RUN cd /build/confine && go build -o /out/confine . && go clean -cache -modcache
 
 FROM builder AS gopls
 COPY backend/image/gopls /build/gopls
@@ -74,6 +78,7 @@ COPY --from=gopls /out/gopls /usr/local/bin/
 COPY --from=programs /opt/programs /opt/programs
 COPY --from=coredns /out/coredns /usr/local/bin/
 COPY --from=codetainer /opt/codetainer /opt/codetainer
+COPY --from=confine /out/confine /opt/codetainer/
 COPY claude-settings.json /opt/claude/settings.json
 COPY network/domains.conf /opt/network/domains.conf
 # The rest of what is ours is placed by the same code that places it for `codetainer up`.

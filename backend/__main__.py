@@ -8,8 +8,9 @@ from backend.contract.paths import Paths
 
 
 def boot() -> int:
-    """Exit code 2: the settings are not right; 1: boot halted and was told to exit; 0: stopped."""
+    """Exit code 2: settings or capabilities are not right; 1: boot halted and was told to exit; 0: stopped."""
     from backend import settings, start
+    from backend.capabilities import CapabilitiesMissing
     from backend.system import AGENT, SystemFailure
 
     def tell(text: str) -> None:
@@ -22,7 +23,7 @@ def boot() -> int:
         return settings.EXIT_CODE
     except SystemFailure as error:
         tell(f"{error}" + (f"\n  {error.hint}" if error.hint else ""))
-        return 1
+        return settings.EXIT_CODE if isinstance(error, CapabilitiesMissing) else 1
 
 
 def main(argv: list[str]) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from pathlib import Path
 
-from backend import system
+from backend import capabilities, system
 from backend.contract.paths import Paths
 from backend.lock import Lock
 from backend.settings import Settings
@@ -24,6 +25,7 @@ def _make_folder(paths: Paths) -> None:
 
 def main(settings: Settings, paths: Paths) -> int:
     """Boots, supervises, and returns the exit code. Raises SystemFailure."""
+    capabilities.require(Path("/proc/self/status").read_text())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # here and in all that it starts: a dump would hold credentials
     _make_folder(paths)
     alone = Lock(paths.boot_lock)

@@ -24,6 +24,8 @@ from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID, 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MOST_ERRORS = 64 << 10
 Environment = Mapping[str, str]
+# With CAP_SYS_ADMIN there, it is the engine's profile that says no.
+MOUNT_HINT = "Docker's AppArmor profile refuses mounts: start the container with --security-opt apparmor=unconfined"
 BASE_ENVIRONMENT: Environment = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}
 
 
@@ -78,7 +80,7 @@ class Finished:
     @property
     def last_line(self) -> str:
         """What a program usually means by its failure: the last line it wrote to stderr, else to stdout."""
-        lines = (self.err.strip() or self.out.strip()).splitlines()
+        lines = [line for line in (self.err.strip() or self.out.strip()).splitlines() if "dmesg(1)" not in line]  # mount(8)
         return lines[-1] if lines else f"exit code {self.code}"
 
 
@@ -289,12 +291,16 @@ def kill_group(process: asyncio.subprocess.Process, number: int = 9) -> None:
 def mount(kind: str, target: Path, *, source: str = "none", options: str = "") -> None:
     """mount(8). Raises SystemFailure with the kernel's reason."""
     flags = ["-o", options] if options else []
-    run(["mount", "-t", kind, *flags, source, str(target)])
+    done = run(["mount", "-t", kind, *flags, source, str(target)], check=False)
+    if done.code != 0:
+        raise SystemFailure(f"cannot mount {target}: {done.last_line}", MOUNT_HINT)
 
 
 def bind(source: Path, target: Path) -> None:
     """Covers a file or folder by another one (mount --bind). Raises SystemFailure."""
-    run(["mount", "--bind", str(source), str(target)])
+    done = run(["mount", "--bind", str(source), str(target)], check=False)
+    if done.code != 0:
+        raise SystemFailure(f"cannot cover {target}: {done.last_line}", MOUNT_HINT)
 
 
 def write(path: Path, text: str, *, mode: int = 0o644, uid: int = 0) -> None:
