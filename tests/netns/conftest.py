@@ -20,6 +20,7 @@ from backend.contract.paths import Paths
 from backend.contract.state import State, fold_all
 from backend.sandbox import check, rendezvous
 from backend.sandbox.rendezvous import NoSandbox
+from backend.system import AGENT, ROOT, Identity
 
 CODETAINER = [sys.executable, "-I", "-m", "codetainer_tui.cli"]
 PATIENCE = 60.0  # seconds until something that has to happen counts as not happening
@@ -113,10 +114,10 @@ class Running:
         return fold_all(self.stamped())
 
     def agent(self, *argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
-        return self._enter([], argv, seconds)
+        return self._run(AGENT, argv, seconds)
 
     def root(self, *argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
-        return self._enter(["--root"], argv, seconds)
+        return self._run(ROOT, argv, seconds)
 
     def codetainer(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """A verb, as the operator says it inside the sandbox."""
@@ -149,11 +150,19 @@ class Running:
         lines = [json.loads(line) for line in self.seen.read_text().splitlines()] if self.seen.exists() else []
         return sum(all(line.get(key) == value for key, value in wanted.items()) for line in lines)
 
-    def _enter(self, options: Sequence[str], argv: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    def command(self, identity: Identity, *argv: str) -> list[str]:
+        """The argument list that runs something inside, as the agent or as root."""
+        return [*CODETAINER, "enter", "--name", self.name, *(["--root"] if identity is ROOT else []), "--", *argv]
+
+    def _run(self, identity: Identity, argv: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*CODETAINER, "enter", "--name", self.name, *options, "--", *argv],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False,
-        )  # fmt: skip
+            self.command(identity, *argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -214,7 +223,7 @@ except OSError:
 
 def talking(sandbox: Running, host: str, port: int = 443) -> subprocess.Popen[str]:
     """A connection of the agent's that is open, and waits for `go_on`."""
-    command = [*CODETAINER, "enter", "--name", sandbox.name, "--", "/usr/bin/python3", "-I", "-c", TALK, host, str(port)]
+    command = sandbox.command(AGENT, "/usr/bin/python3", "-I", "-c", TALK, host, str(port))
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "talking\n"
@@ -228,10 +237,19 @@ def go_on(process: subprocess.Popen[str]) -> str:
     return said.strip()
 
 
+Begin = Callable[..., Running]
+
+
+@pytest.fixture(scope="session")
+def begin() -> Begin:
+    """How a sandbox is started; tests/image has another way, and runs the same cases."""
+    return start
+
+
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Running]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, begin: Begin) -> Iterator[Running]:
     """One sandbox for all tests of a module."""
-    running = start(tmp_path_factory.mktemp("sandbox"), f"{request.module.__name__.rpartition('.')[2]}-{os.getpid()}")
+    running = begin(tmp_path_factory.mktemp("sandbox"), f"{request.module.__name__.rpartition('.')[2]}-{os.getpid()}")
     yield running
     if running.process.poll() is None:
         running.stop()

@@ -13,7 +13,7 @@ import pytest
 
 from backend.contract.events import BootStarted, Noted, Refused, ServiceState, Via
 from network import credentials
-from tests.netns.conftest import LISTED, Running, eventually, go_on, start, talking
+from tests.netns.conftest import LISTED, Begin, Running, eventually, go_on, talking
 
 pytestmark = pytest.mark.netns
 
@@ -62,10 +62,10 @@ def basic(secret: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("credentials")
     (folder / "credentials.toml").write_text(OWN)
-    running = start(
+    running = begin(
         folder, f"credentials-{os.getpid()}", "--credentials", str(folder / "credentials.toml"),
         listed=LISTED + "npm.pkg.github.com\nforge.test\nmirror.test\n", CODETAINER_PUSH="friend/*",
         GH_PAT=REAL["GH_PAT"], CLAUDE_CODE_OAUTH_TOKEN=REAL["CLAUDE_CODE_OAUTH_TOKEN"], FORGE_TOKEN=REAL["FORGE_TOKEN"],
@@ -254,8 +254,8 @@ def test_an_upstream_that_nobody_vouches_for_is_not_spoken_to(sandbox: Running) 
     assert curl(sandbox, f"{API}/user", credential=f"Bearer {GITHUB}")[0] == 200
 
 
-def test_inside_means_the_agent_has_them_and_it_is_said(tmp_path: Path) -> None:
-    sandbox = start(tmp_path, f"inside-{os.getpid()}", CODETAINER_CREDENTIALS="inside", GH_PAT=REAL["GH_PAT"])
+def test_inside_means_the_agent_has_them_and_it_is_said(tmp_path: Path, begin: Begin) -> None:
+    sandbox = begin(tmp_path, f"inside-{os.getpid()}", CODETAINER_CREDENTIALS="inside", GH_PAT=REAL["GH_PAT"])
     try:
         assert sandbox.events(BootStarted)[-1].credentials == "inside"
         assert REAL["GH_PAT"] in sandbox.agent("cat", "/opt/gh-config/git-credential").stdout
@@ -265,9 +265,9 @@ def test_inside_means_the_agent_has_them_and_it_is_said(tmp_path: Path) -> None:
         sandbox.stop()
 
 
-def test_certificates_are_renewed_before_they_end_and_what_is_open_stays_open(tmp_path: Path) -> None:
+def test_certificates_are_renewed_before_they_end_and_what_is_open_stays_open(tmp_path: Path, begin: Begin) -> None:
     """Valid for 12 s, and so renewed after 8 s."""
-    sandbox = start(tmp_path, f"renewal-{os.getpid()}", CODETAINER_CERTIFICATES="12s", GH_PAT=REAL["GH_PAT"])
+    sandbox = begin(tmp_path, f"renewal-{os.getpid()}", CODETAINER_CERTIFICATES="12s", GH_PAT=REAL["GH_PAT"])
     try:
         before = sandbox.state.services["gate"].pid
         open_one = talking(sandbox, "api.github.com")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from backend.contract.events import BootStarted, Carried, Refused, ServiceChanged, ServiceState, Via
-from tests.netns.conftest import LISTED, Running, eventually, go_on, start, talking
+from tests.netns.conftest import LISTED, Begin, Running, eventually, go_on, talking
 
 pytestmark = pytest.mark.netns
 
@@ -98,8 +98,8 @@ TWICE = struct.pack("!HH", 0, len(names(b"evil.test"))) + names(b"evil.test")
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = start(tmp_path_factory.mktemp("gate"), f"gate-{os.getpid()}", listed=LIST)
+def sandbox(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> Iterator[Running]:
+    running = begin(tmp_path_factory.mktemp("gate"), f"gate-{os.getpid()}", listed=LIST)
     yield running
     if running.process.poll() is None:
         running.stop()
@@ -317,8 +317,8 @@ def test_connections_that_say_nothing_hold_nobody_up_for_long(sandbox: Running) 
     assert is_server_hello(say(sandbox, GITHUB, 443, BASE))
 
 
-def test_a_name_to_which_much_goes_out_is_marked(tmp_path: Path) -> None:
-    sandbox = start(tmp_path, f"much-{os.getpid()}", CODETAINER_MUCH_OUT="100K")
+def test_a_name_to_which_much_goes_out_is_marked(tmp_path: Path, begin: Begin) -> None:
+    sandbox = begin(tmp_path, f"much-{os.getpid()}", CODETAINER_MUCH_OUT="100K")
     try:
         script = "head -c 300000 /dev/zero | curl -sS --data-binary @- https://short.test/ && curl -sS https://wild.test/"
         assert sandbox.agent("sh", "-c", script).returncode == 0
@@ -366,8 +366,8 @@ def test_the_gate_has_no_capability_and_its_own_root(sandbox: Running) -> None:
     assert [path.name for path in Path(f"/proc/{sandbox.pid('gate')}/root").iterdir()] == ["broker.sock"]
 
 
-def test_without_the_gate_addresses_decide_and_it_is_said(tmp_path: Path) -> None:
-    sandbox = start(tmp_path, f"gateless-{os.getpid()}", CODETAINER_GATE="off")
+def test_without_the_gate_addresses_decide_and_it_is_said(tmp_path: Path, begin: Begin) -> None:
+    sandbox = begin(tmp_path, f"gateless-{os.getpid()}", CODETAINER_GATE="off")
     try:
         assert not sandbox.events(BootStarted)[-1].gate
         assert "gate" not in sandbox.state.services

@@ -1,0 +1,109 @@
+"""The image booted in a pretend internet, as the tests in namespaces know a sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backend.contract.events import LockReleased
+from backend.sandbox import networks
+from backend.sandbox.enter import environment_for
+from backend.system import AGENT, Identity
+from tests.image import engine
+from tests.netns.conftest import INTERNET, LISTED, Running, eventually
+
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+class Internet:
+    """A pretend internet and, at its other end, a network namespace that has no name: a process holds it."""
+
+    def __init__(self, description: Path, log: Path) -> None:
+        self.pretend = networks.Pretend(description, log)
+        self.pretend.start()
+        # However the tests end, nothing is left.
+        self._holder = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--", "sleep", "infinity"])
+        self.namespace = Path(f"/proc/{self._holder.pid}/ns/net")
+        ours = Path("/proc/self/ns/net").readlink()
+        eventually("there is a network namespace", lambda: self.namespace.readlink() != ours)
+        self.pretend.connect(self._holder.pid)
+
+    def end(self) -> None:
+        self._holder.kill()
+        self._holder.wait()
+        self.pretend.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Contained(Running):
+    """A container that runs until the test is over. Whatever runs in it gets there as podman exec has it."""
+
+    internet: Internet = field(kw_only=True)
+
+    def command(self, identity: Identity, *argv: str) -> list[str]:
+        if identity is not AGENT:
+            return [*engine.PODMAN, "exec", "-i", self.name, *argv]
+        environment = (f"{name}={value}" for name, value in environment_for(AGENT, self.init).items())
+        return [*engine.PODMAN, "exec", "-i", "-w", "/workspace", self.name, *AGENT.wrap(["env", "-i", *environment, *argv])]
+
+    def stop(self) -> int:
+        try:
+            return Running.stop(self)
+        finally:
+            self.internet.end()
+
+
+def start(
+    folder: Path,
+    name: str,
+    *options: str,
+    internet: str = INTERNET,
+    listed: str = LISTED,
+    until_released: bool = True,
+    engine_options: Sequence[str] = engine.LEAST,
+    **environment: str,
+) -> Contained:
+    """Starts the image with the capabilities it needs; returns when its init lock is released.
+
+    `options` are those of `codetainer up` that the cases use, and `engine_options` podman's.
+    """
+    (folder / "internet.toml").write_text(internet)
+    (folder / "domains.conf").write_text(listed)
+    seen = folder / "seen.jsonl"
+    world = Internet(folder / "internet.toml", seen)
+    bundle = folder / "authorities"
+    bundle.write_bytes(Path(AUTHORITIES).read_bytes() + world.pretend.certificate)
+    volumes = [(bundle, AUTHORITIES), (folder / "domains.conf", "/opt/network/domains.conf")]
+    match options:
+        case []:
+            pass
+        case ["--credentials", file]:
+            volumes.append((Path(file), "/opt/network/credentials.toml"))
+        case _:
+            raise AssertionError(f"a container has no {' '.join(options)}")
+    given = {**world.pretend.environment, **environment}
+    names = (word for variable in given for word in ("--env", variable))  # values are podman's environment, not its arguments
+    command = engine.run(str(world.namespace), volumes, "--name", name, "--replace", *names, *engine_options)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"), stderr=(folder / "err").open("w"), text=True,
+        env={**os.environ, **given},
+    )  # fmt: skip
+
+    def found() -> int:
+        assert process.poll() is None, (folder / "err").read_text() + (folder / "out").read_text()
+        return pid(name)
+
+    running = Contained(name, process, eventually(f"{name} is there", found), seen, internet=world)
+    if until_released:
+        eventually("the init lock is released", lambda: running.paths.journal.exists() and running.events(LockReleased))
+    return running
+
+
+def pid(name: str) -> int:
+    """The container's first process as this machine numbers it; 0 as long as there is none."""
+    shown = engine.podman("inspect", "--format", "{{json .State}}", name, check=False)
+    return int(json.loads(shown)["Pid"]) if shown.strip() else 0
