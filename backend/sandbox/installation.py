@@ -36,8 +36,7 @@ def install(root: Path) -> None:
     for name, line in (("passwd", "{user}:x:{uid}:{uid}::{home}:{shell}"), ("group", "{user}:x:{uid}:")):
         path = root / "etc" / name
         write(path, accounts(path.read_text(), line).encode())
-    # The passwords of the machine, or of the base, are no business of a sandbox's. Nobody has one, and nobody is locked out: keys
-    # may log in.
+    # Passwords of the machine are no business of a sandbox's. Nobody has one, and no account is locked: keys may log in.
     write(root / "etc/shadow", "".join(f"{user}:*:::::::\n" for user in ("root", *USERS)).encode(), 0o600)
     for name in ("bashrc", "profile"):
         place(LAUNCHERS / f"login/root.{name}", root / f"root/.{name}", 0o644)
