@@ -8,6 +8,8 @@ import pytest
 from backend import variables
 from backend.boot.steps import plan
 from backend.contract import events
+from backend.sandbox import check, enter, options
+from codetainer_tui import arguments
 from tests import documentation
 
 DOCUMENTS = {str(path.relative_to(documentation.ROOT)): path for path in documentation.documents()}
@@ -45,6 +47,22 @@ def test_the_graph_of_boot_has_every_step_and_every_way() -> None:
     for step in plan():
         assert f'{step.name}["{step.title}"]' in graph
         assert all(step.name in reached(need) for need in step.needs)
+
+
+def help_of(verb: str, capsys: pytest.CaptureFixture[str]) -> str:
+    backends = {"up": options.parse, "enter": enter.main, "check": check.main}
+    with pytest.raises(SystemExit):
+        backends[verb](["--help"]) if verb in backends else arguments.parser().parse_args([verb, "--help"])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "verb", ["boot", "up", "enter", "check", "attach", "dashboard", "status", "logs", "allow", "allowed", "mute", "traffic"]
+)
+def test_every_option_of_a_verb_is_documented(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    row = next(line for line in DOCUMENTS["docs/configuration.md"].read_text().splitlines() if f"| `codetainer {verb}" in line)
+    found = set(re.findall(r"(?<!\S)--[a-z-]+", help_of(verb, capsys))) - {"--help"}
+    assert {option for option in found if not re.search(rf"{option}(?![a-z-])", row)} == set()
 
 
 def test_every_reason_of_a_refusal_has_a_remedy() -> None:
