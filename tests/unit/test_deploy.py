@@ -22,6 +22,7 @@ NAMESPACE, POD, POLICY = yaml.safe_load_all(TEXTS["pod.yaml"])
 SANDBOX = yaml.safe_load(TEXTS["sandbox.yaml"])
 FLY = tomllib.loads(TEXTS["fly.toml"])
 CONTAINER = POD["spec"]["containers"][0]
+CAPABILITIES = sorted(capability.name for capability in NEEDED)
 IMAGE = "ghcr.io/perezd/codetainer:latest"
 
 
@@ -55,8 +56,19 @@ def test_credentials_are_given_everywhere(name: str) -> None:
 def test_every_way_has_the_same_capabilities_and_no_others() -> None:
     added = CONTAINER["securityContext"]["capabilities"]["add"]
     assert COMPOSE["cap_drop"] == CONTAINER["securityContext"]["capabilities"]["drop"] == ["ALL"]
-    assert COMPOSE["cap_add"] == added == sorted(added)
-    assert added == sorted(capability.name for capability in NEEDED)
+    assert COMPOSE["cap_add"] == added == CAPABILITIES
+
+
+def test_documents_name_the_same_capabilities() -> None:
+    text = (ROOT / "docs/image.md").read_text()
+    assert re.findall(r"--cap-add (\w+)", text) == CAPABILITIES
+    rows = re.findall(r"^\| ([A-Z_, ]+) \|", text, re.MULTILINE)
+    assert sorted(name for row in rows for name in row.split(", ")) == CAPABILITIES
+
+
+def test_kubernetes_asks_what_the_image_asks() -> None:
+    asked = re.search(r"^HEALTHCHECK .*\\\n\s+CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert asked and CONTAINER["readinessProbe"]["exec"]["command"] == ["sh", "-c", asked[1]]
 
 
 def test_the_sandbox_resource_has_the_template_of_the_pod() -> None:

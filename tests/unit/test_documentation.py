@@ -77,6 +77,24 @@ def test_links_lead_to_files(name: str) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+def slugs(text: str) -> set[str]:
+    """The anchors that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_to_headings(name: str) -> None:
+    document = DOCUMENTS[name]
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", document.read_text())
+    targets = [((document.parent / file) if file else document, anchor) for file, anchor in links]
+    assert [f"{file}#{anchor}" for file, anchor in targets if anchor not in slugs(file.read_text())] == []
+
+
+def test_slugs() -> None:
+    assert slugs("# A\n## Is it the image, that was built?\nb\n") == {"a", "is-it-the-image-that-was-built"}
+
+
 def test_every_make_target_that_is_mentioned_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (documentation.ROOT / "Makefile").read_text(), re.MULTILINE))
     mentioned = {word for path in DOCUMENTS.values() for word in re.findall(r"`make ([a-z]+)`", path.read_text())}
