@@ -11,12 +11,14 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
 from backend import settings, system
 from backend.contract.paths import Paths
+from backend.sandbox.copying import Flow, copy
 from backend.system import AGENT, SystemFailure
 from backend.work import git, repository, scratch, wip
 from backend.work.git import Git, data, last_line
@@ -66,16 +68,51 @@ def tell(text: str, hint: str = "") -> None:
         sys.stderr.write("\n")
 
 
+class _Relay:
+    """Carries what the agent's process writes on to our stdout: so the agent never holds what the operator reads from.
+
+    `writing` is the process's end. `end` returns why not all of it was carried, "" where it was.
+    """
+
+    def __init__(self) -> None:
+        self._reading, self.writing = os.pipe()
+        self._over = os.eventfd(0)
+        self._problem = ""
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            copy([Flow(self._reading, 1, inward=False)], self._over)
+        except OSError as error:
+            self._problem = f"cannot write: {error.strerror}"
+        finally:
+            os.close(self._reading)  # whoever still writes has nobody to write to
+
+    def end(self) -> str:
+        os.eventfd_write(self._over, 1)
+        self._thread.join()
+        os.close(self.writing)
+        os.close(self._over)
+        return self._problem
+
+
 def _as_agent(argv: Sequence[str]) -> int:
-    """The same, as the agent: it gets the file that is written to, and of the operator's terminal nothing."""
+    """The same, as the agent, which gets nothing of the operator's."""
+    relay = _Relay()
     environment = {"HOME": str(Paths().home), "USER": "claude", "LOGNAME": "claude", "LANG": "C.UTF-8", "PATH": git.PATH}
     try:
         done = system.ask(
             AGENT.wrap([sys.executable, "-I", "-m", "backend", "export", *argv]), environment=environment, cwd="/",
-            timeout=SECONDS, most=0, stdout=1,
+            timeout=SECONDS, most=0, stdout=relay.writing,
         )  # fmt: skip
     except SystemFailure as error:
         tell(str(error))
+        return FAILED
+    finally:
+        problem = relay.end()
+    if problem:
+        tell(problem)
         return FAILED
     for line in done.err.splitlines():
         sys.stderr.write((line if line.isprintable() else ascii(line)) + "\n")
@@ -171,8 +208,8 @@ def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:
     boundary = [commit.removeprefix("-") for commit in listed if commit.startswith("-")]
     base = boundary[0] if boundary else (made.scratch.empty_tree() if listed else made.base)
     done = made.scratch.git.answer(
-        "diff", "--binary", "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", base, made.commit,
-        seconds=SECONDS, stdout=out,
+        "-c", "core.bigFileThreshold=512m", "diff", "--binary", "--full-index", "--no-renames", "--no-color", "--no-ext-diff",
+        "--no-textconv", base, made.commit, seconds=SECONDS, stdout=out,
     )  # fmt: skip
     if done.code != 0:
         raise SystemFailure(f"cannot write the patch: {last_line(done)}")

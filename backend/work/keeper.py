@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,7 @@ from backend.work.repository import MOST_REPOSITORIES, SAVED
 
 PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "GIT_SSL_CAINFO")
 LOOK_SECONDS = 20.0
+GENTLY = ("nice", "-n", "5")
 SHARE = 20  # a look that takes long is followed by a pause that many times as long
 COUNT_SECONDS = 60.0
 SAVE_SECONDS = 300.0
@@ -73,10 +74,10 @@ class Keeper:
             begun = time.monotonic()
             due = autosave.when is Save.REGULARLY and begun >= save and not self._cannot_save()
             if begins or due or begun >= look:
-                await self._count(occasion if begins else Occasion.LOOKED, COUNT_SECONDS)
+                await self._count(occasion if begins else Occasion.LOOKED, COUNT_SECONDS, GENTLY)
                 look = time.monotonic() + max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
             if due:
-                await self._save(SAVE_SECONDS)
+                await self._save(SAVE_SECONDS, GENTLY)
                 save = time.monotonic() + autosave.seconds
             await asyncio.sleep(1.0)
 
@@ -108,9 +109,9 @@ class Keeper:
 
     # --- counting ---
 
-    async def _count(self, occasion: Occasion, seconds: float) -> None:
+    async def _count(self, occasion: Occasion, seconds: float, through: Sequence[str] = ()) -> None:
         try:
-            said = await self._ask(seconds, "count", str(self._boot.paths.workspace))
+            said = await self._ask(through, seconds, "count", str(self._boot.paths.workspace))
             counted = parsed(said, occasion)
         except (SystemFailure, ValueError) as error:
             self._note(f"cannot count what is only here: {str(error)[:MOST_TEXT]}")
@@ -139,11 +140,11 @@ class Keeper:
         else:
             await self._save(seconds)
 
-    async def _save(self, seconds: float) -> None:
+    async def _save(self, seconds: float, through: Sequence[str] = ()) -> None:
         """Pushes what is not pushed, where it is not what was saved before. A failure is said once."""
         settings, repository = self._boot.settings, self._boot.paths.repository
         try:
-            said = await self._ask(seconds, "save", str(repository), settings.repo_url, self.branch, self._fingerprint)
+            said = await self._ask(through, seconds, "save", str(repository), settings.repo_url, self.branch, self._fingerprint)
             commit, fingerprint = _text(said, "commit")[:64], _text(said, "fingerprint")[:64]
         except (SystemFailure, ValueError) as error:
             problem = str(error)[:MOST_TEXT]
@@ -162,11 +163,11 @@ class Keeper:
 
     # --- processes ---
 
-    async def _ask(self, seconds: float, *arguments: str) -> Mapping[str, Any]:
+    async def _ask(self, through: Sequence[str], seconds: float, *arguments: str) -> Mapping[str, Any]:
         """What a process of the agent's says. Raises SystemFailure, ValueError."""
         paths, given = self._boot.paths, self._boot.agent_environment
         environment: dict[str, str] = {name: given[name] for name in PASSED_ON if name in given}
-        argv = ["nice", "-n", "5", str(paths.python), "-I", "-m", "backend", "work", *arguments]
+        argv = [*through, str(paths.python), "-I", "-m", "backend", "work", *arguments]
         done = await system.run_distrusted(
             argv, what=f"git to {arguments[0]}", identity=AGENT, environment={**environment, "PATH": PATH}, seconds=seconds,
             most=MOST_SAID,

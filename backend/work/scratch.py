@@ -20,12 +20,13 @@ from backend.work.repository import Repository, Worktree
 
 PREFIX = "codetainer-work-"
 RESERVE = 0.1  # of the free space, which stays the agent's
+# Every blob counts as a big one: it goes into one pack as it is read, and no time is spent on looking for deltas.
 CONFIGURATION = """\
 [core]
 \trepositoryFormatVersion = {version}
 \tbare = false
 \tlogAllRefUpdates = false
-\tbigFileThreshold = 16m
+\tbigFileThreshold = 1
 \tcompression = 1
 \tuntrackedCache = false
 [extensions]

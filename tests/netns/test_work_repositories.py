@@ -236,6 +236,7 @@ def test_a_patch_has_commits_and_files(room: Room) -> None:
     code, file = room.export(form=Form.PATCH)
     assert code == WRITTEN
     room.shell(f"git clone -q remote again; cd again; git apply {file}", room.folder)
+    assert "\n+more\n" in file.read_text()  # text is shown as text
     inside = "find . -name .git -prune -o -printf '%M %P %l\\n' | sort; cat binary more | sha256sum"
     assert room.shell(inside, room.folder / "again") == room.shell(inside)
 

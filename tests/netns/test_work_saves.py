@@ -117,6 +117,19 @@ def test_a_bundle_is_not_for_a_terminal(saving: Running) -> None:
         assert "codetainer export > work.bundle" in done.stdout
 
 
+def test_who_reads_no_further_ends_the_export(saving: Running) -> None:
+    shell(saving, "head -c 4000000 /dev/urandom > noise.bin")
+    try:
+        said = saving.root("bash", "-c", "codetainer export | head -c 1000 | wc -c; echo ${PIPESTATUS[0]}")
+        assert said.stdout.split() == ["1000", "1"]
+        full = saving.root("bash", "-c", "codetainer export > /dev/full")
+        assert full.returncode == 1
+        assert "No space left on device" in full.stderr
+        assert saving.root("sh", "-c", "codetainer export | sha256sum | wc -l").stdout == "1\n"
+    finally:
+        shell(saving, "rm noise.bin")
+
+
 def test_an_end_of_the_session_says_what_is_only_here(saving: Running) -> None:
     saving.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "kill-server")
     eventually("it is said", lambda: "codetainer export > work.bundle" in saving.codetainer("logs").stdout)
