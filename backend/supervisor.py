@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from backend import activity, load, proof, session, system, watch
-from backend.boot import agent, steps
+from backend.boot import agent, briefing, steps
 from backend.boot.context import Boot
 from backend.boot.runner import Result, Runner
 from backend.boot.steps import closed
@@ -270,6 +270,10 @@ class Supervisor(Control):
         await self.services.change_names(allowlist)
         await self.services.gate.change(allowlist)
         self._prove.set()
+        try:
+            await asyncio.to_thread(briefing.write, self.settings, self.paths, allowlist)
+        except SystemFailure as error:
+            self.journal.emit(Noted("warning", f"Claude is not told how the list has changed: {error}"))
 
     async def freeze(self, by: str) -> None:
         await watch.freeze(self.boot, self.journal.emit, by)

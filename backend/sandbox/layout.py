@@ -26,7 +26,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 WRITES_BYTES = 1 << 30
 STAND_IN = Path(__file__).with_name("stand_in")
 PACKAGES = ("network", "backend", "codetainer_tui")
-SETTINGS = "claude-settings.json"
+SHIPPED_SETTINGS = Path(backend.__file__).parents[1] / "claude-settings.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Sources:
     coredns: Path
     confine: Path
     claude: Path
-    settings: Path
+    settings: Path  # with skills/ and CLAUDE.md beside it, if they are
     domains: Path
     credentials: Path | None = None
     certificate: bytes = b""
@@ -124,6 +124,9 @@ def _install(root: Path, sources: Sources) -> None:
     if sources.credentials:
         place(sources.credentials, root / "opt/network/credentials.toml", 0o644)
     place(sources.settings, root / "opt/claude/settings.json", 0o644)
+    for name in () if sources.settings == SHIPPED_SETTINGS else ("skills", "CLAUDE.md"):
+        if (beside := sources.settings.with_name(name)).exists():
+            bind(beside, root / "opt/claude" / name)
     if sources.certificate:
         bundle = root / "etc/ssl/certs/ca-certificates.crt"
         write(bundle, bundle.read_bytes() + sources.certificate)

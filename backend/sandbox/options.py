@@ -31,6 +31,7 @@ class Options:
     domains: Path | None
     credentials: Path | None
     claude: Path | None
+    settings: Path | None
     name: str
     show: Show
     as_root: bool
@@ -55,6 +56,8 @@ def parse(argv: Sequence[str]) -> Options:
     parser.add_argument("--credentials", type=Path, metavar="FILE", help="more hosts and credentials (docs/configuration.md)")
     parser.add_argument("--claude", type=Path, metavar="FILE",
                         help="Claude Code's program (default: this machine's, else a stand-in)")  # fmt: skip
+    parser.add_argument("--settings", type=Path, metavar="FILE",
+                        help="Claude Code's settings; skills/ and CLAUDE.md beside it are taken along")  # fmt: skip
     parser.add_argument("--name", default="sandbox", help="for codetainer enter (default: %(default)s)")
     parser.add_argument("--no-tui", action="store_true", help="one line an event, until a signal ends it")
     parser.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
@@ -79,6 +82,7 @@ def parse(argv: Sequence[str]) -> Options:
         found.domains,
         found.credentials,
         found.claude,
+        found.settings,
         found.name,
         show,
         found.root_command,

@@ -123,7 +123,7 @@ class Up:
             coredns.resolve(),
             confine.resolve(),
             (self._options.claude or _claude() or layout.STAND_IN).resolve(strict=True),
-            CHECKOUT / layout.SETTINGS,
+            (self._options.settings or layout.SHIPPED_SETTINGS).resolve(strict=True),
             (self._options.domains or CHECKOUT / "network/domains.conf").resolve(strict=True),
             self._options.credentials and self._options.credentials.resolve(strict=True),
             network.certificate,

@@ -14,6 +14,7 @@ from backend.boot.steps import (
     guard,
     names,
     platform,
+    plugins,
     readiness,
     readonly,
     rules,
@@ -41,7 +42,7 @@ def plan(repository: str = "") -> tuple[Step, ...]:
             Step("gate", "Gate", gate.run, ("rules", "list")),
             Step("addresses", "Addresses", addresses.run, ("guard", "names"), on_failure=OnFailure.DEGRADE),
             Step("git", "Git, gh and npm", git.run, ("tmpfs",)),
-            Step("claude", "Claude settings", claude.run, ("tmpfs",)),
+            Step("claude", "Claude settings", claude.run, ("tmpfs", "list")),
             Step(
                 "readonly", "Root read-only", readonly.run,
                 ("platform", "tmpfs", "tools", "names", "gate", "git", "claude"), timeout=10,
@@ -50,7 +51,11 @@ def plan(repository: str = "") -> tuple[Step, ...]:
                 "clone", f"Clone {repository}".strip(), clone.run, ("readonly", "addresses"), timeout=clone.SECONDS,
                 on_failure=OnFailure.DEGRADE,
             ),
+            Step(
+                "plugins", "Plugins", plugins.run, ("readonly", "addresses"), timeout=plugins.SECONDS,
+                on_failure=OnFailure.DEGRADE,
+            ),
             Step("readiness", "Readiness", readiness.run, ("readonly", "addresses")),
-            Step("session", "Session", session.run, ("readiness", "clone", "claude", "tools")),
+            Step("session", "Session", session.run, ("readiness", "clone", "claude", "plugins", "tools")),
         )
     )  # fmt: skip

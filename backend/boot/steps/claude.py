@@ -1,12 +1,14 @@
-"""Claude Code's settings, and the questions of a first start answered."""
+"""Claude Code's settings, skills and CLAUDE.md, and the questions of a first start answered."""
 
 from __future__ import annotations
 
 import json
 
-from backend.boot import agent
+from backend import system
+from backend.boot import agent, briefing
 from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
+from backend.system import AGENT
 
 
 async def run(boot: Boot) -> str:
@@ -18,6 +20,7 @@ async def run(boot: Boot) -> str:
         raise StepFailed(f"cannot read {paths.claude_settings}: {error}", "it belongs to the image") from error
     agent.make_folder(paths.home / ".claude", 0o700)
     agent.write(paths.home / ".claude/settings.json", template)
+    await _more(boot)
     folder = str(paths.repository if settings.repo_url else paths.workspace)
     state: dict[str, object] = {
         "hasCompletedOnboarding": True,
@@ -29,3 +32,12 @@ async def run(boot: Boot) -> str:
         state["customApiKeyResponses"] = {"approved": [settings.agent_secrets.api_key[-20:]], "rejected": []}
     agent.write(paths.home / ".claude.json", json.dumps(state), 0o600)
     return folder
+
+
+async def _more(boot: Boot) -> None:
+    """What the image has beside the settings, copied as the agent; and what Claude is told of the sandbox."""
+    beside, home = boot.paths.claude_settings.parent, boot.paths.home / ".claude"
+    for name in ("skills", "CLAUDE.md"):
+        if (beside / name).exists():
+            await system.run_async(["cp", "-R", "-L", "--", str(beside / name), str(home)], identity=AGENT)
+    briefing.write(boot.settings, boot.paths, boot.allowlist)

@@ -69,7 +69,8 @@ def _run(description: Description, record_fd: int, authority: Authority, ready: 
     repositories = folder / "repositories"
     repositories.mkdir()
     if description.git_repository:
-        web.make_repository(repositories, description.git_repository)
+        web.make_repository(repositories, description.git_repository, web.DEMO)
+        web.make_repository(repositories, web.MARKETPLACE, web.marketplace())
     site = web.Site(description, record, repositories)
     for listener in description.listeners:
         server = web.listen(listener, site, authority, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import socketserver
 import ssl
@@ -184,16 +185,30 @@ def listen(listener: Listener, site: Site, authority: Authority, folder: Path) -
     return Server(listener.port, site, authority if listener.speaks is Speaks.HTTPS else None, folder)
 
 
-def make_repository(repositories: Path, name: str) -> None:
-    """A repository with a little history to clone."""
+DEMO = {"README.md": "# demo\n\nA repository to work on.\n", "hello.py": 'print("hello")\n'}
+MARKETPLACE = "example/plugins"  # of Claude Code's, with one plugin
+
+
+def marketplace() -> dict[str, str]:
+    """The files of a marketplace (https://code.claude.com/docs/en/plugin-marketplaces)."""
+    plugin = {"name": "hello", "version": "1.0.0", "description": "Says hello"}
+    listed = {"name": "example-plugins", "owner": {"name": "Example"}, "plugins": [{**plugin, "source": "./hello"}]}
+    return {
+        ".claude-plugin/marketplace.json": json.dumps(listed),
+        "hello/.claude-plugin/plugin.json": json.dumps(plugin),
+        "hello/commands/hello.md": "---\ndescription: Says hello\n---\n\nSay hello.\n",
+    }
+
+
+def make_repository(repositories: Path, name: str, files: Mapping[str, str]) -> None:
+    """A repository to clone, with a commit for each file."""
     bare = repositories / name
     git = ["git", "-c", "user.name=Example", "-c", "user.email=example@example.com", "-c", "init.defaultBranch=main"]
     system.run([*git, "init", "--quiet", "--bare", str(bare)])
-    work = repositories / ".work"
+    work = repositories / f".work-{bare.name}"
     system.run([*git, "clone", "--quiet", str(bare), str(work)])
-    for number, (file, text) in enumerate(
-        (("README.md", "# demo\n\nA repository to work on.\n"), ("hello.py", 'print("hello")\n')), start=1
-    ):
+    for number, (file, text) in enumerate(files.items(), start=1):
+        (work / file).parent.mkdir(parents=True, exist_ok=True)
         (work / file).write_text(text)
         system.run([*git, "-C", str(work), "add", "."])
         system.run([*git, "-C", str(work), "commit", "--quiet", "-m", f"Step {number}: {file}"])

@@ -1,0 +1,63 @@
+"""What Claude is told of the sandbox it works in: a section of the user's CLAUDE.md, kept true as the list changes.
+
+The file is the agent's: what it has written around the section stays, and nothing depends on what it makes of it.
+"""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+from backend import activity
+from backend.boot import agent
+from backend.boot.steps.tmpfs import show
+from backend.contract.paths import Paths
+from backend.settings import Settings
+from network.allowlist import Allowlist
+
+BEGIN = "<!-- codetainer: begin (written anew whenever the list changes) -->"
+END = "<!-- codetainer: end -->"
+TEMPLATE = Path(__file__).with_name("briefing.template")
+MOST_NAMES = 80
+OUTSIDE = (
+    "The tokens in your environment are placeholders; the real ones are put in outside the sandbox. git, gh, npm and the API\n"
+    "  work with them as they are, and any other credential is refused. Pushes and writes on GitHub go to {} only."
+)
+INSIDE = "git, gh, npm and the API work with the tokens of your environment."
+
+
+def render(settings: Settings, allowlist: Allowlist) -> str:
+    """The section, with its markers."""
+    names = [str(entry) for entry in allowlist.entries]
+    if len(names) > MOST_NAMES:
+        names[MOST_NAMES:] = [f"and {len(names) - MOST_NAMES} more"]
+    text = string.Template(TEMPLATE.read_text()).substitute(
+        names=", ".join(names) or "none",
+        credentials=OUTSIDE.format(", ".join(settings.writable) or "no repository") if settings.outside else INSIDE,
+        workspace=show(settings.tmpfs_workspace),
+        tmp=show(settings.tmpfs_tmp),
+        home=show(settings.tmpfs_home),
+    )
+    return f"{BEGIN}\n{text}{END}\n"
+
+
+def merged(before: str, section: str) -> str:
+    """A CLAUDE.md with the section in place of an older one, or at its end."""
+    start = before.rfind(BEGIN)
+    end = before.find(END, start)
+    if 0 <= start < end:
+        return before[:start] + section + before[end + len(END) :].removeprefix("\n")
+    return f"{before.rstrip()}\n\n{section}" if before.strip() else section
+
+
+def write(settings: Settings, paths: Paths, allowlist: Allowlist) -> None:
+    """Puts the section into the agent's CLAUDE.md, as the agent. Raises SystemFailure."""
+    file = place(paths)
+    before = activity.read_report(file)
+    text = merged(before, render(settings, allowlist))
+    if text != before:
+        agent.write(file, text)
+
+
+def place(paths: Paths) -> Path:
+    return paths.home / ".claude/CLAUDE.md"

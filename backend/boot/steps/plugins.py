@@ -1,0 +1,80 @@
+"""Plugins that Claude Code's settings enable: cloned and installed as the agent, side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backend.boot import agent
+from backend.boot.context import Boot
+from backend.boot.plan import StepSkipped, StepWarned
+
+SECONDS = 180.0
+# Claude Code knows it without a declaration, once it has been added.
+OFFICIAL = {"claude-plugins-official": "anthropics/claude-plugins-official"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`plugins` as PLUGIN@MARKETPLACE, `marketplaces` as `claude plugin marketplace add` takes them."""
+
+    plugins: tuple[str, ...]
+    marketplaces: tuple[str, ...]
+
+
+def wanted(settings: Mapping[str, Any]) -> Wanted:
+    """What settings.json enables (https://code.claude.com/docs/en/settings: enabledPlugins, extraKnownMarketplaces)."""
+    enabled = settings.get("enabledPlugins")
+    plugins = [name for name, on in enabled.items() if on is True] if isinstance(enabled, dict) else []
+    declared = settings.get("extraKnownMarketplaces")
+    known = dict(OFFICIAL)
+    for name, table in declared.items() if isinstance(declared, dict) else ():
+        source = table.get("source") if isinstance(table, dict) else None
+        if isinstance(source, dict):
+            known[name] = str(source.get("repo") or source.get("url") or source.get("path") or name)
+    needed = dict.fromkeys(plugin.rpartition("@")[2] for plugin in plugins)
+    return Wanted(tuple(plugins), tuple(known.get(name, name) for name in needed))
+
+
+async def run(boot: Boot) -> str:
+    found = wanted(json.loads(boot.paths.claude_settings.read_text()))
+    if not found.plugins:
+        raise StepSkipped("the settings enable none")
+    failed = await _each(boot, ("marketplace", "add"), found.marketplaces)
+    failed += await _each(boot, ("install",), found.plugins)
+    missing = await _missing(boot, found.plugins)
+    for plugin in missing:  # two that finish in one moment may have lost each other's entry
+        await _each(boot, ("install",), (plugin,))
+    missing = await _missing(boot, found.plugins) if missing else ()
+    if missing:
+        raise StepWarned(
+            f"not installed: {', '.join(missing)}" + (f" ({failed[0]})" if failed else ""),
+            "is the marketplace's host on the list, and is the plugin in it?",
+        )
+    return ", ".join(found.plugins)
+
+
+async def _each(boot: Boot, verb: tuple[str, ...], names: tuple[str, ...]) -> list[str]:
+    """Runs `claude plugin VERB NAME` for all of them at once; what those said that failed."""
+    runs = [
+        agent.run(["claude", "plugin", *verb, "--", name], boot.agent_environment, boot.paths.home, SECONDS / 3)
+        for name in names
+    ]
+    failed = []
+    for name, done in zip(names, await asyncio.gather(*runs), strict=True):
+        if done.code != 0:
+            failed.append(f"{name}: {done.last_line}")
+            boot.say("plugins", failed[-1])
+    return failed
+
+
+async def _missing(boot: Boot, plugins: tuple[str, ...]) -> tuple[str, ...]:
+    done = await agent.run(["claude", "plugin", "list", "--json"], boot.agent_environment, boot.paths.home, SECONDS / 3)
+    try:
+        listed = {str(plugin.get("id")) for plugin in json.loads(done.out)}
+    except (ValueError, AttributeError, TypeError):
+        listed = set()
+    return tuple(plugin for plugin in plugins if plugin not in listed)

@@ -1,0 +1,77 @@
+"""The agent's room: plugins, skills and CLAUDE.md of the image, and what Claude is told of its sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import Outcome
+from tests.netns.conftest import Running, eventually, start
+from tests.netns.test_claude import claude
+
+pytestmark = pytest.mark.netns
+
+ROOT = Path(__file__).parents[2]
+MARKETPLACES = {"example-plugins": {"source": {"source": "github", "repo": "example/plugins"}}}
+
+
+def furnish(folder: Path, *plugins: str) -> Path:
+    """The shipped settings with plugins, and beside them a skill and a CLAUDE.md."""
+    settings = json.loads((ROOT / "claude-settings.json").read_text())
+    settings |= {"extraKnownMarketplaces": MARKETPLACES, "enabledPlugins": dict.fromkeys(plugins, True)}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "skills/greet").mkdir(parents=True)
+    (folder / "skills/greet/SKILL.md").write_text("---\nname: greet\ndescription: Greets\n---\nGreet.\n")
+    (folder / "CLAUDE.md").write_text("Speak plainly.\n")
+    return folder / "settings.json"
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("room")
+    settings = furnish(folder, "hello@example-plugins", "missing@example-plugins")
+    running = start(folder, f"room-{os.getpid()}", "--claude", claude(), "--settings", str(settings))
+    yield running
+    running.stop()
+
+
+def test_plugins_are_installed_and_one_that_is_not_there_is_a_warning(sandbox: Running) -> None:
+    listed = json.loads(sandbox.agent("claude", "plugin", "list", "--json").stdout)
+    assert [plugin["id"] for plugin in listed] == ["hello@example-plugins"]
+    step = sandbox.state.steps["plugins"]
+    assert step.outcome is Outcome.WARNED
+    assert "missing@example-plugins" in step.detail
+    assert sandbox.state.session_created
+
+
+def test_skills_and_claude_md_are_the_agents(sandbox: Running) -> None:
+    assert "name: greet" in sandbox.agent("cat", "/home/claude/.claude/skills/greet/SKILL.md").stdout
+    assert sandbox.agent("sh", "-c", "echo more >> ~/.claude/skills/greet/SKILL.md").returncode == 0
+    told = sandbox.agent("cat", "/home/claude/.claude/CLAUDE.md").stdout
+    assert told.startswith("Speak plainly.\n")
+    assert "github.com" in told
+
+
+def test_what_claude_is_told_follows_the_list(sandbox: Running) -> None:
+    file = "/home/claude/.claude/CLAUDE.md"
+    sandbox.agent("sh", "-c", f"echo 'of the agent' >> {file}")
+    assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
+    told = eventually("it is told", lambda: (text := sandbox.agent("cat", file).stdout) and "unlisted.test" in text and text)
+    assert told.startswith("Speak plainly.\n")
+    assert told.endswith("of the agent\n")
+    assert sandbox.codetainer("revoke", "unlisted.test").returncode == 0
+    eventually("it is told again", lambda: "unlisted.test" not in sandbox.agent("cat", file).stdout)
+
+
+def test_root_follows_no_link_of_the_agents(sandbox: Running) -> None:
+    """A CLAUDE.md that leads to a file of root's: it is neither read into the agent's home nor written."""
+    file = "/home/claude/.claude/CLAUDE.md"
+    assert sandbox.root("sh", "-c", "echo secret > /run/codetainer/kept; chmod 600 /run/codetainer/kept").returncode == 0
+    assert sandbox.agent("ln", "-sfn", "/run/codetainer/kept", file).returncode == 0
+    assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
+    assert sandbox.root("cat", "/run/codetainer/kept").stdout == "secret\n"
+    assert "not told" in "".join(note.text for note in sandbox.state.notes)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend import settings
+from backend.boot.briefing import BEGIN, END, MOST_NAMES, merged, render
+from network.allowlist import Allowlist, parse_words
+
+ENVIRONMENT = {"GH_PAT": "ghp_x", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"}
+
+
+def listed(text: str) -> Allowlist:
+    return parse_words(text, "test").allowlist
+
+
+def test_it_says_what_is_open_and_where_writes_go() -> None:
+    found = settings.load({**ENVIRONMENT, "REPO_URL": "https://github.com/example/demo"})
+    text = render(found, listed("example.com *.example.org plain.example:80"))
+    assert text.startswith(BEGIN)
+    assert text.endswith(END + "\n")
+    for part in ("example.com, *.example.org, plain.example:80", "example/demo only", "/workspace (512 MB)"):
+        assert part in text
+    assert "ghp_x" not in text
+    inside = settings.load({**ENVIRONMENT, "CODETAINER_CREDENTIALS": "inside"})
+    assert "placeholders" not in render(inside, listed(""))
+
+
+def test_a_long_list_is_cut() -> None:
+    text = render(settings.load(ENVIRONMENT), listed(" ".join(f"n{i}.example" for i in range(MOST_NAMES + 5))))
+    assert "and 5 more" in text
+    assert f"n{MOST_NAMES}.example" not in text
+
+
+def test_the_section_is_replaced_and_the_rest_stays() -> None:
+    section = f"{BEGIN}\nnew\n{END}\n"
+    assert merged("", section) == section
+    assert merged("mine\n", section) == f"mine\n\n{section}"
+    assert merged(f"before\n{BEGIN}\nold\n{END}\nafter\n", section) == f"before\n{section}after\n"
+    assert merged(f"{END} upside down {BEGIN}", section).endswith(section)
+
+
+@given(st.lists(st.sampled_from((BEGIN, END, "text", "\n"))).map("".join))
+def test_merging_again_changes_nothing(before: str) -> None:
+    section = f"{BEGIN}\nnew\n{END}\n"
+    once = merged(before, section)
+    assert merged(once, section) == once
