@@ -3,7 +3,7 @@
     python3 -I -S refusals.py REPORT JOURNAL
 
 What counts is the journal, never a server's own 401 or 403. Each refusal is told once; how far is kept in `told` beside REPORT.
-The journal is a second behind: where the call looks as if the network had failed, that second is waited for.
+The journal is half a second behind: where the call looks as if the network had failed, its refusal is waited for.
 Output: https://code.claude.com/docs/en/hooks (PostToolUse, additionalContext); nothing where nothing was refused.
 """
 
@@ -18,6 +18,7 @@ TAIL_BYTES = 64 << 10
 RECENT_SECONDS = 120.0
 WAIT_SECONDS = 2.5
 BEHIND_SECONDS = 0.2  # what was refused just now is in the journal from here on
+ENOUGH_SECONDS = 1.0  # that the refusal which the call's output names may come behind one that it does not
 MOST_TOLD = 5
 LOOKS_REFUSED = re.compile(
     r"codetainer:|resolve host|name or service not known|not resolve|ENOTFOUND|EAI_AGAIN|refused|ECONNRE|reset by peer|"
@@ -97,6 +98,13 @@ def message(events: list[dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
+def expected(events: list[dict[str, object]], result: str, began: float, now: float) -> bool:
+    """Whether what made the call fail is among them: it is named in the output, or nothing else has come for a while."""
+    fresh = [event for event in events if moment(event) > began - BEHIND_SECONDS]
+    named = (clean(event.get("name")) or clean(event.get("address")) for event in fresh)
+    return any(name and name in result for name in named) or (bool(fresh) and now - began > ENOUGH_SECONDS)
+
+
 def told_until(path: str, now: float) -> float:
     """The moment up to which refusals were told; at most a little while ago."""
     try:
@@ -123,7 +131,7 @@ def respond(said_by_claude: bytes, report: str, journal: str, clock: object = ti
     after = told_until(path, began)
     deadline = began + (WAIT_SECONDS if LOOKS_REFUSED.search(result) else 0.0)
     found = refusals(journal, after)
-    while clock() < deadline and not (found and moment(found[-1]) > began - BEHIND_SECONDS):
+    while clock() < deadline and not expected(found, result, began, clock()):
         sleep(0.1)
         found = refusals(journal, after)
     text = message(found)

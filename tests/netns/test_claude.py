@@ -77,6 +77,30 @@ def test_a_prompt_is_worked_on_before_anybody_logs_in(tmp_path: Path) -> None:
         sandbox.stop()
 
 
+WORK = (
+    "git clone -q https://github.com/example/demo /workspace/work && cd /workspace/work && echo more >> README.md && "
+    "git commit -qam More && git push -q origin HEAD:refs/heads/more; curl -sS -m 20 https://files.example.org/; echo code $?"
+)
+
+
+def test_a_task_from_prompt_to_refusal(tmp_path: Path) -> None:
+    """It clones, edits, pushes, tries a host that is not listed, is told the remedy; the dashboard shows the name."""
+    sandbox = start(
+        tmp_path, f"task-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=f"please run: {WORK}", REPO_URL=REPOSITORY
+    )
+    try:
+        eventually("Claude is told", lambda: "codetainer allow files.example.org" in sandbox.seen.read_text())
+        assert "code 6" in sandbox.seen.read_text()  # curl could not resolve the name, at once: 28 would be its patience
+        assert "files.example.org" in on_the_dashboard(sandbox, tmp_path)
+        log = sandbox.agent("git", "ls-remote", REPOSITORY, "more").stdout
+        assert log.split() == [
+            sandbox.agent("git", "-C", "/workspace/work", "rev-parse", "HEAD").stdout.strip(),
+            "refs/heads/more",
+        ]
+    finally:
+        sandbox.stop()
+
+
 def test_telemetry_is_sent_with_the_operators_header(tmp_path: Path) -> None:
     internet = INTERNET.replace("name = [", 'name = [\n{ name = "otel.test", addresses = ["198.51.100.70"] },')
     sandbox = start(

@@ -52,7 +52,7 @@ def plan(repository: str = "") -> tuple[Step, ...]:
                 on_failure=OnFailure.DEGRADE,
             ),
             Step(
-                "plugins", "Plugins", plugins.run, ("readonly", "addresses"), timeout=plugins.SECONDS,
+                "plugins", "Plugins", plugins.run, ("readiness",), timeout=plugins.SECONDS,
                 on_failure=OnFailure.DEGRADE,
             ),
             Step("readiness", "Readiness", readiness.run, ("readonly", "addresses")),

@@ -1,6 +1,7 @@
 """A stand-in for the Anthropic API that Claude Code can talk to: messages, streamed and not, with a scripted turn.
 
-The script is short: the first request of a conversation that offers a Bash tool is answered with one call of it; when its
+The script is short: the first request of a conversation that offers a Bash tool is answered with one call of it (of what stands
+behind "please run:" in the conversation, where that is said); when its
 result comes back, or where there is no such tool, the answer is a sentence. A message with PATIENCE in it is answered
 when its client has gone, or a minute is over. Format: https://docs.anthropic.com/en/api/messages.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import select
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -34,7 +36,8 @@ class Conversation:
         tools = {tool.get("name") for tool in request.get("tools", ()) if isinstance(tool, dict)}
         number = next(self._ids)
         if "Bash" in tools and not _has_result(request):
-            call = {"command": COMMAND, "description": "Look around"}
+            wanted = re.search(r"(?m)^please run: (.+)$", "\n".join(_messages(request)))
+            call = {"command": wanted[1] if wanted else COMMAND, "description": "Look around"}
             content: list[dict[str, Any]] = [{"type": "tool_use", "id": f"toolu_{number:024d}", "name": "Bash", "input": call}]
             reason = "tool_use"
         else:
@@ -60,11 +63,19 @@ def said(body: bytes) -> dict[str, object]:
         return {}
     if not isinstance(request, dict):
         return {}
+    return {"model": request.get("model"), "stream": bool(request.get("stream")), "asked": _asked(request)[-MOST_SAID:]}
+
+
+def _asked(request: Mapping[str, Any]) -> str:
+    """The text of its last message."""
+    return next(iter(reversed(list(_messages(request)))), "")
+
+
+def _messages(request: Mapping[str, Any]) -> Iterator[str]:
     messages = request.get("messages")
-    last = messages[-1] if isinstance(messages, list) and messages else None
-    content = last.get("content") if isinstance(last, dict) else None
-    text = content if isinstance(content, str) else " ".join(_texts(content))
-    return {"model": request.get("model"), "stream": bool(request.get("stream")), "asked": text[-MOST_SAID:]}
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        yield content if isinstance(content, str) else "\n".join(_texts(content))
 
 
 def _texts(content: object) -> Iterator[str]:
@@ -84,7 +95,7 @@ def serve(handler: Handler, conversation: Conversation, path: str, body: bytes) 
     if path == "/v1/messages/count_tokens":
         _json(handler, 200, {"input_tokens": 1000})
     elif path == "/v1/messages":
-        if PATIENCE in str(said(body).get("asked")):
+        if PATIENCE in "\n".join(_messages(request)):
             select.select([handler.connection], [], [], PATIENCE_SECONDS)
         message = conversation.reply(request)
         if request.get("stream"):
