@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from backend.contract import control
 from backend.contract.control import Reply, Request
 from backend.contract.events import BootState, Muted, Outcome
+from backend.grants import Grants
 from backend.journal import Journal
 from backend.services import Services
 from backend.system import SystemFailure
 from network import allowlist
-from network.allowlist import Allowlist, Entry
 from network.names import EntryError
 
 LONGEST_LINE = 64 << 10
@@ -33,13 +33,9 @@ class Control(Protocol):
 
     journal: Journal
     services: Services
-    granted: dict[str, tuple[Entry, float]]
+    grants: Grants
     frozen: bool
 
-    @property
-    def allowlist(self) -> Allowlist: ...
-    async def grant(self, entry: Entry, until: float, by: str) -> None: ...
-    async def withdraw(self, pattern: str, by: str) -> None: ...
     async def freeze(self, by: str) -> None: ...
     async def thaw(self, by: str) -> None: ...
     async def retry(self) -> BootState: ...
@@ -101,21 +97,21 @@ async def _allow(request: control.Allow, target: Control, by: str) -> Reply:
     if target.frozen:
         return Reply(False, "the sandbox is frozen: nothing can be opened", "codetainer thaw first")
     until = time.time() + request.seconds if request.seconds else 0.0
-    await target.grant(entry, until, by)
+    await target.grants.grant(entry, until, by)
     clock = time.strftime("%H:%M", time.localtime(until)) if until else ""
     return Reply(True, f"{entry} is open {f'until {clock}' if until else 'until it is revoked'}", data={"until": until})
 
 
 async def _revoke(request: control.Revoke, target: Control, by: str) -> Reply:
     entry = allowlist.parse_entry(request.name)
-    if entry.pattern not in target.granted:
-        listed = next((e for e in target.allowlist.entries if e.pattern == entry.pattern), None)
+    if entry.pattern not in target.grants.granted:
+        listed = next((e for e in target.grants.allowlist.entries if e.pattern == entry.pattern), None)
         if listed is not None:
             return Reply(
                 False, f"{entry.pattern} stands on the list itself ({listed.source})", "take it out there and boot again"
             )
         return Reply(False, f"{entry.pattern} was not allowed by hand", "codetainer allowed shows what was")
-    await target.withdraw(entry.pattern, by)
+    await target.grants.withdraw(entry.pattern, by)
     return Reply(True, f"{entry.pattern} is closed again")
 
 
@@ -125,9 +121,9 @@ def _entries(target: Control) -> list[dict[str, Any]]:
             "name": entry.pattern,
             "ports": ",".join(map(str, entry.ports)),
             "source": entry.source,
-            "until": target.granted[entry.pattern][1] if entry.pattern in target.granted else None,
+            "until": target.grants.granted[entry.pattern][1] if entry.pattern in target.grants.granted else None,
         }
-        for entry in target.allowlist.entries
+        for entry in target.grants.allowlist.entries
     ]
 
 

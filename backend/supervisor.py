@@ -12,13 +12,11 @@ from importlib.metadata import version
 from typing import Any
 
 from backend import activity, load, proof, session, system, watch
-from backend.boot import agent, briefing, steps
+from backend.boot import agent, steps
 from backend.boot.context import Boot
 from backend.boot.runner import Result, Runner
 from backend.boot.steps import closed
-from backend.boot.steps import guard as guard_step
 from backend.contract.events import (
-    Allowed,
     BootFinished,
     BootStarted,
     BootState,
@@ -30,10 +28,10 @@ from backend.contract.events import (
     SessionChanged,
     SessionState,
     Stopping,
-    Withdrawn,
 )
 from backend.contract.paths import Paths
 from backend.control import Control, ControlServer
+from backend.grants import Grants
 from backend.journal import Journal
 from backend.lock import Lock
 from backend.services import Services
@@ -41,7 +39,6 @@ from backend.settings import Settings
 from backend.system import SystemFailure
 from backend.variables import GateMode, OnFailure
 from backend.work.keeper import Keeper
-from network.allowlist import Allowlist, Entry
 
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
 
@@ -55,7 +52,6 @@ class Supervisor(Control):
         self.services = Services(paths, self._emit)
         self.boot = self._new_boot()
         self.work = Keeper(self.boot, self.journal)
-        self.granted: dict[str, tuple[Entry, float]] = {}  # by pattern: the entry and until when (0: until stopped)
         self.frozen = False
         self._runner = Runner(steps.plan(settings.repository), self.journal.emit)
         self._stop = asyncio.Event()
@@ -63,6 +59,7 @@ class Supervisor(Control):
         self._tasks: set[asyncio.Task[None]] = set()
         self._booted = False
         self._prove = asyncio.Event()
+        self.grants = Grants(self.boot, self.journal.emit, self._prove.set)
         self._retrying = asyncio.Lock()
 
     def _new_boot(self) -> Boot:
@@ -137,7 +134,7 @@ class Supervisor(Control):
             self._prove.clear()  # readiness has just tried everything
             self._begin(activity.watch(self.boot, self.journal))
             self._begin(self._keep_proving())
-            self._begin(self._withdraw_in_time())
+            self._begin(self.grants.withdraw_in_time())
             self._begin(watch.certificates(self.services.gate, self.settings.certificate_seconds, self.journal.emit))
             self._begin(load.watch(self.boot, self.journal.emit))
             self._begin(self.work.run())
@@ -220,60 +217,7 @@ class Supervisor(Control):
     def _well(self) -> bool:
         return all(service.state is ServiceState.UP for service in self.services.kept)
 
-    async def _withdraw_in_time(self) -> None:
-        while True:
-            await asyncio.sleep(0.5)
-            now = time.time()
-            for pattern, (_, until) in list(self.granted.items()):
-                if until and until <= now:
-                    try:
-                        await self.withdraw(pattern, "its time was up")
-                    except SystemFailure as error:
-                        self.journal.emit(Noted("error", f"cannot withdraw {pattern} yet: {error}"))
-
-    # --- the list at run time ---
-
-    @property
-    def allowlist(self) -> Allowlist:
-        """The list with what was allowed by hand."""
-        return self.boot.allowlist.merged(Allowlist(tuple(entry for entry, _ in self.granted.values())))
-
-    async def grant(self, entry: Entry, until: float, by: str) -> None:
-        """Opens an entry now; on return name and address are open. Raises SystemFailure: then it is not."""
-        before = dict(self.granted)
-        self.granted[entry.pattern] = (entry, until)
-        try:
-            await self._apply()
-            if not entry.below:
-                await self.services.do("resolve", entry.name)
-        except SystemFailure:
-            self.granted = before
-            with contextlib.suppress(SystemFailure):
-                await self._apply()  # half of it may be open already
-            raise
-        ports = "" if str(entry) == entry.pattern else str(entry).partition(":")[2]
-        self.journal.emit(Allowed(entry.pattern, ports, until, by))
-
-    async def withdraw(self, pattern: str, by: str) -> None:
-        """Closes what was opened by hand, and cuts its flows. Raises SystemFailure, KeyError."""
-        kept = self.granted.pop(pattern)
-        try:
-            await self._apply()
-        except SystemFailure:
-            self.granted[pattern] = kept
-            raise
-        self.journal.emit(Withdrawn(pattern, by))
-
-    async def _apply(self) -> None:
-        allowlist = self.allowlist
-        await self.services.configure(guard_step.configuration(self.boot, allowlist))
-        await self.services.change_names(allowlist)
-        await self.services.gate.change(allowlist)
-        self._prove.set()
-        try:
-            await asyncio.to_thread(briefing.write, self.settings, self.paths, allowlist)
-        except SystemFailure as error:
-            self.journal.emit(Noted("warning", f"Claude is not told how the list has changed: {error}"))
+    # --- what is asked for ---
 
     async def freeze(self, by: str) -> None:
         await watch.freeze(self.boot, self.journal.emit, by)

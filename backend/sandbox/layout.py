@@ -26,7 +26,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 WRITES_BYTES = 1 << 30
 STAND_IN = Path(__file__).with_name("stand_in")
 PACKAGES = ("network", "backend", "codetainer_tui")
-SHIPPED_SETTINGS = Path(backend.__file__).parents[1] / "claude-settings.json"
+SHIPPED_SETTINGS = Path(__file__).parents[2] / "claude-settings.json"
 
 
 @dataclass(frozen=True, slots=True)
