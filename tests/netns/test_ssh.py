@@ -145,6 +145,86 @@ def test_over_a_slow_link_nothing_is_typed_into_the_agents_pane(sandbox: Running
         assert terminal.code() == 0
 
 
+def test_two_operators_see_the_same_session(sandbox: Running, key: Path) -> None:
+    with (
+        at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as one,
+        at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as other,
+    ):
+        one.expect(STAND_IN)
+        other.expect(STAND_IN)
+        heights = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "list-panes", "-F", "#{pane_height}").stdout
+        assert heights.split() == ["23", "6"]  # a fifth of these terminals' 30 lines is the shell's
+        in_shell(sandbox, "echo told-$((40+2))")
+        one.expect("told-42")
+        other.expect("told-42")
+        other.type(DETACH)
+        assert other.code() == 0
+        in_shell(sandbox, "echo still-$((40+3))")
+        one.expect("still-43")
+        one.type(DETACH)
+        assert one.code() == 0
+
+
+def in_shell(sandbox: Running, command: str) -> None:
+    """Begins the session's lower pane anew with a command: what is typed to a shell that just starts may be lost."""
+    tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock")
+    done = sandbox.agent(*tmux, "respawn-pane", "-k", "-t", "$0:.1", f"{command}; exec bash")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_dashboard_in_a_popup_is_the_agents_and_only_looks(sandbox: Running, key: Path) -> None:
+    with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
+        terminal.expect(STAND_IN)
+        terminal.type("\x02D")
+        terminal.expect("quit")
+        terminal.type("r")
+        terminal.expect("only root may ask for this: ask the operator: codetainer refresh")
+        terminal.type("q")
+        terminal.expect(STAND_IN)  # the popup has gone, and what was under it is drawn again
+        terminal.type(DETACH)
+        assert terminal.code() == 0
+
+
+def test_a_session_that_has_gone_is_said_instead_of_closing_the_connection(sandbox: Running, key: Path) -> None:
+    sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "kill-server")
+    try:
+        with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
+            terminal.expect("start anew")  # the key for it
+            terminal.type("q")
+            assert terminal.code() == 0
+    finally:
+        assert sandbox.codetainer("session", "restart").returncode == 0
+
+
+def test_a_tmux_server_that_was_killed_leaves_its_socket_and_that_is_no_session(sandbox: Running, key: Path) -> None:
+    server = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "display-message", "-p", "#{pid}").stdout.strip()
+    sandbox.root("kill", "-KILL", server)
+    assert sandbox.root("test", "-S", "/run/codetainer/tmux/server.sock").returncode == 0
+    try:
+        with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
+            terminal.expect("start anew")
+            terminal.type("q")
+            assert terminal.code() == 0
+    finally:
+        assert sandbox.codetainer("session", "restart").returncode == 0
+
+
+def test_a_login_that_wants_the_dashboard_first_stays_on_it(tmp_path: Path, key: Path) -> None:
+    sandbox = start(tmp_path, f"first-{os.getpid()}", CODETAINER_LOGIN="dashboard")
+    try:
+        give_sshd(sandbox, key)
+        with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
+            terminal.expect("quit")
+            time.sleep(4.0)  # longer than the notice before a hand-over
+            assert STAND_IN.encode() not in terminal.seen
+            terminal.type("t")
+            terminal.expect(STAND_IN)
+            terminal.type(DETACH)
+            assert terminal.code() == 0
+    finally:
+        sandbox.stop()
+
+
 @pytest.mark.parametrize("slow", [0.0, 0.2], ids=["at-once", "400-ms"])
 def test_a_login_during_boot_is_handed_over(tmp_path: Path, key: Path, slow: float) -> None:
     sandbox = start(tmp_path, f"during-{os.getpid()}", until_released=False)
