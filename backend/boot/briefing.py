@@ -13,6 +13,7 @@ from backend.boot import agent
 from backend.boot.steps.tmpfs import show
 from backend.contract.paths import Paths
 from backend.settings import Settings
+from backend.variables import Save
 from network.allowlist import Allowlist
 
 BEGIN = "<!-- codetainer: begin (written anew whenever the list changes) -->"
@@ -23,6 +24,7 @@ OUTSIDE = (
     "The tokens in your environment are placeholders; the real ones are put in outside the sandbox. git, gh, npm and the API\n"
     "  work with them as they are, and any other credential is refused. Pushes and writes on GitHub go to {} only."
 )
+SAVED = " The operator has what you leave saved beside it, to a branch wip/...: leave that branch alone."
 INSIDE = "git, gh, npm and the API work with the tokens of your environment."
 
 
@@ -37,6 +39,7 @@ def render(settings: Settings, allowlist: Allowlist) -> str:
         workspace=show(settings.tmpfs_workspace),
         tmp=show(settings.tmpfs_tmp),
         home=show(settings.tmpfs_home),
+        saved="" if settings.autosave.when is Save.OFF else SAVED,
     )
     return f"{BEGIN}\n{text}{END}\n"
 

@@ -7,6 +7,7 @@ from backend import settings
 from backend.boot.briefing import BEGIN, END, MOST_NAMES, merged, render
 from network.allowlist import Allowlist, parse_words
 
+REPOSITORY = "https://github.com/example/demo"
 ENVIRONMENT = {"GH_PAT": "ghp_x", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"}
 
 
@@ -15,7 +16,7 @@ def listed(text: str) -> Allowlist:
 
 
 def test_it_says_what_is_open_and_where_writes_go() -> None:
-    found = settings.load({**ENVIRONMENT, "REPO_URL": "https://github.com/example/demo"})
+    found = settings.load({**ENVIRONMENT, "REPO_URL": REPOSITORY})
     text = render(found, listed("example.com *.example.org plain.example:80"))
     assert text.startswith(BEGIN)
     assert text.endswith(END + "\n")
@@ -24,6 +25,8 @@ def test_it_says_what_is_open_and_where_writes_go() -> None:
     assert "ghp_x" not in text
     inside = settings.load({**ENVIRONMENT, "CODETAINER_CREDENTIALS": "inside"})
     assert "placeholders" not in render(inside, listed(""))
+    assert "wip/" not in text
+    assert "wip/" in render(settings.load({**ENVIRONMENT, "CODETAINER_AUTOSAVE": "10m", "REPO_URL": REPOSITORY}), listed(""))
 
 
 def test_a_long_list_is_cut() -> None:
