@@ -30,9 +30,9 @@ class Session:
 
 
 def prepare(paths: Paths, popup_key: str) -> None:
-    """The server's folder (the agent's, 0700) and its configuration (root's)."""
+    """The server's folder (the agent's, 0711) and its configuration (root's)."""
     folder = paths.tmux_socket.parent
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o711, exist_ok=True)  # root looks for the socket at a login, and has no CAP_DAC_OVERRIDE
     os.chown(folder, AGENT_UID, AGENT_UID)
     system.write(paths.tmux_config, CONFIGURATION.read_text().replace("{popup_key}", popup_key))
 

@@ -77,7 +77,7 @@ class Paths:
 
     @property
     def tmux_socket(self) -> Path:
-        """In a folder of the agent's own (0700, uid claude): the server runs as the agent, so does every client."""
+        """In a folder of the agent's own (0711, uid claude): the server runs as the agent, so does every client."""
         return self.run / "tmux/server.sock"
 
     @property

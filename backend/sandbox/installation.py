@@ -27,7 +27,7 @@ def install(root: Path) -> None:
         if launcher.is_file():
             place(launcher, local / launcher.name, 0o755)
     paths = Paths(root)
-    for folder in (paths.workspace, paths.home, paths.tmp, paths.run):
+    for folder in (paths.workspace, paths.home, paths.tmp, paths.run, root / "run/sshd"):
         folder.mkdir(parents=True, exist_ok=True)
     for link, target in ((paths.gh_config, paths.gh_files), (paths.git_config, paths.git_file)):
         link.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ class Internet:
         ours = Path("/proc/self/ns/net").readlink()
         eventually("there is a network namespace", lambda: self.namespace.readlink() != ours)
         self.pretend.connect(self._holder.pid)
+        self.way_in = self.pretend.way_in(self._holder.pid)
 
     def end(self) -> None:
         self._holder.kill()
