@@ -14,11 +14,17 @@ SERVICES = frozenset((
 
 def problems(values: Mapping[str, Any]) -> list[str]:
     """What is wrong with the ports of settings, as they were read, beside each other."""
-    port = values["CODETAINER_SSH_PORT"]
-    if not values["CODETAINER_SSH_KEYS"] or not port:
-        return []
-    if port in SERVICES:
-        return [f"CODETAINER_SSH_PORT: {port} is a service's of the sandbox; take another, and publish it under any number"]
-    if port in (values["CODETAINER_INBOUND_PORTS"] or ()):
-        return [f"CODETAINER_INBOUND_PORTS: {port} is sshd's (CODETAINER_SSH_PORT) and is open by itself; leave it out"]
-    return []
+    ours: dict[str, int] = {}
+    if values["CODETAINER_SSH_KEYS"] and values["CODETAINER_SSH_PORT"]:
+        ours["CODETAINER_SSH_PORT"] = values["CODETAINER_SSH_PORT"]
+    if values["CODETAINER_METRICS"]:
+        ours["CODETAINER_METRICS"] = values["CODETAINER_METRICS"].port
+    found = []
+    for name, port in ours.items():
+        if port in SERVICES:
+            found.append(f"{name}: {port} is a service's of the sandbox; take another, and publish it under any number")
+        if port in (values["CODETAINER_INBOUND_PORTS"] or ()):
+            found.append(f"CODETAINER_INBOUND_PORTS: {port} is open by itself ({name}), and not for the agent; leave it out")
+    if len(set(ours.values())) < len(ours):
+        found.append(f"{' and '.join(ours)}: both have the same port")
+    return found

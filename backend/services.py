@@ -14,6 +14,7 @@ from backend import system
 from backend.contract import events
 from backend.contract.events import Event, Noted, Reason, Refused, ServiceState, Via
 from backend.contract.paths import Paths
+from backend.exporter import Exporter
 from backend.gate import Gate
 from backend.guard import channel
 from backend.guard.channel import Configure, Configured, Do, Done, Happened
@@ -37,6 +38,7 @@ class Services:
         self.guard = Service("guard", self._spawn_guard, self._guard_ready, emit)
         self.gate = Gate(paths, emit)
         self.sshd = Sshd(paths, emit)
+        self.exporter = Exporter(paths, emit)
         self.allowlist = Allowlist()
         self._configuration: Configure | None = None
         self._generation = itertools.count(1)
@@ -215,7 +217,7 @@ class Services:
         return (self.coredns, self.guard, *((gate,) if gate.state is not ServiceState.STOPPED else ()))
 
     async def stop(self) -> None:
-        """Ends what the agent needs. sshd stays: it is the operator's."""
+        """Ends what the agent needs. sshd and the metrics stay: they are the operator's."""
         await asyncio.gather(self.coredns.stop(), self.guard.stop(), self.gate.service.stop())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:

@@ -27,6 +27,7 @@ from backend.variables import (
 )
 from network import allowlist, credentials, telemetry
 from network.credentials import CredentialsError, Host
+from network.ruleset import Listener
 from network.telemetry import Telemetry, TelemetryError
 
 EXIT_CODE = 2
@@ -95,6 +96,7 @@ class Settings:
     inbound_ports: tuple[int, ...]
     ssh_keys: tuple[str, ...]
     ssh_port: int
+    metrics: Listener | None
     gate: GateMode
     credentials: Where
     seccomp: Seccomp
@@ -186,7 +188,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None, h
         v["REPO_URL"], v["CLAUDE_PROMPT"], v["GIT_USER_NAME"], v["GIT_USER_EMAIL"], v["CODETAINER_EXTRA_DOMAINS"],
         v["CODETAINER_UPSTREAM"] or (), v["CODETAINER_TMPFS_WORKSPACE"], v["CODETAINER_TMPFS_TMP"], v["CODETAINER_TMPFS_HOME"],
         v["CODETAINER_REFRESH"], v["CODETAINER_KEEP"], v["CODETAINER_PROOF"], v["CODETAINER_INBOUND_PORTS"] or (),
-        v["CODETAINER_SSH_KEYS"] or (), v["CODETAINER_SSH_PORT"],
+        v["CODETAINER_SSH_KEYS"] or (), v["CODETAINER_SSH_PORT"], v["CODETAINER_METRICS"] or None,
         v["CODETAINER_GATE"], v["CODETAINER_CREDENTIALS"], v["CODETAINER_SECCOMP"], found, v["CODETAINER_PUSH"] or (),
         v["CODETAINER_MUCH_OUT"], v["CODETAINER_CERTIFICATES"], v["CODETAINER_AUTOSAVE"], v["CODETAINER_GRACE"],
         v["CODETAINER_ON_FAILURE"], v["CODETAINER_LOGIN"], v["CODETAINER_POPUP_KEY"], v["CODETAINER_LOCK_TIMEOUT"],

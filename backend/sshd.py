@@ -56,8 +56,7 @@ class Sshd:
                 "cannot start sshd: root's account is locked in /etc/shadow, so it would refuse every key",
                 "usermod -p '*' root: no password fits that, and a key may",
             )
-        # Where sshd's unprivileged half lives: its path is compiled in, and after this step the root is read-only.
-        (self._paths.root / "run/sshd").mkdir(mode=0o755, exist_ok=True)
+        self._paths.sshd.mkdir(mode=0o755, exist_ok=True)  # the image has it; where /run is a fresh tmpfs it is made here
         self._places.folder.mkdir(mode=0o700, exist_ok=True)
         self._key = self._key or authorized_keys.new_host_key()  # a second boot keeps what was pinned
         self._port = port

@@ -103,6 +103,7 @@ class Supervisor(Control):
             await self.work.last(self.settings.grace_seconds)
             await self.services.stop()
             await self.services.sshd.stop()
+            await self.services.exporter.stop()
             self.journal.close()
 
     def stop(self, reason: str) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID, Paths
+from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, Paths
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MOST_ERRORS = 64 << 10
@@ -66,6 +66,7 @@ AGENT = Identity("claude", AGENT_UID, through=(str(Paths().confine),))  # a syst
 COREDNS = Identity("coredns", COREDNS_UID, ("net_bind_service",))
 GUARD = Identity("guard", GUARD_UID, ("net_admin",))
 GATE = Identity("gate", GATE_UID)
+EXPORTER = Identity("exporter", EXPORTER_UID)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from network import allowlist, credentials
+from network.ruleset import Listener
 
 
 class OnFailure(StrEnum):
@@ -161,6 +162,12 @@ def port(value: str) -> int:
     return found
 
 
+def listener(value: str) -> Listener:
+    """ADDRESS:PORT, an IPv4 address: over IPv6 nothing is open."""
+    address, _, number = value.strip().rpartition(":")
+    return Listener(str(ipaddress.IPv4Address(address)), port(number))
+
+
 def ssh_keys(value: str) -> tuple[str, ...]:
     """Authorized keys, one a line. Raises Problems."""
     from backend import authorized_keys  # what it takes to check keys is loaded only where there are some
@@ -205,6 +212,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CODETAINER_SSH_KEYS", "Who may log in over ssh, as root; sshd runs only where there are keys", ssh_keys,
              "", "authorized keys, one a line"),
     Variable("CODETAINER_SSH_PORT", "sshd's TCP port inside the sandbox", port, "22", "a port number"),
+    Variable("CODETAINER_METRICS", "Where /metrics is served for Prometheus; off where it is not set", listener,
+             "", "ADDRESS:PORT, an IPv4 address of the sandbox or 0.0.0.0", example="0.0.0.0:9464"),
     Variable("CODETAINER_GATE", "Whether connections are checked by name too; off where the kernel has no nat", GateMode, "on",
              "on or off"),
     Variable("CODETAINER_CREDENTIALS", "Whether the gate holds the credentials, or the agent itself", Where, "outside",

@@ -29,6 +29,7 @@ inside
   traffic    what was carried, by name
   suggest    lines for domains.conf, made from what was refused
   export     what is only here, as a git bundle: ssh HOST codetainer export > work.bundle
+  metrics    how it is, as Prometheus reads it (OpenMetrics)
   ssh-config the entry for ~/.ssh/config to log in here, and the host key
 
 inside, for the operator (root)
@@ -109,6 +110,9 @@ def parser() -> argparse.ArgumentParser:
 
     v = verb("traffic", "Show what the gate carried, by name.")
     v.add_argument("--json", action="store_true", help="for programs")
+
+    v = verb("metrics", "Print how the sandbox is, as Prometheus reads it (OpenMetrics).")
+    v.add_argument("--serve", type=_port, metavar="FD", help=argparse.SUPPRESS)  # the listening socket that boot hands over
 
     v = verb("ssh-config", "Print the entry for ~/.ssh/config to log in here, and the host key's line for known_hosts.")
     v.add_argument("--name", type=_word, default="codetainer", help="what ssh shall call it (default: %(default)s)")

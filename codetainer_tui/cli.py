@@ -123,6 +123,12 @@ def traffic(options: argparse.Namespace) -> int:
     return verb.traffic(Paths(), as_json=options.json)
 
 
+def metrics(options: argparse.Namespace) -> int:
+    from codetainer_tui.metrics import server
+
+    return server.serve(Paths(), options.serve) if options.serve else server.once(Paths())
+
+
 def ssh_config(options: argparse.Namespace) -> int:
     from codetainer_tui import ssh_config as verb
 
@@ -236,6 +242,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
         logs,
         traffic,
         suggest,
+        metrics,
         ssh_config,
         allow,
         revoke,

@@ -39,6 +39,14 @@ class Upstream:
     tls: bool = False
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Listener:
+    """Where the metrics are served: an IPv4 address of the sandbox (0.0.0.0: all of them) and a TCP port."""
+
+    address: str
+    port: int
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """All that the table depends on."""
@@ -47,10 +55,12 @@ class Rules:
     coredns: int = 953
     guard: int = 954
     gate: int = 955
+    exporter: int = 956
     with_gate: bool = False
     upstreams: tuple[Upstream, ...] = ()
     inbound: tuple[int, ...] = ()  # TCP ports that may be reached from outside, beside SSH's
     ssh: int = 0  # the port of our own sshd, 0 where there is none
+    metrics: Listener | None = None
 
 
 def mark(uid: int) -> int:
@@ -59,6 +69,7 @@ def mark(uid: int) -> int:
 
 
 SSH_MARK = 0x1C7E0000 + 0xFFFF
+ANY = "0.0.0.0"
 PLATFORM_SSH = 22  # a platform's own SSH (Fly's), which listens on IPv6: whether there is one cannot be known beforehand
 
 # No flow is let out that our own rules did not let in: an entry that conntrack made before they were loaded has no mark.
@@ -102,7 +113,8 @@ $divert
     ct direction original ct mark $gate_mark meta skuid != $gate goto refuse
     ct direction original ct mark $agent_mark meta skuid != $agent goto refuse
     ct direction reply ct mark $ssh_mark meta skuid != 0 goto refuse
-    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark } ct state established accept
+    ct direction reply ct mark $exporter_mark meta skuid != $exporter goto refuse
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark } ct state established accept
 $diverted
     oif "lo" jump loopback
 $replies
@@ -117,7 +129,7 @@ $open_rules
     accept
   }
   chain loopback_socket {
-$ssh_loopback
+$outside_only
     ip daddr $coredns_address udp dport 53 accept
     ip daddr $coredns_address tcp dport 53 accept
     ip daddr $coredns_address meta skuid { 0, $coredns } tcp dport { 8180, 8181, 9153 } accept
@@ -129,7 +141,7 @@ $ssh_loopback
     ip daddr 127.0.0.11 meta skuid $guard accept
     ip daddr { 127.0.0.11, $coredns_address, $guard_address, $gate_address } goto refuse
     # The services begin nothing on loopback: one that was tricked into dialling 127.0.0.1 gets nowhere.
-    meta skuid { $coredns, $guard, $gate } ct state { new, untracked } goto refuse
+    meta skuid { $coredns, $guard, $gate, $exporter } ct state { new, untracked } goto refuse
     accept
   }
   chain out6 {
@@ -164,7 +176,7 @@ $ssh_loopback
   }
   chain in { type filter hook input priority 0; policy drop;
     iif "lo" accept
-    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark } ct state established accept
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark } ct state established accept
     ct mark { $agent_mark, $guard_mark, $gate_mark } ct state related \\
       icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
 $inbound_rules
@@ -211,16 +223,18 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         upstream_rules="\n".join(_upstream(rules, upstream) for upstream in rules.upstreams),
         open_rules=_open(rules),
         ssh_ports6=_ssh_ports6(rules),
-        ssh_loopback=f"    tcp dport {int(rules.ssh)} meta skuid != 0 goto refuse" if rules.ssh else "",
+        exporter=rules.exporter,
+        exporter_mark=f"{mark(rules.exporter):#x}",
+        outside_only="\n".join(f"    tcp dport {port} meta skuid != 0 goto refuse" for port in _outside_only(rules)),
         replies="\n".join(_replies(rules)),
         inbound_rules=_inbound(rules),
     )
     return text + "".join(elements.add(name, [element]) for name, element in kept)
 
 
-def closed(ssh: int = 0) -> str:
-    """The very first ruleset: nothing leaves and nothing enters but SSH (`ssh`: our own sshd's port), and loopback works."""
-    return render(Rules(ssh=ssh))
+def closed(ssh: int = 0, metrics: Listener | None = None) -> str:
+    """The very first ruleset: nothing leaves, nothing enters but SSH and who reads the metrics, and loopback works."""
+    return render(Rules(ssh=ssh, metrics=metrics))
 
 
 def _divert(rules: Rules) -> str:
@@ -260,11 +274,21 @@ def _ssh_ports6(rules: Rules) -> str:
 def _replies(rules: Rules) -> list[str]:
     """Answers to what came in. sshd's only from a socket that root has opened: whoever takes its port answers nobody."""
     ssh = [(rules.ssh, "meta skuid 0 ", SSH_MARK)] if rules.ssh else []
+    if rules.metrics:
+        ssh.append((rules.metrics.port, f"meta skuid {rules.exporter} ", mark(rules.exporter)))
     found = [*ssh, *((port, "", SSH_MARK - 1) for port in rules.inbound)]
-    return [f"    ct direction reply tcp sport {int(port)} {who}ct mark set {mark:#x} accept" for port, who, mark in found]
+    return [f"    ct direction reply tcp sport {int(port)} {who}ct mark set {number:#x} accept" for port, who, number in found]
+
+
+def _outside_only(rules: Rules) -> list[int]:
+    """Ports of ours that nobody inside but root has any business with."""
+    return [*([rules.ssh] if rules.ssh else []), *([rules.metrics.port] if rules.metrics else [])]
 
 
 def _inbound(rules: Rules) -> str:
     ports = [*([rules.ssh] if rules.ssh else []), *rules.inbound]
     tcp = f"    tcp dport {{ {', '.join(str(int(port)) for port in ports)} }} accept\n" if ports else ""
+    if rules.metrics:
+        to = f"ip daddr {ipaddress.IPv4Address(rules.metrics.address)}" if rules.metrics.address != ANY else "meta nfproto ipv4"
+        tcp += f"    {to} tcp dport {int(rules.metrics.port)} accept\n"
     return f"{tcp}    meta nfproto ipv6 tcp dport {_ssh_ports6(rules)} accept"

@@ -20,6 +20,8 @@ from backend.contract import events
 from backend.contract.traffic import Connection
 from backend.variables import VARIABLES, Variable
 from codetainer_tui.dashboard.keys import ACTIONS
+from codetainer_tui.metrics import exposition
+from tests.journals import counted
 
 ROOT = Path(__file__).parents[1]
 
@@ -120,6 +122,16 @@ def words() -> str:
     return table(("Word", "Values"), ((enum.__name__, ", ".join(f"`{value}`" for value in enum)) for enum in enums))
 
 
+def metrics() -> str:
+    """A row a family; a counter's samples end in _total, an info's in _info."""
+    endings = {"counter": "_total", "info": "_info"}
+    rows = []
+    for family in exposition.families(counted.tally()):
+        labels = ", ".join(f"`{label}`" for label in family.samples[0].labels) if family.type != "info" else ""
+        rows.append((f"`{family.name}{endings.get(family.type, '')}`", family.type, labels, family.documentation))
+    return table(("Name", "Type", "Labels", "Meaning"), rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "boot_graph": boot_graph,
     "boot_steps": boot_steps,
@@ -127,6 +139,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "essentials": essentials,
     "keys": keys,
     "kinds": kinds,
+    "metrics": metrics,
     "variables": variables,
     "words": words,
 }

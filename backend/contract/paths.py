@@ -7,6 +7,7 @@ AGENT_UID = 1000
 COREDNS_UID = 953
 GUARD_UID = 954
 GATE_UID = 955
+EXPORTER_UID = 956
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ class Paths:
     def ssh(self) -> Path:
         """sshd's folder (0700, root): its host key, the authorized keys, its configuration."""
         return self.run / "ssh"
+
+    @property
+    def sshd(self) -> Path:
+        """Where sshd's unprivileged half lives, an empty folder: its path is compiled in."""
+        return self.root / "run/sshd"
 
     @property
     def trusted(self) -> Path:
@@ -157,6 +163,11 @@ class Paths:
     def confine(self) -> Path:
         """What every process of the agent's is started through: it puts on the system call filter (backend/confine/)."""
         return self.root / "opt/codetainer/confine"
+
+    @property
+    def codetainer(self) -> Path:
+        """The command line of the front ends."""
+        return self.root / "usr/local/bin/codetainer"
 
     @property
     def resolv_conf(self) -> Path:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import backend
-from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID, GUARD_UID, Paths
+from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, Paths
 
-USERS = {"claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID}
+USERS = {"claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID, "exporter": EXPORTER_UID}
 LAUNCHERS = Path(backend.__file__).parent / "launchers"
 
 
@@ -27,7 +27,7 @@ def install(root: Path) -> None:
         if launcher.is_file():
             place(launcher, local / launcher.name, 0o755)
     paths = Paths(root)
-    for folder in (paths.workspace, paths.home, paths.tmp, paths.run, root / "run/sshd"):
+    for folder in (paths.workspace, paths.home, paths.tmp, paths.run, paths.sshd):
         folder.mkdir(parents=True, exist_ok=True)
     for link, target in ((paths.gh_config, paths.gh_files), (paths.git_config, paths.git_file)):
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def accounts(text: str, line: str) -> str:
-    """A passwd(5) or group(5) file with our four users in place of whoever has their names or numbers on this machine.
+    """A passwd(5) or group(5) file with our users in place of whoever has their names or numbers on this machine.
 
     `line` is a format with `user`, `uid`, `home` and `shell`.
     """

@@ -80,6 +80,7 @@ CONSEQUENCES = {
     "guard": "No new address is opened; addresses that are open stay open.",
     "gate": "Nothing is carried to ports 80 and 443.",
     "sshd": "Nobody can log in over ssh; docker exec and kubectl exec need no sshd.",
+    "metrics": "Whoever watches by /metrics sees nothing; this dashboard and codetainer logs do.",
 }
 
 

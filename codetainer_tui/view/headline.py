@@ -7,7 +7,7 @@ from backend.contract.state import State
 from codetainer_tui.view.parts import Condition, Headline, Tone
 from codetainer_tui.words import clock, harmless, many
 
-SERVICES = {"coredns": "CoreDNS", "guard": "the guard", "gate": "the gate", "sshd": "sshd"}
+SERVICES = {"coredns": "CoreDNS", "guard": "the guard", "gate": "the gate", "sshd": "sshd", "metrics": "the metrics' process"}
 GONE = "codetainer boot has gone, nobody watches this sandbox"
 
 

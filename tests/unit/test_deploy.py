@@ -16,7 +16,7 @@ from backend.variables import VARIABLES
 from tests.documentation import ROOT
 
 FOLDER = ROOT / "docs/deploy"
-TEXTS = {path.name: path.read_text() for path in sorted(FOLDER.iterdir())}
+TEXTS = {path.name: path.read_text() for path in sorted(FOLDER.iterdir()) if path.is_file()}
 COMPOSE = yaml.safe_load(TEXTS["compose.yaml"])["services"]["codetainer"]
 NAMESPACE, POD, POLICY = yaml.safe_load_all(TEXTS["pod.yaml"])
 SANDBOX = yaml.safe_load(TEXTS["sandbox.yaml"])

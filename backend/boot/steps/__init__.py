@@ -12,6 +12,7 @@ from backend.boot.steps import (
     gate,
     git,
     guard,
+    metrics,
     names,
     platform,
     plugins,
@@ -30,12 +31,13 @@ def plan(repository: str = "") -> tuple[Step, ...]:
     return ordered(
         (
             Step("closed", "Network closed", closed.run, timeout=10),
-            # As soon as nothing can leave, and before all that may halt: whoever logs in sees boot go on, or why it does not.
+            # As soon as nothing can leave, and before all that may halt: whoever logs in, or watches a fleet, sees boot go on.
             Step("ssh", "SSH", ssh.run, ("closed",), timeout=15, on_failure=OnFailure.DEGRADE),
-            Step("platform", "The platform's socket", platform.run, ("ssh",), timeout=5),
-            Step("tmpfs", "Memory file systems", tmpfs.run, ("ssh",)),
+            Step("metrics", "Metrics", metrics.run, ("closed",), timeout=15, on_failure=OnFailure.DEGRADE),
+            Step("platform", "The platform's socket", platform.run, ("ssh", "metrics"), timeout=5),
+            Step("tmpfs", "Memory file systems", tmpfs.run, ("ssh", "metrics")),
             Step("tools", "Tools", tools.run, ("tmpfs",), on_failure=OnFailure.DEGRADE),
-            Step("list", "The list", allowlist.run, ("ssh",)),
+            Step("list", "The list", allowlist.run, ("ssh", "metrics")),
             Step("rules", "Firewall", rules.run, ("closed", "list"), timeout=10),
             Step("guard", "Guard", guard.run, ("rules",)),
             Step("names", "Names (CoreDNS)", names.run, ("rules", "list")),

@@ -12,7 +12,7 @@ from network import ruleset
 async def run(boot: Boot) -> str:
     """Loads the default-deny ruleset in one transaction. Docker's own nat table is left as it is."""
     try:
-        await system.run_async(["nft", "-f", "-"], input=ruleset.closed(boot.settings.open_ssh_port))
+        await system.run_async(["nft", "-f", "-"], input=ruleset.closed(boot.settings.open_ssh_port, boot.settings.metrics))
     except SystemFailure as error:
         raise StepFailed(
             f"cannot close the network: {error}", "the kernel needs nf_tables and boot needs CAP_NET_ADMIN: codetainer check"

@@ -28,7 +28,11 @@ async def load(boot: Boot) -> None:
     with_gate = boot.settings.gate is GateMode.ON
     resolvers = tuple(upstream.parse(text)[0] for text in boot.upstreams)
     rules = Rules(
-        upstreams=resolvers, inbound=boot.settings.inbound_ports, with_gate=with_gate, ssh=boot.settings.open_ssh_port
+        upstreams=resolvers,
+        inbound=boot.settings.inbound_ports,
+        with_gate=with_gate,
+        ssh=boot.settings.open_ssh_port,
+        metrics=boot.settings.metrics,
     )
     try:
         await system.run_async(["nft", "-f", "-"], input=ruleset.render(rules))

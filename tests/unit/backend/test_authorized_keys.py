@@ -98,21 +98,6 @@ def test_keys_without_a_key(text: str) -> None:
         settings.load({**GOOD, NAME: text})
 
 
-def test_the_port_is_nobody_elses() -> None:
-    keys = {**GOOD, NAME: ED25519}
-    assert settings.load(keys).open_ssh_port == 22
-    assert settings.load(GOOD).open_ssh_port == 0
-    assert settings.load({**keys, "CODETAINER_SSH_PORT": "2222"}).open_ssh_port == 2222
-    with pytest.raises(SettingsError, match="INBOUND_PORTS"):
-        settings.load({**keys, "CODETAINER_INBOUND_PORTS": "8080 22"})
-    for port in ("443", "53", "9153"):
-        with pytest.raises(SettingsError, match="a service's"):
-            settings.load({**keys, "CODETAINER_SSH_PORT": port})
-    for text in ("0", "70000", "22 23", "ssh"):
-        with pytest.raises(SettingsError, match="CODETAINER_SSH_PORT"):
-            settings.load({**keys, "CODETAINER_SSH_PORT": text})
-
-
 def test_a_host_key_is_what_ssh_makes_of_it() -> None:
     key = authorized_keys.new_host_key()
     assert key.public.startswith("ssh-ed25519 AAAA")

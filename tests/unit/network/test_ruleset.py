@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from network import elements, ruleset
 from network.elements import Element
-from network.ruleset import Rules, Upstream
+from network.ruleset import Listener, Rules, Upstream
 
 UPSTREAM = Upstream("203.0.113.53")
 
@@ -95,6 +95,19 @@ def test_sshds_replies_come_from_roots_sockets_and_nobody_inside_dials_it(port: 
     first = next(line for line in chain(text, "loopback_socket") if line.strip())
     assert first == f"    tcp dport {port} meta skuid != 0 goto refuse"
     assert ruleset.closed(port).count(f"tcp dport {port} meta skuid != 0 goto refuse") == 1
+
+
+@pytest.mark.parametrize(("address", "where"), [("203.0.113.9", "ip daddr 203.0.113.9"), ("0.0.0.0", "meta nfproto ipv4")])
+def test_metrics_are_answered_by_their_own_uid_and_to_the_outside_only(address: str, where: str) -> None:
+    for text in (ruleset.render(Rules(metrics=Listener(address, 9464), ssh=22)), ruleset.closed(22, Listener(address, 9464))):
+        assert f"    {where} tcp dport 9464 accept" in chain(text, "in")
+        (reply,) = (line for line in chain(text, "out") if "tcp sport 9464" in line)
+        assert "ct direction reply" in reply
+        assert "meta skuid 956 " in reply
+        assert "    tcp dport 9464 meta skuid != 0 goto refuse" in chain(text, "loopback_socket")
+    assert "9464" not in ruleset.closed()
+    with pytest.raises(ValueError):
+        ruleset.render(Rules(metrics=Listener("0.0.0.0; flush ruleset", 9464)))
 
 
 def test_a_refreshed_element_is_added_deleted_and_added() -> None:

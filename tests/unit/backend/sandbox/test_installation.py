@@ -17,6 +17,7 @@ def test_our_users_take_the_place_of_whoever_has_their_name_or_number() -> None:
         "coredns:x:953:953::/nonexistent:/usr/sbin/nologin",
         "guard:x:954:954::/nonexistent:/usr/sbin/nologin",
         "gate:x:955:955::/nonexistent:/usr/sbin/nologin",
+        "exporter:x:956:956::/nonexistent:/usr/sbin/nologin",
     ]
 
 

@@ -1,0 +1,20 @@
+"""/metrics, where the operator wants it: from now on whoever watches a fleet sees this sandbox, also one that halts."""
+
+from __future__ import annotations
+
+from backend.boot.context import Boot
+from backend.boot.plan import StepFailed, StepSkipped
+
+
+async def run(boot: Boot) -> str:
+    where = boot.settings.metrics
+    if where is None:
+        raise StepSkipped("CODETAINER_METRICS is not set")
+    try:
+        await boot.services.exporter.open(where)
+    except OSError as error:
+        raise StepFailed(
+            f"cannot serve metrics at {where.address}:{where.port}: {error.strerror or error}",
+            "CODETAINER_METRICS takes an address that the sandbox has; 0.0.0.0 means all of them",
+        ) from error
+    return f"http://{where.address}:{where.port}/metrics"

@@ -1,0 +1,136 @@
+"""/metrics over HTTP, bounded: one path, few connections at once, each for a few seconds, one answer a connection.
+
+The socket is handed over by boot; this process has no right but to read the journal. Nothing it says is a secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import socket
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from backend.contract.paths import Paths
+from codetainer_tui.journal import Reader, follow
+from codetainer_tui.metrics.exposition import CONTENT_TYPE, text
+from codetainer_tui.metrics.tally import Tally
+
+MOST_CONNECTIONS = 8
+SECONDS = 5.0  # a connection's whole life
+KEEP_UP_SECONDS = 2.0  # the journal is read so often even where nobody asks: its old segments go away
+PATH = "/metrics"
+
+
+class Source:
+    """The journal counted, and its exposition at most once a second."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._reader, self._tally = Reader(paths.journal), Tally()
+        self._lock = threading.Lock()
+        self._read_at = self._written_at = 0.0
+        self._text = b""
+
+    def keep_up(self) -> None:
+        now = time.monotonic()
+        if now - self._read_at >= KEEP_UP_SECONDS:
+            with self._lock:
+                self._read()
+
+    def text(self) -> bytes:
+        with self._lock:
+            if not self._text or time.monotonic() - self._written_at >= 1.0:
+                self._read()
+                self._text, self._written_at = text(self._tally), time.monotonic()
+            return self._text
+
+    def _read(self) -> None:
+        self._tally.add(self._reader.poll())
+        while self._reader.behind:
+            self._tally.add(self._reader.poll())
+        self._read_at = time.monotonic()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server_version, sys_version = "codetainer", ""
+    source: Callable[[], bytes]
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] != PATH:
+            self.send_error(HTTPStatus.NOT_FOUND, f"there is {PATH} only")
+            return
+        body = self.source()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", CONTENT_TYPE)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Who asks is nobody's business; a log line a request would be the asker's to write."""
+
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+
+    def __init__(self, sock: socket.socket, source: Source) -> None:
+        handler = type("Handler", (_Handler,), {"source": staticmethod(source.text)})
+        super().__init__(("", 0), handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = sock
+        self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self.service_actions = source.keep_up  # type: ignore[method-assign]  # between two requests, twice a second
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Whatever the other side does or leaves undone, the connection is over in time."""
+
+        def end() -> None:
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(SECONDS, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            timer.cancel()
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that ended badly is its own business; what is wrong with us is said."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            sys.stderr.flush()
+
+
+def serve(paths: Paths, descriptor: int) -> int:
+    """Serves until the process is ended."""
+    with Server(socket.socket(fileno=descriptor), Source(paths)) as server:
+        sys.stderr.write("serving\n")
+        sys.stderr.flush()
+        server.serve_forever()
+    return 0
+
+
+def once(paths: Paths) -> int:
+    """Prints the exposition. Exit code 2 without a journal."""
+    if not paths.journal.exists():
+        sys.stderr.write("codetainer: there is no journal here: no sandbox has booted\n")
+        return 2
+    tally = Tally()
+    tally.add(follow(paths.journal, going_on=lambda: False))
+    sys.stdout.write(text(tally).decode())
+    return 0

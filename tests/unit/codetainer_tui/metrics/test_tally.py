@@ -1,0 +1,75 @@
+"""Counters over the journal: they only grow, and what the agent does cannot make them many."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.contract import events as e
+from backend.contract.state import fold_all
+from codetainer_tui.metrics.tally import MOST_NAMES, OTHERS, Tally
+from tests.journals.counted import EVENTS, tally
+
+
+def counted(*events: e.Event) -> Tally:
+    found = Tally()
+    found.add(e.Stamped(float(at), at, event) for at, event in enumerate(events, 1))
+    return found
+
+
+def refused(name: str, count: int = 1) -> e.Refused:
+    return e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, count, "dns", name)
+
+
+def carried(name: str, connections: int, received: int = 0, sent: int = 0) -> e.Carried:
+    return e.Carried(name, connections, 0, received, sent, 1.0)
+
+
+def test_everything_is_counted_once() -> None:
+    found = tally()
+    assert found.refused == {("dns", "not on the list"): 3}
+    assert found.refused_names == {("telemetry.example", "not on the list"): 3}
+    assert found.restarts == {"gate": 1}
+    assert found.proofs == {"held": 1, "broken": 0}
+    assert (found.carried["api.example"].connections, found.carried["api.example"].bytes_in) == (5, 1000)
+
+
+def test_totals_of_the_gate_are_taken_as_totals() -> None:
+    found = counted(carried("a.example", 2, 10, 1), carried("a.example", 5, 100, 7))
+    assert (found.carried["a.example"].connections, found.carried["a.example"].bytes_out) == (5, 7)
+    found.add([e.Stamped(9.0, 9, carried("a.example", 1, 4, 4))])  # begun anew
+    assert (found.carried["a.example"].connections, found.carried["a.example"].bytes_in) == (6, 104)
+
+
+def test_names_are_bounded_and_none_is_lost() -> None:
+    many = 3 * MOST_NAMES
+    found = counted(
+        *(refused(f"n{n}.example", 2) for n in range(many)), *(carried(f"n{n}.example", 1, 5, 5) for n in range(many))
+    )
+    assert len(found.refused_names) == MOST_NAMES + 1
+    assert len(found.carried) == MOST_NAMES + 1
+    assert sum(found.refused_names.values()) == 2 * many
+    assert found.refused_names[OTHERS, "not on the list"] == 2 * (many - MOST_NAMES)
+    assert sum(total.connections for total in found.carried.values()) == many
+
+
+def test_a_journal_that_begins_with_a_snapshot_brings_what_it_knows() -> None:
+    before = [e.Stamped(float(at), at, event) for at, event in enumerate(EVENTS, 1)]
+    snapshot = e.decode(e.encode(e.Stamped(99.0, 99, e.Snapshot(fold_all(before).as_json()))))
+    found = Tally()
+    found.add([snapshot])
+    assert found.refused == tally().refused
+    assert found.carried["api.example"].connections == 5
+    found.add([e.Stamped(100.0, 100, carried("api.example", 6, 1000, 300)), snapshot])  # a segment later: known already
+    assert found.carried["api.example"].connections == 6
+    assert found.refused == tally().refused
+
+
+@given(st.lists(st.tuples(st.text(max_size=8), st.integers(0, 50)), max_size=30))
+def test_counters_never_fall(steps: list[tuple[str, int]]) -> None:
+    found, before = Tally(), 0
+    for at, (name, connections) in enumerate(steps):
+        found.add([e.Stamped(float(at), at, carried(name, connections))])
+        now = sum(total.connections for total in found.carried.values())
+        assert now >= before
+        before = now
