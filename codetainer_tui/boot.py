@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from backend.contract.events import encode
+from backend.contract.events import Noted, Stopping, WorkCounted, WorkSaved, encode
 from backend.contract.paths import Paths
 from codetainer_tui import process
 from codetainer_tui.journal import POLL_SECONDS, Reader, follow
@@ -63,6 +63,7 @@ def screen(paths: Paths, argv: list[str], attach: list[str]) -> int:
             sys.stderr.write("codetainer: the sandbox goes on. codetainer attach shows it again, ctrl+c here stops it.\n")
             code = process.wait(pid)
         _tell(said, shown)
+        _tell_work(reader)
         return code
     finally:
         reader.close()
@@ -82,6 +83,16 @@ def _show(pid: int, attach: list[str]) -> int | None:
             return code
         time.sleep(POLL_SECONDS)
     return process.ended(pid)
+
+
+def _tell_work(reader: Reader) -> None:
+    """What became of the work at the end: no screen was there to show it."""
+    stopping, words = False, Lines()
+    while found := reader.poll():
+        for stamped in found:
+            stopping = stopping or isinstance(stamped.event, Stopping)
+            if stopping and isinstance(stamped.event, WorkCounted | WorkSaved | Noted):
+                sys.stderr.write(f"codetainer: {words.text(stamped.event, stamped.at)}\n")
 
 
 def _tell(said: int, shown: int) -> int:

@@ -31,6 +31,7 @@ from backend.sandbox.pretend.description import DescriptionError
 from backend.sandbox.relay import Command
 from backend.sandbox.rendezvous import Beacon, NoSandbox
 from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure
+from backend.work.farewell import Farewell
 
 END_SECONDS = 2.0  # beyond the grace period that the sandbox knows of
 CHECKOUT = Path(__file__).parents[2]
@@ -109,10 +110,13 @@ class Up:
                 # Once is enough: taking down is not to be broken off. Children have to be waited for, so not SIG_IGN there.
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
             output.given()
+            farewell = Farewell(self._paths.journal)
             self._sandbox.end(grace + END_SECONDS)
             network.end()
             output.finish()
             beacon.close()
+            if self._at_terminal:  # lines have said it themselves
+                sys.stderr.write(farewell.text())
 
     # --- making it ---
 

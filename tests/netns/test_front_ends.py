@@ -26,14 +26,17 @@ SECONDS = 30.0
 BACKEND = """
 import signal, sys
 from pathlib import Path
-from backend.contract.events import BootStarted, Stopping
+from backend.contract.events import BootStarted, Noted, RepositoryWork, Stopping, WorkCounted, WorkSaved
 from backend.contract.paths import Paths
 from backend.journal import Journal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 journal = Journal(Paths(Path(sys.argv[1])))
 journal.emit(BootStarted("0.1.0", (), "octo/repo"))
+journal.emit(Noted("warning", "long before"))
 number = signal.sigwait({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 journal.emit(Stopping(signal.Signals(number).name))
+journal.emit(WorkCounted((RepositoryWork("/workspace/repo", commits=1),), "stopping"))
+journal.emit(WorkSaved("wip/x", problem="no route"))
 sys.exit(int(sys.argv[2]))
 """
 FRONT = """
@@ -136,6 +139,8 @@ def test_the_backend_goes_on_behind_its_screen_until_ctrl_c(folder: Path) -> Non
     child.expect("left")
     child.expect("the sandbox goes on")
     child.sendintr()
+    child.expect("only here: /workspace/repo: 1 commit not pushed")
+    child.expect("the work is not saved to wip/x: no route")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 5

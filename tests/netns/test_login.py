@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from backend.contract.events import LockReleased
 from backend.sandbox import rendezvous
 from backend.sandbox.rendezvous import NoSandbox
-from tests.netns.conftest import eventually
+from tests.netns.conftest import CODETAINER, eventually
 from tests.netns.test_up import nothing_left
 from tests.netns.test_up_terminal import Terminal, at
 
@@ -79,6 +80,17 @@ def test_a_terminal_that_goes_away_takes_the_demo_down() -> None:
         os.close(terminal.master)
         terminal.master = os.open("/dev/null", os.O_RDWR)
         eventually("it ends", lambda: terminal.process.poll() is not None)
+
+
+def test_whoever_leaves_learns_what_became_of_the_work() -> None:
+    with at(*DEMO) as terminal:
+        terminal.expect(STAND_IN)
+        write = [*CODETAINER, "enter", "--name", NAME, "--", "sh", "-c", "echo x > /workspace/repo/new"]
+        subprocess.run(write, stdin=subprocess.DEVNULL, check=True)
+        terminal.type(DETACH)
+        terminal.expect("was only in the sandbox: /workspace/repo: files 1")
+        terminal.expect("is lost: CODETAINER_AUTOSAVE=exit would have saved it")
+        assert terminal.code() == 0
 
 
 def test_ctrl_c_while_boot_is_on_the_screen() -> None:

@@ -120,6 +120,18 @@ def test_files_are_copied_there_and_back(sandbox: Running, key: Path, tmp_path: 
     assert Path(back).read_bytes() == Path(here).read_bytes()
 
 
+def test_the_agents_work_comes_over_ssh(sandbox: Running, ssh: Run, tmp_path: Path) -> None:
+    work = "cd /workspace/repo && echo here > here && git add . && git commit -qm one && git rev-parse HEAD"
+    commit = sandbox.agent("env", "HOME=/home/claude", "sh", "-c", work).stdout.strip()
+    done = ssh("codetainer", "export")
+    assert (done.returncode, b"git stash apply" in done.stderr) == (0, True)
+    (tmp_path / "work.bundle").write_bytes(done.stdout)
+    heads = subprocess.run(
+        ["git", "bundle", "list-heads", tmp_path / "work.bundle"], capture_output=True, text=True, check=True
+    )
+    assert f"{commit} refs/heads/main" in heads.stdout
+
+
 def pane(sandbox: Running) -> str:
     return sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "capture-pane", "-p", "-t", "$0:.0").stdout
 

@@ -1,0 +1,62 @@
+"""What became of the work, for `up` at a terminal: leaving ends the sandbox, and its last lines are shown nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from backend.contract import events
+from backend.contract.events import Event, RepositoryWork, WorkCounted, WorkSaved
+
+
+class Farewell:
+    """Opens a sandbox's journal before its end; `text` reads on when the sandbox, and every path to it, has gone."""
+
+    def __init__(self, journal: Path) -> None:
+        self._file = -1
+        with contextlib.suppress(OSError):
+            self._file = os.open(journal, os.O_RDONLY | os.O_CLOEXEC)
+            self._read = os.fstat(self._file).st_size
+
+    def text(self) -> str:
+        """Lines for the operator; "" where there was no work, or nothing is known of it."""
+        counted: WorkCounted | None = None
+        saved: WorkSaved | None = None
+        for event in self._events():
+            counted = event if isinstance(event, WorkCounted) else counted
+            saved = event if isinstance(event, WorkSaved) else saved
+        return said(counted, saved)
+
+    def _events(self) -> Iterator[Event]:
+        if self._file < 0:
+            return
+        data = os.pread(self._file, max(0, os.fstat(self._file).st_size - self._read), self._read)
+        os.close(self._file)
+        self._file = -1
+        for line in data.splitlines():
+            with contextlib.suppress(ValueError):
+                yield events.decode(line.decode(errors="replace")).event
+
+
+def said(counted: WorkCounted | None, saved: WorkSaved | None) -> str:
+    """Paths and reasons may be the agent's: whatever a terminal would obey is spelled out."""
+    if counted is None or not counted.anything:
+        return ""
+    lines = [
+        f"was only in the sandbox: {ascii(work.path)[1:-1]}: {_amounts(work)}" for work in counted.repositories if work.anything
+    ]
+    if saved is not None and not saved.problem:
+        lines.append(f"is saved to {ascii(saved.branch)[1:-1]} of the repository that was cloned")
+        lines += [f"left out: {ascii(name)[1:-1]}" for name in saved.left_out]
+    else:
+        lines.append(
+            f"is lost: {ascii(saved.problem)[1:-1]}" if saved else "is lost: CODETAINER_AUTOSAVE=exit would have saved it"
+        )
+    return "".join(f"codetainer: {line}\n" for line in lines)
+
+
+def _amounts(work: RepositoryWork) -> str:
+    found = ((work.commits, "commits"), (work.files + work.untracked, "files"), (work.stashes, "stashes"))
+    return ", ".join(f"{what} {count}" for count, what in found if count)
