@@ -44,6 +44,11 @@ def test_the_variables_that_are_mentioned_exist(name: str) -> None:
     assert variables(TEXTS[name]) - {v.name for v in VARIABLES} == set()
 
 
+def test_the_folder_says_what_is_in_it() -> None:
+    files = [str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file() and path.name != "README.md"]
+    assert [file for file in files if f"({file})" not in TEXTS["README.md"]] == []
+
+
 def test_variables_finds_them() -> None:
     assert variables("GH_PAT_FILE=%d/x --env CODETAINER_NONE=1") == {"GH_PAT", "CODETAINER_NONE"}
 
