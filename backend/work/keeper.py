@@ -61,9 +61,11 @@ class Keeper:
         self._fingerprint = ""  # of the work as it was saved last
         self._problems: set[str] = set()  # of saving, said since the last save
         self._noted: set[str] = set()
+        self._began = False  # before there was a session there is no work
 
     async def run(self) -> None:
         """Counts and saves until it is cancelled. What fails is said once and tried again."""
+        self._began = True
         autosave = self._boot.settings.autosave
         look = 0.0
         save = time.monotonic() + autosave.seconds
@@ -91,6 +93,8 @@ class Keeper:
             with contextlib.suppress(SystemFailure, TimeoutError):
                 await asyncio.wait_for(session.end(self._boot.paths), TMUX_SECONDS)
         await _end_agent()
+        if not self._began:
+            return
         wanted = self._boot.settings.autosave.when is not Save.OFF
         left = max(1.0, until - time.monotonic())
         await asyncio.gather(self._count(Occasion.STOPPING, left), *([self._last_save(left)] if wanted else []))

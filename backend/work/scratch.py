@@ -19,6 +19,7 @@ from backend.work.git import Git, data, last_line, parts
 from backend.work.repository import Repository, Worktree
 
 PREFIX = "codetainer-work-"
+ROOM = 16 << 20  # bytes: with less in the usual places, others will do
 RESERVE = 0.1  # of the free space, which stays the agent's
 # Every blob counts as a big one: it goes into one pack as it is read, and no time is spent on looking for deltas.
 CONFIGURATION = """\
@@ -53,15 +54,18 @@ class Changes:
 
 def folder(environment: dict[str, str]) -> Path:
     """A new folder where there is most room; what killed processes have left behind goes first. Raises SystemFailure."""
-    places = [Path(environment.get("HOME", "/")), Path("/tmp")]
+    usual = (Path(environment.get("HOME", "/")), Path("/tmp"))
+    places: tuple[Path, ...] = (*usual, Path("/dev/shm"), Path("/workspace"))
     for place in places:
         for left in place.glob(f"{PREFIX}*"):
             pid = left.name.removeprefix(PREFIX).partition("-")[0]
             if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
                 shutil.rmtree(left, ignore_errors=True)
+    if max(map(room, usual)) >= ROOM:
+        places = usual
     roomiest = max((place for place in places if os.access(place, os.W_OK)), key=room, default=None)
     if roomiest is None:
-        raise SystemFailure("cannot make a folder to work in: neither the home nor /tmp can be written")
+        raise SystemFailure("cannot make a folder to work in: none can be written")
     try:
         return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=roomiest))
     except OSError as error:

@@ -134,7 +134,7 @@ def _about(tree: Worktree | None, apply: str, tips: tuple[Tip, ...]) -> str:
 WIP on {_branch(tree)}
 
 Made by Codetainer beside the agent's branches. The tree is the work tree with all that is not committed, untracked
-files too; the first parent is HEAD, the second the index. In a clone at the first parent, with C for this commit:
+files too; the first parent is HEAD, the second the index. [skip ci] In a clone at the first parent, with C for this commit:
 
     {apply.format("C")}
 """

@@ -27,7 +27,7 @@ git config url.file:///workspace/elsewhere.insteadOf https://github.com/; git co
 git config core.worktree /
 git config alias.status "!$e"; git config core.editor $e; git config commit.template /nonexistent
 printf '#!/bin/sh\ntouch /workspace/EVIL\nsleep 1000\n' > $e
-printf '* filter=evil\n' > /workspace/attributes
+printf '* filter=evil\n' | tee /workspace/attributes > .git/info/attributes
 mkdir /workspace/hooks
 for hook in pre-push reference-transaction post-index-change; do cp $e /workspace/hooks/$hook; done
 chmod +x $e /workspace/hooks/*
@@ -90,10 +90,12 @@ def test_what_the_agent_configures_neither_hangs_nor_breaks_it(tmp_path: Path) -
             fetched = clone(hosted, tmp_path)
     finally:
         sandbox.process.kill()
-    git(agents, "config", "--remove-section", "core")
+    for section in ("core", "filter.evil"):
+        git(agents, "config", "--remove-section", section)
     said = (tmp_path / "out").read_text()
     assert "only here: /workspace/repo: 2 commits not pushed, 9 files not committed, 1 stash" in said
     branch = saved_branch(fetched, said)
+    assert "[skip ci]" in git(fetched, "log", "-1", "--format=%B", branch)  # of what nobody has asked to build
     restore(fetched, branch)
     same_work(fetched, agents, branch)
 

@@ -99,6 +99,16 @@ def test_what_has_no_room_is_left_out_and_named(saving: Running, tmp_path: Path)
         shell(saving, "rm big.bin")
 
 
+def test_where_the_usual_places_are_full_there_are_others(saving: Running, tmp_path: Path) -> None:
+    fill = "head -c 30M /dev/zero > ~/fill; head -c 30M /dev/zero > /tmp/fill"
+    shell(saving, fill)
+    try:
+        exported = export(saving, tmp_path / "work.bundle")
+        assert exported.returncode == 0, exported.stderr
+    finally:
+        shell(saving, "rm ~/fill /tmp/fill")
+
+
 def test_what_the_agent_itself_cannot_read_is_named(saving: Running, tmp_path: Path) -> None:
     shell(saving, "echo s > secret; chmod 0 secret")
     try:
