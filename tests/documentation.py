@@ -118,7 +118,9 @@ def meaning(cls: type[Any]) -> str:
 
 
 def words() -> str:
-    enums = (events.Outcome, events.BootState, events.ServiceState, events.SessionState, events.Via, events.Reason)
+    """The values of every enum that a field of an event has."""
+    hints = (hint for cls in events.KINDS.values() for hint in typing.get_type_hints(cls).values())
+    enums = dict.fromkeys(hint for hint in hints if isinstance(hint, type) and issubclass(hint, StrEnum))
     return table(("Word", "Values"), ((enum.__name__, ", ".join(f"`{value}`" for value in enum)) for enum in enums))
 
 

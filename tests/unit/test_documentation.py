@@ -77,6 +77,14 @@ def test_links_lead_to_files(name: str) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_files_that_are_named_exist(name: str) -> None:
+    named = re.findall(
+        r"`((?:backend|codetainer_tui|docs|network|tests|\.ci|\.github)/[\w./@-]+)`", DOCUMENTS[name].read_text()
+    )
+    assert [path for path in named if not (documentation.ROOT / path).exists()] == []
+
+
 def slugs(text: str) -> set[str]:
     """The anchors that GitHub gives to headings."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
