@@ -39,14 +39,14 @@ class Machine:
             env=self._environment(),
         )  # fmt: skip
 
-    def up(self, name: str, *command: str) -> subprocess.Popen[str]:
+    def up(self, name: str, *command: str, **environment: str) -> subprocess.Popen[str]:
         """A sandbox; its command's first line says that it runs."""
         (self.folder / "domains.conf").write_text("listed.test\n")
         started = subprocess.Popen(
             self._within([*CODETAINER, "up", "--net", "nat", "--name", f"{name}-{os.getpid()}",
                           "--domains", str(self.folder / "domains.conf"), "--", *command]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(self.folder / name).open("w"), text=True,
-            env=self._environment(),
+            env=self._environment() | environment,
         )  # fmt: skip
         assert started.stdout is not None
         if not (line := started.stdout.readline()).startswith("runs"):
@@ -109,6 +109,20 @@ def test_what_is_listed_is_reached_by_way_of_this_machine(machine: Machine) -> N
     up.communicate(timeout=PATIENCE)
     assert up.returncode == 0
     assert machine.clean()  # at once: nothing has to be waited for
+
+
+def test_the_machine_logs_in_over_ssh_as_it_was_told(machine: Machine, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    up = machine.up("ssh", "sh", "-c", "echo runs; cat", CODETAINER_SSH_KEYS=Path(f"{key}.pub").read_text())
+    printed = (machine.folder / "ssh").read_text().partition("log in with ")[2].splitlines()[0]
+    assert printed == "ssh -p 22 root@10.213.0.2"
+    options = ["-F", "none", "-i", str(key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+               "-o", f"UserKnownHostsFile={tmp_path}/known", "-o", "LogLevel=ERROR"]  # fmt: skip
+    program, *rest = printed.split()
+    done = machine.run(program, *options, *rest, "codetainer", "ssh-config")
+    assert "HostName 10.213.0.2\n    Port 22\n" in done.stdout, done.stderr
+    up.communicate(timeout=PATIENCE)
 
 
 def test_kill_9_leaves_no_rule_no_link_and_forwarding_as_it_was(machine: Machine) -> None:
