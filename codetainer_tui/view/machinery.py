@@ -81,7 +81,7 @@ def _ssh(state: State) -> Row | None:
     row = _service(state, "sshd", "SSH")
     if row is None or state.ssh is None:
         return row
-    cells = (f"port {state.ssh.port}", many(state.ssh.keys, "key"), harmless(state.ssh.fingerprint, 60))
+    cells = (f"port {state.ssh.port}", harmless(state.ssh.fingerprint, 60), many(state.ssh.keys, "key"))
     return Row(row.label, (row.cells[0], *cells, *row.cells[1:]), row.tone)
 
 

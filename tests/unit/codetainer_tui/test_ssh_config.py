@@ -79,6 +79,6 @@ def test_what_is_no_word_and_no_port(arguments: list[str], capsys: pytest.Captur
 def test_the_screens_have_a_line_for_it() -> None:
     state = fold_all([e.Stamped(float(n), n, event) for n, event in enumerate((UP, OPENED), 1)])
     (row,) = (row for row in view(state, 3.0).rows if row.label == "SSH")
-    assert row.cells == ("up", "port 2222", "2 keys", OPENED.fingerprint, "taken")
+    assert row.cells == ("up", "port 2222", OPENED.fingerprint, "2 keys", "taken")
     state = fold_all([e.Stamped(9.0, 9, DOWN)], state)
     assert any("docker exec" in line for block in view(state, 9.0).blocks for line in block.lines)
