@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -22,6 +23,7 @@ from pathlib import Path
 from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, Paths
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SETPRIV = shutil.which("setpriv", path=SYSTEM_PATH) or "/usr/bin/setpriv"
 MOST_ERRORS = 64 << 10
 Environment = Mapping[str, str]
 # With CAP_SYS_ADMIN there, it is the engine's profile that says no.
@@ -42,7 +44,8 @@ class Identity:
     """As whom a process runs: uid (and the gid of the same number), and the capabilities it keeps, e.g. ("net_admin",).
 
     Everybody but root runs without supplementary groups, with no-new-privs and with a bounding set of just its capabilities.
-    `through` is a program that it is run by, and that confines it further.
+    `through` is a program that confines it further. It is run first, as root: a process that is already somebody's, and not yet
+    confined, could be taken over by others of that uid (ptrace(2)).
     """
 
     name: str
@@ -51,13 +54,17 @@ class Identity:
     through: tuple[str, ...] = ()
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
-        """The argument list that drops to this identity and then runs `argv` (setpriv(1))."""
+        """The argument list that drops to this identity and then runs `argv` (setpriv(1)).
+
+        What is run as root has its whole path: the environment is that of the process to come, and the agent's PATH begins
+        with a folder of its own.
+        """
         if self.uid == 0:
             return list(argv)
         keep = ",".join(["-all", *(f"+{name}" for name in self.capabilities)])
         return [
-            "setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--no-new-privs",
-            f"--bounding-set={keep}", f"--inh-caps={keep}", f"--ambient-caps={keep}", "--", *self.through, *argv,
+            *self.through, SETPRIV, f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--no-new-privs",
+            f"--bounding-set={keep}", f"--inh-caps={keep}", f"--ambient-caps={keep}", "--", *argv,
         ]  # fmt: skip
 
 

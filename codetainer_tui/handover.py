@@ -46,8 +46,8 @@ def as_agent(argv: list[str]) -> list[str]:
     if os.geteuid() != 0:
         return argv
     return [
-        "setpriv", f"--reuid={AGENT_UID}", f"--regid={AGENT_UID}", "--clear-groups", "--no-new-privs", "--bounding-set=-all",
-        "--inh-caps=-all", "--ambient-caps=-all", "--", str(Paths().confine), *argv,
+        str(Paths().confine), "/usr/bin/setpriv", f"--reuid={AGENT_UID}", f"--regid={AGENT_UID}", "--clear-groups",
+        "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", "--", *argv,
     ]  # fmt: skip
 
 

@@ -166,7 +166,7 @@ func ofCall(call int, body []bpf.Instruction) []bpf.Instruction {
 	return append([]bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(call), SkipTrue: uint8(len(body))}}, body...)
 }
 
-// load puts the filter on this thread. setpriv has set no-new-privs before; where it has not, the kernel refuses.
+// load puts the filter on this thread, with no-new-privs: what is run later may not be set free of it by being setuid.
 func load() error {
 	instructions, err := program()
 	if err != nil {
@@ -181,6 +181,9 @@ func load() error {
 		filter[i] = unix.SockFilter{Code: one.Op, Jt: one.Jt, Jf: one.Jf, K: one.K}
 	}
 	whole := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("the kernel refuses no-new-privs: %w", err)
+	}
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&whole)))
 	if errno != 0 {
 		return fmt.Errorf("the kernel refuses the filter: %w", errno)

@@ -1,7 +1,10 @@
 // confine PROGRAM [ARGUMENT ...]: runs a program under the agent's system call filter, which nothing it starts can take off again.
 //
-// It stands between setpriv and every process of the agent's. The operator's switch is a file of root's that boot writes before
-// the agent is there (CODETAINER_SECCOMP); where it cannot be read, the filter is on.
+// Root runs it, and setpriv under it, for every process of the agent's. The other way round there would be a moment in which a
+// process is the agent's and has no filter yet: others of the agent's could attach to it (ptrace(2)) and make any call through it.
+//
+// The operator's switch is a file of root's that boot writes before the agent is there (CODETAINER_SECCOMP); where it cannot be
+// read, the filter is on.
 package main
 
 import (

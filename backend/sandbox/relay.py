@@ -24,7 +24,7 @@ from types import FrameType
 from backend.sandbox import namespaces
 from backend.sandbox.copying import Flow, copy
 from backend.sandbox.first_process import close_on_exec, reset_signals, say, shell_code
-from backend.system import Identity
+from backend.system import SETPRIV, Identity
 
 PASSED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 HANG_UP_SECONDS = 5.0
@@ -175,8 +175,8 @@ def _become(command: Command, back: socket.socket, slave: int, given: Mapping[in
         reset_signals()
         os.chdir(command.folder)
         argv = command.identity.wrap(command.argv)
-        if argv[0] == "setpriv":
-            argv.insert(1, "--pdeathsig=keep")  # the kernel forgets it with the change of credentials
+        if SETPRIV in argv[: len(argv) - len(command.argv)]:
+            argv.insert(argv.index(SETPRIV) + 1, "--pdeathsig=keep")  # the kernel forgets it with the change of credentials
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.execvpe(argv[0], argv, dict(command.environment))
     except OSError as error:

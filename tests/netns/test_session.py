@@ -77,6 +77,21 @@ def test_many_restarts_at_once_leave_one_session(sandbox: Running) -> None:
     eventually("the init lock is free", lambda: lock_is_free(sandbox))
 
 
+def test_root_runs_nothing_that_the_agent_has_put_on_its_own_path(sandbox: Running) -> None:
+    """The session's PATH begins with a folder of the agent's; what drops to the agent is root until it has."""
+    plant = """mkdir -p ~/.local/bin /tmp/ran
+printf '#!/bin/sh\nid -u > /tmp/ran/$(id -u)\nexec /usr/bin/"${0##*/}" "$@"\n' > ~/.local/bin/setpriv
+chmod +x ~/.local/bin/setpriv
+for name in nsenter tmux sh env nice git confine; do cp ~/.local/bin/setpriv ~/.local/bin/$name; done"""
+    assert sandbox.agent("sh", "-c", plant).returncode == 0
+    try:
+        assert sandbox.codetainer("session", "restart").returncode == 0
+        assert sandbox.agent("true").returncode == 0
+        assert sandbox.agent("ls", "/tmp/ran").stdout.split() in ([], ["1000"])
+    finally:
+        sandbox.agent("sh", "-c", "rm -rf ~/.local/bin /tmp/ran")
+
+
 def lock_is_free(sandbox: Running) -> bool:
     return sandbox.root("flock", "-n", "-s", "/run/codetainer/init.lock", "true").returncode == 0
 
