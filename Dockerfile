@@ -11,7 +11,7 @@ FROM ${DEBIAN} AS debian
 ENV LANG=C.UTF-8
 RUN set -eu; . /etc/os-release; apt-get -q update; \
     archive=$(apt-get indextargets --format '$(REPO_URI)' "Release: $VERSION_CODENAME" 'Created-By: Packages' | head -n 1); \
-    test -n "$archive"; rm -rf /var/lib/apt/lists/*; \
+    test -n "$archive"; rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin; \
     echo "deb $archive $VERSION_CODENAME-backports main" >/etc/apt/sources.list.d/backports.list; \
     printf 'path-exclude /usr/share/%s/*\n' man locale groff info lintian 'doc/*/examples' >/etc/dpkg/dpkg.cfg.d/codetainer; \
     printf 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n' >/etc/apt/apt.conf.d/90codetainer
@@ -61,9 +61,9 @@ RUN /opt/build/bin/pip install -q --no-cache-dir --disable-pip-version-check --n
 # --- the image ---
 FROM debian
 RUN set -eu; . /etc/os-release; apt-get -q update; DEBIAN_FRONTEND=noninteractive apt-get -qy install \
-      # what Codetainer runs
-      ca-certificates conntrack haproxy iproute2 libnftables1 ncurses-bin ncurses-term nftables openssh-server procps python3 tini \
-      "tmux/$VERSION_CODENAME-backports" util-linux \
+      # what Codetainer runs (sysusers by itself, or sshd brings all of systemd)
+      ca-certificates conntrack haproxy iproute2 libnftables1 ncurses-bin ncurses-term nftables openssh-server procps python3 \
+      systemd-standalone-sysusers tini "tmux/$VERSION_CODENAME-backports" util-linux \
       # what the agent works with
       bat curl fd-find file gh git glow jq just less make nodejs openssh-client openssl patch python3-pip python3-venv ripgrep rsync \
       tree unzip xz-utils zip; \

@@ -36,6 +36,7 @@ format: ## let the formatter and the linter put right what they can
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 bench: setup ## measure; prints a table and writes build/bench.json (root)
+	@.ci/setup image
 	@$(BIN)/python -m tests.bench
 
 pictures: ## draw the pictures of the documentation anew

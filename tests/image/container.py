@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ class Contained(Running):
     """A container that runs until the test is over. Whatever runs in it gets there as podman exec has it."""
 
     internet: Internet = field(kw_only=True)
+    started_at: float = field(kw_only=True)  # when podman was called, seconds since the epoch
 
     def command(self, identity: Identity, *argv: str) -> list[str]:
         if identity is not AGENT:
@@ -89,6 +91,7 @@ def start(
     given = {**world.pretend.environment, **environment}
     names = (word for variable in given for word in ("--env", variable))  # values are podman's environment, not its arguments
     command = engine.run(str(world.namespace), volumes, "--name", name, "--replace", *names, *engine_options)
+    started_at = time.time()
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"), stderr=(folder / "err").open("w"), text=True,
         env={**os.environ, **given},
@@ -98,7 +101,7 @@ def start(
         assert process.poll() is None, (folder / "err").read_text() + (folder / "out").read_text()
         return pid(name)
 
-    running = Contained(name, process, eventually(f"{name} is there", found), seen, internet=world)
+    running = Contained(name, process, eventually(f"{name} is there", found), seen, internet=world, started_at=started_at)
     if until_released:
         eventually("the init lock is released", lambda: running.paths.journal.exists() and running.events(LockReleased))
     return running

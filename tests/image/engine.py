@@ -57,7 +57,7 @@ def image() -> str:
 def build(*options: str) -> None:
     """buildah build, in Docker's format: that of OCI has no HEALTHCHECK."""
     with tempfile.TemporaryDirectory() as aside:
-        command = ["buildah", "build", "--isolation", "chroot", "--pull=never", "--format", "docker", "--layers",
+        command = ["buildah", "build", "--isolation", "chroot", "--pull=never", "--format", "docker", "--layers", "--jobs", "2",
                    "--build-arg", f"DEBIAN={BASE}", *_settings(Path(aside)), *options, str(ROOT)]  # fmt: skip
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
