@@ -1,5 +1,6 @@
 """What the workflows have to keep to: actions by commit, rights by job, nothing of a stranger's in a shell."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -98,3 +99,18 @@ def test_everything_is_built_for_both_architectures_before_it_is_published() -> 
     found = jobs(WORKFLOWS["ci.yml"])
     assert {entry["architecture"] for entry in found["build"]["strategy"]["matrix"]["include"]} == {"amd64", "arm64"}
     assert set(found["publish"]["needs"]) == {"test", "build"}
+
+
+def test_what_is_to_be_kept_up_to_date_is_there() -> None:
+    renovate = json.loads((ROOT / ".github/renovate.json").read_text())
+    named = re.findall(r"[\w./-]+\.(?:yml|json|txt|toml|mod)|Dockerfile", renovate["description"][0])
+    folders = (ROOT / "backend", ROOT / "network")
+    found = (
+        path
+        for folder in folders
+        for name in ("go.mod", "package-lock.json", "requirements*.txt")
+        for path in folder.rglob(name)
+    )
+    locks = {str(path.relative_to(ROOT)) for path in found}
+    assert [file for file in named if not (ROOT / file).is_file()] == []
+    assert locks - set(named) == set()
