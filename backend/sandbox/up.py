@@ -93,6 +93,8 @@ class Up:
         sources = self._sources(network)
         beacon = Beacon(self._options.name)
         output = self._output()
+        if self._at_terminal:  # else nothing is said until boot begins
+            sys.stderr.write("codetainer: making the sandbox\n")
         try:
             self._network = network
             network.start()

@@ -152,7 +152,7 @@ class Actions(App[None]):
     def _row(self) -> RefusedLine | None:
         row = self.main.row
         if row is None:
-            self.say("nothing was refused")
+            self.say("nothing matches the filter" if self.main.wanted else "nothing was refused")
         return row
 
     def action_allow(self) -> None:

@@ -10,7 +10,7 @@ from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, lis
 from codetainer_tui.view.crowds import crowds, kind
 from codetainer_tui.view.crowds import row as crowd_row
 from codetainer_tui.view.parts import RefusedLine, Tone
-from codetainer_tui.words import clock_seconds, count, date, grouped, harmless, many, until, when
+from codetainer_tui.words import clock, clock_seconds, count, date, grouped, harmless, many, until, when
 
 MOST_ROWS = 200
 SPARK = "▁▂▃▄▅▆▇█"
@@ -68,6 +68,10 @@ def _row(key: str, view: RefusalView, state: State, now: float, seen_at: float, 
         shown, tone = harmless(said, 160), Tone.WARN
     elif allowed is not None:
         shown = f"allowed {until(allowed.until, now)}"
+        carried = state.carried.get(name)
+        if carried is not None and carried.last_at > view.last_at:  # it was seen to work
+            shown += f", used {clock(carried.last_at)}"
+        shown += "  muted" if muted else ""
     elif muted:
         shown = f"muted  {reason}"
     by = harmless(latest.program, 40)

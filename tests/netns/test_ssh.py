@@ -23,6 +23,7 @@ pytestmark = pytest.mark.netns
 
 BASHRC = Path(__file__).parents[2] / "backend/launchers/login/root.bashrc"
 SLOW = Path(__file__).with_name("slow.py")
+PROMPT = "claude@codetainer"  # of the shell in the session: what stands above it scrolls away
 SSHD = """
 HostKey /root/host_key
 AuthorizedKeysFile /root/authorized_keys
@@ -162,8 +163,8 @@ def test_two_operators_see_the_same_session(sandbox: Running, key: Path) -> None
         at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as one,
         at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as other,
     ):
-        one.expect(STAND_IN)
-        other.expect(STAND_IN)
+        one.expect(PROMPT)
+        other.expect(PROMPT)
         heights = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "list-panes", "-F", "#{pane_height}").stdout
         assert heights.split() == ["23", "6"]  # a fifth of these terminals' 30 lines is the shell's
         in_shell(sandbox, "echo told-$((40+2))")
@@ -186,13 +187,13 @@ def in_shell(sandbox: Running, command: str) -> None:
 
 def test_the_dashboard_in_a_popup_is_the_agents_and_only_looks(sandbox: Running, key: Path) -> None:
     with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
-        terminal.expect(STAND_IN)
+        terminal.expect(PROMPT)
         terminal.type("\x02D")
         terminal.expect("quit")
         terminal.type("r")
         terminal.expect("only root may ask for this: ask the operator: codetainer refresh")
         terminal.type("q")
-        terminal.expect(STAND_IN)  # the popup has gone, and what was under it is drawn again
+        terminal.expect(PROMPT)  # the popup has gone, and what was under it is drawn again
         terminal.type(DETACH)
         assert terminal.code() == 0
 

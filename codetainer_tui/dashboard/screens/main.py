@@ -58,6 +58,7 @@ class MainScreen(Screen[None]):
     def show(self, view: View, moment: float) -> None:
         """A new view; `moment` in seconds of any steady clock."""
         known = {row.key: row for row in view.refused}
+        at = next((index for index, row in enumerate(self._rows) if row.key == self.cursor.refusal), 0)
         mine = [row.key for row in self._rows if row.key in known]
         settled = moment - self._ordered_at >= ORDER_SECONDS and moment - self._moved_at >= CHOOSING_SECONDS
         if settled or not mine or self._view is None:
@@ -66,7 +67,7 @@ class MainScreen(Screen[None]):
         else:
             self._rows = tuple(known[key] for key in mine)
         if self.cursor.refusal not in known and self._rows:
-            self.cursor = replace(self.cursor, refusal=self._rows[0].key)
+            self.cursor = replace(self.cursor, refusal=self._rows[min(at, len(self._rows) - 1)].key)
         self._view = view
         self.draw()
 

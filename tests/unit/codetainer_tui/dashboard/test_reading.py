@@ -141,6 +141,32 @@ async def test_a_muted_row_is_found_by_the_filter_and_shown_again(asked: list[Re
         await until(pilot, lambda: asked == [control.Mute("pypi.example.org", -1.0)])
 
 
+async def test_where_a_row_was_muted_the_cursor_is_on_the_next() -> None:
+    source = Told("ready")
+    app = make(source)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("j", "j")
+        assert app.main.row is not None
+        muted, following = app.main.row.muted_as, app.main._rows[3].what
+        source.say(e.Muted(muted))
+        source.moment += 10
+        app.tick()
+        assert app.main.row.what == following
+
+
+async def test_what_was_allowed_and_was_seen_to_work_says_so_also_where_it_is_muted() -> None:
+    source = Told("ready")
+    used = e.Carried("pypi.example.org", 1, 0, 10, 10, source.at)
+    source.say(e.Allowed("pypi.example.org", "", source.at + 3600), used, e.Muted("pypi.example.org"))
+    app = make(source)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("slash", *"muted", "enter")
+        await until(pilot, lambda: [row.name for row in app.main._rows] == ["pypi.example.org"])
+        assert ", used " in screen_text(app)
+
+
 async def test_a_filter_shows_its_rows_without_waiting_for_the_next_tick() -> None:
     app = make(Told("ready"))
     async with app.run_test(size=(120, 40)) as pilot:
