@@ -140,7 +140,7 @@ def pane(sandbox: Running) -> str:
 def test_a_terminal_becomes_the_session_and_again(sandbox: Running, key: Path) -> None:
     for _ in range(2):
         with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
-            terminal.expect(STAND_IN)
+            terminal.expect(PROMPT)
             terminal.type(DETACH)
             assert terminal.code() == 0
 
@@ -150,7 +150,7 @@ def test_over_a_slow_link_nothing_is_typed_into_the_agents_pane(sandbox: Running
     argv = ("-t", *options(sandbox, key, 0.2), "root@sandbox", "codetainer", "dashboard", "--stay")
     with at(*argv, program=["ssh"], answers=ANSWERS) as terminal:
         terminal.type("t")  # before there is a dashboard
-        terminal.expect(STAND_IN)
+        terminal.expect(PROMPT)
         time.sleep(1.0)  # as long as an answer could still be under way
         shown = pane(sandbox)
         assert not any(part in shown for part in ("2026", "2048", "62;22")), shown
