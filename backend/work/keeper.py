@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from backend import session, system, watch
@@ -215,11 +216,21 @@ def _text(said: Mapping[str, Any], key: str) -> str:
     return value
 
 
+def _is_here(pid: int) -> bool:
+    """Whether a process is in this sandbox: in a container with the machine's pids the uid is somebody's outside, too."""
+    try:
+        return Path(f"/proc/{pid}/ns/mnt").stat().st_ino == Path("/proc/self/ns/mnt").stat().st_ino
+    except PermissionError:
+        return True  # who may not ask (no CAP_SYS_PTRACE) has a pid namespace of its own
+    except OSError:
+        return False  # it has ended
+
+
 async def _end_agent() -> None:
     """Ends every process of the agent's: what is counted and saved then is what there is at the end."""
     by_themselves = round(END_SECONDS / POLL_SECONDS)
     for look in range(2 * by_themselves):
-        left = watch.agent_processes()
+        left = [pid for pid in watch.agent_processes() if _is_here(pid)]
         if not left:
             return
         if look >= by_themselves:
