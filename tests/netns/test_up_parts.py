@@ -124,10 +124,11 @@ def test_nothing_else_of_the_operators_environment_goes_in(tmp_path: Path) -> No
 
 def test_what_lies_at_the_top_of_this_machine_is_covered(tmp_path: Path, running: Running) -> None:
     known = {"bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr", "var", "dev", "proc", "run", "sys", "tmp"}
-    ours = {"home", "opt", "workspace"}
+    ours = {"home", "opt", "root", "workspace"}
     tops = [entry.name for entry in Path("/").iterdir() if entry.is_dir() and entry.name not in known | ours]
     found = running.root("sh", "-c", 'for top; do ls -A "/$top"; done', "sh", *tops)
     assert found.stdout == ""
+    assert set(running.root("ls", "-A", "/root").stdout.split()) <= {".bashrc", ".profile"}  # the login's, placed anew
     assert str(tmp_path) not in running.root("find", "/tmp", "-maxdepth", "3").stdout
 
 
