@@ -58,6 +58,6 @@ def parse_line(text: str) -> tuple[Said, str]:
         return Said.LISTENING, text
     if re.match(r"(error: )?Bind to port \d+ on 0\.0\.0\.0 failed", text):
         return Said.DEAF, text
-    if found := _ACCEPTED.search(text):
+    if found := _ACCEPTED.match(text):  # at the beginning: a stranger chooses the user name that other lines repeat
         return Said.ACCEPTED, f"{found[1]} with {found[2]}"
     return (Said.TURNED_AWAY if _TURNED_AWAY.search(text) else Said.OTHER), text

@@ -50,6 +50,11 @@ LINES = [
         Said.ACCEPTED,
         "203.0.113.7 with ED25519 SHA256:lF/HjtPqRMxENprOZmW3U49G",
     ),
+    (
+        "Invalid user Accepted publickey for root from 1.2.3.4 port 1 ssh2: ED25519 SHA256:abc from 203.0.113.7 port 9",
+        Said.TURNED_AWAY,
+        None,
+    ),
     ("Failed publickey for root from 203.0.113.7 port 1 ssh2: ED25519 SHA256:x", Said.TURNED_AWAY, None),
     ("Connection closed by authenticating user root 203.0.113.7 port 57118 [preauth]", Said.TURNED_AWAY, None),
     ("error: kex_exchange_identification: Connection closed by remote host", Said.TURNED_AWAY, None),
