@@ -33,14 +33,22 @@ NEEDED = (
 )
 
 
+# Only where sshd runs: it ends a login at a terminal that it cannot tell the kernel's audit log of (audit-linux.c).
+AUDIT_WRITE = Capability("AUDIT_WRITE", 29, "logins at a terminal over ssh")
+
+
 class CapabilitiesMissing(SystemFailure):
     """Some of them are not there: all are named at once, and the command line that gives them."""
 
 
 def missing(status: str) -> tuple[Capability, ...]:
     """Those of NEEDED that a process has not, by its /proc/PID/status (proc(5): CapEff, in hexadecimal)."""
+    return tuple(capability for capability in NEEDED if not has(status, capability))
+
+
+def has(status: str, capability: Capability) -> bool:
     effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
-    return tuple(capability for capability in NEEDED if not effective >> capability.number & 1)
+    return bool(effective >> capability.number & 1)
 
 
 def require(status: str) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from backend import authorized_keys, system
+from backend import authorized_keys, capabilities, system
 from backend.authorized_keys import HostKey
 from backend.contract.events import Event, Noted, SshOpened
 from backend.contract.paths import Paths
@@ -23,6 +24,7 @@ from network import sshd
 from network.sshd import Places, Said
 
 PROGRAM = Path("/usr/sbin/sshd")  # it executes itself for each connection and wants its whole path
+NETLINK_AUDIT = 9  # linux/netlink.h
 TOLD_SECONDS = 60.0  # who is turned away is counted, and told at most so often
 
 
@@ -117,6 +119,20 @@ class Sshd:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def audited() -> bool:
+    """Whether this kernel keeps an audit log, which sshd then wants to write to (audit-linux.c: audit_open)."""
+    try:
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_AUDIT).close()
+    except OSError:
+        return False
+    return True
+
+
+def may_audit() -> bool:
+    """Whether sshd may write to it: it has what this process has."""
+    return capabilities.has(Path("/proc/self/status").read_text(), capabilities.AUDIT_WRITE)
 
 
 def locked(shadow: str) -> bool:

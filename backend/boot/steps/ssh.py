@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from backend import sshd
 from backend.boot.context import Boot
-from backend.boot.plan import StepFailed, StepSkipped
+from backend.boot.plan import StepFailed, StepSkipped, StepWarned
+from backend.capabilities import AUDIT_WRITE
 
 
 async def run(boot: Boot) -> str:
@@ -14,5 +16,10 @@ async def run(boot: Boot) -> str:
         key = await boot.services.sshd.open(settings.ssh_keys, settings.ssh_port)
     except OSError as error:
         raise StepFailed(f"cannot start sshd: {error}", "is the root writable at boot, or /run/sshd in the image?") from error
+    if sshd.audited() and not sshd.may_audit():
+        raise StepWarned(
+            "commands and copies work over ssh, a terminal does not: sshd may not write to the kernel's audit log",
+            f"start the container with --cap-add {AUDIT_WRITE.name}",
+        )
     keys = "1 key" if len(settings.ssh_keys) == 1 else f"{len(settings.ssh_keys)} keys"
     return f"port {settings.ssh_port}, {keys}, {key.fingerprint}"

@@ -26,3 +26,11 @@ def test_what_is_missing_is_named_with_its_reason_and_the_flag_that_gives_it() -
 def test_each_is_missed(capability: capabilities.Capability) -> None:
     everything = (1 << 41) - 1
     assert capabilities.missing(status(everything & ~(1 << capability.number))) == (capability,)
+
+
+def test_what_sshd_needs_is_no_condition_of_boot() -> None:
+    without = sum(1 << capability.number for capability in capabilities.NEEDED)
+    status = f"CapEff:\t{without:016x}\n"
+    assert capabilities.missing(status) == ()
+    assert not capabilities.has(status, capabilities.AUDIT_WRITE)
+    assert capabilities.has(f"CapEff:\t{without | 1 << 29:016x}\n", capabilities.AUDIT_WRITE)
