@@ -113,7 +113,13 @@ class Scratch:
 
     def _take_index(self, tree: Worktree, repository: Repository) -> None:
         if tree.index.is_file():
-            shutil.copyfile(tree.index, self.place / "index")
+            with tree.index.open("rb") as theirs, (self.place / "index").open("wb") as ours:
+                shutil.copyfileobj(theirs, ours)
+                ours.flush()
+                # A file that changed in the second in which the index was written is told by the index's own time
+                # (git's Documentation/technical/racy-git.txt): a copy with a later time would miss it.
+                written = os.fstat(theirs.fileno())
+                os.utime(ours.fileno(), ns=(written.st_atime_ns, written.st_mtime_ns))
             for shared in tree.index.parent.glob("sharedindex.*"):  # git-update-index(1), split index
                 (self.place / shared.name).symlink_to(shared)
         ignored = repository.git.maybe("config", "--type=path", "--get", "core.excludesFile")

@@ -95,6 +95,8 @@ CASES = {
     "said to be skipped": ("git update-index --skip-worktree one; echo 1 >> one", RepositoryWork("", "main", files=1)),
     "a split index": ("git update-index --split-index; echo 1 >> one; git add one; echo 2 > new",
         RepositoryWork("", "main", files=1, untracked=1)),
+    "changed in the second of its commit": (
+        "echo old > f; git add f; git commit -qm f; echo new > f; sleep 1.1", RepositoryWork("", "main", commits=1, files=1)),
     "intent to add": ("echo n > new; git add -N new", RepositoryWork("", "main", files=1)),
     "pushed to a folder": (
         f"{AHEAD}; git init -q --bare ../../backup; git remote add backup ../../backup; git push -q backup main",
