@@ -14,6 +14,8 @@ from backend.contract.events import Allowed, Event, Noted, Withdrawn
 from backend.system import SystemFailure
 from network.allowlist import Allowlist, Entry
 
+TELL_SECONDS = 1.0
+
 
 class Grants:
     """`granted` by pattern: the entry, and until when (seconds since the epoch, 0: until revoked).
@@ -24,6 +26,8 @@ class Grants:
     def __init__(self, boot: Boot, emit: Callable[[Event], None], changed: Callable[[], None]) -> None:
         self._boot, self._emit, self._changed = boot, emit, changed
         self.granted: dict[str, tuple[Entry, float]] = {}
+        self._changing = asyncio.Lock()  # two changes at once would leave a part with the older list
+        self._telling: asyncio.Task[None] | None = None
 
     @property
     def allowlist(self) -> Allowlist:
@@ -32,29 +36,33 @@ class Grants:
 
     async def grant(self, entry: Entry, until: float, by: str) -> None:
         """Opens an entry now; on return name and address are open. Raises SystemFailure: then it is not."""
-        before = dict(self.granted)
-        self.granted[entry.pattern] = (entry, until)
-        try:
-            await self._apply()
-            if not entry.below:
-                await self._boot.services.do("resolve", entry.name)
-        except SystemFailure:
-            self.granted = before
-            with contextlib.suppress(SystemFailure):
-                await self._apply()  # half of it may be open already
-            raise
-        ports = "" if str(entry) == entry.pattern else str(entry).partition(":")[2]
-        self._emit(Allowed(entry.pattern, ports, until, by))
+        async with self._changing:
+            before = dict(self.granted)
+            self.granted[entry.pattern] = (entry, until)
+            try:
+                await self._apply()
+                if not entry.below:
+                    await self._boot.services.do("resolve", entry.name)
+            except SystemFailure:
+                self.granted = before
+                with contextlib.suppress(SystemFailure):
+                    await self._apply()  # half of it may be open already
+                raise
+            ports = "" if str(entry) == entry.pattern else str(entry).partition(":")[2]
+            self._emit(Allowed(entry.pattern, ports, until, by))
+        await self._tell()
 
     async def withdraw(self, pattern: str, by: str) -> None:
         """Closes what was opened by hand, and cuts its flows. Raises SystemFailure, KeyError."""
-        kept = self.granted.pop(pattern)
-        try:
-            await self._apply()
-        except SystemFailure:
-            self.granted[pattern] = kept
-            raise
-        self._emit(Withdrawn(pattern, by))
+        async with self._changing:
+            kept = self.granted.pop(pattern)
+            try:
+                await self._apply()
+            except SystemFailure:
+                self.granted[pattern] = kept
+                raise
+            self._emit(Withdrawn(pattern, by))
+        await self._tell()
 
     async def withdraw_in_time(self) -> None:
         """Closes what was opened for a time, when that is over."""
@@ -65,6 +73,8 @@ class Grants:
                 if until and until <= now:
                     try:
                         await self.withdraw(pattern, "its time was up")
+                    except KeyError:
+                        continue  # by hand, meanwhile
                     except SystemFailure as error:
                         self._emit(Noted("error", f"cannot withdraw {pattern} yet: {error}"))
 
@@ -74,7 +84,18 @@ class Grants:
         await boot.services.change_names(allowlist)
         await boot.services.gate.change(allowlist)
         self._changed()
-        try:
-            await asyncio.to_thread(briefing.write, boot.settings, boot.paths, allowlist)
-        except SystemFailure as error:
-            self._emit(Noted("warning", f"Claude is not told how the list has changed: {error}"))
+
+    async def _tell(self) -> None:
+        """Tells Claude. It is waited for, but not for long: the file is the agent's, and may be a pipe that nobody reads."""
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._brief())
+        await asyncio.wait((self._telling,), timeout=TELL_SECONDS)
+
+    async def _brief(self) -> None:
+        told: Allowlist | None = None
+        while told != (now := self.allowlist):
+            told = now
+            try:
+                await asyncio.to_thread(briefing.write, self._boot.settings, self._boot.paths, now)
+            except SystemFailure as error:
+                self._emit(Noted("warning", f"Claude is not told how the list has changed: {error}"))

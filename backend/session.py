@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from backend.system import AGENT, Finished, SystemFailure
 
 NAME = "claude"
 MOST_PROMPT = 120_000  # bytes; the kernel takes 128 KiB in one argument
+ROOM = 1 << 20  # bytes for socket and prompt
+MOST_ANSWER = 4096  # bytes that are read of what tmux says
 MOST_TITLE = 200  # bytes that are read of a pane's title
 
 CONFIGURATION = Path(__file__).with_name("tmux.conf")
@@ -30,10 +31,15 @@ class Session:
 
 
 def prepare(paths: Paths, popup_key: str) -> None:
-    """The server's folder (the agent's, 0711) and its configuration (root's)."""
+    """The server's folder (the agent's, 0711) and its configuration (root's). Raises SystemFailure.
+
+    The folder is a file system of its own: what fills it takes no room from the journal.
+    """
     folder = paths.tmux_socket.parent
-    folder.mkdir(mode=0o711, exist_ok=True)  # root looks for the socket at a login, and has no CAP_DAC_OVERRIDE
-    os.chown(folder, AGENT_UID, AGENT_UID)
+    folder.mkdir(mode=0o711, exist_ok=True)
+    if not folder.is_mount():  # 0711: root looks for the socket at a login, and has no CAP_DAC_OVERRIDE
+        options = f"nosuid,nodev,noexec,size={ROOM},mode=0711,uid={AGENT_UID},gid={AGENT_UID}"
+        system.mount("tmpfs", folder, source="tmpfs", options=options)
     system.write(paths.tmux_config, CONFIGURATION.read_text().replace("{popup_key}", popup_key))
 
 
@@ -81,7 +87,7 @@ async def title(paths: Paths, session: Session) -> str:
     done = await system.run_async(
         ["sh", "-c", f'tmux -S "$1" display-message -p -t "$2" "#{{pane_title}}" | head -c {MOST_TITLE}', "sh",
          str(paths.tmux_socket), session.pane],
-        identity=AGENT, timeout=3.0, check=False,
+        identity=AGENT, timeout=3.0, check=False, most=MOST_TITLE,
     )  # fmt: skip
     return done.out.strip()
 
@@ -111,5 +117,5 @@ async def _tmux(
 ) -> Finished:
     return await system.run_async(
         ["tmux", "-S", str(paths.tmux_socket), *arguments], identity=AGENT, environment=environment, check=check,
-        timeout=seconds,
+        timeout=seconds, most=MOST_ANSWER,
     )  # fmt: skip

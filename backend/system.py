@@ -25,6 +25,7 @@ from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UI
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SETPRIV = shutil.which("setpriv", path=SYSTEM_PATH) or "/usr/bin/setpriv"
 MOST_ERRORS = 64 << 10
+MOST_SAID = 64 << 20
 Environment = Mapping[str, str]
 # With CAP_SYS_ADMIN there, it is the engine's profile that says no.
 MOUNT_HINT = "Docker's AppArmor profile refuses mounts: start the container with --security-opt apparmor=unconfined"
@@ -179,6 +180,9 @@ def ask(
             if len(out) > most:
                 process.kill()
             code = process.wait()
+        except BaseException:  # a key that ends this process does not reach one in a session of its own
+            process.kill()
+            raise
         finally:
             timer.cancel()
             if process.stdout is not None:
@@ -224,20 +228,31 @@ async def run_async(
     cwd: Path | str = "/",
     timeout: float = 30.0,  # noqa: ASYNC109 (the child has to be killed, not only forgotten)
     check: bool = True,
+    most: int = MOST_SAID,
 ) -> Finished:
-    """As `run`, beside other steps. A cancelled caller kills the process group it started."""
-    process = await spawn(
-        argv, identity=identity, environment=environment, cwd=cwd,
-        stdin=asyncio.subprocess.DEVNULL if input is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        out, err = await asyncio.wait_for(process.communicate(None if input is None else input.encode()), timeout)
-    except TimeoutError as error:
-        raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s") from error
-    finally:
-        kill_group(process)
-    finished = Finished(tuple(argv), process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+    """As `run`, beside other steps. A cancelled caller kills the process group it started.
+
+    What it is told and what it says are memory files, of which at most `most` bytes are read: a pipe stays open for as long as
+    anybody holds it, and a process of the agent's can be made to say anything, without end, by others of its uid.
+    """
+    with contextlib.ExitStack() as opened:
+        given, out, err = (os.memfd_create(name) for name in ("given", "out", "err"))
+        for descriptor in (given, out, err):
+            opened.callback(os.close, descriptor)
+        if input is not None:
+            os.pwrite(given, input.encode(), 0)
+        process = await spawn(
+            argv, identity=identity, environment=environment, cwd=cwd,
+            stdin=asyncio.subprocess.DEVNULL if input is None else given, stdout=out, stderr=err,
+        )  # fmt: skip
+        try:
+            code = await asyncio.wait_for(process.wait(), timeout)
+        except TimeoutError as error:
+            raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s") from error
+        finally:
+            kill_group(process)
+        said, errors = (os.pread(descriptor, most, 0).decode(errors="replace") for descriptor in (out, err))
+    finished = Finished(tuple(argv), code, said, errors)
     if check and finished.code != 0:
         raise SystemFailure(f"cannot run {argv[0]}: {finished.last_line}")
     return finished

@@ -9,6 +9,8 @@ from backend.contract.paths import Paths
 from backend.settings import Settings
 from backend.system import AGENT, Finished
 
+MOST_SAID = 1 << 20  # bytes
+WRITE_SECONDS = 5.0
 # Runtimes that do not look at the system's bundle by themselves, each by its own variable.
 TRUST = (
     "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO",
@@ -51,10 +53,11 @@ def make_folder(path: Path, mode: int = 0o755) -> None:
 def write(path: Path, text: str, mode: int = 0o644) -> None:
     """A file of the agent's, written as the agent, by way of stdin."""
     system.run(
-        ["sh", "-c", 'umask 077; cat > "$1" && chmod "$2" "$1"', "sh", str(path), f"{mode:o}"], identity=AGENT, input=text
-    )
+        ["sh", "-c", 'umask 077; cat > "$1" && chmod "$2" "$1"', "sh", str(path), f"{mode:o}"], identity=AGENT, input=text,
+        timeout=WRITE_SECONDS,
+    )  # fmt: skip
 
 
 async def run(argv: list[str], env: dict[str, str], cwd: Path | str = "/", seconds: float = 30.0) -> Finished:
     """Runs a command as the agent; a failure is in its code."""
-    return await system.run_async(argv, identity=AGENT, environment=env, cwd=cwd, timeout=seconds, check=False)
+    return await system.run_async(argv, identity=AGENT, environment=env, cwd=cwd, timeout=seconds, check=False, most=MOST_SAID)

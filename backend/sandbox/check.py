@@ -41,6 +41,7 @@ PROGRAMS = (
     ("setpriv", "dropping privileges", "util-linux"),
     ("tini", "the sandbox's first process", "tini"),
     ("infocmp", "unknown terminals at login", "ncurses-bin"),
+    ("setsid", "exporting the agent's work without the terminal", "util-linux"),
     ("flock", "the login's look at the init lock", "util-linux"),
 )
 

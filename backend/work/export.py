@@ -98,13 +98,16 @@ class _Relay:
 
 
 def _as_agent(argv: Sequence[str]) -> int:
-    """The same, as the agent, which gets nothing of the operator's."""
+    """The same, as the agent, which gets nothing of the operator's.
+
+    Not the terminal either, in a session of its own: through /dev/tty others of its uid would read what root types there later.
+    """
     relay = _Relay()
     environment = {"HOME": str(Paths().home), "USER": "claude", "LOGNAME": "claude", "LANG": "C.UTF-8", "PATH": git.PATH}
     try:
         done = system.ask(
-            AGENT.wrap([sys.executable, "-I", "-m", "backend", "export", *argv]), environment=environment, cwd="/",
-            timeout=SECONDS, most=0, stdout=relay.writing,
+            ["setsid", "--wait", *AGENT.wrap([sys.executable, "-I", "-m", "backend", "export", *argv])],
+            environment=environment, cwd="/", timeout=SECONDS, most=0, stdout=relay.writing,
         )  # fmt: skip
     except SystemFailure as error:
         tell(str(error))

@@ -74,4 +74,18 @@ def test_root_follows_no_link_of_the_agents(sandbox: Running) -> None:
     assert sandbox.agent("ln", "-sfn", "/run/codetainer/kept", file).returncode == 0
     assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
     assert sandbox.root("cat", "/run/codetainer/kept").stdout == "secret\n"
-    assert "not told" in "".join(note.text for note in sandbox.state.notes)
+    eventually("it is said", lambda: "not told" in "".join(note.text for note in sandbox.state.notes))
+
+
+def test_a_pipe_that_nobody_reads_holds_up_no_change_of_the_list(sandbox: Running) -> None:
+    """Until the writer gives up, who revokes has long been told; what is open for a time ends in time."""
+    file = "/home/claude/.claude/CLAUDE.md"
+    assert sandbox.agent("sh", "-c", f"rm -f {file}; mkfifo {file}").returncode == 0
+
+    def given_up() -> bool:
+        return any("not done within" in note.text for note in sandbox.state.notes)
+
+    for verb in ("allow", "revoke"):
+        assert sandbox.codetainer(verb, "unlisted.test").returncode == 0
+        assert not given_up()
+    eventually("the writer gives up", given_up)

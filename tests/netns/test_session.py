@@ -77,6 +77,17 @@ def test_many_restarts_at_once_leave_one_session(sandbox: Running) -> None:
     eventually("the init lock is free", lambda: lock_is_free(sandbox))
 
 
+def test_the_agent_cannot_fill_the_journals_file_system(sandbox: Running) -> None:
+    """The folder of its tmux server is the only one that it may write below /run/codetainer."""
+    fill = "cd /run/codetainer/tmux && head -c 64M /dev/zero > filler; for n in $(seq 20000); do : > $n || break; done 2>&1"
+    try:
+        assert "No space left" in sandbox.agent("sh", "-c", fill).stderr
+        free = sandbox.python("import json, os; s = os.statvfs('/run/codetainer'); print(json.dumps([s.f_bavail, s.f_favail]))")
+        assert min(free) > 1000
+    finally:
+        sandbox.agent("sh", "-c", "cd /run/codetainer/tmux && rm -f filler [0-9]*")
+
+
 def test_root_runs_nothing_that_the_agent_has_put_on_its_own_path(sandbox: Running) -> None:
     """The session's PATH begins with a folder of the agent's; what drops to the agent is root until it has."""
     plant = """mkdir -p ~/.local/bin /tmp/ran

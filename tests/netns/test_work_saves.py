@@ -127,6 +127,38 @@ def test_a_bundle_is_not_for_a_terminal(saving: Running) -> None:
         assert "codetainer export > work.bundle" in done.stdout
 
 
+TERMINALS = """
+import json, os, pathlib, subprocess, sys, time
+exporting = subprocess.Popen(["script", "-qec", "codetainer export > /dev/null", "/dev/null"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL)
+found = {}
+while not found:
+    assert exporting.poll() is None
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if b"export" in (process / "cmdline").read_bytes().split(bytes(1)):
+                found.setdefault(process.stat().st_uid, []).append((process / "stat").read_text().rpartition(")")[2].split()[4])
+        except OSError:
+            pass
+    if 1000 not in found:
+        found = {}
+    time.sleep(0.01)
+exporting.kill()
+print(json.dumps(found))
+"""
+
+
+def test_an_export_gives_the_agent_no_terminal(saving: Running) -> None:
+    """Whoever has the terminal that root works on, be it by /dev/tty, can read what is typed there afterwards."""
+    shell(saving, "mkfifo /workspace/pipe; printf '[include]\\npath = /workspace/pipe\\n' >> .git/config")
+    try:
+        terminals = saving.python(TERMINALS, root=True)
+    finally:
+        shell(saving, "timeout 5 sh -c 'echo > /workspace/pipe'; rm /workspace/pipe; sed -i '/include/,$d' .git/config")
+    assert set(terminals["1000"]) == {"0"}
+    assert "0" not in terminals["0"], "root's own process has one"
+
+
 def test_who_reads_no_further_ends_the_export(saving: Running) -> None:
     shell(saving, "head -c 4000000 /dev/urandom > noise.bin")
     try:
