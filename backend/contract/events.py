@@ -251,7 +251,8 @@ class Refused(Event):
     """`count` refusals more of the same (via, protocol, name, address, port, reason) since the last such event.
 
     `name` is what the program asked for, or the name last resolved to that address; "" if there is none. `detail` is what
-    the reason leaves open (the query type, a repository).
+    the reason leaves open (the query type, a repository). `program` is "" where nobody could tell: a refused socket has gone
+    before its refusal is read, so that is what the guard, CoreDNS and the gate leave it at.
     """
 
     kind: ClassVar[str] = "refused"

@@ -24,7 +24,6 @@ class Refusals:
 
     name_of: Callable[[str], str]
     entry_of: Callable[[str], Entry | None]
-    program_of: Callable[[Packet], str] = field(default=lambda packet: "")
     rows: dict[tuple[str, str, int, int], Refused] = field(default_factory=dict)
     reported: int = 0  # the agent's packets that NFLOG brought since the last `take`
     _seen: dict[tuple[str, str, int], int] = field(default_factory=dict)  # reported so far, by address, protocol, port
@@ -53,10 +52,7 @@ class Refusals:
 
     def _row(self, packet: Packet, uid: int) -> Refused:
         name = self.name_of(packet.destination) if packet.destination else ""
-        return Refused(
-            Via.FIREWALL, self.reason(packet, name), 0, packet.protocol, name, packet.destination, packet.port, uid,
-            self.program_of(packet),
-        )  # fmt: skip
+        return Refused(Via.FIREWALL, self.reason(packet, name), 0, packet.protocol, name, packet.destination, packet.port, uid)
 
     def reason(self, packet: Packet, name: str) -> Reason:
         """Why the rules refused it, in the words that every screen uses."""
