@@ -9,10 +9,9 @@ ARG DEBIAN=docker.io/library/debian:trixie-slim
 # --- Debian, with the suite's own backports: tmux there has synchronized output, without which Claude Code flickers ---
 FROM ${DEBIAN} AS debian
 ENV LANG=C.UTF-8
-RUN set -eu; . /etc/os-release; apt-get -q update; \
-    archive=$(apt-get indextargets --format '$(REPO_URI)' "Release: $VERSION_CODENAME" 'Created-By: Packages' | head -n 1); \
-    test -n "$archive"; rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin; \
-    echo "deb $archive $VERSION_CODENAME-backports main" >/etc/apt/sources.list.d/backports.list; \
+RUN set -eu; . /etc/os-release; \
+    archive=$(apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI)' | sed -n "s/^$VERSION_CODENAME //p" | head -n 1); \
+    test -n "$archive"; echo "deb $archive $VERSION_CODENAME-backports main" >/etc/apt/sources.list.d/backports.list; \
     printf 'path-exclude /usr/share/%s/*\n' man locale groff info lintian 'doc/*/examples' >/etc/dpkg/dpkg.cfg.d/codetainer; \
     printf 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n' >/etc/apt/apt.conf.d/90codetainer
 
@@ -20,9 +19,9 @@ RUN set -eu; . /etc/os-release; apt-get -q update; \
 FROM debian AS builder
 RUN apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install ca-certificates npm python3-venv
 COPY backend/image/requirements-build.txt /build/
-RUN python3 -m venv /opt/build && /opt/build/bin/pip install -q --no-cache-dir --disable-pip-version-check --require-hashes \
+RUN python3 -m venv /opt/build && /opt/build/bin/pip install -q --no-cache-dir --disable-pip-version-check --no-compile --require-hashes \
       -r /build/requirements-build.txt && \
-    mv "$(/opt/build/bin/go env GOROOT)" /usr/local/go
+    mv "$(PYTHONDONTWRITEBYTECODE=1 /opt/build/bin/go env GOROOT)" /usr/local/go
 # No cgo: static files. Toolchain local: nothing is fetched behind anybody's back. Without paths and stamps two builds are equal.
 ENV PATH=/usr/local/go/bin:$PATH CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-trimpath -buildvcs=false -mod=readonly '-ldflags=-s -w'"
 

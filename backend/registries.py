@@ -37,7 +37,8 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "bun": ("npm", "config", "get", "registry", "--location=global"),
     "pip": ("/usr/bin/python3", "-I", "-c", _PIP),
     "go": ("go", "env", "GOPROXY", "GOSUMDB"),
-    "apt": ("apt-get", "indextargets", "--format", "$(REPO_URI)"),
+    # Without release information also what was never fetched is told: an image holds no package lists.
+    "apt": ("apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)"),
 }
 
 
