@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.capabilities import NEEDED, Capability
+from backend.capabilities import AUDIT_WRITE, NEEDED, Capability
 from backend.contract.events import BootStarted, LockReleased, SshOpened
 from tests.image import container, engine
 from tests.netns.conftest import LISTED, PATIENCE, eventually
@@ -99,7 +99,7 @@ def test_a_login_over_ssh(tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     sandbox = container.start(
-        tmp_path, f"ssh-{os.getpid()}", engine_options=(*engine.LEAST, *READ_ONLY),
+        tmp_path, f"ssh-{os.getpid()}", engine_options=(*engine.LEAST, "--cap-add", AUDIT_WRITE.name, *READ_ONLY),
         CODETAINER_SSH_KEYS=Path(f"{key}.pub").read_text(),
     )  # fmt: skip
     try:
