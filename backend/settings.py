@@ -17,7 +17,6 @@ from backend.variables import (
     LogFormat,
     Login,
     OnFailure,
-    Problems,
     Save,
     Seccomp,
     Variable,
@@ -27,8 +26,9 @@ from backend.variables import (
 )
 from network import allowlist, credentials, telemetry
 from network.credentials import CredentialsError, Host
+from network.problems import Problems
 from network.ruleset import Listener
-from network.telemetry import Telemetry, TelemetryError
+from network.telemetry import Telemetry
 
 EXIT_CODE = 2
 MOST_TEXT = 1 << 20
@@ -279,7 +279,7 @@ def _telemetry(values: Mapping[str, Any], hosts: tuple[Host, ...], problems: lis
     outside = values["CODETAINER_CREDENTIALS"] is Where.OUTSIDE and values["CODETAINER_GATE"] is GateMode.ON
     try:
         found = telemetry.read({name: value for name, value in values.items() if telemetry.is_ours(name)}, outside=outside)
-    except TelemetryError as error:
+    except Problems as error:
         problems.extend(error.problems)
         return Telemetry()
     taken = {host.name for host in hosts} & {host.name for host in found.hosts}

@@ -57,14 +57,6 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class Problems(ValueError):
-    """All that is wrong with a value that has many lines, each in words that hold no secret."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(problems))
-
-
 @dataclass(frozen=True, slots=True)
 class Variable:
     """One variable: what it means, how it is read, and what it is when nobody sets it. `secret`: its value is never shown.

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from network.credentials import Credential, Host
 from network.names import EntryError, normalise
+from network.problems import Problems
 
 PREFIX = "OTEL_"
 SWITCH = "CLAUDE_CODE_ENABLE_TELEMETRY"
@@ -24,14 +25,6 @@ SIGNALS = ("", "METRICS_", "LOGS_", "TRACES_")
 _HEADER = re.compile(r"[a-z][a-z0-9-]*\Z")
 _VALUE = re.compile(r"[!-&(-~]+\Z")  # as the gate's configuration takes it: no blank, no quote
 _NO_CREDENTIAL = frozenset(("host", "cookie", "content-length", "transfer-encoding", "connection"))
-
-
-class TelemetryError(ValueError):
-    """Everything that is wrong with the variables, a line each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +66,7 @@ class _Endpoint:
 
 
 def read(environment: Mapping[str, str], *, outside: bool) -> Telemetry:
-    """What an environment says. `outside`: whether the gate is to hold the headers. Raises TelemetryError."""
+    """What an environment says. `outside`: whether the gate is to hold the headers. Raises Problems."""
     variables = {name: value for name, value in environment.items() if is_ours(name) and value}
     problems: list[str] = []
     entries: dict[str, None] = {}
@@ -106,7 +99,7 @@ def read(environment: Mapping[str, str], *, outside: bool) -> Telemetry:
             shown.append(f"{credential.header}={placeholder}")
         placeholders[variable] = ",".join(shown)
     if problems:
-        raise TelemetryError(list(dict.fromkeys(problems)))
+        raise Problems(problems)
     hosts = tuple(
         Host(name, tuple(credentials.values()), tuple(f"POST {path}" for path in paths))
         for name, (credentials, paths) in by_host.items()

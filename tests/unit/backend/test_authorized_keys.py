@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backend import authorized_keys, settings
 from backend.settings import SettingsError
-from backend.variables import Problems
+from network.problems import Problems
 
 NAME = "CODETAINER_SSH_KEYS"
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from network import telemetry
-from network.telemetry import Telemetry, TelemetryError
+from network.problems import Problems
+from network.telemetry import Telemetry
 
 ENDPOINT = {"CLAUDE_CODE_ENABLE_TELEMETRY": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com"}
 KEY = "OTEL_EXPORTER_OTLP_HEADERS"
@@ -103,7 +104,7 @@ def test_a_signal_of_its_own() -> None:
     ],
 )
 def test_what_is_wrong_is_said_without_the_secret(variables: dict[str, str], says: str) -> None:
-    with pytest.raises(TelemetryError) as caught:
+    with pytest.raises(Problems) as caught:
         read(**variables)
     assert says in str(caught.value)
     assert "v4lue" not in str(caught.value)
@@ -113,7 +114,7 @@ def test_what_is_wrong_is_said_without_the_secret(variables: dict[str, str], say
 def test_any_text_is_read_or_refused(endpoint: str, headers: str) -> None:
     try:
         found = read(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **{KEY: headers})
-    except TelemetryError:
+    except Problems:
         return
     for secret in found.secrets.values():
         assert secret.isprintable()
