@@ -16,6 +16,12 @@ from network.credentials import Credential, Host
 
 TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
 UNPLAIN_PATH = r"'[%;\\]|//|/\.\.?(/|$)'"  # encoded, doubled or dotted: read one way here and another way there
+# Names of headers by which services that take telemetry, packages or code let somebody in.
+CREDENTIAL_HEADERS = (
+    r"[^:]*(authorization|token|secret|password|api-?key|application-key|license-key|insert-key|access-key|ingestion-key|"
+    r"write-key|auth-key|honeycomb-team)"
+)
+OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 NOT_OURS = "only the operator's credentials work here"
 
 
@@ -64,6 +70,7 @@ frontend broker
     http-request set-var(txn.host) req.hdr(host),field(1,:),lower if with_port
     http-request deny deny_status 421 {foreign} unless {{ var(txn.host),strcmp(txn.name) eq 0 }}
     http-request deny deny_status 400 {foreign} unless {{ req.hdr_cnt(host) le 1 }}
+    http-request deny deny_status 400 {foreign} if {{ fc_http_major 1 }} !{{ url -m beg / }}
     http-request deny deny_status 400 {foreign} if {{ method CONNECT TRACE }} or {{ req.hdr(upgrade) -m found }}
 {choices}    default_backend nothing
 
@@ -86,6 +93,11 @@ def _answer(kind: str, message: str) -> str:
     return f'content-type {"application/json" if kind == "json" else "text/plain"} string "{quoted}\\n"'
 
 
+def _encoded(name: str) -> str:
+    """The name of a parameter as a regular expression: a server may read each character by its code, too."""
+    return "".join(f"({character}|%{ord(character):02x}|%{ord(character.upper()):02x})" for character in name)
+
+
 def _deny(how: str, condition: str) -> tuple[str, str]:
     """A refusal. The body is taken first: one that is still being sent makes HTTP/2 clients lose the answer."""
     return f"http-request wait-for-body time 1s if {condition}", f"http-request deny {how} if {condition}"
@@ -104,7 +116,13 @@ def _host(broker: Broker, host: Host) -> str:
         "http-request set-var(txn.verdict) str(credential)",
         *_deny(ours, " or ".join(f"{{ req.hdr_cnt({header}) gt 1 }}" for header in ("authorization", *headers))),
         *_deny(ours, "{ req.hdr(cookie) -m found } or { req.hdr(proxy-authorization) -m found }"),
-        *(line for name in TOKENS_IN_URLS for line in _deny(ours, f"{{ url_param({name}) -m found }}")),
+        *_deny(ours, f"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, TOKENS_IN_URLS))})(=|&|;|$)' }}"),
+        # Other headers that may hold one: the names between colons, without those that are judged below.
+        "http-request set-var(txn.colon) str(:)",
+        "http-request set-var(txn.names) req.hdr_names(:),lower",
+        "http-request set-var(txn.names) var(txn.colon),concat(,txn.names,:)",
+        *(f"http-request set-var(txn.names) var(txn.names),regsub(:{header}:,::,g)" for header in held),
+        *_deny(ours, f"{{ var(txn.names) -m reg ':{CREDENTIAL_HEADERS}:' }}"),
         "http-request set-var(txn.scheme) req.fhdr(authorization),word(1,' '),lower",
         "http-request set-var(txn.secret) req.fhdr(authorization),word(2,' ')",
         "http-request set-var(txn.login) var(txn.secret),b64dec if { var(txn.scheme) -m str basic }",
@@ -118,7 +136,7 @@ def _host(broker: Broker, host: Host) -> str:
             for line in _deny(ours, f"{{ req.hdr({header}) -m found }} !{{ var({fine}) -m bool }}")
         ),
         # --- what may be done with it ---
-        "http-request del-header x-http-method-override",
+        *(f"http-request del-header {name}" for name in OVERRIDES),
         "http-request set-var(txn.verdict) str(scope)",
         *(line for header, text in host.refuse_headers for line in _deny(scope, f"{{ req.hdr({header}) -m sub -i {text} }}")),
         *(line for path in host.refuse_paths for line in _deny(scope, f"{{ path -m beg -i {path} }}")),

@@ -116,6 +116,11 @@ def test_a_placeholder_becomes_the_credential_outside(sandbox: Running, scheme: 
         (f"{API}/x1", ["-H", "x-api-key: somebody-elses"]),
         (f"{API}/x1", ["-H", "Cookie: user_session=somebody-elses"]),
         (f"{API}/x1?access_token=somebody-elses", []),
+        (f"{API}/x1?a=1&access%5Ftok%65n=somebody-elses", []),
+        (f"{API}/x1?Access_Token=somebody-elses", []),
+        (f"{API}/x1", ["-H", "X-License-Key: somebody-elses"]),
+        (f"{API}/x1", ["-H", f"Authorization: Bearer {GITHUB}", "-H", "X-Other-Token: somebody-elses"]),
+        (f"{API}/x1", ["-H", "Accept: */*", "-H", "api-key: somebody-elses", "-H", f"Authorization: Bearer {GITHUB}"]),
         ("https://api.anthropic.com/x1", ["-H", "x-api-key: sk-ant-api03-somebody-elses"]),
         ("https://api.anthropic.com/x1", ["-H", f"Authorization: Bearer {CLAUDE}", "-H", "x-api-key: somebody-elses"]),
         ("https://api.anthropic.com/x1", ["-H", "Authorization: Bearer sk-ant-oat01-somebody-elses"]),
@@ -168,6 +173,14 @@ def test_remote_tools_by_way_of_the_api_are_refused(sandbox: Running) -> None:
 def test_request_and_connection_name_the_same_host(sandbox: Running) -> None:
     assert curl(sandbox, f"{API}/user", "-H", "Host: github.com", credential=f"Bearer {GITHUB}")[0] == 421
     assert curl(sandbox, f"{API}/user", "-H", "Host: API.GitHub.com:443", credential=f"Bearer {GITHUB}")[0] == 200
+
+
+def test_a_request_names_a_path(sandbox: Running) -> None:
+    """A whole URL could hold a user and a password, and be read one way here and another way there."""
+    ours, whole = f"Bearer {GITHUB}", "https://somebody:else@api.github.com/x1"
+    assert curl(sandbox, f"{API}/x1", "--http1.1", "--request-target", whole, credential=ours)[0] == 400
+    for version in ("--http1.1", "--http2"):
+        assert curl(sandbox, f"{API}/x1", version, credential=ours)[0] == 200
 
 
 def test_plain_http_is_no_way_around(sandbox: Running) -> None:
