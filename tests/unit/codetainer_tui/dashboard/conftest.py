@@ -55,7 +55,10 @@ class Told:
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    """Until two pauses in a row have changed nothing: one alone gives different pictures."""
+    """Until two pauses in a row have changed nothing: one alone gives different pictures. There has to be something first."""
+    if isinstance(pilot.app, Dashboard):
+        app = pilot.app
+        await until(pilot, lambda: bool(app.main.query(Canvas)))
     before = None
     while (now := pilot.app.export_screenshot()) != before:
         before = now
