@@ -1,4 +1,4 @@
-// confine PROGRAM [ARGUMENT ...]: runs a program under the agent's system call filter, which nothing it starts can take off again.
+// confine /PATH/TO/PROGRAM [ARGUMENT ...]: runs a program under the agent's system call filter, which nothing it starts can take off again.
 //
 // Root runs it, and setpriv under it, for every process of the agent's. The other way round there would be a moment in which a
 // process is the agent's and has no filter yet: others of the agent's could attach to it (ptrace(2)) and make any call through it.
@@ -10,7 +10,7 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -30,18 +30,19 @@ func init() {
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(2, "usage: confine PROGRAM [ARGUMENT ...]")
+		fail(2, "usage: confine /PATH/TO/PROGRAM [ARGUMENT ...]")
 	}
-	program, err := exec.LookPath(os.Args[1])
-	if err != nil {
-		fail(notFound, "cannot run %s: %v", os.Args[1], err)
+	// The environment is that of the process to come, and the agent's PATH begins with a folder of its own: root looks for nothing there.
+	program := os.Args[1]
+	if !filepath.IsAbs(program) {
+		fail(notFound, "cannot run %s: its whole path is expected", program)
 	}
 	if said, err := os.ReadFile(switchFile); err != nil || strings.TrimSpace(string(said)) != "off" {
 		if err := load(); err != nil {
-			fail(notRun, "cannot confine %s: %v", os.Args[1], err)
+			fail(notRun, "cannot confine %s: %v", program, err)
 		}
 	}
-	err = syscall.Exec(program, os.Args[1:], os.Environ())
+	err := syscall.Exec(program, os.Args[1:], os.Environ())
 	fail(notRun, "cannot run %s: %v", program, err)
 }
 

@@ -84,6 +84,13 @@ def test_everything_of_the_agents_runs_under_it(sandbox: Running) -> None:
         assert terminal.code() == 0
 
 
+def test_root_looks_for_nothing_in_the_agents_path(sandbox: Running) -> None:
+    done = sandbox.root("env", "PATH=/tmp:/usr/bin", "/opt/codetainer/confine", "true")
+    assert done.returncode == 127
+    assert "its whole path is expected" in done.stderr
+    assert sandbox.root("/opt/codetainer/confine", "/nonexistent").returncode == 126
+
+
 def agents(sandbox: Running) -> list[tuple[str, bool]]:
     """The processes of the agent's in a sandbox: the name of each, and whether its system calls are filtered."""
     namespace = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
