@@ -13,7 +13,8 @@ from tests.netns.test_ruleset import alone
 
 pytestmark = pytest.mark.netns
 
-REACH = r"""
+# Two machines: `here`, with the rules, and `there`.
+MACHINES = r"""
 ip link set lo up
 ip link add here type veth peer name there
 unshare -n sh -c 'echo $$ > "$0"; exec sleep 60' "$2" &
@@ -25,7 +26,11 @@ ip addr add 198.51.100.1/24 dev here; ip addr add 2001:db8::1/64 dev here nodad;
 $there ip addr add 198.51.100.2/24 dev there; $there ip addr add 2001:db8::2/64 dev there nodad; $there ip link set there up
 printf %s "$1" | nft -f -
 sysctl -qw net.ipv4.ip_unprivileged_port_start=0
-setpriv --reuid="$3" --regid="$3" --clear-groups /usr/bin/python3 -c '
+"""
+
+REACH = (
+    MACHINES
+    + r"""setpriv --reuid="$3" --regid="$3" --clear-groups /usr/bin/python3 -c '
 import socket, threading
 def serve(server):
     while True:
@@ -56,6 +61,7 @@ print(json.dumps(found))
 '
 kill $far $server 2>/dev/null || true
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -84,19 +90,9 @@ def test_from_outside_only_ssh_and_what_was_said_is_reached(
     assert "connected" not in found.values()  # not even the first packet of an answer leaves
 
 
-LEAVE = r"""
-ip link set lo up
-ip link add here type veth peer name there
-unshare -n sh -c 'echo $$ > "$0"; exec sleep 60' "$2" &
-far=$!
-while ! [ -s "$2" ]; do sleep 0.01; done
-ip link set there netns "$(cat "$2")"
-there="nsenter -t $(cat "$2") -n"
-ip addr add 198.51.100.1/24 dev here; ip addr add 2001:db8::1/64 dev here nodad; ip link set here up
-$there ip addr add 198.51.100.2/24 dev there; $there ip addr add 2001:db8::2/64 dev there nodad; $there ip link set there up
-printf %s "$1" | nft -f -
-sysctl -qw net.ipv4.ip_unprivileged_port_start=0
-$there /usr/bin/python3 -c '
+LEAVE = (
+    MACHINES
+    + r"""$there /usr/bin/python3 -c '
 import socket, threading
 def serve(server):
     while True:
@@ -133,6 +129,7 @@ print(json.dumps(found))
 '
 kill $far $server 2>/dev/null || true
 """
+)
 
 
 @pytest.mark.parametrize("port", [22, 2222])

@@ -8,8 +8,10 @@ import pytest
 from textual.pilot import Pilot
 
 from backend.contract import events as e
+from backend.contract.control import Reply, Request
 from backend.contract.events import Reason, Refused, Stamped, Via
 from backend.contract.paths import Paths
+from codetainer_tui.dashboard import actions
 from codetainer_tui.dashboard.app import Dashboard
 from codetainer_tui.dashboard.draw.ink import Colours
 from codetainer_tui.dashboard.source import Recorded
@@ -26,6 +28,19 @@ def dashboard() -> MakeDashboard:
         return Dashboard(Recorded(JOURNALS / f"{name}.jsonl", 0), None, stay=True, colours=colours, steady=lambda: 0.0)
 
     return make
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """What the dashboard asks of the sandbox; everything is answered well."""
+    found: list[Request] = []
+
+    def answer(_path: object, request: Request, _typed: str) -> Reply:
+        found.append(request)
+        return Reply(True, "it is done")
+
+    monkeypatch.setattr(actions, "ask", answer)
+    return found
 
 
 class Told:

@@ -20,18 +20,6 @@ from codetainer_tui.dashboard.widgets.canvas import Canvas
 from tests.unit.codetainer_tui.dashboard.conftest import Told, make, refusal, screen_text, settle, until
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
-    found: list[Request] = []
-
-    def answer(_path: object, request: Request, _typed: str) -> Reply:
-        found.append(request)
-        return Reply(True, "it is done")
-
-    monkeypatch.setattr(actions, "ask", answer)
-    return found
-
-
 async def test_a_quiet_tick_repaints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Told("ready")
     app = make(source)

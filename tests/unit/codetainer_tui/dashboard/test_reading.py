@@ -8,10 +8,9 @@ import pytest
 
 from backend.contract import control
 from backend.contract import events as e
-from backend.contract.control import Reply, Request
+from backend.contract.control import Request
 from backend.contract.paths import Paths
 from codetainer_tui import handover
-from codetainer_tui.dashboard import actions
 from codetainer_tui.dashboard.app import NOTICE_SECONDS, NOTIFY_SECONDS, Dashboard
 from codetainer_tui.dashboard.copied import MOST_COPIED
 from codetainer_tui.dashboard.notify import Notify
@@ -20,18 +19,6 @@ from codetainer_tui.dashboard.screens.choice import ChoiceScreen
 from codetainer_tui.dashboard.screens.log import LogScreen
 from codetainer_tui.dashboard.screens.text import TextScreen, hanging
 from tests.unit.codetainer_tui.dashboard.conftest import Told, make, refusal, screen_text, settle, until
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
-    found: list[Request] = []
-
-    def answer(_path: object, request: Request, _typed: str) -> Reply:
-        found.append(request)
-        return Reply(True, "it is done")
-
-    monkeypatch.setattr(actions, "ask", answer)
-    return found
 
 
 def test_what_is_behind_a_first_column_stays_behind_it() -> None:
