@@ -88,6 +88,7 @@ class Up:
 
     def run(self) -> int:
         network = networks.chosen(self._options)
+        _require_files(self._options)
         environment = _settings(network.environment, self._options.credentials)
         grace = settings.load(environment, self._options.credentials).grace_seconds
         sources = self._sources(network)
@@ -236,13 +237,26 @@ class Up:
             time.sleep(POLL_SECONDS)
 
 
+def _require_files(chosen: Options) -> None:
+    """Raises SettingsError with every file of the command line that is not there."""
+    named = {
+        "--domains": chosen.domains,
+        "--credentials": chosen.credentials,
+        "--claude": chosen.claude,
+        "--settings": chosen.settings,
+    }
+    absent = [
+        f"{option} {file}: there is no such file" for option, file in named.items() if file is not None and not file.is_file()
+    ]
+    if absent:
+        raise settings.SettingsError(absent)
+
+
 def _settings(of_network: Mapping[str, str], credentials: Path | None) -> dict[str, str]:
     """The settings for boot: the network's, and the operator's before them. Raises SettingsError with all that is wrong.
 
     A file that a variable names (GH_PAT_FILE) is read here: inside the sandbox it is not there.
     """
-    if credentials is not None and not credentials.is_file():
-        raise settings.SettingsError([f"--credentials {credentials}: there is no such file"])
     own = settings.variables(settings.environment(), credentials)
     both = {name: value for name, value in of_network.items() if not own.get(f"{name}_FILE")} | own
     settings.load(both, credentials)
