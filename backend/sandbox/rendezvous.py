@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 import threading
+from contextlib import suppress
 
 
 class NoSandbox(Exception):
@@ -51,7 +52,8 @@ class Beacon:
                 peer, _ = self._socket.accept()
             except (OSError, ValueError):
                 return
-            with peer:
+            # Who asked may have gone, as somebody does who finds that this sandbox is another user's.
+            with peer, suppress(ConnectionError):
                 peer.send(str(self._init).encode())
 
     def close(self) -> None:
