@@ -66,7 +66,7 @@ async def watch(boot: Boot, journal: Journal) -> None:
     title, looks, gone = "", 0, False
     while True:
         await asyncio.sleep(SECOND)
-        if boot.session is None:
+        if boot.session is None or journal.state.frozen:  # nothing is started as the agent while it is stopped
             continue
         if handles is None or handles.of is not boot.session:
             if handles is not None:

@@ -72,6 +72,9 @@ class Keeper:
         save = time.monotonic() + autosave.seconds
         occasion = Occasion.LOOKED
         while True:
+            if self._journal.state.frozen:  # nothing changes, and nothing is started as the agent
+                await asyncio.sleep(1.0)
+                continue
             before, occasion = occasion, self._occasion()
             begins = occasion not in (before, Occasion.LOOKED)
             begun = time.monotonic()
