@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from network.telemetry import Telemetry
 
 EXIT_CODE = 2
 MOST_TEXT = 1 << 20
+PREFIX = "CODETAINER_"
 # No credential may have one of these names: settings that are none, and what a process is steered by.
 _SETTINGS = frozenset(v.name for v in VARIABLES if not v.secret) | {
     "PATH",
@@ -167,6 +169,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None, h
         file = environment.get(f"{variable.name}_FILE", "")
         if hidden_from and variable.secret and values[variable.name] and file and _readable(Path(file), hidden_from):
             problems.append(f"{variable.name}_FILE: the agent could read {file}; give it to root alone (mode 0400)")
+    problems.extend(_misspelt(environment, tuple(values)))
     taken = [name for name in credentials.variables(hosts) if name in _SETTINGS]
     if taken:
         problems.append(
@@ -251,7 +254,16 @@ def variables(environment: Mapping[str, str], credentials_file: Path | None = No
         own = ()  # `load` says what is wrong
     known = (*VARIABLES, *own, *_of_telemetry(environment))
     names = {name for variable in known for name in (variable.name, f"{variable.name}_FILE")}
-    return {name: value for name, value in environment.items() if name in names}
+    return {name: value for name, value in environment.items() if name in names or name.startswith(PREFIX)}
+
+
+def _misspelt(environment: Mapping[str, str], known: Iterable[str]) -> Iterator[str]:
+    """What is set and is no setting: passed over, it would be believed to do something."""
+    names = {*known, *(f"{name}_FILE" for name in known)}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            yield f"{name}: there is no such setting" + (f"; {near[0]} is one" if near else "")
 
 
 def _own(hosts: tuple[Host, ...]) -> tuple[Variable, ...]:

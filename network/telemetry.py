@@ -98,6 +98,8 @@ def read(environment: Mapping[str, str], *, outside: bool) -> Telemetry:
                 problems.append(f"{variable}: {endpoint.name} gets two values of {credential.header}; one host, one value")
             shown.append(f"{credential.header}={placeholder}")
         placeholders[variable] = ",".join(shown)
+    if not entries and (lost := [name for name in variables if is_secret(name)]):
+        problems.append(f"{', '.join(lost)}: set, and {_OTLP}ENDPOINT is not: where shall it go?")
     if problems:
         raise Problems(problems)
     hosts = tuple(

@@ -12,6 +12,8 @@ import struct
 import threading
 from contextlib import suppress
 
+SECONDS = 5.0
+
 
 class NoSandbox(Exception):
     """There is no such sandbox, or it cannot be trusted; the text says which."""
@@ -50,8 +52,10 @@ class Beacon:
             try:
                 select.select([self._socket], [], [])
                 peer, _ = self._socket.accept()
+            except ConnectionError:
+                continue
             except (OSError, ValueError):
-                return
+                return  # closed
             # Who asked may have gone, as somebody does who finds that this sandbox is another user's.
             with peer, suppress(ConnectionError):
                 peer.send(str(self._init).encode())
@@ -63,13 +67,17 @@ class Beacon:
 def find(name: str) -> int:
     """The first process of a running sandbox. Raises NoSandbox."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(SECONDS)
         try:
             sock.connect(_address(name))
         except OSError as error:
             raise NoSandbox(f"cannot find a sandbox called {name}: start one with codetainer up") from error
         if (uid := peer_uid(sock)) != os.geteuid():
             raise NoSandbox(f"cannot enter {name}: it belongs to user {uid}")
-        text = sock.recv(32)
+        try:
+            text = sock.recv(32)
+        except OSError as error:
+            raise NoSandbox(f"cannot enter {name}: it does not answer") from error
     if not text.isdigit():
         raise NoSandbox(f"cannot enter {name}: it is only just starting")
     return int(text)

@@ -5,6 +5,7 @@ Every process is tied to its parent's life and everything else to a process's: w
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -32,6 +33,8 @@ from backend.sandbox.relay import Command
 from backend.sandbox.rendezvous import Beacon, NoSandbox
 from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure
 from backend.work.farewell import Farewell
+from network import allowlist
+from network.allowlist import AllowlistError
 
 END_SECONDS = 2.0  # beyond the grace period that the sandbox knows of
 CHECKOUT = Path(__file__).parents[2]
@@ -89,6 +92,7 @@ class Up:
     def run(self) -> int:
         network = networks.chosen(self._options)
         _require_files(self._options)
+        _require_readable(self._options)
         environment = _settings(network.environment, self._options.credentials)
         grace = settings.load(environment, self._options.credentials).grace_seconds
         sources = self._sources(network)
@@ -250,6 +254,27 @@ def _require_files(chosen: Options) -> None:
     ]
     if absent:
         raise settings.SettingsError(absent)
+
+
+def _require_readable(chosen: Options) -> None:
+    """Raises SettingsError where the list or Claude Code's settings cannot be read: said now, by the names that were given."""
+    problems: list[str] = []
+    if chosen.domains is not None:
+        try:
+            text = chosen.domains.read_text(encoding="utf-8")
+            known = dict.fromkeys(allowlist.referenced_registries(text), ("registry.example",))
+            allowlist.parse(text, str(chosen.domains), known)
+        except AllowlistError as error:
+            problems += [str(problem) for problem in error.problems]
+        except (OSError, UnicodeError) as error:
+            problems.append(f"--domains {chosen.domains}: {getattr(error, 'strerror', None) or 'not text'}")
+    if chosen.settings is not None:
+        try:
+            json.loads(chosen.settings.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            problems.append(f"--settings {chosen.settings}: {error}")
+    if problems:
+        raise settings.SettingsError(problems)
 
 
 def _settings(of_network: Mapping[str, str], credentials: Path | None) -> dict[str, str]:

@@ -51,6 +51,12 @@ def main(argv: Sequence[str]) -> int:
     if os.isatty(1):
         tell("a bundle is nothing for a terminal", "codetainer export > work.bundle")
         return USAGE
+    if not Paths().run.is_dir():
+        tell(
+            "no sandbox is running here",
+            "codetainer enter --root -- codetainer export > work.bundle asks one of this machine's",
+        )
+        return FAILED
     if os.geteuid() == 0:
         return _as_agent(argv)
     environment = git.environment(settings.environment())

@@ -214,3 +214,11 @@ def make_repository(repositories: Path, name: str, files: Mapping[str, str]) -> 
         system.run([*git, "-C", str(work), "commit", "--quiet", "-m", f"Step {number}: {file}"])
     system.run([*git, "-C", str(work), "push", "--quiet", "origin", "HEAD:main"])
     (bare.parent / (bare.name + ".git")).symlink_to(bare.name)
+
+
+def make_parent(repositories: Path, name: str) -> None:
+    """What a repository is a fork of (github.py): the same history, as long as nobody pushes to the fork."""
+    parent = repositories / f"upstream/{name.rpartition('/')[2]}"
+    parent.parent.mkdir(exist_ok=True)
+    system.run(["git", "clone", "--quiet", "--bare", str(repositories / name), str(parent)])
+    (parent.parent / (parent.name + ".git")).symlink_to(parent.name)

@@ -180,3 +180,13 @@ def test_when_work_is_saved() -> None:
     assert settings.load({**repository, "CODETAINER_AUTOSAVE": "10m"}).autosave == Autosave(Save.REGULARLY, 600.0)
     with pytest.raises(SettingsError, match="set REPO_URL too"):
         settings.load({**GOOD, "CODETAINER_AUTOSAVE": "10m"})
+
+
+def test_what_is_no_setting_is_not_passed_over() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load({**GOOD, "CODETAINER_AUTOSVAE": "exit", "CODETAINER_GATE_FLIE": "x", "OTHER": "y"})
+    assert caught.value.problems == (
+        "CODETAINER_AUTOSVAE: there is no such setting; CODETAINER_AUTOSAVE is one",
+        "CODETAINER_GATE_FLIE: there is no such setting; CODETAINER_GATE_FILE is one",
+    )
+    assert "CODETAINER_AUTOSVAE" in settings.variables({"CODETAINER_AUTOSVAE": "exit"})  # `up` hands it on, to be told of it

@@ -88,6 +88,7 @@ def test_a_signal_of_its_own() -> None:
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com:x"}, "expected https://HOST"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel.example.com:4318", KEY: "x-key=v4lue"}, "https on port 443 only"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", KEY: "x-key=v4lue"}, "by grpc"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "", KEY: "x-key=v4lue"}, "where shall it go?"),
         ({KEY: "x-key"}, "HEADER=VALUE"),
         ({KEY: "cookie=v4lue"}, "HEADER=VALUE"),
         ({KEY: "authorization=Digest v4lue"}, "Bearer or Basic"),

@@ -1,6 +1,7 @@
 """How a running sandbox is found, by a name that is no file."""
 
 import os
+import socket
 
 import pytest
 
@@ -25,3 +26,14 @@ def test_a_name_is_taken_once() -> None:
         Beacon(NAME + "-twice")
     beacon.close()
     Beacon(NAME + "-twice").close()
+
+
+def test_who_asks_and_goes_keeps_nobody_from_asking() -> None:
+    name = f"{NAME}-gone"
+    beacon = Beacon(name)
+    beacon.begin(4711)
+    for _ in range(20):  # one of them will have gone before it is answered
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            asking.connect(f"\0codetainer/{name}")
+    assert find(name) == 4711
+    beacon.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backend.sandbox.options import parse
-from backend.sandbox.up import _require_files
+from backend.sandbox.up import _require_files, _require_readable
 from backend.settings import SettingsError
 
 
@@ -23,3 +23,16 @@ def test_files_that_are_there_pass(tmp_path: Path) -> None:
     there = tmp_path / "domains.conf"
     there.write_text("")
     _require_files(parse(["--domains", str(there)]))
+
+
+def test_what_cannot_be_read_is_said_by_the_name_that_was_given(tmp_path: Path) -> None:
+    (tmp_path / "mine.conf").write_text("good.example\n@pip\nbad_\nhttps://worse.example/\n")
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(SettingsError) as error:
+        _require_readable(parse(["--domains", str(tmp_path / "mine.conf"), "--settings", str(tmp_path / "settings.json")]))
+    first, second, third = error.value.problems
+    assert first.startswith(f"{tmp_path}/mine.conf:3:")
+    assert second.startswith(f"{tmp_path}/mine.conf:4:")
+    assert third.startswith(f"--settings {tmp_path}/settings.json: ")
+    (tmp_path / "mine.conf").write_text("good.example\n@pip\n")
+    _require_readable(parse(["--domains", str(tmp_path / "mine.conf")]))
