@@ -27,6 +27,7 @@ from network.metrics import Measured
 SECOND = 1.0
 GUARD_SECONDS = 10.0
 CARRIED_TICKS = 3  # looks at the gate between two that are said
+STARTING_SECONDS = 0.2  # from fork to the agent's uid
 PATIENCE = 3  # looks in a row without an answer until CoreDNS counts as unresponsive: while it reloads it may miss one
 
 
@@ -138,8 +139,12 @@ async def freeze(boot: Boot, emit: Callable[[Event], None], by: str) -> None:
     done = await boot.services.do("empty")
     if not done.ok:
         raise SystemFailure(done.text)
-    await asyncio.to_thread(Freezer(agent_processes, hierarchy()).freeze)
+    freezer = Freezer(agent_processes, hierarchy())
+    await asyncio.to_thread(freezer.freeze)
     emit(Froze(True, by))
+    # From now on nothing of ours is started as the agent; what was on its way (a look at its pane) has become the agent's.
+    await asyncio.sleep(STARTING_SECONDS)
+    await asyncio.to_thread(freezer.freeze)
 
 
 async def thaw(boot: Boot, emit: Callable[[Event], None], by: str) -> None:
