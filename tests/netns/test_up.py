@@ -83,11 +83,12 @@ def test_settings_that_are_wrong_are_all_said_at_once(tmp_path: Path, nothing_le
     assert "two words" not in done.stderr  # a secret's value is never shown
 
 
-def test_a_bad_list_halts_boot_with_every_line(tmp_path: Path, nothing_left: None) -> None:
+def test_a_bad_list_is_said_with_every_line_before_anything_is_made(tmp_path: Path, nothing_left: None) -> None:
     done = up(tmp_path, "--", "true", listed="github.com\nhttps://x.test\n10.0.0.0/8\n")
-    assert done.returncode == 1
-    assert "domains.conf:2:1" in done.stderr
-    assert "domains.conf:3:1" in done.stderr
+    assert done.returncode == 2
+    assert f"{tmp_path}/domains.conf:2:1" in done.stderr
+    assert f"{tmp_path}/domains.conf:3:1" in done.stderr
+    assert "boot begins" not in done.stderr
 
 
 def test_a_broken_description_is_said(tmp_path: Path, nothing_left: None) -> None:

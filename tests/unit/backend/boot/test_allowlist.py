@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from backend.boot.context import Boot
+from backend.boot.plan import StepFailed
+from backend.boot.steps import allowlist
+from backend.contract.paths import Paths
+from network.allowlist import Allowlist
+from network.telemetry import Telemetry
+
+
+def booting(root: Path, text: str, extra: str = "", *entries: str) -> tuple[Boot, list[str]]:
+    """A boot that has come as far as the list, and what its step says."""
+    paths, said = Paths(root), list[str]()
+    paths.domains.parent.mkdir(parents=True)
+    paths.domains.write_text(text)
+    boot = SimpleNamespace(
+        paths=paths,
+        settings=SimpleNamespace(extra_domains=extra, telemetry=Telemetry(entries=entries)),
+        services=SimpleNamespace(allowlist=Allowlist()),
+        allowlist=Allowlist(),
+        say=lambda step, line: said.append(line),
+    )
+    return cast(Boot, boot), said
+
+
+async def test_the_list_is_the_file_what_was_added_and_telemetry(tmp_path: Path) -> None:
+    boot, _ = booting(tmp_path, "a.example\n", "b.example", "otel.example:443")
+    assert await allowlist.run(boot) == "3 names"
+    assert [entry.name for entry in boot.allowlist.entries] == ["a.example", "b.example", "otel.example"]
+
+
+async def test_a_list_with_bad_lines_halts_and_each_is_said(tmp_path: Path) -> None:
+    boot, said = booting(tmp_path, "a.example\nhttps://x.test\n10.0.0.0/8\n")
+    with pytest.raises(StepFailed, match="2 lines of the list cannot be read"):
+        await allowlist.run(boot)
+    assert [line.partition(": ")[0] for line in said] == ["domains.conf:2:1", "domains.conf:3:1"]
+    assert boot.allowlist.entries == ()
+
+
+async def test_a_list_that_is_not_there_halts(tmp_path: Path) -> None:
+    boot, _ = booting(tmp_path, "")
+    boot.paths.domains.unlink()
+    with pytest.raises(StepFailed, match="cannot read the list"):
+        await allowlist.run(boot)
