@@ -44,7 +44,7 @@ class Beacon:
     def begin(self, init: int) -> None:
         """From now on the sandbox can be found."""
         self._init = init
-        self._socket.listen(8)
+        self._socket.listen(64)
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -67,13 +67,13 @@ class Beacon:
 def find(name: str) -> int:
     """The first process of a running sandbox. Raises NoSandbox."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(SECONDS)
         try:
             sock.connect(_address(name))
         except OSError as error:
             raise NoSandbox(f"cannot find a sandbox called {name}: start one with codetainer up") from error
         if (uid := peer_uid(sock)) != os.geteuid():
             raise NoSandbox(f"cannot enter {name}: it belongs to user {uid}")
+        sock.settimeout(SECONDS)  # not before: where many ask at once, a connect without patience fails (EAGAIN)
         try:
             text = sock.recv(32)
         except OSError as error:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from backend.contract.events import Allowed, BootFinished, BootState, Froze, ListMeasured, Muted, Withdrawn
+from backend.contract.events import Allowed, BootFinished, BootStarted, BootState, Froze, ListMeasured, Muted, Withdrawn
 from tests.netns.conftest import Running, eventually, go_on, start, talking
 from tests.netns.test_cases import connect, query
+from tests.netns.test_ssh import backend_of
 
 pytestmark = pytest.mark.netns
 
@@ -151,13 +153,21 @@ def test_a_step_that_failed_is_tried_again_while_the_session_goes_on(tmp_path: P
 
 
 def test_boot_halts_with_a_reason_and_can_be_tried_again(tmp_path: Path) -> None:
-    sandbox = start(tmp_path, f"retry-{os.getpid()}", listed="github.com\nhttps://bad.test\n")
+    # A registry in the list takes its while: until it is read, Claude's settings are not.
+    sandbox = start(tmp_path, f"retry-{os.getpid()}", listed="github.com\n@pip\n", until_released=False)
     try:
+        eventually("boot has begun", lambda: sandbox.paths.journal.exists() and sandbox.events(BootStarted))
+        boot = backend_of(sandbox)
+        os.kill(boot, signal.SIGSTOP)
+        sandbox.root("sh", "-c", "cd /opt/claude; mv settings.json good.json; echo '{' > settings.json")
+        os.kill(boot, signal.SIGCONT)
+        eventually("boot is over", lambda: sandbox.state.lock_released)
         assert sandbox.state.boot == "halted"
+        assert sandbox.state.halted_step == "claude"
         assert sandbox.codetainer("status").returncode == 2
         assert sandbox.agent("true").returncode == 0  # the container is held for inspection
         assert connect(sandbox, "198.51.100.10") == "refused"
-        sandbox.root("sh", "-c", "echo github.com > /opt/network/domains.conf")
+        sandbox.root("mv", "/opt/claude/good.json", "/opt/claude/settings.json")
         done = sandbox.codetainer("retry")
         assert done.returncode == 0, done.stdout + done.stderr
         assert sandbox.state.boot == "ready", sandbox.state.reason
