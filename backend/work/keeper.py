@@ -80,7 +80,9 @@ class Keeper:
             begun = time.monotonic()
             due = autosave.when is Save.REGULARLY and begun >= save and not self._cannot_save()
             if begins or due or begun >= look:
-                await self._count(occasion if begins else Occasion.LOOKED, COUNT_SECONDS, GENTLY)
+                told = await self._count(occasion if begins else Occasion.LOOKED, COUNT_SECONDS, GENTLY)
+                if begins and not told:
+                    occasion = before  # what has to be said then is said as soon as it can be counted
                 look = time.monotonic() + max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
             if due:
                 await self._save(SAVE_SECONDS, GENTLY)
@@ -117,16 +119,18 @@ class Keeper:
 
     # --- counting ---
 
-    async def _count(self, occasion: Occasion, seconds: float, through: Sequence[str] = ()) -> None:
+    async def _count(self, occasion: Occasion, seconds: float, through: Sequence[str] = ()) -> bool:
+        """Counts, and says it where it is new or the occasion wants it. False where it could not be counted."""
         try:
             said = await self._ask(through, seconds, "count", str(self._boot.paths.workspace))
             counted = parsed(said, occasion)
         except (SystemFailure, ValueError) as error:
             self._note(f"cannot count what is only here: {str(error)[:MOST_TEXT]}")
-            return
+            return False
         if occasion is not Occasion.LOOKED or self._counted is None or counted.repositories != self._counted.repositories:
             self._journal.emit(counted)
         self._counted = counted
+        return True
 
     # --- saving ---
 
