@@ -145,6 +145,13 @@ def test_a_terminal_becomes_the_session_and_again(sandbox: Running, key: Path) -
             assert terminal.code() == 0
 
 
+def test_keys_that_a_slow_link_delivers_together_are_still_keys(sandbox: Running, key: Path) -> None:
+    with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
+        terminal.expect(PROMPT)
+        terminal.type("  " + DETACH)  # three keys in one moment, and tmux would by itself take the rest for a paste
+        assert terminal.code() == 0
+
+
 def test_over_a_slow_link_nothing_is_typed_into_the_agents_pane(sandbox: Running, key: Path) -> None:
     """What the terminal answers to the dashboard's questions is still under way when the session is opened."""
     argv = ("-t", *options(sandbox, key, 0.2), "root@sandbox", "codetainer", "dashboard", "--stay")

@@ -11,7 +11,7 @@ import signal
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -59,10 +59,7 @@ class Terminal:
 
     def expect(self, text: str) -> None:
         """Waits until the screen has shown something since the last time."""
-        try:
-            eventually(f"{text!r} is on the terminal", lambda: self._read(text.encode()))
-        except AssertionError as error:
-            raise AssertionError(f"{error}; shown is {self.seen[-2000:]!r}") from None
+        self._eventually(f"{text!r} is on the terminal", lambda: self._read(text.encode()))
 
     def _read(self, wanted: bytes) -> bool:
         while select.select([self.master], [], [], 0)[0]:
@@ -80,8 +77,14 @@ class Terminal:
             self._read(b"\0")  # whoever writes to a terminal waits for its reader
             return self.process.poll() is not None
 
-        eventually("it ends", ended)
+        self._eventually("it ends", ended)
         return self.process.returncode
+
+    def _eventually(self, what: str, holds: Callable[[], bool]) -> None:
+        try:
+            eventually(what, holds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; shown is {self.seen[-2000:]!r}") from None
 
     def restored(self) -> bool:
         return termios.tcgetattr(self.slave) == self.as_it_was
