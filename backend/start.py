@@ -10,7 +10,7 @@ from backend import capabilities, system
 from backend.contract.paths import Paths
 from backend.lock import Lock
 from backend.settings import Settings
-from backend.supervisor import Supervisor
+from backend.supervision.supervisor import Supervisor
 
 RUN_BYTES = 32 << 20
 LOGIN_SECONDS = 2.0  # a login may be looking at the lock

@@ -162,7 +162,7 @@ def listener(value: str) -> Listener:
 
 def ssh_keys(value: str) -> tuple[str, ...]:
     """Authorized keys, one a line. Raises Problems."""
-    from backend import authorized_keys  # what it takes to check keys is loaded only where there are some
+    from backend.services import authorized_keys  # what it takes to check keys is loaded only where there are some
 
     return authorized_keys.parse(value, "CODETAINER_SSH_KEYS")
 

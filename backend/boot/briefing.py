@@ -8,10 +8,10 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
-from backend import activity
 from backend.boot import agent
 from backend.boot.steps.tmpfs import show
 from backend.contract.paths import Paths
+from backend.session import activity
 from backend.settings import Settings
 from backend.variables import Save
 from network.allowlist import Allowlist

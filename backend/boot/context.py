@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from backend.contract.events import Event, StepOutput
 from backend.contract.paths import Paths
-from backend.expected import Expected
 from backend.settings import Settings
+from backend.supervision.expected import Expected
 from network.allowlist import Allowlist
 
 if TYPE_CHECKING:
-    from backend.services import Services
-    from backend.session import Session
+    from backend.services.services import Services
+    from backend.session.session import Session
 
 
 @dataclass(slots=True)

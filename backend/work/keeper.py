@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backend import session, system, watch
+from backend import system
 from backend.boot.context import Boot
 from backend.contract.events import (
     BootState,
@@ -32,6 +32,8 @@ from backend.contract.events import (
     build,
 )
 from backend.journal import Journal
+from backend.session import session
+from backend.supervision import watch
 from backend.system import AGENT, SystemFailure
 from backend.variables import Save
 from backend.work.git import PATH

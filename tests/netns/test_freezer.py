@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backend import freezer
-from backend.freezer import Freezer
+from backend.supervision import freezer
+from backend.supervision.freezer import Freezer
 
 pytestmark = pytest.mark.netns
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend import registries
+from backend.boot import registries
 from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
 from network import allowlist

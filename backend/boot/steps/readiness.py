@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from backend import proof
 from backend.boot.context import Boot
 from backend.boot.plan import StepFailed, StepWarned
+from backend.supervision import proof
 
 
 async def run(boot: Boot) -> str:

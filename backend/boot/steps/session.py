@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from backend import session
 from backend.boot.context import Boot
 from backend.contract.events import SessionChanged, SessionState
+from backend.session import session
 
 
 async def run(boot: Boot) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from backend import sshd
 from backend.boot.context import Boot
 from backend.boot.plan import StepFailed, StepSkipped, StepWarned
 from backend.capabilities import AUDIT_WRITE
+from backend.services import sshd
 
 
 async def run(boot: Boot) -> str:

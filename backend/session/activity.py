@@ -16,11 +16,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from backend import session, system
+from backend import system
 from backend.boot.context import Boot
 from backend.contract.events import SessionChanged, SessionState
 from backend.journal import Journal
-from backend.session import NAME, Session
+from backend.session import session
+from backend.session.session import NAME, Session
 from backend.system import AGENT, Identity, SystemFailure
 
 SECOND = 1.0

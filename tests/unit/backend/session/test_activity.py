@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend import activity
 from backend.contract.events import SessionChanged, SessionState
+from backend.session import activity
 from backend.system import Identity
 
 

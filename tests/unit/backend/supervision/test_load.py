@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backend import load
 from backend.contract.events import SandboxMeasured
-from backend.load import Load
+from backend.supervision import load
+from backend.supervision.load import Load
 
 SAID = SandboxMeasured(20.0, 1 << 30, 4 << 30, {"/tmp": (1 << 20, 1 << 29)}, 15.0, 1 << 29, 7)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backend.contract.events import Reason, Refused, Via
-from backend.expected import Expected
+from backend.supervision.expected import Expected
 
 OURS = Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", address="192.0.2.1", port=443)
 

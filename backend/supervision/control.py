@@ -18,9 +18,9 @@ from typing import Any, Protocol
 from backend.contract import control
 from backend.contract.control import Reply, Request
 from backend.contract.events import BootState, Muted, Outcome
-from backend.grants import Grants
 from backend.journal import Journal
-from backend.services import Services
+from backend.services.services import Services
+from backend.supervision.grants import Grants
 from backend.system import SystemFailure
 from network import allowlist
 from network.names import EntryError

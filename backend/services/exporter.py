@@ -13,7 +13,7 @@ from collections.abc import Callable
 from backend import system
 from backend.contract.events import Event, Noted
 from backend.contract.paths import Paths
-from backend.service import Service, lines
+from backend.services.service import Service, lines
 from backend.system import EXPORTER, SystemFailure
 from network.ruleset import Listener
 

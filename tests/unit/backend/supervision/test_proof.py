@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from backend import proof, settings
+from backend import settings
 from backend.boot import agent
 from backend.boot.context import Boot
 from backend.contract.paths import Paths
-from backend.services import Services
+from backend.services.services import Services
+from backend.supervision import proof
 
 
 def boot(folder: Path, **more: str) -> Boot:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend import registries
+from backend.boot import registries
 from network import allowlist
 
 

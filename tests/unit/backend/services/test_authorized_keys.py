@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend import authorized_keys, settings
+from backend import settings
+from backend.services import authorized_keys
 from backend.settings import SettingsError
 from network.problems import Problems
 

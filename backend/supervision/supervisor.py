@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Coroutine
 from importlib.metadata import version
 from typing import Any
 
-from backend import activity, load, proof, session, system, watch
+from backend import system
 from backend.boot import agent, steps
 from backend.boot.context import Boot
 from backend.boot.runner import Result, Runner
@@ -30,12 +30,14 @@ from backend.contract.events import (
     Stopping,
 )
 from backend.contract.paths import Paths
-from backend.control import Control, ControlServer
-from backend.grants import Grants
 from backend.journal import Journal
 from backend.lock import Lock
-from backend.services import Services
+from backend.services.services import Services
+from backend.session import activity, session
 from backend.settings import Settings
+from backend.supervision import load, proof, watch
+from backend.supervision.control import Control, ControlServer
+from backend.supervision.grants import Grants
 from backend.system import SystemFailure
 from backend.variables import GateMode, OnFailure
 from backend.work.keeper import Keeper

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.traffic import Connection, decode, encode
-from backend.traffic import MOST_A_SECOND, TrafficLog
+from backend.services.traffic import MOST_A_SECOND, TrafficLog
 from codetainer_tui import logs
 
 ONE = Connection(1000.0, "tls", "a.example", "198.51.100.1", 443, 2048, 512, 0.25)

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from backend import authorized_keys, capabilities, system
-from backend.authorized_keys import HostKey
+from backend import capabilities, system
 from backend.contract.events import Event, Noted, SshOpened
 from backend.contract.paths import Paths
-from backend.service import Service, lines
+from backend.services import authorized_keys
+from backend.services.authorized_keys import HostKey
+from backend.services.service import Service, lines
 from backend.system import SystemFailure
 from network import sshd
 from network.sshd import Places, Said

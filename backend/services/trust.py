@@ -11,8 +11,9 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 
-from backend import certificates, system
+from backend import system
 from backend.contract.paths import Paths
+from backend.services import certificates
 from network.gate import Places
 
 RENEW_AFTER = 2 / 3  # of their validity

@@ -14,12 +14,12 @@ from backend import system
 from backend.contract import events
 from backend.contract.events import Event, Noted, Reason, Refused, ServiceState, Via
 from backend.contract.paths import Paths
-from backend.exporter import Exporter
-from backend.gate import Gate
 from backend.guard import channel
 from backend.guard.channel import Configure, Configured, Do, Done, Happened
-from backend.service import Service, Tally, lines
-from backend.sshd import Sshd
+from backend.services.exporter import Exporter
+from backend.services.gate import Gate
+from backend.services.service import Service, Tally, lines
+from backend.services.sshd import Sshd
 from backend.system import COREDNS, GUARD, SystemFailure
 from network import corefile
 from network.allowlist import Allowlist

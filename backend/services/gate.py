@@ -19,10 +19,10 @@ from backend import system
 from backend.contract.events import Carried, Event, Noted, Reason, Refused, Via
 from backend.contract.paths import Paths
 from backend.contract.traffic import Connection
-from backend.service import Service, Tally, lines
+from backend.services.service import Service, Tally, lines
+from backend.services.traffic import TrafficLog
+from backend.services.trust import Trust
 from backend.system import GATE, SystemFailure
-from backend.traffic import TrafficLog
-from backend.trust import Trust
 from network import gate
 from network.allowlist import Allowlist
 from network.broker import Broker

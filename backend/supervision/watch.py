@@ -16,10 +16,10 @@ from backend.contract.events import (
     ServiceState,
 )
 from backend.contract.paths import AGENT_UID
-from backend.freezer import Freezer, hierarchy
-from backend.gate import Gate
-from backend.service import Service
-from backend.services import Services, http_get
+from backend.services.gate import Gate
+from backend.services.service import Service
+from backend.services.services import Services, http_get
+from backend.supervision.freezer import Freezer, hierarchy
 from backend.system import SystemFailure
 from network import corefile, metrics
 from network.metrics import Measured
