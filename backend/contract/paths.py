@@ -8,6 +8,7 @@ COREDNS_UID = 953
 GUARD_UID = 954
 GATE_UID = 955
 EXPORTER_UID = 956
+STOPPER_UID = 957  # nobody's: backend/supervision/freezer.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ class Paths:
     def seccomp(self) -> Path:
         """`on` or `off`, as the operator says (backend/confine/main.go reads it)."""
         return self.run / "seccomp"
+
+    @property
+    def cgroups(self) -> Path:
+        """The hierarchy of cgroups (0700, root), mounted when the agent is first frozen."""
+        return self.run / "cgroups"
 
     @property
     def tmux_socket(self) -> Path:

@@ -46,6 +46,7 @@ class Configure(Message):
     refresh_seconds: float = 300.0
     answer_addresses: int = 64  # of one answer
     gate: bool = False  # ports checked by name are opened for the gate, not for the agent
+    paused: bool = False  # as after `empty`: a guard that is started anew has not heard of it
 
 
 @dataclass(frozen=True, slots=True)

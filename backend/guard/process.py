@@ -113,7 +113,10 @@ class Guard:
         self.server.answer_addresses = message.answer_addresses
         self.server.allowlist = Allowlist(entries)
         self.settings = message
-        if not first:
+        self.server.paused = message.paused
+        if message.paused:
+            await openings.cut(self.openings.empty())
+        elif not first:
             # After a restart names are not known yet; what was open then runs out by itself.
             await openings.cut(self.openings.close_unlisted(self.server.allowlist.match))
         self.server.failing = {n: t for n, t in self.server.failing.items() if self.server.allowlist.match(n)}

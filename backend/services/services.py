@@ -40,6 +40,7 @@ class Services:
         self.sshd = Sshd(paths, emit)
         self.exporter = Exporter(paths, emit)
         self.allowlist = Allowlist()
+        self._paused = False
         self._configuration: Configure | None = None
         self._generation = itertools.count(1)
         self._ids = itertools.count(1)
@@ -195,7 +196,7 @@ class Services:
         generation = next(self._generation)
         self._configuration = Configure(
             generation, configuration.entries, configuration.upstreams, configuration.grace_seconds, configuration.keep_seconds,
-            configuration.refresh_seconds, configuration.answer_addresses, configuration.gate,
+            configuration.refresh_seconds, configuration.answer_addresses, configuration.gate, self._paused,
         )  # fmt: skip
         answer = await self._ask(("configure", generation), self._configuration, ANSWER_SECONDS)
         if isinstance(answer, Configured) and answer.error:
@@ -207,6 +208,30 @@ class Services:
         answer = await self._ask(("do", number), Do(number, verb, argument), seconds)
         assert isinstance(answer, Done)
         return answer
+
+    async def pause(self) -> None:
+        """Closes every address and cuts all flows, until `resume`: a guard that is started meanwhile opens none either.
+
+        Raises SystemFailure where the guard is away; it does so when it comes back.
+        """
+        self._paused = True
+        if self.guard.state is not ServiceState.STOPPED:  # where it was stopped the rules are closed
+            await self._demand("empty")
+
+    async def resume(self) -> None:
+        """Opens the list again. Raises SystemFailure; it stays closed then."""
+        self._paused = False
+        try:
+            if self.guard.pid:
+                await self._demand("fill", seconds=60.0)
+        except SystemFailure:
+            self._paused = True
+            raise
+
+    async def _demand(self, verb: str, seconds: float = ANSWER_SECONDS) -> None:
+        done = await self.do(verb, seconds=seconds)
+        if not done.ok:
+            raise SystemFailure(done.text)
 
     # --- all ---
 

@@ -46,6 +46,10 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
     """Does what was asked. Every refusal says why and what to do; nothing is half done."""
     try:
         match request:
+            case control.Allow() | control.Refresh() | control.Retry() | control.RestartSession() if target.frozen:
+                return Reply(
+                    False, "the sandbox is frozen: nothing is opened, and nothing started as the agent", "codetainer thaw first"
+                )
             case control.Allow():
                 return await _allow(request, target, by)
             case control.Revoke():
@@ -94,8 +98,6 @@ async def _allow(request: control.Allow, target: Control, by: str) -> Reply:
         return Reply(False, f"{entry.pattern} opens names that anybody can register", "say --yes if that is meant")
     if request.seconds < 0 or request.seconds > 366 * 86400:
         return Reply(False, "cannot allow for so long a time", "at most a year; leave it out for until it is revoked")
-    if target.frozen:
-        return Reply(False, "the sandbox is frozen: nothing can be opened", "codetainer thaw first")
     until = time.time() + request.seconds if request.seconds else 0.0
     await target.grants.grant(entry, until, by)
     clock = time.strftime("%H:%M", time.localtime(until)) if until else ""

@@ -37,6 +37,7 @@ from backend.session import activity, session
 from backend.settings import Settings
 from backend.supervision import load, proof, watch
 from backend.supervision.control import Control, ControlServer
+from backend.supervision.freezer import Freezer, hierarchy
 from backend.supervision.grants import Grants
 from backend.system import SystemFailure
 from backend.variables import GateMode, OnFailure
@@ -55,6 +56,8 @@ class Supervisor(Control):
         self.boot = self._new_boot()
         self.work = Keeper(self.boot, self.journal)
         self.frozen = False
+        self._freezer: Freezer | None = None
+        self._freezing = asyncio.Lock()
         self._runner = Runner(steps.plan(settings.repository), self.journal.emit)
         self._stop = asyncio.Event()
         self._stopped_by = ""
@@ -103,6 +106,8 @@ class Supervisor(Control):
                 task.cancel()
             await server.stop()
             await self.work.last(self.settings.grace_seconds)
+            if self._freezer is not None:
+                await asyncio.to_thread(self._freezer.end)
             await self.services.stop()
             await self.services.sshd.stop()
             await self.services.exporter.stop()
@@ -223,12 +228,18 @@ class Supervisor(Control):
     # --- what is asked for ---
 
     async def freeze(self, by: str) -> None:
-        await watch.freeze(self.boot, self.journal.emit, by)
-        self.frozen = True
+        async with self._freezing:
+            self.frozen = True  # whatever becomes of it
+            if self._freezer is None:
+                above = await asyncio.to_thread(hierarchy, self.paths.cgroups)
+                self._freezer = Freezer(watch.agent_processes, above)
+            await watch.freeze(self.boot, self._freezer, self.journal.emit, by)
 
     async def thaw(self, by: str) -> None:
-        await watch.thaw(self.boot, self.journal.emit, by)
-        self.frozen = False
+        async with self._freezing:
+            if self._freezer is not None:
+                await watch.thaw(self.boot, self._freezer, self.journal.emit, by)
+            self.frozen = False
 
     async def restart_session(self) -> None:
         async with self._init():

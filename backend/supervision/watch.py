@@ -19,7 +19,7 @@ from backend.contract.paths import AGENT_UID
 from backend.services.gate import Gate
 from backend.services.service import Service
 from backend.services.services import Services, http_get
-from backend.supervision.freezer import Freezer, hierarchy
+from backend.supervision.freezer import Freezer
 from backend.system import SystemFailure
 from network import corefile, metrics
 from network.metrics import Measured
@@ -134,23 +134,27 @@ def agent_processes() -> list[int]:
     return found
 
 
-async def freeze(boot: Boot, emit: Callable[[Event], None], by: str) -> None:
-    """Closes every address, cuts all flows, stops every process of the agent. Raises SystemFailure; then nothing is open."""
-    done = await boot.services.do("empty")
-    if not done.ok:
-        raise SystemFailure(done.text)
-    freezer = Freezer(agent_processes, hierarchy())
-    await asyncio.to_thread(freezer.freeze)
+async def freeze(boot: Boot, freezer: Freezer, emit: Callable[[Event], None], by: str) -> None:
+    """Closes every address, cuts all flows, stops every process of the agent. Raises SystemFailure, the rest done even so."""
+    failures: list[str] = []
+    try:
+        await boot.services.pause()
+    except SystemFailure as error:
+        failures.append(f"addresses are not closed yet: {error}")
     emit(Froze(True, by))
-    # From now on nothing of ours is started as the agent; what was on its way (a look at its pane) has become the agent's.
-    await asyncio.sleep(STARTING_SECONDS)
-    await asyncio.to_thread(freezer.freeze)
+    # From now on nothing of ours is started as the agent; what was on its way (a look at its pane) becomes the agent's.
+    for pause in (0.0, STARTING_SECONDS):
+        await asyncio.sleep(pause)
+        try:
+            await asyncio.to_thread(freezer.freeze)
+        except SystemFailure as error:
+            failures.append(str(error))
+    if failures:
+        raise SystemFailure("; ".join(dict.fromkeys(failures)), "codetainer freeze tries it again")
 
 
-async def thaw(boot: Boot, emit: Callable[[Event], None], by: str) -> None:
+async def thaw(boot: Boot, freezer: Freezer, emit: Callable[[Event], None], by: str) -> None:
     """Undoes `freeze`. Raises SystemFailure."""
-    done = await boot.services.do("fill", seconds=60.0)
-    if not done.ok:
-        raise SystemFailure(done.text)
-    Freezer(agent_processes, hierarchy()).thaw()
+    await boot.services.resume()
+    await asyncio.to_thread(freezer.thaw)
     emit(Froze(False, by))

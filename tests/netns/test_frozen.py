@@ -1,0 +1,167 @@
+"""A frozen sandbox against its agent: what it prepared before, and what falls meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import Froze, ServiceState
+from backend.supervision import freezer
+from backend.system import AGENT
+from tests.netns.conftest import Running, eventually, start
+from tests.netns.test_cases import connect
+from tests.netns.test_freezer import changes
+
+pytestmark = pytest.mark.netns
+
+# A timer that lets its own process go on, a hundred times a second (timer_create(2)).
+TIMER = """
+import ctypes, signal, sys, time
+class Event(ctypes.Structure):
+    _fields_ = [("value", ctypes.c_void_p), ("signo", ctypes.c_int), ("notify", ctypes.c_int), ("rest", ctypes.c_char * 48)]
+libc, timer, event = ctypes.CDLL(None), ctypes.c_void_p(), Event(None, signal.SIGCONT, 0, b"")
+often = (ctypes.c_long * 4)(0, 10_000_000, 0, 10_000_000)
+signal.signal(signal.SIGCONT, lambda *_: None)
+assert libc.timer_create(1, ctypes.byref(event), ctypes.byref(timer)) == 0
+assert libc.timer_settime(timer, 0, often, None) == 0
+while True:
+    with open(sys.argv[1], "w") as file:
+        file.write(str(time.time()))
+    time.sleep(0.01)
+"""
+
+# Processes that fork and end, each of which tells all others to go on.
+STORM = """
+import os, signal, sys, time
+for _ in range(3):
+    if os.fork() == 0:
+        while time.time() < float(sys.argv[2]):
+            if os.fork():
+                os._exit(0)
+            os.kill(-1, signal.SIGCONT)
+            with open(sys.argv[1], "w") as file:
+                file.write(str(time.time()))
+        os._exit(0)
+"""
+
+
+@contextmanager
+def running(sandbox: Running, code: str, *arguments: object) -> Iterator[Path]:
+    """A program of the agent's; the file that it writes to for as long as it runs."""
+    place = sandbox.paths.root / "tmp/runs"
+    place.unlink(missing_ok=True)
+    process = subprocess.Popen(sandbox.command(AGENT, "/usr/bin/python3", "-I", "-c", code, "/tmp/runs", *map(str, arguments)))
+    eventually("it runs", place.exists)
+    yield place
+    process.kill()
+    process.wait()
+
+
+def frozen(sandbox: Running) -> list[Path]:
+    return list(sandbox.paths.cgroups.glob(f"*/{freezer.PREFIX}*")) + list(sandbox.paths.cgroups.glob(f"{freezer.PREFIX}*"))
+
+
+def test_a_timer_does_not_let_the_agent_go_on(sandbox: Running) -> None:
+    with running(sandbox, TIMER) as place:
+        assert sandbox.codetainer("freeze").returncode == 0
+        try:
+            assert not changes(place, 20)
+        finally:
+            assert sandbox.codetainer("thaw").returncode == 0
+        assert changes(place, 500)
+
+
+def test_nor_do_processes_that_fork_and_end(sandbox: Running) -> None:
+    until = sandbox.python("import time; print(time.time() + 60)")
+    with running(sandbox, STORM, until) as place:
+        assert changes(place, 500)
+        assert sandbox.codetainer("freeze").returncode == 0
+        try:
+            assert not changes(place, 20)
+        finally:
+            sandbox.root("sh", "-c", "kill -KILL $(pgrep -u 1000 -f /tmp/runs)")
+            assert sandbox.codetainer("thaw").returncode == 0
+
+
+def test_all_are_stopped_at_one_moment_where_there_are_only_signals(sandbox: Running) -> None:
+    """And nobody but the agent's."""
+    until = sandbox.python("import time; print(time.time() + 60)")
+    with running(sandbox, STORM, until) as place:
+        assert changes(place, 500)
+
+        def stopped() -> bool:
+            assert sandbox.root("/usr/bin/python3", "-I", "-c", freezer.STOP_ALL).returncode == 0
+            return not changes(place, 10)
+
+        eventually("all have stopped", stopped)
+        states = sandbox.root("sh", "-c", "ps -o stat= -u claude").stdout.split()
+        assert {state[0] for state in states} <= freezer.STANDING
+        assert {state[0] for state in sandbox.root("sh", "-c", "ps -o stat= -u coredns,guard,gate,root").stdout.split()} & {
+            "S",
+            "R",
+        }
+        assert sandbox.codetainer("explain", "github.com").returncode == 0
+        sandbox.root("sh", "-c", "kill -KILL $(pgrep -u 1000 -f /tmp/runs); kill -CONT $(pgrep -u 1000)")
+
+
+def test_a_guard_that_is_started_anew_opens_nothing(sandbox: Running) -> None:
+    assert sandbox.codetainer("freeze").returncode == 0
+    try:
+        before = sandbox.state.services["guard"].restarts
+        os.kill(sandbox.pid("guard"), signal.SIGKILL)
+        eventually(
+            "the guard is back",
+            lambda: (guard := sandbox.state.services["guard"]).restarts > before and guard.state is ServiceState.UP,
+        )
+        connect(sandbox, "github.com")  # whoever asks for a name opens its address
+        assert connect(sandbox, "198.51.100.10") == "refused"
+    finally:
+        assert sandbox.codetainer("thaw").returncode == 0
+    assert connect(sandbox, "github.com") == "open"
+
+
+@pytest.mark.parametrize("argv", [("allow", "unlisted.test"), ("refresh",), ("retry",), ("session", "restart")])
+def test_nothing_is_opened_or_begun_meanwhile(sandbox: Running, argv: tuple[str, ...]) -> None:
+    assert sandbox.codetainer("freeze").returncode == 0
+    try:
+        done = sandbox.codetainer(*argv)
+        assert (done.returncode, "the sandbox is frozen" in done.stderr) == (1, True)
+    finally:
+        assert sandbox.codetainer("thaw").returncode == 0
+
+
+def test_the_agent_is_stopped_where_the_guard_does_not_answer(sandbox: Running) -> None:
+    """It is said that addresses are still open, and that it has to be done again."""
+    guard = sandbox.pid("guard")
+    with running(sandbox, TIMER) as place:
+        os.kill(guard, signal.SIGSTOP)
+        try:
+            done = sandbox.codetainer("freeze")
+            assert (done.returncode, "addresses are not closed yet" in done.stderr) == (1, True)
+            assert sandbox.events(Froze)[-1].frozen
+            assert not changes(place, 10)
+        finally:
+            os.kill(guard, signal.SIGCONT)
+            assert sandbox.codetainer("freeze").returncode == 0
+            assert sandbox.codetainer("thaw").returncode == 0
+
+
+def test_the_end_of_a_frozen_sandbox_leaves_no_cgroup(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"frozen-{os.getpid()}")
+    assert sandbox.codetainer("freeze").returncode == 0
+    (cgroup,) = frozen(sandbox)
+    place = tmp_path / "cgroups"
+    above = freezer.hierarchy(place)
+    assert above is not None
+    try:
+        assert (above / cgroup.name).is_dir()
+        sandbox.stop()
+        assert not (above / cgroup.name).exists()
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
