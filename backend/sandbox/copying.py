@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 
 CHUNK = 65536
 
@@ -62,8 +64,27 @@ def write_all(descriptor: int, data: bytes) -> None:
             select.select([], [descriptor], [])
 
 
-def copy(flows: Sequence[Flow], ended: int) -> bool:
+@contextlib.contextmanager
+def woken() -> Iterator[int]:
+    """A descriptor for `copy`, readable when a signal has come.
+
+    Python runs a handler between two of its instructions: that of a signal which comes just before select() blocks would run
+    when something else happens, perhaps never. Main thread only (source: signal, set_wakeup_fd).
+    """
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)
+
+
+def copy(flows: Sequence[Flow], ended: int, woken: int = -1) -> bool:
     """Copies until `ended` (a pidfd) says that the process has ended, and then what it has left to say.
+
+    `woken` becomes readable when a signal has come, whose handler is then run.
 
     The end of an inward source is handed on by closing the flow; where its target is a terminal that means that somebody has
     hung up: then it returns True at once.
@@ -73,6 +94,8 @@ def copy(flows: Sequence[Flow], ended: int) -> bool:
         reading = [f.source for f in flows if f.open and not (f.inward and (over or len(f.kept) >= CHUNK))]
         writing = [f.target for f in flows if f.kept and not over]
         waiting = [] if over else [ended]
+        if woken >= 0:
+            waiting.append(woken)
         readable, writable, _ = select.select([*reading, *waiting], writing, [], 0 if over else None)
         for flow in flows:
             if flow.kept and flow.target in writable:
@@ -83,6 +106,8 @@ def copy(flows: Sequence[Flow], ended: int) -> bool:
                 if os.isatty(flow.target):
                     return True
                 flow.close()
+        if woken in readable:
+            os.read(woken, CHUNK)
         if over and not readable:
             return False
         over = over or ended in readable

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from backend.sandbox import namespaces
-from backend.sandbox.copying import Flow, copy
+from backend.sandbox.copying import Flow, copy, woken
 from backend.sandbox.first_process import close_on_exec, reset_signals, say, shell_code
 from backend.system import SETPRIV, Identity
 
@@ -59,13 +59,14 @@ def run(command: Command, *, passed: Sequence[signal.Signals] = PASSED) -> int:
         joiner, running, master = _start(command, terminal, {wire.descriptor: wire.theirs for wire in wires}, passed)
         handle = os.pidfd_open(joiner)
         stack.callback(os.close, handle)
+        awake = stack.enter_context(woken())
         if running:
             stack.enter_context(_passing(running, passed))
         for wire in wires:
             os.close(wire.theirs)
         if terminal and running:
-            return _on_terminal(joiner, running, handle, master)
-        copy([wire.flow for wire in wires], handle)
+            return _on_terminal(joiner, running, handle, master, awake)
+        copy([wire.flow for wire in wires], handle, awake)
         return shell_code(os.waitpid(joiner, 0)[1])
 
 
@@ -204,7 +205,7 @@ def _passing(pid: int, numbers: Sequence[signal.Signals]) -> Iterator[None]:
 # --- a terminal ---
 
 
-def _on_terminal(joiner: int, running: int, handle: int, master: int) -> int:
+def _on_terminal(joiner: int, running: int, handle: int, master: int, awake: int) -> int:
     saved = termios.tcgetattr(0)
     resized = signal.signal(signal.SIGWINCH, lambda *_: _copy_size(master))
     _copy_size(master)  # it may have changed before the handler was there
@@ -212,7 +213,7 @@ def _on_terminal(joiner: int, running: int, handle: int, master: int) -> int:
     try:
         tty.setraw(0)
         os.set_blocking(master, False)
-        gone = copy([Flow(0, master, inward=True), Flow(master, 1, inward=False)], handle)
+        gone = copy([Flow(0, master, inward=True), Flow(master, 1, inward=False)], handle, awake)
         os.close(master)  # the kernel hangs up on whoever is left on it
         master = -1
         if gone and not select.select([handle], [], [], HANG_UP_SECONDS)[0]:

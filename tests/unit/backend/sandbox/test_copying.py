@@ -3,12 +3,14 @@
 import contextlib
 import os
 import pty
+import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from backend.sandbox.copying import CHUNK, Flow, copy, write_all
+from backend.sandbox.copying import CHUNK, Flow, copy, woken, write_all
 
 
 @pytest.fixture
@@ -104,3 +106,32 @@ def test_a_terminal_that_somebody_made_non_blocking_gets_everything(pipe: list[i
     thread.join()
     assert b"".join(read) == text
     pipe.append(reading)
+
+
+def test_a_signal_that_does_not_break_off_the_waiting_is_handled_at_once(pipe: list[int]) -> None:
+    """As one that comes just before it: here it reaches another thread, and the handlers run in this one."""
+    ended, running = pipe
+    handled = threading.Event()
+    late: list[bool] = []
+
+    def handle(*_: object) -> None:
+        handled.set()
+        os.close(running)
+
+    def send() -> None:
+        time.sleep(0.1)  # by now it waits; if it does not, the handler is run as well
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        if not handled.wait(20.0):
+            late.append(True)
+            os.close(running)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with woken() as awake:
+            thread = threading.Thread(target=send)
+            thread.start()
+            assert not copy([], ended, awake)
+            thread.join()
+        assert not late
+    finally:
+        signal.signal(signal.SIGUSR1, before)
