@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from backend.capabilities import AUDIT_WRITE, NEEDED, Capability
-from backend.contract.events import BootStarted, LockReleased, SshOpened
+from backend.contract.events import LockReleased, SshOpened
 from tests.image import container, engine
-from tests.netns.conftest import LISTED, PATIENCE, eventually
+from tests.netns.conftest import LISTED, PATIENCE, backend_of, eventually, stopped_in_boot
 from tests.netns.test_login import DETACH
-from tests.netns.test_ssh import ANSWERS, backend_of
+from tests.netns.test_ssh import ANSWERS
 from tests.netns.test_up_terminal import at
 
 pytestmark = [pytest.mark.image, pytest.mark.usefixtures("image")]
@@ -75,11 +75,8 @@ def test_settings_that_are_missing_end_it_with_their_names() -> None:
 
 
 def test_a_login_during_boot_sees_the_dashboard_and_is_handed_over(tmp_path: Path) -> None:
-    sandbox = container.start(tmp_path, f"login-{os.getpid()}", until_released=False)
+    sandbox, boot = stopped_in_boot(lambda: container.start(tmp_path, f"login-{os.getpid()}", until_released=False))
     try:
-        eventually("boot has begun", lambda: sandbox.paths.journal.exists() and sandbox.events(BootStarted))
-        boot = backend_of(sandbox)
-        os.kill(boot, signal.SIGSTOP)  # it takes as long as this test needs
         login = [*engine.PODMAN, "exec", "-it", "--env", "TERM=xterm-256color", sandbox.name, "attach-claude"]
         with at(program=login, answers=ANSWERS) as terminal:
             terminal.expect("BOOTING")

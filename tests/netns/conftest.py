@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from backend.contract.events import Event, LockReleased, Stamped, decode
+from backend.contract.events import BootStarted, Event, LockReleased, Stamped, decode
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold_all
 from backend.sandbox import check, rendezvous
@@ -201,6 +201,38 @@ def start(
     if until_released:
         eventually("the init lock is released", lambda: running.paths.journal.exists() and running.events(LockReleased))
     return running
+
+
+def stopped_in_boot(
+    begin: Callable[[], Running], late: Callable[[Running], Any] = lambda sandbox: sandbox.events(LockReleased)
+) -> tuple[Running, int]:
+    """A sandbox whose boot takes as long as a test needs: its boot process, as this machine numbers it, is stopped.
+
+    On a busy machine it may be too `late` before anybody has looked (by default: boot is over). Then another one is begun.
+    """
+    for _ in range(5):
+        sandbox = begin()
+        eventually("boot has begun", lambda: sandbox.paths.journal.exists() and sandbox.events(BootStarted))  # noqa: B023
+        boot = backend_of(sandbox)
+        os.kill(boot, signal.SIGSTOP)
+        eventually("it is stopped", lambda: "\nState:\tT" in Path(f"/proc/{boot}/status").read_text())  # noqa: B023
+        if not late(sandbox):
+            return sandbox, boot
+        os.kill(boot, signal.SIGCONT)
+        sandbox.stop()
+    raise AssertionError("boot was too far each time")
+
+
+def backend_of(sandbox: Running) -> int:
+    """The boot process, as this machine numbers it."""
+    namespace = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "ns/pid").readlink() == namespace and b"backend\0boot\0" in (process / "cmdline").read_bytes():
+                return int(process.name)
+        except OSError:
+            continue
+    raise AssertionError("there is no boot process")
 
 
 TALK = """

@@ -59,6 +59,10 @@ def test_it_starts_in_the_session_without_questions(tmp_path: Path) -> None:
         sandbox.stop()
 
 
+def states(sandbox: Running) -> set[SessionState]:
+    return {changed.state for changed in sandbox.events(SessionChanged)}
+
+
 def test_a_prompt_is_worked_on_before_anybody_logs_in(tmp_path: Path) -> None:
     prompt = "- do \"this\" and 'that'\n$(touch /tmp/evil) `id` \\"
     sandbox = start(tmp_path, f"prompt-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=prompt, REPO_URL=REPOSITORY)
@@ -67,9 +71,7 @@ def test_a_prompt_is_worked_on_before_anybody_logs_in(tmp_path: Path) -> None:
         tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock", "capture-pane", "-p", "-t", "$0:.0")
         eventually("the answer", lambda: SENTENCE[:20] in sandbox.agent(*tmux).stdout)
         eventually("Claude is told what was refused", lambda: REMEDY in sandbox.seen.read_text())
-        states = [SessionState.WORKS, SessionState.WAITS]  # as its hooks report, with the branch that is checked out
-        eventually("it has worked, and waits", lambda: [
-            s for s in dict.fromkeys(e.state for e in sandbox.events(SessionChanged)) if s in states] == states)  # fmt: skip
+        eventually("it has worked, and waits", lambda: SessionState.WAITS in states(sandbox))  # as its hooks report
         eventually("the branch is told", lambda: sandbox.state.session and sandbox.state.session.branch == "main")
         assert sandbox.agent("ls", "/tmp/evil", "/run/codetainer/tmux/prompt").stdout == ""
         assert "touch" not in sandbox.paths.journal.read_text()
@@ -78,6 +80,7 @@ def test_a_prompt_is_worked_on_before_anybody_logs_in(tmp_path: Path) -> None:
 
 
 WORK = (
+    "until [ -e /workspace/go ]; do sleep 0.1; done; "
     "git clone -q https://github.com/example/demo /workspace/work && cd /workspace/work && echo more >> README.md && "
     "git commit -qam More && git push -q origin HEAD:refs/heads/more; curl -sS -m 20 https://files.example.org/; echo code $?"
 )
@@ -89,6 +92,8 @@ def test_a_task_from_prompt_to_refusal(tmp_path: Path) -> None:
         tmp_path, f"task-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=f"please run: {WORK}", REPO_URL=REPOSITORY
     )
     try:
+        eventually("it works, and for longer than from one look to the next", lambda: SessionState.WORKS in states(sandbox))
+        assert sandbox.agent("touch", "/workspace/go").returncode == 0
         eventually("Claude is told", lambda: "codetainer allow files.example.org" in sandbox.seen.read_text())
         assert "code 6" in sandbox.seen.read_text()  # curl could not resolve the name, at once: 28 would be its patience
         assert "files.example.org" in on_the_dashboard(sandbox, tmp_path)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import Allowed, BootFinished, BootStarted, BootState, Froze, ListMeasured, Muted, Withdrawn
-from tests.netns.conftest import Running, eventually, go_on, start, talking
+from backend.contract.events import Allowed, BootFinished, BootState, Froze, ListMeasured, Muted, StepStarted, Withdrawn
+from tests.netns.conftest import Running, eventually, go_on, start, stopped_in_boot, talking
 from tests.netns.test_cases import connect, query
-from tests.netns.test_ssh import backend_of
 
 pytestmark = pytest.mark.netns
 
@@ -149,11 +148,11 @@ def test_a_step_that_failed_is_tried_again_while_the_session_goes_on(tmp_path: P
 
 def test_boot_halts_with_a_reason_and_can_be_tried_again(tmp_path: Path) -> None:
     # A registry in the list takes its while: until it is read, Claude's settings are not.
-    sandbox = start(tmp_path, f"retry-{os.getpid()}", listed="github.com\n@pip\n", until_released=False)
+    sandbox, boot = stopped_in_boot(
+        lambda: start(tmp_path, f"retry-{os.getpid()}", listed="github.com\n@pip\n", until_released=False),
+        late=lambda sandbox: any(started.step == "claude" for started in sandbox.events(StepStarted)),
+    )
     try:
-        eventually("boot has begun", lambda: sandbox.paths.journal.exists() and sandbox.events(BootStarted))
-        boot = backend_of(sandbox)
-        os.kill(boot, signal.SIGSTOP)
         sandbox.root("sh", "-c", "cd /opt/claude; mv settings.json good.json; echo '{' > settings.json")
         os.kill(boot, signal.SIGCONT)
         eventually("boot is over", lambda: sandbox.state.lock_released)

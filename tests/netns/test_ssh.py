@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import BootStarted
-from tests.netns.conftest import CODETAINER, PATIENCE, Running, eventually, start
+from tests.netns.conftest import CODETAINER, PATIENCE, Running, start, stopped_in_boot
 from tests.netns.test_login import DETACH, STAND_IN
 from tests.netns.test_up_terminal import at
 
@@ -247,11 +246,8 @@ def test_a_login_that_wants_the_dashboard_first_stays_on_it(tmp_path: Path, key:
 
 @pytest.mark.parametrize("slow", [0.0, 0.2], ids=["at-once", "400-ms"])
 def test_a_login_during_boot_is_handed_over(tmp_path: Path, key: Path, slow: float) -> None:
-    sandbox = start(tmp_path, f"during-{os.getpid()}", until_released=False)
+    sandbox, boot = stopped_in_boot(lambda: start(tmp_path, f"during-{os.getpid()}", until_released=False))
     try:
-        eventually("boot has begun", lambda: sandbox.paths.journal.exists() and sandbox.events(BootStarted))
-        boot = backend_of(sandbox)
-        os.kill(boot, signal.SIGSTOP)  # it takes as long as this test needs
         give_sshd(sandbox, key)
         with at("-t", *options(sandbox, key, slow), "root@sandbox", program=["ssh"], answers=ANSWERS) as terminal:
             terminal.expect("BOOTING")
@@ -265,15 +261,3 @@ def test_a_login_during_boot_is_handed_over(tmp_path: Path, key: Path, slow: flo
             assert terminal.code() == 0
     finally:
         sandbox.stop()
-
-
-def backend_of(sandbox: Running) -> int:
-    """The boot process, as this machine numbers it."""
-    namespace = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "ns/pid").readlink() == namespace and b"backend\0boot\0" in (process / "cmdline").read_bytes():
-                return int(process.name)
-        except OSError:
-            continue
-    raise AssertionError("there is no boot process")

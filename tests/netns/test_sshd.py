@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import BootFinished, BootState, Noted, ServiceChanged, ServiceState, SshOpened
-from tests.netns.conftest import PATIENCE, Running, eventually, start
+from tests.netns.conftest import PATIENCE, Running, backend_of, eventually, start, stopped_in_boot
 from tests.netns.test_login import DETACH, STAND_IN
-from tests.netns.test_ssh import ANSWERS, backend_of
+from tests.netns.test_ssh import ANSWERS
 from tests.netns.test_up_terminal import Terminal, at
 
 pytestmark = pytest.mark.netns
@@ -249,9 +249,15 @@ def test_killed_it_comes_back_and_who_takes_its_port_meanwhile_answers_nobody(op
 
 
 def test_a_login_during_boot_sees_the_dashboard_and_is_handed_over(tmp_path: Path) -> None:
-    found = door(tmp_path, f"during-{os.getpid()}", new_key(tmp_path), until_released=False)
-    boot = backend_of(found.sandbox)
-    os.kill(boot, signal.SIGSTOP)  # it takes as long as this test needs
+    found: Door
+
+    def begin() -> Running:
+        nonlocal found
+        found = door(tmp_path, f"during-{os.getpid()}", key, until_released=False)
+        return found.sandbox
+
+    key = new_key(tmp_path)
+    _, boot = stopped_in_boot(begin)
     try:
         with at(program=found.argv("-tt"), answers=ANSWERS) as terminal:
             terminal.expect("BOOTING")
