@@ -28,12 +28,6 @@ _COMMON = f"""\
     errors
     prometheus {COREDNS_ADDRESS}:{METRICS_PORT}
 """
-# One line a refusal, on stdout; the supervisor counts them.
-_LOG = """\
-    log . "refused {type} {name} {rcode}" {
-        class denial
-    }
-"""
 # Types other than A are an empty NOERROR: no IPv6, no ECH keys, no text to carry data in.
 _RESOLVE = f"""\
     acl {{
@@ -59,16 +53,16 @@ def render(allowlist: Allowlist) -> str:
     wildcards = Allowlist(tuple(entry for entry in allowlist.entries if entry.below))
     exact = {entry.name for entry in allowlist.entries if not entry.below}
     blocks = [_block(zone, _COMMON, _exactness(zone, exact, wildcards), _RESOLVE) for zone in _zones(allowlist)]
-    return "".join(blocks) + _block(".", _COMMON, _WATCH, _LOG, _nxdomain(""))
+    return "".join(blocks) + _block(".", _COMMON, _WATCH, _refuse())
 
 
 def _block(zone: str, *parts: str) -> str:
     return f"{zone}:53 {{\n{''.join(parts)}}}\n"
 
 
-def _nxdomain(match: str) -> str:
-    condition = f"        match {match}\n        fallthrough\n" if match else ""
-    return f"    template ANY ANY {{\n{condition}        rcode NXDOMAIN\n    }}\n"
+def _refuse(match: str = "") -> str:
+    """NXDOMAIN, and a line on stdout that the supervisor counts: a plugin of ours (network/coredns/refuse.go)."""
+    return f"    refuse {match}".rstrip() + "\n"
 
 
 def _zones(allowlist: Allowlist) -> Iterable[str]:
@@ -84,21 +78,25 @@ def _exactness(zone: str, exact: Set[str], wildcards: Allowlist) -> str:
     quoted = re.escape(zone)
     if apex and below:
         return ""
-    return _LOG + _nxdomain(rf"^{quoted}\.$" if below else rf".\.{quoted}\.$")
+    return _refuse(rf"^{quoted}\.$" if below else rf".\.{quoted}\.$")
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedQuery:
-    """A name that CoreDNS answered with NXDOMAIN. `name` is lower case, without the trailing dot."""
+    """A name that CoreDNS refused. `name` is lower case, without the trailing dot.
+
+    `port` is the asker's UDP port, whose answer CoreDNS holds for some milliseconds more; 0 where it does not.
+    """
 
     type: str
     name: str
+    port: int = 0
 
 
-_LINE = re.compile(r"(?:\[INFO\] )?refused ([A-Z0-9]{1,12}) (\S{1,1100}) NXDOMAIN\s*\Z")
+_LINE = re.compile(r"refused ([A-Z0-9]{1,12}) (\S{1,1100}) ([0-9]{1,5})\s*\Z")
 
 
 def parse_log_line(line: str) -> RefusedQuery | None:
-    """The refusal a line of CoreDNS's log reports, or None. A listed name that does not exist is reported too."""
+    """The refusal that a line of CoreDNS's output reports, or None."""
     found = _LINE.match(line)
-    return RefusedQuery(found[1], found[2].rstrip(".").lower()) if found else None
+    return RefusedQuery(found[1], found[2].rstrip(".").lower(), int(found[3])) if found else None

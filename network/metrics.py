@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Totals since CoreDNS started. `answer_seconds` is the sum over `answers` answers."""
+    """Totals since CoreDNS started. `answer_seconds` is the sum over `answers` answers, without those to unlisted names.
+
+    Names that CoreDNS refuses itself are counted by a plugin of ours (network/coredns/refuse.go) and by none of CoreDNS's own.
+    """
 
     queries: int = 0
     cache_hits: int = 0
@@ -41,10 +44,11 @@ def parse(text: str) -> Measured:
         if name == "coredns_dns_responses_total" and 'rcode="NXDOMAIN"' in (found[2] or ""):
             totals["nxdomain"] = totals.get("nxdomain", 0.0) + value
         totals[name] = totals.get(name, 0.0) + value
+    refused = totals.get("coredns_refuse_names_total", 0)
     return Measured(
-        queries=int(totals.get("coredns_dns_requests_total", 0)),
+        queries=int(totals.get("coredns_dns_requests_total", 0) + refused),
         cache_hits=int(totals.get("coredns_cache_hits_total", 0)),
-        nxdomain=int(totals.get("nxdomain", 0)),
+        nxdomain=int(totals.get("nxdomain", 0) + refused),
         answers=int(totals.get("coredns_dns_request_duration_seconds_count", 0)),
         answer_seconds=totals.get("coredns_dns_request_duration_seconds_sum", 0.0),
     )

@@ -251,8 +251,8 @@ class Refused(Event):
     """`count` refusals more of the same (via, protocol, name, address, port, reason) since the last such event.
 
     `name` is what the program asked for, or the name last resolved to that address; "" if there is none. `detail` is what
-    the reason leaves open (the query type, a repository). `program` is "" where nobody could tell: a refused socket has gone
-    before its refusal is read, so that is what the guard, CoreDNS and the gate leave it at.
+    the reason leaves open (the query type, a repository). `program` is the one that asked for a name (proc(5), comm: it may
+    call itself what it likes), "" where nobody could tell: a refused connection has no socket any more when that is read.
     """
 
     kind: ClassVar[str] = "refused"

@@ -16,6 +16,7 @@ from backend.contract.events import Event, Noted, Reason, Refused, ServiceState,
 from backend.contract.paths import Paths
 from backend.guard import channel
 from backend.guard.channel import Configure, Configured, Do, Done, Happened
+from backend.services import asker
 from backend.services.exporter import Exporter
 from backend.services.gate import Gate
 from backend.services.service import Service, Tally, lines
@@ -47,6 +48,7 @@ class Services:
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[tuple[str, int], asyncio.Future[Configured | Done]] = {}
         self._names: Tally[tuple[str, str]] = Tally()
+        self._askers: dict[str, str] = {}  # the program that asked for a name, where CoreDNS held its answer: few
         self._tasks: set[asyncio.Task[None]] = set()
         self._reloaded = asyncio.Event()
 
@@ -79,7 +81,7 @@ class Services:
         return process
 
     async def _read_coredns(self, output: asyncio.StreamReader) -> None:
-        """CoreDNS's log: refused names are counted, errors of its own start are said."""
+        """CoreDNS's output: refused names are counted, who waits for an answer is found out, errors of its own are said."""
         async for line in lines(output):
             if line.endswith("Reloading complete"):
                 self._reloaded.set()
@@ -89,14 +91,25 @@ class Services:
                     "[ERROR]" in line or "[FATAL]" in line or "error" in line[:40].lower()
                 ):
                     self._emit(Noted("warning", f"coredns: {line[:300]}"))
-            elif self.allowlist.match(refused.name) is None:
+            elif self.allowlist.match(refused.name) is None:  # it may have been listed since
                 self._names.add((refused.name, refused.type))
+                if refused.port and (program := asker.program(refused.port)):
+                    self._askers[refused.name] = program
 
     def take_refused_names(self) -> list[Refused]:
         """Names that were asked for and are not on the list, since the last time."""
         names, rest = self._names.take()
+        askers, self._askers = self._askers, {}
         found = [
-            Refused(Via.DNS, Reason.NOT_LISTED, count, "dns", name, detail="" if kind in ("A", "AAAA") else kind)
+            Refused(
+                Via.DNS,
+                Reason.NOT_LISTED,
+                count,
+                "dns",
+                name,
+                program=askers.get(name, ""),
+                detail="" if kind in ("A", "AAAA") else kind,
+            )
             for (name, kind), count in names.items()
         ]
         return [*found, *([Refused(Via.DNS, Reason.NOT_LISTED, rest, "dns", REST)] if rest else [])]

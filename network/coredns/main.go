@@ -10,19 +10,17 @@ import (
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/forward"
 	_ "github.com/coredns/coredns/plugin/health"
-	_ "github.com/coredns/coredns/plugin/log"
 	_ "github.com/coredns/coredns/plugin/metrics"
 	_ "github.com/coredns/coredns/plugin/ready"
 	_ "github.com/coredns/coredns/plugin/reload"
-	_ "github.com/coredns/coredns/plugin/template"
 
 	"github.com/coredns/coredns/coremain"
 )
 
 func init() {
-	// The order in which a query passes the plugins, as in CoreDNS's own plugin.cfg.
+	// The order in which a query passes the plugins, as in CoreDNS's own plugin.cfg; refuse is ours.
 	dnsserver.Directives = []string{
-		"reload", "bind", "health", "ready", "prometheus", "errors", "log", "acl", "cache", "template", "forward",
+		"reload", "bind", "health", "ready", refusePlugin, "prometheus", "errors", "acl", "cache", "forward",
 	}
 }
 

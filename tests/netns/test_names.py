@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.netns.conftest import CODETAINER, Running, start
+from backend.contract.events import Refused
+from tests.netns.conftest import CODETAINER, Running, eventually, start
 from tests.netns.test_cases import connect, query
 
 pytestmark = pytest.mark.netns
@@ -51,6 +54,18 @@ def test_no_query_is_lost_while_the_list_changes(sandbox: Running) -> None:
         asked, lost = json.loads(asking.stdout.readline())
     assert asked >= 200
     assert lost == 0
+
+
+def test_the_program_that_asked_for_an_unlisted_name_is_told(sandbox: Running) -> None:
+    asked = itertools.count()
+
+    def told() -> set[str]:
+        """On a busy machine an answer may have gone out before anybody has looked: another name, then."""
+        sandbox.agent("getent", "ahostsv4", f"who-{next(asked)}.unlisted.example")
+        time.sleep(0.3)
+        return {event.program for event in sandbox.events(Refused) if event.name.startswith("who-")} - {""}
+
+    assert eventually("a program is told", told) == {"getent"}
 
 
 @pytest.mark.parametrize("names", [1000, 1500])

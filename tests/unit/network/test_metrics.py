@@ -12,7 +12,8 @@ TEXT = """\
 # HELP coredns_dns_requests_total Counter of DNS requests made per zone, protocol and family.
 coredns_dns_requests_total{family="1",proto="udp",server="dns://127.0.0.53:53",type="A",zone="."} 3
 coredns_dns_requests_total{family="1",proto="udp",server="dns://127.0.0.53:53",type="A",zone="github.com."} 4
-coredns_dns_responses_total{plugin="template",rcode="NXDOMAIN",zone="."} 2
+coredns_dns_responses_total{plugin="forward",rcode="NXDOMAIN",zone="github.com."} 1
+coredns_refuse_names_total 2
 coredns_dns_responses_total{plugin="forward",rcode="NOERROR",zone="."} 5
 coredns_cache_hits_total{server="dns://127.0.0.53:53",type="success"} 1
 coredns_dns_request_duration_seconds_sum{zone="."} 0.25
@@ -25,7 +26,7 @@ coredns_cache_hits_total 1.2.3
 
 
 def test_totals() -> None:
-    assert metrics.parse(TEXT) == Measured(7, 1, 2, 7, 0.25)
+    assert metrics.parse(TEXT) == Measured(9, 1, 3, 7, 0.25)
 
 
 @given(st.text())

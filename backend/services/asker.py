@@ -1,0 +1,69 @@
+"""Which program waits for an answer of CoreDNS's: the owner of the UDP socket that asked.
+
+CoreDNS says whose answer it holds (network/coredns/refuse.go); a socket is found in /proc only as long as it is open. Refused
+connections have none any more when their refusal is read: those stay without a program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from backend.contract.paths import AGENT_UID
+
+PROC = Path("/proc")
+SECONDS = 0.02  # the agent decides how many sockets and processes there are; who looks has other things to do
+
+
+class _TooMany(Exception):
+    """It would take longer than it is worth."""
+
+
+def program(port: int, proc: Path = PROC, seconds: float = SECONDS) -> str:
+    """The agent's program with an open UDP socket of this port, by the name it goes by (proc(5), comm).
+
+    "" where there is none, or where it is not found in `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    try:
+        wanted = {f"socket:[{inode}]" for table in ("udp", "udp6") for inode in _inodes(proc / "net" / table, port, deadline)}
+        return _owner(proc, wanted, deadline) if wanted else ""
+    except _TooMany:
+        return ""
+
+
+def _in_time(deadline: float) -> Iterator[None]:
+    """Goes on until the deadline, then raises _TooMany."""
+    while time.monotonic() < deadline:
+        yield
+    raise _TooMany
+
+
+def _inodes(table: Path, port: int, deadline: float) -> list[str]:
+    """The agent's sockets of a port, as /proc/net/udp has them (source: Documentation/networking/proc_net_tcp.rst)."""
+    found = []
+    with contextlib.suppress(FileNotFoundError), table.open() as lines:  # no IPv6 in this kernel
+        for line, _ in zip(itertools.islice(lines, 1, None), _in_time(deadline), strict=False):
+            fields = line.split()
+            if int(fields[1].rpartition(":")[2], 16) == port and int(fields[7]) == AGENT_UID:
+                found.append(fields[9])
+    return found
+
+
+def _owner(proc: Path, wanted: set[str], deadline: float) -> str:
+    for process, _ in zip(proc.iterdir(), _in_time(deadline), strict=False):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if process.name.isdigit() and process.stat().st_uid == AGENT_UID and _holds(process / "fd", wanted, deadline):
+                return (process / "comm").read_text(errors="replace").rstrip("\n")
+    return ""
+
+
+def _holds(descriptors: Path, wanted: set[str], deadline: float) -> bool:
+    for descriptor, _ in zip(descriptors.iterdir(), _in_time(deadline), strict=False):
+        with contextlib.suppress(OSError):
+            if str(descriptor.readlink()) in wanted:
+                return True
+    return False

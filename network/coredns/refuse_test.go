@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/coredns/coredns/plugin/test"
+
+	"github.com/miekg/dns"
+	"golang.org/x/time/rate"
+)
+
+// ask sends a question through the plugin; says its answer's code, -1 where it was passed on, and what was printed.
+func ask(t *testing.T, plugin refuse, name string, writer dns.ResponseWriter) (int, string) {
+	t.Helper()
+	var printed bytes.Buffer
+	passed := false
+	plugin.out = &printed
+	plugin.next = test.HandlerFunc(func(context.Context, dns.ResponseWriter, *dns.Msg) (int, error) {
+		passed = true
+		return dns.RcodeSuccess, nil
+	})
+	code, err := plugin.ServeDNS(context.Background(), writer, new(dns.Msg).SetQuestion(name, dns.TypeA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if passed {
+		code = -1
+	}
+	return code, printed.String()
+}
+
+func limiter(burst int) *rate.Limiter { return rate.NewLimiter(rate.Every(time.Hour), burst) }
+
+func TestRefusedIsSaidWithThePortThatWaits(t *testing.T) {
+	code, printed := ask(t, refuse{held: limiter(1)}, "Evil.Example.", &test.ResponseWriter{})
+	if code != dns.RcodeNameError || printed != "refused A evil.example. 40212\n" {
+		t.Fatal(code, printed)
+	}
+}
+
+func TestWhatComesTooFastOrOverTCPIsNotHeld(t *testing.T) {
+	for name, writer := range map[string]dns.ResponseWriter{"fast": &test.ResponseWriter{}, "tcp": &test.ResponseWriter{TCP: true}} {
+		burst := 0
+		if name == "tcp" {
+			burst = 1
+		}
+		if code, printed := ask(t, refuse{held: limiter(burst)}, "a.example.", writer); code != dns.RcodeNameError ||
+			printed != "refused A a.example. 0\n" {
+			t.Fatal(name, code, printed)
+		}
+	}
+}
+
+func TestOnlyWhatMatchesIsRefused(t *testing.T) {
+	plugin := refuse{held: limiter(0), match: regexp.MustCompile(`.\.example\.com\.$`)}
+	if code, printed := ask(t, plugin, "example.com.", &test.ResponseWriter{}); code != -1 || printed != "" {
+		t.Fatal(code, printed)
+	}
+	if code, _ := ask(t, plugin, "EVIL.example.com.", &test.ResponseWriter{}); code != dns.RcodeNameError {
+		t.Fatal(code)
+	}
+}
+
+func TestALineHasFourWordsWhateverTheName(t *testing.T) {
+	if _, printed := ask(t, refuse{held: limiter(0)}, `with\ space\010.example.`, &test.ResponseWriter{}); printed !=
+		`refused A with\032space\010.example. 0`+"\n" {
+		t.Fatal(printed)
+	}
+}
