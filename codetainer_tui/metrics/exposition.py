@@ -156,7 +156,7 @@ def _agent(state: State) -> Iterator[Metric]:
     session = state.session or e.SessionChanged(e.SessionState.NONE)
     says = "What the agent does, as far as can be told (the agent's own report)."
     yield _states("session", says, (str(one) for one in e.SessionState), str(session.state))
-    yield _gauge("session_since_timestamp", "Since when.", max(0.0, session.since), "seconds")
+    yield _gauge("session_since_timestamp", "Since when.", session.since, "seconds")
     if session.context_percent >= 0:
         yield _gauge("session_context_ratio", "Context used, as the agent reports it.", session.context_percent / 100)
     if session.cost_usd >= 0:

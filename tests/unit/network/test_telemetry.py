@@ -23,7 +23,7 @@ def test_nothing_is_opened_where_nothing_is_set() -> None:
 
 
 def test_the_agent_gets_the_variables_and_the_host_is_opened() -> None:
-    found = read(OTEL_METRICS_EXPORTER="otlp")
+    found = read(OTEL_METRICS_EXPORTER="otlp", OTEL_LOGS_EXPORTER="")
     assert found.for_agent(outside=True) == {**ENDPOINT, "OTEL_METRICS_EXPORTER": "otlp"}
     assert (found.entries, found.hosts, found.secrets) == (("otel.example.com:443",), (), {})
 
@@ -64,6 +64,12 @@ def test_basic_keeps_its_login() -> None:
     assert base64.b64decode(shown).decode() == f"4711:{credential.placeholder}"
 
 
+def test_a_token_keeps_its_scheme() -> None:
+    found = read(**{KEY: "authorization=token%20s3cret"})
+    assert found.placeholders[KEY].startswith("authorization=token codetainer-holds-")
+    assert list(found.secrets.values()) == ["s3cret"]
+
+
 def test_inside_the_agent_has_them() -> None:
     found = telemetry.read({**ENDPOINT, KEY: "x-team=t3am"}, outside=False)
     assert found.for_agent(outside=False)[KEY] == "x-team=t3am"
@@ -80,19 +86,47 @@ def test_a_signal_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "endpoint", "writes"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com/in/",
+         ("POST /in/v1/metrics", "POST /in/v1/logs", "POST /in/v1/traces")),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://otel.example.com", ("POST /",)),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://otel.example.com/in/", ("POST /in/",)),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://otel.example.com/t", ("POST /t",)),
+    ],
+)  # fmt: skip
+def test_where_is_posted_to(variable: str, endpoint: str, writes: tuple[str, ...]) -> None:
+    found = telemetry.read({variable: endpoint, KEY: "x-key=v4lue"}, outside=True)
+    assert found.entries == ("otel.example.com:443",)
+    assert found.hosts[0].writes == writes
+
+
+@pytest.mark.parametrize(
     ("variables", "says"),
     [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "otel.example.com"}, "expected https://HOST"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://u:p@otel.example.com"}, "without user and password"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://192.0.2.7"}, "an address is no name"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com:x"}, "expected https://HOST"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com/a'b"}, "expected https://HOST"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel.example.com:4318", KEY: "x-key=v4lue"}, "https on port 443 only"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com:4318", KEY: "x-key=v4lue"}, "https on port 443 only"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", KEY: "x-key=v4lue"}, "by grpc"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "https://logs.example.org/logs",
+                "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "x-key=v4lue",
+            },
+            "by grpc",
+        ),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "", KEY: "x-key=v4lue"}, "where shall it go?"),
         ({KEY: "x-key"}, "HEADER=VALUE"),
+        ({KEY: "x'key=v4lue"}, "HEADER=VALUE"),
         ({KEY: "cookie=v4lue"}, "HEADER=VALUE"),
         ({KEY: "authorization=Digest v4lue"}, "Bearer or Basic"),
         ({KEY: "authorization=Basic v4lue"}, "is empty"),
+        ({KEY: "authorization=Basic NDcxMTp!2NGx1ZQ=="}, "is empty"),
         ({KEY: "x-key=v4lue two"}, "has a blank"),
         (
             {

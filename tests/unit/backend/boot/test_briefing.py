@@ -20,13 +20,19 @@ def test_it_says_what_is_open_and_where_writes_go() -> None:
     text = render(found, listed("example.com *.example.org plain.example:80"))
     assert text.startswith(BEGIN)
     assert text.endswith(END + "\n")
-    for part in ("example.com, *.example.org, plain.example:80", "example/demo only", "/workspace (512 MB)"):
+    for part in ("example.com, *.example.org, plain.example:80", "example/demo only", "/workspace (512 MB)", "/tmp (512 MB)"):
         assert part in text
     assert "ghp_x" not in text
     inside = settings.load({**ENVIRONMENT, "CODETAINER_CREDENTIALS": "inside"})
     assert "placeholders" not in render(inside, listed(""))
     assert "wip/" not in text
     assert "wip/" in render(settings.load({**ENVIRONMENT, "CODETAINER_AUTOSAVE": "10m", "REPO_URL": REPOSITORY}), listed(""))
+
+
+def test_where_there_is_none_that_is_said() -> None:
+    text = render(settings.load({**ENVIRONMENT, "CODETAINER_TMPFS_TMP": "100m"}), listed(""))
+    for part in ("only these names, over TCP: none.", "go to no repository only", "/tmp (100 MB)"):
+        assert part in text
 
 
 def test_a_long_list_is_cut() -> None:

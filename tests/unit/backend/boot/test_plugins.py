@@ -8,6 +8,7 @@ from backend.boot.steps.plugins import Wanted, wanted
 
 GITHUB = {"source": {"source": "github", "repo": "example/plugins"}}
 URL = {"source": {"source": "git", "url": "https://git.example/plugins.git"}}
+FOLDER = {"source": {"source": "directory", "path": "/opt/plugins"}}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,7 @@ URL = {"source": {"source": "git", "url": "https://git.example/plugins.git"}}
             Wanted(("a@m", "b@m"), ("example/plugins",)),
         ),
         ({"enabledPlugins": {"a@u": True}, "extraKnownMarketplaces": {"u": URL}}, Wanted(("a@u",), ("https://git.example/plugins.git",))),
+        ({"enabledPlugins": {"a@p": True}, "extraKnownMarketplaces": {"p": FOLDER}}, Wanted(("a@p",), ("/opt/plugins",))),
         ({"enabledPlugins": {"gopls-lsp@claude-plugins-official": True}},
          Wanted(("gopls-lsp@claude-plugins-official",), ("anthropics/claude-plugins-official",))),
         ({"enabledPlugins": ["a@m"], "extraKnownMarketplaces": 3}, Wanted((), ())),

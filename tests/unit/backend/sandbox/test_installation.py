@@ -1,5 +1,6 @@
 """What is placed in a sandbox's root, in the image and by `up` alike."""
 
+import os
 from pathlib import Path
 
 from backend.contract.paths import Paths
@@ -42,7 +43,7 @@ def test_launchers_folders_and_accounts_are_placed(tmp_path: Path) -> None:
     installation.install(tmp_path)
     for name in ("codetainer", "attach-claude", "start-claude", "status", "entrypoint", "gh"):
         assert (tmp_path / "usr/local/bin" / name).stat().st_mode & 0o777 == 0o755
-    assert all(folder.is_dir() for folder in (paths.workspace, paths.home, paths.run))
+    assert all(folder.is_dir() for folder in (paths.workspace, paths.home, paths.tmp, paths.run, paths.sshd))
     assert "claude:x:1000:" in (tmp_path / "etc/group").read_text()
 
 
@@ -58,6 +59,32 @@ def test_roots_terminal_becomes_the_login_and_nobody_has_a_password(tmp_path: Pa
     prepared(tmp_path)
     installation.install(tmp_path)
     assert "attach-claude" in (tmp_path / "root/.bashrc").read_text()
+    assert (tmp_path / "root/.profile").is_file()
     shadow = tmp_path / "etc/shadow"
     assert shadow.stat().st_mode & 0o777 == 0o600
     assert {line.split(":")[1] for line in shadow.read_text().splitlines()} == {"*"}
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    (tmp_path / "usr/local/bin").mkdir(parents=True)
+    theirs = tmp_path / "theirs"
+    theirs.write_text("root:x:0:0::/root:/bin/sh\n")
+    ours = (tmp_path / "etc/passwd", tmp_path / "etc/shadow", tmp_path / "usr/local/bin/gh")
+    for file in ours:
+        file.unlink(missing_ok=True)
+        file.symlink_to(theirs)
+    installation.install(tmp_path)
+    assert theirs.read_text() == "root:x:0:0::/root:/bin/sh\n"
+    assert not any(file.is_symlink() for file in ours)
+
+
+def test_modes_are_what_they_are_meant_to_be_whatever_the_umask(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    before = os.umask(0o077)
+    try:
+        installation.install(tmp_path)
+    finally:
+        os.umask(before)
+    for name in ("etc/passwd", "etc/group", "root/.bashrc"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o644

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from backend.contract.events import SessionChanged, SessionState
 from backend.session import activity
+from backend.session.session import Session
 from backend.system import Identity
 
 
@@ -26,8 +27,11 @@ def test_what_is_no_report(text: str) -> None:
 
 
 def test_what_it_claims_is_cut_to_size() -> None:
-    found = activity.reported('{"state": "root", "name": "' + "x" * 5000 + '", "cost_usd": 1e300, "context_percent": "all"}')
+    found = activity.reported(
+        '{"state": "root", "name": "' + "x" * 5000 + '", "cost_usd": 1e300, "context_percent": "all", "since": -5}'
+    )
     assert found is not None
+    assert found.since == 0.0
     assert found.state is SessionState.UNKNOWN
     assert len(found.name) == 120
     assert (found.cost_usd, found.context_percent) == (-1.0, -1.0)
@@ -48,6 +52,8 @@ def test_a_link_or_a_pipe_is_no_report(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "secret")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "long").write_bytes(b"x" * (1 << 20))
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    assert activity.read_report(tmp_path / "bytes", ME) == "\N{REPLACEMENT CHARACTER}"
     assert activity.read_report(tmp_path / "link", ME) == ""
     assert activity.read_report(tmp_path / "pipe", ME) == ""
     assert activity.read_report(tmp_path / "none", ME) == ""
@@ -104,6 +110,29 @@ def test_a_state_that_goes_on_keeps_its_beginning() -> None:
     found = activity.judged(SessionChanged(S.WORKS, "name", 100.0), STARS, before, 200.0)
     assert found is not None
     assert found.since == 150.0
+
+
+@pytest.mark.parametrize(("state", "since"), [(S.WORKS, 0.0), (S.WAITS, 100.0), (S.IDLE, 100.0)])
+def test_silence_says_nothing_of_what_has_no_beginning_or_does_not_work(state: S, since: float) -> None:
+    said = SessionChanged(state, "name", since)
+    assert activity.judged(said, PLAIN, None, 100.0 + activity.SILENT + 1) == said
+
+
+NOBODY = (1 << 22) + 1  # more than any pid (proc_sys_kernel(5), pid_max)
+
+
+@pytest.mark.parametrize(
+    ("server", "agent", "says"),
+    [
+        (os.getpid(), os.getpid(), ""),
+        (os.getpid(), NOBODY, "Claude has ended, the session's shell is there"),
+        (NOBODY, os.getpid(), "the session has ended"),
+    ],
+)
+def test_a_process_that_has_gone_before_it_was_looked_at_has_ended(server: int, agent: int, says: str) -> None:
+    handles = activity.Handles(Session(server, agent, "%0"))
+    assert handles.ended() == says
+    handles.close()
 
 
 def test_work_of_which_nothing_is_heard_any_more_is_unknown() -> None:

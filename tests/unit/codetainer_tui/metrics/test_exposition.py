@@ -37,20 +37,76 @@ def value(sample: str, /, **labels: str) -> float:
     return found
 
 
-def test_what_is_said() -> None:
-    assert value("codetainer_condition", codetainer_condition="degraded") == 1  # the gate is starting
-    assert value("codetainer_condition", codetainer_condition="ready") == 0
-    assert value("codetainer_service_up", service="coredns") == 1
-    assert value("codetainer_service_up", service="gate") == 0
-    assert value("codetainer_service_restarts_total", service="gate") == 1
-    assert value("codetainer_refused_names_total", name="telemetry.example") == 3
-    assert value("codetainer_carried_bytes_total", name="api.example", direction="out") == 300
-    assert value("codetainer_tmpfs_size_bytes", path="/tmp") == 512 << 20
-    assert value("codetainer_cpu_cores") == 1.5
-    assert value("codetainer_proof_held", probe="root read-only") == 1
-    assert value("codetainer_session", codetainer_session="waits") == 1
-    assert value("codetainer_unsaved_work", kind="files") == 3
-    assert value("codetainer_dns_latency_seconds") == 0.0015
+@pytest.mark.parametrize(
+    ("sample", "labels", "expected"),
+    [
+        ("sandbox_info", {"version": "0.1.0", "repository": "octo/repo", "credentials": "outside", "gate": "on"}, 1),
+        ("condition", {"codetainer_condition": "degraded"}, 1),  # the gate is starting
+        ("condition", {"codetainer_condition": "ready"}, 0),
+        ("frozen", {}, 0),
+        ("journal_updated_timestamp_seconds", {}, 16),
+        ("boot_started_timestamp_seconds", {}, 1),
+        ("boot_seconds", {}, 4.2),
+        ("boot_steps", {"outcome": "done"}, 1),
+        ("boot_steps", {"outcome": "failed"}, 0),
+        ("service_up", {"service": "coredns"}, 1),
+        ("service_up", {"service": "gate"}, 0),
+        ("service_restarts_total", {"service": "coredns"}, 0),
+        ("service_restarts_total", {"service": "gate"}, 1),
+        ("proof_held", {"probe": "root read-only"}, 1),
+        ("proof_timestamp_seconds", {}, 9),
+        ("proofs_total", {"result": "held"}, 1),
+        ("refused_total", {"via": "dns", "reason": "not on the list"}, 3),
+        ("refused_names_total", {"name": "telemetry.example"}, 3),
+        ("carried_connections_total", {"name": "api.example"}, 5),
+        ("carried_bytes_total", {"name": "api.example", "direction": "in"}, 1000),
+        ("carried_bytes_total", {"name": "api.example", "direction": "out"}, 300),
+        ("carried_open_connections", {}, 2),
+        ("dns_queries_total", {}, 100),
+        ("dns_cache_hits_total", {}, 90),
+        ("dns_unlisted_total", {}, 4),
+        ("dns_latency_seconds", {}, 0.0015),
+        ("list_names", {}, 23),
+        ("list_addresses", {}, 61),
+        ("list_failing_names", {}, 1),
+        ("list_refreshed_timestamp_seconds", {}, 5),
+        ("allowed_names", {}, 1),
+        ("cpu_cores", {}, 1.5),
+        ("memory_used_bytes", {}, 1 << 30),
+        ("memory_limit_bytes", {}, 4 << 30),
+        ("tmpfs_used_bytes", {"path": "/tmp"}, 1 << 20),
+        ("tmpfs_size_bytes", {"path": "/tmp"}, 512 << 20),
+        ("session", {"codetainer_session": "waits"}, 1),
+        ("session", {"codetainer_session": "works"}, 0),
+        ("session_since_timestamp_seconds", {}, 6),
+        ("session_context_ratio", {}, 0.42),
+        ("session_cost_dollars", {}, 1.2),
+        ("unsaved_work", {"kind": "commits"}, 3),
+        ("unsaved_work", {"kind": "files"}, 3),
+        ("unsaved_work", {"kind": "stashes"}, 1),
+        ("work_saved_timestamp_seconds", {}, 15),
+        ("work_save_failing", {}, 0),
+    ],
+)
+def test_what_is_said(sample: str, labels: dict[str, str], expected: float) -> None:
+    assert value(f"codetainer_{sample}", **labels) == expected
+
+
+def test_what_goes_wrong_is_said() -> None:
+    found = tally()
+    events = (e.Froze(True), e.WorkSaved("wip/work", problem="no route"), e.ProofFinished(1, ("x",), "", {"x": "answered"}),
+              e.SessionChanged(e.SessionState.IDLE), e.BootStarted("0.1.0", (), "a\x1b[2J", gate=False))  # fmt: skip
+    found.add(e.Stamped(float(at), at, event) for at, event in enumerate(events, 100))
+    said = samples(found)
+    for sample in ("frozen", "work_save_failing"):
+        assert said[f"codetainer_{sample}"] == [({}, 1.0)], sample
+    assert said["codetainer_proof_held"] == [({"probe": "x"}, 0.0)]
+    assert ({"result": "broken"}, 1.0) in said["codetainer_proofs_total"]
+    assert "codetainer_session_cost_dollars" not in said  # nobody has said what it costs
+    assert "codetainer_session_context_ratio" not in said
+    ((about, _),) = said["codetainer_sandbox_info"]
+    assert about["gate"] == "off"
+    assert about["repository"].isprintable()
 
 
 def test_a_sandbox_of_which_nothing_was_heard_has_an_exposition_too() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backend.contract import events as e
 from backend.contract.state import fold_all
-from codetainer_tui.metrics.tally import MOST_NAMES, OTHERS, Tally
+from codetainer_tui.metrics.tally import MOST_NAMES, MOST_SEEN, OTHERS, Tally
 from tests.journals.counted import EVENTS, tally
 
 
@@ -39,6 +39,22 @@ def test_totals_of_the_gate_are_taken_as_totals() -> None:
     assert (found.carried["a.example"].connections, found.carried["a.example"].bytes_out) == (5, 7)
     found.add([e.Stamped(9.0, 9, carried("a.example", 1, 4, 4))])  # begun anew
     assert (found.carried["a.example"].connections, found.carried["a.example"].bytes_in) == (6, 104)
+    found.add([e.Stamped(10.0, 10, carried("a.example", 2, 1, 1))])  # and again, before one was missed
+    assert (found.carried["a.example"].connections, found.carried["a.example"].bytes_in) == (7, 104)
+
+
+def test_an_address_without_a_name_stands_for_itself() -> None:
+    found = counted(e.Refused(e.Via.FIREWALL, e.Reason.NEVER_RESOLVED, 2, "tcp", address="192.0.2.7"))
+    assert found.refused_names == {("192.0.2.7", "never resolved"): 2}
+
+
+def test_the_first_start_of_a_service_is_none_after_a_fall() -> None:
+    assert counted(e.ServiceChanged("gate", e.ServiceState.STARTING, 0)).restarts == {}
+
+
+def test_names_that_were_not_seen_for_long_are_forgotten() -> None:
+    found = counted(*(carried(f"n{n}.example", 1) for n in range(MOST_SEEN + 5)))
+    assert len(found._last) == MOST_SEEN
 
 
 def test_names_are_bounded_and_none_is_lost() -> None:

@@ -1,0 +1,163 @@
+"""What was opened by hand: told to every part, taken back whole where one of them refuses, closed when its time is up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from backend import settings
+from backend.boot import briefing
+from backend.boot.context import Boot
+from backend.contract.events import Allowed, Event, Noted, Withdrawn
+from backend.contract.paths import Paths
+from backend.guard.channel import Configure
+from backend.supervision.grants import Grants
+from backend.system import SystemFailure
+from network.allowlist import Allowlist, Entry, parse_words
+
+
+def listed(text: str) -> Allowlist:
+    return parse_words(text, "test").allowlist
+
+
+def entry(text: str) -> Entry:
+    (found,) = listed(text).entries
+    return found
+
+
+class Parts:
+    """Guard, CoreDNS and gate as the list reaches them; each refuses as long as it is in `down`."""
+
+    def __init__(self) -> None:
+        self.down: set[str] = set()
+        self.has: dict[str, set[str]] = {}
+        self.resolved: list[str] = []
+        self.gate = self
+
+    def _take(self, part: str, names: set[str]) -> None:
+        if part in self.down:
+            raise SystemFailure(f"{part} is down")
+        self.has[part] = names
+
+    async def configure(self, wanted: Configure) -> None:
+        self._take("guard", {one.name for one in wanted.entries})
+
+    async def change_names(self, allowlist: Allowlist) -> None:
+        self._take("names", {one.name for one in allowlist.entries})
+
+    async def change(self, allowlist: Allowlist) -> None:
+        self._take("gate", {one.name for one in allowlist.entries})
+
+    async def do(self, verb: str, name: str) -> None:
+        if "resolver" in self.down:
+            raise SystemFailure("no address")
+        self.resolved.append(f"{verb} {name}")
+
+
+class Case:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
+        self.parts, self.events, self.proofs, self.told = Parts(), list[Event](), 0, list[Any]()
+        self._awaited: tuple[type[Event], asyncio.Event] = (Event, asyncio.Event())
+        monkeypatch.setattr(briefing, "write", lambda _, __, allowlist: self.told.append(names(allowlist)))
+        given = settings.load({"GH_PAT": "ghp_x", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"})
+        boot = SimpleNamespace(
+            settings=given, paths=paths, services=self.parts, allowlist=listed("always.example"), upstreams=("192.0.2.53",)
+        )
+        self.grants = Grants(cast(Boot, boot), self._emit, self._changed)
+
+    def _emit(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, self._awaited[0]):
+            self._awaited[1].set()
+
+    async def said(self, kind: type[Event]) -> None:
+        """Waits for the next event of a kind."""
+        self._awaited = (kind, asyncio.Event())
+        await self._awaited[1].wait()
+
+    def _changed(self) -> None:
+        self.proofs += 1
+
+
+def names(allowlist: Allowlist) -> set[str]:
+    return {one.name for one in allowlist.entries}
+
+
+@pytest.fixture
+def case(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Case:
+    return Case(monkeypatch, Paths(tmp_path))
+
+
+BOTH = {"always.example", "more.example"}
+
+
+async def test_a_grant_reaches_every_part_and_claude_before_it_is_over(case: Case) -> None:
+    await case.grants.grant(entry("more.example"), 0.0, "operator")
+    assert case.parts.has == {"guard": BOTH, "names": BOTH, "gate": BOTH}
+    assert case.parts.resolved == ["resolve more.example"]
+    assert case.events == [Allowed("more.example", "", 0.0, "operator")]
+    assert (case.proofs, case.told) == (1, [BOTH])
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "ports"), [("a.example:8443", "a.example", "8443"), ("*.b.example", "*.b.example", "")]
+)
+async def test_ports_are_said_and_names_below_one_are_not_resolved(case: Case, text: str, pattern: str, ports: str) -> None:
+    await case.grants.grant(entry(text), 9.0, "operator")
+    assert case.events == [Allowed(pattern, ports, 9.0, "operator")]
+    assert case.parts.resolved == ([] if text.startswith("*") else ["resolve a.example"])
+
+
+@pytest.mark.parametrize("part", ["guard", "names", "gate", "resolver"])
+async def test_a_grant_that_one_part_refuses_is_taken_back_from_all(case: Case, part: str) -> None:
+    case.parts.down = {part}
+    with pytest.raises(SystemFailure):
+        await case.grants.grant(entry("more.example"), 0.0, "operator")
+    assert (case.grants.granted, case.events, case.told) == ({}, [], [])
+    assert all(has == {"always.example"} for has in case.parts.has.values())
+
+
+async def test_a_longer_grant_that_fails_leaves_the_one_before(case: Case) -> None:
+    await case.grants.grant(entry("more.example"), 5.0, "operator")
+    case.parts.down = {"resolver"}
+    with pytest.raises(SystemFailure):
+        await case.grants.grant(entry("more.example"), 50.0, "operator")
+    assert case.grants.granted == {"more.example": (entry("more.example"), 5.0)}
+    assert case.parts.has["gate"] == BOTH
+
+
+async def test_what_is_withdrawn_is_closed_everywhere(case: Case) -> None:
+    await case.grants.grant(entry("more.example"), 0.0, "operator")
+    await case.grants.withdraw("more.example", "operator")
+    assert all(has == {"always.example"} for has in case.parts.has.values())
+    assert case.events[-1] == Withdrawn("more.example", "operator")
+    assert (case.proofs, case.told[-1]) == (2, {"always.example"})
+    with pytest.raises(KeyError):
+        await case.grants.withdraw("more.example", "operator")
+
+
+async def test_what_cannot_be_withdrawn_is_still_known_to_be_open(case: Case) -> None:
+    await case.grants.grant(entry("more.example"), 0.0, "operator")
+    case.parts.down = {"guard"}
+    with pytest.raises(SystemFailure):
+        await case.grants.withdraw("more.example", "operator")
+    assert "more.example" in case.grants.granted
+    assert not any(isinstance(event, Withdrawn) for event in case.events)
+
+
+async def test_a_time_that_is_up_is_withdrawn_as_soon_as_it_can_be(case: Case) -> None:
+    await case.grants.grant(entry("more.example"), time.time() - 1, "operator")
+    await case.grants.grant(entry("stays.example"), 0.0, "operator")
+    await case.grants.grant(entry("later.example"), time.time() + 3600, "operator")
+    case.parts.down = {"gate"}
+    watching = asyncio.create_task(case.grants.withdraw_in_time())
+    await asyncio.wait_for(case.said(Noted), 30)
+    case.parts.down = set()
+    await asyncio.wait_for(case.said(Withdrawn), 30)
+    watching.cancel()
+    assert case.events[-1] == Withdrawn("more.example", "its time was up")
+    assert set(case.grants.granted) == {"stays.example", "later.example"}
