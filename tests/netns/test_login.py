@@ -13,8 +13,8 @@ from backend.contract.events import LockReleased
 from backend.sandbox import rendezvous
 from backend.sandbox.rendezvous import NoSandbox
 from tests.netns.conftest import CODETAINER, eventually
-from tests.netns.test_up import nothing_left
 from tests.netns.test_up_terminal import Terminal, at
+from tests.netns.traces import nothing_left
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("nothing_left")]
 

@@ -1,0 +1,54 @@
+"""What a test's own sandboxes have left on this machine. Other sandboxes may run beside it, come and go."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from backend.sandbox.layout import HOLDERS
+from tests.netns.conftest import eventually
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h: an orphan below this process becomes its child, however it was begun
+LINK = "sandbox"  # the end of the pretend internet's link that is not the sandbox's
+
+
+def descendants() -> set[int]:
+    """The processes below this one; those that have ended are reaped on the way."""
+    parents: dict[int, int] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
+            pid = int(process.name)
+            if state in "ZX":
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            else:
+                parents[pid] = int(parent)
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {os.getpid()}
+
+
+def traces() -> set[str]:
+    """Processes, by way of these namespaces, where a sandbox would mount, its link, and the names by which it is found."""
+    found = {f"process {pid}" for pid in descendants()}
+    mounts = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    found |= {f"mount {point}" for point in mounts if point.startswith(HOLDERS)}
+    found |= {f"interface {link.name}" for link in Path("/sys/class/net").iterdir() if link.name == LINK}
+    names = (line.rpartition("@")[2] for line in Path("/proc/net/unix").read_text().splitlines())
+    return found | {f"name {name}" for name in names if name.startswith("codetainer/") and name.endswith(f"-{os.getpid()}")}
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
+    before = traces()
+    yield
+    eventually("nothing is left of the sandbox", lambda: traces() <= before)
