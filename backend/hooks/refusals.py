@@ -58,8 +58,6 @@ def refusals(journal: str, after: float) -> list[dict[str, object]]:
                 event = json.loads(line)
             except ValueError:
                 continue  # the first one may be cut
-            if not isinstance(event, dict):
-                continue
             # A listed name with a private address is the operator's matter: the sandbox itself finds out, again and again.
             if moment(event) > after and (event.get("via"), event.get("reason")) != ("dns", PRIVATE):
                 found.append(event)

@@ -86,7 +86,7 @@ def claim(names: str, session: str) -> str:
     path = f"{names}/{session}"
     try:
         os.makedirs(names, mode=0o755, exist_ok=True)  # noqa: PTH103
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o644))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
     except OSError:
         return ""
     return path

@@ -50,6 +50,48 @@ def test_it_is_told_once(tmp_path: Path) -> None:
     assert told(tmp_path) == ""
 
 
+@pytest.mark.parametrize("until", [NOW + 3600, "nonsense"])
+def test_what_stands_in_the_way_of_knowing_what_was_told_is_told_again(tmp_path: Path, until: object) -> None:
+    journal(tmp_path, Refused(Via.DNS, Reason.NOT_LISTED, 2, "dns", "telemetry.example.net"))
+    (tmp_path / "told").write_text(str(until))
+    assert told(tmp_path)
+
+
+def test_where_nothing_can_be_kept_it_is_told_all_the_same(tmp_path: Path) -> None:
+    journal(tmp_path, Refused(Via.DNS, Reason.NOT_LISTED, 2, "dns", "telemetry.example.net"))
+    (tmp_path / "told").mkdir()
+    assert told(tmp_path)
+
+
+def test_the_latest_are_found_in_a_long_journal(tmp_path: Path) -> None:
+    file = journal(tmp_path, *(Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "old.example") for _ in range(2000)), at=NOW - 999)
+    with file.open("a") as opened:
+        opened.write(encode(Stamped(NOW - 1, 1, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "new.example"))) + "\n")
+    assert "new.example" in told(tmp_path)
+
+
+def test_a_call_that_does_not_look_refused_is_not_held_up(tmp_path: Path) -> None:
+    journal(tmp_path)
+    clock = Clock()
+    said = json.dumps({"tool_response": "all is well"}).encode()
+    assert refusals.respond(said, str(tmp_path / "session.json"), str(tmp_path / "events.jsonl"), clock, clock.sleep) == ""
+    assert clock.now == NOW
+
+
+@pytest.mark.parametrize(
+    ("at", "result", "passed", "enough"),
+    [
+        (NOW, "cannot reach just.example", 0.1, True),
+        (NOW, "cannot reach it", 0.1, False),  # the one that is meant may come behind it
+        (NOW, "cannot reach it", 1.1, True),
+        (NOW - 30, "cannot reach just.example", 0.1, False),  # an earlier one of the same name
+        (NOW - 30, "cannot reach it", 1.1, False),
+    ],
+)
+def test_how_long_a_refusal_is_waited_for(at: float, result: str, passed: float, enough: bool) -> None:
+    assert refusals.expected([{"at": at, "name": "just.example"}], result, NOW, NOW + passed) is enough
+
+
 def test_a_servers_own_no_is_not_the_sandboxs(tmp_path: Path) -> None:
     journal(tmp_path)
     assert told(tmp_path, "HTTP/2 403 Forbidden") == ""
@@ -68,12 +110,24 @@ def test_every_reason_has_its_advice(reason: Reason) -> None:
 def test_a_port_is_part_of_what_has_to_be_allowed() -> None:
     event = {"name": "a.example", "port": 8443, "reason": str(Reason.PORT_NOT_LISTED)}
     assert "codetainer allow a.example --port 8443" in refusals.sentence(event)
+    assert "--port" not in refusals.sentence({**event, "port": 443})
+
+
+def test_what_the_list_would_not_help_is_not_asked_of_the_operator() -> None:
+    event: dict[str, object] = {"name": "a.example", "reason": str(Reason.NOT_LISTED), "detail": "in the list of somebody else"}
+    assert "codetainer allow" not in refusals.sentence(event)
+
+
+def test_text_of_others_is_cut() -> None:
+    assert len(refusals.sentence({"name": "x" * 10**6, "reason": "y" * 10**6, "detail": "z" * 10**6})) < 1000
 
 
 def test_very_many_are_cut_and_nothing_controls_a_screen(tmp_path: Path) -> None:
     journal(tmp_path, *(Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", f"\x1b[2Jn{n}.example") for n in range(30)))
     text = told(tmp_path)
     assert "and 25 more" in text
+    assert text.count("codetainer allow") == refusals.MOST_TOLD
+    assert "n29.example" in text  # the latest
     assert "\x1b" not in text
 
 

@@ -58,6 +58,22 @@ def test_counts_the_refusals_of_the_last_minutes_and_names_the_latest(tmp_path: 
     assert "more than" not in respond(tmp_path, journal=journal)
 
 
+def test_an_address_stands_for_a_name_that_is_not_known(tmp_path: Path) -> None:
+    event = events.Refused(events.Via.FIREWALL, events.Reason.NEVER_RESOLVED, count=1, address="192.0.2.7")
+    journal = [refused(9), events.encode(events.Stamped(NOW - 1, 1, event))]
+    assert "last 192.0.2.7" in respond(tmp_path, journal=journal)
+
+
+def test_what_is_old_tells_that_there_is_no_more_however_long_the_journal(tmp_path: Path) -> None:
+    old = [refused(statusline.MINUTES * 60 + 1)] * 2000
+    assert "more than" not in respond(tmp_path, journal=[*old, refused(1)])
+
+
+@pytest.mark.parametrize("value", [True, None, "1", -0.1, 1e15, float("nan")])
+def test_what_is_no_number_that_a_screen_shows(value: object) -> None:
+    assert statusline.number(value) == -1.0
+
+
 def test_reads_the_tail_alone_and_says_that_there_may_be_more(tmp_path: Path) -> None:
     journal = [refused(1)] * 2000
     shown = respond(tmp_path, journal=journal)
@@ -91,6 +107,7 @@ def test_goes_without_report_and_journal_where_there_are_none(tmp_path: Path) ->
 
 def test_a_session_id_is_no_path(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
+    (tmp_path / "names").mkdir()
     assert "secret" not in respond(tmp_path, {**SAID, "session_id": "../secret"})
 
 

@@ -1,14 +1,33 @@
 """What a process of the agent's says about the work is cut to size, or refused."""
 
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.contract.events import Occasion, RepositoryWork, Stamped, WorkCounted, decode, encode
-from backend.work.keeper import MOST_COUNT, MOST_TEXT, parsed
+from backend.boot.context import Boot
+from backend.contract.events import (
+    BootFinished,
+    BootStarted,
+    BootState,
+    Event,
+    Froze,
+    Occasion,
+    Outcome,
+    PlannedStep,
+    RepositoryWork,
+    Stamped,
+    StepFinished,
+    WorkCounted,
+    decode,
+    encode,
+)
+from backend.contract.state import fold_all
+from backend.journal import Journal
+from backend.work.keeper import MOST_COUNT, MOST_TEXT, Keeper, parsed
 from backend.work.repository import MOST_REPOSITORIES
 
 JSON = st.recursive(
@@ -28,11 +47,11 @@ def test_what_is_counted() -> None:
 
 
 def test_it_is_cut_to_size() -> None:
-    one = {"path": "x" * 9999, "commits": 10**30, "files": -5, "notes": ["n" * 9999] * 999}
+    one = {"path": "x" * 9999, "branch": "b" * 9999, "commits": 10**30, "files": -5, "notes": ["n" * 9999] * 999}
     found = parsed({"repositories": [one] * 99}, Occasion.LOOKED)
     assert len(found.repositories) == MOST_REPOSITORIES
     work = found.repositories[0]
-    assert (len(work.path), work.commits, work.files) == (MOST_TEXT, MOST_COUNT, 0)
+    assert (len(work.path), len(work.branch), work.commits, work.files) == (MOST_TEXT, MOST_TEXT, MOST_COUNT, 0)
     assert len(encode(Stamped(1.0, 1, found))) < 200_000
 
 
@@ -62,3 +81,27 @@ def test_whatever_is_said_there_is_an_event_or_an_error(work: dict[str, Any]) ->
     except ValueError:
         return
     assert decode(encode(Stamped(1.0, 1, found))).event == found
+
+
+CLONED = StepFinished("clone", Outcome.DONE, 1.0)
+READY = BootFinished(BootState.READY, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ((CLONED, READY), ""),
+        ((CLONED, BootFinished(BootState.DEGRADED, 2.0)), ""),
+        ((CLONED, READY, Froze(True)), "the sandbox is frozen, nothing may leave"),
+        ((CLONED, READY, Froze(True), Froze(False)), ""),
+        ((CLONED, BootFinished(BootState.HALTED, 2.0, "rules")), "boot has halted, nothing may leave"),
+        ((CLONED,), "boot is not over"),
+        ((READY,), "there is no clone of REPO_URL"),
+        ((StepFinished("clone", Outcome.FAILED, 1.0), READY), "there is no clone of REPO_URL"),
+    ],
+)
+def test_nothing_is_pushed_from_a_sandbox_that_is_closed_or_has_no_clone(events: tuple[Event, ...], why: str) -> None:
+    planned = BootStarted("0.1.0", (PlannedStep("clone", "Clone"),))
+    state = fold_all([Stamped(float(at), at, event) for at, event in enumerate((planned, *events), 1)])
+    keeper = Keeper(cast(Boot, None), cast(Journal, SimpleNamespace(state=state)))
+    assert keeper._cannot_save() == why

@@ -2,7 +2,8 @@
 
 import pytest
 
-from backend.work.git import environment
+from backend.system import Answered
+from backend.work.git import environment, last_line
 from backend.work.repository import ELSEWHERE, _is_outside
 
 
@@ -48,3 +49,16 @@ def test_no_variable_steers_git() -> None:
     assert "GIT_DIR" not in found
     assert "GIT_TRACE" not in found
     assert "/home" not in found["PATH"]
+
+
+@pytest.mark.parametrize(
+    ("err", "reason"),
+    [
+        ("remote: hello\nfatal: no such branch\nhint: fetch first\n", "fatal: no such branch"),
+        ("error: one\nerror: two\n\n", "error: two"),
+        ("it went wrong\n \n", "it went wrong"),
+        ("", "exit code 7"),
+    ],
+)
+def test_why_git_failed(err: str, reason: str) -> None:
+    assert last_line(Answered(7, b"", err, True)) == reason
