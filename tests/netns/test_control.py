@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import Allowed, BootFinished, BootState, Froze, ListMeasured, Muted, StepStarted, Withdrawn
+from backend.contract.events import (
+    Allowed,
+    BootFinished,
+    BootState,
+    Froze,
+    ListMeasured,
+    Muted,
+    StepOutput,
+    StepStarted,
+    Withdrawn,
+)
 from tests.netns.conftest import Running, eventually, go_on, start, stopped_in_boot, talking
 from tests.netns.test_cases import connect, query
 
@@ -122,6 +132,28 @@ def test_extra_domains_and_bad_ones(tmp_path: Path) -> None:
         assert connect(sandbox, "unlisted.test") == "open"
         assert connect(sandbox, "other.test", 8443) == "open"
         assert connect(sandbox, "other.test", 9443) == "refused"
+    finally:
+        sandbox.stop()
+
+
+# In place of git, in the agent's own PATH: says things without end, and leaves somebody behind who holds what it says it to.
+ENDLESS = """#!/bin/sh
+setsid -f sleep 3600
+head -c 20000000 /dev/zero >&2
+yes more | head -n 200000 >&2
+echo the last word >&2
+exit 3
+"""
+
+
+def test_a_clone_that_the_agent_has_replaced_holds_nobody_up(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"endless-{os.getpid()}", listed="docs.test\n", REPO_URL="https://github.com/example/demo")
+    try:
+        git = "/home/claude/.local/bin/git"
+        sandbox.agent("sh", "-c", f"mkdir -p ~/.local/bin; printf %s '{ENDLESS}' > {git}; chmod +x {git}")
+        done = sandbox.codetainer("retry")
+        assert (done.returncode, "the last word" in done.stderr) == (1, True)
+        assert len([event for event in sandbox.events(StepOutput) if event.step == "clone"]) < 1000
     finally:
         sandbox.stop()
 

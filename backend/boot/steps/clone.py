@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import re
 
 from backend import system
@@ -14,31 +16,17 @@ from backend.system import AGENT
 from backend.variables import repository as repository_url
 
 SECONDS = 600.0
+LOOK_SECONDS = 0.2
+MOST_LOOK = 16 << 10  # bytes that are read at a look
+MOST_LINES = 500  # that are said
+MOST_LAST = 500  # characters
 API = "api.github.com"
 
 
 async def run(boot: Boot) -> str:
     if not boot.settings.repo_url:
         raise StepSkipped("REPO_URL is not set")
-    process = await system.spawn(
-        ["git", "clone", "--progress", "--", boot.settings.repo_url, str(boot.paths.repository)], identity=AGENT,
-        environment=boot.agent_environment, cwd=boot.paths.workspace,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stderr is not None
-    last = ""
-    try:
-        rest = ""
-        while chunk := await process.stderr.read(4096):
-            # git redraws its progress with carriage returns.
-            *lines, rest = re.split(r"[\r\n]+", rest + chunk.decode(errors="replace"))
-            for line in lines:
-                last = line.strip() or last
-                if line.strip():
-                    boot.say("clone", line.strip())
-        code = await process.wait()
-    finally:
-        system.kill_group(process)
+    code, last = await _clone(boot)
     if code != 0:
         raise StepFailed(
             f"cannot clone {boot.settings.repo_url}: {last or f'git ended with {code}'}",
@@ -49,6 +37,44 @@ async def run(boot: Boot) -> str:
         return boot.settings.repository
     await agent.run(["git", "-C", str(boot.paths.repository), "remote", "add", "upstream", parent], boot.agent_environment)
     return f"{boot.settings.repository}, a fork of {parent.removeprefix('https://github.com/').removesuffix('.git')}"
+
+
+async def _clone(boot: Boot) -> tuple[int, str]:
+    """git's code, and the last line it said; its progress is said meanwhile, in bounds.
+
+    At a retry the agent is there, and git may be a program of its own. So this is a file and no pipe: a pipe is open for as
+    long as anybody holds it, and what is said into it has to be read.
+    """
+    said = os.memfd_create("said")
+    try:
+        process = await system.spawn(
+            ["git", "clone", "--progress", "--", boot.settings.repo_url, str(boot.paths.repository)], identity=AGENT,
+            environment=boot.agent_environment, cwd=boot.paths.workspace, stdout=asyncio.subprocess.DEVNULL, stderr=said,
+        )  # fmt: skip
+        try:
+            at = lines = 0
+            code: int | None = None
+            while code is None:
+                with contextlib.suppress(TimeoutError):
+                    code = await asyncio.wait_for(process.wait(), LOOK_SECONDS)
+                text = os.pread(said, MOST_LOOK, at)
+                if len(text) < MOST_LOOK and code is None:
+                    text = text[: max(text.rfind(b"\n"), text.rfind(b"\r")) + 1]  # a line that is not whole yet
+                at += len(text)
+                for line in _lines(text)[: MOST_LINES - lines]:
+                    boot.say("clone", line)
+                    lines += 1
+        finally:
+            system.kill_group(process)
+        end = _lines(os.pread(said, MOST_LOOK, max(0, os.fstat(said).st_size - MOST_LOOK)))
+        return code, end[-1][:MOST_LAST] if end else ""
+    finally:
+        os.close(said)
+
+
+def _lines(text: bytes) -> list[str]:
+    """git redraws its progress with carriage returns."""
+    return [line for part in re.split(r"[\r\n]+", text.decode(errors="replace")) if (line := part.strip())]
 
 
 async def _parent(boot: Boot) -> str:
