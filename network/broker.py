@@ -17,11 +17,13 @@ from network.credentials import Credential, Host
 TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
 UNPLAIN_PATH = r"'[%;\\]|//|/\.\.?(/|$)'"  # encoded, doubled or dotted: read one way here and another way there
 # Names of headers by which services that take telemetry, packages or code let somebody in.
+# An underscore is read as the dash that it stands for: CGI, WSGI and Rack make one name of both.
 CREDENTIAL_HEADERS = (
-    r"[^:]*(authorization|token|secret|password|api-?key|application-key|license-key|insert-key|access-key|ingestion-key|"
-    r"write-key|auth-key|honeycomb-team)"
+    r"[^:]*(authorization|token|secret|password|api[._-]?key|(application|license|insert|access|ingestion|write|auth)[._-]?key|"
+    r"honeycomb[._-]team)"
 )
-OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
+OVERRIDES = r"^x[_-](http[_-])?method([_-]override)?$"
+REPOSITORY_SETTINGS = "this is the operator's to change"
 NOT_OURS = "only the operator's credentials work here"
 
 
@@ -116,7 +118,7 @@ def _host(broker: Broker, host: Host) -> str:
         "http-request set-var(txn.verdict) str(credential)",
         *_deny(ours, " or ".join(f"{{ req.hdr_cnt({header}) gt 1 }}" for header in ("authorization", *headers))),
         *_deny(ours, "{ req.hdr(cookie) -m found } or { req.hdr(proxy-authorization) -m found }"),
-        *_deny(ours, f"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, TOKENS_IN_URLS))})(=|&|;|$)' }}"),
+        *_deny(ours, rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, TOKENS_IN_URLS))})(=|&|;|\[|%5b|$)' }}"),
         # Other headers that may hold one: the names between colons, without those that are judged below.
         "http-request set-var(txn.colon) str(:)",
         "http-request set-var(txn.names) req.hdr_names(:),lower",
@@ -136,10 +138,10 @@ def _host(broker: Broker, host: Host) -> str:
             for line in _deny(ours, f"{{ req.hdr({header}) -m found }} !{{ var({fine}) -m bool }}")
         ),
         # --- what may be done with it ---
-        *(f"http-request del-header {name}" for name in OVERRIDES),
+        f"http-request del-header '{OVERRIDES}' -m reg",
         "http-request set-var(txn.verdict) str(scope)",
         *(line for header, text in host.refuse_headers for line in _deny(scope, f"{{ req.hdr({header}) -m sub -i {text} }}")),
-        *(line for path in host.refuse_paths for line in _deny(scope, f"{{ path -m beg -i {path} }}")),
+        *_never(host, scope),
         "http-request set-var(txn.writes) bool(true) unless { method GET HEAD }",
     ]
     if host.announces:
@@ -149,6 +151,9 @@ def _host(broker: Broker, host: Host) -> str:
         lines.append("http-request set-var(txn.detail) var(txn.owner),concat(/,txn.detail)")
     writes = "{ var(txn.writes) -m bool }"
     lines += _deny(scope, f"{writes} {{ path -m reg {UNPLAIN_PATH} }}")
+    settings = "deny_status 403 " + _answer(host.answers, REPOSITORY_SETTINGS)
+    for path in host.refused(broker.repositories):
+        lines += _deny(settings, f"{writes} {{ path -m reg -i '{path}' }}")
     lines.append("http-request set-var(txn.fits) bool(false)")
     for write in host.allowed(broker.repositories):
         matches = f"{{ method {write.method} }} {{ path -m reg -i '{write.path}' }}"
@@ -168,6 +173,16 @@ def _host(broker: Broker, host: Host) -> str:
         ),
     ]
     return "\n    ".join(lines) + "\n"
+
+
+def _never(host: Host, how: str) -> Iterable[str]:
+    """What is never reached, however it is written: a path that can be read in two ways is refused here for reads too."""
+    if not host.refuse_paths:
+        return
+    yield "http-request set-var(txn.plain) path,url_dec"
+    conditions = [f"-m beg -i {path}" for path in host.refuse_paths]
+    for condition in (f"-m reg {UNPLAIN_PATH}", *conditions):
+        yield from _deny(how, f"{{ var(txn.plain) {condition} }}")
 
 
 def _replace(credential: Credential, secret: str, fine: str) -> Iterable[str]:

@@ -57,6 +57,7 @@ class Host:
     writes: tuple[str, ...] = ()
     announces: str = ""
     below: str = ""
+    refuse_writes: tuple[str, ...] = ()
     refuse_headers: tuple[tuple[str, str], ...] = ()
     refuse_paths: tuple[str, ...] = ()
     answers: str = "json"
@@ -73,6 +74,15 @@ class Host:
             else:
                 found.append(Write(method, f"^{_pattern(path)}$"))
         return tuple(found)
+
+    def refused(self, repositories: Iterable[str]) -> tuple[str, ...]:
+        """Of what `allowed` lets pass, what does not: regular expressions that a whole path has to match."""
+        push = _push(self.below, tuple(repositories))
+        return tuple(
+            f"^{push if path.startswith('PUSH') else ''}{_pattern(path.removeprefix('PUSH'))}(/.*)?$"
+            for path in self.refuse_writes
+            if push or not path.startswith("PUSH")
+        )
 
 
 def _pattern(path: str) -> str:
@@ -160,7 +170,11 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     except EntryError as error:
         raise CredentialsError(f"{place}: {error}") from error
     place = f"{place} ({name})"
-    _only(table, ("name", "credentials", "writes", "announces", "below", "refuse_headers", "refuse_paths", "answers"), place)
+    _only(
+        table,
+        ("name", "credentials", "writes", "announces", "below", "refuse_writes", "refuse_headers", "refuse_paths", "answers"),
+        place,
+    )
     given = _texts(table, "credentials", place)
     unknown = [variable for variable in given if variable not in credentials]
     if unknown:
@@ -172,6 +186,10 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
         method, _, path = write.partition(" ")
         if method not in METHODS or not _PATH.match(path):
             raise CredentialsError(f"{place}: writes holds {write!a}, expected METHOD /path, as in POST /v1/messages")
+    refused_writes = _texts(table, "refuse_writes", place)
+    for path in refused_writes:
+        if not _PATH.match(path):
+            raise CredentialsError(f"{place}: refuse_writes holds {path!a}, expected a path, as in /v1/files")
     refused = table.get("refuse_headers", {})
     if not isinstance(refused, dict):
         raise CredentialsError(f"{place}: refuse_headers is no table of header = text")
@@ -185,7 +203,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
         raise CredentialsError(f"{place}: answers is json or text, below a path such as /repos")
     return Host(
         name, tuple(credentials[variable] for variable in given), writes, table.get("announces", ""), below,
-        tuple(refused.items()), paths, answers,
+        refused_writes, tuple(refused.items()), paths, answers,
     )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Credentials stay outside: real clients work with placeholders, nobody else's credential works, writes keep to their place."""
+"""Credentials stay outside: real clients work with placeholders, nobody else's credential works, writes keep to their place.
+
+Length: what is tried at one gate, most of it as tables of cases.
+"""
 
 from __future__ import annotations
 
@@ -118,6 +121,9 @@ def test_a_placeholder_becomes_the_credential_outside(sandbox: Running, scheme: 
         (f"{API}/x1?access_token=somebody-elses", []),
         (f"{API}/x1?a=1&access%5Ftok%65n=somebody-elses", []),
         (f"{API}/x1?Access_Token=somebody-elses", []),
+        (f"{API}/x1?access_token%5B%5D=somebody-elses", []),
+        (f"{API}/x1", ["-H", "X_Api_Key: somebody-elses"]),
+        (f"{API}/x1", ["-H", "license_key: somebody-elses"]),
         (f"{API}/x1", ["-H", "X-License-Key: somebody-elses"]),
         (f"{API}/x1", ["-H", f"Authorization: Bearer {GITHUB}", "-H", "X-Other-Token: somebody-elses"]),
         (f"{API}/x1", ["-H", "Accept: */*", "-H", "api-key: somebody-elses", "-H", f"Authorization: Bearer {GITHUB}"]),
@@ -157,11 +163,35 @@ def test_nobody_elses_credential_works(sandbox: Running, url: str, options: list
         ("POST", "https://api.anthropic.com/API/OAuth/claude_cli/create_api_key", 403),
         ("GET", "https://api.anthropic.com/api/oauth/claude_cli/create_api_key", 403),
         ("PUT", "https://npm.pkg.github.com/@evil/package", 403),
+        ("GET", "https://api.anthropic.com/api/oauth/claude_cli/%63reate_api_key", 403),
+        ("GET", "https://api.anthropic.com//api/oauth/claude_cli/create_api_key", 403),
+        ("GET", "https://api.anthropic.com/x/../v1/organizations", 403),
+        ("GET", "https://api.anthropic.com/v1/%256frganizations", 403),
+        ("GET", "https://api.anthropic.com/v1/%2e/organizations", 403),
+        ("GET", "https://api.anthropic.com/v1/models/one%5B1m%5D", 200),
+        ("PUT", f"{API}/repos/example/demo/collaborators/evil", 403),
+        ("PUT", f"{API}/Repos/Example/demo/Collaborators/evil", 403),
+        ("POST", f"{API}/repos/example/demo/hooks", 403),
+        ("POST", f"{API}/repos/friend/other/keys", 403),
+        ("PUT", f"{API}/repos/example/demo/branches/main/protection", 403),
+        ("PUT", f"{API}/repos/example/demo/contents/hooks/keys", 200),
+        ("POST", f"{API}/repos/example/demo/keyspace", 200),
+        ("GET", f"{API}/repos/example/demo/hooks", 200),
     ],
 )
 def test_writes_keep_to_what_was_meant(sandbox: Running, method: str, url: str, status: int) -> None:
     credential = f"Bearer {CLAUDE if 'anthropic' in url else GITHUB}"
     assert curl(sandbox, url, "-X", method, "-d", "{}", credential=credential)[0] == status
+
+
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X_HTTP_Method_Override", "X-Method-Override", "x-http-method"])
+def test_a_read_is_not_made_a_write_on_the_way(sandbox: Running, name: str) -> None:
+    path = f"/user/following/{name.lower()}"
+    assert curl(sandbox, f"{API}{path}", "-H", f"{name}: PUT", credential=f"Bearer {GITHUB}")[0] == 200
+    (line,) = [json.loads(line) for line in sandbox.seen.read_text().splitlines() if f'"{path}"' in line]
+    assert line["method"] == "GET"
+    assert "method" not in line["headers"]
+    assert "authorization" in line["headers"]
 
 
 def test_remote_tools_by_way_of_the_api_are_refused(sandbox: Running) -> None:

@@ -56,7 +56,8 @@ class Handler(BaseHTTPRequestHandler):
         asked = api.said(body) if host == described.api_host else {}
         self.site.record.add(
             "http", host=host, method=self.command, path=path, query=query, credential=credential,
-            peer=self.client_address[0], address=self.connection.getsockname()[0], bytes=len(body), **asked,
+            peer=self.client_address[0], address=self.connection.getsockname()[0], bytes=len(body),
+            headers=" ".join(sorted(name.lower() for name in self.headers)), **asked,
         )  # fmt: skip
         if host == described.api_host:
             api.serve(self, self.site.conversation, path, body)

@@ -94,6 +94,7 @@ def test_what_is_no_repository_is_refused(text: str) -> None:
         (CREDENTIAL + HOST + 'writes = ["POST v1"]', "expected METHOD /path"),
         (CREDENTIAL + HOST + 'writes = ["POST /v1 } deny"]', "expected METHOD /path"),
         (CREDENTIAL + HOST + 'refuse_paths = ["/a b"]', "letters, digits"),
+        (CREDENTIAL + HOST + 'refuse_writes = ["v1 } allow"]', "expected a path"),
         (CREDENTIAL + HOST + 'refuse_headers = { "x } allow" = "a" }', "letters, digits"),
         (CREDENTIAL + HOST + 'answers = "xml"', "json or text"),
     ],
