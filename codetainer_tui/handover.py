@@ -20,7 +20,6 @@ from backend.contract.paths import AGENT_UID, Paths
 from codetainer_tui import process
 
 SESSION = "$0"  # the server's first session by its id (tmux(1)): its name changes with what the agent works on
-FALLBACK_TERM = "xterm-256color"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 SETTLE_SECONDS = 1.0
 _PRIMARY_ATTRIBUTES = re.compile(rb"\x1b\[\?[0-9;]*c")
@@ -66,10 +65,13 @@ def inside_tmux() -> bool:
 
 
 def known_term(term: str) -> str:
-    """The terminal's own type where this machine knows it, else one that works nearly everywhere."""
-    if term and term != "dumb" and process.succeeds(["infocmp", term]):
+    """The terminal's own type where a screen can be drawn on it, else one that works nearly everywhere.
+
+    tmux asks for `cup`. That there is an entry says less: `unknown` has one, of the generic type (terminfo(5)).
+    """
+    if term and term != "dumb" and process.succeeds(["tput", "-T", term, "cup", "0", "0"]):
         return term
-    return FALLBACK_TERM
+    return process.FALLBACK_TERM
 
 
 def go(paths: Paths) -> int:

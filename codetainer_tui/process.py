@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 WAIT_SECONDS = 0.02
+FALLBACK_TERM = "xterm-256color"
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 # Python ignores these two and exec keeps that; a program that relies on dying of SIGPIPE would not.
 DEFAULT_AGAIN = (signal.SIGPIPE, signal.SIGXFSZ)

@@ -40,7 +40,7 @@ PROGRAMS = (
     ("conntrack", "cutting flows that are no longer allowed", "conntrack"),
     ("setpriv", "dropping privileges", "util-linux"),
     ("tini", "the sandbox's first process", "tini"),
-    ("infocmp", "unknown terminals at login", "ncurses-bin"),
+    ("tput", "unknown terminals at login", "ncurses-bin"),
     ("setsid", "exporting the agent's work without the terminal", "util-linux"),
     ("flock", "the login's look at the init lock", "util-linux"),
 )

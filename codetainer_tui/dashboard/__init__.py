@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.contract.paths import Paths
+from codetainer_tui import process
 
 if TYPE_CHECKING:
     from codetainer_tui.dashboard.app import Dashboard
@@ -42,6 +43,9 @@ def run(paths: Paths, *, stay: bool, patience: float = 0.0) -> int | None:
 
 def say_first() -> None:
     """A line before anything heavy is imported; the screen takes its place."""
+    if process.environment().get("TERM", "").lower() == "unknown":
+        # Rich takes it for a dumb one and writes nothing to it: the screen would stay empty.
+        process.change_environment({"TERM": process.FALLBACK_TERM})
     sys.stderr.write("codetainer: opening the dashboard\r")
     sys.stderr.flush()
 

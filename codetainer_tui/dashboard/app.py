@@ -12,6 +12,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import ClassVar
 
 from rich.text import Text
 from textual import events
@@ -62,7 +63,8 @@ class Dashboard(Actions):
 
     BINDINGS = BINDINGS
     TITLE = "codetainer"
-    CSS_PATH = "app.tcss"
+    # Of an app's first screen, Textual loads no CSS_PATH of its own.
+    CSS_PATH: ClassVar = ["app.tcss", "screens/main.tcss"]
 
     def __init__(
         self,

@@ -16,6 +16,8 @@ from typing import Any
 import pexpect
 import pytest
 
+from codetainer_tui import handover
+
 pytestmark = pytest.mark.netns
 
 ROOT = Path(__file__).parents[2]
@@ -206,6 +208,28 @@ def test_without_colour_no_colour_is_sent() -> None:
     child.close()
     colours = {number for found in re.findall(rb"\x1b\[([0-9;]*)m", said) for number in found.split(b";")}
     assert colours <= {b"", b"0", b"1", b"2", b"7", b"39", b"49"}
+
+
+def test_a_terminal_of_the_type_unknown_gets_the_screen() -> None:
+    environment = {**os.environ, "TERM": "unknown"}
+    child = pexpect.spawn(DASHBOARD[0], DASHBOARD[1:], dimensions=(24, 80), timeout=SECONDS, cwd=str(ROOT), env=environment)
+    child.expect("quit")
+    child.send("q")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("vt100", "vt100"),
+        ("xterm-256color", "xterm-256color"),
+        *((t, "xterm-256color") for t in ("", "dumb", "unknown", "none-such")),
+    ],
+)
+def test_the_session_gets_a_terminal_that_tmux_can_draw_on(given: str, taken: str) -> None:
+    assert handover.known_term(given) == taken
 
 
 CRASH = """

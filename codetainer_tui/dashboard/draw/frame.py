@@ -5,10 +5,11 @@ from __future__ import annotations
 from rich.cells import cell_len
 from textual.content import Content
 
-from codetainer_tui.dashboard.draw.ink import Ink, Part, cut, fit, line
+from codetainer_tui.dashboard.draw.ink import Ink, Part, fit, line, wrap
 from codetainer_tui.view import Tone, View
 
 Key = tuple[str, str]  # the key as it is shown, and what it does
+NOTICE_LINES = 3
 
 
 def headline(view: View, width: int, ink: Ink) -> Content:
@@ -39,13 +40,14 @@ def rule(width: int, ink: Ink) -> Content:
     return line(("─" * width, ink.style(Tone.DIM)))
 
 
-def notice(text: str, tone: Tone, width: int, ink: Ink) -> Content:
-    """The lower rule, which gives way to what has to be said now."""
-    if not text:
-        return rule(width, ink)
-    said = cut(text, max(0, width - 6))
-    dim = ink.style(Tone.DIM)
-    return line(("── ", dim), (said, ink.style(tone) or "bold"), (" " + "─" * max(0, width - cell_len(said) - 4), dim))
+def notice(text: str, tone: Tone, width: int, ink: Ink) -> list[Content]:
+    """The lower rule, which gives way to what has to be said now; over some lines where one is too narrow for it."""
+    if not text.strip():
+        return [rule(width, ink)]
+    said, *more = wrap(text, max(1, width - 6), NOTICE_LINES)
+    dim, style = ink.style(Tone.DIM), ink.style(tone) or "bold"
+    first = line(("── ", dim), (said, style), (" " + "─" * max(0, width - cell_len(said) - 4), dim))
+    return [first, *(line(("   ", ""), (part, style)) for part in more)]
 
 
 def keys(found: list[Key], always: list[Key], width: int, ink: Ink) -> Content:

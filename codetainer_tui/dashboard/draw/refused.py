@@ -14,7 +14,10 @@ MOST_WHAT = 60
 
 def header(summary: str, spark: str, width: int, ink: Ink, *, wanted: str = "") -> Content:
     filtered = f"   only: {wanted}" if wanted else ""
-    said = cut(summary + filtered, max(0, width - 12))
+    said = summary + filtered
+    if wanted and cell_len(said) > width - 12:
+        said = f"only: {wanted}   {summary}"
+    said = cut(said, max(0, width - 12))
     room = width - 11 - cell_len(said) - 2
     bars = spark if spark and room >= cell_len(spark) + 2 else ""
     return line((" Refused   ", "bold"), (fit(said, width - 12 - cell_len(bars)), ""), (bars, ink.style(Tone.DIM)))
@@ -30,7 +33,7 @@ def columns(width: int, *, programs: bool) -> tuple[int, int, int, int, int]:
     elif width >= MIDDLE:
         last, times, why, by = 6, 5, 22 if programs else 32, 8
     elif width >= NARROW:
-        last, times, why, by = 6, 0, 16, 0
+        last, times, why, by = 6, 0, 19, 0  # "allowed until HH:MM"
     else:
         last, times, why, by = 6, 0, 0, 0
     by = by if programs else 0

@@ -40,7 +40,7 @@ class LogScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         yield Static(Content.styled(" Log", "bold"), id="log-title")
         yield Log(max_lines=MOST_LINES, auto_scroll=True, id="log")
-        yield Static(keys_line(), id="log-keys")
+        yield Static(keys_line("↑↓←→"), id="log-keys")
 
     def on_mount(self) -> None:
         log = self.query_one(Log)

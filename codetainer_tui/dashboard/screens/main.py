@@ -28,7 +28,6 @@ class MainScreen(Screen[None]):
     class Wanted(Message):
         """The filter is another."""
 
-    CSS_PATH = "main.tcss"
     AUTO_FOCUS = ""  # keys are the dashboard's, until the filter is asked for
 
     def __init__(self, ink: Ink, keys: Keys) -> None:
@@ -111,7 +110,7 @@ class MainScreen(Screen[None]):
         top = [frame.headline(view, width, self.ink)]
         bottom = [self._keys(view, width)]
         if not low or self._notice:
-            bottom.insert(0, frame.notice(self._notice, self._notice_tone, width, self.ink))
+            bottom[:0] = frame.notice(self._notice, self._notice_tone, width, self.ink)
         if not low:
             top.append(frame.rule(width, self.ink))
         made = body(

@@ -52,7 +52,7 @@ class TextScreen(ModalScreen[None]):
         yield Static(Content.styled(f" {self._title}", "bold"), id="text-title")
         with VerticalScroll(id="text-body"):
             yield Static(Content("\n".join(self._lines)), id="text")
-        yield Static(keys_line(), id="text-keys")
+        yield Static(keys_line("↑↓"), id="text-keys")
 
     def on_mount(self) -> None:
         self.query_one("#text-body").focus()
@@ -74,5 +74,7 @@ class TextScreen(ModalScreen[None]):
         self.query_one("#text-keys", Static).update(Content(f" {harmless(said)}"))
 
 
-def keys_line() -> Content:
-    return Content.assemble(" ", ("esc", "bold"), (" back   ", "dim"), ("y", "bold"), (" copy", "dim"))
+def keys_line(arrows: str) -> Content:
+    """`arrows`: the keys that show what does not fit."""
+    keys = (("esc", "back"), ("y", "copy"), (arrows, "scroll"))
+    return Content.assemble(*(part for key, says in keys for part in (" ", (key, "bold"), (f" {says}  ", "dim")))).rstrip()

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from textual.geometry import Region
+from textual.widgets import Input
 
 from backend.contract import control
 from backend.contract import events as e
@@ -157,6 +159,30 @@ async def test_the_filter_shows_what_matches_and_escape_all() -> None:
         source.moment += 2
         app.tick()
         assert len(app.main._rows) == 7
+
+
+@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+async def test_what_is_typed_into_the_filter_stands_in_the_last_line(size: tuple[int, int]) -> None:
+    app = make(Told("ready"))
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        await pilot.press("slash", *"udp")
+        field = app.main.query_one(Input)
+        assert (field.value, field.region) == ("udp", Region(0, size[1] - 1, size[0], 1))
+        assert app.main.query_one(Canvas).region == Region(0, 0, size[0], size[1] - 1)
+        assert "only: udp" in screen_text(app)
+
+
+async def test_a_reason_is_read_to_its_end_on_a_narrow_screen(asked: list[Request], tmp_path: Path) -> None:
+    source = Told()
+    source.say(Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(40, 12)) as pilot:
+        await settle(pilot)
+        await pilot.press("a")
+        said = " ".join(screen_text(app).split())
+        assert "metadata addresses are never opened" in said
+        assert len(app.main.query_one(Canvas).lines) == 12
 
 
 async def test_details_log_and_help_open_and_close() -> None:

@@ -1,10 +1,12 @@
 """What each journal looks like at each size, in sixteen colours and in none. Look at a picture before you accept it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from codetainer_tui.dashboard.draw.ink import Colours
+from codetainer_tui.dashboard.picture import draw
 from tests.unit.codetainer_tui.dashboard.conftest import MakeDashboard, settle
 
 TOLD = (
@@ -17,6 +19,7 @@ TOLD = (
 RECORDED = ("recorded/clean", "recorded/degrades", "recorded/halts", "recorded/attacked")
 STORIES = (*TOLD, *RECORDED)
 SIZES = ((120, 40), (80, 24), (60, 20), (40, 12))
+ROOT = Path(__file__).parents[4]
 Compare = Callable[..., bool]
 
 
@@ -38,6 +41,11 @@ def test_without_colour(
 @pytest.mark.parametrize("keys", ["enter", "a", "question_mark", "l", "b", "F", "i", "R", "ctrl+p"])
 def test_what_a_key_opens(keys: str, snap_compare: Compare, dashboard: MakeDashboard) -> None:
     assert snap_compare(dashboard("ready"), terminal_size=(80, 24), press=[keys], run_before=settle)
+
+
+async def test_the_picture_of_the_documentation_is_the_dashboard_of_today() -> None:
+    drawn = await draw(ROOT / "tests/journals/recorded/attacked.jsonl", 120, 40)
+    assert drawn == (ROOT / "docs/dashboard.svg").read_text(), "make pictures draws it anew"
 
 
 def test_one_line_where_there_is_no_room(snap_compare: Compare, dashboard: MakeDashboard) -> None:
