@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
-from typing import NoReturn
 
+from backend.contract.command_line import Parser
 from codetainer_tui.words import duration
 
 OVERVIEW = """\
@@ -44,16 +43,10 @@ inside, for the operator (root)
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"codetainer: {message}\n  {self.format_usage().strip()}\n")
-        sys.exit(2)
-
-
 def parser() -> argparse.ArgumentParser:
     """Its result has `verb` and what that verb takes. What is wrong ends with exit code 2."""
-    top = _Parser(prog="codetainer", add_help=False, usage="codetainer VERB [options]")
-    verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
+    top = Parser(prog="codetainer", add_help=False, usage="codetainer VERB [options]")
+    verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
 
     def verb(name: str, says: str) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, description=says, prog=f"codetainer {name}")
@@ -127,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     verb("retry", "Boot again after a halt; after a degraded boot, try again the steps that failed.")
 
     v = verb("session", "Start the agent's session anew.")
-    v.add_argument("what", choices=("restart",))
+    v.add_argument("what", choices=("restart",), metavar="restart")
     return top
 
 

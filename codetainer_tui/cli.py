@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from backend.contract.command_line import EXIT_CODE, nearest, wrong
 from backend.contract.paths import Paths
 from codetainer_tui import process
 
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
             from codetainer_tui.arguments import OVERVIEW
 
             sys.stdout.write(OVERVIEW)
-            return 0 if arguments else 2
+            return 0 if arguments else EXIT_CODE
         case ["--version"]:
             from importlib.metadata import version
 
@@ -33,11 +34,20 @@ def main(argv: list[str] | None = None) -> int:
             return backend(verb, rest)
         case ["help", verb, *_]:
             return main([verb, "--help"])
-        case [verb, *_] if verb not in VERBS and not verb.startswith("-"):
-            sys.stderr.write(f"codetainer: cannot {verb}: no such verb\n  codetainer --help lists them\n")
-            return 2
+        case [verb, *_] if verb not in VERBS:
+            return _no_verb(verb)
         case _:
             return run(arguments)
+
+
+def _no_verb(word: str) -> int:
+    from codetainer_tui.words import harmless
+
+    near = nearest(word, (*BACKEND_VERBS, *VERBS))
+    reason = "a verb comes first" if word.startswith("-") else "there is no such verb"
+    meant = f"did you mean codetainer {near}?" if near else ""
+    sys.stderr.write(wrong(f"cannot run {harmless(word)}: {reason}", meant, "codetainer --help lists the verbs"))
+    return EXIT_CODE
 
 
 def run(arguments: list[str]) -> int:
@@ -86,12 +96,14 @@ def dashboard(options: argparse.Namespace) -> int:
     from codetainer_tui import logs
 
     if options.picture and not options.replay:
-        sys.stderr.write("codetainer: --picture goes with --replay FILE\n")
-        return 2
+        sys.stderr.write(
+            wrong("cannot run dashboard: --picture goes with --replay FILE", "codetainer dashboard --help says more")
+        )
+        return EXIT_CODE
     lines = options.plain or not process.on_screen()
     if options.replay:
-        if wrong := logs.cannot_replay(options.replay):
-            sys.stderr.write(f"codetainer: cannot replay {options.replay}: {wrong}\n")
+        if problem := logs.cannot_replay(options.replay):
+            sys.stderr.write(f"codetainer: cannot replay {options.replay}: {problem}\n")
             return 1
         if options.picture:
             return verb.picture(options.replay, options.picture, *options.size)

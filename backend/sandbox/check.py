@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import json
 import os
@@ -12,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from backend.contract.command_line import Parser
 from backend.sandbox import layout, namespaces
 from backend.sandbox.namespaces import Mount, Namespace
 from backend.system import SYSTEM_PATH
@@ -167,7 +167,7 @@ def table(found: Sequence[Requirement]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="codetainer check", description="Say what this machine lacks for a sandbox.")
+    parser = Parser(prog="codetainer check", description="Say what this machine lacks for a sandbox.")
     parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(argv)
     found = requirements()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from backend import settings
 from backend.boot import agent
+from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
 from backend.sandbox import relay, rendezvous
+from backend.sandbox.options import sandbox_name
 from backend.sandbox.relay import Command
 from backend.sandbox.rendezvous import NoSandbox
 from backend.system import AGENT, BASE_ENVIRONMENT, ROOT, Identity
@@ -39,11 +40,11 @@ def main(argv: Sequence[str]) -> int:
     own, command = list(argv), []
     if "--" in own:
         own, command = own[: own.index("--")], own[own.index("--") + 1 :]
-    parser = argparse.ArgumentParser(
-        prog="codetainer enter", usage="%(prog)s [options] [-- COMMAND ...]", allow_abbrev=False,
+    parser = Parser(
+        prog="codetainer enter", usage="%(prog)s [options] [-- COMMAND ...]",
         description="Run a command in a running sandbox, or a shell, and exit with its code.",
     )  # fmt: skip
-    parser.add_argument("--name", default="sandbox", help="which sandbox (default: %(default)s)")
+    parser.add_argument("--name", type=sandbox_name, default="sandbox", help="which sandbox (default: %(default)s)")
     parser.add_argument("--root", action="store_true", help="as root instead of the agent")
     options = parser.parse_args(own)
     identity = ROOT if options.root else AGENT

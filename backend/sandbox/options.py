@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from backend.contract.command_line import Parser
+from backend.sandbox.rendezvous import NAME
+
 
 class Net(StrEnum):
     PRETEND = "pretend"
@@ -38,12 +41,21 @@ class Options:
     command: tuple[str, ...]
 
 
+def sandbox_name(text: str) -> str:
+    """A sandbox's name as `--name` takes it. Raises ArgumentTypeError."""
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text[:80]!a} is no name: expected up to 64 letters, digits, dots, - and _, the first a letter or a digit"
+        )
+    return text
+
+
 def parse(argv: Sequence[str]) -> Options:
     """Reads the arguments. Exits with code 2 and a message where they are wrong, with 0 after --help."""
     at = argv.index("--") if "--" in argv else len(argv)
     own, command = argv[:at], tuple(argv[at + 1 :])
-    parser = argparse.ArgumentParser(
-        prog="codetainer up", usage="%(prog)s [options] [-- COMMAND ...]", allow_abbrev=False,
+    parser = Parser(
+        prog="codetainer up", usage="%(prog)s [options] [-- COMMAND ...]",
         description="Boot a sandbox in namespaces of this machine. On a terminal it shows the dashboard, then the session; "
         "with a COMMAND it runs that as the agent and exits with its code. Afterwards nothing is left.",
     )  # fmt: skip
@@ -58,7 +70,7 @@ def parse(argv: Sequence[str]) -> Options:
                         help="Claude Code's program (default: this machine's, else a stand-in)")  # fmt: skip
     parser.add_argument("--settings", type=Path, metavar="FILE",
                         help="Claude Code's settings; skills/ and CLAUDE.md beside it are taken along")  # fmt: skip
-    parser.add_argument("--name", default="sandbox", help="for codetainer enter (default: %(default)s)")
+    parser.add_argument("--name", type=sandbox_name, default="sandbox", help="for codetainer enter (default: %(default)s)")
     parser.add_argument("--no-tui", action="store_true", help="one line an event, until a signal ends it")
     parser.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
     parser.add_argument("--root-command", action="store_true", help="run COMMAND as root")
@@ -71,9 +83,6 @@ def parse(argv: Sequence[str]) -> Options:
         parser.error("a COMMAND is expected after --")
     if found.root_command and not command:
         parser.error("--root-command goes with -- COMMAND")
-    # An abstract socket's name has at most 107 bytes (unix(7)).
-    if not found.name or len(found.name.encode()) > 64 or not found.name.isprintable():
-        parser.error("--name: at most 64 printable characters are expected")
     show = Show.LINES if found.no_tui else Show.PLAIN if found.plain else Show.DASHBOARD
     return Options(
         net,

@@ -6,13 +6,17 @@ It has no file, so nothing is left behind, and the kernel says who is on the oth
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 import struct
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 SECONDS = 5.0
+# Part of an abstract socket's name, of at most 107 bytes (unix(7)), and of commands that are copied into a shell.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class NoSandbox(Exception):
@@ -64,13 +68,21 @@ class Beacon:
         self._socket.close()
 
 
+def running() -> list[str]:
+    """The names of this machine's sandboxes, by their sockets (/proc/net/unix, where an @ stands for the zero byte)."""
+    begin = _address("").replace("\0", "@")
+    found = {line.split()[-1] for line in Path("/proc/net/unix").read_text(errors="replace").splitlines() if begin in line}
+    return sorted(name for word in found if NAME.fullmatch(name := word.removeprefix(begin)))  # anybody may make a socket
+
+
 def find(name: str) -> int:
     """The first process of a running sandbox. Raises NoSandbox."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         try:
             sock.connect(_address(name))
         except OSError as error:
-            raise NoSandbox(f"cannot find a sandbox called {name}: start one with codetainer up") from error
+            there = f"those that run: {', '.join(found)}; " if (found := running()) else ""
+            raise NoSandbox(f"cannot find a sandbox called {name}\n  {there}codetainer up --name {name} starts one") from error
         if (uid := peer_uid(sock)) != os.geteuid():
             raise NoSandbox(f"cannot enter {name}: it belongs to user {uid}")
         sock.settimeout(SECONDS)  # not before: where many ask at once, a connect without patience fails (EAGAIN)

@@ -67,10 +67,10 @@ def main(argv: Sequence[str]) -> int:
             signal.signal(number, stop)
     try:
         return Up(chosen).run()
-    except settings.SettingsError as error:
+    except (DescriptionError, settings.SettingsError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
         return settings.EXIT_CODE
-    except (DescriptionError, Fallen, NoSandbox, NftError, OSError) as error:
+    except (Fallen, NoSandbox, NftError, OSError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
         return 1
     except SystemFailure as error:
@@ -90,8 +90,8 @@ class Up:
         self._network: Network | None = None
 
     def run(self) -> int:
-        network = networks.chosen(self._options)
         _require_files(self._options)
+        network = networks.chosen(self._options)
         _require_readable(self._options)
         environment = _settings(network.environment, self._options.credentials)
         grace = settings.load(environment, self._options.credentials).grace_seconds
@@ -248,9 +248,12 @@ def _require_files(chosen: Options) -> None:
         "--credentials": chosen.credentials,
         "--claude": chosen.claude,
         "--settings": chosen.settings,
+        "--pretend": chosen.pretend,
     }
     absent = [
-        f"{option} {file}: there is no such file" for option, file in named.items() if file is not None and not file.is_file()
+        f"{option} {file}: " + ("a folder, expected a file" if file.is_dir() else "there is no such file")
+        for option, file in named.items()
+        if file is not None and not file.is_file()
     ]
     if absent:
         raise settings.SettingsError(absent)

@@ -6,7 +6,6 @@ branches, and the commit of `wip.py` as `refs/wip`.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -17,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from backend import settings, system
+from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
 from backend.sandbox.copying import Flow, copy
 from backend.system import AGENT, SystemFailure
@@ -41,10 +41,9 @@ CODES = (
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="codetainer export", usage="%(prog)s [--patch] [REPOSITORY] > FILE", allow_abbrev=False, epilog=CODES,
-        description=DESCRIPTION,
-    )  # fmt: skip
+    parser = Parser(
+        prog="codetainer export", usage="%(prog)s [--patch] [REPOSITORY] > FILE", epilog=CODES, description=DESCRIPTION
+    )
     parser.add_argument("--patch", action="store_true", help="one patch for git apply instead of a bundle")
     parser.add_argument("repository", nargs="?", metavar="REPOSITORY", help="a folder of /workspace (default: repo)")
     options = parser.parse_args(argv)
@@ -67,9 +66,9 @@ def main(argv: Sequence[str]) -> int:
         return FAILED
 
 
-def tell(text: str, hint: str = "") -> None:
+def tell(text: str, *hints: str) -> None:
     """Says something on stderr. Names in it are the agent's: what a terminal would obey is spelled out."""
-    for line in (f"codetainer: {text}", *([f"  {hint}"] if hint else [])):
+    for line in (f"codetainer: {text}", *(f"  {hint}" for hint in hints if hint)):
         sys.stderr.write(line.encode("unicode_escape").decode("ascii") if not line.isprintable() else line)
         sys.stderr.write("\n")
 
@@ -151,6 +150,9 @@ def _choose(workspace: Path, wanted: str | None, environment: dict[str, str]) ->
     places = list(repository.find(workspace, environment))
     if wanted is not None:
         folder = workspace / wanted
+        if not folder.is_dir():
+            known = ", ".join(place.folder.name for place in places) or "none"
+            raise SystemFailure(f"there is no folder {folder}", f"repositories of {workspace}: {known}")
         place = next((place for place in places if place.folder == folder), Git(environment, folder))
         return repository.read(place), []
     if not places:
@@ -190,7 +192,7 @@ def _write(chosen: Repository, below: Path, out: int, form: Form) -> int:
     return PARTLY if made.left_out or made.notes else WRITTEN
 
 
-def _bundle(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:
+def _bundle(chosen: Repository, made: Wip, out: int) -> tuple[str, ...]:
     """A bundle of all of it. Raises SystemFailure."""
     named = {"refs/wip": made.commit, **{f"refs/{tip.name}": tip.commit for tip in made.tips}}
     done = made.scratch.git
@@ -201,11 +203,22 @@ def _bundle(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:
     written = done.answer("bundle", "create", "--quiet", "-", "--stdin", given=wanted, seconds=SECONDS, stdout=out)
     if written.code != 0:
         raise SystemFailure(f"cannot write the bundle: {last_line(written)}")
-    what = f"the work tree and {len(named) - 1} of its branches and stashes" if len(named) > 1 else "the work tree"
+    # At any other commit than the one it was made at, git would merge, and conflict where the agent has committed.
+    apply = f"git switch --detach refs/codetainer/wip^1 && {made.apply.format('refs/codetainer/wip')}"
     return (
-        f"written: {what} of {chosen.path}",
-        f"in a clone: git fetch work.bundle '+refs/*:refs/codetainer/*' && {made.apply.format('refs/codetainer/wip')}",
+        f"written: {contents([tip.name for tip in made.tips])} of {chosen.path}",
+        f"in a clone: git fetch work.bundle '+refs/*:refs/codetainer/*' && {apply}",
+        "there, branches are refs/codetainer/heads/..., stashes refs/codetainer/stash/0 and so on" if made.tips else "",
     )
+
+
+def contents(names: Sequence[str]) -> str:
+    """What a bundle holds, in words, by names as in `refs/`."""
+    found = ["the work tree"]
+    for begin, one, many in (("heads/", "branch", "branches"), ("tags/", "tag", "tags"), ("stash/", "stash", "stashes")):
+        if count := sum(name.startswith(begin) for name in names):
+            found.append(f"{count} {one if count == 1 else many}")
+    return " and ".join(filter(None, (", ".join(found[:-1]), found[-1])))
 
 
 def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:

@@ -63,7 +63,7 @@ def test_a_bad_list_is_said_with_every_line_before_anything_is_made(tmp_path: Pa
 def test_a_broken_description_is_said(tmp_path: Path, nothing_left: None) -> None:
     (tmp_path / "bad.toml").write_text('resolver = "8.8.8.8"\n')
     done = up(tmp_path, "--pretend", str(tmp_path / "bad.toml"), "--", "true")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "8.8.8.8" in done.stderr
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.netns.conftest import CODETAINER, Running, eventually, start
-from tests.netns.work import REPOSITORY, WORK, clone, copy, export, git, host, restore, same_work, shell, workspace
+from tests.netns.work import REPOSITORY, WORK, as_it_says, clone, copy, export, git, host, restore, same_work, shell, workspace
 
 pytestmark = pytest.mark.netns
 
@@ -101,8 +101,7 @@ def test_what_the_agent_configures_neither_hangs_nor_breaks_it(tmp_path: Path) -
 
     git(tmp_path, "clone", "--quiet", "--branch", "main", str(tmp_path / "host"), "other")
     other = tmp_path / "other"
-    git(other, "fetch", "--quiet", str(tmp_path / "work.bundle"), "+refs/*:refs/codetainer/*")
-    restore(other, "refs/codetainer/wip")
+    as_it_says(other, exported.stderr, tmp_path / "work.bundle")
     same_work(other, agents, "refs/codetainer/wip")
     assert git(other, "rev-parse", "refs/codetainer/heads/feature") == git(agents, "rev-parse", "feature")
 

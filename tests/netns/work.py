@@ -119,6 +119,13 @@ def restore(clone: Path, commit: str) -> None:
         git(clone, *(commit if word == "C" else word for word in words.split()))
 
 
+def as_it_says(clone: Path, said: str, bundle: Path) -> None:
+    """Restores an export in a clone by nothing but the line that came with it."""
+    (line,) = [line.partition("in a clone: ")[2] for line in said.splitlines() if "in a clone: " in line]
+    command = line.replace("work.bundle", str(bundle))
+    subprocess.run(["sh", "-ec", command], cwd=clone, capture_output=True, timeout=PATIENCE, check=True)
+
+
 def same_work(restored: Path, agents: Path, prefix: str) -> None:
     """All that the agent had is in this clone: work tree, index, branches, stash."""
     assert contents(restored) == {k: v for k, v in contents(agents).items() if k != "ignored.txt"}

@@ -9,7 +9,8 @@ from backend import variables
 from backend.boot.steps import plan
 from backend.contract import events
 from backend.sandbox import check, enter, options
-from codetainer_tui import arguments
+from backend.work import export
+from codetainer_tui import arguments, cli
 from tests import documentation
 
 DOCUMENTS = {str(path.relative_to(documentation.ROOT)): path for path in documentation.documents()}
@@ -50,17 +51,16 @@ def test_the_graph_of_boot_has_every_step_and_every_way() -> None:
 
 
 def help_of(verb: str, capsys: pytest.CaptureFixture[str]) -> str:
-    backends = {"up": options.parse, "enter": enter.main, "check": check.main}
+    backends = {"up": options.parse, "enter": enter.main, "check": check.main, "export": export.main}
     with pytest.raises(SystemExit):
         backends[verb](["--help"]) if verb in backends else arguments.parser().parse_args([verb, "--help"])
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "verb", ["boot", "up", "enter", "check", "attach", "dashboard", "status", "logs", "allow", "allowed", "mute", "traffic"]
-)
+@pytest.mark.parametrize("verb", sorted((*cli.VERBS, *cli.BACKEND_VERBS)))
 def test_every_option_of_a_verb_is_documented(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    row = next(line for line in DOCUMENTS["docs/configuration.md"].read_text().splitlines() if f"| `codetainer {verb}" in line)
+    rows = [line for line in DOCUMENTS["docs/configuration.md"].read_text().splitlines() if line.startswith("| `codetainer ")]
+    row = next(line for line in rows if re.search(rf"`codetainer {verb}\b(?!-)", line))
     found = set(re.findall(r"(?<!\S)--[a-z-]+", help_of(verb, capsys))) - {"--help"}
     assert {option for option in found if not re.search(rf"{option}(?![a-z-])", row)} == set()
 

@@ -97,6 +97,35 @@ def test_what_is_not_understood_ends_with_2(argv: list[str], capsys: pytest.Capt
     assert code == 2
 
 
+LISTED = "  codetainer --help lists the verbs\n"
+NO_VERBS: list[tuple[list[str], str]] = [
+    (["stauts"], "cannot run stauts: there is no such verb\n  did you mean codetainer status?\n"),
+    (["entre"], "cannot run entre: there is no such verb\n  did you mean codetainer enter?\n"),
+    (["xyzzy\x1b"], "cannot run xyzzy\\x1b: there is no such verb\n"),
+    (["--loud"], "cannot run --loud: a verb comes first\n"),
+    (["help", "xyzzy"], "cannot run xyzzy: there is no such verb\n"),
+]
+
+
+@pytest.mark.parametrize(("argv", "says"), NO_VERBS)
+def test_a_verb_that_is_none_is_said_with_the_one_that_was_meant(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(argv) == 2
+    assert capsys.readouterr().err == f"codetainer: {says}{LISTED}"
+
+
+@pytest.mark.parametrize("verb", sorted(cli.VERBS))
+def test_every_verb_says_what_it_does_not_know_with_its_own_usage(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    positional = {"session": ["restart"], **{named: ["a.example"] for named in ("allow", "revoke", "mute", "explain")}}
+    with pytest.raises(SystemExit) as ended:
+        cli.main([verb, *positional.get(verb, []), "--bla"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"codetainer: cannot run {verb}: there is no option --bla\n")
+    assert f"\n  usage: codetainer {verb} [-h]" in said
+
+
 @pytest.mark.parametrize("verb", sorted(cli.VERBS))
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.sandbox import options
+from backend.sandbox import enter, options
 from backend.sandbox.options import Net, Show
 
 
@@ -41,9 +41,13 @@ def test_files() -> None:
         (["--net", "none", "--pretend-log", "a"], "--net pretend"),
         (["--root-command"], "COMMAND"),
         (["--"], "COMMAND"),
-        (["--name", ""], "--name"),
-        (["--name", "x" * 65], "--name"),
-        (["--name", "a\nb"], "--name"),
+        (["--name", ""], "'' is no name"),
+        (["--name", "x" * 65], "is no name: expected up to 64 letters"),
+        (["--name", "a\nb"], "'a\\nb' is no name"),
+        (["--name", "bad/name"], "'bad/name' is no name"),
+        (["--name", ".hidden"], "is no name"),
+        (["--name=-x"], "the first a letter or a digit"),
+        (["--name", "-x"], "--OPTION=VALUE"),
         (["--no-t"], "--no-t"),  # abbreviations would change their meaning with the next option that is added
         (["true"], "true"),
     ],
@@ -52,7 +56,22 @@ def test_what_is_wrong_is_said(argv: list[str], says: str, capsys: pytest.Captur
     with pytest.raises(SystemExit) as ended:
         options.parse(argv)
     assert ended.value.code == 2
-    assert says in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.startswith("codetainer: cannot run up: ")
+    assert said.endswith("\n  usage: codetainer up [options] [-- COMMAND ...]\n")
+
+
+@pytest.mark.parametrize("name", ["work", "A-1_b.c", "x" * 64])
+def test_names(name: str) -> None:
+    assert options.parse(["--name", name]).name == name
+
+
+def test_enter_takes_no_other_names(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        enter.main(["--name", "bad/name", "--", "true"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("codetainer: cannot run enter: --name: 'bad/name' is no name")
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from backend.sandbox.rendezvous import Beacon, NoSandbox, find
+from backend.sandbox.rendezvous import Beacon, NoSandbox, find, running
 
 NAME = f"unit-{os.getpid()}"
 
@@ -26,6 +26,15 @@ def test_a_name_is_taken_once() -> None:
         Beacon(NAME + "-twice")
     beacon.close()
     Beacon(NAME + "-twice").close()
+
+
+def test_who_names_none_that_runs_is_told_which_do() -> None:
+    beacon = Beacon(NAME + "-other")
+    beacon.begin(4711)
+    assert NAME + "-other" in running()
+    with pytest.raises(NoSandbox, match=rf"those that run: .*{NAME}-other"):
+        find(NAME + "-none")
+    beacon.close()
 
 
 def test_who_asks_and_goes_keeps_nobody_from_asking() -> None:
