@@ -106,7 +106,7 @@ def dashboard(options: argparse.Namespace) -> int:
             sys.stderr.write(f"codetainer: cannot replay {options.replay}: {problem}\n")
             return 1
         if options.picture:
-            return verb.picture(options.replay, options.picture, *options.size)
+            return verb.write_picture(options.replay, options.picture, *options.size)
         return logs.replay(options.replay, options.speed) if lines else verb.replay(options.replay, options.speed)
     if options.plain:
         return logs.logs(Paths(), go_on=True, as_json=False)

@@ -5,7 +5,6 @@ Every process is tied to its parent's life and everything else to a process's: w
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -21,7 +20,7 @@ from backend.contract.events import BootState, LockReleased
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold
 from backend.guard.nftables import NftError
-from backend.sandbox import check, layout, namespaces, networks, options, relay
+from backend.sandbox import check, inputs, layout, namespaces, networks, options, relay
 from backend.sandbox.enter import environment_for, terminal_variables
 from backend.sandbox.first_process import ASKING, POLL_SECONDS, FirstProcess, close_on_exec
 from backend.sandbox.layout import Sources
@@ -33,8 +32,6 @@ from backend.sandbox.relay import Command
 from backend.sandbox.rendezvous import Beacon, NoSandbox
 from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure
 from backend.work.farewell import Farewell
-from network import allowlist
-from network.allowlist import AllowlistError
 
 END_SECONDS = 2.0  # beyond the grace period that the sandbox knows of
 CHECKOUT = Path(__file__).parents[2]
@@ -90,10 +87,10 @@ class Up:
         self._network: Network | None = None
 
     def run(self) -> int:
-        _require_files(self._options)
+        inputs.require_files(self._options)
         network = networks.chosen(self._options)
-        _require_readable(self._options)
-        environment = _settings(network.environment, self._options.credentials)
+        inputs.require_readable(self._options)
+        environment = inputs.settings_for_boot(network.environment, self._options.credentials)
         grace = settings.load(environment, self._options.credentials).grace_seconds
         sources = self._sources(network)
         beacon = Beacon(self._options.name)
@@ -239,60 +236,6 @@ class Up:
             if ended:
                 return None
             time.sleep(POLL_SECONDS)
-
-
-def _require_files(chosen: Options) -> None:
-    """Raises SettingsError with every file of the command line that is not there."""
-    named = {
-        "--domains": chosen.domains,
-        "--credentials": chosen.credentials,
-        "--claude": chosen.claude,
-        "--settings": chosen.settings,
-        "--pretend": chosen.pretend,
-    }
-    absent = [
-        f"{option} {file}: " + ("a folder, expected a file" if file.is_dir() else "there is no such file")
-        for option, file in named.items()
-        if file is not None and not file.is_file()
-    ]
-    if absent:
-        raise settings.SettingsError(absent)
-
-
-def _require_readable(chosen: Options) -> None:
-    """Raises SettingsError where the list or Claude Code's settings cannot be read: said now, by the names that were given."""
-    problems: list[str] = []
-    if chosen.domains is not None:
-        try:
-            text = chosen.domains.read_text(encoding="utf-8")
-            known = dict.fromkeys(allowlist.referenced_registries(text), ("registry.example",))
-            allowlist.parse(text, str(chosen.domains), known)
-        except AllowlistError as error:
-            problems += [str(problem) for problem in error.problems]
-        except (OSError, UnicodeError) as error:
-            problems.append(f"--domains {chosen.domains}: {getattr(error, 'strerror', None) or 'not text'}")
-    if chosen.settings is not None:
-        try:
-            json.loads(chosen.settings.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            problems.append(f"--settings {chosen.settings}: {error}")
-    if problems:
-        raise settings.SettingsError(problems)
-
-
-def _settings(of_network: Mapping[str, str], credentials: Path | None) -> dict[str, str]:
-    """The settings for boot: the network's, and the operator's before them. Raises SettingsError with all that is wrong.
-
-    A file that a variable names (GH_PAT_FILE) is read here: inside the sandbox it is not there.
-    """
-    own = settings.variables(settings.environment(), credentials)
-    both = {name: value for name, value in of_network.items() if not own.get(f"{name}_FILE")} | own
-    settings.load(both, credentials)
-    for name in [name for name in both if name.endswith("_FILE")]:
-        file = both.pop(name)
-        if file:
-            both[name.removesuffix("_FILE")] = Path(file).read_text().rstrip("\n")
-    return both
 
 
 def _claude() -> Path | None:

@@ -70,7 +70,7 @@ def replay(file: Path, speed: float) -> int:
     return shown(Dashboard(Recorded(file, speed), None, stay=True)) or 0
 
 
-def picture(file: Path, target: Path, width: int, height: int) -> int:
+def write_picture(file: Path, target: Path, width: int, height: int) -> int:
     """Draws the last screen of a recorded journal as SVG."""
     import asyncio
 

@@ -16,8 +16,6 @@ from typing import Any
 import pexpect
 import pytest
 
-from codetainer_tui import handover
-
 pytestmark = pytest.mark.netns
 
 ROOT = Path(__file__).parents[2]
@@ -218,18 +216,6 @@ def test_a_terminal_of_the_type_unknown_gets_the_screen() -> None:
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
-
-
-@pytest.mark.parametrize(
-    ("given", "taken"),
-    [
-        ("vt100", "vt100"),
-        ("xterm-256color", "xterm-256color"),
-        *((t, "xterm-256color") for t in ("", "dumb", "unknown", "none-such")),
-    ],
-)
-def test_the_session_gets_a_terminal_that_tmux_can_draw_on(given: str, taken: str) -> None:
-    assert handover.known_term(given) == taken
 
 
 CRASH = """

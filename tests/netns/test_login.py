@@ -12,6 +12,7 @@ import pytest
 from backend.contract.events import LockReleased
 from backend.sandbox import rendezvous
 from backend.sandbox.rendezvous import NoSandbox
+from codetainer_tui import handover
 from tests.netns.conftest import CODETAINER, eventually
 from tests.netns.test_up_terminal import Terminal, at
 from tests.netns.traces import nothing_left
@@ -115,3 +116,15 @@ def test_a_shell_from_the_dashboard_leads_back_to_it() -> None:
         terminal.type("q")
         assert terminal.code() == 0
         assert terminal.restored()
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("vt100", "vt100"),
+        ("xterm-256color", "xterm-256color"),
+        *((t, "xterm-256color") for t in ("", "dumb", "unknown", "none-such")),
+    ],
+)
+def test_the_session_gets_a_terminal_that_tmux_can_draw_on(given: str, taken: str) -> None:
+    assert handover.known_term(given) == taken

@@ -1,0 +1,66 @@
+"""What the operator gives `codetainer up`, looked at before anything is made: files of the command line, and variables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from backend import settings
+from backend.sandbox.options import Options
+from network import allowlist
+from network.allowlist import AllowlistError
+
+
+def require_files(chosen: Options) -> None:
+    """Raises SettingsError with every file of the command line that is not there."""
+    named = {
+        "--domains": chosen.domains,
+        "--credentials": chosen.credentials,
+        "--claude": chosen.claude,
+        "--settings": chosen.settings,
+        "--pretend": chosen.pretend,
+    }
+    absent = [
+        f"{option} {file}: " + ("a folder, expected a file" if file.is_dir() else "there is no such file")
+        for option, file in named.items()
+        if file is not None and not file.is_file()
+    ]
+    if absent:
+        raise settings.SettingsError(absent)
+
+
+def require_readable(chosen: Options) -> None:
+    """Raises SettingsError where the list or Claude Code's settings cannot be read: said now, by the names that were given."""
+    problems: list[str] = []
+    if chosen.domains is not None:
+        try:
+            text = chosen.domains.read_text(encoding="utf-8")
+            known = dict.fromkeys(allowlist.referenced_registries(text), ("registry.example",))
+            allowlist.parse(text, str(chosen.domains), known)
+        except AllowlistError as error:
+            problems += [str(problem) for problem in error.problems]
+        except (OSError, UnicodeError) as error:
+            problems.append(f"--domains {chosen.domains}: {getattr(error, 'strerror', None) or 'not text'}")
+    if chosen.settings is not None:
+        try:
+            json.loads(chosen.settings.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            problems.append(f"--settings {chosen.settings}: {error}")
+    if problems:
+        raise settings.SettingsError(problems)
+
+
+def settings_for_boot(of_network: Mapping[str, str], credentials: Path | None) -> dict[str, str]:
+    """The settings for boot: the network's, and the operator's before them. Raises SettingsError with all that is wrong.
+
+    A file that a variable names (GH_PAT_FILE) is read here: inside the sandbox it is not there.
+    """
+    own = settings.variables(settings.environment(), credentials)
+    both = {name: value for name, value in of_network.items() if not own.get(f"{name}_FILE")} | own
+    settings.load(both, credentials)
+    for name in [name for name in both if name.endswith("_FILE")]:
+        file = both.pop(name)
+        if file:
+            both[name.removesuffix("_FILE")] = Path(file).read_text().rstrip("\n")
+    return both
