@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.netns.conftest import eventually
 from tests.netns.test_front_ends import DASHBOARD, SECONDS
 
 pytestmark = pytest.mark.netns
@@ -27,29 +28,20 @@ def tmux(tmp_path: Path) -> Iterator[Callable[..., str]]:
     run("kill-server")
 
 
-def shows(tmux: Callable[..., str], name: str, *, quiet: int = 10) -> str:
-    """The screen when it has not changed for some looks."""
-    before, same = "", 0
-    deadline = time.monotonic() + SECONDS
-    while same < quiet and time.monotonic() < deadline:
-        time.sleep(0.05)
-        now = tmux("capture-pane", "-p", "-t", name)
-        same = same + 1 if now == before and now.strip() else 0
-        before = now
-    return before
-
-
 def test_sizes_that_change_ten_times_a_second_end_as_if_there_had_been_one(tmux: Callable[..., str]) -> None:
     command = shlex.join(DASHBOARD)
     for name, (width, height) in {"new": (80, 24), "moved": (120, 40)}.items():
         tmux("new-session", "-d", "-s", name, "-x", str(width), "-y", str(height), command)
         tmux("set-option", "-t", name, "window-size", "manual")
-    expected = shows(tmux, "new")
-    assert "quit" in expected
-    assert "quit" in shows(tmux, "moved")
+
+    def shown(name: str) -> str:
+        return tmux("capture-pane", "-p", "-t", name)
+
+    eventually("both are drawn", lambda: all("quit" in shown(name) for name in ("new", "moved")))
+    assert shown("moved") != shown("new")
     for step in range(30):
         width, height = ((40, 12), (28, 4), (200, 60), (60, 20), (120, 40))[step % 5]
         tmux("resize-window", "-t", "moved", "-x", str(width), "-y", str(height))
         time.sleep(0.1)  # ten a second, as somebody who drags a corner does
     tmux("resize-window", "-t", "moved", "-x", "80", "-y", "24")
-    assert shows(tmux, "moved") == expected
+    eventually("it is as the other", lambda: shown("moved") == shown("new"))

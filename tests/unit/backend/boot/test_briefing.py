@@ -20,7 +20,13 @@ def test_it_says_what_is_open_and_where_writes_go() -> None:
     text = render(found, listed("example.com *.example.org plain.example:80"))
     assert text.startswith(BEGIN)
     assert text.endswith(END + "\n")
-    for part in ("example.com, *.example.org, plain.example:80", "example/demo only", "/workspace (512 MB)", "/tmp (512 MB)"):
+    for part in (
+        "example.com, *.example.org, plain.example:80",
+        "example/demo only",
+        "/workspace (512 MB)",
+        "/tmp (512 MB)",
+        "home (1 GB)",
+    ):
         assert part in text
     assert "ghp_x" not in text
     inside = settings.load({**ENVIRONMENT, "CODETAINER_CREDENTIALS": "inside"})
