@@ -45,10 +45,18 @@ def traces() -> set[str]:
     return found | {f"name {name}" for name in names if name.startswith("codetainer/") and name.endswith(f"-{os.getpid()}")}
 
 
+def adopt(orphans: int) -> None:
+    """Whether (1) or not (0) orphans become children of this process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, orphans, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
+
+
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
-    before = traces()
-    yield
-    eventually("nothing is left of the sandbox", lambda: traces() <= before)
+    adopt(1)
+    try:
+        before = traces()
+        yield
+        eventually("nothing is left of the sandbox", lambda: traces() <= before)
+    finally:
+        adopt(0)  # other tests wait for processes to go, and nobody would reap them
