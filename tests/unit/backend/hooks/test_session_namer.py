@@ -1,6 +1,9 @@
+import io
 import json
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -84,3 +87,11 @@ def test_the_question_is_bounded() -> None:
 @pytest.mark.parametrize("text", [b"", b"[", b"[]", b"null", b"\xff", b"[" * 100_000])
 def test_malformed_input_is_no_input(text: bytes) -> None:
     assert session_namer.parse(text) == {}
+
+
+def test_the_claude_that_is_asked_for_a_name_asks_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(session_namer.MARK, "1")
+    monkeypatch.setattr(sys, "argv", ["session_namer.py", str(tmp_path / "session.json"), "socket"])
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b'{"session_id": "abc-1"}')))
+    session_namer.main()
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,6 +16,7 @@ from backend.boot.context import Boot
 from backend.contract.events import Allowed, Event, Noted, Withdrawn
 from backend.contract.paths import Paths
 from backend.guard.channel import Configure
+from backend.supervision import grants
 from backend.supervision.grants import Grants
 from backend.system import SystemFailure
 from network.allowlist import Allowlist, Entry, parse_words
@@ -53,7 +55,8 @@ class Parts:
         self._take("gate", {one.name for one in allowlist.entries})
 
     async def do(self, verb: str, name: str) -> None:
-        if "resolver" in self.down:
+        await asyncio.sleep(0)  # others may have their turn
+        if self.down & {"resolver", name}:
             raise SystemFailure("no address")
         self.resolved.append(f"{verb} {name}")
 
@@ -150,9 +153,9 @@ async def test_what_cannot_be_withdrawn_is_still_known_to_be_open(case: Case) ->
 
 
 async def test_a_time_that_is_up_is_withdrawn_as_soon_as_it_can_be(case: Case) -> None:
-    await case.grants.grant(entry("more.example"), time.time() - 1, "operator")
     await case.grants.grant(entry("stays.example"), 0.0, "operator")
     await case.grants.grant(entry("later.example"), time.time() + 3600, "operator")
+    await case.grants.grant(entry("more.example"), time.time() - 1, "operator")
     case.parts.down = {"gate"}
     watching = asyncio.create_task(case.grants.withdraw_in_time())
     await asyncio.wait_for(case.said(Noted), 30)
@@ -161,3 +164,31 @@ async def test_a_time_that_is_up_is_withdrawn_as_soon_as_it_can_be(case: Case) -
     watching.cancel()
     assert case.events[-1] == Withdrawn("more.example", "its time was up")
     assert set(case.grants.granted) == {"stays.example", "later.example"}
+
+
+async def test_of_two_at_once_the_one_that_fails_takes_nothing_of_the_other(case: Case) -> None:
+    case.parts.down = {"bad.example"}
+    both = (case.grants.grant(entry(name), 0.0, "operator") for name in ("bad.example", "more.example"))
+    failed, done = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(failed, SystemFailure)
+    assert done is None
+    assert case.parts.has["gate"] == names(case.grants.allowlist) == BOTH
+
+
+async def test_what_changes_while_claude_is_told_is_told_too(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file may be a pipe that is read late: a change is not held up for long, and what is told last is how it is."""
+    read = threading.Event()
+
+    def write(_: object, __: object, allowlist: Allowlist) -> None:
+        read.wait(30)
+        case.told.append(names(allowlist))
+
+    monkeypatch.setattr(briefing, "write", write)
+    monkeypatch.setattr(grants, "TELL_SECONDS", 0.0)
+    await case.grants.grant(entry("more.example"), 0.0, "operator")
+    await case.grants.withdraw("more.example", "operator")
+    assert case.told == []
+    read.set()
+    assert case.grants._telling is not None
+    await asyncio.wait_for(case.grants._telling, 30)
+    assert case.told == [BOTH, {"always.example"}]

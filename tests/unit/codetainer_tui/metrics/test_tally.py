@@ -41,6 +41,7 @@ def test_totals_of_the_gate_are_taken_as_totals() -> None:
     assert (found.carried["a.example"].connections, found.carried["a.example"].bytes_in) == (6, 104)
     found.add([e.Stamped(10.0, 10, carried("a.example", 2, 1, 1))])  # and again, before one was missed
     assert (found.carried["a.example"].connections, found.carried["a.example"].bytes_in) == (7, 104)
+    assert found.carried["a.example"].bytes_out == 11
 
 
 def test_an_address_without_a_name_stands_for_itself() -> None:
