@@ -53,6 +53,9 @@ class Contained(Running):
         environment = (f"{name}={value}" for name, value in environment_for(AGENT, self.init).items())
         return [*engine.PODMAN, "exec", "-i", "-w", "/workspace", self.name, *AGENT.wrap(["env", "-i", *environment, *argv])]
 
+    def called(self, identity: Identity, *argv: str) -> tuple[list[str], dict[str, str] | None]:
+        return self.command(identity, *argv), None
+
     def stop(self) -> int:
         try:
             return Running.stop(self)

@@ -13,7 +13,7 @@ from backend.contract.events import LockReleased
 from backend.sandbox import rendezvous
 from backend.sandbox.rendezvous import NoSandbox
 from codetainer_tui import handover
-from tests.netns.conftest import CODETAINER, eventually
+from tests.netns.conftest import CODETAINER, SHORT, eventually
 from tests.netns.test_up_terminal import Terminal, at
 from tests.netns.traces import nothing_left
 
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("nothing_left")]
 __all__ = ["nothing_left"]
 NAME = f"login-{os.getpid()}"
 DEMO = ("up", "--net", "pretend", "--name", NAME)
+SHORTER = (*DEMO, "--domains", str(SHORT))
 DETACH = "\x02d"
 STAND_IN = "This is a stand-in"  # the first thing in the agent's pane
 
@@ -63,7 +64,7 @@ def test_the_demo_up_to_the_session_and_away(options: tuple[str, ...]) -> None:
 
 
 def test_the_session_is_typed_into_and_follows_the_size() -> None:
-    with at(*DEMO) as terminal:
+    with at(*SHORTER) as terminal:
         terminal.expect(STAND_IN)
         terminal.resize(40, 132)
         terminal.type("\x02o")  # the shell below
@@ -76,7 +77,7 @@ def test_the_session_is_typed_into_and_follows_the_size() -> None:
 
 
 def test_a_terminal_that_goes_away_takes_the_demo_down() -> None:
-    with at(*DEMO) as terminal:
+    with at(*SHORTER) as terminal:
         terminal.expect(STAND_IN)
         os.close(terminal.master)
         terminal.master = os.open("/dev/null", os.O_RDWR)
@@ -84,7 +85,7 @@ def test_a_terminal_that_goes_away_takes_the_demo_down() -> None:
 
 
 def test_whoever_leaves_learns_what_became_of_the_work() -> None:
-    with at(*DEMO) as terminal:
+    with at(*SHORTER) as terminal:
         terminal.expect(STAND_IN)
         write = [*CODETAINER, "enter", "--name", NAME, "--", "sh", "-c", "echo x > /workspace/repo/new"]
         subprocess.run(write, stdin=subprocess.DEVNULL, check=True)
@@ -95,7 +96,7 @@ def test_whoever_leaves_learns_what_became_of_the_work() -> None:
 
 
 def test_ctrl_c_while_boot_is_on_the_screen() -> None:
-    with at(*DEMO, "--plain") as terminal:
+    with at(*SHORTER, "--plain") as terminal:
         terminal.expect("Network closed")
         terminal.type("\x03")
         assert terminal.code() == 128 + signal.SIGINT
@@ -103,7 +104,7 @@ def test_ctrl_c_while_boot_is_on_the_screen() -> None:
 
 
 def test_a_shell_from_the_dashboard_leads_back_to_it() -> None:
-    with at(*DEMO) as terminal:
+    with at(*SHORTER) as terminal:
         terminal.expect("any key stays")
         terminal.type("x")
         terminal.expect("staying here")

@@ -13,7 +13,7 @@ import pytest
 
 from backend.sandbox import rendezvous
 from backend.sandbox.rendezvous import NoSandbox
-from tests.netns.conftest import CODETAINER, PATIENCE, Running, eventually, start
+from tests.netns.conftest import CODETAINER, PATIENCE, SHORT, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 
@@ -80,7 +80,8 @@ def test_a_program_gets_no_descriptor_of_ours(tmp_path: Path) -> None:
     descriptor = os.open(secret, os.O_RDONLY)
     try:
         done = subprocess.run(
-            [*CODETAINER, "up", "--net", "none", "--name", f"fds-{os.getpid()}", "--root-command", "--", "sh", "-c",
+            [*CODETAINER, "up", "--net", "none", "--domains", str(SHORT), "--name", f"fds-{os.getpid()}", "--root-command",
+             "--", "sh", "-c",
              "for process in /proc/[0-9]*; do ls -l $process/fd; done; ls /proc/self/fd"],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False, pass_fds=(descriptor,),
         )  # fmt: skip
@@ -99,7 +100,7 @@ def test_files_that_settings_name_are_read_outside(tmp_path: Path) -> None:
 
     def up(file: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*CODETAINER, "up", "--net", "pretend", "--name", f"file-{os.getpid()}", *reading],
+            [*CODETAINER, "up", "--net", "pretend", "--domains", str(SHORT), "--name", f"file-{os.getpid()}", *reading],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
             env={**os.environ, "GH_PAT_FILE": str(file), "CODETAINER_CREDENTIALS": "inside"},
         )  # fmt: skip
@@ -112,7 +113,8 @@ def test_files_that_settings_name_are_read_outside(tmp_path: Path) -> None:
 
 def test_nothing_else_of_the_operators_environment_goes_in(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*CODETAINER, "up", "--net", "pretend", "--name", f"env-{os.getpid()}", "--root-command", "--", "sh", "-c",
+        [*CODETAINER, "up", "--net", "pretend", "--domains", str(SHORT), "--name", f"env-{os.getpid()}", "--root-command",
+         "--", "sh", "-c",
          "cat /proc/[0-9]*/environ | tr '\\0' '\\n'"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
         env={**os.environ, "AWS_SECRET_ACCESS_KEY": "planted", "TERM": "xterm-256color"},

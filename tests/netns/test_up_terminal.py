@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.netns.conftest import CODETAINER, PATIENCE, Running, eventually, start
+from tests.netns.conftest import CODETAINER, PATIENCE, SHORT, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 
@@ -217,7 +217,7 @@ def test_where_not_both_are_a_terminal_the_rest_of_it_is_not_held_either(running
 
 
 def test_nothing_in_the_sandbox_holds_a_terminal_that_lines_are_shown_on() -> None:
-    with at("up", "--net", "pretend", "--no-tui", "--name", f"lines-{os.getpid()}") as terminal:
+    with at("up", "--net", "pretend", "--domains", str(SHORT), "--no-tui", "--name", f"lines-{os.getpid()}") as terminal:
         terminal.expect("init is over")
         from backend.sandbox import rendezvous
 
