@@ -57,7 +57,8 @@ def parse(argv: Sequence[str]) -> Options:
     parser = Parser(
         prog="codetainer up", usage="%(prog)s [options] [-- COMMAND ...]",
         description="Boot a sandbox in namespaces of this machine. On a terminal it shows the dashboard, then the session; "
-        "with a COMMAND it runs that as the agent and exits with its code. Afterwards nothing is left.",
+        "with a COMMAND it runs that as the agent and exits with its code, and says nothing of its own unless boot fails. "
+        "Afterwards nothing is left.",
     )  # fmt: skip
     parser.add_argument("--net", choices=[net.value for net in Net], default=Net.NAT.value,
                         help="an internet of its own, this machine's, or none (default: %(default)s)")  # fmt: skip
@@ -71,7 +72,7 @@ def parse(argv: Sequence[str]) -> Options:
     parser.add_argument("--settings", type=Path, metavar="FILE",
                         help="Claude Code's settings; skills/ and CLAUDE.md beside it are taken along")  # fmt: skip
     parser.add_argument("--name", type=sandbox_name, default="sandbox", help="for codetainer enter (default: %(default)s)")
-    parser.add_argument("--no-tui", action="store_true", help="one line an event, until a signal ends it")
+    parser.add_argument("--no-tui", action="store_true", help="one line an event, until a signal or COMMAND ends it")
     parser.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
     parser.add_argument("--root-command", action="store_true", help="run COMMAND as root")
     found = parser.parse_args(own)

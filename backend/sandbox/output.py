@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import sys
 
 from backend.sandbox import namespaces
 from backend.sandbox.copying import CHUNK, write_all
 from backend.sandbox.first_process import ASKING
 
+MOST_HELD = 256 << 10  # bytes; boot itself says a few
+
 
 class Output:
-    """Descriptors for boot's stdout and stderr. Made before the sandbox is."""
+    """Descriptors for boot's stdout and stderr, and one for what is kept of them (-1: nothing). Made before the sandbox is."""
 
-    def __init__(self, stdout: int, stderr: int) -> None:
-        self.stdout, self.stderr = stdout, stderr
+    def __init__(self, stdout: int, stderr: int, kept: int = -1) -> None:
+        self.stdout, self.stderr, self._kept = stdout, stderr, kept
         self._pumps: list[int] = []
         self._own: list[int] = []  # ends of pipes to the pumps
 
@@ -29,7 +33,16 @@ class Output:
     @classmethod
     def kept(cls) -> Output:
         """Lines are dropped (the dashboard shows them), complaints are kept for `said`: they would tear the screen."""
-        return cls(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), os.memfd_create("codetainer-stderr"))
+        kept = os.memfd_create("codetainer-stderr")
+        return cls(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), kept, kept)
+
+    @classmethod
+    def held_back(cls) -> Output:
+        """Kept for `said`: all that boot says, should it fail. Of what comes later, while a command runs, no more than fits."""
+        kept = os.memfd_create("codetainer-boot")
+        output = cls(-1, -1, kept)
+        output.stdout = output.stderr = output._pumped(kept, MOST_HELD)
+        return output
 
     def give(self) -> None:
         """In the first process: these become its stdout and stderr."""
@@ -50,34 +63,40 @@ class Output:
         self._pumps.clear()
 
     def said(self) -> str:
-        """What was kept of stderr, its last 64 KiB."""
-        size = os.fstat(self.stderr).st_size
-        return os.pread(self.stderr, CHUNK, max(0, size - CHUNK)).decode(errors="replace")
+        """The last 64 KiB of what was kept, "" where nothing is."""
+        if self._kept < 0:
+            return ""
+        size = os.fstat(self._kept).st_size
+        return os.pread(self._kept, CHUNK, max(0, size - CHUNK)).decode(errors="replace")
 
     def _behind(self, descriptor: int) -> int:
-        if not os.isatty(descriptor):
-            return descriptor
+        return self._pumped(descriptor, sys.maxsize) if os.isatty(descriptor) else descriptor
+
+    def _pumped(self, descriptor: int, most: int) -> int:
         parent = os.getpid()
         reading, writing = os.pipe()
         pump = os.fork()
         if pump == 0:
-            _pump(parent, reading, descriptor)
+            _pump(parent, reading, descriptor, most)
         os.close(reading)
         self._pumps.append(pump)
         self._own.append(writing)
         return writing
 
 
-def _pump(parent: int, source: int, target: int) -> None:
-    """Copies until nobody can write any more. Does not return."""
+def _pump(parent: int, source: int, target: int, most: int) -> None:
+    """Reads until nobody can write any more, and copies so many bytes of it. Does not return."""
     try:
         namespaces.die_with_parent(parent)
         for number in ASKING:
             signal.signal(number, signal.SIG_IGN)  # it ends after the last line, not before
-        held = os.dup2(source, 3, inheritable=False), os.dup2(target, 4, inheritable=False)
+        # By way of high numbers: either may itself be 3 or 4.
+        high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10) for descriptor in (source, target)]
+        held = os.dup2(high[0], 3, inheritable=False), os.dup2(high[1], 4, inheritable=False)
         os.closerange(5, os.sysconf("SC_OPEN_MAX"))
         while data := os.read(held[0], CHUNK):
-            write_all(held[1], data)
+            write_all(held[1], data[:most])
+            most -= min(most, len(data))
     except OSError:
         os._exit(1)  # the terminal has gone
     finally:

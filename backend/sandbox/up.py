@@ -16,6 +16,7 @@ from types import FrameType
 
 from backend import settings
 from backend.contract import events
+from backend.contract.command_line import wrong
 from backend.contract.events import BootState, LockReleased
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold
@@ -85,6 +86,8 @@ class Up:
         self._sandbox = FirstProcess("the sandbox")
         self._at_terminal = not chosen.command and chosen.show is not Show.LINES and relay.on_terminal()
         self._network: Network | None = None
+        self._waiting = ""  # the line about it
+        self._boot_failed = ""  # what is to be said of it when all that boot said is there
 
     def run(self) -> int:
         inputs.require_files(self._options)
@@ -97,6 +100,7 @@ class Up:
         output = self._output()
         if self._at_terminal:  # else nothing is said until boot begins
             sys.stderr.write("codetainer: making the sandbox\n")
+        self._progress("codetainer: booting")
         try:
             self._network = network
             network.start()
@@ -113,11 +117,14 @@ class Up:
             for number in (*ASKING, signal.SIGCHLD):
                 # Once is enough: taking down is not to be broken off. Children have to be waited for, so not SIG_IGN there.
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
+            self._progress("")
             output.given()
             farewell = Farewell(self._paths.journal)
             self._sandbox.end(grace + END_SECONDS)
             network.end()
             output.finish()
+            if self._boot_failed:
+                sys.stderr.write(output.said() + self._boot_failed)
             beacon.close()
             if self._at_terminal:  # lines have said it themselves
                 sys.stderr.write(farewell.text())
@@ -141,7 +148,9 @@ class Up:
     def _output(self) -> Output:
         if self._at_terminal:
             return Output.kept()
-        return Output.shown(2 if self._options.command else 1, 2)
+        if not self._options.command:
+            return Output.shown(1, 2)
+        return Output.held_back() if self._options.show is Show.DASHBOARD else Output.shown(2, 2)
 
     def _start(self, network: Network, sources: Sources, output: Output, environment: Mapping[str, str]) -> None:
         waiting, go = os.pipe()
@@ -186,15 +195,24 @@ class Up:
 
     # --- using it ---
 
+    def _progress(self, text: str) -> None:
+        """The one line while a command waits for boot, at a terminal only; "" takes it away, and nothing of the command's."""
+        if text != self._waiting and self._options.command and self._options.show is Show.DASHBOARD and os.isatty(2):
+            self._waiting = text
+            sys.stderr.write(f"\r\x1b[K{text}\r")
+            sys.stderr.flush()
+
     def _run_command(self) -> int:
         state = self._until_released()
+        self._progress("")
         if state is None:
+            self._boot_failed = "codetainer: boot has ended\n"
             return self._sandbox.wait()
         if state.boot is BootState.HALTED:
-            sys.stderr.write(f"codetainer: boot halted at {state.halted_step}: {state.reason}\n")
-            if state.remedy:
-                sys.stderr.write(f"  {state.remedy}\n")
+            self._boot_failed = wrong(f"boot halted at {state.halted_step}: {state.reason}", state.remedy)
             return 1
+        if state.boot is BootState.DEGRADED:
+            sys.stderr.write(wrong(f"DEGRADED, at {state.halted_step}: {state.reason}", state.remedy))
         identity = ROOT if self._options.as_root else AGENT
         cloned = state.steps.get("clone")
         folder = "/workspace/repo" if cloned and cloned.outcome is events.Outcome.DONE else "/workspace"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -29,11 +30,24 @@ def up(folder: Path, *options: str, listed: str = LISTED, **environment: str) ->
 
 
 def test_a_commands_code_and_output_are_its_own(tmp_path: Path, nothing_left: None) -> None:
-    done = up(tmp_path, "--", "sh", "-c", "echo out; echo err >&2; id -u; pwd; exit 7")
+    done = up(tmp_path, "--", "sh", "-c", "echo out; echo err >&2; id -u; pwd; exit 7", listed="github.com\n")
     assert done.returncode == 7, done.stderr
-    assert done.stdout == "out\n1000\n/workspace/repo\n"  # progress goes to stderr
+    assert done.stdout == "out\n1000\n/workspace/repo\n"
+    assert done.stderr == "err\n"
+
+
+def test_with_lines_asked_for_boot_is_told_beside_the_command(tmp_path: Path, nothing_left: None) -> None:
+    done = up(tmp_path, "--no-tui", "--", "sh", "-c", "echo out; echo err >&2")
+    assert done.stdout == "out\n"
     assert "err\n" in done.stderr
     assert "Network closed" in done.stderr
+
+
+def test_a_boot_that_fails_is_told_with_all_that_it_said(tmp_path: Path, nothing_left: None) -> None:
+    done = up(tmp_path, "--", "echo", "ran", CODETAINER_TMPFS_HOME="900000G")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Network closed" in done.stderr
+    assert re.search(r"\ncodetainer: boot halted at tmpfs: .*\n  .*\n$", done.stderr)
 
 
 def test_a_command_killed_by_a_signal(tmp_path: Path, nothing_left: None) -> None:

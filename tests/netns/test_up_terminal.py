@@ -228,11 +228,18 @@ def test_nothing_in_the_sandbox_holds_a_terminal_that_lines_are_shown_on() -> No
 
 
 def test_ctrl_c_at_a_terminal_in_the_middle_of_boot() -> None:
-    with at("up", "--net", "pretend", "--name", f"early-{os.getpid()}", "--", "true") as terminal:
+    with at("up", "--net", "pretend", "--no-tui", "--name", f"early-{os.getpid()}", "--", "true") as terminal:
         terminal.expect("boot begins")
         terminal.type("\x03")
         assert terminal.code() == 128 + signal.SIGINT
         assert terminal.restored()
+
+
+def test_a_command_at_a_terminal_is_told_that_boot_is_under_way_and_then_has_it_for_itself() -> None:
+    with at("up", "--net", "pretend", "--name", f"quiet-{os.getpid()}", "--", "printf", "ran") as terminal:
+        terminal.expect("codetainer: booting")
+        assert terminal.code() == 0
+        assert terminal.seen == b"\r\r\x1b[K\rran"
 
 
 def test_a_killed_enter_takes_its_command_with_it(running: Running) -> None:
