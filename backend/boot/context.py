@@ -31,6 +31,12 @@ class Boot:
     session: Session | None = None
     expected: Expected = field(default_factory=Expected)
 
+    @property
+    def other_resolvers(self) -> str:
+        """What to do where listed names cannot be resolved."""
+        asked = ", ".join(self.upstreams) or "none is set"
+        return f"do the upstream resolvers answer ({asked})? CODETAINER_UPSTREAM names others"
+
     def say(self, step: str, line: str) -> None:
         """One line of a step's output, for the dashboard. Control characters are shown by whoever shows it."""
         self.emit(StepOutput(step, line[:500]))

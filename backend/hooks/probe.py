@@ -151,6 +151,8 @@ def listed_host(names: "list[tuple[str, int]]") -> str:
         try:
             with socket.create_connection((name, port), timeout=LISTED_SECONDS):
                 return ""
+        except socket.gaierror as error:
+            reason = f"{name} cannot be resolved: {error.strerror}"
         except OSError as error:
             reason = f"{name}:{port} does not answer: {error}"
     return reason

@@ -93,6 +93,24 @@ def test_without_a_network_nothing_answers_and_boot_says_so(tmp_path: Path, noth
     assert "DEGRADED" in done.stderr
 
 
+def test_where_names_cannot_be_resolved_every_step_that_notices_names_the_resolvers(tmp_path: Path, nothing_left: None) -> None:
+    silent = {"CODETAINER_UPSTREAM": "203.0.113.99", "REPO_URL": "https://github.com/example/demo"}
+    done = up(tmp_path, "--", "codetainer", "status", listed="github.com\n", **silent)
+    said = " ".join(done.stdout.split())
+    hint = "do the upstream resolvers answer (203.0.113.99)? CODETAINER_UPSTREAM names others"
+    for step in (
+        "! Addresses 0 names resolved, 1 failed",
+        "! Clone example/demo cannot",
+        "! Readiness github.com cannot be resolved",
+    ):
+        assert re.search(rf"{re.escape(step)}[^!]*{re.escape(hint)}", said), done.stdout
+
+
+def test_a_repository_whose_host_is_not_listed_is_told_how_to_list_it(tmp_path: Path, nothing_left: None) -> None:
+    done = up(tmp_path, "--", "true", listed="github.com\n", REPO_URL="https://forge.test/a/b")
+    assert "CODETAINER_EXTRA_DOMAINS=forge.test opens it" in done.stderr
+
+
 def test_ctrl_c_in_the_middle_of_boot(tmp_path: Path, nothing_left: None) -> None:
     running = start(tmp_path, f"ctrlc-{os.getpid()}", until_released=False)
     eventually("boot has begun", lambda: running.paths.journal.exists() and running.stamped())

@@ -9,6 +9,8 @@ from backend.boot.plan import StepWarned
 async def run(boot: Boot) -> str:
     done = await boot.services.do("refresh", seconds=25.0)
     failed = int(done.data.get("failed", 0))
+    if failed and not int(done.data.get("resolved", 0)):
+        raise StepWarned(done.text, boot.other_resolvers)
     if failed:
         raise StepWarned(done.text, "codetainer status names them; a name that is never used may stay that way")
     return done.text

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+from urllib.parse import urlsplit
 
 from backend import system
 from backend.boot import agent
@@ -28,10 +29,7 @@ async def run(boot: Boot) -> str:
         raise StepSkipped("REPO_URL is not set")
     code, last = await _clone(boot)
     if code != 0:
-        raise StepFailed(
-            f"cannot clone {boot.settings.repo_url}: {last or f'git ended with {code}'}",
-            "is GH_PAT good for this repository, and is its host on the list?",
-        )
+        raise StepFailed(f"cannot clone {boot.settings.repo_url}: {last or f'git ended with {code}'}", remedy(boot, last))
     parent = await _parent(boot)
     if not parent:
         return boot.settings.repository
@@ -75,6 +73,16 @@ async def _clone(boot: Boot) -> tuple[int, str]:
 def _lines(text: bytes) -> list[str]:
     """git redraws its progress with carriage returns."""
     return [line for part in re.split(r"[\r\n]+", text.decode(errors="replace")) if (line := part.strip())]
+
+
+def remedy(boot: Boot, last: str) -> str:
+    """What to do where git, as it said last, could not clone."""
+    host = urlsplit(boot.settings.repo_url).hostname or ""
+    if boot.allowlist.match(host) is None:
+        return f"{host} is not on the list: CODETAINER_EXTRA_DOMAINS={host} opens it"
+    if "Could not resolve host" in last:  # libcurl's words, which no locale changes
+        return boot.other_resolvers
+    return "is GH_PAT good for this repository?"
 
 
 async def _parent(boot: Boot) -> str:

@@ -15,5 +15,5 @@ async def run(boot: Boot) -> str:
     if found.silent:
         raise StepFailed(found.silent, "codetainer logs says how CoreDNS is")
     if found.unreachable:
-        raise StepWarned(found.unreachable, "is the machine on the network, and does its resolver answer?")
+        raise StepWarned(found.unreachable, f"is the machine on the network? {boot.other_resolvers}")
     return f"{found.tried} walls tried"
