@@ -38,6 +38,10 @@ def install(root: Path) -> None:
         write(path, accounts(path.read_text(), line).encode())
     # Passwords of the machine are no business of a sandbox's. Nobody has one, and no account is locked: keys may log in.
     write(root / "etc/shadow", "".join(f"{user}:*:::::::\n" for user in ("root", *USERS)).encode(), 0o600)
+    # Where it is missing, sshd says so on the terminal of whoever logs in. That it cannot be written is no matter.
+    lastlog = root / "var/log/lastlog"
+    lastlog.parent.mkdir(parents=True, exist_ok=True)
+    write(lastlog, b"")
     for name in ("bashrc", "profile"):
         place(LAUNCHERS / f"login/root.{name}", root / f"root/.{name}", 0o644)
 

@@ -94,8 +94,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 
 def test_a_command_runs_with_the_path_and_nothing_is_added_to_what_it_says(opened: Door) -> None:
-    done = opened.run("true")
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    for terminal in ((), ("-tt",)):  # on a terminal sshd's own complaints come too: its stderr is the session's there
+        done = opened.run("true", options=terminal)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert opened.run("exit 7").returncode == 7
     assert b"SSH       up   port 2222   SHA256:" in opened.run("codetainer", "status").stdout
     environment = dict(line.split("=", 1) for line in opened.run("env").stdout.decode().splitlines())

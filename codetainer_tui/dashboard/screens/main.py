@@ -96,7 +96,8 @@ class MainScreen(Screen[None]):
     def draw(self) -> None:
         view = self._view
         width, height = self.size
-        if view is None or not width or not self.is_mounted:
+        # The tick is older than the widgets, and while the app ends they go before it does.
+        if view is None or not width or not (self.query("#all") and self.query("#find")):
             return
         if self.query_one(Input).display:
             height -= 1
