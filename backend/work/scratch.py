@@ -48,7 +48,6 @@ class Changes:
     files: tuple[str, ...] = ()  # tracked, staged or not
     untracked: tuple[str, ...] = ()
     inner: tuple[str, ...] = ()
-    conflicts: int = 0
     more: bool = False  # there are more than were counted
 
 
@@ -145,7 +144,7 @@ class Scratch:
         )
         if done.whole and done.code != 0:
             raise SystemFailure(f"cannot ask git status: {last_line(done)}")
-        files, untracked, inner, conflicts = [], [], [], 0
+        files, untracked, inner = [], [], []
         for entry in parts(done.out if done.whole else done.out.rpartition(b"\0")[0]):
             kind = entry[0]
             if kind == "?" and entry.endswith("/"):
@@ -154,8 +153,7 @@ class Scratch:
                 untracked.append(entry[2:])
             elif kind in "1u":  # git-status(1), "Porcelain Format Version 2": the path is the last of 9 or 11 fields
                 files.append(entry.split(" ", 8 if kind == "1" else 10)[-1])
-                conflicts += kind == "u"
-        return Changes(tuple(files), tuple(untracked), tuple(inner), conflicts, not done.whole)
+        return Changes(tuple(files), tuple(untracked), tuple(inner), not done.whole)
 
     # --- committing ---
 

@@ -80,6 +80,11 @@ def room(tmp_path: Path) -> Room:
     return Room(tmp_path)
 
 
+OLD_TAG = """
+cd ../../seed; git switch -q --detach
+GIT_COMMITTER_DATE="2001-01-01T00:00:00Z" git commit -q --allow-empty -m old; git tag old; git push -q ../remote old
+cd ../workspace/repo; git fetch -q ../../remote refs/tags/old:refs/tags/old
+"""
 CASES = {
     "nothing": ("", RepositoryWork("", "main")),
     "ahead": (AHEAD, RepositoryWork("", "main", commits=1)),
@@ -89,6 +94,10 @@ CASES = {
     "deleted": ("rm one; git rm -q --cached two", RepositoryWork("", "main", files=2, untracked=1)),
     "two stashes": (
         "echo 1 >> one; git stash -q; echo 2 >> two; git stash -q -u", RepositoryWork("", "main", stashes=2)),
+    "a tag that came with the clone": (OLD_TAG, RepositoryWork("", "main")),
+    "a tag of what is no commit": ("git tag blob $(git hash-object -w one)", RepositoryWork("", "main")),
+    "a stash whose log has gone": (
+        "echo 1 >> one; git stash -q; rm .git/logs/refs/stash", RepositoryWork("", "main", stashes=1)),
     "a tag of its own": (
         f"sleep 1; {AHEAD}; git tag kept; git reset -q --hard HEAD^", RepositoryWork("", "main", commits=1)),
     "said to be unchanged": ("git update-index --assume-unchanged one; echo 1 >> one", RepositoryWork("", "main", files=1)),
@@ -214,7 +223,7 @@ def test_several_repositories(room: Room, capfd: pytest.CaptureFixture[str]) -> 
     room.shell(
         "git init -q other; cd other; echo a > a; git add a; git commit -qm a; cd ..; git init -q 'new\nline'", room.workspace
     )
-    room.shell("mkdir no; ln -s /etc link; ln -s repo again", room.workspace)
+    room.shell("git init -q ../elsewhere; mkdir no; ln -s ../elsewhere link; ln -s repo again", room.workspace)
     assert [work.path.removeprefix(f"{room.workspace}/") for work in room.counted()] == ["repo", "new\nline", "other"]
     assert room.export()[0] == NOTHING
     assert "codetainer export other > other.bundle" in capfd.readouterr().err

@@ -1,0 +1,115 @@
+"""The commit that holds the work: what is in it, what is left out and said, and that nothing else changes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend.work import export as verb
+from backend.work import repository, scratch, wip
+from backend.work.export import LARGEST, PARTLY, WRITTEN
+from backend.work.git import Git
+from backend.work.wip import Wip
+from tests.netns.test_work_repositories import AHEAD, Room, room
+
+pytestmark = pytest.mark.netns
+
+__all__ = ["room"]
+
+
+def test_what_is_not_committed_in_another_work_tree_is_in_the_export_too(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+    room.clone()
+    room.shell("git worktree add -q ../other -b other; echo u > ../other/u; git worktree add -q inside -b inside")
+    code, file = room.export()
+    assert code == WRITTEN  # a work tree inside is no repository of its own
+    assert "work of its own" not in capfd.readouterr().err
+    assert "requires this ref" in room.shell(f"git bundle verify {file} 2>&1")  # what was pushed is not in it again
+    room.shell(f"git fetch -q {file} refs/worktrees/other; git show FETCH_HEAD:u", room.folder / "seed")
+
+
+def test_the_fingerprint_changes_with_the_work_alone(room: Room, tmp_path: Path) -> None:
+    room.clone()
+    room.shell("git worktree add -q ../other -b other; echo u > ../other/u; echo u > u")
+
+    def made(name: str) -> Wip:
+        (tmp_path / name).mkdir()
+        found = wip.make(repository.read(Git(room.environment, room.repo)), tmp_path / name, LARGEST)
+        assert found is not None
+        return found
+
+    first = made("first")
+    room.shell("sleep 1.1")  # commits have their times in seconds
+    again = made("again")
+    assert (again.fingerprint, again.commit != first.commit) == (first.fingerprint, True)
+    room.shell("echo more >> ../other/u")
+    assert made("other").fingerprint != first.fingerprint
+
+
+def test_what_is_said_of_the_commit(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+    """A service that sees the branch shall not build it; and what was staged is kept apart where it can be."""
+    room.clone()
+    room.shell("echo 1 >> one")
+    again = room.restored()
+    said = room.shell("git log -1 --format=%B refs/codetainer/wip", again)
+    assert "[skip ci]" in said
+    assert "git reset --quiet" in said
+    room.shell("git add one")
+    capfd.readouterr()
+    room.export()
+    assert "git stash apply --index refs/codetainer/wip" in capfd.readouterr().err
+    room.shell("git stash -q; git switch -qc x; echo x > one; git commit -qam x; git switch -q main")
+    room.shell("echo m > one; git commit -qam m; git merge x || :")
+    assert room.export()[0] == PARTLY
+    assert "there are conflicts" in capfd.readouterr().err
+
+
+def test_what_is_too_large_or_has_no_room_is_left_out_and_nothing_else(
+    room: Room, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.clone()
+    room.shell("head -c 5000 /dev/zero > 'a*'; head -c 500 /dev/zero > ab; head -c 900 /dev/zero > c")
+    monkeypatch.setattr(verb, "LARGEST", 1000)
+    assert room.export()[0] == PARTLY
+    assert [line for line in capfd.readouterr().err.splitlines() if "left out" in line] == [
+        "codetainer: left out for want of room: a*"
+    ]
+    assert room.shell("ls", room.restored()).split() == ["ab", "c", "one", "two"]
+    capfd.readouterr()
+    monkeypatch.setattr(scratch, "room", lambda _: 1000)  # a tenth of it stays the agent's
+    room.export()
+    assert [line.rpartition(" ")[2] for line in capfd.readouterr().err.splitlines() if "left out" in line] == ["a*", "c"]
+
+
+def test_very_many_are_counted_up_to_a_bound_and_that_is_said(
+    room: Room, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.clone()
+    room.shell(f"for n in a b c; do git worktree add -q ../$n -b $n; (cd ../$n; {AHEAD.replace('-qm more', '-qm $n')}); done")
+    monkeypatch.setattr(repository, "MOST_WORKTREES", 2)
+    monkeypatch.setattr(wip, "MOST_TIPS", 2)
+    assert "more than 2 work trees" in str(room.counted()[0].notes)
+    assert room.export()[0] == PARTLY
+    assert "1 branches more than 2 are left out" in capfd.readouterr().err
+    monkeypatch.setattr(repository, "MOST_REPOSITORIES", 1)
+    assert len(room.counted()) == 1
+
+
+def test_nothing_that_the_agent_has_configured_for_all_repositories_runs(room: Room) -> None:
+    room.clone()
+    room.shell("git config --global filter.loud.clean 'touch ~/ran; cat'; echo '* filter=loud' > .git/info/attributes")
+    room.shell("echo 1 >> one; echo u > u")
+    assert [(work.files, work.untracked) for work in room.counted()] == [(1, 1)]
+    assert room.export()[0] == WRITTEN
+    assert not (room.folder / "home/ran").exists()
+
+
+def test_a_repository_with_the_longer_hashes(room: Room) -> None:
+    room.shell(
+        "git init -q --object-format=sha256 repo; cd repo; echo a > a; git add a; git commit -qm a; echo b > b", room.workspace
+    )
+    assert [(work.commits, work.untracked, work.notes) for work in room.counted()] == [(1, 1, ())]
+    code, file = room.export()
+    assert code == WRITTEN
+    room.shell(f"git init -q --object-format=sha256 again; cd again; git fetch -q {file} refs/wip", room.folder)
+    assert room.shell("git show FETCH_HEAD:b", room.folder / "again") == "b\n"
