@@ -14,7 +14,7 @@ import json, socket, sys, time
 name, port = sys.argv[1], int(sys.argv[2])
 begun = time.monotonic()
 try:
-    socket.create_connection((name, port), timeout=10).close()
+    socket.create_connection((name, port), timeout=30).close()
     said = "open"
 except socket.gaierror as error:
     said = "no such name"
@@ -151,7 +151,7 @@ import json, socket, sys, time
 address = socket.gethostbyname("short.test")
 time.sleep(3)
 try:
-    socket.create_connection((address, 443), timeout=10).close()
+    socket.create_connection((address, 443), timeout=30).close()
     print(json.dumps("open"))
 except OSError:
     print(json.dumps("refused"))

@@ -30,7 +30,7 @@ SAY = """
 import json, socket, sys, time
 address, port, pieces = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 try:
-    with socket.create_connection((address, port), timeout=10) as sock:
+    with socket.create_connection((address, port), timeout=30) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             sock.sendall(bytes.fromhex(piece))

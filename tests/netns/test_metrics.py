@@ -97,7 +97,7 @@ def test_from_outside_it_says_how_the_sandbox_is(watched: Running) -> None:
     assert found[f'codetainer_condition{{"codetainer_condition": "{condition}"}}'] == 1
     assert found['codetainer_service_up{"service": "metrics"}'] == 1
     assert found['codetainer_proof_held{"probe": "unlisted name"}'] == 1
-    watched.agent("curl", "-s", "-m", "5", "https://counted.test/")
+    watched.agent("curl", "-s", "-m", "30", "https://counted.test/")
     eventually(
         "it is counted",
         lambda: samples(ask(watched)).get(
@@ -117,7 +117,7 @@ def test_there_is_one_path(watched: Running, request_line: str, code: int) -> No
 
 def test_the_agent_does_not_reach_it(watched: Running) -> None:
     for address in ("127.0.0.1", ADDRESS):
-        done = watched.agent("curl", "-sS", "-m", "5", f"http://{address}:{PORT}/metrics")
+        done = watched.agent("curl", "-sS", "-m", "30", f"http://{address}:{PORT}/metrics")
         assert done.returncode == 7, (done.stdout, done.stderr)
 
 

@@ -39,7 +39,7 @@ import json, sys
 import dns.message, dns.query, dns.rdatatype
 name, kind, over = sys.argv[1:]
 query = dns.message.make_query(name, kind)
-answer = getattr(dns.query, over)(query, "203.0.113.53", timeout=10)
+answer = getattr(dns.query, over)(query, "203.0.113.53", timeout=30)
 rows = [[r.name.to_text(), r.ttl, dns.rdatatype.to_text(r.rdtype), sorted(d.to_text() for d in r)] for r in answer.answer]
 print(json.dumps({"rcode": answer.rcode(), "truncated": bool(answer.flags & 0x200), "rows": rows, "seconds": answer.time}))
 """
@@ -48,7 +48,7 @@ FETCH = """
 import http.client, json, socket, ssl, sys
 host, address, method, path, body, headers = sys.argv[1:7]
 context = ssl.create_default_context(cafile=sys.argv[7])
-connection = http.client.HTTPSConnection(host, timeout=10, context=context)
+connection = http.client.HTTPSConnection(host, timeout=30, context=context)
 connection.sock = context.wrap_socket(socket.create_connection((address, 443), 10), server_hostname=host)
 connection.request(method, path, body or None, json.loads(headers))
 answer = connection.getresponse()

@@ -91,7 +91,7 @@ server=$!
 while ! [ -s "$2.up" ]; do sleep 0.01; done
 setpriv --reuid=1000 --regid=1000 --clear-groups /usr/bin/python3 -c '
 import socket, sys, time
-sock = socket.create_connection(("198.51.100.2", 443), timeout=10)
+sock = socket.create_connection(("198.51.100.2", 443), timeout=30)
 sock.sendall(b"before"); sock.recv(100)
 print("before", flush=True)
 sys.stdin.readline()
