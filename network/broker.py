@@ -73,6 +73,7 @@ frontend broker
     http-request deny deny_status 421 {foreign} unless {{ var(txn.host),strcmp(txn.name) eq 0 }}
     http-request deny deny_status 400 {foreign} unless {{ req.hdr_cnt(host) le 1 }}
     http-request deny deny_status 400 {foreign} if {{ fc_http_major 1 }} !{{ url -m beg / }}
+    http-request deny deny_status 400 {foreign} if {{ fc_http_major 2 }} !{{ url -m beg / https:// }}
     http-request deny deny_status 400 {foreign} if {{ method CONNECT TRACE }} or {{ req.hdr(upgrade) -m found }}
 {choices}    default_backend nothing
 

@@ -113,7 +113,10 @@ async def _revoke(request: control.Revoke, target: Control, by: str) -> Reply:
                 False, f"{entry.pattern} stands on the list itself ({listed.source})", "take it out there and boot again"
             )
         return Reply(False, f"{entry.pattern} was not allowed by hand", "codetainer allowed shows what was")
-    await target.grants.withdraw(entry.pattern, by)
+    try:
+        await target.grants.withdraw(entry.pattern, by)
+    except KeyError:
+        return Reply(False, f"{entry.pattern} was closed meanwhile", "codetainer allowed shows what is open")
     return Reply(True, f"{entry.pattern} is closed again")
 
 

@@ -52,10 +52,16 @@ class Grants:
             self._emit(Allowed(entry.pattern, ports, until, by))
         await self._tell()
 
-    async def withdraw(self, pattern: str, by: str) -> None:
-        """Closes what was opened by hand, and cuts its flows. Raises SystemFailure, KeyError."""
+    async def withdraw(self, pattern: str, by: str, until: float | None = None) -> None:
+        """Closes what was opened by hand (`until` then, where that is given), and cuts its flows.
+
+        Raises SystemFailure; KeyError where it is not open, or has been opened anew meanwhile.
+        """
         async with self._changing:
-            kept = self.granted.pop(pattern)
+            kept = self.granted[pattern]
+            if until is not None and kept[1] != until:
+                raise KeyError(pattern)
+            del self.granted[pattern]
             try:
                 await self._apply()
             except SystemFailure:
@@ -72,7 +78,7 @@ class Grants:
             for pattern, (_, until) in list(self.granted.items()):
                 if until and until <= now:
                     try:
-                        await self.withdraw(pattern, "its time was up")
+                        await self.withdraw(pattern, "its time was up", until)
                     except KeyError:
                         continue  # by hand, meanwhile
                     except SystemFailure as error:

@@ -213,6 +213,36 @@ def test_a_request_names_a_path(sandbox: Running) -> None:
         assert curl(sandbox, f"{API}/x1", version, credential=ours)[0] == 200
 
 
+# One request over HTTP/2 whose scheme is chosen, every header a literal (RFC 7541, 6.2.2); the first byte of what is answered
+# says its status: 0x88 is 200 by index, all others are spelled out.
+SCHEME = """
+import json, socket, ssl, struct, sys
+scheme, token = sys.argv[1:]
+given = {":method": "GET", ":scheme": scheme, ":authority": "api.github.com", ":path": "/user"}
+given["authorization"] = "Bearer " + token
+block = b"".join(bytes([0, len(n)]) + n.encode() + bytes([len(v)]) + v.encode() for n, v in given.items())
+context = ssl.create_default_context()
+context.set_alpn_protocols(["h2"])
+sock = context.wrap_socket(socket.create_connection(("api.github.com", 443), 20), server_hostname="api.github.com")
+def frame(kind, flags, stream, body):
+    return struct.pack("!I", len(body))[1:] + bytes([kind, flags]) + struct.pack("!I", stream) + body
+sock.sendall(b"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n" + frame(4, 0, 0, b"") + frame(1, 5, 1, block))
+reader = sock.makefile("rb")
+while True:
+    head = reader.read(9)
+    body = reader.read(int.from_bytes(head[:3], "big"))
+    if head[3] in (1, 3, 7):
+        break
+print(json.dumps(head[3] == 1 and body[0] == 0x88))
+"""
+
+
+@pytest.mark.parametrize(("scheme", "carried"), [("https", True), ("http", False), ("ftp", False)])
+def test_a_request_has_the_scheme_of_its_connection(sandbox: Running, scheme: str, carried: bool) -> None:
+    """Another one went to the server as a whole URL."""
+    assert sandbox.python(SCHEME, scheme, GITHUB) is carried
+
+
 def test_plain_http_is_no_way_around(sandbox: Running) -> None:
     before = sandbox.asked(kind="http", path="/plain")
     status, _ = curl(sandbox, "http://api.github.com/plain", credential="Bearer ghp_somebody-elses")

@@ -25,6 +25,17 @@ def test_what_is_said_without_end_is_cut() -> None:
     assert (len(done.out), len(done.err)) == (1000, 1000)
 
 
+def test_so_it_is_with_what_is_distrusted() -> None:
+    done = asyncio.run(
+        system.run_distrusted(
+            ["sh", "-c", "setsid sleep 60 & echo $!; head -c 100000 /dev/zero"],
+            what="it", identity=system.ROOT, environment=system.BASE_ENVIRONMENT, seconds=30.0, most=1000,
+        )
+    )  # fmt: skip
+    os.kill(int(done.out.split("\n")[0]), signal.SIGKILL)
+    assert (done.code, len(done.out)) == (0, 1000)
+
+
 def test_what_it_is_told_arrives_and_failures_are_named() -> None:
     assert asyncio.run(system.run_async(["cat"], input="told\n")).out == "told\n"
     assert asyncio.run(system.run_async(["cat"])).out == ""

@@ -13,10 +13,11 @@ import pytest
 from backend import settings
 from backend.boot import briefing
 from backend.boot.context import Boot
+from backend.contract.control import Revoke
 from backend.contract.events import Allowed, Event, Noted, Withdrawn
 from backend.contract.paths import Paths
 from backend.guard.channel import Configure
-from backend.supervision import grants
+from backend.supervision import control, grants
 from backend.supervision.grants import Grants
 from backend.system import SystemFailure
 from network.allowlist import Allowlist, Entry, parse_words
@@ -39,6 +40,9 @@ class Parts:
         self.has: dict[str, set[str]] = {}
         self.resolved: list[str] = []
         self.gate = self
+        self.goes_on = asyncio.Event()  # set: no change waits
+        self.goes_on.set()
+        self.held = asyncio.Event()  # one change waits, between the guard's part and CoreDNS's
 
     def _take(self, part: str, names: set[str]) -> None:
         if part in self.down:
@@ -49,6 +53,9 @@ class Parts:
         self._take("guard", {one.name for one in wanted.entries})
 
     async def change_names(self, allowlist: Allowlist) -> None:
+        if not self.goes_on.is_set() and not self.held.is_set():
+            self.held.set()
+            await self.goes_on.wait()
         self._take("names", {one.name for one in allowlist.entries})
 
     async def change(self, allowlist: Allowlist) -> None:
@@ -192,3 +199,46 @@ async def test_what_changes_while_claude_is_told_is_told_too(case: Case, monkeyp
     assert case.grants._telling is not None
     await asyncio.wait_for(case.grants._telling, 30)
     assert case.told == [BOTH, {"always.example"}]
+
+
+async def test_changes_at_once_leave_every_part_with_the_newest_list(case: Case) -> None:
+    case.parts.goes_on.clear()
+    first = asyncio.create_task(case.grants.grant(entry("first.example"), 0.0, "operator"))
+    await case.parts.held.wait()
+    second = asyncio.create_task(case.grants.grant(entry("second.example"), 0.0, "another"))
+    third = asyncio.create_task(case.grants.withdraw("first.example", "a third"))
+    await asyncio.wait((second, third), timeout=0.1)  # they would overtake it, if they could
+    case.parts.goes_on.set()
+    await asyncio.gather(first, second, third)
+    assert all(has == {"always.example", "second.example"} for has in case.parts.has.values())
+    assert [event.name for event in case.events if isinstance(event, Allowed | Withdrawn)] == [
+        "first.example",
+        "second.example",
+        "first.example",
+    ]
+
+
+async def test_a_time_that_was_up_does_not_close_what_was_opened_anew(case: Case) -> None:
+    await case.grants.grant(entry("more.example"), 5.0, "operator")
+    await case.grants.grant(entry("more.example"), 50.0, "operator")
+    with pytest.raises(KeyError):
+        await case.grants.withdraw("more.example", "its time was up", 5.0)
+    assert case.parts.has["gate"] == BOTH
+
+
+async def test_two_revoke_one_name_and_both_are_answered(case: Case) -> None:
+    """Both wait for another change; the one that is second finds it closed."""
+    await case.grants.grant(entry("more.example"), 0.0, "operator")
+    case.parts.goes_on.clear()
+    other = asyncio.create_task(case.grants.grant(entry("other.example"), 0.0, "operator"))
+    await case.parts.held.wait()
+    target = cast(control.Control, SimpleNamespace(grants=case.grants, frozen=False))
+    asked = [asyncio.create_task(control.answer(Revoke("more.example"), target)) for _ in range(2)]
+    await asyncio.sleep(0)
+    case.parts.goes_on.set()
+    await other
+    replies = [await one for one in asked]
+    assert [(reply.ok, reply.text) for reply in replies] == [
+        (True, "more.example is closed again"),
+        (False, "more.example was closed meanwhile"),
+    ]
