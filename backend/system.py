@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import json
 import os
 import shutil
 import socket
@@ -19,6 +20,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, Paths
 
@@ -91,6 +93,13 @@ class Finished:
         """What a program usually means by its failure: the last line it wrote to stderr, else to stdout."""
         lines = [line for line in (self.err.strip() or self.out.strip()).splitlines() if "dmesg(1)" not in line]  # mount(8)
         return lines[-1] if lines else f"exit code {self.code}"
+
+    def value(self) -> Any:
+        """What it said, as JSON. Raises ValueError, also for what is nested deeper than can be read."""
+        try:
+            return json.loads(self.out)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
 
 
 def run(

@@ -53,7 +53,7 @@ class Handles:
 def _open(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):  # no process, or no number of one: it is tmux's word
         return -1
 
 

@@ -15,13 +15,15 @@ from backend.boot import agent
 from backend.boot.context import Boot
 from backend.contract.events import ProofFinished
 from backend.guard import upstream
-from backend.system import SystemFailure
+from backend.system import Finished, SystemFailure
 from backend.variables import GateMode, Seccomp
 from network.allowlist import Check
 from network.ruleset import COREDNS_ADDRESS
 
 OUTSIDE = ("192.0.2.1", 443)  # TEST-NET-1: nobody answers there, and it is on no list
 SECONDS = 20.0
+MOST_TEXT = 500  # characters
+MOST_WALLS = 64
 SHORTEST = 8  # what is shorter is no credential, and may stand anywhere
 LISTED = "listed host"
 RESOLVER = "resolver"
@@ -74,14 +76,21 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
         [str(boot.paths.python), "-I", "-S", str(probe), json.dumps(asked)], agent_minimum(), seconds=SECONDS
     )
     try:
-        results = json.loads(done.out)
-        found = {str(name): str(text) for name, text in results.items()}
-    except (ValueError, AttributeError) as error:
-        raise SystemFailure(f"cannot try the walls: {done.last_line}", REMEDY) from error
+        found = results(done)
+    except ValueError as error:
+        raise SystemFailure(f"cannot try the walls: {done.last_line[:MOST_TEXT]}", REMEDY) from error
     if boot.settings.outside:
         found["credentials"] = credentials_inside(boot)
     broken = tuple(text for name, text in found.items() if text and name not in (LISTED, RESOLVER))
     return Proof(len(found), broken, found.get(RESOLVER, ""), found.get(LISTED, ""), found)
+
+
+def results(done: Finished) -> dict[str, str]:
+    """What the probe found, by wall. Raises ValueError for what no probe says: others of its uid may have said it."""
+    said = done.value()
+    if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()) or len(said) > MOST_WALLS:
+        raise ValueError("no results")
+    return {name[:MOST_TEXT]: text[:MOST_TEXT] for name, text in said.items()}
 
 
 def credentials_inside(boot: Boot) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import signal
@@ -188,7 +187,7 @@ class Keeper:
         )  # fmt: skip
         if done.code != 0:
             raise SystemFailure(done.last_line)
-        said = json.loads(done.out)
+        said = done.value()
         if not isinstance(said, dict):
             raise ValueError("no object")
         return said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 from urllib.parse import urlsplit
@@ -96,7 +95,7 @@ async def _parent(boot: Boot) -> str:
         timeout=15.0, check=False,
     )  # fmt: skip
     try:
-        found = json.loads(done.out)["parent"]["clone_url"]
+        found = done.value()["parent"]["clone_url"]
         return repository_url(found)
     except (ValueError, KeyError, TypeError):
         return ""

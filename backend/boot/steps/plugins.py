@@ -74,7 +74,7 @@ async def _each(boot: Boot, verb: tuple[str, ...], names: tuple[str, ...]) -> li
 async def _missing(boot: Boot, plugins: tuple[str, ...]) -> tuple[str, ...]:
     done = await agent.run(["claude", "plugin", "list", "--json"], boot.agent_environment, boot.paths.home, SECONDS / 3)
     try:
-        listed = {str(plugin.get("id")) for plugin in json.loads(done.out)}
+        listed = {str(plugin.get("id")) for plugin in done.value()}
     except (ValueError, AttributeError, TypeError):
         listed = set()
     return tuple(plugin for plugin in plugins if plugin not in listed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.system import AGENT, COREDNS, GATE, GUARD, ROOT, SETPRIV, Identity
+from backend.system import AGENT, COREDNS, GATE, GUARD, ROOT, SETPRIV, Finished, Identity
 
 
 @pytest.mark.parametrize("identity", [AGENT, COREDNS, GUARD, GATE], ids=lambda identity: identity.name)
@@ -25,3 +25,10 @@ def test_the_agent_is_confined_before_it_is_the_agent() -> None:
 
 def test_root_is_root() -> None:
     assert ROOT.wrap(["true"]) == ["true"]
+
+
+@pytest.mark.parametrize("said", ["", "nothing", "[" * 200_000, '{"a":' * 200_000])
+def test_what_cannot_be_read_as_json_is_one_kind_of_error(said: str) -> None:
+    with pytest.raises(ValueError):
+        Finished((), 0, said, "").value()
+    assert Finished((), 0, '{"a": [1]}', "").value() == {"a": [1]}

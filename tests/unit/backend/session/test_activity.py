@@ -139,3 +139,10 @@ def test_work_of_which_nothing_is_heard_any_more_is_unknown() -> None:
     silent = activity.judged(SessionChanged(S.WORKS, "name", 100.0), PLAIN, None, 100.0 + activity.SILENT + 1)
     assert silent is not None
     assert silent.state is S.UNKNOWN
+
+
+def test_a_process_that_cannot_be_has_ended() -> None:
+    """Which processes a session has is tmux's word, and tmux is the agent's."""
+    handles = activity.Handles(Session(10**30, -5, "%0"))
+    assert handles.ended() == "the session has ended"
+    handles.close()

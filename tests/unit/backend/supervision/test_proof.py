@@ -1,4 +1,4 @@
-"""Whether what the agent's session is given holds a credential."""
+"""Whether what the agent's session is given holds a credential; what the probe says, and what others may have said for it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from backend.boot.context import Boot
 from backend.contract.paths import Paths
 from backend.services.services import Services
 from backend.supervision import proof
+from backend.system import Finished, SystemFailure
 
 
 def boot(folder: Path, **more: str) -> Boot:
@@ -44,3 +45,25 @@ def test_a_credential_in_a_file_that_the_agent_reads(tmp_path: Path, name: str) 
 
 def test_with_the_credentials_inside_it_is_what_it_says(tmp_path: Path) -> None:
     assert proof.credentials_inside(boot(tmp_path, CODETAINER_CREDENTIALS="inside")) != ""
+
+
+def test_what_the_probe_finds_is_cut_to_size() -> None:
+    assert proof.results(Finished((), 0, '{"root": "", "resolver": "silent"}', "")) == {"root": "", "resolver": "silent"}
+    assert proof.results(Finished((), 0, f'{{"root": "{"x" * 9999}"}}', "")) == {"root": "x" * proof.MOST_TEXT}
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "[" * 200_000, "[]", "3", '{"root": [[]]}', '{"root": null}', "{" + ", ".join(f'"{n}": ""' for n in range(99)) + "}"],
+)
+async def test_what_no_probe_says_is_no_better_than_a_broken_wall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """Whatever it is, it is said as one failure: the walls are tried again afterwards."""
+
+    async def run(*_: object, **__: object) -> Finished:
+        return Finished((), 0, said, "")
+
+    monkeypatch.setattr(agent, "run", run)
+    with pytest.raises(SystemFailure, match="cannot try the walls"):
+        await proof.prove(boot(tmp_path, CODETAINER_GATE="off"))
