@@ -26,6 +26,9 @@ def require_files(chosen: Options) -> None:
         for option, file in named.items()
         if file is not None and not file.is_file()
     ]
+    log = chosen.pretend_log
+    if log is not None and not log.absolute().parent.is_dir():
+        absent.append(f"--pretend-log {log}: there is no folder {log.parent}")
     if absent:
         raise settings.SettingsError(absent)
 

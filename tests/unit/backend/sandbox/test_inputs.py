@@ -24,6 +24,14 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         require_files(parse(["--domains", str(tmp_path)]))
 
 
+def test_a_log_needs_a_folder(tmp_path: Path) -> None:
+    pretend = ["--net", "pretend", "--pretend-log"]
+    with pytest.raises(SettingsError, match=f"--pretend-log {tmp_path}/no/log: there is no folder {tmp_path}/no"):
+        require_files(parse([*pretend, f"{tmp_path}/no/log"]))
+    for there in ("-", "log", f"{tmp_path}/log"):
+        require_files(parse([*pretend, there]))
+
+
 def test_files_that_are_there_pass(tmp_path: Path) -> None:
     there = tmp_path / "domains.conf"
     there.write_text("")
