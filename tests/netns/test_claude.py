@@ -133,6 +133,17 @@ def test_a_prompt_is_worked_on_before_anybody_logs_in(at_work: Running) -> None:
     assert "touch" not in at_work.paths.journal.read_text()
 
 
+def test_started_again_the_conversation_goes_on(at_work: Running) -> None:
+    """What was said is on its screen again; the pane was emptied with its process."""
+    tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock")
+    process = (*tmux, "display-message", "-p", "-t", "$0:.0", "#{pane_pid}")
+    eventually("it has answered", lambda: SENTENCE[:20] in at_work.agent(*tmux, "capture-pane", "-p", "-t", "$0:.0").stdout)
+    before = at_work.agent(*process).stdout
+    assert at_work.codetainer("session", "restart").returncode == 0
+    assert at_work.agent(*process).stdout != before
+    eventually("it goes on", lambda: SENTENCE[:20] in at_work.agent(*tmux, "capture-pane", "-p", "-t", "$0:.0").stdout)
+
+
 WORK = (
     "until [ -e /workspace/go ]; do sleep 0.1; done; "
     "git clone -q https://github.com/example/demo /workspace/work && cd /workspace/work && echo more >> README.md && "

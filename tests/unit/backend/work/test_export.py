@@ -1,18 +1,22 @@
-"""What is said of an export."""
+"""What an export says of the agent's files to somebody's terminal."""
 
 import pytest
 
-from backend.work.export import contents
+from backend.work.export import tell
 
 
 @pytest.mark.parametrize(
-    ("names", "says"),
+    ("text", "shown"),
     [
-        ([], "the work tree"),
-        (["heads/main"], "the work tree and 1 branch"),
-        (["heads/main", "heads/a/b", "stash/0"], "the work tree, 2 branches and 1 stash"),
-        (["heads/main", "tags/v1", "stash/0", "stash/1"], "the work tree, 1 branch, 1 tag and 2 stashes"),
+        ("left out: größer.bin", "left out: größer.bin"),
+        ("left out: \x1b]0;owned\x07", "left out: \\x1b]0;owned\\x07"),
+        ("left out: a\nb", "left out: a\\nb"),
+        ("left out: \u202egnp.exe", "left out: \\u202egnp.exe"),
+        ("left out: \udcff", "left out: \\udcff"),
     ],
 )
-def test_what_is_in_a_bundle_is_counted_by_kind(names: list[str], says: str) -> None:
-    assert contents(names) == says
+def test_a_name_is_spelled_out_where_a_terminal_would_obey_it(
+    text: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell(text, text)
+    assert capsys.readouterr().err == f"codetainer: {shown}\n  {shown}\n"
