@@ -19,7 +19,6 @@ HEALTH_PORT, READY_PORT, METRICS_PORT = 8180, 8181, 9153
 CACHE_SECONDS = 300  # the guard keeps addresses open for longer than this
 
 _WATCH = f"""\
-    reload 2s 1s
     health {COREDNS_ADDRESS}:{HEALTH_PORT}
     ready {COREDNS_ADDRESS}:{READY_PORT}
 """

@@ -16,6 +16,7 @@ from backend.contract.events import (
     Froze,
     ListMeasured,
     Muted,
+    Noted,
     StepOutput,
     StepStarted,
     Withdrawn,
@@ -49,6 +50,14 @@ def test_revoke_cuts_flows_that_are_under_way(sandbox: Running) -> None:
     open_one = talking(sandbox, "unlisted.test", 80)
     assert sandbox.codetainer("revoke", "unlisted.test").returncode == 0
     assert go_on(open_one) in ("cut", "unanswered")
+
+
+def test_changes_of_the_list_go_well_without_a_warning(sandbox: Running) -> None:
+    """CoreDNS is told by a signal. One that also looks at its file itself starts anew twice, and the second time fails."""
+    for number in range(8):
+        assert sandbox.codetainer("allow", f"n{number}.unlisted.test").returncode == 0
+        assert sandbox.codetainer("revoke", f"n{number}.unlisted.test").returncode == 0
+    assert [note.text for note in sandbox.events(Noted) if note.text.startswith("coredns")] == []
 
 
 @pytest.mark.parametrize(
