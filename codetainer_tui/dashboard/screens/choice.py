@@ -6,9 +6,14 @@ from dataclasses import dataclass
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.events import Key
+from textual.events import Key, Resize
 from textual.screen import ModalScreen
 from textual.widgets import Static
+
+from codetainer_tui.dashboard.draw.ink import wrap
+
+INDENT = 5  # what an answer says begins behind the cursor and its key, on each of its lines
+MOST_LINES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,13 @@ class ChoiceScreen(ModalScreen[str]):
         parts: list[str | tuple[str, str]] = [(self._question, "bold"), "\n\n"]
         for index, answer in enumerate(self._answers):
             mark = ("> ", "bold") if index == self._at else "  "
-            parts += [mark, (answer.key, "bold"), "  ", (answer.says, "bold" if index == self._at else ""), "\n"]
+            said = f"\n{' ' * INDENT}".join(wrap(answer.says, max(1, self.app.size.width - INDENT - 2), MOST_LINES))
+            parts += [mark, (answer.key, "bold"), "  ", (said, "bold" if index == self._at else ""), "\n"]
         parts.append(("\n  enter does it, esc does nothing", "dim"))
         return Content.assemble(*parts)
+
+    def on_resize(self, _: Resize) -> None:
+        self.query_one("#choice", Static).update(self._text())
 
     def on_key(self, event: Key) -> None:
         event.stop()

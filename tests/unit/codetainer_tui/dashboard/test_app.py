@@ -185,6 +185,17 @@ async def test_a_reason_is_read_to_its_end_on_a_narrow_screen(asked: list[Reques
         assert len(app.main.query_one(Canvas).lines) == 12
 
 
+async def test_an_answer_that_takes_two_lines_stands_behind_its_key(asked: list[Request], tmp_path: Path) -> None:
+    app = make(Told("ready"), paths=Paths(tmp_path))
+    async with app.run_test(size=(40, 12)) as pilot:
+        await settle(pilot)
+        await pilot.press("a")
+        assert isinstance(app.screen, ChoiceScreen)
+        lines = app.screen._text().plain.splitlines()
+        assert lines[4:6] == ["  l  copy the line for domains.conf:", "     pypi.example.org"]
+        assert max(map(len, lines)) <= 38
+
+
 async def test_details_log_and_help_open_and_close() -> None:
     app = make(Told("ready"))
     async with app.run_test(size=(80, 24)) as pilot:
