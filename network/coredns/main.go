@@ -12,7 +12,6 @@ import (
 	_ "github.com/coredns/coredns/plugin/health"
 	_ "github.com/coredns/coredns/plugin/metrics"
 	_ "github.com/coredns/coredns/plugin/ready"
-	_ "github.com/coredns/coredns/plugin/reload"
 
 	"github.com/coredns/coredns/coremain"
 )
@@ -20,7 +19,7 @@ import (
 func init() {
 	// The order in which a query passes the plugins, as in CoreDNS's own plugin.cfg; refuse is ours.
 	dnsserver.Directives = []string{
-		"reload", "bind", "health", "ready", refusePlugin, "prometheus", "errors", "acl", "cache", "forward",
+		"bind", "health", "ready", refusePlugin, "prometheus", "errors", "acl", "cache", "forward",
 	}
 }
 
