@@ -45,23 +45,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def outside(sandbox: Running) -> list[str]:
-    """A way to run something in the network outside of the sandbox: where the other end of its link is."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (process / "ns/net").stat().st_ino == peer(sandbox):
-                return ["nsenter", f"--net=/proc/{process.name}/ns/net"]
-    raise AssertionError("there is no network outside")
-
-
-def peer(sandbox: Running) -> int:
-    """The network namespace of the pretend internet that this sandbox's `up` has started."""
+    """A way to run something in the pretend internet that this sandbox's `up` has started: the other end of its link."""
     ours = {Path("/proc/self/ns/net").stat().st_ino, Path(f"/proc/{sandbox.init}/ns/net").stat().st_ino}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            parents = lineage(int(process.name))
-            inode = (process / "ns/net").stat().st_ino
-            if sandbox.process.pid in parents and inode not in ours:
-                return inode
+            if (process / "ns/net").stat().st_ino not in ours and sandbox.process.pid in lineage(int(process.name)):
+                return ["nsenter", f"--net={process}/ns/net"]
     raise AssertionError("there is no pretend internet")
 
 
