@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from backend.work import export as verb
-from backend.work import repository, scratch, wip
+from backend.work import process, repository, scratch, wip
 from backend.work.export import LARGEST, PARTLY, WRITTEN
 from backend.work.git import Git
 from backend.work.wip import Wip
@@ -44,6 +45,18 @@ def test_the_fingerprint_changes_with_the_work_alone(room: Room, tmp_path: Path)
     assert (again.fingerprint, again.commit != first.commit) == (first.fingerprint, True)
     room.shell("echo more >> ../other/u")
     assert made("other").fingerprint != first.fingerprint
+
+
+def test_work_that_is_saved_already_is_not_pushed_again(room: Room) -> None:
+    room.clone()
+    room.shell("echo u > u")
+    git, remote = Git(room.environment, room.repo), str(room.folder / "remote")
+    first = process.save(git, remote, "wip/x", "")
+    assert room.shell("git rev-parse wip/x", room.folder / "remote").strip() == first["commit"]
+    assert process.save(git, remote, "wip/x", first["fingerprint"]) == {"fingerprint": first["fingerprint"], "commit": ""}
+    room.counted()
+    places = (room.folder / "home", Path("/tmp"))
+    assert not [left for place in places for left in place.glob(f"{scratch.PREFIX}{os.getpid()}-*")]
 
 
 def test_what_is_said_of_the_commit(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
