@@ -56,6 +56,17 @@ def test_claude_that_ends_is_said_and_started_again_beside_the_shell(sandbox: Ru
     assert sandbox.state.session.state is SessionState.UNKNOWN
 
 
+def test_claude_that_still_runs_is_started_anew_and_the_shell_stays(sandbox: Running) -> None:
+    agents, shell = sorted(panes(sandbox))
+    was = panes(sandbox)
+    assert not was[agents][1]
+    assert sandbox.codetainer("session", "restart").returncode == 0
+    now = panes(sandbox)
+    assert now[shell] == was[shell]
+    assert now[agents][0] != was[agents][0]
+    assert not now[agents][1]
+
+
 @pytest.mark.parametrize("how", [("kill-server",), ("kill-pane", "-t", "%0")], ids=["server", "pane"])
 def test_what_else_ends_is_started_again(sandbox: Running, how: tuple[str, ...]) -> None:
     assert sandbox.codetainer("session", "restart").returncode == 0

@@ -76,3 +76,34 @@ async def test_logins_are_told_one_by_one_and_strangers_by_their_number(
 )
 def test_an_account_that_is_locked_lets_no_key_in(shadow: str, is_locked: bool) -> None:
     assert sshd.locked(shadow) is is_locked
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    (tmp_path / "sshd").touch()
+    monkeypatch.setattr(sshd, "PROGRAM", tmp_path / "sshd")
+    found = Paths(tmp_path)
+    found.run.mkdir(parents=True)
+    return found
+
+
+def test_what_was_pinned_is_kept_and_only_root_reads_it(paths: Paths) -> None:
+    service = Sshd(paths, lambda _: None)
+    service._prepare(("ssh-ed25519 AAAA one",), 22)
+    files = [file for file in paths.ssh.iterdir() if file.is_file()]
+    before = (paths.ssh / "host_key").read_text()
+    service._prepare(("ssh-ed25519 AAAA two",), 22)
+    assert (paths.ssh / "host_key").read_text() == before
+    assert (paths.ssh / "authorized_keys").read_text() == "ssh-ed25519 AAAA two\n"
+    assert paths.ssh.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+def test_what_keeps_it_from_starting_is_said_with_the_remedy(paths: Paths) -> None:
+    (paths.root / "etc").mkdir()
+    (paths.root / "etc/shadow").write_text("root:!:19000::::::\n")
+    with pytest.raises(SystemFailure, match="root's account is locked"):
+        Sshd(paths, lambda _: None)._prepare((), 22)
+    sshd.PROGRAM.unlink()
+    with pytest.raises(SystemFailure, match="it is not installed"):
+        Sshd(paths, lambda _: None)._prepare((), 22)
