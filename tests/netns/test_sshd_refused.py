@@ -75,4 +75,4 @@ def test_what_the_client_listens_for_leads_nowhere(opened: Door, tmp_path: Path,
                         said += data
             assert len(said) <= 8, said  # no more than the client's own answer in SOCKS
         finally:
-            ssh.terminate()
+            ssh.kill()  # its own end may wait for a word of the server's
