@@ -36,7 +36,11 @@ func ask(t *testing.T, plugin refuse, name string, writer dns.ResponseWriter) (i
 func limiter(burst int) *rate.Limiter { return rate.NewLimiter(rate.Every(time.Hour), burst) }
 
 func TestRefusedIsSaidWithThePortThatWaits(t *testing.T) {
+	began := time.Now()
 	code, printed := ask(t, refuse{held: limiter(1)}, "Evil.Example.", &test.ResponseWriter{})
+	if waited := time.Since(began); waited < holdFor {
+		t.Fatal("answered after", waited)
+	}
 	if code != dns.RcodeNameError || printed != "refused A evil.example. 40212\n" {
 		t.Fatal(code, printed)
 	}

@@ -65,6 +65,12 @@ def test_a_name_that_is_no_text_does_no_harm(proc: Path) -> None:
     assert asker.program(40001, proc) == "\ufffd\x1b[2J"
 
 
+def test_a_table_that_cannot_be_read_ends_nothing(proc: Path) -> None:
+    (proc / "net/udp").unlink()
+    (proc / "net/udp").mkdir()
+    assert asker.program(40001, proc) == ""
+
+
 def test_it_is_given_up_in_time(proc: Path) -> None:
     socket(proc, 40001, 11)
     process(proc, 100, "curl", "socket:[11]")
