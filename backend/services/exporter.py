@@ -13,8 +13,8 @@ from collections.abc import Callable
 from backend import system
 from backend.contract.events import Event, Noted
 from backend.contract.paths import Paths
-from backend.services.service import Service, lines
-from backend.system import EXPORTER, SystemFailure
+from backend.services.service import Announced, Word
+from backend.system import EXPORTER
 from network.ruleset import Listener
 
 BACKLOG = 16
@@ -24,10 +24,8 @@ SERVING = "serving"  # what it says when it does
 class Exporter:
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._paths, self._emit = paths, emit
-        self.service = Service("metrics", self._spawn, self._ready, emit)
+        self.service = Announced("metrics", self._spawn, self._heard, emit)
         self._socket: socket.socket | None = None
-        self._serving: asyncio.Future[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, where: Listener) -> None:
         """Starts it; returns when it serves. Raises OSError and SystemFailure."""
@@ -46,32 +44,17 @@ class Exporter:
     async def _spawn(self) -> asyncio.subprocess.Process:
         assert self._socket is not None
         descriptor = self._socket.fileno()
-        self._serving = asyncio.get_running_loop().create_future()
-        process = await system.spawn(
+        return await system.spawn(
             [str(self._paths.codetainer), "metrics", "--serve", str(descriptor)], identity=EXPORTER,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, pass_fds=(descriptor,),
         )  # fmt: skip
-        assert process.stderr is not None
-        task = asyncio.create_task(self._read(process.stderr, self._serving))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return process
 
-    async def _ready(self) -> None:
-        assert self._serving is not None
-        await self._serving
-
-    async def _read(self, output: asyncio.StreamReader, serving: asyncio.Future[None]) -> None:
-        last = "it ended without a word"
-        async for line in lines(output):
-            if line == SERVING and not serving.done():
-                serving.set_result(None)
-                continue
-            last = line
-            if serving.done():
-                self._emit(Noted("warning", f"metrics: {line[:300]}"))
-        if not serving.done():
-            serving.set_exception(SystemFailure(f"cannot serve metrics: {last[:200]}"))
+    def _heard(self, line: str) -> Word:
+        if line == SERVING:
+            return Word.READY
+        if not self.service.starts:
+            self._emit(Noted("warning", f"metrics: {line[:300]}"))
+        return Word.LAST
 
     async def stop(self) -> None:
         await self.service.stop()

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from backend import system
@@ -61,6 +62,7 @@ class Service:
     """One process that is kept running from `start` until `stop`."""
 
     STEADY_SECONDS = 60.0  # after so long without a fall the count for back-off begins anew
+    LAST_WORDS_SECONDS = 0.0  # between a process's end and what it says of it
 
     def __init__(
         self,
@@ -126,6 +128,8 @@ class Service:
         ended = asyncio.ensure_future(self._process.wait())
         try:
             await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done() and self.LAST_WORDS_SECONDS:
+                await asyncio.wait((ready,), timeout=self.LAST_WORDS_SECONDS)
             if not ready.done():
                 raise SystemFailure(f"cannot start {self.name}: it ended with code {self._process.returncode}")
             ready.result()
@@ -160,3 +164,72 @@ class Service:
     def _kill(self) -> None:
         if self._process is not None:
             system.kill_group(self._process)
+
+
+class Word(Enum):
+    """What a line of a service's means for its start."""
+
+    READY = "ready"
+    NEVER = "never"
+    LAST = "last"  # the reason, where it ends before it is ready
+    NOTHING = "nothing"
+
+
+class Announced(Service):
+    """A service that says on its standard error when it is ready, or why it never will be.
+
+    `spawn` gives it a pipe for that; `heard` is called with each line, and once the start is over it is what else it does.
+    """
+
+    LAST_WORDS_SECONDS = 2.0
+
+    def __init__(
+        self,
+        name: str,
+        spawn: Callable[[], Coroutine[Any, Any, asyncio.subprocess.Process]],
+        heard: Callable[[str], Word],
+        emit: Callable[[Event], None],
+    ) -> None:
+        super().__init__(name, self._spawn_and_read, self._announced, emit)
+        self._spawn_it, self._heard = spawn, heard
+        self._start: asyncio.Future[None] | None = None
+        self._readers: set[asyncio.Task[None]] = set()
+
+    @property
+    def starts(self) -> bool:
+        """Whether it has yet to say that it is ready."""
+        return self._start is not None and not self._start.done()
+
+    async def stop(self) -> None:
+        await super().stop()
+        for reader in self._readers:  # a process of its own may hold the pipe for longer
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    async def _spawn_and_read(self) -> asyncio.subprocess.Process:
+        process = await self._spawn_it()
+        assert process.stderr is not None
+        self._start = asyncio.get_running_loop().create_future()
+        reader = asyncio.create_task(self._read(process.stderr, self._start))
+        self._readers.add(reader)
+        reader.add_done_callback(self._readers.discard)
+        return process
+
+    async def _announced(self) -> None:
+        assert self._start is not None
+        await self._start
+
+    async def _read(self, output: asyncio.StreamReader, start: asyncio.Future[None]) -> None:
+        last = "it ended without a word"
+        async for line in lines(output):
+            word = self._heard(line)
+            if start.done():
+                continue
+            if word is Word.READY:
+                start.set_result(None)
+            elif word is Word.NEVER:
+                start.set_exception(SystemFailure(f"cannot start {self.name}: {line[:200]}"))
+            elif word is Word.LAST:
+                last = line
+        if not start.done():
+            start.set_exception(SystemFailure(f"cannot start {self.name}: {last[:200]}"))

@@ -8,7 +8,6 @@ find out why needs a way in.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -19,13 +18,14 @@ from backend.contract.events import Event, Noted, SshOpened
 from backend.contract.paths import Paths
 from backend.services import authorized_keys
 from backend.services.authorized_keys import HostKey
-from backend.services.service import Service, lines
+from backend.services.service import Announced, Word
 from backend.system import SystemFailure
 from network import sshd
 from network.sshd import Places, Said
 
 PROGRAM = Path("/usr/sbin/sshd")  # it executes itself for each connection and wants its whole path
 NETLINK_AUDIT = 9  # linux/netlink.h
+MEANING = {Said.LISTENING: Word.READY, Said.DEAF: Word.NEVER, Said.OTHER: Word.LAST}
 TOLD_SECONDS = 60.0  # who is turned away is counted, and told at most so often
 
 
@@ -35,13 +35,11 @@ class Sshd:
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._paths, self._emit = paths, emit
         self._places = Places(paths.ssh)
-        self.service = Service("sshd", self._spawn, self._ready, emit)
+        self.service = Announced("sshd", self._spawn, self._heard, emit)
         self._key: HostKey | None = None
         self._port = 0
-        self._listening: asyncio.Future[None] | None = None
         self._turned_away = 0
         self._told_at = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, keys: Sequence[str], port: int) -> HostKey:
         """Starts it; returns its host key when it listens. Raises SystemFailure and OSError."""
@@ -74,52 +72,26 @@ class Sshd:
             return ""
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        self._listening = asyncio.get_running_loop().create_future()
-        process = await system.spawn(
+        return await system.spawn(
             [str(PROGRAM), "-D", "-e", "-f", str(self._places.configuration)], environment={"PATH": system.SYSTEM_PATH},
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        assert process.stderr is not None
-        task = asyncio.create_task(self._read(process.stderr, self._listening))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return process
 
-    async def _ready(self) -> None:
-        """When it says that it listens: who answers at its port may be somebody else. Raises SystemFailure."""
-        assert self._listening is not None
-        await self._listening
-
-    async def _read(self, output: asyncio.StreamReader, listening: asyncio.Future[None]) -> None:
-        last = "it ended without a word"
-        async for line in lines(output):
-            said, words = sshd.parse_line(line)
-            if said is Said.LISTENING and not listening.done():
-                listening.set_result(None)
-            elif said is Said.DEAF and not listening.done():
-                listening.set_exception(SystemFailure(f"cannot start sshd: {words[:200]}"))
-            elif said is Said.ACCEPTED:
-                self._emit(Noted("info", f"ssh: login from {words}"))
-            elif said is Said.TURNED_AWAY:
-                self._turned_away += 1
-            elif said is Said.OTHER and not listening.done():
-                last = words
-            self._tell()
-        if not listening.done():
-            listening.set_exception(SystemFailure(f"cannot start sshd: {last[:200]}"))
+    def _heard(self, line: str) -> Word:
+        """It is ready when it says that it listens: who answers at its port may be somebody else."""
+        said, words = sshd.parse_line(line)
+        if said is Said.ACCEPTED:
+            self._emit(Noted("info", f"ssh: login from {words}"))
+        elif said is Said.TURNED_AWAY:
+            self._turned_away += 1
+        self._tell()
+        return MEANING.get(said, Word.NOTHING)
 
     def _tell(self) -> None:
         now = time.monotonic()
         if self._turned_away and now - self._told_at >= TOLD_SECONDS:
             self._emit(Noted("info", f"ssh: turned away without a key: {self._turned_away}"))
             self._turned_away, self._told_at = 0, now
-
-    async def stop(self) -> None:
-        await self.service.stop()
-        for task in self._tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def audited() -> bool:

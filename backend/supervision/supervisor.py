@@ -109,7 +109,7 @@ class Supervisor(Control):
             if self._freezer is not None:
                 await asyncio.to_thread(self._freezer.end)
             await self.services.stop()
-            await self.services.sshd.stop()
+            await self.services.sshd.service.stop()
             await self.services.exporter.stop()
             self.journal.close()
 

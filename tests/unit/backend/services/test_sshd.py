@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from backend.contract.events import Event, Noted
 from backend.contract.paths import Paths
 from backend.services import sshd
+from backend.services.service import Word
 from backend.services.sshd import Sshd
 from backend.system import SystemFailure
 
@@ -18,48 +18,35 @@ STRANGER = "Invalid user admin from 203.0.113.9 port 40000"
 LOGIN = "Accepted publickey for root from 203.0.113.7 port 50000 ssh2: ED25519 SHA256:abc"
 
 
-async def heard(folder: Path, *lines: str) -> tuple[list[Event], asyncio.Future[None]]:
+def heard(folder: Path, *lines: str) -> tuple[list[Event], list[Word]]:
     events: list[Event] = []
-    output, listening = asyncio.StreamReader(), asyncio.get_running_loop().create_future()
-    output.feed_data("".join(f"{line}\n" for line in lines).encode())
-    output.feed_eof()
-    await Sshd(Paths(folder), events.append)._read(output, listening)
-    return events, listening
-
-
-async def test_it_listens_when_it_says_so(tmp_path: Path) -> None:
-    events, listening = await heard(tmp_path, "something", LISTENS, "Bind to port 22 on 0.0.0.0 failed: later")
-    assert listening.exception() is None
-    assert events == []
+    service = Sshd(Paths(folder), events.append)
+    return events, [service._heard(line) for line in lines]
 
 
 @pytest.mark.parametrize(
-    ("lines", "why"),
+    ("line", "word"),
     [
-        ((), "it ended without a word"),
-        (("one", "Missing privilege separation directory"), "Missing privilege separation directory"),
-        (("Server listening on :: port 22.", "error: Bind to port 22 on 0.0.0.0 failed: in use", LISTENS), "failed: in use"),
-        ((STRANGER,), "it ended without a word"),
+        (LISTENS, Word.READY),
+        ("error: Bind to port 22 on 0.0.0.0 failed: in use", Word.NEVER),
+        ("Server listening on :: port 22.", Word.LAST),
+        ("Missing privilege separation directory", Word.LAST),
+        (STRANGER, Word.NOTHING),  # no stranger gives the reason
+        (LOGIN, Word.NOTHING),
     ],
 )
-async def test_why_it_does_not_listen(tmp_path: Path, lines: tuple[str, ...], why: str) -> None:
-    _, listening = await heard(tmp_path, *lines)
-    problem = listening.exception()
-    assert isinstance(problem, SystemFailure)
-    assert str(problem).startswith("cannot start sshd: ")
-    assert why in str(problem)
+def test_what_a_line_means_for_its_start(tmp_path: Path, line: str, word: Word) -> None:
+    assert heard(tmp_path, line)[1] == [word]
 
 
-async def test_logins_are_told_one_by_one_and_strangers_by_their_number(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events, _ = await heard(tmp_path, LISTENS, *[STRANGER] * 3, LOGIN, *[STRANGER] * 3)
+def test_logins_are_told_one_by_one_and_strangers_by_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events, _ = heard(tmp_path, LISTENS, *[STRANGER] * 3, LOGIN, *[STRANGER] * 3)
     assert [event.text for event in events if isinstance(event, Noted)] == [
         "ssh: turned away without a key: 1",  # the first at once, the others when a minute is over
         "ssh: login from 203.0.113.7 with ED25519 SHA256:abc",
     ]
     monkeypatch.setattr(sshd, "TOLD_SECONDS", 0.0)
-    events, _ = await heard(tmp_path, LISTENS, *[STRANGER] * 2)
+    events, _ = heard(tmp_path, LISTENS, *[STRANGER] * 2)
     assert len(events) == 2
 
 
