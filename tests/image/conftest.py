@@ -7,9 +7,9 @@ import os
 import pytest
 
 from tests.image import container, engine
-from tests.netns.conftest import Begin, sandbox
+from tests.netns.conftest import Begin, pytest_runtest_makereport, sandbox
 
-__all__ = ["sandbox"]
+__all__ = ["pytest_runtest_makereport", "sandbox"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from backend.system import AGENT, ROOT, Identity
 
 CODETAINER = [sys.executable, "-I", "-m", "codetainer_tui.cli"]
 PATIENCE = 60.0  # seconds until something that has to happen counts as not happening
+LAST = 40  # lines of a journal that are shown with a failure
 
 LISTED = """
 github.com
@@ -65,7 +67,11 @@ name = [
 """
 
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and so it would be in all that is tried here
+# What is ignored here (SIGHUP under nohup, SIGINT behind a script's &) would be ignored by all that is tried here.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+STARTED: list[Running] = []  # in the order of their start
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,6 +83,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/netns" in str(item.path):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure comes what the sandboxes that run have said last."""
+    report = yield
+    if report.failed:
+        for sandbox in STARTED[-3:]:
+            with contextlib.suppress(OSError):  # it has ended
+                last = sandbox.paths.journal.read_text(errors="replace").splitlines()[-LAST:]
+                report.sections.append((f"Journal of {sandbox.name}, last lines", "\n".join(line[:400] for line in last)))
+    return report
 
 
 def eventually(what: str, holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
@@ -97,6 +117,9 @@ class Running:
     process: subprocess.Popen[str]
     init: int
     seen: Path  # what the pretend internet saw
+
+    def __post_init__(self) -> None:
+        STARTED.append(self)
 
     @property
     def paths(self) -> Paths:
@@ -245,40 +268,6 @@ def backend_of(sandbox: Running) -> int:
         except OSError:
             continue
     raise AssertionError("there is no boot process")
-
-
-TALK = """
-import socket, ssl, sys
-host, port = sys.argv[1], int(sys.argv[2])
-sock = socket.create_connection((host, port), timeout=20)
-if port == 443:
-    sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-sys.stdout.write("talking\\n"); sys.stdout.flush()
-sys.stdin.readline()
-try:
-    sock.sendall(f"GET /late HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n".encode())
-    sys.stdout.write("answered\\n" if sock.recv(100) else "ended\\n")
-except TimeoutError:
-    sys.stdout.write("unanswered\\n")
-except OSError:
-    sys.stdout.write("cut\\n")
-"""
-
-
-def talking(sandbox: Running, host: str, port: int = 443) -> subprocess.Popen[str]:
-    """A connection of the agent's that is open, and waits for `go_on`."""
-    command = sandbox.command(AGENT, "/usr/bin/python3", "-I", "-c", TALK, host, str(port))
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "talking\n"
-    return process
-
-
-def go_on(process: subprocess.Popen[str]) -> str:
-    """What came of asking something over it: answered, ended, unanswered, cut."""
-    with process:
-        said, _ = process.communicate("\n", timeout=60)
-    return said.strip()
 
 
 Begin = Callable[..., Running]

@@ -16,7 +16,8 @@ import pytest
 
 from backend.contract.events import BootStarted, Noted, Refused, ServiceState, Via
 from network import credentials
-from tests.netns.conftest import LISTED, Begin, Running, eventually, go_on, talking
+from tests.netns.conftest import LISTED, Begin, Running, eventually
+from tests.netns.talk import go_on, talking
 
 pytestmark = pytest.mark.netns
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from backend.contract.events import BootStarted, Carried, Refused, ServiceChanged, ServiceState, Via
-from tests.netns.conftest import LISTED, Begin, Running, eventually, go_on, talking
+from tests.netns.conftest import LISTED, Begin, Running, eventually
+from tests.netns.talk import go_on, talking
 
 pytestmark = pytest.mark.netns
 
