@@ -2,6 +2,8 @@
 
 Sources: nft(8); what each rule is for was found by attacking the design (docs/security.md). Rules never name an address that
 is not in the specification or in a set that only the guard fills.
+
+Length: one table, whose rules are read together.
 """
 
 from __future__ import annotations
@@ -16,10 +18,15 @@ from network.elements import DIRECT, HTTP, OPEN, REFUSED, TABLE, Element
 
 NFLOG_GROUP = 100
 NFLOG_RATE = 50  # reports a second of the agent's refusals; the counters go on
+# The kernel remembers a flow that has ended for two minutes (nf_conntrack_proto_tcp.c: TIME_WAIT), and the gate's half too.
+# So that the agent's fill five eighths of its table at most, what comes faster is dropped, not refused: TCP tries again.
+FLOWS = 65536  # places in the kernel's table on all but the smallest machines (nf_conntrack-sysctl.rst)
+FLOW_SECONDS = 120
 
 COREDNS_ADDRESS = "127.0.0.53"
 GUARD_ADDRESS = "127.0.0.54"
 GATE_ADDRESS = "127.0.0.55"
+DOCKER_ADDRESS = "127.0.0.11"
 GATE_TLS_PORT = 443
 GATE_HTTP_PORT = 80
 
@@ -61,6 +68,7 @@ class Rules:
     inbound: tuple[int, ...] = ()  # TCP ports that may be reached from outside, beside SSH's
     ssh: int = 0  # the port of our own sshd, 0 where there is none
     metrics: Listener | None = None
+    flows: int = FLOWS  # places in the kernel's table of flows
 
 
 def mark(uid: int) -> int:
@@ -88,17 +96,20 @@ table $table {
   counter refused_ipv6 {}
   counter inbound {}
   counter carried_direct {}
+  counter held_back {}
+  limit new_flows { rate over $flows_rate/second burst $flows_burst packets }
   counter asked_upstream {}
 
-  # Loopback needs no connection tracking, and a table the agent cannot fill stays open to everybody else.
+  # Loopback needs no connection tracking, and a table the agent cannot fill stays open to everybody else. But for two that are
+  # reached by nat: the gate, and Docker's embedded resolver, whose nat rules send what it gets to a port of its own.
   chain untracked_in { type filter hook prerouting priority -300; policy accept;
-    iif "lo" ip saddr 127.0.0.1 ip daddr 127.0.0.1 notrack
-    iif "lo" ip6 saddr ::1 notrack
+    iif "lo" ip saddr != { $by_nat } ip daddr != { $by_nat } notrack
+    iif "lo" meta nfproto ipv6 notrack
     iif != "lo" meta nfproto ipv6 tcp dport $ssh_ports6 notrack
   }
   chain untracked_out { type filter hook output priority -300; policy accept;
-    oif "lo" ip saddr 127.0.0.1 ip daddr 127.0.0.1 notrack
-    oif "lo" ip6 saddr ::1 notrack
+    oif "lo" ip saddr != { $by_nat } ip daddr != { $by_nat } notrack
+    oif "lo" meta nfproto ipv6 notrack
     oif != "lo" meta nfproto ipv6 tcp sport $ssh_ports6 notrack
   }
 $divert
@@ -108,6 +119,7 @@ $divert
     ip saddr $coredns_address meta skuid != $coredns goto refuse
     ip saddr $guard_address meta skuid != $guard goto refuse
     ip saddr $gate_address meta skuid != $gate goto refuse
+    ip saddr $docker_address meta skuid $agent goto refuse
     # A flow goes on with packets of its owner only, or of nobody (FIN and RST of a process that has ended).
     ct direction original ct mark $guard_mark meta skuid != $guard goto refuse
     ct direction original ct mark $gate_mark meta skuid != $gate goto refuse
@@ -123,6 +135,7 @@ $upstream_rules
 $open_rules
     goto refuse
   }
+  chain pace { limit name new_flows counter name held_back drop; }
   chain loopback {
     # Without a socket it is the kernel's own answer (RST, ICMP port unreachable).
     meta skuid 0-4294967294 jump loopback_socket
@@ -137,10 +150,9 @@ $outside_only
     ip daddr $guard_address meta skuid $coredns meta l4proto { tcp, udp } th dport 53 accept
     ip saddr $guard_address meta skuid $guard accept
     ip saddr $gate_address meta skuid $gate ct direction reply accept
-    # Docker's embedded resolver: its nat rules send this to a port of its own.
-    ip daddr 127.0.0.11 meta skuid $guard accept
-    ip daddr { 127.0.0.11, $coredns_address, $guard_address, $gate_address } goto refuse
-    # The services begin nothing on loopback: one that was tricked into dialling 127.0.0.1 gets nowhere.
+    ip daddr $docker_address meta skuid $guard accept
+    ip daddr { $docker_address, $coredns_address, $guard_address, $gate_address } goto refuse
+$metrics_within    # The services begin nothing on loopback: one that was tricked into dialling 127.0.0.1 gets nowhere.
     meta skuid { $coredns, $guard, $gate, $exporter } ct state { new, untracked } goto refuse
     accept
   }
@@ -202,9 +214,13 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         group=NFLOG_GROUP,
         rate=NFLOG_RATE,
         burst=NFLOG_RATE * 2,
+        flows_rate=max(1, rules.flows // 4 // FLOW_SECONDS),
+        flows_burst=max(1, rules.flows // 16),
         coredns_address=COREDNS_ADDRESS,
         guard_address=GUARD_ADDRESS,
         gate_address=GATE_ADDRESS,
+        docker_address=DOCKER_ADDRESS,
+        by_nat=f"{GATE_ADDRESS}, {DOCKER_ADDRESS}",
         agent=agent,
         coredns=rules.coredns,
         guard=rules.guard,
@@ -215,8 +231,9 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         ssh_mark=f"{SSH_MARK:#x}",
         divert=_divert(rules) if rules.with_gate else "",
         diverted=(
-            f"    ct status dnat ct direction original meta skuid {agent} ip daddr {GATE_ADDRESS} tcp dport {gate_dports} "
-            f"ct state new ct mark set {mark(agent):#x} accept"
+            _new_flows(
+                rules, agent, f"ct status dnat ct direction original ip daddr {GATE_ADDRESS} tcp dport {gate_dports}", ""
+            )
             if rules.with_gate
             else ""
         ),
@@ -227,6 +244,7 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         exporter_mark=f"{mark(rules.exporter):#x}",
         outside_only="\n".join(f"    tcp dport {port} meta skuid != 0 goto refuse" for port in _outside_only(rules)),
         replies="\n".join(_replies(rules)),
+        metrics_within=_metrics_within(rules),
         inbound_rules=_inbound(rules),
     )
     return text + "".join(elements.add(name, [element]) for name, element in kept)
@@ -260,11 +278,15 @@ def _open(rules: Rules) -> str:
         owners = [(rules.agent, OPEN), (rules.agent, DIRECT)]
     else:
         owners = [(rules.gate, OPEN), (rules.gate, HTTP), (rules.agent, DIRECT)]
-    return "\n".join(
-        f"    meta skuid {uid} ct state new ip daddr . tcp dport @{name} counter name carried_direct "
-        f"ct mark set {mark(uid):#x} accept"
-        for uid, name in owners
-    )
+    counted = "counter name carried_direct "
+    return "\n".join(_new_flows(rules, uid, f"ip daddr . tcp dport @{name}", counted) for uid, name in owners)
+
+
+def _new_flows(rules: Rules, uid: int, to: str, counted: str) -> str:
+    """Flows that this uid may open; the agent only so many a second."""
+    which = f"    meta skuid {uid} ct state new {to} "
+    paced = f"{which}jump pace\n" if uid == rules.agent else ""
+    return f"{paced}{which}{counted}ct mark set {mark(uid):#x} accept"
 
 
 def _ssh_ports6(rules: Rules) -> str:
@@ -283,6 +305,14 @@ def _replies(rules: Rules) -> list[str]:
 def _outside_only(rules: Rules) -> list[int]:
     """Ports of ours that nobody inside but root has any business with."""
     return [*([rules.ssh] if rules.ssh else []), *([rules.metrics.port] if rules.metrics else [])]
+
+
+def _metrics_within(rules: Rules) -> str:
+    """Answers to root's own look at the metrics from inside: never the first packet of a connection."""
+    if rules.metrics is None:
+        return ""
+    port = int(rules.metrics.port)
+    return f"    tcp sport {port} meta skuid {rules.exporter} tcp flags & (syn|ack) != syn accept\n"
 
 
 def _inbound(rules: Rules) -> str:

@@ -127,3 +127,82 @@ def test_without_rules_the_same_flow_goes_on(tmp_path: os.PathLike[str]) -> None
     os.mkfifo(base + ".go")
     done = alone(FLOW, "", base)
     assert done.stdout.split() == ["before", "after"], done.stderr
+
+
+TALK = """
+import errno, socket, sys, threading
+refused = 0
+for source, target in (pair.split(">") for pair in sys.argv[1:]):
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as one, socket.socket(family, socket.SOCK_DGRAM) as other:
+        one.bind((source, 0)), other.bind((target, 0)), other.settimeout(5)
+        try:
+            one.sendto(b"question", other.getsockname())
+            other.sendto(b"answer", other.recvfrom(100)[1])
+        except PermissionError:
+            refused += 1
+            continue
+    with socket.create_server((target, 0), family=family) as server:
+        client = socket.create_connection(server.getsockname()[:2], 5, (source, 0))
+        server.accept()[0].close()
+        client.recv(1), client.close()
+print(refused, open("/proc/sys/net/netfilter/nf_conntrack_count").read().strip())
+"""
+LOOPED = """
+ip link set lo up; ip link add here type veth peer name there; ip link set there up
+ip addr add 203.0.113.9/24 dev here; ip addr add 2001:db8::9/64 dev here nodad; ip link set here up
+printf %s "$1" | nft -f -
+shift
+setpriv --reuid=1000 --regid=1000 --clear-groups /usr/bin/python3 -I -c "$@"
+"""
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(with_gate=True, ssh=22, metrics=Listener("0.0.0.0", 9464))])
+def test_what_the_agent_says_to_itself_takes_no_room_in_the_table_of_flows(rules: Rules) -> None:
+    """Where that table is full, neither a login nor a question to a resolver finds a place in it."""
+    pairs = ("127.0.0.1>127.0.0.1", "127.0.0.2>127.9.9.9", "127.0.0.1>203.0.113.9", "203.0.113.9>203.0.113.9",
+             "2001:db8::9>::1", "2001:db8::9>2001:db8::9", "::1>::1", "127.0.0.11>127.0.0.3")  # fmt: skip
+    done = alone(LOOPED, ruleset.render(rules), TALK, *pairs)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1", "0"]  # Docker's resolver is tracked, so nobody speaks from its address
+
+
+DIAL = """
+import socket, sys
+def dialled():
+    with socket.socket() as sock:
+        sock.settimeout(0.4)
+        try:
+            sock.connect(("198.51.100.1", 443))
+        except TimeoutError:
+            return False
+        return True
+print(*[sum(dialled() for _ in range(int(count))) for count in sys.argv[1:]])
+"""
+GATE = """
+import socket, time
+server = socket.create_server(("127.0.0.55", 443), backlog=100)
+print("up", flush=True)
+time.sleep(60)
+"""
+DIALLED = """
+ip link set lo up; ip link add here type veth peer name there; ip link set there up
+ip addr add 198.51.100.9/24 dev here; ip link set here up
+sysctl -qw net.ipv4.ip_unprivileged_port_start=0
+printf %s "$1" | nft -f -
+setpriv --reuid=955 --regid=955 --clear-groups /usr/bin/python3 -I -c "$2" > "$3" &
+gate=$!
+while ! [ -s "$3" ]; do sleep 0.01; done
+setpriv --reuid=1000 --regid=1000 --clear-groups /usr/bin/python3 -I -c "$4" 20
+kill $gate
+nft list counter inet codetainer held_back
+"""
+
+
+def test_new_flows_of_the_agents_are_held_back_before_the_table_of_flows_is_full(tmp_path: os.PathLike[str]) -> None:
+    """Not refused: what is dropped is tried again by TCP."""
+    rules = ruleset.render(Rules(with_gate=True, flows=160), [(elements.OPEN, Element("198.51.100.1", 443))])
+    done = alone(DIALLED, rules, GATE, os.fspath(tmp_path) + "/up", DIAL)
+    assert done.returncode == 0, done.stderr
+    assert 10 <= int(done.stdout.split()[0]) < 20
+    assert "packets 0 " not in done.stdout

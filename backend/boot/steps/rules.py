@@ -33,12 +33,21 @@ async def load(boot: Boot) -> None:
         with_gate=with_gate,
         ssh=boot.settings.open_ssh_port,
         metrics=boot.settings.metrics,
+        flows=flows(boot.paths),
     )
     try:
         await system.run_async(["nft", "-f", "-"], input=ruleset.render(rules))
     except SystemFailure as error:
         remedy = "is nat missing in this kernel? CODETAINER_GATE=off does without it, and without names" if with_gate else ""
         raise StepFailed(f"cannot load the firewall: {error}", remedy) from error
+
+
+def flows(paths: Paths) -> int:
+    """How many flows the kernel remembers at once."""
+    try:
+        return int((paths.root / "proc/sys/net/netfilter/nf_conntrack_max").read_text())
+    except (OSError, ValueError):
+        return ruleset.FLOWS
 
 
 def nameservers(paths: Paths, *, keep: bool = True) -> tuple[str, ...]:

@@ -59,6 +59,19 @@ def test_with_a_gate_only_the_gate_connects_to_checked_addresses() -> None:
     assert "chain divert" not in ruleset.render(Rules())
 
 
+@pytest.mark.parametrize(
+    ("flows", "pace"), [(65536, "136/second burst 4096"), (262144, "546/second burst 16384"), (0, "1/second burst 1")]
+)
+def test_the_agent_opens_flows_at_a_pace_that_the_kernels_table_has_room_for(flows: int, pace: str) -> None:
+    text = ruleset.render(Rules(with_gate=True, flows=flows))
+    assert f"limit new_flows {{ rate over {pace} packets }}" in text
+    lines = chain(text, "out")
+    accepted = [line for line in lines if "meta skuid 1000 ct state new" in line and line.endswith("accept")]
+    assert len(accepted) == 2
+    assert all("jump pace" in lines[lines.index(line) - 1] for line in accepted)
+    assert text.count("jump pace") == 2  # the gate's own are as many as the agent's
+
+
 def test_one_transaction_that_leaves_other_tables_alone() -> None:
     text = ruleset.render(Rules())
     assert text.startswith("add table inet codetainer\ndelete table inet codetainer\ntable inet codetainer {")
