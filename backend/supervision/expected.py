@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from backend.contract.events import Refused
+
+SECONDS = 60.0  # what has not come by then was lost, in a flood of others: the next one is the agent's
 
 
 class Expected:
     """What is still to come of them."""
 
-    def __init__(self) -> None:
-        self._keys: Counter[tuple[str, str, int]] = Counter()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._keys: dict[tuple[str, str, int], list[float]] = {}  # until when each is waited for
 
     def add(self, *keys: tuple[str, str, int]) -> None:
         """One refusal each of (protocol, name or address, port) is ours."""
-        self._keys.update(keys)
+        now = self._clock()
+        waited = ((key, [end for end in ends if end > now]) for key, ends in self._keys.items())
+        self._keys = {key: ends for key, ends in waited if ends}
+        for key in keys:
+            self._keys.setdefault(key, []).append(now + SECONDS)
 
     def without(self, refused: Refused) -> Refused | None:
         """What is left of a refusal when ours are taken away; None where nothing is."""
         key = (refused.protocol, refused.name or refused.address, refused.port)
-        ours = min(self._keys[key], refused.count)
+        now = self._clock()
+        ends = [end for end in self._keys.pop(key, ()) if end > now]
+        ours = min(len(ends), refused.count)
+        if ends[ours:]:
+            self._keys[key] = ends[ours:]
         if not ours:
             return refused
-        self._keys[key] -= ours
         return replace(refused, count=refused.count - ours) if refused.count > ours else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backend.contract.events import Reason, Refused, Via
-from backend.supervision.expected import Expected
+from backend.supervision.expected import SECONDS, Expected
 
 OURS = Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", address="192.0.2.1", port=443)
 
@@ -29,3 +29,24 @@ def test_others_are_not_touched() -> None:
     other = replace(OURS, port=80)
     assert expected.without(other) == other
     assert expected.without(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name="x.probe.example")) is None
+
+
+def test_what_was_lost_in_a_flood_hides_nothing_of_the_agents() -> None:
+    """A probe's packet that the kernel's log had no room for: hours later the agent tries the same address."""
+    now = 0.0
+    expected = Expected(lambda: now)
+    for _ in range(3):
+        expected.add(("tcp", "192.0.2.1", 443))
+    now = SECONDS + 1
+    assert expected.without(OURS) == OURS
+
+
+def test_nothing_of_what_was_tried_is_kept() -> None:
+    """Each proof has a name of its own."""
+    now = 0.0
+    expected = Expected(lambda: now)
+    for number in range(1000):
+        expected.add(("dns", f"{number}.probe.example", 0), ("tcp", f"{number}.probe.example", 443))
+        assert expected.without(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name=f"{number}.probe.example")) is None
+        now += 60.0
+    assert len(expected._keys) < 10
