@@ -15,15 +15,37 @@ from network.elements import Element
 
 LONGEST_SECONDS = 7 * 24 * 3600
 MOST_REMEMBERED = 20_000  # addresses, open or expired, whose names are known
+MOST_NAMES = 32  # of one entry, for one address: below a wildcard there are as many as the agent likes
 _FLOW = re.compile(r" dst=([0-9.]+) sport=[0-9]+ dport=([0-9]+) ")
 
 
 @dataclass(slots=True)
 class Opening:
-    """An open address and port. `until` is in seconds of the clock given to Openings."""
+    """An open address and port. `until` is in seconds of the clock given to Openings.
+
+    `by_entry` has the names last resolved to it, by the pattern of the entry that opened it for them: of one entry a few stand
+    for all, and those of one never push out those of another.
+    """
 
     until: float
-    names: set[str] = field(default_factory=set)
+    by_entry: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> set[str]:
+        return {name for names in self.by_entry.values() for name in names}
+
+    def add(self, pattern: str, name: str) -> None:
+        names = self.by_entry.setdefault(pattern, {})
+        names.pop(name, None)
+        names[name] = None
+        if len(names) > MOST_NAMES:
+            del names[next(iter(names))]
+
+    def keep(self, needs: Callable[[str], bool]) -> bool:
+        """Forgets the names that do not need it any more; whether any still does."""
+        kept = {pattern: {name: None for name in names if needs(name)} for pattern, names in self.by_entry.items()}
+        self.by_entry = {pattern: names for pattern, names in kept.items() if names}
+        return bool(self.by_entry)
 
 
 @dataclass(slots=True)
@@ -69,7 +91,7 @@ class Openings:
                 self.open.setdefault(key, Opening(0.0)).until = now + seconds
         for address in addresses:
             for port in entry.ports:
-                self.open[self.set_for(port.check), address, port.number].names.add(name)
+                self.open[self.set_for(port.check), address, port.number].add(entry.pattern, name)
             self.last_names.pop(address, None)
             self.last_names[address] = name
         while len(self.last_names) > MOST_REMEMBERED:
@@ -84,8 +106,7 @@ class Openings:
         """Closes what no listed name needs any more; returns the addresses and ports. Raises NftError."""
         gone: dict[str, list[Element]] = {}
         for (name_of_set, address, port), opening in self.open.items():
-            opening.names = {name for name in opening.names if _opens(find(name), port, name_of_set, self.set_for)}
-            if not opening.names:
+            if not opening.keep(lambda name: _opens(find(name), port, name_of_set, self.set_for)):  # noqa: B023
                 gone.setdefault(name_of_set, []).append(Element(address, port))
         self.nft.run("".join(elements.delete(name_of_set, found) for name_of_set, found in gone.items()))
         closed = [(name_of_set, element) for name_of_set, found in gone.items() for element in found]

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from backend.guard.nftables import Nftables, NftError
-from backend.guard.openings import Openings
+from backend.guard.openings import MOST_NAMES, Openings
 from network import allowlist
 from network.allowlist import Allowlist
 from tests.unit.backend.guard.kernel import Kernel
@@ -125,3 +125,21 @@ def test_empty_closes_everything(openings: Openings, kernel: Kernel) -> None:
     assert set(openings.empty()) == {(ONE, 443), (ONE, 80)}
     assert kernel.addresses() == set()
     assert Allowlist() == Allowlist(())
+
+
+def test_names_below_a_wildcard_are_no_end_and_those_of_others_stay(openings: Openings, kernel: Kernel) -> None:
+    """For days the agent asks for new names that have one address: the books stay small, and nobody is closed too early."""
+    listed = allowlist.parse("a.example\n*.wild.example\n", "f").allowlist
+    a, wild = listed.entries
+    openings.admit("a.example", a, [ONE], 30)
+    for number in range(10_000):
+        openings.admit(f"{number}.wild.example", wild, [ONE], 30)
+    assert len(openings.open["open4", ONE, 443].names) <= MOST_NAMES + 1
+    assert openings.close_unlisted(Allowlist((wild,)).match) == []
+    assert openings.close_unlisted(listed.match) == []
+    openings.admit("a.example", a, [ONE], 30)
+    openings.admit("last.wild.example", wild, [ONE], 30)
+    assert openings.close_unlisted(Allowlist((a,)).match) == []
+    assert openings.open["open4", ONE, 443].names == {"a.example"}
+    assert openings.close_unlisted(Allowlist().match) == [(ONE, 443), (ONE, 80)]
+    assert kernel.sets["open4"] == {}
