@@ -102,6 +102,27 @@ class Finished:
             raise ValueError("nested too deep") from error
 
 
+def _cannot_run(argv: Sequence[str], error: OSError) -> SystemFailure:
+    """Also where there is no process, descriptor or memory left for it: the agent may use them up, and give them back."""
+    if isinstance(error, FileNotFoundError):
+        return SystemFailure(f"cannot run {argv[0]}: not found", "codetainer check names what is missing")
+    return SystemFailure(f"cannot run {argv[0]}: {error.strerror or error}")
+
+
+@contextlib.contextmanager
+def _memory_files(argv: Sequence[str], count: int) -> Iterator[list[int]]:
+    """Files for what a process is told and says, closed at the end. Raises SystemFailure."""
+    with contextlib.ExitStack() as opened:
+        files = []
+        try:
+            for _ in range(count):
+                files.append(os.memfd_create(Path(argv[0]).name[:40]))
+                opened.callback(os.close, files[-1])
+        except OSError as error:
+            raise _cannot_run(argv, error) from error
+        yield files
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -119,8 +140,8 @@ def run(
             command, env=dict(environment), input=input, cwd=cwd, timeout=timeout, capture_output=True, text=True,
             errors="replace", stdin=subprocess.DEVNULL if input is None else None, umask=0o022,
         )  # fmt: skip
-    except FileNotFoundError as error:
-        raise SystemFailure(f"cannot run {argv[0]}: not found", "codetainer check names what is missing") from error
+    except OSError as error:
+        raise _cannot_run(argv, error) from error
     except subprocess.TimeoutExpired as error:
         raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s") from error
     finished = Finished(tuple(argv), done.returncode, done.stdout, done.stderr)
@@ -165,8 +186,7 @@ def ask(
     Its errors and its input are memory files: neither can fill a pipe that nobody reads. Raises SystemFailure where it cannot
     start or outlasts `timeout` (s).
     """
-    given, errors = os.memfd_create("input"), os.memfd_create("errors")
-    try:
+    with _memory_files(argv, 2) as (given, errors):
         os.write(given, input)
         os.lseek(given, 0, os.SEEK_SET)
         try:
@@ -175,7 +195,7 @@ def ask(
                 stderr=errors, umask=0o022,
             )  # fmt: skip
         except OSError as error:
-            raise SystemFailure(f"cannot run {argv[0]}: {error.strerror}") from error
+            raise _cannot_run(argv, error) from error
         late = threading.Event()
 
         def end() -> None:
@@ -200,9 +220,6 @@ def ask(
             raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s")
         said = os.pread(errors, MOST_ERRORS, max(0, os.fstat(errors).st_size - MOST_ERRORS)).decode(errors="replace")
         return Answered(code, out[:most], said, len(out) <= most)
-    finally:
-        os.close(given)
-        os.close(errors)
 
 
 async def run_distrusted(
@@ -213,8 +230,7 @@ async def run_distrusted(
     A pipe stays open for as long as anybody holds it, and whoever waits for its end waits for them. Of the file `most` bytes
     are read once the process has ended. Raises SystemFailure, with `what` it is, where it has not within `seconds`.
     """
-    said = os.memfd_create("said")
-    try:
+    with _memory_files(argv, 1) as (said,):
         process = await spawn(argv, identity=identity, environment=environment, stdout=said, stderr=said)
         try:
             code = await asyncio.wait_for(process.wait(), seconds)
@@ -223,8 +239,6 @@ async def run_distrusted(
         finally:
             kill_group(process)
         text = os.pread(said, most, 0).decode(errors="replace")
-    finally:
-        os.close(said)
     return Finished(tuple(argv), code, text, text if code else "")
 
 
@@ -244,10 +258,7 @@ async def run_async(
     What it is told and what it says are memory files, of which at most `most` bytes are read: a pipe stays open for as long as
     anybody holds it, and a process of the agent's can be made to say anything, without end, by others of its uid.
     """
-    with contextlib.ExitStack() as opened:
-        given, out, err = (os.memfd_create(name) for name in ("given", "out", "err"))
-        for descriptor in (given, out, err):
-            opened.callback(os.close, descriptor)
+    with _memory_files(argv, 3) as (given, out, err):
         if input is not None:
             os.pwrite(given, input.encode(), 0)
         process = await spawn(
@@ -284,8 +295,8 @@ async def spawn(
             *identity.wrap(argv), env=dict(environment), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr,
             pass_fds=tuple(pass_fds), start_new_session=True, umask=0o022,
         )  # fmt: skip
-    except FileNotFoundError as error:
-        raise SystemFailure(f"cannot run {argv[0]}: not found", "codetainer check names what is missing") from error
+    except OSError as error:
+        raise _cannot_run(argv, error) from error
 
 
 @contextlib.contextmanager
@@ -336,15 +347,25 @@ def bind(source: Path, target: Path) -> None:
 
 
 def write(path: Path, text: str, *, mode: int = 0o644, uid: int = 0) -> None:
-    """Writes a file under a temporary name and renames it: a reader sees the old text or the new one, never half."""
+    """Writes a file under a temporary name and renames it: a reader sees the old text or the new one, never half.
+
+    Raises SystemFailure; half a file takes no room then.
+    """
     new = path.with_name(f".{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(file.fileno(), mode)
-        if os.geteuid() == 0:
-            os.fchown(file.fileno(), uid, uid)
-        file.write(text)
-    new.rename(path)
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                os.fchmod(file.fileno(), mode)
+                if os.geteuid() == 0:
+                    os.fchown(file.fileno(), uid, uid)
+                file.write(text)
+            new.rename(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_in_place(path: Path, text: str) -> None:

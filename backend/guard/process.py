@@ -25,6 +25,7 @@ from backend.guard.openings import Openings
 from backend.guard.refusals import Refusals, destination_totals
 from backend.guard.server import Server, serve
 from backend.guard.upstream import UpstreamError, Upstreams
+from backend.system import SystemFailure
 from network import elements, ruleset
 from network.allowlist import Allowlist, Check, Entry, Port
 from network.names import EntryError, normalise
@@ -45,6 +46,7 @@ class Guard:
             lambda address: self.openings.last_names.get(address, ""), lambda name: self.server.allowlist.match(name)
         )
         self.settings: Configure | None = None
+        self._configured = asyncio.Event()
         self.refreshed_at = self.next_at = 0.0
         self._measured: ListMeasured | None = None
         self._dns_refused: dict[str, events.Refused] = {}
@@ -83,14 +85,14 @@ class Guard:
         if isinstance(message, Configure):
             try:
                 await self._configure(message)
-            except (NftError, OSError, ValueError) as error:
+            except (NftError, SystemFailure, OSError, ValueError) as error:
                 self._tell(Configured(message.generation, str(error)))
             else:
                 self._tell(Configured(message.generation))
         elif isinstance(message, Do):
             try:
                 done = await self._do(message)
-            except NftError as error:
+            except (NftError, SystemFailure, ValueError) as error:
                 done = Done(message.id, False, str(error))
             self._tell(done)
 
@@ -113,6 +115,7 @@ class Guard:
         self.server.answer_addresses = message.answer_addresses
         self.server.allowlist = Allowlist(entries)
         self.settings = message
+        self._configured.set()
         self.server.paused = message.paused
         if message.paused:
             await openings.cut(self.openings.empty())
@@ -216,18 +219,19 @@ class Guard:
         return sum(results), len(results) - sum(results)
 
     async def keep_refreshing(self) -> None:
+        await self._configured.wait()
+        assert self.settings is not None
         while True:
-            every = self.settings.refresh_seconds if self.settings else 300.0
-            pause = every * random.uniform(0.9, 1.0)
+            pause = self.settings.refresh_seconds * random.uniform(0.9, 1.0)
             self.next_at = time.time() + pause
             await asyncio.sleep(pause)
-            if self.settings is None or self.server.paused:
+            if self.server.paused:
                 continue
             await self.refresh()
             self.openings.expire()
             try:
                 self.openings.keep_used(await openings.flows())
-            except NftError as error:
+            except (NftError, SystemFailure) as error:
                 self.report(Noted("error", str(error)))
 
     async def keep_counting(self) -> None:
@@ -259,7 +263,6 @@ async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:
 
     asyncio.get_running_loop().add_reader(packets, read_packets)
     await serve(guard.server, socket.socket(fileno=udp_fd), socket.socket(fileno=tcp_fd))
-    running = [asyncio.create_task(task) for task in (guard.keep_refreshing(), guard.keep_counting())]
     gc.freeze()
     pending: set[asyncio.Task[None]] = set()
 
@@ -268,14 +271,16 @@ async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:
         pending.add(task)
         task.add_done_callback(pending.discard)
 
-    while line := await reader.readline():
-        message = channel.decode(line)
-        if isinstance(message, Configure):
-            await guard.obey(message)  # in order: the latest list is the one in force
-        else:
-            begin(guard.obey(message))
-    for task in running:
-        task.cancel()
+    async with asyncio.TaskGroup() as group:  # one that fails ends the guard, which is started again: none is missing unseen
+        running = [group.create_task(task) for task in (guard.keep_refreshing(), guard.keep_counting())]
+        while line := await reader.readline():
+            message = channel.decode(line)
+            if isinstance(message, Configure):
+                await guard.obey(message)  # in order: the latest list is the one in force
+            else:
+                begin(guard.obey(message))
+        for task in running:
+            task.cancel()
 
 
 def run(descriptors: Sequence[str]) -> int:

@@ -63,6 +63,11 @@ def _ended(handle: int) -> bool:
 
 async def watch(boot: Boot, journal: Journal) -> None:
     """Says when the session or Claude in it has ended, and otherwise what the agent does, as often as that changes."""
+    with contextlib.ExitStack() as held:
+        await _watch(boot, journal, held)
+
+
+async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> None:
     handles: Handles | None = None
     title, looks, gone = "", 0, False
     while True:
@@ -70,9 +75,9 @@ async def watch(boot: Boot, journal: Journal) -> None:
         if boot.session is None or journal.state.frozen:  # nothing is started as the agent while it is stopped
             continue
         if handles is None or handles.of is not boot.session:
-            if handles is not None:
-                handles.close()
+            held.close()
             handles, title, looks, gone = Handles(boot.session), "", 0, False
+            held.callback(handles.close)
         if what := handles.ended():
             if not gone:
                 gone = True

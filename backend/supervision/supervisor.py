@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib.metadata import version
 from typing import Any
 
@@ -44,6 +44,9 @@ from backend.variables import GateMode, OnFailure
 from backend.work.keeper import Keeper
 
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
+AGAIN_SECONDS = 5.0  # until what ended by an error is begun again
+TRIES = 3  # that cannot be made, until the walls count as broken: for a moment there may be no process left to try them with
+TRY_SECONDS = 10.0  # between two of them
 
 
 class Supervisor(Control):
@@ -86,7 +89,7 @@ class Supervisor(Control):
         system.write(self.paths.run / "login", f"{self.settings.login}\n")  # a login shell has none of our environment
         server = ControlServer(self.paths.control, self)
         await server.start()
-        self._begin(self._watch_services())
+        self._begin(self._watch_services)
         booting = asyncio.create_task(self._boot(lock))
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -140,12 +143,13 @@ class Supervisor(Control):
         elif not self._booted:
             self._booted = True
             self._prove.clear()  # readiness has just tried everything
-            self._begin(activity.watch(self.boot, self.journal))
-            self._begin(self._keep_proving())
-            self._begin(self.grants.withdraw_in_time())
-            self._begin(watch.certificates(self.services.gate, self.settings.certificate_seconds, self.journal.emit))
-            self._begin(load.watch(self.boot, self.journal.emit))
-            self._begin(self.work.run())
+            valid = self.settings.certificate_seconds
+            self._begin(lambda: activity.watch(self.boot, self.journal))
+            self._begin(self._keep_proving)
+            self._begin(self.grants.withdraw_in_time)
+            self._begin(lambda: watch.certificates(self.services.gate, valid, self.journal.emit))
+            self._begin(lambda: load.watch(self.boot, self.journal.emit))
+            self._begin(self.work.run)
         return state
 
     def _conclude(self, result: Result, seconds: float) -> BootState:
@@ -199,20 +203,29 @@ class Supervisor(Control):
         await watch.services(self.services, self.boot, self._emit, self._prove.set)
 
     async def _keep_proving(self) -> None:
-        """The walls are tried again every few minutes, and soon after a service has come back or the list has changed."""
+        """The walls are tried again every few minutes, and soon after a service has come back or the list has changed.
+
+        Where they do not hold all is closed, until a retry has opened it: then they are tried as before.
+        """
+        failures = 0
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._prove.wait(), self.settings.proof_seconds)
+                await asyncio.wait_for(self._prove.wait(), TRY_SECONDS if failures else self.settings.proof_seconds)
             await asyncio.sleep(0.5)  # several changes, one proof
             self._prove.clear()
-            if self.frozen or not self._well():
+            if not self._provable():
                 continue
             try:
                 found = await proof.prove(self.boot, listed=False)
+                failures = 0
             except SystemFailure as error:
                 found = proof.Proof(0, (str(error),), "", "")
-            if self._stop.is_set() or not self._well():
+                failures += 1
+            if self._stop.is_set() or not self._provable():
                 continue  # a service fell meanwhile: that is said, and the proof begins anew when it is back
+            if 0 < failures < TRIES:
+                self.journal.emit(Noted("warning", f"{found.broken[0]}; tried again in {TRY_SECONDS:.0f} s"))
+                continue
             if found.silent:
                 # Nothing can leave by a resolver that does not answer: that is a service's state, which is watched.
                 self.journal.emit(Noted("warning", f"the walls were tried: {found.silent}"))
@@ -220,10 +233,12 @@ class Supervisor(Control):
             if found.broken:
                 self.journal.emit(BootFinished(BootState.HALTED, 0.0, "readiness", "; ".join(found.broken), proof.REMEDY))
                 await self._close(keep_services=False)
-                return
+                failures = 0
 
-    def _well(self) -> bool:
-        return all(service.state is ServiceState.UP for service in self.services.kept)
+    def _provable(self) -> bool:
+        """Whether everything is as it is meant to stay: open, not frozen, every service up."""
+        opened = self.journal.state.boot in (BootState.READY, BootState.DEGRADED)
+        return opened and not self.frozen and all(service.state is ServiceState.UP for service in self.services.kept)
 
     # --- what is asked for ---
 
@@ -247,13 +262,24 @@ class Supervisor(Control):
             self.boot.session = await session.restart(self.paths, self.boot.agent_environment, folder, self.boot.session)
             self.journal.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks.add(asyncio.create_task(going_on(work, self.journal.emit)))
 
-        def ended(done: asyncio.Task[None]) -> None:
-            self._tasks.discard(done)
-            if not done.cancelled() and (error := done.exception()) is not None:
-                self.journal.emit(Noted("error", f"a task of the supervisor ended: {type(error).__name__}: {error}"))
 
-        task.add_done_callback(ended)
+async def going_on(
+    work: Callable[[], Coroutine[Any, Any, None]], emit: Callable[[Event], None], pause: float = AGAIN_SECONDS
+) -> None:
+    """Does what has to be done as long as the sandbox lives. What ends by an error is begun again, and that is said.
+
+    The same error over and over is said once.
+    """
+    said = ""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            text = f"a task of the supervisor ended, and is begun again: {type(error).__name__}: {error}"
+            if text != said:
+                emit(Noted("error", text))
+            said = text
+        await asyncio.sleep(pause)

@@ -36,7 +36,7 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
     measured: NamesMeasured | None = None
     before = Measured()
     ticks = 0
-    restarts = {"coredns": 0, "guard": 0, "gate": 0}
+    pids: dict[str, int] = {}  # a count of restarts begins anew after a while, and would say nothing of the next one
     missed = missed_gate = 0
     while True:
         for _ in range(2):  # refusals more often: Claude's hook waits for them
@@ -47,8 +47,8 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
             missed_gate = 0 if await _carried(services, emit, say=ticks % CARRIED_TICKS == 0) else missed_gate + 1
             _judge(services.gate.service, missed_gate, "its admin socket does not answer")
         for service in services.kept:
-            if service.state is ServiceState.UP and service.restarts != restarts[service.name]:
-                restarts[service.name] = service.restarts
+            if service.state is ServiceState.UP and pids.setdefault(service.name, service.pid) != service.pid:
+                pids[service.name] = service.pid
                 changed()
         if services.coredns.pid:
             found, now = await _names(before, boot)

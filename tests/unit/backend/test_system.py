@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
+from pathlib import Path
+
 import pytest
 
-from backend.system import AGENT, COREDNS, GATE, GUARD, ROOT, SETPRIV, Finished, Identity
+from backend.system import (
+    AGENT,
+    COREDNS,
+    GATE,
+    GUARD,
+    ROOT,
+    SETPRIV,
+    Finished,
+    Identity,
+    SystemFailure,
+    ask,
+    run_async,
+    write,
+)
 
 
 @pytest.mark.parametrize("identity", [AGENT, COREDNS, GUARD, GATE], ids=lambda identity: identity.name)
@@ -32,3 +50,36 @@ def test_what_cannot_be_read_as_json_is_one_kind_of_error(said: str) -> None:
     with pytest.raises(ValueError):
         Finished((), 0, said, "").value()
     assert Finished((), 0, '{"a": [1]}', "").value() == {"a": [1]}
+
+
+async def test_where_nothing_more_can_be_opened_it_is_one_kind_of_error() -> None:
+    """The agent may use up what there is, and give it back: whoever starts something knows how to go on. Nothing leaks."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = os.open("/dev/null", os.O_RDONLY)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room + 1, limits[1]))
+    os.close(room)  # one more may be opened, and no second one
+    try:
+        for _ in range(2):
+            with pytest.raises(SystemFailure, match="cannot run true: Too many open files"):
+                await run_async(["true"])
+            with pytest.raises(SystemFailure, match="Too many open files"):
+                ask(["true"], environment={}, cwd="/", timeout=1.0, most=1)
+        assert os.open("/dev/null", os.O_RDONLY) == room
+        os.close(room)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_what_cannot_be_written_is_said_and_leaves_the_old_text_and_nothing_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "Corefile"
+    write(file, "old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(SystemFailure, match=r"cannot write .*Corefile: File too large"):
+            write(file, "new" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("Corefile", "old")]
