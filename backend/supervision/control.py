@@ -126,7 +126,7 @@ def _entries(target: Control) -> list[dict[str, Any]]:
             "name": entry.pattern,
             "ports": ",".join(map(str, entry.ports)),
             "source": entry.source,
-            "until": target.grants.granted[entry.pattern][1] if entry.pattern in target.grants.granted else None,
+            "until": target.grants.granted[entry.pattern].until if entry.pattern in target.grants.granted else None,
         }
         for entry in target.grants.allowlist.entries
     ]

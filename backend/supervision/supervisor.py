@@ -181,7 +181,10 @@ class Supervisor(Control):
                 for name in ("closed", "rules", "guard", "names", "gate", "readiness", "session"):
                     self._runner.done.pop(name, None)  # the walls are built anew; what else went well is kept
                 async with self._init() as lock:
-                    return await self._boot(lock)
+                    booted = await self._boot(lock)
+                if booted is not BootState.HALTED:
+                    await self.grants.open_again()
+                return booted
             if state is BootState.DEGRADED:  # the agent works on meanwhile: what degrades is outside the walls
                 return self._conclude(await self._runner.run(self.boot), self.journal.state.boot_seconds)
             return state or BootState.BOOTING  # somebody else has done it meanwhile

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from backend.contract.events import BootFinished, Noted, ProofFinished, ServiceChanged, ServiceState
-from tests.netns.conftest import INTERNET, Running, eventually, start
+from backend.contract.events import BootFinished, ListMeasured, Noted, ProofFinished, ServiceChanged, ServiceState
+from tests.netns.conftest import INTERNET, Running, backend_of, eventually, start
 from tests.netns.test_cases import connect, query, refused
 
 pytestmark = pytest.mark.netns
@@ -84,6 +85,60 @@ def test_addresses_cannot_be_opened_without_the_table(tmp_path: Path) -> None:
         assert "192.0.2.1" in halted[0].reason or "203.0.113.53" in halted[0].reason
         eventually("the network is closed", lambda: connect(sandbox, "192.0.2.50") == "refused")
         assert sandbox.codetainer("status").returncode == 2
+    finally:
+        sandbox.stop()
+
+
+def test_what_was_closed_and_opened_again_is_as_it_was_before(tmp_path: Path) -> None:
+    """After a halt and a retry the walls are still tried, and what was allowed by hand is open, as the journal says."""
+    sandbox = start(tmp_path, f"reopened-{os.getpid()}", CODETAINER_PROOF="1s")
+    try:
+        assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
+        assert sandbox.codetainer("allow", "plain.test", "--port", "8443", "--for", "1s").returncode == 0
+        sandbox.root("nft", "delete table inet codetainer")
+        eventually("it closes", lambda: sandbox.state.boot == "halted")
+        eventually("what was open for a time is not any more", lambda: set(sandbox.state.allowed) == {"unlisted.test"})
+        assert [note.text for note in sandbox.events(Noted) if "cannot withdraw" in note.text][1:] == []
+        done = sandbox.codetainer("retry")
+        assert done.returncode == 0, done.stderr
+        proofs = len(sandbox.events(ProofFinished))
+        assert connect(sandbox, "unlisted.test") == "open"
+        assert connect(sandbox, "plain.test", 8443) == "refused"
+        eventually("the walls are tried again", lambda: len(sandbox.events(ProofFinished)) > proofs + 1)
+        assert sandbox.events(ProofFinished)[-1].failed == ()
+    finally:
+        sandbox.stop()
+
+
+def test_a_time_without_descriptors_ends_nothing_for_good(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"descriptors-{os.getpid()}", CODETAINER_PROOF="1s")
+    try:
+        boot = backend_of(sandbox)
+        limits = resource.prlimit(boot, resource.RLIMIT_NOFILE)
+        resource.prlimit(boot, resource.RLIMIT_NOFILE, (3, limits[1]))
+        eventually("it is felt", lambda: any("Too many open files; tried again" in note.text for note in sandbox.events(Noted)))
+        resource.prlimit(boot, resource.RLIMIT_NOFILE, limits)
+        proofs = len(sandbox.events(ProofFinished))
+        eventually("the walls are tried again", lambda: len(sandbox.events(ProofFinished)) > proofs + 1)
+        assert sandbox.state.boot != "halted"
+        assert connect(sandbox, "192.0.2.66") == "refused"
+        eventually("refusals are told", lambda: refused(sandbox, address="192.0.2.66"))
+        assert sandbox.codetainer("allow", "unlisted.test", "--for", "1s").returncode == 0
+        eventually("what is over is closed", lambda: not sandbox.state.allowed)
+    finally:
+        sandbox.stop()
+
+
+def test_a_program_that_cannot_be_run_for_a_while_ends_no_refresh(tmp_path: Path) -> None:
+    sandbox = start(tmp_path, f"refresh-{os.getpid()}", CODETAINER_REFRESH="1s")
+    try:
+        conntrack = sandbox.root("sh", "-c", "command -v conntrack").stdout.strip()
+        assert sandbox.root("mount", "--bind", "/dev/null", conntrack).returncode == 0
+        eventually("it is said", lambda: any("cannot run conntrack" in note.text for note in sandbox.events(Noted)))
+        sandbox.root("umount", conntrack)
+        pid, refreshed = sandbox.pid("guard"), sandbox.events(ListMeasured)[-1].refreshed_at
+        eventually("the list is refreshed", lambda: sandbox.events(ListMeasured)[-1].refreshed_at > refreshed)
+        assert sandbox.pid("guard") == pid
     finally:
         sandbox.stop()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ from backend import settings
 from backend.boot import briefing
 from backend.boot.context import Boot
 from backend.contract.control import Revoke
-from backend.contract.events import Allowed, Event, Noted, Withdrawn
+from backend.contract.events import Allowed, Event, Noted, ServiceState, Withdrawn
 from backend.contract.paths import Paths
 from backend.guard.channel import Configure
 from backend.supervision import control, grants
@@ -40,6 +39,7 @@ class Parts:
         self.has: dict[str, set[str]] = {}
         self.resolved: list[str] = []
         self.gate = self
+        self.guard = SimpleNamespace(state=ServiceState.UP)
         self.goes_on = asyncio.Event()  # set: no change waits
         self.goes_on.set()
         self.held = asyncio.Event()  # one change waits, between the guard's part and CoreDNS's
@@ -71,23 +71,29 @@ class Parts:
 class Case:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
         self.parts, self.events, self.proofs, self.told = Parts(), list[Event](), 0, list[Any]()
-        self._awaited: tuple[type[Event], asyncio.Event] = (Event, asyncio.Event())
         monkeypatch.setattr(briefing, "write", lambda _, __, allowlist: self.told.append(names(allowlist)))
         given = settings.load({"GH_PAT": "ghp_x", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"})
         boot = SimpleNamespace(
             settings=given, paths=paths, services=self.parts, allowlist=listed("always.example"), upstreams=("192.0.2.53",)
         )
-        self.grants = Grants(cast(Boot, boot), self._emit, self._changed)
+        self.now = 1_000_000.0  # by the clock
+        self.gone = 50.0  # that have gone by
+        self.grants = Grants(cast(Boot, boot), self._emit, self._changed, clock=lambda: self.now, steady=lambda: self.gone)
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.gone += seconds
 
     def _emit(self, event: Event) -> None:
         self.events.append(event)
-        if isinstance(event, self._awaited[0]):
-            self._awaited[1].set()
 
-    async def said(self, kind: type[Event]) -> None:
-        """Waits for the next event of a kind."""
-        self._awaited = (kind, asyncio.Event())
-        await self._awaited[1].wait()
+    async def said(self, kind: type[Event], *, after: int = 0) -> None:
+        """Lets the others have their turns until there is an event of a kind, `after` so many events."""
+        for _ in range(1000):
+            if any(isinstance(event, kind) for event in self.events[after:]):
+                return
+            await asyncio.sleep(0)
+        raise AssertionError(f"no {kind.__name__} in {self.events[after:]}")
 
     def _changed(self) -> None:
         self.proofs += 1
@@ -133,10 +139,12 @@ async def test_a_grant_that_one_part_refuses_is_taken_back_from_all(case: Case, 
 
 async def test_a_longer_grant_that_fails_leaves_the_one_before(case: Case) -> None:
     await case.grants.grant(entry("more.example"), 5.0, "operator")
+    before = dict(case.grants.granted)
     case.parts.down = {"resolver"}
     with pytest.raises(SystemFailure):
         await case.grants.grant(entry("more.example"), 50.0, "operator")
-    assert case.grants.granted == {"more.example": (entry("more.example"), 5.0)}
+    assert case.grants.granted == before
+    assert before["more.example"].until == 5.0
     assert case.parts.has["gate"] == BOTH
 
 
@@ -159,18 +167,63 @@ async def test_what_cannot_be_withdrawn_is_still_known_to_be_open(case: Case) ->
     assert not any(isinstance(event, Withdrawn) for event in case.events)
 
 
-async def test_a_time_that_is_up_is_withdrawn_as_soon_as_it_can_be(case: Case) -> None:
+async def test_a_time_that_is_up_is_withdrawn_as_soon_as_it_can_be(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     await case.grants.grant(entry("stays.example"), 0.0, "operator")
-    await case.grants.grant(entry("later.example"), time.time() + 3600, "operator")
-    await case.grants.grant(entry("more.example"), time.time() - 1, "operator")
+    await case.grants.grant(entry("later.example"), case.now + 3600, "operator")
+    await case.grants.grant(entry("more.example"), case.now + 10, "operator")
+    case.passes(10)
     case.parts.down = {"gate"}
+    monkeypatch.setattr(grants, "LOOK_SECONDS", 0.0)
     watching = asyncio.create_task(case.grants.withdraw_in_time())
-    await asyncio.wait_for(case.said(Noted), 30)
+    await case.said(Noted)
+    for _ in range(100):
+        await asyncio.sleep(0)
     case.parts.down = set()
-    await asyncio.wait_for(case.said(Withdrawn), 30)
+    await case.said(Withdrawn)
     watching.cancel()
     assert case.events[-1] == Withdrawn("more.example", "its time was up")
     assert set(case.grants.granted) == {"stays.example", "later.example"}
+    assert len([event for event in case.events if isinstance(event, Noted)]) == 1  # tried a hundred times, said once
+
+
+@pytest.mark.parametrize("step", [-7200.0, 7200.0])
+async def test_an_hour_is_an_hour_whatever_is_done_to_the_clock(
+    case: Case, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    """And until when it is open is said anew, once."""
+    monkeypatch.setattr(grants, "LOOK_SECONDS", 0.0)
+    await case.grants.grant(entry("more.example"), case.now + 3600, "operator")
+    watching = asyncio.create_task(case.grants.withdraw_in_time())
+    case.passes(600)
+    case.now += step
+    await case.said(Allowed, after=1)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert case.events[1:] == [Allowed("more.example", "", case.now + 3000, "operator")]
+    case.passes(2999)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(case.events) == 2
+    case.passes(1)
+    await case.said(Withdrawn)
+    watching.cancel()
+
+
+async def test_what_was_open_when_everything_was_closed_is_over_in_time_too(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is there to be told; what is still to be open is opened again when boot has begun anew."""
+    monkeypatch.setattr(grants, "LOOK_SECONDS", 0.0)
+    await case.grants.grant(entry("more.example"), case.now + 10, "operator")
+    await case.grants.grant(entry("later.example"), case.now + 3600, "operator")
+    case.parts.down, case.parts.guard.state = {"guard"}, ServiceState.STOPPED
+    case.passes(10)
+    watching = asyncio.create_task(case.grants.withdraw_in_time())
+    await case.said(Withdrawn)
+    watching.cancel()
+    case.parts.down, case.parts.has = set(), {}
+    await case.grants.open_again()
+    assert case.parts.has["gate"] == {"always.example", "later.example"}
 
 
 async def test_of_two_at_once_the_one_that_fails_takes_nothing_of_the_other(case: Case) -> None:
