@@ -40,7 +40,8 @@ from backend.work.repository import MOST_REPOSITORIES, SAVED
 
 PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "GIT_SSL_CAINFO")
 LOOK_SECONDS = 20.0
-GENTLY = ("nice", "-n", "5")
+GENTLY = ("nice", "-n", "5")  # while there is an agent to disturb
+SECOND = 1.0
 SHARE = 20  # a look that takes long is followed by a pause that many times as long
 COUNT_SECONDS = 60.0
 SAVE_SECONDS = 300.0
@@ -66,29 +67,40 @@ class Keeper:
         self._began = False  # before there was a session there is no work
 
     async def run(self) -> None:
-        """Counts and saves until it is cancelled. What fails is said once and tried again."""
+        """Counts and saves until it is cancelled. What fails is said once and tried again.
+
+        A save may take long, or be made to; counting does not wait for it.
+        """
         self._began = True
         autosave = self._boot.settings.autosave
-        look = 0.0
-        save = time.monotonic() + autosave.seconds
-        occasion = Occasion.LOOKED
-        while True:
-            if self._journal.state.frozen:  # nothing changes, and nothing is started as the agent
-                await asyncio.sleep(1.0)
-                continue
-            before, occasion = occasion, self._occasion()
-            begins = occasion not in (before, Occasion.LOOKED)
-            begun = time.monotonic()
-            due = autosave.when is Save.REGULARLY and begun >= save and not self._cannot_save()
-            if begins or due or begun >= look:
-                told = await self._count(occasion if begins else Occasion.LOOKED, COUNT_SECONDS, GENTLY)
-                if begins and not told:
-                    occasion = before  # what has to be said then is said as soon as it can be counted
-                look = time.monotonic() + max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
-            if due:
-                await self._save(SAVE_SECONDS, GENTLY)
-                save = time.monotonic() + autosave.seconds
-            await asyncio.sleep(1.0)
+        saving: asyncio.Task[None] | None = None
+        try:
+            look = 0.0
+            save = time.monotonic() + autosave.seconds
+            occasion = Occasion.LOOKED
+            while True:
+                if self._journal.state.frozen:  # nothing changes, and nothing is started as the agent
+                    await asyncio.sleep(SECOND)
+                    continue
+                if saving is not None and saving.done():
+                    saving.result()
+                    saving, save = None, time.monotonic() + autosave.seconds
+                before, occasion = occasion, self._occasion()
+                begins = occasion not in (before, Occasion.LOOKED)
+                begun = time.monotonic()
+                due = autosave.when is Save.REGULARLY and saving is None and begun >= save and not self._cannot_save()
+                if begins or due or begun >= look:
+                    told = await self._count(occasion if begins else Occasion.LOOKED, COUNT_SECONDS, () if begins else GENTLY)
+                    if begins and not told:
+                        occasion = before  # what has to be said then is said as soon as it can be counted
+                    look = time.monotonic() + max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
+                if due:
+                    saving = asyncio.create_task(self._save(SAVE_SECONDS, GENTLY))
+                await asyncio.sleep(SECOND)
+        finally:
+            if saving is not None:
+                saving.cancel()
+                await asyncio.gather(saving, return_exceptions=True)
 
     async def last(self, grace: float) -> None:
         """Before the sandbox goes: ends the session and all of the agent's, counts, and saves where that is wanted.

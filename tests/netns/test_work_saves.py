@@ -154,7 +154,9 @@ def test_an_export_gives_the_agent_no_terminal(saving: Running) -> None:
     try:
         terminals = saving.python(TERMINALS, root=True)
     finally:
-        shell(saving, "timeout 5 sh -c 'echo > /workspace/pipe'; rm /workspace/pipe; sed -i '/include/,$d' .git/config")
+        shell(
+            saving, "sed -i '/include/,$d' .git/config; exec 3<>/workspace/pipe; sleep 1; rm /workspace/pipe"
+        )  # nobody waits there
     assert set(terminals["1000"]) == {"0"}
     assert "0" not in terminals["0"], "root's own process has one"
 
@@ -173,9 +175,23 @@ def test_who_reads_no_further_ends_the_export(saving: Running) -> None:
 
 
 def test_an_end_of_the_session_says_what_is_only_here(saving: Running) -> None:
-    saving.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "kill-server")
-    eventually("it is said", lambda: "codetainer export > work.bundle" in saving.codetainer("logs").stdout)
+    """Also where a save takes as long as it may."""
+    with host(saving) as opened:
+        hook = Path(f"/proc/self/fd/{opened}/example/demo/hooks/pre-receive")
+        waits = hook.with_name("waits")
+        hook.write_text("#!/bin/sh\ntouch hooks/waits\nwhile [ -e hooks/waits ]; do sleep 0.1; done\n")
+        hook.chmod(0o755)
+        try:
+            shell(saving, "echo held > held.txt")
+            eventually("a save waits", waits.exists)
+            saving.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "kill-server")
+            eventually("it is said", lambda: "codetainer export > work.bundle" in saving.codetainer("logs").stdout)
+            assert waits.exists()
+        finally:
+            hook.unlink()
+            waits.unlink(missing_ok=True)
     assert "Only here" in saving.codetainer("status").stdout
+    eventually("it is saved", lambda: holds(saving, "held.txt"))
 
 
 def test_a_frozen_sandbox_saves_nothing_at_its_end(saving: Running) -> None:
