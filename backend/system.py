@@ -42,6 +42,12 @@ class SystemFailure(Exception):
         self.hint = hint
 
 
+def in_words(error: OSError) -> str:
+    """What went wrong, without its number: "/dev/net/tun: No such file or directory"."""
+    words = error.strerror or str(error)
+    return f"{error.filename}: {words}" if error.filename else words
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """As whom a process runs: uid (and the gid of the same number), and the capabilities it keeps, e.g. ("net_admin",).

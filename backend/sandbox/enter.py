@@ -14,7 +14,7 @@ from backend.sandbox import relay, rendezvous
 from backend.sandbox.options import sandbox_name
 from backend.sandbox.relay import Command
 from backend.sandbox.rendezvous import NoSandbox
-from backend.system import AGENT, BASE_ENVIRONMENT, ROOT, Identity
+from backend.system import AGENT, BASE_ENVIRONMENT, ROOT, Identity, in_words
 
 PASSED_ON = ("TERM", "COLORTERM", "NO_COLOR")
 
@@ -54,6 +54,9 @@ def main(argv: Sequence[str]) -> int:
         # root's own start-up files make a shell the login (backend/launchers/login).
         shell = ["bash", "--noprofile", "--norc"] if options.root else ["bash", "-l"]
         return relay.run(Command(init, command or shell, identity, environment_for(identity, init), folder))
-    except (NoSandbox, OSError, settings.SettingsError) as error:
+    except (NoSandbox, settings.SettingsError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"codetainer: cannot enter {options.name}: {in_words(error)}\n")
         return 1

@@ -31,7 +31,7 @@ from backend.sandbox.output import Output
 from backend.sandbox.pretend.description import DescriptionError
 from backend.sandbox.relay import Command
 from backend.sandbox.rendezvous import Beacon, NoSandbox
-from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure
+from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure, in_words
 from backend.work.farewell import Farewell
 
 END_SECONDS = 2.0  # beyond the grace period that the sandbox knows of
@@ -68,8 +68,11 @@ def main(argv: Sequence[str]) -> int:
     except (DescriptionError, settings.SettingsError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
         return settings.EXIT_CODE
-    except (Fallen, NoSandbox, NftError, OSError) as error:
+    except (Fallen, NoSandbox, NftError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"codetainer: cannot start a sandbox: {in_words(error)}\n")
         return 1
     except SystemFailure as error:
         sys.stderr.write(f"codetainer: {error}\n" + (f"  {error.hint}\n" if error.hint else ""))

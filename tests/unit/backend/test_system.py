@@ -20,6 +20,7 @@ from backend.system import (
     Identity,
     SystemFailure,
     ask,
+    in_words,
     run_async,
     write,
 )
@@ -83,3 +84,15 @@ def test_what_cannot_be_written_is_said_and_leaves_the_old_text_and_nothing_besi
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("Corefile", "old")]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/dev/net/tun"), "/dev/net/tun: No such file or directory"),
+        (OSError(24, "Too many open files"), "Too many open files"),
+        (OSError("no number"), "no number"),
+    ],
+)
+def test_an_error_in_words(error: OSError, words: str) -> None:
+    assert in_words(error) == words
