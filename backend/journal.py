@@ -2,7 +2,8 @@
 
 Past `segment_bytes` a new segment takes the file's name; its first line is a snapshot of the folded state, so that a reader
 needs the current segment only. The one before it stays as `events.1.jsonl`. Where nothing can be written (a full tmpfs) the
-supervisor goes on: what was lost is counted, and said as soon as there is room.
+supervisor goes on: what was lost is counted, and said as soon as there is room, with a snapshot, so that readers know again how
+it is: what was lost may have been that the sandbox is frozen, or that a service is up.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Journal:
         self._size = 0
         self._seq = 0
         self._lost = 0
+        self._behind = False  # events were lost, and readers have had no snapshot since
         self.state = State()
 
     def emit(self, event: Event, at: float | None = None) -> None:
@@ -40,12 +42,21 @@ class Journal:
         self.state = fold(self.state, stamped)
         if not self._append(encode(stamped)):
             self._lost += 1
+            self._behind = True
             return
         if self._lost:
             lost, self._lost = self._lost, 0
             self.emit(Noted("warning", f"{lost} events were lost: the journal could not be written"))
+            if self._lost:
+                self._lost = lost  # there was no room for the note
+            return
+        if self._behind and self._append(self._snapshot()):
+            self._behind = False
         if self._size > self._segment_bytes:
             self._rotate()
+
+    def _snapshot(self) -> str:
+        return encode(Stamped(self.state.updated_at, self._seq, Snapshot(self.state.as_json())))
 
     def close(self) -> None:
         if self._file is not None:
@@ -57,6 +68,7 @@ class Journal:
         try:
             if self._file is None:
                 self._file = self._open(str(self._path))
+                self._size = os.fstat(self._file.fileno()).st_size  # of an earlier sandbox's, where there was one
             written = os.write(self._file.fileno(), data)
         except OSError:
             return False
@@ -79,7 +91,7 @@ class Journal:
 
     def _rotate(self) -> None:
         new = self._path.with_name(".events.new")
-        snapshot = encode(Stamped(self.state.updated_at, self._seq, Snapshot(self.state.as_json()))).encode() + b"\n"
+        snapshot = self._snapshot().encode() + b"\n"
         try:
             new.unlink(missing_ok=True)
             file = self._open(str(new))
@@ -96,7 +108,7 @@ class Journal:
             self._begin_again(snapshot)
             return
         self.close()
-        self._file, self._size = file, len(snapshot)
+        self._file, self._size, self._behind = file, len(snapshot), False
 
     def _begin_again(self, snapshot: bytes) -> None:
         self._path.with_name(".events.new").unlink(missing_ok=True)
@@ -105,6 +117,9 @@ class Journal:
             return
         os.ftruncate(self._file.fileno(), 0)
         try:
-            self._size = os.write(self._file.fileno(), snapshot)
+            whole = os.write(self._file.fileno(), snapshot) == len(snapshot)
         except OSError:
-            self._size = 0
+            whole = False
+        self._size, self._behind = len(snapshot) if whole else 0, not whole
+        if not whole:
+            os.ftruncate(self._file.fileno(), 0)  # half a line would spoil the next one

@@ -404,7 +404,7 @@ class WorkSaved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Event):
-    """First line of a segment: the folded state of all before it (see `state.State.as_json`)."""
+    """The folded state of all before it: first line of a segment, and where events were lost (see `state.State.as_json`)."""
 
     kind: ClassVar[str] = "snapshot"
     state: Mapping[str, Any]

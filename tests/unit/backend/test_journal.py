@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import resource
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from backend.contract.events import Noted, Reason, Refused, Snapshot, Via, decode
+from backend.contract.events import Allowed, Froze, Noted, Reason, Refused, Snapshot, Via, decode
 from backend.contract.paths import Paths
 from backend.contract.state import fold_all
 from backend.journal import Journal
+from codetainer_tui.journal import Reader
 
 
 @pytest.fixture
@@ -53,9 +58,56 @@ def test_where_nothing_can_be_written_it_goes_on_and_says_so_later(paths: Paths)
         journal.emit(refused(number))
     paths.run.with_name("away").rename(paths.run)
     journal.emit(refused(9))
-    events = [decode(line).event for line in paths.journal.read_text().splitlines()]
-    assert events[-1] == Noted("warning", "3 events were lost: the journal could not be written")
+    stamped = [decode(line) for line in paths.journal.read_text().splitlines()]
+    assert stamped[1].event == Noted("warning", "3 events were lost: the journal could not be written")
     assert journal.state.refused_total == 4
+    assert fold_all(stamped) == journal.state
+
+
+@contextlib.contextmanager
+def full(at: int) -> Iterator[None]:
+    """No file grows past so many bytes: the line that reaches there is cut short, the next ones are not written at all."""
+    limits, before = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (at, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_reader_knows_how_it_is_again_after_a_time_without_room(paths: Paths) -> None:
+    """What was lost would be missed until the next segment, days later: that it is frozen, that a service came back."""
+    journal, reader = Journal(paths), Reader(paths.journal)
+    journal.emit(refused(0))
+    told = fold_all(reader.poll())
+    with full(paths.journal.stat().st_size + 30):
+        journal.emit(Froze(True))
+        journal.emit(Allowed("more.example", until=5.0))
+        assert fold_all(reader.poll(), told) == told
+    for room in (250, 400):
+        with full(paths.journal.stat().st_size + room):
+            journal.emit(refused(1))  # there is room for that, then for the note, and not for a snapshot
+        assert not fold_all(reader.poll(), told).frozen
+    journal.emit(refused(2))
+    told = fold_all(reader.poll(), told)
+    assert told == journal.state
+    assert (told.frozen, set(told.allowed)) == (True, {"more.example"})
+    journal.emit(refused(3))
+    kinds = [decode(line).event.kind for line in paths.journal.read_text().splitlines()]
+    assert (kinds.count("snapshot"), kinds[-2:]) == (1, ["snapshot", "refused"])
+    (note,) = [note.text for note in journal.state.notes if note.text.startswith("2 events were lost")][-1:]
+    assert note in paths.journal.read_text()
+
+
+def test_an_earlier_sandboxs_journal_is_not_cut_off(paths: Paths) -> None:
+    """A second boot in the same place appends; what has no room is taken back, and nothing else."""
+    Journal(paths).emit(refused(0))
+    before = paths.journal.read_bytes()
+    second = Journal(paths)
+    with full(len(before) + 20):
+        second.emit(refused(1))
+    assert paths.journal.read_bytes() == before
 
 
 def test_it_follows_no_link(paths: Paths) -> None:
