@@ -9,11 +9,12 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from backend import system
 from backend.contract.paths import Paths
 from backend.services import certificates
+from backend.system import SystemFailure
 from network.gate import Places
 
 RENEW_AFTER = 2 / 3  # of their validity
@@ -21,13 +22,14 @@ OURS = "# An authority of this sandbox's gate. Its key is gone.\n"
 
 
 class Trust:
-    """The certificates of one gate. `valid`: seconds."""
+    """The certificates of one gate. `valid`: seconds, by the clock that whoever verifies them looks at, set or not."""
 
-    def __init__(self, paths: Paths, places: Places) -> None:
-        self._paths, self._places = paths, places
+    def __init__(self, paths: Paths, places: Places, clock: Callable[[], float] = time.time) -> None:
+        self._paths, self._places, self._clock = paths, places, clock
         self.valid = 365 * 86400.0
         self._names: tuple[str, ...] = ()
         self._since = 0.0
+        self._waiting: tuple[float, Mapping[str, str]] | None = None  # made then, trusted, and not with the gate yet
 
     def begin(self, names: Iterable[str]) -> None:
         """Makes the certificates and has everything inside trust them. The gate itself trusts what was trusted before."""
@@ -42,19 +44,37 @@ class Trust:
 
     @property
     def ends(self) -> bool:
-        """Whether it is time for new ones."""
-        return bool(self._names) and time.monotonic() - self._since > self.valid * RENEW_AFTER
+        """Whether it is time for new ones: also where the clock was set to before they begin."""
+        return bool(self._names) and not self._good(self._since)
+
+    def _good(self, since: float) -> bool:
+        age = self._clock() - since
+        return -certificates.SKEW.total_seconds() / 2 < age < self.valid * RENEW_AFTER
 
     def renew(self) -> Mapping[str, str]:
-        """New certificates, of an authority that is trusted beside the old one; by file, as the gate has to be given them."""
+        """New certificates, of an authority that is trusted beside the old one; by file, as the gate has to be given them.
+
+        Until they are in use they stay the ones to give. Raises SystemFailure; the old ones are trusted as before.
+        """
+        if self._waiting is not None and self._good(self._waiting[0]):
+            return self._waiting[1]
+        now = self._clock()
         authority, leaves = self._make()
-        with self._paths.trusted.open("a") as bundle:  # one write: who reads it meanwhile finds the old ones whole
-            os.write(bundle.fileno(), authority.encode())
+        try:
+            with self._paths.trusted.open("ab", buffering=0) as bundle:
+                before = os.fstat(bundle.fileno()).st_size
+                if bundle.write(authority.encode()) != len(authority):  # one write: readers find the old ones whole meanwhile
+                    bundle.truncate(before)
+                    raise SystemFailure("cannot have new certificates trusted: there is no room")
+        except OSError as error:
+            raise SystemFailure(f"cannot have new certificates trusted: {error.strerror or error}") from error
+        self._waiting = now, leaves
         return leaves
 
     def in_use(self) -> None:
         """The gate speaks with the latest ones. Until that is said it is still time for new ones."""
-        self._since = time.monotonic()
+        self._since = self._waiting[0] if self._waiting is not None else self._clock()
+        self._waiting = None
 
     def _make(self) -> tuple[str, dict[str, str]]:
         made = certificates.make(self._names, datetime.timedelta(seconds=self.valid))

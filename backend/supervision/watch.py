@@ -26,6 +26,7 @@ from network.metrics import Measured
 
 SECOND = 1.0
 GUARD_SECONDS = 10.0
+CERTIFICATE_SECONDS = 60.0
 CARRIED_TICKS = 3  # looks at the gate between two that are said
 STARTING_SECONDS = 0.2  # from fork to the agent's uid
 PATIENCE = 3  # looks in a row without an answer until CoreDNS counts as unresponsive: while it reloads it may miss one
@@ -85,15 +86,19 @@ async def _carried(services: Services, emit: Callable[[Event], None], *, say: bo
 
 
 async def certificates(gate: Gate, valid: float, emit: Callable[[Event], None]) -> None:
-    """The gate's certificates, renewed in time."""
+    """The gate's certificates, renewed in time: looked at often, since the clock may be set, and a machine may have slept."""
+    said = ""
     while True:
-        await asyncio.sleep(min(3600.0, valid / 10))
+        await asyncio.sleep(min(CERTIFICATE_SECONDS, valid / 10))
         if gate.trust.ends:
             try:
                 await gate.renew()
             except SystemFailure as error:
-                emit(Noted("error", str(error)))
+                if str(error) != said:
+                    emit(Noted("error", str(error)))
+                said = str(error)
             else:
+                said = ""
                 emit(Noted("info", "the gate's certificates are new ones; programs that run on from before may not know them"))
 
 
