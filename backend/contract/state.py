@@ -259,7 +259,7 @@ def _(event: e.Withdrawn, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.Muted, state: State, at: float) -> State:
-    muted = {name: until for name, until in state.muted.items() if name != event.name}
+    muted = {name: until for name, until in state.muted.items() if name != event.name and (not until or until > at)}
     return replace(state, muted=muted if event.until < 0 else {**muted, event.name: event.until})
 
 

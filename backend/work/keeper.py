@@ -54,6 +54,26 @@ MOST_TEXT = 300
 MOST_COUNT = 1_000_000_000
 
 
+class Once:
+    """What was said lately is not said again. Only so much is remembered: what there is to say is the agent's text."""
+
+    MOST = 32
+
+    def __init__(self) -> None:
+        self._said: dict[str, None] = {}
+
+    def is_new(self, text: str) -> bool:
+        known = text in self._said
+        self._said.pop(text, None)
+        self._said[text] = None  # the latest last
+        if len(self._said) > self.MOST:
+            del self._said[next(iter(self._said))]
+        return not known
+
+    def clear(self) -> None:
+        self._said.clear()
+
+
 class Keeper:
     """One sandbox's work. `branch` is where saves go: its name stays the same, whatever the session is called meanwhile."""
 
@@ -62,8 +82,8 @@ class Keeper:
         self.branch = f"{SAVED}{time.strftime('%Y-%m-%d-%H%M', time.gmtime())}-{secrets.token_hex(2)}"
         self._counted: WorkCounted | None = None
         self._fingerprint = ""  # of the work as it was saved last
-        self._problems: set[str] = set()  # of saving, said since the last save
-        self._noted: set[str] = set()
+        self._problems = Once()  # of saving, said since the last save
+        self._noted = Once()
         self._began = False  # before there was a session there is no work
 
     async def run(self) -> None:
@@ -173,8 +193,7 @@ class Keeper:
             commit, fingerprint = _text(said, "commit")[:64], _text(said, "fingerprint")[:64]
         except (SystemFailure, ValueError) as error:
             problem = str(error)[:MOST_TEXT]
-            if problem not in self._problems:
-                self._problems.add(problem)
+            if self._problems.is_new(problem):
                 self._journal.emit(WorkSaved(self.branch, problem=problem))
             return
         self._problems.clear()
@@ -205,8 +224,7 @@ class Keeper:
         return said
 
     def _note(self, text: str) -> None:
-        if text not in self._noted:
-            self._noted.add(text)
+        if self._noted.is_new(text):
             self._journal.emit(Noted("warning", text))
 
 

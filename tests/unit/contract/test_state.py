@@ -96,5 +96,11 @@ def test_what_was_muted_and_allowed_can_be_taken_back() -> None:
     assert not state.allowed
 
 
+def test_what_was_muted_for_a_time_is_forgotten_after_it() -> None:
+    muted = [e.Stamped(float(at), at, e.Muted(f"{at}.example", at + 10.0)) for at in range(1, 1000)]
+    state = fold_all([e.Stamped(0.0, 0, e.Muted("stays.example")), *muted])
+    assert set(state.muted) == {"stays.example", *(f"{at}.example" for at in range(990, 1000))}
+
+
 def test_an_event_of_a_newer_version_changes_only_the_time() -> None:
     assert fold(State(), e.Stamped(7, 1, e.Unknown("moon.rose"))) == State(updated_at=7)

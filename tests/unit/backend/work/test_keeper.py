@@ -27,7 +27,7 @@ from backend.contract.events import (
 )
 from backend.contract.state import fold_all
 from backend.journal import Journal
-from backend.work.keeper import MOST_COUNT, MOST_TEXT, Keeper, parsed
+from backend.work.keeper import MOST_COUNT, MOST_TEXT, Keeper, Once, parsed
 from backend.work.repository import MOST_REPOSITORIES
 
 JSON = st.recursive(
@@ -105,3 +105,15 @@ def test_nothing_is_pushed_from_a_sandbox_that_is_closed_or_has_no_clone(events:
     state = fold_all([Stamped(float(at), at, event) for at, event in enumerate((planned, *events), 1)])
     keeper = Keeper(cast(Boot, None), cast(Journal, SimpleNamespace(state=state)))
     assert keeper._cannot_save() == why
+
+
+def test_what_is_said_once_is_remembered_but_not_without_end() -> None:
+    """The agent decides what git says: each time something else, for days."""
+    once = Once()
+    assert [once.is_new("one"), once.is_new("one"), once.is_new("other"), once.is_new("one")] == [True, False, True, False]
+    for number in range(10_000):
+        assert once.is_new(f"problem {number}")
+        assert not once.is_new("one")
+    assert len(once._said) <= Once.MOST
+    once.clear()
+    assert once.is_new("one")
