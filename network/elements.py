@@ -12,6 +12,7 @@ HTTP = "http4"  # address . port, checked by Host at the gate; without a gate su
 DIRECT = "direct4"  # address . port, reached by the agent itself, by address only (with a gate)
 SETS = (OPEN, HTTP, DIRECT)
 REFUSED = "refused4"  # destinations of refusals, for their totals
+REFUSED_SECONDS = 600  # that each is counted, from its first refusal on
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from string import Template
 
 from network import elements
-from network.elements import DIRECT, HTTP, OPEN, REFUSED, TABLE, Element
+from network.elements import DIRECT, HTTP, OPEN, REFUSED, REFUSED_SECONDS, TABLE, Element
 
 NFLOG_GROUP = 100
 NFLOG_RATE = 50  # reports a second of the agent's refusals; the counters go on
@@ -89,7 +89,7 @@ table $table {
   set $open { type ipv4_addr . inet_service; flags timeout; size 65536; }
   set $http { type ipv4_addr . inet_service; flags timeout; size 16384; }
   set $direct { type ipv4_addr . inet_service; flags timeout; size 8192; }
-  set $refused { type ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout 10m; size 4096; counter; }
+  set $refused { type ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout $counted; size 4096; counter; }
   counter refused_agent {}
   counter refused_other {}
   counter refused_ownerless {}
@@ -211,6 +211,7 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         http=HTTP,
         direct=DIRECT,
         refused=REFUSED,
+        counted=f"{REFUSED_SECONDS}s",
         group=NFLOG_GROUP,
         rate=NFLOG_RATE,
         burst=NFLOG_RATE * 2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +12,7 @@ from backend.contract.events import Reason, Refused, Via
 from backend.guard.nflog import Report
 from network.allowlist import Entry
 from network.answers import is_special
+from network.elements import REFUSED_SECONDS
 from network.packets import Packet
 
 MOST_ROWS = 256  # different destinations in one second; the rest are added up in one row
@@ -20,13 +22,18 @@ REST = "other destinations"
 
 @dataclass(slots=True)
 class Refusals:
-    """Gathers reports until `take`. `name_of` gives the name last resolved to an address, `entry_of` what opens a name."""
+    """Gathers reports until `take`. `name_of` gives the name last resolved to an address, `entry_of` what opens a name.
+
+    What was reported of a destination is known for as long as the kernel counts it: both begin anew at the same packet.
+    """
 
     name_of: Callable[[str], str]
     entry_of: Callable[[str], Entry | None]
+    clock: Callable[[], float] = time.monotonic
     rows: dict[tuple[str, str, int, int], Refused] = field(default_factory=dict)
     reported: int = 0  # the agent's packets that NFLOG brought since the last `take`
-    _seen: dict[tuple[str, str, int], int] = field(default_factory=dict)  # reported so far, by address, protocol, port
+    # Reported so far, and until when: by address, protocol, port.
+    _seen: dict[tuple[str, str, int], tuple[int, float]] = field(default_factory=dict)
 
     def add(self, report: Report) -> None:
         """Counts a packet of the agent's. The sandbox's own traffic is no refusal of the agent's."""
@@ -35,8 +42,12 @@ class Refusals:
         packet = report.packet
         self.reported += 1
         place = packet.destination, packet.protocol, packet.port
+        now = self.clock()
+        seen, until = self._seen.get(place, (0, 0.0))
+        if until <= now:
+            seen, until = 0, now + REFUSED_SECONDS
         if place in self._seen or len(self._seen) < MOST_SEEN:
-            self._seen[place] = self._seen.get(place, 0) + 1
+            self._seen[place] = seen + 1, until
         self._count((packet.protocol, packet.destination, packet.port, report.uid), packet, 1)
 
     def _count(self, key: tuple[str, str, int, int], packet: Packet, count: int) -> None:
@@ -77,18 +88,20 @@ class Refusals:
         The kernel forgets a destination that was left alone for a while, and counts from nothing when it is tried again.
         """
         for (address, protocol, port), total in totals.items():
-            seen = self._seen.get((address, protocol, port), 0)
+            seen, until = self._seen.get((address, protocol, port), (0, self.clock() + REFUSED_SECONDS))
             missing = total - seen if total >= seen else 0
             if missing:
                 packet = Packet(4, protocol, "", address, 0, port)
                 self._count((protocol, address, port, -1), packet, missing)
-            self._seen[address, protocol, port] = total
+            self._seen[address, protocol, port] = total, until
         # What the kernel no longer counts is forgotten here too, which bounds this by the size of its set.
         self._seen = {key: seen for key, seen in self._seen.items() if key in totals}
 
     def take(self) -> list[Refused]:
         """What was gathered since the last time."""
         rows, self.rows, self.reported = self.rows, {}, 0
+        now = self.clock()
+        self._seen = {place: seen for place, seen in self._seen.items() if seen[1] > now}
         merged: dict[str, Refused] = {}
         for row in rows.values():
             known = merged.get(row.key)

@@ -99,6 +99,34 @@ def test_a_counter_that_began_anew_is_no_loss() -> None:
     assert sum(row.count for row in found.take()) == 3
 
 
+def test_a_destination_tried_again_an_hour_later_is_counted_as_exactly() -> None:
+    """The kernel has forgotten it by then. What was reported of it before is no part of what it counts now."""
+    now = 0.0
+    found = Refusals(lambda _: "", LISTED.match, lambda: now)
+    for _ in range(80):
+        found.add(report("198.51.100.9"))
+    found.take()
+    now = 3600.0
+    for _ in range(50):
+        found.add(report("198.51.100.9"))
+    found.add_totals({("198.51.100.9", "tcp", 443): 100})
+    assert sum(row.count for row in found.take()) == 100
+
+
+def test_destinations_of_days_do_not_keep_new_ones_from_being_known() -> None:
+    """One after the other, never many at once; then a flood, whose reports would be counted twice."""
+    now = 0.0
+    found = Refusals(lambda _: "", LISTED.match, lambda: now)
+    for number in range(2 * refusals.MOST_SEEN):
+        now += 1.0
+        found.add(report(f"198.{number >> 16}.{number >> 8 & 255}.{number & 255}"))
+        found.take()
+    for _ in range(50):
+        found.add(report("192.0.2.9"))
+    found.add_totals({("192.0.2.9", "tcp", 443): 90})
+    assert sum(row.count for row in found.take()) == 90
+
+
 def test_reading_the_kernels_set() -> None:
     element = {"elem": {"val": {"concat": ["192.0.2.99", "udp", 9999]}, "expires": 5, "counter": {"packets": 5, "bytes": 145}}}
     objects: list[dict[str, Any]] = [
