@@ -64,7 +64,8 @@ class Gate:
         self.ends: Broker | None = None  # where credentials are put in; it holds them
         self._refused: Tally[Line] = Tally()
         self._carried: dict[str, Carried] = {}
-        self._before: dict[str, gate.Usage] = {}  # by name: totals of gates that have ended
+        self._usage: dict[str, gate.Usage] = {}  # the gate's table at the last look, by name and port
+        self._before: dict[str, gate.Usage] = {}  # by name: what the table does not hold any more
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- its life ---
@@ -83,7 +84,7 @@ class Gate:
                 [*_STARTING, "haproxy", "-db", "-f", str(self._places.configuration)], environment={"PATH": system.SYSTEM_PATH},
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, pass_fds=descriptors,
             )  # fmt: skip
-        self._before = {name: gate.Usage(c.connections, 0, c.bytes_in, c.bytes_out) for name, c in self._carried.items()}
+        self._keep({})
         assert process.stdout is not None
         self._begin(self._read(process.stdout))
         return process
@@ -204,9 +205,11 @@ class Gate:
 
     async def take_carried(self) -> list[Carried]:
         """Names whose totals have changed since the last time, the rest of very many the next time. Raises SystemFailure."""
-        (table,) = await self.ask("show table names")
+        (answer,) = await self.ask("show table names")
+        table = gate.parse_table(answer)
+        self._keep(table)
         by_name: dict[str, list[gate.Usage]] = {}
-        for key, usage in gate.parse_table(table).items():
+        for key, usage in table.items():
             name = key.rpartition(":")[0]
             by_name.setdefault(name, [self._before[name]] if name in self._before else []).append(usage)
         changed, ours = [], {host.name for host in self.ends.hosts} if self.ends else set()
@@ -223,11 +226,24 @@ class Gate:
                 self._carried.pop(name, None)
                 self._carried[name] = now  # the latest last
                 if len(self._carried) > MOST_NAMES:
-                    del self._carried[next(iter(self._carried))]
+                    oldest = next(iter(self._carried))
+                    del self._carried[oldest]
+                    self._before.pop(oldest, None)
                 changed.append(now)
                 if len(changed) == MOST_SAID:
                     break
         return changed
+
+    def _keep(self, table: Mapping[str, gate.Usage]) -> None:
+        """Adds up what the next table has no more: all of it when a gate ends, else what had to make room for newer names."""
+        for key, last in self._usage.items():
+            name, now = key.rpartition(":")[0], table.get(key)
+            if name in self._carried and (now is None or now.connections < last.connections):
+                before = self._before.get(name, gate.Usage(0, 0, 0, 0))
+                self._before[name] = gate.Usage(
+                    before.connections + last.connections, 0, before.bytes_in + last.bytes_in, before.bytes_out + last.bytes_out
+                )
+        self._usage = dict(table)
 
     def _last_said(self, found: tuple[str, object]) -> float:
         carried = self._carried.get(found[0])
