@@ -1,4 +1,7 @@
-"""A booted sandbox for tests: `codetainer up` with the pretend internet, and ways to be the agent, root, or the operator."""
+"""A booted sandbox for tests: `codetainer up` with the pretend internet, and ways to be the agent, root, or the operator.
+
+Length: one sandbox, and all that tests do with it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from backend.contract.events import BootStarted, Event, LockReleased, Stamped, decode
+from backend.contract.events import BootStarted, Event, LockReleased, ServiceChanged, ServiceState, Stamped, decode
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold_all
 from backend.sandbox import check, rendezvous
@@ -157,19 +160,40 @@ class Running:
         return json.loads(done.stdout)
 
     def pid(self, service: str) -> int:
-        """A service's pid as this machine sees it."""
-        inside = self.state.services[service].pid
-        for process in Path("/proc").iterdir():
-            if process.name.isdigit():
-                try:
-                    status = (process / "status").read_text()
-                    same = (process / "ns/pid").stat().st_ino == Path(f"/proc/{self.init}/ns/pid").stat().st_ino
-                except OSError:
-                    continue
-                numbers = status.split("NSpid:")[1].split("\n")[0].split()
-                if same and numbers[-1] == str(inside):
-                    return int(process.name)
-        raise AssertionError(f"no process {inside} of {service}")
+        """A service's pid as this machine sees it; waits for the service where it is just being started."""
+        namespace = Path(f"/proc/{self.init}/ns/pid").readlink()
+
+        def found() -> int:
+            inside = self.state.services[service].pid if service in self.state.services else 0
+            for process in Path("/proc").glob("[0-9]*") if inside else ():
+                with contextlib.suppress(OSError):
+                    fields = dict(line.partition(":")[::2] for line in (process / "status").read_text().splitlines())
+                    if fields["NSpid"].split()[-1] != str(inside) or fields["State"].split()[0] in "ZX":
+                        continue
+                    if (process / "ns/pid").readlink() == namespace:
+                        return int(process.name)
+            return 0
+
+        return int(eventually(f"a process of {service}", found))
+
+    def kill(self, service: str) -> int:
+        """Kills a service. Returns the number of an event before that: what has a later one may come of it."""
+        pid, before = self.pid(service), self.stamped()[-1].seq
+        os.kill(pid, signal.SIGKILL)
+        return before
+
+    def came_back(self, service: str, since: int) -> int:
+        """The number of the event that says so, of a fall after that number; 0: not yet.
+
+        The count of restarts would not do: it begins anew after a while.
+        """
+        fell = False
+        for stamped in self.stamped():
+            if isinstance(changed := stamped.event, ServiceChanged) and changed.service == service and stamped.seq > since:
+                fell = fell or changed.state is ServiceState.DOWN
+                if fell and changed.state is ServiceState.UP:
+                    return stamped.seq
+        return 0
 
     def asked(self, **wanted: str) -> int:
         """How many lines of the pretend internet's record have these values."""

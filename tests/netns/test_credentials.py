@@ -8,13 +8,12 @@ from __future__ import annotations
 import base64
 import json
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from backend.contract.events import BootStarted, Noted, Refused, ServiceState, Via
+from backend.contract.events import BootStarted, Noted, Refused, Via
 from network import credentials
 from tests.netns.conftest import LISTED, Begin, Running, eventually
 from tests.netns.talk import go_on, talking
@@ -309,14 +308,8 @@ def test_an_upstream_that_nobody_vouches_for_is_not_spoken_to(sandbox: Running) 
 
     def begin_again(authorities_then: bytes) -> None:
         authorities.write_bytes(authorities_then)
-        before = sandbox.state.services["gate"].pid
-
-        def back() -> bool:
-            gate = sandbox.state.services["gate"]
-            return gate.state is ServiceState.UP and gate.pid != before
-
-        os.kill(sandbox.pid("gate"), signal.SIGKILL)
-        eventually("the gate is back", back)
+        killed = sandbox.kill("gate")
+        eventually("the gate is back", lambda: sandbox.came_back("gate", killed))
 
     begin_again(own)
     try:

@@ -62,16 +62,15 @@ def changes(place: Path, looks: int) -> bool:
     return False
 
 
-def ours(above: Path) -> list[Path]:
-    return list(above.glob(f"{freezer.PREFIX}*"))
-
-
 def test_what_is_frozen_by_a_cgroup_stands_still_whatever_is_sent_to_it(
     counting: tuple[subprocess.Popen[bytes], Path], above: Path
 ) -> None:
     process, place = counting
     frozen = Freezer(lambda: [process.pid], above, stops(process.pid))
     assert frozen.freeze() == "cgroup"
+    cgroup = frozen.cgroup
+    assert cgroup is not None
+    assert cgroup.parent == above
     try:
         process.send_signal(signal.SIGCONT)
         assert not changes(place, 10)
@@ -79,7 +78,7 @@ def test_what_is_frozen_by_a_cgroup_stands_still_whatever_is_sent_to_it(
     finally:
         frozen.thaw()
     assert changes(place, 500)
-    assert not ours(above)
+    assert not cgroup.exists()
 
 
 def test_signals_stop_and_let_go_on(counting: tuple[subprocess.Popen[bytes], Path]) -> None:
@@ -120,11 +119,12 @@ def test_signals_where_the_cgroup_cannot_be_made(counting: tuple[subprocess.Pope
 def test_the_end_leaves_no_cgroup(counting: tuple[subprocess.Popen[bytes], Path], above: Path) -> None:
     process, _ = counting
     frozen = Freezer(lambda: [process.pid], above, stops(process.pid))
-    frozen.freeze()
-    assert len(ours(above)) == 1
+    assert frozen.freeze() == "cgroup"
+    cgroup = frozen.cgroup
+    assert cgroup is not None
     frozen.end()
     assert process.wait() == -signal.SIGKILL
-    assert not ours(above)
+    assert not cgroup.exists()
 
 
 @pytest.mark.parametrize("said", ["0::/../elsewhere\n", "4:memory:/x\n"])

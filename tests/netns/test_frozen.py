@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import Froze, ServiceState
+from backend.contract.events import Froze
 from backend.supervision import freezer
 from backend.system import AGENT
 from tests.netns.conftest import Running, eventually, start
@@ -119,12 +119,8 @@ def test_all_are_stopped_at_one_moment_where_there_are_only_signals(sandbox: Run
 def test_a_guard_that_is_started_anew_opens_nothing(sandbox: Running) -> None:
     assert sandbox.codetainer("freeze").returncode == 0
     try:
-        before = sandbox.state.services["guard"].restarts
-        os.kill(sandbox.pid("guard"), signal.SIGKILL)
-        eventually(
-            "the guard is back",
-            lambda: (guard := sandbox.state.services["guard"]).restarts > before and guard.state is ServiceState.UP,
-        )
+        killed = sandbox.kill("guard")
+        eventually("the guard is back", lambda: sandbox.came_back("guard", killed))
         connect(sandbox, "github.com")  # whoever asks for a name opens its address
         assert connect(sandbox, "198.51.100.10") == "refused"
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -41,7 +40,7 @@ def test_who_asks_is_told_and_nothing_is_half_done(box: Running) -> None:
         assert box.codetainer("logs").returncode == 0
         box.agent("sh", "-c", "echo work > /workspace/repo/work.txt")
         assert box.root("sh", "-c", "codetainer export > /tmp/work.bundle").returncode == 0
-        os.kill(box.pid("gate"), signal.SIGKILL)
+        box.kill("gate")
         eventually("the gate is away", lambda: connect(box, "plain.test", 80) != "open")
     finally:
         box.root("rm", "-f", FILL)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from backend.contract.events import BootStarted, Carried, Refused, ServiceChanged, ServiceState, Via
+from backend.contract.events import BootStarted, Carried, Refused, Via
 from tests.netns.conftest import LISTED, Begin, Running, eventually
 from tests.netns.talk import go_on, talking
 
@@ -345,10 +345,8 @@ def test_a_revoked_name_loses_its_connections_and_its_neighbour_on_the_same_addr
 
 
 def test_a_gate_that_is_killed_lets_nothing_through_and_comes_back(sandbox: Running) -> None:
-    os.kill(sandbox.pid("gate"), 9)
-    eventually("it is said", lambda: any(
-        e.service == "gate" and e.state is ServiceState.DOWN for e in sandbox.events(ServiceChanged)))  # fmt: skip
-    eventually("it is back", lambda: sandbox.state.services["gate"].state is ServiceState.UP)
+    killed = sandbox.kill("gate")
+    eventually("it is said, and it is back", lambda: sandbox.came_back("gate", killed))
     assert sandbox.agent("curl", "-sS", "https://github.com/").returncode == 0
     assert say(sandbox, GITHUB, 443, hello("unlisted.test")) in ("reset", "closed")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
-from backend.contract.events import BootFinished, BootState, ServiceState
+from backend.contract.events import BootFinished, BootState
 from codetainer_tui.metrics.server import MOST_CONNECTIONS
 from tests.netns.conftest import Running, eventually, start
 
@@ -148,12 +147,10 @@ def test_whoever_says_nothing_is_shown_the_door(watched: Running) -> None:
 
 
 def test_killed_it_comes_back_and_its_port_is_never_free(watched: Running) -> None:
-    before = watched.state.services["metrics"].restarts
-    os.kill(watched.pid("metrics"), signal.SIGKILL)
+    killed = watched.kill("metrics")
     bind = f"import socket; socket.create_server(('0.0.0.0', {PORT}))"
     assert "Address already in use" in watched.agent("/usr/bin/python3", "-I", "-c", bind).stderr
-    eventually("it is up again", lambda: watched.state.services["metrics"].restarts > before
-               and watched.state.services["metrics"].state is ServiceState.UP)  # fmt: skip
+    eventually("it is up again", lambda: watched.came_back("metrics", killed))
     assert samples(ask(watched))['codetainer_service_restarts_total{"service": "metrics"}'] >= 1
 
 
