@@ -1,7 +1,7 @@
 """Tries the walls from the inside, as the agent: what has to fail is attempted, and has to fail at once.
 
-Argument: a JSON object with `resolver`, `name`, `upstream` and `site` ([address, port] or null),
-`outside`, `listed` (of pairs too), `seccomp` (whether there is a filter), `ssh` (sshd's port, or 0),
+Argument: a JSON object with `name`, `resolver` and `outside` ([address, port]), `upstream` and `site` (the same or null),
+`listed` (of pairs too), `seccomp` (whether there is a filter), `ssh` (sshd's port, or 0),
 `platform` (a folder of the platform's, which need not be there).
 Prints a JSON object: probe -> "" where it held, else what happened instead.
 """
@@ -25,11 +25,11 @@ def query(name: str) -> bytes:
     return struct.pack("!6H", secrets.randbits(16), 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", 1, 1)
 
 
-def unlisted_name(resolver: str, name: str) -> "tuple[str, str]":
+def unlisted_name(address: str, port: int, name: str) -> "tuple[str, str]":
     """A name that nobody has listed does not exist. First why there was no answer, then what was wrong with it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(SECONDS)
-        sock.connect((resolver, 53))
+        sock.connect((address, port))
         try:
             sock.send(query(name))
             rcode = sock.recv(4096)[3] & 0x0F
@@ -60,12 +60,12 @@ def another_site(address: str, port: int, name: str) -> str:
     try:
         with socket.create_connection((address, port), timeout=SECONDS) as sock:
             context.wrap_socket(sock, server_hostname=name).close()
-    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, TimeoutError):
-        return ""  # a gate too busy to refuse carries nothing either
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        return ""
     except ssl.SSLError as error:
         return f"an unlisted name at {address}:{port} was answered: {error.reason}"
     except OSError:
-        return ""
+        return ""  # a gate too busy to refuse carries nothing either
     return f"an unlisted name at {address}:{port} was carried, it should have been refused"
 
 
@@ -160,7 +160,8 @@ def listed_host(names: "list[tuple[str, int]]") -> str:
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
-    silent, unlisted = unlisted_name(asked["resolver"], asked["name"])
+    address, port = asked["resolver"]
+    silent, unlisted = unlisted_name(address, port, asked["name"])
     results = {
         "resolver": silent,
         "unlisted name": unlisted,

@@ -61,7 +61,7 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
         boot.expected.add(("tcp", name, site[1]))
     asked = {
         "name": name,
-        "resolver": COREDNS_ADDRESS,
+        "resolver": [COREDNS_ADDRESS, 53],
         "outside": OUTSIDE,
         "upstream": [resolver.address, resolver.port] if resolver else None,
         "site": site,
