@@ -23,7 +23,7 @@ from codetainer_tui.metrics.tally import Tally
 
 MOST_CONNECTIONS = 8
 SECONDS = 5.0  # a connection's whole life
-KEEP_UP_SECONDS = 2.0  # the journal is read so often even where nobody asks: its old segments go away
+OFTEN = 1.0  # seconds: within them everybody gets the same answer
 PATH = "/metrics"
 
 
@@ -33,18 +33,17 @@ class Source:
     def __init__(self, paths: Paths) -> None:
         self._reader, self._tally = Reader(paths.journal), Tally()
         self._lock = threading.Lock()
-        self._read_at = self._written_at = 0.0
+        self._written_at = 0.0
         self._text = b""
 
     def keep_up(self) -> None:
-        now = time.monotonic()
-        if now - self._read_at >= KEEP_UP_SECONDS:
-            with self._lock:
-                self._read()
+        """Reads the journal even where nobody asks: its old segments go away."""
+        with self._lock:
+            self._read()
 
     def text(self) -> bytes:
         with self._lock:
-            if not self._text or time.monotonic() - self._written_at >= 1.0:
+            if not self._text or time.monotonic() - self._written_at >= OFTEN:
                 self._read()
                 self._text, self._written_at = text(self._tally), time.monotonic()
             return self._text
@@ -53,7 +52,6 @@ class Source:
         self._tally.add(self._reader.poll())
         while self._reader.behind:
             self._tally.add(self._reader.poll())
-        self._read_at = time.monotonic()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -100,7 +98,6 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
                 request.shutdown(socket.SHUT_RDWR)
 
         timer = threading.Timer(SECONDS, end)
-        timer.daemon = True
         timer.start()
         try:
             super().process_request_thread(request, client_address)

@@ -95,7 +95,7 @@ def test_what_is_said(sample: str, labels: dict[str, str], expected: float) -> N
 def test_what_goes_wrong_is_said() -> None:
     found = tally()
     events = (e.Froze(True), e.WorkSaved("wip/work", problem="no route"), e.ProofFinished(1, ("x",), "", {"x": "answered"}),
-              e.SessionChanged(e.SessionState.IDLE), e.BootStarted("0.1.0", (), "a\x1b[2J", gate=False))  # fmt: skip
+              e.SessionChanged(e.SessionState.IDLE), e.BootStarted("0.1\x1b[2J", (), "a\x1b[2J", gate=False))  # fmt: skip
     found.add(e.Stamped(float(at), at, event) for at, event in enumerate(events, 100))
     said = samples(found)
     for sample in ("frozen", "work_save_failing"):
@@ -107,6 +107,21 @@ def test_what_goes_wrong_is_said() -> None:
     ((about, _),) = said["codetainer_sandbox_info"]
     assert about["gate"] == "off"
     assert about["repository"].isprintable()
+    assert about["version"].isprintable()
+
+
+def test_nothing_is_said_of_as_nothing() -> None:
+    """What has cost nothing and used nothing is told apart from what nobody knows."""
+    found = Tally()
+    found.add([e.Stamped(1.0, 1, e.SessionChanged(e.SessionState.WORKS, context_percent=0.0, cost_usd=0.0))])
+    assert samples(found)["codetainer_session_context_ratio"] == [({}, 0.0)]
+    assert samples(found)["codetainer_session_cost_dollars"] == [({}, 0.0)]
+
+
+def test_a_step_that_has_not_ended_is_none_that_has() -> None:
+    found = Tally()
+    found.add([e.Stamped(1.0, 1, e.BootStarted("0.1.0", (e.PlannedStep("closed", "Network closed"),)))])
+    assert {count for _, count in samples(found)["codetainer_boot_steps"]} == {0.0}
 
 
 def test_a_sandbox_of_which_nothing_was_heard_has_an_exposition_too() -> None:
@@ -125,7 +140,8 @@ def test_text_of_the_agents_is_a_label_and_nothing_more() -> None:
     evil = 'a"} 1\n# EOF\nx{b="\\\x1b[2J\u202e'
     found = Tally()
     found.add([e.Stamped(1.0, 1, e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, 1, "dns", evil)),
-               e.Stamped(2.0, 2, e.Carried(evil, 1, 0, 1, 1, 1.0))])  # fmt: skip
+               e.Stamped(2.0, 2, e.Carried(evil, 1, 0, 1, 1, 1.0)),
+               e.Stamped(3.0, 3, e.ProofFinished(1, (), "", {evil: ""}))])  # fmt: skip
     text = exposition.text(found).decode()
     assert text.count("# EOF") == text.count("\\\\n# EOF") + 1
     assert "\x1b" not in text

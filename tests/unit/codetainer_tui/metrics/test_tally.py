@@ -58,6 +58,13 @@ def test_names_that_were_not_seen_for_long_are_forgotten() -> None:
     assert len(found._last) == MOST_SEEN
 
 
+def test_one_that_is_seen_again_is_not_the_first_to_be_forgotten() -> None:
+    found = counted(carried("old.example", 3), *(carried(f"n{n}.example", 1) for n in range(MOST_SEEN - 1)))
+    found.add([e.Stamped(9.0, 9, carried("old.example", 4)), e.Stamped(9.0, 9, carried("new.example", 1))])
+    found.add([e.Stamped(9.0, 9, carried("old.example", 5))])
+    assert found.carried["old.example"].connections == 5
+
+
 def test_names_are_bounded_and_none_is_lost() -> None:
     many = 3 * MOST_NAMES
     found = counted(
@@ -71,15 +78,17 @@ def test_names_are_bounded_and_none_is_lost() -> None:
 
 
 def test_a_journal_that_begins_with_a_snapshot_brings_what_it_knows() -> None:
-    before = [e.Stamped(float(at), at, event) for at, event in enumerate(EVENTS, 1)]
+    """Of what was refused again and again, all of it."""
+    events = (*EVENTS, *(refused("telemetry.example", 2) for _ in range(3)))
+    before = [e.Stamped(float(at), at, event) for at, event in enumerate(events, 1)]
     snapshot = e.decode(e.encode(e.Stamped(99.0, 99, e.Snapshot(fold_all(before).as_json()))))
     found = Tally()
     found.add([snapshot])
-    assert found.refused == tally().refused
+    assert found.refused == {("dns", "not on the list"): 9}
     assert found.carried["api.example"].connections == 5
     found.add([e.Stamped(100.0, 100, carried("api.example", 6, 1000, 300)), snapshot])  # a segment later: known already
     assert found.carried["api.example"].connections == 6
-    assert found.refused == tally().refused
+    assert found.refused == {("dns", "not on the list"): 9}
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.integers(0, 50)), max_size=30))

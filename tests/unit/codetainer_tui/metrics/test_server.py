@@ -1,0 +1,143 @@
+"""/metrics as it is served: the journal read to its end and kept up with, one path, little said of itself, bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.contract import events as e
+from backend.contract.paths import Paths
+from backend.journal import Journal
+from codetainer_tui.journal import MOST_BYTES
+from codetainer_tui.metrics import server
+from codetainer_tui.metrics.server import MOST_CONNECTIONS, Server, Source
+from tests.netns.conftest import eventually
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    found = Paths(tmp_path)
+    found.journal.parent.mkdir(parents=True)
+    return found
+
+
+def refused(name: str = "x.example") -> e.Refused:
+    return e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, 1, "dns", name)
+
+
+def counted(text: bytes) -> float:
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(b"codetainer_refused_total{"))
+
+
+@contextlib.contextmanager
+def serving(paths: Paths) -> Iterator[int]:
+    """The port of a server that serves."""
+    with Server(socket.create_server(("127.0.0.1", 0)), Source(paths)) as found:
+        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield found.socket.getsockname()[1]
+        finally:
+            found.shutdown()
+            thread.join()
+
+
+def test_a_journal_that_is_longer_than_one_look_is_counted_to_its_end(paths: Paths) -> None:
+    journal = Journal(paths, segment_bytes=1 << 30)
+    written = 0
+    while paths.journal.stat().st_size <= 2 * MOST_BYTES if written else True:
+        for _ in range(1000):
+            journal.emit(refused("x" * 200))
+        written += 1000
+    assert counted(Source(paths).text()) == written
+
+
+def test_within_a_second_everybody_gets_the_same(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, source = Journal(paths), Source(paths)
+    monkeypatch.setattr(server, "OFTEN", 3600.0)
+    journal.emit(refused())
+    assert counted(source.text()) == 1
+    journal.emit(refused())
+    assert counted(source.text()) == 1
+    monkeypatch.setattr(server, "OFTEN", 0.0)
+    assert counted(source.text()) == 2
+
+
+def test_segments_that_nobody_asks_about_are_read_before_they_go_away(paths: Paths) -> None:
+    """How often the walls were tried is in no snapshot."""
+    journal, source = Journal(paths, segment_bytes=0), Source(paths)  # each event ends a segment
+    with Server(socket.create_server(("127.0.0.1", 0)), source) as found:
+        journal.emit(refused())
+        found.service_actions()
+        for _ in range(5):
+            journal.emit(e.ProofFinished(1, results={"x": ""}))
+            found.service_actions()
+    assert b'codetainer_proofs_total{result="held"} 5.0' in source.text()
+
+
+def test_what_it_says_of_itself(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    Journal(paths).emit(refused())
+    with serving(paths) as port:
+        asking = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        asking.request("GET", "/metrics?whoever=asks")
+        answer = asking.getresponse()
+        body = answer.read()
+    assert (answer.status, counted(body)) == (200, 1)
+    assert (answer.headers["Server"], answer.headers["Content-Length"]) == ("codetainer ", str(len(body)))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_for_whom_there_is_no_room_is_hung_up_on(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And when the others are gone there is room again."""
+    monkeypatch.setattr(server, "SECONDS", 3600.0)
+    Journal(paths).emit(refused())
+    with serving(paths) as port:
+        with contextlib.ExitStack() as held:
+            for _ in range(MOST_CONNECTIONS):
+                held.enter_context(socket.create_connection(("127.0.0.1", port)))
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as late:
+                assert late.recv(1) == b""
+
+        def answered() -> bool:
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+                sock.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                with contextlib.suppress(ConnectionError):
+                    return sock.recv(100).startswith(b"HTTP/1.0 200")
+            return False
+
+        eventually("there is room", answered)
+
+
+def test_a_connection_ends_in_time_whatever_it_says(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SECONDS", 0.1)
+    with serving(paths) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
+        slow.sendall(b"GET /met")
+        assert slow.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(ConnectionResetError("gone"), ""), (ValueError("a defect"), "ValueError: a defect\n")]
+)
+def test_a_defect_is_said_and_a_connection_that_broke_is_not(
+    paths: Paths, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    with Server(socket.create_server(("127.0.0.1", 0)), Source(paths)) as found:
+        try:
+            raise error
+        except type(error):
+            found.handle_error(None, None)
+    assert capsys.readouterr().err == said
+
+
+def test_without_a_journal_there_is_nothing_to_print(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert server.once(paths) == 2
+    assert "no sandbox has booted" in capsys.readouterr().err
+    Journal(paths).emit(refused())
+    assert server.once(paths) == 0
+    assert counted(capsys.readouterr().out.encode()) == 1
