@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from backend.contract import events as e
 from backend.contract.control import Reply, Request
@@ -75,9 +76,11 @@ async def settle(pilot: Pilot[None]) -> None:
         app = pilot.app
         await until(pilot, lambda: bool(app.main.query(Canvas)))
     before = None
-    while (now := pilot.app.export_screenshot()) != before:
+    # The command palette looks for its commands in a worker: what stands still meanwhile has not settled.
+    while (now := pilot.app.export_screenshot()) != before or not all(worker.is_finished for worker in pilot.app.workers):
         before = now
-        await pilot.pause()
+        for entry in pilot.app.screen.query(Input):
+            entry.cursor_blink = False  # the cursor stays: whether it is there is the clock's affair
         await pilot.pause()
 
 
