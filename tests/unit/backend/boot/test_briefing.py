@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend import settings
+from backend.boot import agent, briefing
 from backend.boot.briefing import BEGIN, END, MOST_NAMES, merged, render
+from backend.contract.paths import Paths
+from backend.session import activity
 from network.allowlist import Allowlist, parse_words
 
 REPOSITORY = "https://github.com/example/demo"
@@ -53,6 +59,25 @@ def test_the_section_is_replaced_and_the_rest_stays() -> None:
     assert merged("mine\n", section) == f"mine\n\n{section}"
     assert merged(f"before\n{BEGIN}\nold\n{END}\nafter\n", section) == f"before\n{section}after\n"
     assert merged(f"{END} upside down {BEGIN}", section).endswith(section)
+
+
+def test_a_file_that_says_it_already_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each write is a process of the agent's, which may put anything in its way."""
+    paths = Paths(tmp_path)
+    files = {briefing.place(paths): "mine\n"}
+    written: list[str] = []
+
+    def write(file: Path, text: str) -> None:
+        files[file] = text
+        written.append(text)
+
+    monkeypatch.setattr(activity, "read_report", files.get)
+    monkeypatch.setattr(agent, "write", write)
+    found = settings.load(ENVIRONMENT)
+    for names in ("a.example", "a.example", "b.example"):
+        briefing.write(found, paths, listed(names))
+    assert [("a.example" in text, "b.example" in text) for text in written] == [(True, False), (False, True)]
+    assert all(text.startswith("mine\n\n" + BEGIN) for text in written)
 
 
 @given(st.lists(st.sampled_from((BEGIN, END, "text", "\n"))).map("".join))

@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backend import settings as all_settings
+from backend.boot import agent
+from backend.boot.context import Boot
+from backend.boot.plan import StepSkipped, StepWarned
+from backend.boot.steps import plugins
 from backend.boot.steps.plugins import Wanted, wanted
+from backend.contract.events import Event, StepOutput
+from backend.contract.paths import Paths
+from backend.services.services import Services
+from backend.system import Finished
 
 GITHUB = {"source": {"source": "github", "repo": "example/plugins"}}
 URL = {"source": {"source": "git", "url": "https://git.example/plugins.git"}}
@@ -29,3 +41,87 @@ FOLDER = {"source": {"source": "directory", "path": "/opt/plugins"}}
 )  # fmt: skip
 def test_what_settings_enable(settings: dict[str, Any], expected: Wanted) -> None:
     assert wanted(settings) == expected
+
+
+@dataclass
+class Claude:
+    """In place of `claude plugin ...`: what was asked of it, and what it has installed then."""
+
+    there: set[str]  # plugins of the marketplaces
+    loses: set[str] = field(default_factory=set)  # the first time they are installed
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    installed: set[str] = field(default_factory=set)
+    listed: str | None = None
+
+    async def run(self, argv: list[str], environment: dict[str, str], *_: object) -> Finished:
+        assert environment == {"HOME": "the agent's"}
+        assert argv[:2] == ["claude", "plugin"]
+        self.asked.append(tuple(argv[2:]))
+        name = argv[-1]
+        match argv[2:]:
+            case ["list", "--json"]:
+                said = json.dumps([{"id": one} for one in sorted(self.installed)]) if self.listed is None else self.listed
+                return Finished((), 0, said, "")
+            case ["install", "--", _] if name not in self.there:
+                return Finished((), 1, "", "first\nno such plugin\n")
+            case ["install", "--", _] if name in self.loses:
+                self.loses.discard(name)
+            case ["install", "--", _]:
+                self.installed.add(name)
+        return Finished((), 0, "", "")
+
+
+@pytest.fixture
+def said() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def boot(tmp_path: Path, said: list[Event]) -> Boot:
+    paths = Paths(tmp_path)
+    found = Boot(all_settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x"}), paths, said.append, Services(paths, said.append))
+    found.agent_environment = {"HOME": "the agent's"}
+    paths.claude_settings.parent.mkdir(parents=True)
+    enabled = {"enabledPlugins": {"a@m": True, "b@m": True}, "extraKnownMarketplaces": {"m": GITHUB}}
+    paths.claude_settings.write_text(json.dumps(enabled))
+    return found
+
+
+async def test_where_none_is_enabled_nothing_is_run(boot: Boot) -> None:
+    boot.paths.claude_settings.write_text("{}")
+    with pytest.raises(StepSkipped):
+        await plugins.run(boot)
+
+
+async def test_marketplaces_come_first_and_all_that_is_enabled_is_installed(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claude = Claude({"a@m", "b@m"})
+    monkeypatch.setattr(agent, "run", claude.run)
+    assert await plugins.run(boot) == "a@m, b@m"
+    assert claude.asked == [
+        ("marketplace", "add", "--", "example/plugins"), ("install", "--", "a@m"), ("install", "--", "b@m"), ("list", "--json"),
+    ]  # fmt: skip
+
+
+async def test_one_whose_entry_was_lost_is_installed_again(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    claude = Claude({"a@m", "b@m"}, loses={"b@m"})
+    monkeypatch.setattr(agent, "run", claude.run)
+    assert await plugins.run(boot) == "a@m, b@m"
+    assert [asked[-1] for asked in claude.asked if asked[0] == "install"] == ["a@m", "b@m", "b@m"]
+
+
+async def test_one_that_is_not_there_is_named_with_what_was_said_of_it(
+    boot: Boot, said: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "run", Claude({"a@m"}).run)
+    with pytest.raises(StepWarned, match=r"^not installed: b@m \(b@m: no such plugin\)"):
+        await plugins.run(boot)
+    assert StepOutput("plugins", "b@m: no such plugin") in said
+
+
+@pytest.mark.parametrize("listed", ["", "{}", "3", "[3]", "[" * 100_000])
+async def test_what_is_no_list_of_plugins_has_none(boot: Boot, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+    monkeypatch.setattr(agent, "run", Claude({"a@m", "b@m"}, listed=listed).run)
+    with pytest.raises(StepWarned, match=r"^not installed: a@m, b@m"):
+        await plugins.run(boot)

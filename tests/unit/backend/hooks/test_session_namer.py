@@ -1,6 +1,7 @@
 import io
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,3 +96,59 @@ def test_the_claude_that_is_asked_for_a_name_asks_for_none(tmp_path: Path, monke
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b'{"session_id": "abc-1"}')))
     session_namer.main()
     assert list(tmp_path.iterdir()) == []
+
+
+def answers(code: int, said: str, calls: list[list[str]]) -> object:
+    """In place of `subprocess.run`."""
+
+    def run(argv: list[str], **more: object) -> object:
+        calls.append(argv)
+        if argv[0] == "claude":
+            assert isinstance(environment := more["env"], dict)
+            assert environment[session_namer.MARK] == "1"
+            assert "mend the login" in str(more["input"])
+        return SimpleNamespace(returncode=code, stdout=said)
+
+    return run
+
+
+def asked_to_name(tmp_path: Path) -> dict[str, object]:
+    return {"transcript_path": transcript(tmp_path, {"type": "user", "message": {"content": "mend the login"}})}
+
+
+def test_the_name_is_kept_and_the_session_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", answers(0, "Mending the login\n", calls))
+    monkeypatch.setenv("TMUX_PANE", "%3")
+    path = tmp_path / "name"
+    session_namer.name_session(str(path), "socket", asked_to_name(tmp_path))
+    assert path.read_text() == "mending-the-login"
+    assert calls[1:] == [["tmux", "-S", "socket", "rename-session", "-t", "%3", "mending-the-login"]]
+
+
+@pytest.mark.parametrize("pane", ["", "%", "=claude", "%1\n"])
+def test_a_pane_that_is_none_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pane: str) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", answers(0, "x", calls))
+    monkeypatch.setenv("TMUX_PANE", pane)
+    session_namer.rename("socket", "x")
+    assert calls == [["tmux", "-S", "socket", "rename-session", "x"]]
+
+
+@pytest.mark.parametrize(("code", "said"), [(1, "Credit balance is too low"), (0, ""), (0, "…")])
+def test_what_is_no_answer_names_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, said: str) -> None:
+    """What Claude says when it fails is no name."""
+    calls: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", answers(code, said, calls))
+    session_namer.name_session(str(tmp_path / "name"), "socket", asked_to_name(tmp_path))
+    assert [call[0] for call in calls] == ["claude"]
+    assert not (tmp_path / "name").exists()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("claude"), subprocess.TimeoutExpired("claude", 60)])
+def test_who_cannot_be_asked_says_nothing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", fails)
+    assert session_namer.ask("x") == ""
