@@ -39,6 +39,19 @@ def test_what_has_to_be_written_is_said_with_whose_it_is(clone: Path) -> None:
     assert "hint: let root run make setup, or work in a clone of your own" in done.stderr
 
 
+def test_where_nothing_may_be_left_out_nothing_is(clone: Path) -> None:
+    """Without root the tests in namespaces cannot be run; in CI that is a failure, and said before anything is done."""
+    done = run(clone, *NOBODY, "env", "CI=true", ".ci/run")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "CI=true lets nothing be left out" in done.stderr
+
+
+def test_a_part_that_setup_does_not_know_is_an_error(clone: Path) -> None:
+    done = run(clone, ".ci/setup", "nonsense")
+    assert done.returncode == 1
+    assert "setup: cannot set up nonsense: known are packages" in done.stderr
+
+
 @pytest.mark.parametrize(("before", "cached"), [(NOBODY, False), ((), True)])
 def test_nothing_is_cached_there(clone: Path, before: tuple[str, ...], cached: bool) -> None:
     done = run(clone, *before, "make", "--eval", "shown:;@env; echo imports $(NO_CACHE)", "shown")

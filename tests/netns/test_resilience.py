@@ -153,6 +153,7 @@ def test_an_upstream_that_has_gone(tmp_path: Path) -> None:
     sandbox = start(tmp_path, f"gone-{os.getpid()}", internet=nowhere, CODETAINER_UPSTREAM="203.0.113.120")
     try:
         assert sandbox.state.boot == "degraded"
+        assert "cannot be resolved" in sandbox.state.steps["readiness"].detail
         assert query(sandbox, "127.0.0.53", "github.com").get("rcode", 2) == 2
         assert connect(sandbox, "192.0.2.50") == "refused"
     finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import BootFinished, BootState, Noted, ServiceChanged, ServiceState, SshOpened
+from backend.contract.events import BootFinished, BootState, Noted, ProofFinished, ServiceChanged, ServiceState, SshOpened
 from tests.netns.conftest import PATIENCE, Running, backend_of, eventually, start, stopped_in_boot
 from tests.netns.test_login import DETACH, STAND_IN
 from tests.netns.test_ssh import ANSWERS
@@ -196,6 +196,7 @@ print(json.dumps(found))
 
 
 def test_the_agent_neither_reaches_it_nor_takes_its_port(opened: Door) -> None:
+    assert opened.sandbox.events(ProofFinished)[0].results["sshd"] == ""  # it was tried, too
     assert opened.sandbox.python(STEAL) == ["refused"] * 12
 
 
