@@ -15,7 +15,7 @@ SCRIPT = ROOT / "docs/deploy/launch-on-fly"
 FLY = """#!/bin/sh
 printf '%s\\n' "$*" >>"$LOG"
 [ "$1 $2" != "secrets import" ] || cat >>"$LOG.stdin"
-[ "$1 $2" != "apps list" ] || echo '[]'
+[ "$1 $2" != "apps list" ] || echo "[$APPS]"
 """
 SECRETS = {"GH_PAT": "ghp_planted", "CLAUDE_CODE_OAUTH_TOKEN": "sk-planted"}
 
@@ -46,6 +46,35 @@ def test_a_machine_without_a_service_and_secrets_in_no_argument(log: Path) -> No
     assert settings.load({**given, **SECRETS}).repo_url == "https://github.com/example/demo"
     assert not any(value in log.read_text() + done.stdout + done.stderr for value in SECRETS.values())
     assert Path(f"{log}.stdin").read_text() == "GH_PAT=ghp_planted\nCLAUDE_CODE_OAUTH_TOKEN=sk-planted\n"
+
+
+def test_an_app_that_is_there_is_taken_as_it_is(log: Path) -> None:
+    given = {"GH_PAT": "x", "ANTHROPIC_API_KEY": "sk-planted"}
+    for apps, made in (('{"Name":"box"}', False), ('{"Name":"box2"}', True)):
+        log.unlink(missing_ok=True)
+        done = launch(log, "box", APPS=apps, IMAGE="registry.example/mine:1", **given)
+        assert done.returncode == 0, done.stderr
+        assert ("apps create box" in log.read_text().splitlines()) is made
+        assert "machine run registry.example/mine:1 --app box" in log.read_text()
+    assert "ANTHROPIC_API_KEY=sk-planted\n" in Path(f"{log}.stdin").read_text()
+
+
+def test_what_is_set_here_is_set_there(log: Path) -> None:
+    """And whoever stops it as is said gives it the time that it takes for itself."""
+    names = ("REPO_URL", "CLAUDE_PROMPT", "GIT_USER_NAME", "GIT_USER_EMAIL", "CODETAINER_EXTRA_DOMAINS", "CODETAINER_PUSH",
+             "CODETAINER_UPSTREAM", "CODETAINER_AUTOSAVE")  # fmt: skip
+    done = launch(log, "box", **SECRETS, **{name: f"its-{name}" for name in names})
+    assert done.returncode == 0, done.stderr
+    run = log.read_text().splitlines()[-1]
+    assert set(re.findall(r"--env (\S+)", run)) == {*(f"{name}=its-{name}" for name in names), "CODETAINER_GRACE=30s"}
+    assert "--signal SIGTERM --timeout 30 " in done.stdout
+
+
+def test_where_there_is_no_fly_that_is_said(log: Path) -> None:
+    (log.parent / "fly").unlink()
+    done = launch(log, "box", **SECRETS)
+    assert done.returncode == 2
+    assert "cannot find fly" in done.stderr
 
 
 def test_without_a_repository_nothing_is_saved_to_one(log: Path) -> None:
