@@ -14,6 +14,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from backend.contract import events
@@ -22,7 +23,7 @@ from backend.guard import channel, nflog, openings, upstream
 from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Do, Done, Happened, Message
 from backend.guard.nftables import Nftables, NftError
 from backend.guard.openings import Openings
-from backend.guard.refusals import Refusals, destination_totals
+from backend.guard.refusals import MOST_ROWS, Refusals, destination_totals
 from backend.guard.server import Server, serve
 from backend.guard.upstream import UpstreamError, Upstreams
 from backend.system import SystemFailure
@@ -32,6 +33,7 @@ from network.names import EntryError, normalise
 from network.packets import Packet
 
 MOST_AT_ONCE = 100  # names resolved side by side in a refresh
+REST_NAMES = "other names"
 
 
 class Guard:
@@ -56,9 +58,9 @@ class Guard:
     def report(self, event: Event) -> None:
         """Hands an event to the journal. DNS refusals are gathered for a second, like those of packets."""
         if isinstance(event, events.Refused):
+            if event.key not in self._dns_refused and len(self._dns_refused) >= MOST_ROWS:
+                event = replace(event, name=REST_NAMES, address="")
             known = self._dns_refused.get(event.key)
-            if known is None and len(self._dns_refused) >= 256:
-                return
             count = event.count + (known.count if known else 0)
             self._dns_refused[event.key] = events.Refused(
                 event.via, event.reason, count, event.protocol, event.name, event.address, event.port
@@ -203,15 +205,14 @@ class Guard:
         async def one(entry: Entry) -> bool:
             async with slots:
                 try:
-                    answer = await self.server.resolve(entry.name, entry)
+                    addresses = (await self.server.resolve(entry.name, entry)).addresses
                 except (UpstreamError, NftError):
-                    self.server.failing.setdefault(entry.name, time.time())
-                    return False
-            if answer.addresses:
+                    addresses = ()
+            if addresses:
                 self.server.failing.pop(entry.name, None)
-            else:
+            elif self.server.allowlist.match(entry.name) == entry:  # else it was taken off the list meanwhile
                 self.server.failing.setdefault(entry.name, time.time())
-            return bool(answer.addresses)
+            return bool(addresses)
 
         results = await asyncio.gather(*(one(entry) for entry in self.server.allowlist.entries if not entry.below))
         self.refreshed_at = time.time()
@@ -245,11 +246,15 @@ class Guard:
                 busy, before = self.refusals.reported >= ruleset.NFLOG_RATE // 2, busy
                 if busy or before:
                     self.refusals.add_totals(destination_totals(self.nft.query(elements.list_set(elements.REFUSED))))
-            gathered = [*self.refusals.take(), *self._dns_refused.values()]
-            self._dns_refused = {}
-            for row in gathered:
-                self._tell(Happened(events.encode(Stamped(time.time(), 0, row))))
+            self.tell_refused()
             self.measure()
+
+    def tell_refused(self) -> None:
+        """What was refused since the last time."""
+        gathered = [*self.refusals.take(), *self._dns_refused.values()]
+        self._dns_refused = {}
+        for row in gathered:
+            self._tell(Happened(events.encode(Stamped(time.time(), 0, row))))
 
 
 async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:

@@ -1,0 +1,58 @@
+"""The guard's own books: what it says of names that fail, and of names that it refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from backend.contract.events import Reason, Refused, Via, decode
+from backend.guard import process
+from backend.guard.process import Guard
+from backend.guard.refusals import MOST_ROWS
+from backend.guard.server import Server
+from backend.guard.upstream import UpstreamError
+from network import allowlist
+from network.allowlist import Allowlist, Entry
+from network.answers import Answer
+from tests.unit.backend.guard.kernel import Kernel
+
+LISTED = allowlist.parse("a.example\nb.example\n", "f").allowlist
+
+
+@pytest.fixture
+def sent() -> list[bytes]:
+    return []
+
+
+@pytest.fixture
+def guard(monkeypatch: pytest.MonkeyPatch, sent: list[bytes]) -> Guard:
+    monkeypatch.setattr(process, "Nftables", Kernel)
+    return Guard(sent.append)
+
+
+async def test_a_name_that_is_taken_off_the_list_while_it_is_resolved_does_not_fail(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be said to be without an address until the list changes again, which may be days later."""
+    guard.server.allowlist = LISTED
+
+    async def resolve(_: object, name: str, entry: Entry) -> Answer:
+        guard.server.allowlist = Allowlist(LISTED.entries[:1])
+        raise UpstreamError(f"cannot resolve {name}")
+
+    monkeypatch.setattr(Server, "resolve", resolve)
+    assert await guard.refresh() == (0, 2)
+    assert set(guard.server.failing) == {"a.example"}
+
+
+def test_refused_names_of_a_flood_are_bounded_and_none_is_left_out(guard: Guard, sent: list[bytes]) -> None:
+    """Where the list is too long for CoreDNS they are refused here."""
+    for number in range(5000):
+        guard.report(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name=f"{number}.example"))
+    guard.tell_refused()
+    lines = (json.loads(line) for line in sent)
+    found = [decode(line["line"]).event for line in lines if line["message"] == "happened"]
+    refused = [event for event in found if isinstance(event, Refused)]
+    assert sum(event.count for event in refused) == 5000
+    assert (len(refused), refused[-1].name) == (MOST_ROWS + 1, process.REST_NAMES)
