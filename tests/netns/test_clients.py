@@ -104,6 +104,11 @@ def test_npm_reads_packages_of_github_with_the_placeholder(sandbox: Running) -> 
     assert sandbox.asked(kind="http", host="npm.pkg.github.com", credential=f"Bearer {REAL}") >= 1
 
 
+def test_gh_finds_its_configuration_where_the_environment_was_stripped(sandbox: Running) -> None:
+    done = sandbox.agent("env", "-i", f"HOME={HOME}", "PATH=/usr/local/bin:/usr/bin:/bin", "gh", "auth", "token")
+    assert done.stdout.strip() == TOKEN, done.stderr
+
+
 def test_gh_looks_at_the_repository_and_makes_a_pull_request(sandbox: Running) -> None:
     viewed = sandbox.agent("gh", "repo", "view", "example/demo")
     assert "A repository to work on" in viewed.stdout, viewed.stderr
