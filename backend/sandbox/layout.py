@@ -112,7 +112,8 @@ def _hide(root: Path) -> None:
 def _install(root: Path, sources: Sources) -> None:
     opt, local = root / "opt/codetainer", root / "usr/local/bin"
     for name in PACKAGES:
-        bind(_folder(name), opt / "lib" / name)
+        # Copies: where a newer version is put in its place, a sandbox that has run for days goes on with what it began with.
+        shutil.copytree(_folder(name), opt / "lib" / name)
     bind(Path(sysconfig.get_path("purelib")), opt / "site-packages")
     _venv(opt / "venv")
     bind(sources.confine, opt / "confine")
