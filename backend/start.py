@@ -37,4 +37,5 @@ def main(settings: Settings, paths: Paths) -> int:
     async def begin() -> int:
         return await Supervisor(settings, paths).run(lock)
 
+    system.watch_children()
     return asyncio.run(begin())

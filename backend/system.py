@@ -16,6 +16,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -303,6 +304,12 @@ async def spawn(
         )  # fmt: skip
     except OSError as error:
         raise _cannot_run(argv, error) from error
+
+
+def watch_children() -> None:
+    """The end of a process is seen on a descriptor: before Python 3.12 a thread waits for each, and may not start."""
+    if sys.version_info < (3, 12):
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 
 @contextlib.contextmanager

@@ -56,7 +56,10 @@ def client(paths: Paths, *command: str) -> list[str]:
 
 def session_is_there(paths: Paths) -> bool:
     """Asked as the agent: a root client would trust the agent's server."""
-    return paths.tmux_socket.exists() and process.succeeds(client(paths, "has-session", "-t", SESSION))
+    with contextlib.suppress(OSError):  # the folder is the agent's, and may be closed to root without CAP_DAC_OVERRIDE
+        if not paths.tmux_socket.exists():
+            return False
+    return process.succeeds(client(paths, "has-session", "-t", SESSION))
 
 
 def inside_tmux() -> bool:

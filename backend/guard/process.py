@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+from backend import system
 from backend.contract import events
 from backend.contract.events import Event, ListMeasured, Noted, Stamped
 from backend.guard import channel, nflog, openings, upstream
@@ -291,5 +292,6 @@ async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:
 def run(descriptors: Sequence[str]) -> int:
     """The process `python3 -I -m backend guard CHANNEL UDP TCP`."""
     channel_fd, udp_fd, tcp_fd = map(int, descriptors)
+    system.watch_children()
     asyncio.run(_main(channel_fd, udp_fd, tcp_fd))
     return 0

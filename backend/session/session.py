@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shlex
 from dataclasses import dataclass
@@ -50,6 +51,14 @@ def keep_prompt(paths: Paths, prompt: str) -> str:
         raise SystemFailure(f"CLAUDE_PROMPT has {len(data)} bytes, at most {MOST_PROMPT} fit", "put it into a file")
     agent.write(_prompt(paths), prompt, 0o600)  # as the agent: the folder is its own, and may hold anything
     return hashlib.sha256(data).hexdigest()
+
+
+def folder(paths: Paths) -> Path:
+    """Where the session begins: in the repository, where there is one."""
+    with contextlib.suppress(OSError):  # the agent may close its folders to root, which has no CAP_DAC_OVERRIDE in a container
+        if paths.repository.is_dir():
+            return paths.repository
+    return paths.workspace
 
 
 async def start(paths: Paths, environment: dict[str, str], folder: Path) -> Session:

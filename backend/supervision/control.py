@@ -81,6 +81,8 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
                 return Reply(False, f"cannot do {request.verb}")
     except SystemFailure as error:
         return Reply(False, str(error), error.hint)
+    except OSError as error:
+        return Reply(False, f"cannot do {request.verb}: {error.strerror or type(error).__name__}")
     except EntryError as error:
         return Reply(False, f"cannot read {error.text!a}: {error.reason}", error.remedy)
 

@@ -114,7 +114,12 @@ class Freezer:
         self._stopped = True
         deadline = time.monotonic() + FREEZE_SECONDS
         while True:
-            self.stop()
+            try:
+                self.stop()
+            except SystemFailure:  # no process can be started, so nobody forks either: one after the other will do
+                for pid in self.processes():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGSTOP)
             frozen = self._members()
             running = [pid for pid, state in states(self.processes()).items() if state not in STANDING and pid not in frozen]
             if not running:

@@ -1,4 +1,7 @@
-"""Boots the sandbox, then keeps it: services running, walls proved, what was allowed for a time withdrawn in time."""
+"""Boots the sandbox, then keeps it: services running, walls proved, what was allowed for a time withdrawn in time.
+
+Length: one class, whose parts are in modules of their own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
@@ -41,7 +45,7 @@ from backend.supervision.freezer import Freezer, hierarchy
 from backend.supervision.grants import Grants
 from backend.system import SystemFailure
 from backend.variables import GateMode, OnFailure
-from backend.work.keeper import Keeper
+from backend.work.keeper import Keeper, end_agent
 
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
 AGAIN_SECONDS = 5.0  # until what ended by an error is begun again
@@ -59,8 +63,10 @@ class Supervisor(Control):
         self.boot = self._new_boot()
         self.work = Keeper(self.boot, self.journal)
         self.frozen = False
-        self._freezer: Freezer | None = None
+        self._freezer: asyncio.Task[Freezer] | None = None
         self._freezing = asyncio.Lock()
+        # Its one thread is there before the agent is, which may leave no room for another: it is what stops the agent.
+        self._aside = ThreadPoolExecutor(1)
         self._runner = Runner(steps.plan(settings.repository), self.journal.emit)
         self._stop = asyncio.Event()
         self._stopped_by = ""
@@ -90,6 +96,7 @@ class Supervisor(Control):
         server = ControlServer(self.paths.control, self)
         await server.start()
         self._begin(self._watch_services)
+        self._freezer = asyncio.create_task(self._make_freezer())
         booting = asyncio.create_task(self._boot(lock))
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -110,7 +117,7 @@ class Supervisor(Control):
             await server.stop()
             await self.work.last(self.settings.grace_seconds)
             if self._freezer is not None:
-                await asyncio.to_thread(self._freezer.end)
+                await loop.run_in_executor(self._aside, (await self._freezer).end)
             await self.services.stop()
             await self.services.sshd.service.stop()
             await self.services.exporter.stop()
@@ -165,13 +172,20 @@ class Supervisor(Control):
 
     async def _close(self, *, keep_services: bool) -> None:
         """Nothing leaves any more. Errors on the way are said, and do not keep the rest from being closed."""
-        for work in (lambda: closed.run(self.boot), lambda: session.end(self.paths)):
-            try:
-                await work()
-            except Exception as error:
-                self.journal.emit(Noted("error", f"cannot close: {error}"))
+        if not await self._done(closed.run(self.boot)):  # the agent may have taken all the processes there are
+            await self._done(end_agent())
+            await self._done(closed.run(self.boot))
+        await self._done(session.end(self.paths))
         if not keep_services:
             await self.services.stop()
+
+    async def _done(self, work: Awaitable[object]) -> bool:
+        try:
+            await work
+        except Exception as error:
+            self.journal.emit(Noted("error", f"cannot close: {error}"))
+            return False
+        return True
 
     async def retry(self) -> BootState:
         """Tries again what has failed: after a HALT all of boot, else only the steps that ended with a warning."""
@@ -248,20 +262,23 @@ class Supervisor(Control):
     async def freeze(self, by: str) -> None:
         async with self._freezing:
             self.frozen = True  # whatever becomes of it
-            if self._freezer is None:
-                above = await asyncio.to_thread(hierarchy, self.paths.cgroups)
-                self._freezer = Freezer(watch.agent_processes, above)
-            await watch.freeze(self.boot, self._freezer, self.journal.emit, by)
+            if self._freezer is not None:
+                await watch.freeze(self.boot, await self._freezer, self._aside, self.journal.emit, by)
 
     async def thaw(self, by: str) -> None:
         async with self._freezing:
             if self._freezer is not None:
-                await watch.thaw(self.boot, self._freezer, self.journal.emit, by)
+                await watch.thaw(self.boot, await self._freezer, self._aside, self.journal.emit, by)
             self.frozen = False
+            self._prove.set()
+
+    async def _make_freezer(self) -> Freezer:
+        above = await asyncio.get_running_loop().run_in_executor(self._aside, hierarchy, self.paths.cgroups)
+        return Freezer(watch.agent_processes, above)
 
     async def restart_session(self) -> None:
         async with self._init():
-            folder = self.paths.repository if self.paths.repository.is_dir() else self.paths.workspace
+            folder = session.folder(self.paths)
             self.boot.session = await session.restart(self.paths, self.boot.agent_environment, folder, self.boot.session)
             self.journal.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
 

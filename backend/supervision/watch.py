@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
 
 from backend.boot.context import Boot
@@ -139,7 +140,7 @@ def agent_processes() -> list[int]:
     return found
 
 
-async def freeze(boot: Boot, freezer: Freezer, emit: Callable[[Event], None], by: str) -> None:
+async def freeze(boot: Boot, freezer: Freezer, aside: Executor, emit: Callable[[Event], None], by: str) -> None:
     """Closes every address, cuts all flows, stops every process of the agent. Raises SystemFailure, the rest done even so."""
     failures: list[str] = []
     try:
@@ -151,15 +152,15 @@ async def freeze(boot: Boot, freezer: Freezer, emit: Callable[[Event], None], by
     for pause in (0.0, STARTING_SECONDS):
         await asyncio.sleep(pause)
         try:
-            await asyncio.to_thread(freezer.freeze)
+            await asyncio.get_running_loop().run_in_executor(aside, freezer.freeze)
         except SystemFailure as error:
             failures.append(str(error))
     if failures:
         raise SystemFailure("; ".join(dict.fromkeys(failures)), "codetainer freeze tries it again")
 
 
-async def thaw(boot: Boot, freezer: Freezer, emit: Callable[[Event], None], by: str) -> None:
+async def thaw(boot: Boot, freezer: Freezer, aside: Executor, emit: Callable[[Event], None], by: str) -> None:
     """Undoes `freeze`. Raises SystemFailure."""
     await boot.services.resume()
-    await asyncio.to_thread(freezer.thaw)
+    await asyncio.get_running_loop().run_in_executor(aside, freezer.thaw)
     emit(Froze(False, by))

@@ -131,7 +131,7 @@ class Keeper:
         if not self._journal.state.frozen:  # a stopped tmux answers nothing, and the agent may stop its own
             with contextlib.suppress(SystemFailure, TimeoutError):
                 await asyncio.wait_for(session.end(self._boot.paths), TMUX_SECONDS)
-        await _end_agent()
+        await end_agent()
         if not self._began:
             return
         wanted = self._boot.settings.autosave.when is not Save.OFF
@@ -264,7 +264,7 @@ def _is_here(pid: int) -> bool:
         return False  # it has ended
 
 
-async def _end_agent() -> None:
+async def end_agent() -> None:
     """Ends every process of the agent's: what is counted and saved then is what there is at the end."""
     by_themselves = round(END_SECONDS / POLL_SECONDS)
     for look in range(2 * by_themselves):

@@ -12,7 +12,6 @@ async def run(boot: Boot) -> str:
     said = "claude above, a shell below"
     if boot.settings.prompt:
         said += f", prompt {session.keep_prompt(boot.paths, boot.settings.prompt)[:16]}"
-    folder = boot.paths.repository if boot.paths.repository.is_dir() else boot.paths.workspace
-    boot.session = await session.start(boot.paths, boot.agent_environment, folder)
+    boot.session = await session.start(boot.paths, boot.agent_environment, session.folder(boot.paths))
     boot.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
     return said
