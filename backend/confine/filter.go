@@ -27,15 +27,17 @@ const (
 )
 
 const (
-	killed   = uint32(unix.SECCOMP_RET_KILL_PROCESS)
-	refused  = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EPERM)
-	unknown  = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.ENOSYS)
-	noFamily = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EAFNOSUPPORT)
+	killed     = uint32(unix.SECCOMP_RET_KILL_PROCESS)
+	refused    = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EPERM)
+	unknown    = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.ENOSYS)
+	noFamily   = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EAFNOSUPPORT)
+	noProtocol = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EPROTONOSUPPORT)
 )
 
 const (
 	tiocsti   = 0x5412 // types into a terminal
 	tioclinux = 0x541c // pastes into a console
+	tiocsetd  = 0x5423 // gives a terminal a driver of another kind (modem, radio), whose module the kernel then loads
 )
 
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
@@ -56,17 +58,24 @@ var denied = []string{
 	// other namespaces
 	"setns",
 	// the machine's name and clock
-	"sethostname", "setdomainname", "settimeofday", "clock_settime", "stime", "vhangup",
+	"sethostname", "setdomainname", "settimeofday", "clock_settime", "clock_adjtime", "stime", "vhangup",
+	// on which memory pages lie; what they are in security modules
+	"mbind", "move_pages", "migrate_pages", "set_mempolicy", "set_mempolicy_home_node", "lsm_set_self_attr",
+	"query_module", "get_kernel_syms", "ustat",
 }
 
 // As if the kernel did not have them (ENOSYS): programs then go another way. clone3 keeps its flags in memory, where no
-// filter can look, and the C library falls back to clone; what io_uring does no filter sees at all.
-var absent = []string{"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"}
+// filter can look, and the C library falls back to clone; what io_uring does no filter sees at all, and memory of memfd_secret not
+// even the operator.
+var absent = []string{"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "memfd_secret"}
 
 // Families of sockets that there are: local ones, IPv4 and IPv6 (which the firewall sees), and netlink for looking at routes and
 // sockets. Others, AF_VSOCK among them, are seen by no firewall.
 var families = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
 var netlinks = []uint32{unix.NETLINK_ROUTE, unix.NETLINK_SOCK_DIAG}
+
+// Protocols of IPv4 and IPv6. Others (SCTP, DCCP, L2TP, MPTCP, SMC) get nowhere, and are kernel code that nobody needs to reach.
+var protocols = []uint32{unix.IPPROTO_IP, unix.IPPROTO_ICMP, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMPV6}
 
 // policy is the part that the library assembles.
 func policy(machine *arch.Info) seccomp.Policy {
@@ -117,9 +126,13 @@ func program() ([]bpf.Instruction, error) {
 		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: uint32(youngest), SkipTrue: 1},
 		bpf.RetConstant{Val: unknown},
 	}
-	before = append(before, forbid(machine.SyscallNames["ioctl"], 1, refused, tiocsti, tioclinux)...)
-	before = append(before, permit(machine.SyscallNames["socket"], 0, noFamily, families...)...)
-	before = append(before, netlink(machine.SyscallNames["socket"])...)
+	socket, pair := machine.SyscallNames["socket"], machine.SyscallNames["socketpair"]
+	before = append(before, forbid(machine.SyscallNames["ioctl"], 1, refused, tiocsti, tioclinux, tiocsetd)...)
+	before = append(before, permit(socket, 0, noFamily, families...)...)
+	before = append(before, permit(pair, 0, noFamily, unix.AF_UNIX)...) // it makes the sockets before it finds that they pair not
+	before = append(before, within(socket, unix.AF_NETLINK, noFamily, netlinks)...)
+	before = append(before, within(socket, unix.AF_INET, noProtocol, protocols)...)
+	before = append(before, within(socket, unix.AF_INET6, noProtocol, protocols)...)
 	return append(before, listed...), nil
 }
 
@@ -146,16 +159,16 @@ func permit(call int, argument uint32, verdict uint32, values ...uint32) []bpf.I
 	return ofCall(call, append(body, bpf.RetConstant{Val: verdict}))
 }
 
-// netlink refuses protocols of netlink sockets but those that look at the network.
-func netlink(call int) []bpf.Instruction {
+// within ends with a verdict for sockets of one family, unless their protocol is one of some values.
+func within(call int, family uint32, verdict uint32, values []uint32) []bpf.Instruction {
 	inner := []bpf.Instruction{bpf.LoadAbsolute{Off: argumentAt + 8*2, Size: 4}}
-	for i, value := range netlinks {
-		inner = append(inner, bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipTrue: uint8(len(netlinks) - i)})
+	for i, value := range values {
+		inner = append(inner, bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipTrue: uint8(len(values) - i)})
 	}
-	inner = append(inner, bpf.RetConstant{Val: noFamily})
+	inner = append(inner, bpf.RetConstant{Val: verdict})
 	body := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: argumentAt, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.AF_NETLINK, SkipTrue: uint8(len(inner))},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: family, SkipTrue: uint8(len(inner))},
 	}
 	return ofCall(call, append(body, inner...))
 }

@@ -18,11 +18,14 @@ pytestmark = pytest.mark.netns
 # By number (asm/unistd_64.h, asm-generic/unistd.h), as an attacker would: no library stands between.
 NUMBERS = {
     "x86_64": {"mount": 165, "unshare": 272, "setns": 308, "keyctl": 250, "bpf": 321, "perf_event_open": 298, "socket": 41,
-               "ioctl": 16, "finit_module": 313, "userfaultfd": 323, "io_uring_setup": 425, "clone3": 435, "fsopen": 430},
+               "socketpair": 53, "ioctl": 16, "finit_module": 313, "userfaultfd": 323, "io_uring_setup": 425, "clone3": 435,
+               "fsopen": 430},
     "aarch64": {"mount": 40, "unshare": 97, "setns": 268, "keyctl": 219, "bpf": 280, "perf_event_open": 241, "socket": 198,
-                "ioctl": 29, "finit_module": 273, "userfaultfd": 282, "io_uring_setup": 425, "clone3": 435, "fsopen": 430},
+                "socketpair": 199, "ioctl": 29, "finit_module": 273, "userfaultfd": 282, "io_uring_setup": 425, "clone3": 435,
+               "fsopen": 430},
 }  # fmt: skip
-EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
+EPERM, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 38, 93, 97
+AF_INET, IPPROTO_MPTCP = 2, 262
 CLONE_NEWUSER, TIOCSTI, AF_VSOCK, AF_NETLINK, NETLINK_NETFILTER = 0x10000000, 0x5412, 40, 16, 12
 
 CALL = """
@@ -61,6 +64,8 @@ ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(code)
         ("socket", (AF_VSOCK, 1, 0), EAFNOSUPPORT),
         ("socket", (1 << 32 | AF_VSOCK, 1, 0), EAFNOSUPPORT),
         ("socket", (AF_NETLINK, 3, NETLINK_NETFILTER), EAFNOSUPPORT),
+        ("socket", (AF_INET, 1, IPPROTO_MPTCP), EPROTONOSUPPORT),
+        ("socketpair", (AF_VSOCK, 1, 0, 0), EAFNOSUPPORT),
     ],
 )
 def test_it_refuses(sandbox: Running, name: str, arguments: tuple[int, ...], errno: int) -> None:
