@@ -64,6 +64,22 @@ def parse_query(data: bytes) -> Question:
     return Question(ident, name, kind, bool(flags & 0x0100))
 
 
+def refuse(data: bytes) -> tuple[str, bytes] | None:
+    """REFUSED to a query that `parse_query` does not take (another class, a name that is no host's), and the name in it.
+
+    Its question comes back as it was sent. None where there is none to send back.
+    """
+    try:
+        ident, flags, questions, *_ = _header(data)
+        name, end = _name(data, 12)
+    except MessageError:
+        return None
+    question = data[12 : end + 4]
+    if flags & 0x8000 or questions != 1 or len(question) != end - 8:
+        return None
+    return name, struct.pack("!6H", ident, 0x8000 | flags & 0x7900 | REFUSED, 1, 0, 0, 0) + question
+
+
 def build_query(question: Question) -> bytes:
     """A recursive query with an EDNS record that allows answers of UDP_SIZE bytes."""
     header = struct.pack("!6H", question.id, 0x0100, 1, 0, 0, 1)

@@ -44,7 +44,7 @@ class Server:
         try:
             question = answers.parse_query(query)
         except MessageError:
-            return None
+            return self._refused(query)
         entry = self.allowlist.match(question.name)
         if self.upstreams is None or self.paused:
             return answers.build_answer(question, answers.SERVFAIL)
@@ -58,6 +58,15 @@ class Server:
         except (UpstreamError, NftError):
             return answers.build_answer(question, answers.SERVFAIL)
         return answers.build_answer(question, answer.rcode, answer.addresses, answer.ttl)
+
+    def _refused(self, query: bytes) -> bytes | None:
+        """An answer at once: CoreDNS would wait for seconds, one of its places for questions taken, and call it latency."""
+        found = answers.refuse(query)
+        if found is None:
+            return None
+        name, reply = found
+        self.report(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name=ascii(name.lower())[1:-1]))
+        return reply
 
     async def resolve(self, name: str, entry: Entry) -> Answer:
         """Asks, opens, and returns what may be said. Everybody who asks for a name meanwhile gets the same answer.

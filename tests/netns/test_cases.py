@@ -54,6 +54,24 @@ def query(sandbox: Running, server: str, name: str, kind: int = A, over: str = "
     return found
 
 
+CHAOS = """
+import json, socket, struct, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.settimeout(10)
+    sock.connect(("127.0.0.53", 53))
+    codes = []
+    for name, group in ((b"\\6github\\3com\\0", 3), (b"\\3a b\\4wild\\4test\\0", 1)):
+        sock.send(struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + name + struct.pack("!2H", 1, group))
+        codes.append(sock.recv(4096)[3] & 15)
+print(json.dumps(codes))
+"""
+
+
+def test_another_class_and_a_name_that_no_host_has_are_refused(sandbox: Running) -> None:
+    """SERVFAIL is what CoreDNS says after four seconds of waiting for the guard."""
+    assert sandbox.python(CHAOS) == [5, 5]
+
+
 def refused(sandbox: Running, **wanted: object) -> list[Refused]:
     return [r for r in sandbox.events(Refused) if all(getattr(r, key) == value for key, value in wanted.items())]
 

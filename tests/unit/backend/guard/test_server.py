@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from typing import cast
 
 import pytest
@@ -71,6 +72,40 @@ async def test_other_types_are_empty() -> None:
     lab = Lab("198.51.100.1")
     assert await lab.ask("a.example", 16) == Answer(answers.NOERROR)
     assert lab.internet.asked == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "group", "said"),
+    [
+        ((b"a", b"example"), 3, "a.example"),
+        ((b"a b", b"w", b"example"), 1, "a b.w.example"),
+        ((b"x\0\xe9", b"w", b"example"), 1, "x\\x00\\xe9.w.example"),
+    ],
+)
+async def test_what_is_no_question_for_a_hosts_address_is_refused_at_once(
+    labels: tuple[bytes, ...], group: int, said: str
+) -> None:
+    lab = Lab("198.51.100.1")
+    name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+    question = name + struct.pack("!2H", answers.A, group)
+    reply = await lab.server.reply(struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + question)
+    assert reply == struct.pack("!6H", 7, 0x8100 | answers.REFUSED, 1, 0, 0, 0) + question
+    assert lab.kernel.addresses() == set()
+    assert lab.internet.asked == []
+    assert [event.name for event in lab.events if isinstance(event, Refused)] == [said]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"x" * 11,
+        struct.pack("!6H", 7, 0x8100, 1, 0, 0, 0) + b"\0\0\1\0\3",
+        struct.pack("!6H", 7, 0, 1, 0, 0, 0) + b"\1a\0\0\1",
+    ],
+)
+async def test_what_asks_nothing_is_not_answered(data: bytes) -> None:
+    assert await Lab().server.reply(data) is None
 
 
 async def test_special_addresses_are_stripped_and_said() -> None:
