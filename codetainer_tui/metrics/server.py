@@ -24,6 +24,7 @@ from codetainer_tui.metrics.tally import Tally
 MOST_CONNECTIONS = 8
 SECONDS = 5.0  # a connection's whole life
 OFTEN = 1.0  # seconds: within them everybody gets the same answer
+YIELD_SECONDS = 1.0  # for the oldest to go
 PATH = "/metrics"
 
 
@@ -82,27 +83,29 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.socket.close()
         self.socket = sock
         self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._open: dict[int, Any] = {}  # requests that are being served, the oldest first
         self.service_actions = source.keep_up  # type: ignore[method-assign]  # between two requests, twice a second
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        """Where there is no room the oldest goes: who asks does so at once, who holds a connection and says nothing waits."""
         if not self._room.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+            for oldest in list(self._open.values())[:1]:
+                _end(oldest)
+            if not self._room.acquire(timeout=YIELD_SECONDS):
+                self.shutdown_request(request)
+                return
+        self._open[id(request)] = request
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Whatever the other side does or leaves undone, the connection is over in time."""
-
-        def end() -> None:
-            with contextlib.suppress(OSError):
-                request.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(SECONDS, end)
+        timer = threading.Timer(SECONDS, _end, (request,))
         timer.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
             timer.cancel()
+            self._open.pop(id(request), None)
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -111,6 +114,11 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         if not isinstance(error, OSError):
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
             sys.stderr.flush()
+
+
+def _end(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 def serve(paths: Paths, descriptor: int) -> int:

@@ -1,4 +1,7 @@
-"""The sandbox's own sshd, over the network: who gets in, what they get, what they do not, and that it comes back."""
+"""The sandbox's own sshd, over the network: who gets in, what they get, what they do not, and that it comes back.
+
+Length: one sshd, which takes seconds to boot, for all of it.
+"""
 
 from __future__ import annotations
 
@@ -298,3 +301,29 @@ def test_without_keys_there_is_no_sshd_and_no_port(sandbox: Running) -> None:
     assert "tcp dport" not in re.sub(
         r"meta nfproto ipv6 .*", "", sandbox.root("nft", "list", "chain", "inet", "codetainer", "in").stdout
     )
+
+
+SILENT = """
+import socket, sys
+held = [socket.create_connection(("203.0.113.254", 2222), timeout=30) for _ in range(24)]
+greeted = 0
+for sock in held:
+    try:
+        greeted += sock.recv(4) == b"SSH-"
+    except OSError:
+        pass
+print(greeted, flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_whoever_holds_connections_and_says_nothing_keeps_out_nobody_else(opened: Door) -> None:
+    other = "192.0.2.77"
+    assert opened.within("ip", "addr", "add", f"{other}/32", "dev", "lo").returncode == 0
+    argv = [*opened.before, "/usr/bin/python3", "-I", "-c", SILENT]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as silent:
+        assert silent.stdout is not None
+        assert silent.stdout.readline() == b"10\n"
+        assert opened.run("true").returncode != 0
+        assert opened.run("true", options=("-b", other)).returncode == 0
+        silent.communicate(b"\n", timeout=60)

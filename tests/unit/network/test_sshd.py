@@ -35,7 +35,7 @@ def test_keys_and_nothing_else() -> None:
     assert DIRECTIVES["AuthenticationMethods"] == "publickey"
     assert DIRECTIVES["PermitRootLogin"] == "prohibit-password"
     assert DIRECTIVES["DisableForwarding"] == "yes"
-    assert "MaxStartups" in DIRECTIVES
+    assert {"MaxStartups", "PerSourceMaxStartups"} <= set(DIRECTIVES)
 
 
 def test_a_directive_stands_once() -> None:

@@ -17,7 +17,6 @@ from backend.journal import Journal
 from codetainer_tui.journal import MOST_BYTES
 from codetainer_tui.metrics import server
 from codetainer_tui.metrics.server import MOST_CONNECTIONS, Server, Source
-from tests.netns.conftest import eventually
 
 
 @pytest.fixture
@@ -93,25 +92,19 @@ def test_what_it_says_of_itself(paths: Paths, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == ("", "")
 
 
-def test_for_whom_there_is_no_room_is_hung_up_on(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And when the others are gone there is room again."""
+def test_where_there_is_no_room_the_oldest_is_hung_up_on(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds connections and says nothing keeps nobody out who asks."""
     monkeypatch.setattr(server, "SECONDS", 3600.0)
+    monkeypatch.setattr(server, "YIELD_SECONDS", 30.0)
     Journal(paths).emit(refused())
-    with serving(paths) as port:
-        with contextlib.ExitStack() as held:
-            for _ in range(MOST_CONNECTIONS):
-                held.enter_context(socket.create_connection(("127.0.0.1", port)))
-            with socket.create_connection(("127.0.0.1", port), timeout=30) as late:
-                assert late.recv(1) == b""
-
-        def answered() -> bool:
-            with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
-                sock.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-                with contextlib.suppress(ConnectionError):
-                    return sock.recv(100).startswith(b"HTTP/1.0 200")
-            return False
-
-        eventually("there is room", answered)
+    with serving(paths) as port, contextlib.ExitStack() as held:
+        silent = [
+            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(MOST_CONNECTIONS)
+        ]
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as late:
+            late.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert late.recv(100).startswith(b"HTTP/1.0 200")
+        assert silent[0].recv(1) == b""
 
 
 def test_a_connection_ends_in_time_whatever_it_says(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
