@@ -29,6 +29,7 @@ from backend.system import AGENT, ROOT, Identity
 
 CODETAINER = [sys.executable, "-I", "-m", "codetainer_tui.cli"]
 PATIENCE = 60.0  # seconds until something that has to happen counts as not happening
+IDLE = Path(__file__).with_name("idle")  # in place of Claude Code, where a test does not say another program
 LAST = 40  # lines of a journal that are shown with a failure
 
 LISTED = """
@@ -244,9 +245,9 @@ def start(
     seen = folder / "seen.jsonl"
     process = subprocess.Popen(
         [*CODETAINER, "up", "--net", "pretend", "--pretend", str(folder / "internet.toml"), "--pretend-log", str(seen),
-         "--domains", str(folder / "domains.conf"), "--name", name, "--no-tui", *options],
+         "--domains", str(folder / "domains.conf"), "--claude", str(IDLE), "--name", name, "--no-tui", *options],
         stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"), stderr=(folder / "err").open("w"), text=True,
-        env={**os.environ, "STAND_IN_PAUSE": "600", **environment},
+        env={**os.environ, **environment},
     )  # fmt: skip
 
     def found() -> int:

@@ -44,8 +44,9 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def test_it_starts_in_the_session_without_questions(idle: Running) -> None:
     tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock", "capture-pane", "-p", "-t", "$0:.0")
-    screen = eventually("Claude Code's prompt", lambda: (s := idle.agent(*tmux).stdout) and "❯" in s and s)
-    assert "bypass permissions on" in screen
+    screen = eventually(
+        "Claude Code's prompt", lambda: (s := idle.agent(*tmux).stdout) and "❯" in s and "bypass permissions on" in s and s
+    )
     assert "trust" not in screen.lower()
 
 

@@ -16,11 +16,12 @@ from typing import Any
 import pexpect
 import pytest
 
+from tests.netns.conftest import PATIENCE
+
 pytestmark = pytest.mark.netns
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests/journals/ready.jsonl"
-SECONDS = 30.0
 
 # A backend in small: writes a journal, and ends when it is told to.
 BACKEND = """
@@ -76,7 +77,7 @@ def front(folder: Path, form: str, argv: list[str]) -> Iterator["subprocess.Pope
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=SECONDS)
+        process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -86,7 +87,7 @@ def test_a_signal_goes_on_to_the_backend_and_its_code_comes_back(folder: Path, n
         while "boot begins" not in process.stdout.readline():
             pass
         process.send_signal(number)
-        out, _ = process.communicate(timeout=SECONDS)
+        out, _ = process.communicate(timeout=PATIENCE)
         assert f"the sandbox is stopping: {number.name}" in out
         assert process.returncode == 7
 
@@ -96,18 +97,18 @@ def test_json_lines_are_the_journal_s(folder: Path) -> None:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["kind"] == "boot.started"
         process.terminate()
-        assert process.wait(SECONDS) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def test_a_backend_that_cannot_begin_is_heard(folder: Path) -> None:
     with front(folder, "text", ["/bin/sh", "-c", "echo cannot boot: the settings >&2; exit 2"]) as process:
-        out, err = process.communicate(timeout=SECONDS)
+        out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out, err) == (2, "", "cannot boot: the settings\n")
 
 
 def test_a_backend_that_is_killed_gives_the_code_of_its_signal(folder: Path) -> None:
     with front(folder, "text", ["/bin/sh", "-c", "kill -9 $$"]) as process:
-        process.communicate(timeout=SECONDS)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 137
 
 
@@ -119,17 +120,17 @@ def test_the_sandbox_goes_on_when_nobody_reads(folder: Path) -> None:
         with (folder / "run/codetainer/events.jsonl").open("a") as journal:
             journal.write('{"at":1,"seq":9,"kind":"noted","level":"info","text":"into the void"}\n' * 100)
         # What cannot be written any more goes nowhere; that it went on writing shows in its standard output.
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while Path(f"/proc/{process.pid}/fd/1").readlink() != Path(os.devnull) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert process.poll() is None
         process.terminate()
-        assert process.wait(SECONDS) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def spawn(argv: list[str], **more: Any) -> "pexpect.spawn[bytes]":
     environment = {**os.environ, "TERM": "xterm-256color"}
-    return pexpect.spawn(argv[0], argv[1:], dimensions=(24, 80), timeout=SECONDS, cwd=str(ROOT), env=environment, **more)
+    return pexpect.spawn(argv[0], argv[1:], dimensions=(24, 80), timeout=PATIENCE, cwd=str(ROOT), env=environment, **more)
 
 
 def test_the_backend_goes_on_behind_its_screen_until_ctrl_c(folder: Path) -> None:
@@ -184,7 +185,7 @@ def test_a_terminal_that_goes_away_takes_the_dashboard_with_it() -> None:
     child.expect("quit")
     os.close(child.child_fd)
     assert child.pid is not None
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     ended = 0
     while not ended and time.monotonic() < deadline:
         ended, status = os.waitpid(child.pid, os.WNOHANG)
@@ -197,7 +198,7 @@ def test_a_terminal_that_goes_away_takes_the_dashboard_with_it() -> None:
 
 def test_without_colour_no_colour_is_sent() -> None:
     environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
-    child = pexpect.spawn(DASHBOARD[0], DASHBOARD[1:], dimensions=(24, 80), timeout=SECONDS, cwd=str(ROOT), env=environment)
+    child = pexpect.spawn(DASHBOARD[0], DASHBOARD[1:], dimensions=(24, 80), timeout=PATIENCE, cwd=str(ROOT), env=environment)
     child.expect("quit")
     said = child.before
     assert isinstance(said, bytes)
@@ -210,7 +211,7 @@ def test_without_colour_no_colour_is_sent() -> None:
 
 def test_a_terminal_of_the_type_unknown_gets_the_screen() -> None:
     environment = {**os.environ, "TERM": "unknown"}
-    child = pexpect.spawn(DASHBOARD[0], DASHBOARD[1:], dimensions=(24, 80), timeout=SECONDS, cwd=str(ROOT), env=environment)
+    child = pexpect.spawn(DASHBOARD[0], DASHBOARD[1:], dimensions=(24, 80), timeout=PATIENCE, cwd=str(ROOT), env=environment)
     child.expect("quit")
     child.send("q")
     child.expect(pexpect.EOF)
@@ -250,14 +251,14 @@ def test_a_defect_leaves_the_terminal_as_it_was_and_shows_no_values() -> None:
 def test_where_no_screen_can_be_drawn_there_are_lines(form: str, given: dict[str, str]) -> None:
     if form == "a pipe":
         done = subprocess.run(
-            DASHBOARD, stdin=subprocess.DEVNULL, capture_output=True, cwd=ROOT, timeout=SECONDS, text=True, check=False
+            DASHBOARD, stdin=subprocess.DEVNULL, capture_output=True, cwd=ROOT, timeout=PATIENCE, text=True, check=False
         )  # fmt: skip
         code, said = done.returncode, done.stdout
     else:
         argv = [*DASHBOARD, "--plain"] if form == "--plain" else DASHBOARD
         environment = {**os.environ, "TERM": "xterm-256color", **given}
         child = pexpect.spawn(
-            argv[0], argv[1:], dimensions=(24, 80), timeout=SECONDS, cwd=str(ROOT), env=environment, encoding="utf-8"
+            argv[0], argv[1:], dimensions=(24, 80), timeout=PATIENCE, cwd=str(ROOT), env=environment, encoding="utf-8"
         )  # fmt: skip
         said = child.read()
         child.close()

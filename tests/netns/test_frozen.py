@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ for _ in range(3):
 """
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(sandbox: Running, code: str, *arguments: object) -> Iterator[Path]:
     """A program of the agent's; the file that it writes to for as long as it runs."""
     place = sandbox.paths.root / "tmp/runs"
@@ -64,13 +65,17 @@ def running(sandbox: Running, code: str, *arguments: object) -> Iterator[Path]:
 
 
 def frozen(sandbox: Running) -> list[Path]:
-    """Its cgroups: the hierarchy shows those of other sandboxes, too."""
+    """Its cgroups: the hierarchy shows those of other sandboxes, too, which come and go."""
     own = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
-
-    def holds_its(cgroup: Path) -> bool:
-        return any(Path(f"/proc/{pid}/ns/pid").readlink() == own for pid in (cgroup / "cgroup.procs").read_text().split())
-
-    return [cgroup for cgroup in sandbox.paths.cgroups.rglob(f"{freezer.PREFIX}*") if holds_its(cgroup)]
+    (within,) = re.findall("^0::/(.*)$", Path(f"/proc/{sandbox.init}/cgroup").read_text(), re.MULTILINE)
+    found = set()
+    for cgroup in (sandbox.paths.cgroups / within).glob(f"{freezer.PREFIX}*"):
+        with contextlib.suppress(OSError):
+            for pid in (cgroup / "cgroup.procs").read_text().split():
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{pid}/ns/pid").readlink() == own:
+                        found.add(cgroup)
+    return list(found)
 
 
 def test_a_timer_does_not_let_the_agent_go_on(sandbox: Running) -> None:

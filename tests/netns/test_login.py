@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import LockReleased
-from backend.sandbox import rendezvous
+from backend.sandbox import layout, rendezvous
 from backend.sandbox.rendezvous import NoSandbox
 from codetainer_tui import handover
-from tests.netns.conftest import CODETAINER, SHORT, eventually
+from tests.netns.conftest import CODETAINER, IDLE, SHORT, eventually
 from tests.netns.test_up_terminal import Terminal, at
 from tests.netns.traces import nothing_left
 
@@ -21,10 +21,11 @@ pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("nothing_left")]
 
 __all__ = ["nothing_left"]
 NAME = f"login-{os.getpid()}"
-DEMO = ("up", "--net", "pretend", "--name", NAME)
-SHORTER = (*DEMO, "--domains", str(SHORT))
+DEMO = ("up", "--net", "pretend", "--name", NAME, "--claude")
+SHORTER = (*DEMO, str(IDLE), "--domains", str(SHORT))
 DETACH = "\x02d"
 STAND_IN = "This is a stand-in"  # the first thing in the agent's pane
+PROMPT = "claude@codetainer"  # of the shell below
 
 
 def init() -> int:
@@ -50,7 +51,7 @@ def is_client(terminal: Terminal) -> bool:
 
 @pytest.mark.parametrize("options", [(), ("--plain",)], ids=["dashboard", "plain"])
 def test_the_demo_up_to_the_session_and_away(options: tuple[str, ...]) -> None:
-    with at(*DEMO, *options) as terminal:
+    with at(*DEMO, str(layout.STAND_IN), *options) as terminal:
         terminal.expect("READY" if options else "example/demo")  # boot is shown, one way or the other
         terminal.expect(STAND_IN)
         eventually("the client is the agent's", lambda: is_client(terminal))
@@ -65,7 +66,7 @@ def test_the_demo_up_to_the_session_and_away(options: tuple[str, ...]) -> None:
 
 def test_the_session_is_typed_into_and_follows_the_size() -> None:
     with at(*SHORTER) as terminal:
-        terminal.expect(STAND_IN)
+        terminal.expect(PROMPT)  # what is typed to a shell that just starts may be lost
         terminal.resize(40, 132)
         terminal.type("\x02o")  # the shell below
         terminal.type("until stty size | grep 132; do sleep 0.05; done; id -un\r")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.conftest import eventually
-from tests.netns.test_front_ends import DASHBOARD, SECONDS
+from tests.netns.conftest import PATIENCE, eventually
+from tests.netns.test_front_ends import DASHBOARD
 
 pytestmark = pytest.mark.netns
 
@@ -22,7 +22,7 @@ def tmux(tmp_path: Path) -> Iterator[Callable[..., str]]:
     def run(*command: str) -> str:
         argv = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null", *command]
         environment = {key: value for key, value in os.environ.items() if key not in ("TMUX", "NO_COLOR")}
-        return subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, env=environment, check=False).stdout
+        return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False).stdout
 
     yield run
     run("kill-server")

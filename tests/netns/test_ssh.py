@@ -15,14 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.netns.conftest import CODETAINER, PATIENCE, Running, start, stopped_in_boot
-from tests.netns.test_login import DETACH, STAND_IN
+from tests.netns.test_login import DETACH, PROMPT, STAND_IN
 from tests.netns.test_up_terminal import at
 
 pytestmark = pytest.mark.netns
 
 BASHRC = Path(__file__).parents[2] / "backend/launchers/login/root.bashrc"
 SLOW = Path(__file__).with_name("slow.py")
-PROMPT = "claude@codetainer"  # of the shell in the session: what stands above it scrolls away
 SSHD = """
 HostKey /root/host_key
 AuthorizedKeysFile /root/authorized_keys

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.conftest import CODETAINER, INTERNET, LISTED, PATIENCE, Running, eventually, start
+from tests.netns.conftest import CODETAINER, IDLE, INTERNET, LISTED, PATIENCE, Running, eventually, start
 from tests.netns.traces import descendants, nothing_left, traces
 
 pytestmark = pytest.mark.netns
@@ -23,9 +23,9 @@ def up(folder: Path, *options: str, listed: str = LISTED, **environment: str) ->
     (folder / "domains.conf").write_text(listed)
     return subprocess.run(
         [*CODETAINER, "up", "--net", "pretend", "--pretend", str(folder / "internet.toml"), "--domains",
-         str(folder / "domains.conf"), "--name", f"up-{os.getpid()}", *options],
+         str(folder / "domains.conf"), "--claude", str(IDLE), "--name", f"up-{os.getpid()}", *options],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE * 2, check=False,
-        env={**os.environ, "STAND_IN_PAUSE": "600", **environment},
+        env={**os.environ, **environment},
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ class Machine:
         return ["nsenter", "--net", "--mount", f"--target={self.pid}", "--", *argv]
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "GH_PAT": "pretend", "ANTHROPIC_API_KEY": "pretend", "STAND_IN_PAUSE": "600"}
+        return {**os.environ, "GH_PAT": "pretend", "ANTHROPIC_API_KEY": "pretend"}
 
 
 @pytest.fixture

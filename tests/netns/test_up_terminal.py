@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.netns.conftest import CODETAINER, PATIENCE, SHORT, Running, eventually, start
+from tests.netns.conftest import CODETAINER, IDLE, PATIENCE, SHORT, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 
@@ -47,7 +47,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [*program, *argv], stdin=self.slave if stdin is None else stdin, stderr=self.slave,
             stdout=self.slave if stdout is None else stdout,
-            start_new_session=True, env={**os.environ, "TERM": "xterm-256color", "STAND_IN_PAUSE": "600"},
+            start_new_session=True, env={**os.environ, "TERM": "xterm-256color"},
             preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0),
         )  # fmt: skip
 
@@ -217,7 +217,9 @@ def test_where_not_both_are_a_terminal_the_rest_of_it_is_not_held_either(running
 
 
 def test_nothing_in_the_sandbox_holds_a_terminal_that_lines_are_shown_on() -> None:
-    with at("up", "--net", "pretend", "--domains", str(SHORT), "--no-tui", "--name", f"lines-{os.getpid()}") as terminal:
+    with at(
+        "up", "--net", "pretend", "--claude", str(IDLE), "--domains", str(SHORT), "--no-tui", "--name", f"lines-{os.getpid()}"
+    ) as terminal:
         terminal.expect("init is over")
         from backend.sandbox import rendezvous
 
