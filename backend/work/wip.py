@@ -23,7 +23,10 @@ MOST_TIPS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Wip:
-    """`commit` in `scratch`, where it has no name yet. `tips` is what it reaches; `fingerprint` changes with the work alone."""
+    """`commit` in `scratch`, where it has no name yet. `tips` is what it reaches.
+
+    `fingerprint` changes with the work alone, and with what of it is left out.
+    """
 
     scratch: Scratch
     commit: str
@@ -73,8 +76,9 @@ def make(repository: Repository, below: Path, largest: int) -> Wip | None:
         (base, found.staged, found.whole, *(f"{tip.name} {tip.commit}" for tip in tips if "worktrees/" not in tip.name))
     )
     inner = [f.whole + f.staged for _, f in trees[1:]]
-    fingerprint = hashlib.sha256("\n".join((said, *inner)).encode(errors="surrogateescape")).hexdigest()
     left_out = [name for _, f in trees for name in f.left_out]
+    lacking = [ascii((left_out, notes))] if left_out or notes else []  # what cannot be saved has to be said, too
+    fingerprint = hashlib.sha256("\n".join((said, *inner, *lacking)).encode(errors="surrogateescape")).hexdigest()
     return Wip(found.scratch, commit, base, fingerprint, tuple(tips), tuple(left_out), tuple(notes), _apply(found, base))
 
 

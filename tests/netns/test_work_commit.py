@@ -33,9 +33,9 @@ def test_the_fingerprint_changes_with_the_work_alone(room: Room, tmp_path: Path)
     room.clone()
     room.shell("git worktree add -q ../other -b other; echo u > ../other/u; echo u > u")
 
-    def made(name: str) -> Wip:
+    def made(name: str, largest: int = LARGEST) -> Wip:
         (tmp_path / name).mkdir()
-        found = wip.make(repository.read(Git(room.environment, room.repo)), tmp_path / name, LARGEST)
+        found = wip.make(repository.read(Git(room.environment, room.repo)), tmp_path / name, largest)
         assert found is not None
         return found
 
@@ -43,8 +43,11 @@ def test_the_fingerprint_changes_with_the_work_alone(room: Room, tmp_path: Path)
     room.shell("sleep 1.1")  # commits have their times in seconds
     again = made("again")
     assert (again.fingerprint, again.commit != first.commit) == (first.fingerprint, True)
-    room.shell("echo more >> ../other/u")
-    assert made("other").fingerprint != first.fingerprint
+    room.shell("head -c 5000 /dev/zero > big.bin")
+    large = made("large", 1000)
+    assert (large.left_out, large.fingerprint != first.fingerprint) == (("big.bin",), True)  # or nobody would be told
+    room.shell("rm big.bin; echo more >> ../other/u")
+    assert made("other").fingerprint not in (first.fingerprint, large.fingerprint)
 
 
 def test_work_that_is_saved_already_is_not_pushed_again(room: Room) -> None:
