@@ -29,7 +29,11 @@ NOT_OURS = "only the operator's credentials work here"
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """`secrets` by variable; `inside` is the path of its socket as the gate sees it, `descriptor` that socket, listening."""
+    """`secrets` by variable.
+
+    `inside` is the path of its socket as the gate sees it, `descriptor` that socket, listening. `asks` and `asks_descriptor`
+    are the same for questions of the gate's own, asked with the operator's credential (network/graphql.lua).
+    """
 
     hosts: tuple[Host, ...]
     secrets: Mapping[str, str] = field(repr=False)
@@ -37,7 +41,13 @@ class Broker:
     certificates: Path
     authorities: Path
     inside: str
+    asks: str
     descriptor: int = -1
+    asks_descriptor: int = -1
+
+    @property
+    def reads_graphql(self) -> bool:
+        return any(host.graphql for host in self.hosts)
 
 
 def render(broker: Broker, log_format: str) -> str:
@@ -48,7 +58,7 @@ def render(broker: Broker, log_format: str) -> str:
     return _FRONTEND.format(
         inside=broker.inside, descriptor=broker.descriptor, certificates=broker.certificates, log=log_format,
         choices=choices, foreign=_answer("text", "request and connection name different hosts"),
-    ) + "".join(_host(broker, host) for host in broker.hosts)  # fmt: skip
+    ) + "".join(_host(broker, host) for host in broker.hosts) + _asks(broker)  # fmt: skip
 
 
 _FRONTEND = """\
@@ -87,13 +97,13 @@ def _backend(host: Host) -> str:
     return "host_" + host.name
 
 
-def _answer(kind: str, message: str) -> str:
-    """Content type and body of a refusal, as HAProxy's configuration quotes them."""
+def _answer(kind: str, message: str, *, how: str = "string") -> str:
+    """Content type and body of a refusal, as HAProxy's configuration quotes them; an lf-string may hold variables."""
     text = f"codetainer: {message}"
     if kind == "json":
         text = json.dumps({"type": "error", "message": text, "error": {"type": "permission_error", "message": text}})
     quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-    return f'content-type {"application/json" if kind == "json" else "text/plain"} string "{quoted}\\n"'
+    return f'content-type {"application/json" if kind == "json" else "text/plain"} {how} "{quoted}\\n"'
 
 
 def _encoded(name: str) -> str:
@@ -161,19 +171,59 @@ def _host(broker: Broker, host: Host) -> str:
         lines.append(f"http-request set-var(txn.fits) bool(true) if {matches}")
     lines += [
         *_deny(scope, f"{writes} !{{ var(txn.fits) -m bool }}"),
+        *(_read_graphql(broker, host, pushes) if host.graphql and "*" not in broker.repositories else ()),
         "http-request set-var(txn.detail) str(-)",
-        "http-request set-var(txn.verdict) str(unresolved)",
-        f"http-request do-resolve(txn.target,names,ipv4) str({host.name})",
-        "http-request deny deny_status 502 unless { var(txn.target) -m found }",
-        "http-request set-dst var(txn.target)",
-        "http-request set-dst-port int(443)",
-        "http-request set-var(txn.verdict) str(carried)",
-        (
-            f"server itself 0.0.0.0:0 ssl verify required ca-file {broker.authorities} sni str({host.name}) "
-            f"verifyhost {host.name} alpn http/1.1"
-        ),
+        *_onward(broker, host),
     ]
     return "\n    ".join(lines) + "\n"
+
+
+def _onward(broker: Broker, host: Host) -> Iterable[str]:
+    """To the host's own address, whatever was dialled."""
+    yield "http-request set-var(txn.verdict) str(unresolved)"
+    yield f"http-request do-resolve(txn.target,names,ipv4) str({host.name})"
+    yield "http-request deny deny_status 502 unless { var(txn.target) -m found }"
+    yield "http-request set-dst var(txn.target)"
+    yield "http-request set-dst-port int(443)"
+    yield "http-request set-var(txn.verdict) str(carried)"
+    yield (
+        f"server itself 0.0.0.0:0 ssl verify required ca-file {broker.authorities} sni str({host.name}) "
+        f"verifyhost {host.name} alpn http/1.1"
+    )
+
+
+def _read_graphql(broker: Broker, host: Host, pushes: str) -> Iterable[str]:
+    """What GraphQL writes, and where. What could be a query beside the body, or another kind of body, is refused first."""
+    yield f"acl graphql path -m reg -i '^{host.graphql}(/.*)?$'"
+    scope = "deny_status 403 " + _answer(host.answers, f"writes go to {pushes} only; this is no plain GraphQL request")
+    yield from _deny(scope, "graphql { query -m found }")
+    yield from _deny(scope, "graphql { req.hdr(content-encoding) -m found }")
+    yield "http-request set-header content-type application/json if graphql { method POST }"
+    yield f"http-request set-var(txn.graphql_push) str('{' '.join(broker.repositories)}')"
+    yield f"http-request set-var(txn.graphql_mutations) str('{' '.join(host.mutations)}')"
+    yield f"http-request set-var(txn.graphql_ask) str({broker.asks})"
+    yield "http-request wait-for-body time 10s if graphql { method POST }"
+    yield "http-request lua.graphql_scope if graphql { method POST }"
+    yield "http-request set-var(txn.detail) var(txn.graphql) if graphql { method POST }"
+    why = _answer(host.answers, f"writes go to {pushes} only; %[var(txn.graphql)]", how="lf-string")
+    yield f"http-request deny deny_status 403 {why} if graphql {{ method POST }} !{{ var(txn.graphql) -m str fine }}"
+
+
+def _asks(broker: Broker) -> str:
+    """How the gate itself asks a host: nobody but it reaches this socket, and only graphql.lua sends something there."""
+    hosts = [host for host in broker.hosts if host.graphql and any(broker.secrets.get(c.variable) for c in host.credentials)]
+    if not hosts:
+        return ""
+    lines = [f"\nfrontend asks\n    mode http\n    no log\n    bind fd@{broker.asks_descriptor}"]
+    lines += [f"use_backend asks_{host.name} if {{ req.hdr(host) -m str {host.name} }}" for host in hosts]
+    text = "\n    ".join(lines) + "\n"
+    for host in hosts:
+        credential = next(c for c in host.credentials if broker.secrets.get(c.variable))
+        value = ("Bearer " if credential.header == "authorization" else "") + broker.secrets[credential.variable]
+        lines = [f"\nbackend asks_{host.name}\n    mode http\n    http-reuse never"]
+        lines += [f"http-request set-header {credential.header} {_quoted(value)}", *_onward(broker, host)]
+        text += "\n    ".join(lines) + "\n"
+    return text
 
 
 def _never(host: Host, how: str) -> Iterable[str]:

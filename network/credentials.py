@@ -61,6 +61,8 @@ class Host:
     refuse_headers: tuple[tuple[str, str], ...] = ()
     refuse_paths: tuple[str, ...] = ()
     answers: str = "json"
+    graphql: str = ""
+    mutations: tuple[str, ...] = ()
 
     def allowed(self, repositories: Iterable[str]) -> tuple[Write, ...]:
         """The writes that pass when these repositories (`owner/repo`, `owner/*`, `*`) may be pushed to."""
@@ -172,7 +174,19 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     place = f"{place} ({name})"
     _only(
         table,
-        ("name", "credentials", "writes", "announces", "below", "refuse_writes", "refuse_headers", "refuse_paths", "answers"),
+        (
+            "name",
+            "credentials",
+            "writes",
+            "announces",
+            "below",
+            "refuse_writes",
+            "refuse_headers",
+            "refuse_paths",
+            "answers",
+            "graphql",
+            "mutations",
+        ),
         place,
     )
     given = _texts(table, "credentials", place)
@@ -201,9 +215,15 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     below = table.get("below", "")
     if answers not in ("json", "text") or not isinstance(below, str) or not re.match(r"(/[A-Za-z0-9._-]+)*\Z", below):
         raise CredentialsError(f"{place}: answers is json or text, below a path such as /repos")
+    graphql, mutations = table.get("graphql", ""), _texts(table, "mutations", place)
+    if not isinstance(graphql, str) or not re.match(r"(/[a-z0-9/]+)?\Z", graphql) or (mutations and not graphql):
+        raise CredentialsError(f"{place}: graphql is {graphql!a}, expected a path such as /graphql; mutations need one")
+    for mutation in mutations:
+        if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", mutation):
+            raise CredentialsError(f"{place}: mutations holds {mutation!a}, expected a name, as in createPullRequest")
     return Host(
         name, tuple(credentials[variable] for variable in given), writes, table.get("announces", ""), below,
-        refused_writes, tuple(refused.items()), paths, answers,
+        refused_writes, tuple(refused.items()), paths, answers, graphql, mutations,
     )  # fmt: skip
 
 

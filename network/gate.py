@@ -18,6 +18,7 @@ from network.ruleset import COREDNS_ADDRESS
 
 TEMPLATE = Path(__file__).with_name("gate.template")
 HELLO = Path(__file__).with_name("hello.lua")
+GRAPHQL = Path(__file__).with_name("graphql.lua")
 KEY_LENGTH = 253 + 1 + 5  # name:port
 TICKET_LENGTH = KEY_LENGTH + 1 + 5  # name:port/source port
 
@@ -70,6 +71,7 @@ def render(places: Places, descriptors: tuple[int, int], uid: int, ends: Broker 
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         {name: str(places.list(name)) for name in LISTS},
         uid=uid, chroot=places.root, admin=places.admin, hello=HELLO, coredns=COREDNS_ADDRESS,
+        graphql=f"    lua-load {GRAPHQL}\n" if ends and ends.reads_graphql else "",
         key_length=KEY_LENGTH, ticket_length=TICKET_LENGTH,
         tls_descriptor=descriptors[0], http_descriptor=descriptors[1],
         log_tls=_LOG.format(kind="tls"), log_http=_LOG.format(kind="http"),

@@ -35,6 +35,7 @@ BATCH = 40  # commands that fit one line of the admin socket
 MOST_SAID = 256  # names whose totals are said at one look
 MOST_NAMES = 4096  # below a wildcard there are as many as the agent likes
 INNER = "broker.sock"
+ASKS = "asks.sock"
 REST = "other names"
 BACKLOG = 4096
 REFUSALS = {
@@ -75,8 +76,9 @@ class Gate:
             tls, http = (opened.enter_context(_listening(port)) for port in (GATE_TLS_PORT, GATE_HTTP_PORT))
             descriptors, ends = [tls.fileno(), http.fileno()], self.ends
             if ends is not None:
-                ends = replace(ends, descriptor=opened.enter_context(self._inner()).fileno())
-                descriptors.append(ends.descriptor)
+                inner, asks = (opened.enter_context(self._socket(name)).fileno() for name in (INNER, ASKS))
+                ends = replace(ends, descriptor=inner, asks_descriptor=asks)
+                descriptors += [inner, asks]
             self._write_lists()
             text = gate.render(self._places, (tls.fileno(), http.fileno()), GATE.uid, ends)
             system.write(self._places.configuration, text, mode=0o600)
@@ -95,7 +97,7 @@ class Gate:
         ended = tuple(host for host in hosts if any(c.variable in secrets for c in host.credentials))
         self.trust.begin(host.name for host in ended)
         places = self._places
-        self.ends = Broker(ended, secrets, repositories, places.certificates, places.authorities, "/" + INNER)
+        self.ends = Broker(ended, secrets, repositories, places.certificates, places.authorities, f"/{INNER}", f"/{ASKS}")
         return len(ended)
 
     async def renew(self) -> None:
@@ -107,9 +109,9 @@ class Gate:
                 raise SystemFailure(f"cannot renew the gate's certificates: {said.strip()[:200]}")
         self.trust.in_use()
 
-    def _inner(self) -> socket.socket:
-        """The way from the part that reads names to the part that ends TLS: a path that uid gate alone may dial."""
-        path = self._places.root / INNER
+    def _socket(self, name: str) -> socket.socket:
+        """A way from one part of the gate to another, as from reading names to ending TLS: uid gate alone may dial it."""
+        path = self._places.root / name
         path.unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(str(path))

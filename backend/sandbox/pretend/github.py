@@ -12,11 +12,11 @@ from typing import Any
 HOST = "api.github.com"
 
 
-def answer(path: str, repository: str) -> bytes | None:
+def answer(path: str, repository: str, body: bytes = b"") -> bytes | None:
     """The JSON answer to a request; None for what is not played here. `repository` is `owner/repo`."""
     owner, _, name = repository.partition("/")
     if path == "/graphql":
-        return json.dumps({"data": _graph(owner, name)}).encode()
+        return json.dumps({"data": {**_graph(owner, name), "nodes": _nodes(body, repository)}}).encode()
     if path == "/user":
         return json.dumps({"login": owner, "id": 1, "type": "User"}).encode()
     if path == f"/repos/{repository}":
@@ -40,3 +40,28 @@ def _graph(owner: str, name: str) -> dict[str, Any]:
     made = {"pullRequest": {"id": "PR_1", "number": 1, "url": f"{url}/pull/1"}}
     viewer = {"id": "U_1", "login": owner, "organizations": {"nodes": []}}
     return {"repository": repository, "repo_000": repository, "viewer": viewer, "createPullRequest": made}
+
+
+def _nodes(body: bytes, repository: str) -> list[Any]:
+    """Objects by their ids: X_1 belongs to the repository, X_2 to somebody else's, U_ are users; others are not there."""
+    try:
+        ids = json.loads(body)["variables"]["ids"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    places = {"1": {"nameWithOwner": repository}, "2": {"nameWithOwner": "stranger/elsewhere"}}
+    found: list[Any] = []
+    for identity in ids:
+        kind, _, number = identity.partition("_")
+        if kind == "U":
+            found.append({"__typename": "User"})
+        elif number not in places:
+            found.append(None)
+        elif kind == "R":
+            found.append({"__typename": "Repository", **places[number]})
+        elif kind == "LB":
+            found.append({"__typename": "LinkedBranch", "ref": {"repository": places[number]}})
+        elif kind == "DC":
+            found.append({"__typename": "DiscussionComment", "discussion": {"repository": places[number]}})
+        else:
+            found.append({"__typename": "Issue", "repository": places[number]})
+    return found

@@ -57,6 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         self.site.record.add(
             "http", host=host, method=self.command, path=path, query=query, credential=credential,
             peer=self.client_address[0], address=self.connection.getsockname()[0], bytes=len(body),
+            type=self.headers.get("Content-Type") or "",
             headers=" ".join(sorted(name.lower() for name in self.headers)), **asked,
         )  # fmt: skip
         if host == described.api_host:
@@ -67,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.reply(401, b"whose push is this?\n", {"WWW-Authenticate": 'Basic realm="git"'})
                 return
             self._git(path, query, body)
-        elif host == github.HOST and (known := github.answer(path, described.git_repository)) is not None:
+        elif host == github.HOST and (known := github.answer(path, described.git_repository, body)) is not None:
             self.reply(200, known, {"Content-Type": "application/json; charset=utf-8"})
         elif path.startswith("/bytes/") and path[7:].isdigit():
             self._zeros(min(int(path[7:]), MOST_ZEROS))

@@ -97,6 +97,9 @@ def test_what_is_no_repository_is_refused(text: str) -> None:
         (CREDENTIAL + HOST + 'refuse_writes = ["v1 } allow"]', "expected a path"),
         (CREDENTIAL + HOST + 'refuse_headers = { "x } allow" = "a" }', "letters, digits"),
         (CREDENTIAL + HOST + 'answers = "xml"', "json or text"),
+        (CREDENTIAL + HOST + 'graphql = "/a } b"', "expected a path such as /graphql"),
+        (CREDENTIAL + HOST + 'mutations = ["a"]', "mutations need one"),
+        (CREDENTIAL + HOST + 'graphql = "/graphql"\nmutations = ["a b"]', "expected a name, as in createPullRequest"),
     ],
 )
 def test_a_file_that_is_wrong_says_where_and_why(text: str, words: str) -> None:
@@ -105,19 +108,28 @@ def test_a_file_that_is_wrong_says_where_and_why(text: str, words: str) -> None:
 
 
 def rendered(**secrets: str) -> str:
-    made = Broker(SHIPPED, secrets, ("octo/repo",), Path("/c"), Path("/a.pem"), "/broker.sock", 9)
+    made = Broker(SHIPPED, secrets, ("octo/repo",), Path("/c"), Path("/a.pem"), "/broker.sock", "/asks.sock", 9, 10)
     return broker.render(made, "log")
 
 
 def test_every_host_verifies_its_upstream() -> None:
     text = rendered(GH_PAT="ghp_x")
-    assert text.count("verify required") == text.count("server itself") == len(SHIPPED)
+    questions = 1  # of the gate's own: whose an object is
+    assert text.count("verify required") == text.count("server itself") == len(SHIPPED) + questions
 
 
 def test_a_credential_that_is_not_there_has_no_placeholder_that_works() -> None:
     text = rendered(GH_PAT="ghp_x")
     assert credentials.placeholders(SHIPPED)["GH_PAT"] in text
     assert credentials.placeholders(SHIPPED)["ANTHROPIC_API_KEY"] not in text
+
+
+@pytest.mark.parametrize(
+    ("repositories", "is_read"), [((), True), (("octo/repo",), True), (("octo/*",), True), (("octo/repo", "*"), False)]
+)
+def test_graphql_is_read_unless_everything_may_be_written(repositories: tuple[str, ...], is_read: bool) -> None:
+    made = Broker(SHIPPED, {"GH_PAT": "ghp_x"}, repositories, Path("/c"), Path("/a.pem"), "/broker.sock", "/asks.sock", 9, 10)
+    assert ("lua.graphql_scope" in broker.render(made, "log")) is is_read
 
 
 @pytest.mark.parametrize("secret", ["50%off", 'with"quotes', "with\\backslash", "with$dollar", "with#hash"])
@@ -132,4 +144,4 @@ def test_a_secret_that_cannot_be_written_down_is_said() -> None:
 
 
 def test_without_hosts_nothing_is_opened() -> None:
-    assert broker.render(Broker((), {}, (), Path("/c"), Path("/a"), "/s"), "log") == ""
+    assert broker.render(Broker((), {}, (), Path("/c"), Path("/a"), "/s", "/t"), "log") == ""

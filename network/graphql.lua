@@ -1,0 +1,392 @@
+-- Whether a GraphQL request stays within the repositories that may be pushed to. Loaded by the gate (network/broker.py).
+--
+-- A document without the word `mutation` only reads. One with it is read strictly, so that it can be understood in one way
+-- only; each of its mutations has to be on a list, and GitHub itself is asked where each object that it names belongs.
+-- Sources: RFC 8259; GraphQL specification, October 2021; GitHub's GraphQL reference (nodes, RepositoryNode).
+--
+-- The action `graphql_scope` reads txn.name (the host), txn.graphql_push (repositories, between blanks: owner/repo, owner/*),
+-- txn.graphql_mutations (names, between blanks) and txn.graphql_ask (the socket at which the host is asked, with the operator's
+-- credential). It sets txn.graphql to "fine", or to the words of a refusal.
+
+local MOST_DEPTH = 40
+local MOST_OBJECTS = 100 -- GitHub's own limit for nodes(ids:)
+local ASK_MILLISECONDS = 10000
+local NULL = setmetatable({}, { __tostring = function() return "null" end })
+
+-- A refusal: everything that is not understood ends here. Not a string, so that a defect is told from it.
+local function refuse(why) error({ why = why }, 0) end
+
+-- --- JSON, as RFC 8259 has it, without doubled names ---
+
+local ESCAPES = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
+
+local function json_string(text, at)
+  local parts, from = {}, at + 1
+  while true do
+    local stop = text:find('["\\%c]', from)
+    if not stop then refuse("its JSON cannot be read") end
+    parts[#parts + 1] = text:sub(from, stop - 1)
+    local character = text:sub(stop, stop)
+    if character == '"' then return table.concat(parts), stop + 1 end
+    if character ~= "\\" then
+      if character ~= "\127" then refuse("its JSON cannot be read") end
+      parts[#parts + 1], from = character, stop + 1
+    else
+      local escape = text:sub(stop + 1, stop + 1)
+      if escape == "u" then
+        local digits = text:match("^%x%x%x%x", stop + 2) or refuse("its JSON cannot be read")
+        local code, past = tonumber(digits, 16), stop + 6
+        if code >= 0xD800 and code <= 0xDBFF then
+          local low = tonumber(text:match("^\\u(%x%x%x%x)", past) or "0", 16)
+          if low < 0xDC00 or low > 0xDFFF then refuse("its JSON cannot be read") end
+          code, past = 0x10000 + (code - 0xD800) * 0x400 + (low - 0xDC00), past + 6
+        elseif code >= 0xDC00 and code <= 0xDFFF then
+          refuse("its JSON cannot be read")
+        end
+        parts[#parts + 1], from = utf8.char(code), past
+      else
+        parts[#parts + 1] = ESCAPES[escape] or refuse("its JSON cannot be read")
+        from = stop + 2
+      end
+    end
+  end
+end
+
+local function blank(text, at) return text:find("[^ \t\r\n]", at) or #text + 1 end
+
+local json_value
+
+local function json_members(text, at, close, read)
+  at = blank(text, at + 1)
+  if text:sub(at, at) == close then return at + 1 end
+  while true do
+    at = blank(text, read(at))
+    local next = text:sub(at, at)
+    if next == close then return at + 1 end
+    if next ~= "," then refuse("its JSON cannot be read") end
+    at = blank(text, at + 1)
+  end
+end
+
+function json_value(text, at, depth)
+  if depth > MOST_DEPTH then refuse("its JSON cannot be read") end
+  local first = text:sub(at, at)
+  if first == '"' then return json_string(text, at) end
+  if first == "{" then
+    local found = { fields = {} }
+    return found, json_members(text, at, "}", function(from)
+      if text:sub(from, from) ~= '"' then refuse("its JSON cannot be read") end
+      local name, past = json_string(text, from)
+      past = blank(text, past)
+      if text:sub(past, past) ~= ":" then refuse("its JSON cannot be read") end
+      if found.fields[name] ~= nil then refuse("a name stands twice in its JSON") end
+      found.fields[name], past = json_value(text, blank(text, past + 1), depth + 1)
+      return past
+    end)
+  end
+  if first == "[" then
+    local found = { items = {} }
+    return found, json_members(text, at, "]", function(from)
+      local item, past = json_value(text, from, depth + 1)
+      found.items[#found.items + 1] = item
+      return past
+    end)
+  end
+  for word, value in pairs({ ["true"] = true, ["false"] = false, null = NULL }) do
+    if text:sub(at, at + #word - 1) == word then return value, at + #word end
+  end
+  local number = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at)
+  if not number or not tonumber(number) then refuse("its JSON cannot be read") end
+  return tonumber(number), at + #number
+end
+
+local function json(text)
+  local found, at = json_value(text, blank(text, 1), 0)
+  if blank(text, at) <= #text then refuse("its JSON cannot be read") end
+  return found
+end
+
+-- --- GraphQL: tokens, and of a document as much as says what it writes ---
+
+local function tokens(text)
+  local found, at = {}, 1
+  while true do
+    at = text:find("[^ \t\n,]", at)
+    if not at then return found end
+    local character = text:sub(at, at)
+    if character == "#" then
+      at = text:find("\n", at, true) or #text + 1
+      if text:find("\r", 1, true) then refuse("its comments can be read in two ways") end
+    elseif text:sub(at, at + 2) == '"""' then
+      local stop = text:find('"""', at + 3, true) or refuse("a string does not end")
+      if text:find('^"', stop + 3) or text:find('^\\', stop - 1) then refuse("a string's end can be read in two ways") end
+      found[#found + 1], at = { kind = "string", text = text:sub(at + 3, stop - 1), block = true }, stop + 3
+    elseif character == '"' then
+      local stop = at + 1
+      while true do
+        stop = text:find('["\\%c]', stop) or refuse("a string does not end")
+        local mark = text:sub(stop, stop)
+        if mark == '"' then break end
+        if mark ~= "\\" and mark ~= "\t" then refuse("a string does not end") end
+        stop = stop + (mark == "\\" and 2 or 1)
+      end
+      found[#found + 1], at = { kind = "string", text = text:sub(at + 1, stop - 1) }, stop + 1
+    elseif character:find("[%a_]") then
+      local name = text:match("^[%a_][%w_]*", at)
+      found[#found + 1], at = { kind = "name", text = name }, at + #name
+    elseif character:find("[%d-]") then
+      local number = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at) or refuse("a number cannot be read")
+      if text:find("^[%w_.]", at + #number) then refuse("a number cannot be read") end
+      found[#found + 1], at = { kind = "number", text = number }, at + #number
+    elseif text:sub(at, at + 2) == "..." then
+      found[#found + 1], at = { kind = "...", text = "..." }, at + 3
+    elseif character:find("[!$&()%[%]:={|}@]") then
+      found[#found + 1], at = { kind = character, text = character }, at + 1
+    elseif character == "\r" then
+      at = at + 1
+    else
+      refuse("its query holds a character that has no meaning")
+    end
+  end
+end
+
+local Reader = {}
+Reader.__index = Reader
+
+function Reader.new(text, variables) return setmetatable({ tokens = tokens(text), at = 1, variables = variables }, Reader) end
+
+function Reader:peek() return (self.tokens[self.at] or { kind = "end" }).kind end
+
+function Reader:take(kind)
+  local token = self.tokens[self.at]
+  if not token or token.kind ~= kind then refuse("its query cannot be read") end
+  self.at = self.at + 1
+  return token.text
+end
+
+function Reader:may_take(kind)
+  if self:peek() ~= kind then return false end
+  self.at = self.at + 1
+  return true
+end
+
+local CLOSES = { ["("] = ")", ["["] = "]", ["{"] = "}" }
+
+-- Passes over what is in brackets, those included; returns whether a default value (=) stands there.
+function Reader:skip(open)
+  self:take(open)
+  local expected, defaults = { CLOSES[open] }, false
+  while #expected > 0 do
+    local kind = self:peek()
+    if kind == "end" then refuse("its query cannot be read") end
+    self.at = self.at + 1
+    if kind == "=" then defaults = true end
+    if CLOSES[kind] then
+      expected[#expected + 1] = CLOSES[kind]
+    elseif kind == ")" or kind == "]" or kind == "}" then
+      if table.remove(expected) ~= kind then refuse("its query cannot be read") end
+    end
+  end
+  return defaults
+end
+
+-- A value, in the form in which JSON's values are here. An enum is a word of no interest.
+function Reader:value(depth)
+  if depth > MOST_DEPTH then refuse("its query cannot be read") end
+  local kind = self:peek()
+  if self:may_take("$") then
+    local given = self.variables.fields[self:take("name")]
+    if given == nil then return NULL end
+    return given
+  elseif kind == "string" then
+    local token = self.tokens[self.at]
+    self.at = self.at + 1
+    if token.block or token.text:find("\\", 1, true) then return { written = token.text } end
+    return token.text
+  elseif kind == "number" then
+    return tonumber(self:take("number"))
+  elseif kind == "name" then
+    local name = self:take("name")
+    if name == "true" or name == "false" then return name == "true" end
+    if name == "null" then return NULL end
+    return { enum = name }
+  elseif self:may_take("[") then
+    local found = { items = {} }
+    while not self:may_take("]") do found.items[#found.items + 1] = self:value(depth + 1) end
+    return found
+  end
+  self:take("{")
+  local found = { fields = {} }
+  while not self:may_take("}") do
+    local name = self:take("name")
+    self:take(":")
+    if found.fields[name] ~= nil then refuse("a name stands twice in its query") end
+    found.fields[name] = self:value(depth + 1)
+  end
+  return found
+end
+
+-- The mutations of a document: a list of { name, input }. Empty where it holds none after all (the word stood in a string).
+local function mutations(text, variables)
+  local reader, found, operations = Reader.new(text, variables), {}, 0
+  while reader:peek() ~= "end" do
+    local word = "query"
+    if reader:peek() ~= "{" then word = reader:take("name") end
+    if word == "fragment" then
+      reader:take("name")
+      if reader:take("name") ~= "on" then refuse("its query cannot be read") end
+      reader:take("name")
+    else
+      operations = operations + 1
+      if reader:peek() == "name" then reader:take("name") end
+      if reader:peek() == "(" and reader:skip("(") and word == "mutation" then refuse("a variable has a default value") end
+    end
+    if word == "mutation" then
+      reader:take("{")
+      while not reader:may_take("}") do
+        local name = reader:take("name") -- no fragment: it would hold mutations of its own
+        if reader:may_take(":") then name = reader:take("name") end
+        reader:take("(")
+        if reader:take("name") ~= "input" then refuse("a mutation has something else than an input") end
+        reader:take(":")
+        found[#found + 1] = { name = name, input = reader:value(0) }
+        reader:take(")")
+        if reader:peek() == "{" then reader:skip("{") end
+      end
+    elseif word == "query" or word == "fragment" then
+      while reader:may_take("@") do
+        reader:take("name")
+        if reader:peek() == "(" then reader:skip("(") end
+      end
+      reader:skip("{")
+    else
+      refuse("its query cannot be read")
+    end
+  end
+  if #found > 0 and operations > 1 then refuse("it holds several operations") end
+  return found
+end
+
+-- --- what a mutation names ---
+
+local function names_objects(key)
+  if key == "clientMutationId" or key:find("O[Ii][Dd]s?$") then return false end
+  return key == "id" or key == "ids" or key == "inReplyTo" or key:find("I[Dd]s?$") ~= nil
+end
+
+-- Collects the ids (a set) and the repositories' names below a value.
+local function collect(value, found)
+  if type(value) ~= "table" or value == NULL then return end
+  for _, item in ipairs(value.items or {}) do collect(item, found) end
+  for key, inner in pairs(value.fields or {}) do
+    local named = key == "repositoryNameWithOwner" and found.repositories or names_objects(key) and found.ids
+    if named and inner ~= NULL then
+      for _, one in ipairs(type(inner) == "table" and inner.items or { inner }) do
+        if type(one) ~= "string" or one == "" then refuse("an id is no plain text") end
+        if not named[one] then named[one], named[#named + 1] = true, one end
+      end
+    elseif not named then
+      collect(inner, found)
+    end
+  end
+end
+
+-- Of these nobody's repository is changed: who is asked for a review, what kind of issue it is.
+local HARMLESS = { User = true, Bot = true, Mannequin = true, Team = true, IssueType = true }
+
+-- Where each object belongs, by GitHub's word: its own reading of an id is the only one that counts.
+local QUERY = "query($ids:[ID!]!){nodes(ids:$ids){__typename ...on RepositoryNode{repository{nameWithOwner}} "
+  .. "...on Repository{nameWithOwner} ...on Ref{repository{nameWithOwner}} ...on Label{repository{nameWithOwner}} "
+  .. "...on Milestone{repository{nameWithOwner}} ...on PullRequestReviewThread{repository{nameWithOwner}} "
+  .. "...on LinkedBranch{ref{repository{nameWithOwner}}} ...on DiscussionComment{discussion{repository{nameWithOwner}}}}}"
+
+local function quoted(text)
+  return '"' .. text:gsub('[%c"\\]', function(character) return ("\\u%04x"):format(character:byte()) end) .. '"'
+end
+
+local function ask(ids, url, socket)
+  local list = {}
+  for number, id in ipairs(ids) do list[number] = quoted(id) end
+  local body = '{"query":' .. quoted(QUERY) .. ',"variables":{"ids":[' .. table.concat(list, ",") .. "]}}"
+  local answer = core.httpclient():post({
+    url = url,
+    dst = "unix@" .. socket,
+    headers = { ["content-type"] = { "application/json" }, ["content-length"] = { tostring(#body) } },
+    body = body,
+    timeout = ASK_MILLISECONDS,
+  })
+  if not answer or answer.status ~= 200 then refuse("GitHub does not say whose objects these are") end
+  local said = json(answer.body)
+  local data = said.fields and said.fields.data
+  local nodes = type(data) == "table" and data.fields and data.fields.nodes
+  if type(nodes) ~= "table" or not nodes.items or #nodes.items ~= #ids then
+    refuse("GitHub does not say whose objects these are")
+  end
+  return nodes.items
+end
+
+local function fits(repository, push)
+  repository = repository:lower()
+  for pattern in push:lower():gmatch("%S+") do
+    if pattern == repository then return true end
+    if pattern:sub(-1) == "*" and repository:sub(1, #pattern - 1) == pattern:sub(1, -2) then return true end
+  end
+  return false
+end
+
+local function text_of(node, ...)
+  for _, key in ipairs({ ... }) do
+    node = type(node) == "table" and node.fields and node.fields[key]
+  end
+  return type(node) == "string" and node or nil
+end
+
+local function judge(body, push, known, look_up)
+  local request = json(body)
+  if not request.fields then refuse("it is no object") end
+  for key in pairs(request.fields) do
+    if key ~= "query" and key ~= "variables" and key ~= "operationName" then refuse("it holds something else than a query") end
+  end
+  local query, variables = request.fields.query, request.fields.variables
+  if type(query) ~= "string" then refuse("it holds no query") end
+  if variables == nil or variables == NULL then variables = { fields = {} } end
+  if type(variables) ~= "table" or not variables.fields then refuse("its variables are no object") end
+  if not query:find("%f[%w_]mutation%f[^%w_]") then return end
+  for _, mutation in ipairs(mutations(query, variables)) do
+    if not (" " .. known .. " "):find(" " .. mutation.name .. " ", 1, true) then
+      refuse(mutation.name:sub(1, 60) .. " is not let through")
+    end
+    local found = { ids = {}, repositories = {} }
+    collect(mutation.input, found)
+    local inside = 0
+    for _, repository in ipairs(found.repositories) do
+      if not fits(repository, push) then refuse(mutation.name .. " names what is elsewhere") end
+      inside = inside + 1
+    end
+    if #found.ids > MOST_OBJECTS then refuse(mutation.name .. " names too many objects") end
+    for _, node in ipairs(#found.ids > 0 and look_up(found.ids) or {}) do
+      if not HARMLESS[text_of(node, "__typename") or ""] then
+        local repository = text_of(node, "nameWithOwner")
+          or text_of(node, "repository", "nameWithOwner")
+          or text_of(node, "ref", "repository", "nameWithOwner")
+          or text_of(node, "discussion", "repository", "nameWithOwner")
+        if not repository or not fits(repository, push) then refuse(mutation.name .. " names what is elsewhere") end
+        inside = inside + 1
+      end
+    end
+    if inside == 0 then refuse(mutation.name .. " names no object") end
+  end
+end
+
+core.register_action("graphql_scope", { "http-req" }, function(txn)
+  local body = txn.sf:req_body() or ""
+  local function of(name) return txn:get_var("txn." .. name) or "" end
+  local fine, found = pcall(function()
+    if tostring(#body) ~= txn.sf:req_hdr("content-length") then refuse("it is too long, or does not say how long it is") end
+    judge(body, of("graphql_push"), of("graphql_mutations"), function(ids) 
+      return ask(ids, "http://" .. of("name") .. txn.sf:path(), of("graphql_ask"))
+    end)
+  end)
+  if not fine and type(found) ~= "table" then core.Warning("graphql: " .. tostring(found)) end
+  txn:set_var("txn.graphql", fine and "fine" or type(found) == "table" and found.why or "it cannot be judged")
+end)

@@ -1,0 +1,225 @@
+"""GraphQL is read by the gate: what it writes stays within the repositories that may be pushed to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from backend.contract.events import Reason, Refused
+from network import credentials
+from tests.netns.conftest import Begin, Running, eventually
+
+pytestmark = pytest.mark.netns
+
+TOKEN = credentials.placeholders(credentials.shipped())["GH_PAT"]
+REAL = "ghp_the-operators-own"
+URL = "https://api.github.com/graphql"
+INPUT = "mutation($input: AddCommentInput!) { addComment(input: $input) { subject { id } } }"
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("graphql")
+    running = begin(
+        folder,
+        f"graphql-{os.getpid()}",
+        GH_PAT=REAL,
+        REPO_URL="https://github.com/example/demo.git",
+        CODETAINER_PUSH="friend/*",
+    )
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def posted(sandbox: Running, body: str, *options: str, url: str = URL) -> tuple[int, str]:
+    """Status and text of one request, as the agent makes it."""
+    if len(body) > 100_000:
+        sandbox.agent(
+            "/usr/bin/python3", "-c", "import sys; open('/tmp/body', 'w').write('x' * int(sys.argv[1]))", str(len(body))
+        )
+    done = sandbox.agent(
+        "curl", "-sS", "-w", "\n%{http_code}", "-H", f"Authorization: Bearer {TOKEN}", *options,
+        "--data-binary", body, url,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    text, _, status = done.stdout.rpartition("\n")
+    return int(status), text
+
+
+def arrived(sandbox: Running) -> int:
+    """How many requests have reached GitHub, the gate's own questions included."""
+    return sandbox.asked(kind="http", path="/graphql", host="api.github.com")
+
+
+def request(query: str, variables: Any = None, **more: Any) -> str:
+    return json.dumps({"query": query, **({"variables": variables} if variables is not None else {}), **more})
+
+
+def mutate(fields: str) -> str:
+    return request(f"mutation {{ {fields} }}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        request("{ viewer { login } }"),
+        request("query($n: Int = 3) { search(first: $n, query: \"mutation\") { nodes { id } } }"),
+        request("query mutationType { __schema { mutationType { name } } }"),
+        request('# a mutation\nquery Q($a: String = "x") @cached(for: 3) { a(b: [1, 2.5e3, {c: $a}, E, null], d: """x""") '
+                "{ ...F } } fragment F on Issue { id }"),
+        request("{ node(id: \"I_2\") { id } }", {"anything": ["I_2", None, True, -1.5e-3]}, operationName=None),
+    ],
+)  # fmt: skip
+def test_what_only_reads_passes(sandbox: Running, body: str) -> None:
+    before = arrived(sandbox)
+    assert posted(sandbox, body)[0] == 200
+    assert arrived(sandbox) == before + 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        request(INPUT, {"input": {"subjectId": "I_1", "body": "see stranger/elsewhere: \u2028 \U0001f600 \"\\"}}),
+        request(INPUT, {"input": {"subjectId": "I_1", "body": "x" * 60_000}}),
+        mutate('addComment(input: {subjectId: "I_1", body: "a\\n\\"b"}) { clientMutationId }'),
+        request("mutation X($id: ID!, $b: String!) { one: addComment(input: {subjectId: $id, body: $b}) { subject "
+                "{ ...F(x: {}) } } } fragment F on Node @x { id }", {"id": "PR_1", "b": "b"}, operationName="X"),
+        mutate('deleteLinkedBranch(input: {linkedBranchId: "LB_1"}) { id } '
+               'updateDiscussionComment(input: {commentId: "DC_1", body: "b"}) { id }'),
+        mutate('a: closeIssue(input: {issueId: "I_1"}) { x } b: reopenIssue(input: {issueId: "I_1"}) { issue { id } }'),
+        request("mutation($i: CreateIssueInput!) { createIssue(input: $i) { issue { id } } }",
+                {"i": {"repositoryId": "R_1", "title": "t", "assigneeIds": ["U_9", "U_8"], "labelIds": ["LA_1"],
+                       "milestoneId": None, "clientMutationId": "R_2"}}),
+        request("mutation($i: CreateCommitOnBranchInput!) { createCommitOnBranch(input: $i) { commit { oid } } }",
+                {"i": {"branch": {"repositoryNameWithOwner": "Friend/Any", "branchName": "b"}, "expectedHeadOid": "I_2",
+                       "message": {"headline": "h"}, "fileChanges": {"additions": [{"path": "p", "contents": "eA=="}]}}}),
+    ],
+)  # fmt: skip
+def test_what_is_written_in_the_repository_passes(sandbox: Running, body: str) -> None:
+    status, text = posted(sandbox, body)
+    assert (status, "data" in text) == (200, True), text
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (request(INPUT, {"input": {"subjectId": "I_2", "body": "b"}}), "addComment names what is elsewhere"),
+        (request(INPUT, {"input": {"subjectId": "I_1", "replyToId": "IC_2"}}), "addComment names what is elsewhere"),
+        (request(INPUT, {"input": {"subjectId": "I_1", "x": [{"deep": [{"inReplyTo": "IC_2"}]}]}}), "names what is elsewhere"),
+        (mutate('deleteLinkedBranch(input: {linkedBranchId: "LB_2"}) { id }'), "names what is elsewhere"),
+        (mutate('updateDiscussionComment(input: {commentId: "DC_2"}) { id }'), "names what is elsewhere"),
+        (request(INPUT, {"input": {"subjectId": "gone"}}), "addComment names what is elsewhere"),
+        (request(INPUT, {"input": {"subjectId": "U_1"}}), "addComment names no object"),
+        (request(INPUT, {"input": {"body": "b"}}), "addComment names no object"),
+        (request(INPUT, {}), "addComment names no object"),
+        (request(INPUT, {"input": {"subjectId": 17}}), "an id is no plain text"),
+        (request(INPUT, {"input": {"subjectId": {"a": "I_1"}}}), "an id is no plain text"),
+        (request(INPUT, {"input": {"subjectId": "I_1", "labelIds": [["LA_2"]]}}), "an id is no plain text"),
+        (request(INPUT, json.dumps({"input": {"subjectId": "I_1"}})), "its variables are no object"),
+        (request(INPUT, {"input": {"subjectId": "I_1", "ids": [f"I_{n}" for n in range(200)]}}), "names too many objects"),
+        (mutate('addComment(input: {subjectId: "I_1", id: "I_\\u0032"}) { id }'), "an id is no plain text"),
+        (mutate('addComment(input: {subjectId: """I_2"""}) { id }'), "an id is no plain text"),
+        (mutate('addComment(input: {subjectId: "I_1", subjectId: "I_2"}) { id }'), "stands twice in its query"),
+        (mutate('createGist(input: {repositoryId: "R_1"}) { id }'), "createGist is not let through"),
+        (mutate('addComment: createRepository(input: {id: "R_1"}) { id }'), "createRepository is not let through"),
+        (mutate('transferIssue(input: {issueId: "I_1", repositoryId: "R_1"}) { id }'), "transferIssue is not let"),
+        (mutate('a: addComment(input: {subjectId: "I_1"}) { id } b: createGist(input: {}) { id }'), "createGist is"),
+        (mutate('addComment(input: {subjectId: "I_1"}) { id } addComment(input: {subjectId: "I_2"}) { id }'),
+         "names what is elsewhere"),
+        (mutate('createRef(input: {repositoryNameWithOwner: "stranger/friend"}) { id }'), "names what is elsewhere"),
+        (mutate('addComment(subjectId: "I_1") { id }'), "something else than an input"),
+        (mutate('addComment(input: {subjectId: "I_1"}, extra: 1) { id }'), "cannot be read"),
+        (request('mutation @x { addComment(input: {subjectId: "I_1"}) { id } }'), "cannot be read"),
+        (mutate('addComment(input: {subjectId: "I_1"}) @skip(if: false) { id }'), "cannot be read"),
+        (mutate("...F } fragment F on Mutation { createGist(input: {}) { id }"), "cannot be read"),
+        (mutate("... on Mutation { createGist(input: {}) { id } }"), "cannot be read"),
+        (request('mutation($a: ID = "I_2") { addComment(input: {subjectId: "I_1", id: $a}) { id } }'), "default value"),
+        (request('query A { a } mutation B { addComment(input: {subjectId: "I_1"}) { id } }', operationName="B"), "several"),
+        (request("subscription { a } # mutation\n"), "cannot be read"),
+        (request('# x\r mutation { createGist(input: {}) { id } }'), "comments can be read in two ways"),
+        (mutate('addComment(input: {subjectId: "I_1", body: """a\\""" b """}) { id }'), "read in two ways"),
+        (mutate('addComment(input: {subjectId: "I_1", body: """a""""}) { id }'), "read in two ways"),
+        (mutate('addComment(input: {subjectId: "I_1", body: "a\nb"}) { id }'), "a string does not end"),
+        (mutate('addComment(input: {subjectId: "I_1"}) { id } \u00a0'), "no meaning"),
+        (mutate("addComment(input: {subjectId: \"I_1\"}) { id"), "cannot be read"),
+        (request("mutation { addComment(input: " + "[" * 60), "cannot be read"),
+        (request("{ a }", extensions={}), "something else than a query"),
+        ("[" + request(INPUT, {"input": {"subjectId": "I_2"}}) + "]", "it is no object"),
+        ('{"query": "{ a }", "query": "mutation { x }"}', "stands twice in its JSON"),
+        ('{"query": "{ a }", "qu\\u0065ry": "mutation { x }"}', "stands twice in its JSON"),
+        ('{"query": "m\\u0075tation { createGist(input: {}) { id } }"}', "createGist is not let through"),
+        ('{"query": "{ a }"} {"query": "mutation { x }"}', "JSON cannot be read"),
+        ('{"query": "{ a }\\ud800"}', "JSON cannot be read"),
+        ('{"query": ["mutation"]}', "it holds no query"),
+        ("query=mutation { x }", "JSON cannot be read"),
+        ("[" * 200, "JSON cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_is_written_elsewhere_or_cannot_be_understood_is_refused(sandbox: Running, body: str, why: str) -> None:
+    before = sandbox.asked(kind="http", path="/graphql", credential=f"Bearer {REAL}", headers=HEADERS)
+    status, text = posted(sandbox, body, "-H", "x-marked: 1")
+    assert (status, why in json.loads(text)["message"]) == (403, True), text
+    assert "writes go to example/demo, friend/* only" in text
+    assert sandbox.asked(kind="http", path="/graphql", credential=f"Bearer {REAL}", headers=HEADERS) == before
+
+
+HEADERS = "accept authorization content-length content-type host user-agent x-marked"
+
+
+def test_what_is_too_long_to_be_read_is_refused(sandbox: Running) -> None:
+    assert sandbox.agent("/usr/bin/python3", "-c", "open('/tmp/body', 'w').write('x' * 200_000)").returncode == 0
+    status, text = posted(sandbox, "@/tmp/body", "--http1.1", "-H", "Expect:")
+    assert (status, "it is too long" in text) == (403, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "url"),
+    [
+        ((), f"{URL}?query=mutation+%7B+x+%7D"),
+        (("-H", "Content-Encoding: gzip"), URL),
+        (("--http1.1", "-H", "Transfer-Encoding: chunked"), URL),
+        (("-X", "GET"), f"{URL}?query=mutation"),
+        (("-X", "GET"), f"{URL}/?query=mutation"),
+        (("-X", "PUT"), URL),
+        ((), f"{URL}/"),
+    ],
+)
+def test_there_is_one_place_for_a_query_and_one_form(sandbox: Running, options: tuple[str, ...], url: str) -> None:
+    before = arrived(sandbox)
+    assert posted(sandbox, request("{ viewer { login } }"), *options, url=url)[0] == 403
+    assert arrived(sandbox) == before
+
+
+def test_what_a_body_is_is_said_by_the_gate(sandbox: Running) -> None:
+    """As a form this one would hold another query; so that is not what reaches GitHub."""
+    body = request("{ viewer { login } }", operationName="&query=mutation{x}&")
+    before = sandbox.asked(kind="http", path="/graphql", type="application/json")
+    assert posted(sandbox, body, "-H", "Content-Type: application/x-www-form-urlencoded")[0] == 200
+    assert sandbox.asked(kind="http", path="/graphql", type="application/json") == before + 1
+
+
+def test_the_operator_sees_which_mutation_it_was(sandbox: Running) -> None:
+    assert posted(sandbox, mutate("createGist(input: {}) { id }"))[0] == 403
+
+    def seen() -> bool:
+        return any(
+            event.reason is Reason.PUSH_SCOPE
+            and event.name == "api.github.com"
+            and event.detail == "createGist is not let through"
+            for event in sandbox.events(Refused)
+        )
+
+    eventually("it is in the journal", seen)
+
+
+def test_the_agent_cannot_ask_as_the_gate_does(sandbox: Running) -> None:
+    path = sandbox.paths.gate / "root/asks.sock"
+    assert path.is_socket()
+    inside = "/" + str(path).split("/root/", 1)[1]
+    done = sandbox.agent("curl", "-sS", "--unix-socket", inside, "http://api.github.com/graphql")
+    assert done.returncode != 0
