@@ -198,6 +198,9 @@ def _read_graphql(broker: Broker, host: Host, pushes: str) -> Iterable[str]:
     scope = "deny_status 403 " + _answer(host.answers, f"writes go to {pushes} only; this is no plain GraphQL request")
     yield from _deny(scope, "graphql { query -m found }")
     yield from _deny(scope, "graphql { req.hdr(content-encoding) -m found }")
+    yield "http-request wait-for-body time 10s if graphql !{ method POST }"
+    yield from _deny(scope, "graphql !{ method POST } { req.body_len gt 0 }")
+    yield "http-request del-header _ -m sub if graphql"  # Content_Type: CGI, WSGI and Rack read it as Content-Type
     yield "http-request set-header content-type application/json if graphql { method POST }"
     yield f"http-request set-var(txn.graphql_push) str('{' '.join(broker.repositories)}')"
     yield f"http-request set-var(txn.graphql_mutations) str('{' '.join(host.mutations)}')"

@@ -10,6 +10,7 @@
 
 local MOST_DEPTH = 40
 local MOST_OBJECTS = 100 -- GitHub's own limit for nodes(ids:)
+local WORD = "%f[%w_]mutation%f[^%w_]"
 local ASK_MILLISECONDS = 10000
 local NULL = setmetatable({}, { __tostring = function() return "null" end })
 
@@ -109,14 +110,14 @@ end
 -- --- GraphQL: tokens, and of a document as much as says what it writes ---
 
 local function tokens(text)
-  local found, at = {}, 1
+  local found, at, returns = {}, 1, text:find("\r", 1, true)
   while true do
     at = text:find("[^ \t\n,]", at)
     if not at then return found end
     local character = text:sub(at, at)
     if character == "#" then
       at = text:find("\n", at, true) or #text + 1
-      if text:find("\r", 1, true) then refuse("its comments can be read in two ways") end
+      if returns then refuse("its comments can be read in two ways") end
     elseif text:sub(at, at + 2) == '"""' then
       local stop = text:find('"""', at + 3, true) or refuse("a string does not end")
       if text:find('^"', stop + 3) or text:find('^\\', stop - 1) then refuse("a string's end can be read in two ways") end
@@ -128,6 +129,7 @@ local function tokens(text)
         local mark = text:sub(stop, stop)
         if mark == '"' then break end
         if mark ~= "\\" and mark ~= "\t" then refuse("a string does not end") end
+        if mark == "\\" and not text:find('^["\\/bfnrtu]', stop + 1) then refuse("a string does not end") end
         stop = stop + (mark == "\\" and 2 or 1)
       end
       found[#found + 1], at = { kind = "string", text = text:sub(at + 1, stop - 1) }, stop + 1
@@ -341,7 +343,16 @@ local function text_of(node, ...)
   return type(node) == "string" and node or nil
 end
 
+-- Whether a query may hold a mutation, also for a reader who first leaves out what is not printable ASCII.
+local function may_write(query)
+  local squeezed = query:gsub("[^\32-\126\t\r\n]", "")
+  return query:find(WORD) or squeezed:find(WORD)
+end
+
+-- Everything is looked up at once: a hundred mutations cost one question.
 local function judge(body, push, known, look_up)
+  -- Ruby may leave out what is no UTF-8 (a code for half a character among it) where it would stand within a word.
+  if not utf8.len(body) or body:find("\xED[\xA0-\xBF]") then refuse("it is no UTF-8") end
   local request = json(body)
   if not request.fields then refuse("it is no object") end
   for key in pairs(request.fields) do
@@ -351,20 +362,29 @@ local function judge(body, push, known, look_up)
   if type(query) ~= "string" then refuse("it holds no query") end
   if variables == nil or variables == NULL then variables = { fields = {} } end
   if type(variables) ~= "table" or not variables.fields then refuse("its variables are no object") end
-  if not query:find("%f[%w_]mutation%f[^%w_]") then return end
-  for _, mutation in ipairs(mutations(query, variables)) do
+  if query:find("[\0-\8\11\12\14-\31\127]") then refuse("its query holds a character that has no meaning") end
+  if not may_write(query) then return end
+  local all, wanted = mutations(query, variables), { ids = {}, repositories = {} }
+  for _, mutation in ipairs(all) do
     if not (" " .. known .. " "):find(" " .. mutation.name .. " ", 1, true) then
       refuse(mutation.name:sub(1, 60) .. " is not let through")
     end
-    local found = { ids = {}, repositories = {} }
-    collect(mutation.input, found)
+    mutation.found = { ids = {}, repositories = {} }
+    collect(mutation.input, mutation.found)
+    collect(mutation.input, wanted)
+    if #mutation.found.ids + #mutation.found.repositories == 0 then refuse(mutation.name .. " names no object") end
+    if #wanted.ids > MOST_OBJECTS then refuse(mutation.name .. " names too many objects") end
+  end
+  local nodes = {}
+  for number, node in ipairs(#wanted.ids > 0 and look_up(wanted.ids) or {}) do nodes[wanted.ids[number]] = node end
+  for _, mutation in ipairs(all) do
     local inside = 0
-    for _, repository in ipairs(found.repositories) do
+    for _, repository in ipairs(mutation.found.repositories) do
       if not fits(repository, push) then refuse(mutation.name .. " names what is elsewhere") end
       inside = inside + 1
     end
-    if #found.ids > MOST_OBJECTS then refuse(mutation.name .. " names too many objects") end
-    for _, node in ipairs(#found.ids > 0 and look_up(found.ids) or {}) do
+    for _, id in ipairs(mutation.found.ids) do
+      local node = nodes[id]
       if not HARMLESS[text_of(node, "__typename") or ""] then
         local repository = text_of(node, "nameWithOwner")
           or text_of(node, "repository", "nameWithOwner")
@@ -383,7 +403,7 @@ core.register_action("graphql_scope", { "http-req" }, function(txn)
   local function of(name) return txn:get_var("txn." .. name) or "" end
   local fine, found = pcall(function()
     if tostring(#body) ~= txn.sf:req_hdr("content-length") then refuse("it is too long, or does not say how long it is") end
-    judge(body, of("graphql_push"), of("graphql_mutations"), function(ids) 
+    judge(body, of("graphql_push"), of("graphql_mutations"), function(ids)
       return ask(ids, "http://" .. of("name") .. txn.sf:path(), of("graphql_ask"))
     end)
   end)

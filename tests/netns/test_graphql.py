@@ -158,6 +158,9 @@ def test_what_is_written_in_the_repository_passes(sandbox: Running, body: str) -
         ('{"query": ["mutation"]}', "it holds no query"),
         ("query=mutation { x }", "JSON cannot be read"),
         ("[" * 200, "JSON cannot be read"),
+        (mutate('addComment(input: {subjectId: "I_1", body: "a\\\nb"}) { id }'), "a string does not end"),
+        (mutate('addComment(input: {subjectId: "I_1", body: "a\\x"}) { id }'), "a string does not end"),
+        (mutate(" ".join(f'c{n}: closeIssue(input: {{issueId: "I_{n}"}}) {{ id }}' for n in range(101))), "too many objects"),
     ],
 )  # fmt: skip
 def test_what_is_written_elsewhere_or_cannot_be_understood_is_refused(sandbox: Running, body: str, why: str) -> None:
@@ -166,6 +169,43 @@ def test_what_is_written_elsewhere_or_cannot_be_understood_is_refused(sandbox: R
     assert (status, why in json.loads(text)["message"]) == (403, True), text
     assert "writes go to example/demo, friend/* only" in text
     assert sandbox.asked(kind="http", path="/graphql", credential=f"Bearer {REAL}", headers=HEADERS) == before
+
+
+@pytest.mark.parametrize(
+    ("within", "why"),
+    [
+        (r"\xff", "it is no UTF-8"),
+        (r"\xed\xa0\x80", "it is no UTF-8"),
+        (r"\xc1\xad", "it is no UTF-8"),
+        (r"\x5cu0000", "no meaning"),
+        (r"\x5cu007f", "no meaning"),
+        (r"\x5cufeff", "no meaning"),
+        (r"\xe2\x80\x8b", "no meaning"),
+    ],
+)
+def test_a_word_that_hides_what_another_reader_leaves_out_is_found(sandbox: Running, within: str, why: str) -> None:
+    before = arrived(sandbox)
+    text = f'{{"query":"muta{within}tion {{ createGist(input: {{}}) {{ id }} }}"}}'
+    write = "import sys; open('/tmp/hidden', 'wb').write(eval('b' + repr(sys.argv[1]).replace(chr(92) * 2, chr(92))))"
+    assert sandbox.agent("/usr/bin/python3", "-c", write, text).returncode == 0
+    status, answer = posted(sandbox, "@/tmp/hidden")
+    assert (status, why in answer) == (403, True), answer
+    assert arrived(sandbox) == before
+
+
+def test_a_second_content_type_in_cgis_spelling_does_not_arrive(sandbox: Running) -> None:
+    names = "accept authorization content-length content-type host user-agent"
+    before = sandbox.asked(kind="http", path="/graphql", headers=names)
+    others = ("-H", "Content_Type: multipart/form-data", "-H", "Content_Encoding: gzip")
+    assert posted(sandbox, request("{ a }"), *others)[0] == 200
+    assert sandbox.asked(kind="http", path="/graphql", headers=names) == before + 1
+
+
+def test_many_mutations_cost_one_question(sandbox: Running) -> None:
+    before = arrived(sandbox)
+    text = " ".join(f't{n}: closeIssue(input: {{issueId: "{kind}_1"}}) {{ id }}' for n, kind in enumerate(("I", "IA", "IB", "IC")))
+    assert posted(sandbox, mutate(text))[0] == 200
+    assert arrived(sandbox) == before + 2
 
 
 HEADERS = "accept authorization content-length content-type host user-agent x-marked"
@@ -185,6 +225,7 @@ def test_what_is_too_long_to_be_read_is_refused(sandbox: Running) -> None:
         (("--http1.1", "-H", "Transfer-Encoding: chunked"), URL),
         (("-X", "GET"), f"{URL}?query=mutation"),
         (("-X", "GET"), f"{URL}/?query=mutation"),
+        (("-X", "GET"), URL),
         (("-X", "PUT"), URL),
         ((), f"{URL}/"),
     ],
