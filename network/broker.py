@@ -202,7 +202,7 @@ def _read_graphql(broker: Broker, host: Host, pushes: str) -> Iterable[str]:
     yield from _deny(scope, "graphql !{ method POST } { req.body_len gt 0 }")
     yield "http-request del-header _ -m sub if graphql"  # Content_Type: CGI, WSGI and Rack read it as Content-Type
     yield "http-request set-header content-type application/json if graphql { method POST }"
-    yield f"http-request set-var(txn.graphql_push) str('{' '.join(broker.repositories)}')"
+    yield f"http-request set-var(txn.graphql_push) str('{' '.join(broker.repositories) or '-'}')"
     yield f"http-request set-var(txn.graphql_mutations) str('{' '.join(host.mutations)}')"
     yield f"http-request set-var(txn.graphql_ask) str({broker.asks})"
     yield "http-request wait-for-body time 10s if graphql { method POST }"

@@ -96,7 +96,7 @@ def test_what_only_reads_passes(sandbox: Running, body: str) -> None:
                 {"i": {"repositoryId": "R_1", "title": "t", "assigneeIds": ["U_9", "U_8"], "labelIds": ["LA_1"],
                        "milestoneId": None, "clientMutationId": "R_2"}}),
         request("mutation($i: CreateCommitOnBranchInput!) { createCommitOnBranch(input: $i) { commit { oid } } }",
-                {"i": {"branch": {"repositoryNameWithOwner": "Friend/Any", "branchName": "b"}, "expectedHeadOid": "I_2",
+                {"i": {"branch": {"repositoryNameWithOwner": "Friend/Any", "branchName": "b"}, "commitOID": "I_2",
                        "message": {"headline": "h"}, "fileChanges": {"additions": [{"path": "p", "contents": "eA=="}]}}}),
     ],
 )  # fmt: skip
@@ -203,7 +203,7 @@ def test_a_second_content_type_in_cgis_spelling_does_not_arrive(sandbox: Running
 
 def test_many_mutations_cost_one_question(sandbox: Running) -> None:
     before = arrived(sandbox)
-    text = " ".join(f't{n}: closeIssue(input: {{issueId: "{kind}_1"}}) {{ id }}' for n, kind in enumerate(("I", "IA", "IB", "IC")))
+    text = " ".join(f'{kind}: closeIssue(input: {{issueId: "{kind}_1"}}) {{ id }}' for kind in ("I", "IA", "IB", "IC"))
     assert posted(sandbox, mutate(text))[0] == 200
     assert arrived(sandbox) == before + 2
 
