@@ -65,6 +65,7 @@ class Rules:
     exporter: int = 956
     with_gate: bool = False
     upstreams: tuple[Upstream, ...] = ()
+    docker_servers: tuple[str, ...] = ()  # IPv4 resolvers that dockerd asks from this namespace, as root
     inbound: tuple[int, ...] = ()  # TCP ports that may be reached from outside, beside SSH's
     ssh: int = 0  # the port of our own sshd, 0 where there is none
     metrics: Listener | None = None
@@ -77,6 +78,8 @@ def mark(uid: int) -> int:
 
 
 SSH_MARK = 0x1C7E0000 + 0xFFFF
+INBOUND_MARK = SSH_MARK - 1  # flows that came in at a port of CODETAINER_INBOUND_PORTS
+DOCKER_MARK = SSH_MARK - 2  # queries that dockerd forwards
 ANY = "0.0.0.0"
 PLATFORM_SSH = 22  # a platform's own SSH (Fly's), which listens on IPv6: whether there is one cannot be known beforehand
 
@@ -124,13 +127,15 @@ $divert
     ct direction original ct mark $guard_mark meta skuid != $guard goto refuse
     ct direction original ct mark $gate_mark meta skuid != $gate goto refuse
     ct direction original ct mark $agent_mark meta skuid != $agent goto refuse
+    ct direction original ct mark $docker_mark meta skuid != 0 goto refuse
     ct direction reply ct mark $ssh_mark meta skuid != 0 goto refuse
     ct direction reply ct mark $exporter_mark meta skuid != $exporter goto refuse
-    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark } ct state established accept
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark, $docker_mark } ct state established accept
 $diverted
     oif "lo" jump loopback
 $replies
 $upstream_rules
+$docker_rules
     ip daddr @never4 goto refuse
 $open_rules
     goto refuse
@@ -188,8 +193,8 @@ $metrics_within    # The services begin nothing on loopback: one that was tricke
   }
   chain in { type filter hook input priority 0; policy drop;
     iif "lo" accept
-    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark } ct state established accept
-    ct mark { $agent_mark, $guard_mark, $gate_mark } ct state related \\
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark, $docker_mark } ct state established accept
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $docker_mark } ct state related \\
       icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
 $inbound_rules
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, packet-too-big } accept
@@ -230,6 +235,7 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         guard_mark=f"{mark(rules.guard):#x}",
         gate_mark=f"{mark(gate):#x}",
         ssh_mark=f"{SSH_MARK:#x}",
+        docker_mark=f"{DOCKER_MARK:#x}",
         divert=_divert(rules) if rules.with_gate else "",
         diverted=(
             _new_flows(
@@ -239,6 +245,7 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
             else ""
         ),
         upstream_rules="\n".join(_upstream(rules, upstream) for upstream in rules.upstreams),
+        docker_rules="\n".join(_docker(address) for address in rules.docker_servers),
         open_rules=_open(rules),
         ssh_ports6=_ssh_ports6(rules),
         exporter=rules.exporter,
@@ -273,6 +280,14 @@ def _upstream(rules: Rules, upstream: Upstream) -> str:
     )
 
 
+def _docker(address: str) -> str:
+    """Lets dockerd forward what the guard asked at 127.0.0.11: it opens its sockets as root, and nobody else asks there."""
+    return (
+        f"    ip daddr {ipaddress.IPv4Address(address)} meta skuid 0 meta l4proto {{ tcp, udp }} th dport 53 ct state new "
+        f"counter name asked_upstream ct mark set {DOCKER_MARK:#x} accept"
+    )
+
+
 def _open(rules: Rules) -> str:
     """Who opens flows to the sets' addresses: the gate what it checks, the agent the rest; without a gate, the agent."""
     if not rules.with_gate:
@@ -299,7 +314,7 @@ def _replies(rules: Rules) -> list[str]:
     ssh = [(rules.ssh, "meta skuid 0 ", SSH_MARK)] if rules.ssh else []
     if rules.metrics:
         ssh.append((rules.metrics.port, f"meta skuid {rules.exporter} ", mark(rules.exporter)))
-    found = [*ssh, *((port, "", SSH_MARK - 1) for port in rules.inbound)]
+    found = [*ssh, *((port, "", INBOUND_MARK) for port in rules.inbound)]
     return [f"    ct direction reply tcp sport {int(port)} {who}ct mark set {number:#x} accept" for port, who, number in found]
 
 

@@ -27,13 +27,21 @@ class Boot:
     services: Services
     allowlist: Allowlist = field(default_factory=Allowlist)
     upstreams: tuple[str, ...] = ()
+    docker_servers: (
+        tuple[str, ...] | None
+    ) = ()  # that Docker's resolver asks from in here; None: it is in use, and they are unknown
     agent_environment: dict[str, str] = field(default_factory=dict)
     session: Session | None = None
     expected: Expected = field(default_factory=Expected)
 
     @property
     def other_resolvers(self) -> str:
-        """What to do where listed names cannot be resolved."""
+        """What to do if listed names cannot be resolved."""
+        if self.docker_servers is None:
+            return (
+                "set CODETAINER_UPSTREAM to a resolver's own address: Docker's resolver (127.0.0.11) forwards queries from "
+                "inside this container, and the firewall refuses them because /etc/resolv.conf does not name its servers"
+            )
         asked = ", ".join(self.upstreams) or "none is set"
         return f"do the upstream resolvers answer ({asked})? CODETAINER_UPSTREAM names others"
 

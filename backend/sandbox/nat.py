@@ -20,6 +20,7 @@ from backend.guard.nftables import Nftables
 from backend.sandbox.first_process import ASKING
 from backend.sandbox.rendezvous import peer_uid
 from backend.system import SystemFailure
+from network import resolv_conf
 
 NETWORKS = ipaddress.IPv4Network("10.213.0.0/24")  # private; a /30 of it for each sandbox that runs
 LINK = "codetainer"  # how the names of our interfaces begin
@@ -43,15 +44,8 @@ def resolvers(files: tuple[Path, ...] = (RESOLV_CONF, RESOLVED)) -> tuple[str, .
 
 
 def nameservers(text: str) -> tuple[str, ...]:
-    found = []
-    for line in text.splitlines():
-        match line.split():
-            case ["nameserver", word, *_]:
-                with contextlib.suppress(ValueError):
-                    address = ipaddress.IPv4Address(word)
-                    if not address.is_loopback:
-                        found.append(str(address))
-    return tuple(dict.fromkeys(found))
+    found = resolv_conf.parse(text).nameservers
+    return tuple(address for address in found if not ipaddress.IPv4Address(address).is_loopback)
 
 
 def table(number: int, link: str) -> str:

@@ -25,12 +25,13 @@ def alone(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 VARIANTS = [
-    Rules(with_gate=gate, ssh=ssh, upstreams=upstreams, inbound=inbound)
-    for gate, ssh, upstreams, inbound in product(
+    Rules(with_gate=gate, ssh=ssh, upstreams=upstreams, inbound=inbound, docker_servers=docker)
+    for gate, ssh, upstreams, inbound, docker in product(
         (False, True),
         (0, 22, 2222),
         ((), (Upstream("203.0.113.53"), Upstream("203.0.113.54", 853, tls=True))),
         ((), (80, 8080)),
+        ((), ("192.0.2.53", "192.0.2.54")),
     )
 ] + [Rules(metrics=Listener(address, 9464), ssh=22, with_gate=True) for address in ("0.0.0.0", "203.0.113.9")]
 
@@ -206,3 +207,73 @@ def test_new_flows_of_the_agents_are_held_back_before_the_table_of_flows_is_full
     assert done.returncode == 0, done.stderr
     assert 10 <= int(done.stdout.split()[0]) < 20
     assert "packets 0 " not in done.stdout
+
+
+RESOLVER = """
+import socket, sys, threading
+stream = socket.create_server(("198.51.100.2", 53))
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind(("198.51.100.2", 53))
+print("up", flush=True)
+def serve():
+    while True:
+        stream.accept()[0].sendall(b"answer")
+threading.Thread(target=serve, daemon=True).start()
+while True:
+    datagrams.sendto(b"answer", datagrams.recvfrom(100)[1])
+"""
+QUERIES = """
+import os, socket
+def query(kind, address, port, source=0):
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.settimeout(5)
+        try:
+            sock.bind(("", source))
+            sock.connect((address, port))
+            sock.send(b"question")
+            return sock.recv(100).decode() + str(sock.getsockname()[1] if source else "")
+        except OSError:
+            return "refused"
+def as_agent(*arguments):
+    os.seteuid(1000)  # the socket's owner is the file system uid of whoever opens it
+    try:
+        return query(*arguments)
+    finally:
+        os.seteuid(0)
+UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM
+for kind in (UDP, TCP):
+    to = (kind, "198.51.100.2", 53)
+    print(query(*to), as_agent(*to), query(kind, "198.51.100.2", 54), query(kind, "198.51.100.3", 53))
+to = (UDP, "198.51.100.2", 53, 40001)
+print(query(*to), as_agent(*to))
+"""
+QUERIED = """
+ip link set lo up
+ip link add here type veth peer name there
+unshare -n sh -c 'echo $$ > "$0"; exec sleep 60' "$2" &
+far=$!
+while ! [ -s "$2" ]; do sleep 0.01; done
+ip link set there netns "$(cat "$2")"
+there="nsenter -t $(cat "$2") -n"
+ip addr add 198.51.100.1/24 dev here; ip link set here up
+$there ip addr add 198.51.100.2/24 dev there; $there ip addr add 198.51.100.3/24 dev there; $there ip link set there up
+$there /usr/bin/python3 -I -c "$3" > "$2.up" &
+server=$!
+while ! [ -s "$2.up" ]; do sleep 0.01; done
+printf %s "$1" | nft -f -
+/usr/bin/python3 -I -c "$4"
+kill $far $server 2>/dev/null || true
+"""
+
+
+@pytest.mark.parametrize(("servers", "answered"), [(("198.51.100.2",), "answer"), ((), "refused")])
+def test_dockerd_alone_forwards_queries_to_its_own_servers(
+    tmp_path: os.PathLike[str], servers: tuple[str, ...], answered: str
+) -> None:
+    """dockerd's sockets are root's. The agent gets nowhere, also from the source port of a query that was let through."""
+    rules = ruleset.render(Rules(upstreams=(Upstream(ruleset.DOCKER_ADDRESS),), docker_servers=servers))
+    done = alone(QUERIED, rules, os.fspath(tmp_path) + "/far", RESOLVER, QUERIES)
+    assert done.returncode == 0, done.stderr
+    udp, tcp, reused = done.stdout.splitlines()
+    assert udp == tcp == f"{answered} refused refused refused"
+    assert reused == (f"{answered}40001 refused" if servers else "refused refused")

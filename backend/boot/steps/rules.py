@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from backend import system
 from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
@@ -11,24 +9,33 @@ from backend.contract.paths import Paths
 from backend.guard import upstream
 from backend.system import SystemFailure
 from backend.variables import GateMode
-from network import ruleset
-from network.ruleset import COREDNS_ADDRESS, Rules
+from network import resolv_conf, ruleset
+from network.resolv_conf import ResolvConf
+from network.ruleset import COREDNS_ADDRESS, DOCKER_ADDRESS, Rules
 
 
 async def run(boot: Boot) -> str:
-    boot.upstreams = boot.settings.upstreams or nameservers(boot.paths)
+    found = resolvers(boot.paths)
+    boot.upstreams = boot.settings.upstreams or found.nameservers
     if not boot.upstreams:
         raise StepFailed("no upstream resolver: /etc/resolv.conf names none", "set CODETAINER_UPSTREAM")
+    boot.docker_servers = found.external if DOCKER_ADDRESS in boot.upstreams else ()
     await load(boot)
-    return "upstream " + ", ".join(boot.upstreams)
+    return "upstream " + ", ".join(boot.upstreams) + _forwarded(boot)
+
+
+def _forwarded(boot: Boot) -> str:
+    if DOCKER_ADDRESS not in boot.upstreams:
+        return ""
+    return f" (Docker's, which asks {', '.join(boot.docker_servers)})" if boot.docker_servers else " (Docker's)"
 
 
 async def load(boot: Boot) -> None:
     """Loads the table in one transaction. What was open has to be put back by the guard (Configure does)."""
     with_gate = boot.settings.gate is GateMode.ON
-    resolvers = tuple(upstream.parse(text)[0] for text in boot.upstreams)
     rules = Rules(
-        upstreams=resolvers,
+        upstreams=tuple(upstream.parse(text)[0] for text in boot.upstreams),
+        docker_servers=boot.docker_servers or (),
         inbound=boot.settings.inbound_ports,
         with_gate=with_gate,
         ssh=boot.settings.open_ssh_port,
@@ -50,24 +57,15 @@ def flows(paths: Paths) -> int:
         return ruleset.FLOWS
 
 
-def nameservers(paths: Paths, *, keep: bool = True) -> tuple[str, ...]:
-    """The machine's own resolvers, IPv4 only: the rules let nothing else out."""
-    found: list[str] = []
-    kept = paths.run / "upstreams"  # a second boot finds our own address in resolv.conf
+def resolvers(paths: Paths) -> ResolvConf:
+    """The resolvers of /etc/resolv.conf. A second boot finds our own address there, and reads what the first one kept."""
+    kept = paths.run / "upstreams"
     for source in (paths.resolv_conf, kept):
         try:
-            lines = source.read_text(errors="replace").splitlines()
+            found = resolv_conf.parse(source.read_text(errors="replace"), ignored=(COREDNS_ADDRESS,))
         except OSError:
             continue
-        for line in lines:
-            words = line.split()
-            if len(words) > 1 and words[0] == "nameserver":
-                try:
-                    address = str(ipaddress.IPv4Address(words[1]))
-                except ValueError:
-                    continue
-                if address != COREDNS_ADDRESS and address not in found:
-                    found.append(address)
-    if found and keep:
-        system.write(kept, "".join(f"nameserver {address}\n" for address in found), mode=0o600)
-    return tuple(found)
+        if found.nameservers:
+            system.write(kept, found.render(), mode=0o600)
+            return found
+    return ResolvConf()

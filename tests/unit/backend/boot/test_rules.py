@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from backend.boot.steps.rules import flows
+from backend import settings
+from backend.boot.context import Boot
+from backend.boot.steps.rules import flows, resolvers
 from backend.contract.paths import Paths
-from network import ruleset
+from backend.services.services import Services
+from network import resolv_conf, ruleset
+from network.resolv_conf import ResolvConf
 
 
 @pytest.mark.parametrize(("text", "found"), [("262144\n", 262144), ("", ruleset.FLOWS), (None, ruleset.FLOWS)])
@@ -17,3 +21,48 @@ def test_how_many_flows_the_kernel_remembers(tmp_path: Path, text: str | None, f
         (tmp_path / "proc/sys/net/netfilter").mkdir(parents=True)
         (tmp_path / "proc/sys/net/netfilter/nf_conntrack_max").write_text(text)
     assert flows(Paths(tmp_path)) == found
+
+
+DOCKER = "nameserver 127.0.0.11\n# ExtServers: [192.0.2.53]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "found"),
+    [
+        ("nameserver 192.0.2.1\n", None, ResolvConf(("192.0.2.1",))),
+        (DOCKER, None, ResolvConf(("127.0.0.11",), ("192.0.2.53",))),
+        ("nameserver 127.0.0.53\noptions timeout:5\n", DOCKER, ResolvConf(("127.0.0.11",), ("192.0.2.53",))),  # a second boot
+        ("", None, ResolvConf()),
+        (None, None, ResolvConf()),
+    ],
+)
+def test_resolvers_come_from_resolv_conf_or_from_the_first_boot(
+    tmp_path: Path, text: str | None, kept: str | None, found: ResolvConf
+) -> None:
+    paths = Paths(tmp_path)
+    paths.run.mkdir(parents=True)
+    paths.resolv_conf.parent.mkdir(parents=True, exist_ok=True)
+    if text is not None:
+        paths.resolv_conf.write_text(text)
+    if kept is not None:
+        (paths.run / "upstreams").write_text(kept)
+    assert resolvers(paths) == found
+    if found.nameservers:
+        assert resolv_conf.parse((paths.run / "upstreams").read_text()) == found
+
+
+@pytest.mark.parametrize(
+    ("servers", "words"),
+    [
+        ((), "do the upstream resolvers answer (127.0.0.11)?"),
+        (None, "Docker's resolver (127.0.0.11) forwards queries from inside this container"),
+    ],
+)
+def test_a_docker_network_whose_servers_are_unknown_is_named_as_the_cause(
+    tmp_path: Path, servers: tuple[str, ...] | None, words: str
+) -> None:
+    loaded = settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x"})
+    paths = Paths(tmp_path)
+    boot = Boot(loaded, paths, print, Services(paths, print), upstreams=("127.0.0.11",), docker_servers=servers)
+    remedy = boot.other_resolvers
+    assert words in remedy and "CODETAINER_UPSTREAM" in remedy

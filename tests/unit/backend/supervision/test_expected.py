@@ -50,3 +50,10 @@ def test_nothing_of_what_was_tried_is_kept() -> None:
         assert expected.without(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name=f"{number}.probe.example")) is None
         now += 60.0
     assert len(expected._keys) < 10
+
+
+def test_a_refusal_at_dockers_resolver_has_the_port_that_nat_has_given_it() -> None:
+    expected = Expected()
+    expected.add(("udp", "127.0.0.11", 53))
+    refused = Refused(Via.FIREWALL, Reason.PRIVATE, 2, "udp", address="127.0.0.11", port=39505)
+    assert expected.without(refused) == replace(refused, count=1)
