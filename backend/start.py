@@ -7,6 +7,7 @@ import resource
 from pathlib import Path
 
 from backend import capabilities, system
+from backend.contract.front_end import FrontEndSettings
 from backend.contract.paths import Paths
 from backend.lock import Lock
 from backend.settings import Settings
@@ -23,6 +24,13 @@ def _make_folder(paths: Paths) -> None:
         system.mount("tmpfs", paths.run, source="tmpfs", options=f"nosuid,nodev,noexec,size={RUN_BYTES},mode=0755")
 
 
+def front_end(settings: Settings) -> FrontEndSettings:
+    """What the front ends have to know of the settings."""
+    return FrontEndSettings(
+        login=settings.login, lock_timeout=settings.lock_timeout, log_format=settings.log_format, seccomp=settings.seccomp
+    )
+
+
 def main(settings: Settings, paths: Paths) -> int:
     """Boots, supervises, and returns the exit code. Raises SystemFailure."""
     capabilities.require(Path("/proc/self/status").read_text())
@@ -30,7 +38,7 @@ def main(settings: Settings, paths: Paths) -> int:
     _make_folder(paths)
     alone = Lock(paths.boot_lock)
     alone.acquire()
-    system.write(paths.seccomp, f"{settings.seccomp}\n")  # before anything is started as the agent
+    system.write(paths.front_end, front_end(settings).render())  # before anything is started as the agent
     lock = Lock(paths.lock)
     lock.acquire(LOGIN_SECONDS)
 

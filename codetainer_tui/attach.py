@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 import time
 
+from backend.contract import front_end
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold
 from codetainer_tui import handover, process
 from codetainer_tui.ask import NONE_HERE, NONE_HERE_HINT
 from codetainer_tui.journal import follow
 from codetainer_tui.plain import Lines
-from codetainer_tui.words import duration, lasting
+from codetainer_tui.words import lasting
 
-LOCK_SECONDS = 300.0
 BEGIN_SECONDS = 5.0  # a login may come a moment before boot has written its first line
 POLL_SECONDS = 0.1
 
@@ -23,9 +23,9 @@ def attach(paths: Paths, *, plain: bool = False, stay: bool = False, timeout: fl
     if not _begun(paths):
         sys.stderr.write(f"codetainer: {NONE_HERE}\n  {NONE_HERE_HINT}\n")
         return 1
-    here = process.environment()
-    seconds = _lock_seconds(here.get("CODETAINER_LOCK_TIMEOUT", "")) if timeout is None else timeout
-    stay = stay or _login(paths) == "dashboard"
+    settings = front_end.read(paths.front_end)
+    seconds = settings.lock_timeout if timeout is None else timeout
+    stay = stay or settings.login == "dashboard"
     if not plain and process.on_screen():
         return _screen(paths, stay=stay, patience=seconds)
     code = _lines(paths, seconds)
@@ -48,21 +48,6 @@ def _begun(paths: Paths) -> bool:
             sys.stderr.write("codetainer: waiting for boot to begin\n")
         time.sleep(POLL_SECONDS)
     return True
-
-
-def _lock_seconds(text: str) -> float:
-    try:
-        return duration(text) if text else LOCK_SECONDS
-    except ValueError:
-        return LOCK_SECONDS  # boot itself refuses such a value, and says so
-
-
-def _login(paths: Paths) -> str:
-    """What a login shows first, as boot was told (a login shell has none of boot's environment)."""
-    try:
-        return (paths.run / "login").read_text().strip()
-    except OSError:
-        return process.environment().get("CODETAINER_LOGIN", "")
 
 
 def _screen(paths: Paths, *, stay: bool, patience: float) -> int:

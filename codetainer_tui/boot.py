@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+from backend.contract import front_end
 from backend.contract.events import Noted, Stopping, WorkCounted, WorkSaved, encode
 from backend.contract.paths import Paths
 from codetainer_tui import process
@@ -18,7 +19,10 @@ TERMINAL_ERRORS = 1 << 16
 
 
 def lines(paths: Paths, argv: list[str], *, as_json: bool) -> int:
-    """One line an event on stdout, until the backend ends; its exit code. Its own complaints stand on stderr as they are."""
+    """One line an event on stdout, until the backend ends; its exit code. Its own complaints stand on stderr as they are.
+
+    JSON if that is asked for here or by CODETAINER_LOG_FORMAT, which boot has read before its first event.
+    """
     events = follow(paths.journal, past=False, going_on=lambda: alive())
     with process.held(ENDING):
         pid = process.start(argv)
@@ -33,6 +37,7 @@ def lines(paths: Paths, argv: list[str], *, as_json: bool) -> int:
     words = Lines()
     try:
         for stamped in events:
+            as_json = as_json or front_end.read(paths.front_end).log_format == "json"
             for line in [encode(stamped)] if as_json else words.of(stamped):
                 sys.stdout.write(line + "\n")
             sys.stdout.flush()

@@ -79,8 +79,7 @@ def boot(options: argparse.Namespace) -> int:
         process.change_environment({"CODETAINER_ON_FAILURE": options.on_failure})
     argv = process.backend("boot")
     if options.no_tui or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        as_json = options.json or process.environment().get("CODETAINER_LOG_FORMAT") == "json"
-        return verb.lines(Paths(), argv, as_json=as_json)
+        return verb.lines(Paths(), argv, as_json=options.json)
     plain = ["--plain"] if options.plain else []
     return verb.screen(Paths(), argv, [sys.executable, "-I", "-m", "codetainer_tui.cli", "attach", *plain])
 

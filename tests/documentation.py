@@ -18,7 +18,8 @@ from backend.boot.plan import OnFailure
 from backend.boot.steps import plan
 from backend.contract import events
 from backend.contract.traffic import Connection
-from backend.variables import VARIABLES, Variable
+from backend.settings import VARIABLES
+from backend.settings.variable import Variable
 from codetainer_tui.dashboard.keys import ACTIONS
 from codetainer_tui.metrics import exposition
 from tests.journals import counted

@@ -13,7 +13,7 @@ from backend.boot.steps.tmpfs import show
 from backend.contract.paths import Paths
 from backend.session import activity
 from backend.settings import Settings
-from backend.variables import Save
+from backend.settings.values import Save
 from network.allowlist import Allowlist
 
 BEGIN = "<!-- codetainer: begin (written anew whenever the list changes) -->"

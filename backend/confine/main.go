@@ -3,8 +3,8 @@
 // Root runs it, and setpriv under it, for every process of the agent's. The other way round there would be a moment in which a
 // process is the agent's and has no filter yet: others of the agent's could attach to it (ptrace(2)) and make any call through it.
 //
-// The operator's switch is a file of root's that boot writes before the agent is there (CODETAINER_SECCOMP); where it cannot be
-// read, the filter is on.
+// The operator's switch (CODETAINER_SECCOMP) is a line in a file of root's that boot writes before the agent is there
+// (backend/contract/front_end.py). If it cannot be read, the filter is on.
 package main
 
 import (
@@ -12,12 +12,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
 
 const (
-	switchFile = "/run/codetainer/seccomp"
+	switchFile = "/run/codetainer/front-end"
+	switchOff  = "seccomp=off"
 	notRun     = 126 // as a shell has it: found, and not run
 	notFound   = 127
 )
@@ -37,13 +39,18 @@ func main() {
 	if !filepath.IsAbs(program) {
 		fail(notFound, "cannot run %s: its whole path is expected", program)
 	}
-	if said, err := os.ReadFile(switchFile); err != nil || strings.TrimSpace(string(said)) != "off" {
+	settings, err := os.ReadFile(switchFile)
+	if err != nil || !switchedOff(string(settings)) {
 		if err := load(); err != nil {
 			fail(notRun, "cannot confine %s: %v", program, err)
 		}
 	}
-	err := syscall.Exec(program, os.Args[1:], os.Environ())
+	err = syscall.Exec(program, os.Args[1:], os.Environ())
 	fail(notRun, "cannot run %s: %v", program, err)
+}
+
+func switchedOff(settings string) bool {
+	return slices.Contains(strings.Split(settings, "\n"), switchOff)
 }
 
 func fail(code int, format string, values ...any) {

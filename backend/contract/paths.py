@@ -78,9 +78,9 @@ class Paths:
         return self.run / "traffic.jsonl"
 
     @property
-    def seccomp(self) -> Path:
-        """`on` or `off`, as the operator says (backend/confine/main.go reads it)."""
-        return self.run / "seccomp"
+    def front_end(self) -> Path:
+        """The settings that the front ends and confine read (backend/contract/front_end.py)."""
+        return self.run / "front-end"
 
     @property
     def cgroups(self) -> Path:

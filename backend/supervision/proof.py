@@ -15,8 +15,8 @@ from backend.boot import agent
 from backend.boot.context import Boot
 from backend.contract.events import ProofFinished
 from backend.guard import upstream
+from backend.settings.values import GateMode, Seccomp
 from backend.system import Finished, SystemFailure
-from backend.variables import GateMode, Seccomp
 from network.allowlist import Check
 from network.ruleset import COREDNS_ADDRESS
 

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
-from backend import system
 from backend.boot import agent, steps
 from backend.boot.context import Boot
 from backend.boot.runner import Result, Runner
@@ -39,12 +38,12 @@ from backend.lock import Lock
 from backend.services.services import Services
 from backend.session import activity, session
 from backend.settings import Settings
+from backend.settings.values import GateMode, OnFailure
 from backend.supervision import load, proof, watch
 from backend.supervision.control import Control, ControlServer
 from backend.supervision.freezer import Freezer, hierarchy
 from backend.supervision.grants import Grants
 from backend.system import SystemFailure
-from backend.variables import GateMode, OnFailure
 from backend.work.keeper import Keeper, end_agent
 
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
@@ -92,7 +91,6 @@ class Supervisor(Control):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop, number.name)
-        system.write(self.paths.run / "login", f"{self.settings.login}\n")  # a login shell has none of our environment
         server = ControlServer(self.paths.control, self)
         await server.start()
         self._begin(self._watch_services)

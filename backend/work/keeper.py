@@ -32,9 +32,9 @@ from backend.contract.events import (
 )
 from backend.journal import Journal
 from backend.session import session
+from backend.settings.values import Save
 from backend.supervision import watch
 from backend.system import AGENT, SystemFailure
-from backend.variables import Save
 from backend.work.git import PATH
 from backend.work.repository import MOST_REPOSITORIES, SAVED
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -41,6 +42,22 @@ def test_it_boots_with_a_root_that_was_never_writable(tmp_path: Path) -> None:
         assert health.returncode == 0, health.stdout + health.stderr
     finally:
         assert sandbox.stop() == 0
+
+
+def test_the_log_has_the_format_that_a_mounted_file_names(tmp_path: Path) -> None:
+    (tmp_path / "format").write_text("json\n")
+    mounted = f"--volume={tmp_path / 'format'}:/run/secrets/format:ro"
+    sandbox = container.start(
+        tmp_path,
+        f"format-{os.getpid()}",
+        engine_options=(*engine.LEAST, mounted),
+        CODETAINER_LOG_FORMAT_FILE="/run/secrets/format",
+    )
+    try:
+        lines = (tmp_path / "out").read_text().splitlines()
+        assert json.loads(lines[0])["kind"] == "boot.started"
+    finally:
+        sandbox.stop()
 
 
 def test_the_agent_has_none_of_what_boot_was_given(tmp_path: Path) -> None:

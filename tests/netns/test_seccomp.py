@@ -119,6 +119,6 @@ def test_the_operator_can_do_without(tmp_path: Path) -> None:
     running = start(tmp_path, f"unfiltered-{os.getpid()}", CODETAINER_SECCOMP="off")
     try:
         assert "Seccomp:\t0" in running.agent("cat", "/proc/self/status").stdout
-        assert running.agent("sh", "-c", "echo on > /run/codetainer/seccomp").returncode != 0
+        assert running.agent("sh", "-c", "echo on > /run/codetainer/front-end").returncode != 0
     finally:
         running.stop()

@@ -277,6 +277,26 @@ def test_a_login_during_boot_sees_the_dashboard_and_is_handed_over(tmp_path: Pat
         found.sandbox.stop()
 
 
+def test_a_login_waits_for_boot_as_long_as_the_operator_has_set(tmp_path: Path) -> None:
+    """sshd's logins have none of boot's environment: the setting reaches them by a file."""
+    found: Door
+
+    def begin() -> Running:
+        nonlocal found
+        found = door(tmp_path, f"timeout-{os.getpid()}", key, until_released=False, CODETAINER_LOCK_TIMEOUT="1s")
+        return found.sandbox
+
+    key = new_key(tmp_path)
+    _, boot = stopped_in_boot(begin)
+    try:
+        done = found.run("codetainer", "attach", "--plain")
+        assert b"boot is not over after 1 s" in done.stderr
+        assert done.returncode == 1
+    finally:
+        os.kill(boot, signal.SIGCONT)
+        found.sandbox.stop()
+
+
 def test_when_boot_halts_one_can_log_in_and_see_why(tmp_path: Path) -> None:
     """With a key that may do one thing only."""
     key = new_key(tmp_path)

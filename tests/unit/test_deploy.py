@@ -12,7 +12,7 @@ import yaml
 
 from backend import settings
 from backend.capabilities import NEEDED
-from backend.variables import VARIABLES
+from backend.settings import VARIABLES
 from tests.documentation import ROOT
 
 FOLDER = ROOT / "docs/deploy"

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from backend import variables
 from backend.boot.steps import plan
 from backend.contract import events
 from backend.sandbox import check, enter, options
+from backend.settings import VARIABLES
+from backend.settings.variable import Variable
 from backend.work import export
 from codetainer_tui import arguments, cli
 from tests import documentation
@@ -24,17 +25,17 @@ def test_derived_blocks_are_as_the_code_says(name: str) -> None:
 
 def test_every_variable_is_documented() -> None:
     text = DOCUMENTS["docs/configuration.md"].read_text()
-    assert [v.name for v in variables.VARIABLES if f"| `{v.name}` |" not in text] == []
+    assert [v.name for v in VARIABLES if f"| `{v.name}` |" not in text] == []
 
 
 def test_the_essential_variables_are_in_the_readme() -> None:
     text = DOCUMENTS["README.md"].read_text()
     assert [name for name in documentation.ESSENTIAL if f"| `{name}` |" not in text] == []
-    assert {v.name for v in variables.VARIABLES if v.default is None} <= set(documentation.ESSENTIAL)
+    assert {v.name for v in VARIABLES if v.default is None} <= set(documentation.ESSENTIAL)
 
 
-@pytest.mark.parametrize("variable", [v for v in variables.VARIABLES if v.example], ids=lambda v: str(v.name))
-def test_examples_of_variables_can_be_read(variable: variables.Variable) -> None:
+@pytest.mark.parametrize("variable", [v for v in VARIABLES if v.example], ids=lambda v: str(v.name))
+def test_examples_of_variables_can_be_read(variable: Variable) -> None:
     variable.read(variable.example)
 
 

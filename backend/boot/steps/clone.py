@@ -12,8 +12,8 @@ from backend import system
 from backend.boot import agent
 from backend.boot.context import Boot
 from backend.boot.plan import StepFailed, StepSkipped
+from backend.settings.values import repository as repository_url
 from backend.system import AGENT
-from backend.variables import repository as repository_url
 
 SECONDS = 600.0
 LOOK_SECONDS = 0.2

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from backend.boot.context import Boot
 from backend.boot.plan import StepSkipped
-from backend.variables import GateMode
+from backend.settings.values import GateMode
 from network import credentials
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend.boot.context import Boot
 from backend.guard.channel import Configure, ListedName
-from backend.variables import GateMode
+from backend.settings.values import GateMode
 from network.allowlist import Allowlist
 
 

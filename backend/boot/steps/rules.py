@@ -7,8 +7,8 @@ from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
 from backend.contract.paths import Paths
 from backend.guard import upstream
+from backend.settings.values import GateMode
 from backend.system import SystemFailure
-from backend.variables import GateMode
 from network import resolv_conf, ruleset
 from network.resolv_conf import ResolvConf
 from network.ruleset import COREDNS_ADDRESS, DOCKER_ADDRESS, Rules

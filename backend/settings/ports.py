@@ -1,4 +1,4 @@
-"""Ports that are reached from outside: each is one thing's, and none is a service's of the sandbox."""
+"""Checks ports that are reached from outside: no two are the same, and none belongs to a service of the sandbox."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ SERVICES = frozenset((
 
 
 def problems(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the ports of settings, as they were read, beside each other."""
+    """What is wrong with the ports among settings, given by field. A value that could not be read is what it is if unset."""
     ours: dict[str, int] = {}
-    if values["CODETAINER_SSH_KEYS"] and values["CODETAINER_SSH_PORT"]:
-        ours["CODETAINER_SSH_PORT"] = values["CODETAINER_SSH_PORT"]
-    if values["CODETAINER_METRICS"]:
-        ours["CODETAINER_METRICS"] = values["CODETAINER_METRICS"].port
+    if values["ssh_keys"] and values["ssh_port"]:
+        ours["CODETAINER_SSH_PORT"] = values["ssh_port"]
+    if values["metrics"]:
+        ours["CODETAINER_METRICS"] = values["metrics"].port
     found = []
     for name, port in ours.items():
         if port in SERVICES:
             found.append(f"{name}: {port} is a service's of the sandbox; take another, and publish it under any number")
-        if port in (values["CODETAINER_INBOUND_PORTS"] or ()):
+        if port in values["inbound_ports"]:
             found.append(f"CODETAINER_INBOUND_PORTS: {port} is open by itself ({name}), and not for the agent; leave it out")
     if len(set(ours.values())) < len(ours):
         found.append(f"{' and '.join(ours)}: both have the same port")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from backend import settings
-from backend.settings import SettingsError
+from backend.settings import VARIABLES, SettingsError
+from backend.settings.values import Autosave, GateMode, LogFormat, Login, OnFailure, Save, Seccomp, Where
 from backend.system import AGENT, Identity
-from backend.variables import VARIABLES, Autosave, OnFailure, Save
+from network.ruleset import Listener
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
+ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 
 
 def test_defaults() -> None:
@@ -186,7 +189,67 @@ def test_what_is_no_setting_is_not_passed_over() -> None:
     with pytest.raises(SettingsError) as caught:
         settings.load({**GOOD, "CODETAINER_AUTOSVAE": "exit", "CODETAINER_GATE_FLIE": "x", "OTHER": "y"})
     assert caught.value.problems == (
-        "CODETAINER_AUTOSVAE: there is no such setting; CODETAINER_AUTOSAVE is one",
-        "CODETAINER_GATE_FLIE: there is no such setting; CODETAINER_GATE_FILE is one",
+        "unknown setting CODETAINER_AUTOSVAE; did you mean CODETAINER_AUTOSAVE?",
+        "unknown setting CODETAINER_GATE_FLIE; did you mean CODETAINER_GATE_FILE?",
     )
     assert "CODETAINER_AUTOSVAE" in settings.variables({"CODETAINER_AUTOSVAE": "exit"})  # `up` hands it on, to be told of it
+
+
+# Each variable's field, a text that no other variable has, and the value that the field must then hold.
+SENTINELS = {
+    "REPO_URL": ("repo_url", "https://github.com/sentinel/repo", "https://github.com/sentinel/repo"),
+    "CLAUDE_PROMPT": ("prompt", "sentinel prompt", "sentinel prompt"),
+    "GIT_USER_NAME": ("git_user_name", "sentinel name", "sentinel name"),
+    "GIT_USER_EMAIL": ("git_user_email", "sentinel@example.test", "sentinel@example.test"),
+    "CODETAINER_EXTRA_DOMAINS": ("extra_domains", "sentinel.test", "sentinel.test"),
+    "CODETAINER_UPSTREAM": ("upstreams", "192.0.2.77", ("192.0.2.77",)),
+    "CODETAINER_TMPFS_WORKSPACE": ("tmpfs_workspace", "11M", 11 << 20),
+    "CODETAINER_TMPFS_TMP": ("tmpfs_tmp", "12M", 12 << 20),
+    "CODETAINER_TMPFS_HOME": ("tmpfs_home", "13M", 13 << 20),
+    "CODETAINER_REFRESH": ("refresh_seconds", "101s", 101.0),
+    "CODETAINER_KEEP": ("keep_seconds", "102s", 102.0),
+    "CODETAINER_PROOF": ("proof_seconds", "103s", 103.0),
+    "CODETAINER_INBOUND_PORTS": ("inbound_ports", "3001 3002", (3001, 3002)),
+    "CODETAINER_SSH_KEYS": ("ssh_keys", ED25519, (ED25519,)),
+    "CODETAINER_SSH_PORT": ("ssh_port", "2201", 2201),
+    "CODETAINER_METRICS": ("metrics", "192.0.2.78:9401", Listener("192.0.2.78", 9401)),
+    "CODETAINER_GATE": ("gate", "off", GateMode.OFF),
+    "CODETAINER_CREDENTIALS": ("credentials", "inside", Where.INSIDE),
+    "CODETAINER_SECCOMP": ("seccomp", "off", Seccomp.OFF),
+    "CODETAINER_PUSH": ("push", "sentinel/other", ("sentinel/other",)),
+    "CODETAINER_CERTIFICATES": ("certificate_seconds", "104s", 104.0),
+    "CODETAINER_MUCH_OUT": ("much_out", "14M", 14 << 20),
+    "CODETAINER_AUTOSAVE": ("autosave", "105s", Autosave(Save.REGULARLY, 105.0)),
+    "CODETAINER_GRACE": ("grace_seconds", "106s", 106.0),
+    "CODETAINER_ON_FAILURE": ("on_failure", "exit", OnFailure.EXIT),
+    "CODETAINER_LOGIN": ("login", "dashboard", Login.DASHBOARD),
+    "CODETAINER_POPUP_KEY": ("popup_key", "Q", "Q"),
+    "CODETAINER_LOCK_TIMEOUT": ("lock_timeout", "107s", 107.0),
+    "CODETAINER_LOG_FORMAT": ("log_format", "json", LogFormat.JSON),
+}
+SECRETS = {
+    "GH_PAT": ("gh_pat", "ghp_sentinel"),
+    "CLAUDE_CODE_OAUTH_TOKEN": ("oauth_token", "sk-sentinel-oauth"),
+    "ANTHROPIC_API_KEY": ("api_key", "sk-sentinel-key"),
+}
+
+
+def test_every_variable_reaches_its_own_field() -> None:
+    """Two settings that are swapped, in their declaration or on the way, fail here."""
+    assert {variable.name for variable in VARIABLES} == SENTINELS.keys() | SECRETS.keys()
+    assert len({text for _, text, _ in SENTINELS.values()}) >= len(SENTINELS) - 2  # `off` is two switches' only other word
+    loaded = settings.load(
+        {name: text for name, (_, text, _) in SENTINELS.items()} | {name: text for name, (_, text) in SECRETS.items()}
+    )
+    assert {name: getattr(loaded, field) for name, (field, _, _) in SENTINELS.items()} == {
+        name: value for name, (_, _, value) in SENTINELS.items()
+    }
+    assert [getattr(loaded.secrets, field) for field, _ in SECRETS.values()] == [text for _, text in SECRETS.values()]
+
+
+def test_each_switch_reaches_its_own_field() -> None:
+    """Two switches share the word `off`, so each is tried alone."""
+    for name, field, value in (("CODETAINER_GATE", "gate", GateMode.OFF), ("CODETAINER_SECCOMP", "seccomp", Seccomp.OFF)):
+        defaults, loaded = settings.load(GOOD), settings.load({**GOOD, name: "off"})
+        changed = [each.name for each in fields(loaded) if getattr(loaded, each.name) != getattr(defaults, each.name)]
+        assert (changed, getattr(loaded, field)) == ([field], value)

@@ -1,0 +1,6 @@
+"""All that the operator decides: declared in `declared.py`, read from the environment by `environment.py`."""
+
+from backend.settings.declared import VARIABLES, Secrets, Settings
+from backend.settings.environment import EXIT_CODE, SettingsError, environment, load, variables
+
+__all__ = ["EXIT_CODE", "VARIABLES", "Secrets", "Settings", "SettingsError", "environment", "load", "variables"]

@@ -1,0 +1,259 @@
+"""Every setting, each with its variable, type, default and meaning. Durations are in seconds, sizes in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from backend.settings import values
+from backend.settings.values import Autosave, GateMode, LogFormat, Login, OnFailure, Seccomp, Where
+from backend.settings.variable import Variable, declared, setting
+from network import credentials
+from network.credentials import Host
+from network.ruleset import Listener
+from network.telemetry import Telemetry
+
+# Credentials that every sandbox may have; an operator's own credentials file adds more (`Secrets`).
+CREDENTIALS = (
+    Variable("GH_PAT", "GitHub token: clone, fetch, push, gh, GitHub Packages", values.token, None, "a token", secret=True),
+    Variable(
+        "CLAUDE_CODE_OAUTH_TOKEN", "Claude Code's token; this or ANTHROPIC_API_KEY", values.token, "", "a token", secret=True
+    ),
+    Variable("ANTHROPIC_API_KEY", "Anthropic API key; this or CLAUDE_CODE_OAUTH_TOKEN", values.token, "", "a key", secret=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Credentials, or placeholders for them, by variable. Their text is in no repr, so it is in no traceback either."""
+
+    by_variable: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return "Secrets(...)"
+
+    @property
+    def gh_pat(self) -> str:
+        return self.by_variable.get("GH_PAT", "")
+
+    @property
+    def oauth_token(self) -> str:
+        return self.by_variable.get("CLAUDE_CODE_OAUTH_TOKEN", "")
+
+    @property
+    def api_key(self) -> str:
+        return self.by_variable.get("ANTHROPIC_API_KEY", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that the operator decides. Fields without a declared variable are derived by `environment.load`."""
+
+    secrets: Secrets
+    hosts: tuple[Host, ...]  # the hosts that get a credential
+    telemetry: Telemetry
+
+    repo_url: str = setting(
+        "REPO_URL",
+        "Repository cloned to /workspace/repo",
+        values.repository,
+        "",
+        "https://HOST/OWNER/REPO, no credentials",
+        unset="",
+        example="https://github.com/owner/repo",
+    )
+    prompt: str = setting(
+        "CLAUDE_PROMPT",
+        "Work that Claude begins at boot, before anybody logs in",
+        values.text,
+        "",
+        unset="",
+        example="Fix the failing test in tests/test_login.py and open a pull request",
+    )
+    git_user_name: str = setting("GIT_USER_NAME", "Author of commits", values.one_line, "codetainer", "one line")
+    git_user_email: str = setting(
+        "GIT_USER_EMAIL", "Address of the author", values.one_line, "codetainer@noreply.github.com", "one line"
+    )
+    extra_domains: str = setting(
+        "CODETAINER_EXTRA_DOMAINS",
+        "Entries added to domains.conf, separated by blanks or commas",
+        values.domains,
+        "",
+        "entries",
+        unset="",
+        example="files.example.com *.assets.example.com git.example.com:2222",
+    )
+    upstreams: tuple[str, ...] = setting(
+        "CODETAINER_UPSTREAM",
+        "Resolvers that the guard asks; default: those of /etc/resolv.conf",
+        values.upstreams,
+        "",
+        "IPv4 addresses, each ADDRESS[:PORT] or tls://ADDRESS[#NAME]",
+        unset=(),
+        example="tls://1.1.1.1#cloudflare-dns.com 192.0.2.53",
+    )
+    tmpfs_workspace: int = setting(
+        "CODETAINER_TMPFS_WORKSPACE", "Size of /workspace", values.size, "512M", "a size such as 512M or 2G"
+    )
+    tmpfs_tmp: int = setting("CODETAINER_TMPFS_TMP", "Size of /tmp", values.size, "512M", "a size such as 512M or 2G")
+    tmpfs_home: int = setting("CODETAINER_TMPFS_HOME", "Size of /home/claude", values.size, "1G", "a size such as 512M or 2G")
+    refresh_seconds: float = setting(
+        "CODETAINER_REFRESH", "How often every listed name is resolved again", values.seconds, "5m", "a duration (90s, 5m)"
+    )
+    keep_seconds: float = setting(
+        "CODETAINER_KEEP",
+        "How long an address stays open after it was last handed out",
+        values.seconds,
+        "4h",
+        "a duration",
+    )
+    proof_seconds: float = setting(
+        "CODETAINER_PROOF", "How often the protections are tested again", values.seconds, "3m", "a duration"
+    )
+    inbound_ports: tuple[int, ...] = setting(
+        "CODETAINER_INBOUND_PORTS",
+        "TCP ports that may be reached from outside",
+        values.ports,
+        "",
+        "port numbers",
+        unset=(),
+        example="3000 8080",
+    )
+    ssh_keys: tuple[str, ...] = setting(
+        "CODETAINER_SSH_KEYS",
+        "Who may log in over ssh, as root; sshd runs only if there are keys",
+        values.ssh_keys,
+        "",
+        "authorized keys, one a line",
+        unset=(),
+    )
+    ssh_port: int = setting("CODETAINER_SSH_PORT", "sshd's TCP port inside the sandbox", values.port, "22", "a port number")
+    metrics: Listener | None = setting(
+        "CODETAINER_METRICS",
+        "Where /metrics is served for Prometheus; off unless set",
+        values.listener,
+        "",
+        "ADDRESS:PORT, an IPv4 address of the sandbox or 0.0.0.0",
+        example="0.0.0.0:9464",
+    )
+    gate: GateMode = setting(
+        "CODETAINER_GATE",
+        "Whether connections are checked by name too; off if the kernel has no nat",
+        GateMode,
+        "on",
+        "on or off",
+    )
+    credentials: Where = setting(
+        "CODETAINER_CREDENTIALS",
+        "Whether the gate holds the credentials, or the agent itself",
+        Where,
+        "outside",
+        "outside or inside",
+    )
+    seccomp: Seccomp = setting(
+        "CODETAINER_SECCOMP",
+        "Whether the agent's system calls are filtered; off for work that needs user namespaces",
+        Seccomp,
+        "on",
+        "on or off",
+    )
+    push: tuple[str, ...] = setting(
+        "CODETAINER_PUSH",
+        "Repositories beside REPO_URL's that may be pushed and written to; * for all",
+        values.push,
+        "",
+        "OWNER/REPO, OWNER/* or *, separated by blanks or commas",
+        unset=(),
+        example="owner/other friends/*",
+    )
+    certificate_seconds: float = setting(
+        "CODETAINER_CERTIFICATES",
+        "How long the gate's certificates are valid; renewed after two thirds",
+        values.seconds,
+        "365d",
+        "a duration",
+    )
+    much_out: int = setting(
+        "CODETAINER_MUCH_OUT",
+        "Flag hosts to which the agent uploads more than this, and more than it downloads",
+        values.size,
+        "64M",
+        "a size such as 64M or 1G",
+    )
+    autosave: Autosave = setting(
+        "CODETAINER_AUTOSAVE",
+        "How often unpushed work is pushed to a branch wip/...; exit: when the sandbox stops",
+        values.autosave,
+        "off",
+        "a duration, exit or off",
+        example="10m",
+    )
+    grace_seconds: float = setting(
+        "CODETAINER_GRACE",
+        "Time from SIGTERM to the sandbox's end; the last save has to fit into it",
+        values.seconds,
+        "10s",
+        "a duration",
+    )
+    on_failure: OnFailure = setting(
+        "CODETAINER_ON_FAILURE",
+        "After a halted boot: hold the container, or exit with code 1",
+        OnFailure,
+        "hold",
+        "hold or exit",
+    )
+    login: Login = setting(
+        "CODETAINER_LOGIN",
+        "What a login shows once boot is over: tmux, or the dashboard first",
+        Login,
+        "tmux",
+        "tmux or dashboard",
+    )
+    popup_key: str = setting(
+        "CODETAINER_POPUP_KEY", "After the tmux prefix: the dashboard in a popup", values.one_key, "D", "one letter or digit"
+    )
+    lock_timeout: float = setting(
+        "CODETAINER_LOCK_TIMEOUT", "How long a login waits for boot", values.seconds, "5m", "a duration"
+    )
+    log_format: LogFormat = setting(
+        "CODETAINER_LOG_FORMAT", "What `codetainer boot --no-tui` prints", LogFormat, "text", "text or json"
+    )
+
+    @property
+    def repository(self) -> str:
+        """`owner/repo`, as it is shown."""
+        return "/".join(self.repo_url.removesuffix(".git").rstrip("/").split("/")[-2:]) if self.repo_url else ""
+
+    @property
+    def open_ssh_port(self) -> int:
+        """The port that is open for our own sshd, 0 if none runs."""
+        return self.ssh_port if self.ssh_keys else 0
+
+    @property
+    def outside(self) -> bool:
+        """True if the gate holds the credentials. Without a gate nothing can insert them, so the agent has them."""
+        return self.credentials is Where.OUTSIDE and self.gate is GateMode.ON
+
+    @property
+    def agent_secrets(self) -> Secrets:
+        """What the agent gets: placeholders for the credentials that are set, or (inside) the credentials."""
+        if not self.outside:
+            return self.secrets
+        placeholders = credentials.placeholders(self.hosts)
+        return Secrets({variable: placeholders[variable] for variable in self.secrets.by_variable})
+
+    @property
+    def own_secrets(self) -> Mapping[str, str]:
+        """What the agent gets of the credentials in the operator's own file, by variable."""
+        shipped = credentials.variables(credentials.shipped())
+        others = shipped.keys() | self.telemetry.secrets.keys()
+        return {name: value for name, value in self.agent_secrets.by_variable.items() if name not in others}
+
+    @property
+    def writable(self) -> tuple[str, ...]:
+        """Repositories at GitHub that may be written to: REPO_URL's own and those that CODETAINER_PUSH adds."""
+        own = (self.repository,) if self.repo_url.startswith("https://github.com/") else ()
+        return tuple(dict.fromkeys((*own, *self.push)))
+
+
+VARIABLES: tuple[Variable, ...] = (*CREDENTIALS, *declared(Settings))

@@ -1,0 +1,192 @@
+"""From the environment to Settings. This is the only reader of the environment; it reports everything that is wrong at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from backend import system
+from backend.settings import ports, values
+from backend.settings.declared import VARIABLES, Secrets, Settings
+from backend.settings.values import GateMode, Save, Where
+from backend.settings.variable import Variable
+from backend.system import Identity
+from network import allowlist, credentials, telemetry
+from network.credentials import CredentialsError, Host
+from network.problems import Problems
+from network.telemetry import Telemetry
+
+EXIT_CODE = 2
+MAX_TEXT = 1 << 20  # bytes of a file that holds a value
+PREFIX = "CODETAINER_"
+# No credential may have one of these names: other settings, and what steers a process.
+RESERVED = frozenset(variable.name for variable in VARIABLES if not variable.secret) | {
+    "PATH",
+    "HOME",
+    "LANG",
+    "SHELL",
+    "USER",
+    "LOGNAME",
+    "LD_PRELOAD",
+}
+
+
+class SettingsError(Exception):
+    """Everything that is wrong with the environment, a line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(f"cannot boot: the settings are not right{lines}")
+
+
+def load(environment: Mapping[str, str], credentials_file: Path | None = None, hidden_from: Identity | None = None) -> Settings:
+    """The settings of an environment and of the operator's own credentials file. Raises SettingsError with all that is wrong.
+
+    A variable NAME may be given as NAME_FILE, the path of a file that holds its value (a mounted secret). Mounted secrets often
+    belong to uid 1000, which is the agent's, or to everybody: a secret's file that `hidden_from` could read is an error too.
+    """
+    problems: list[str] = []
+    hosts: tuple[Host, ...] = ()
+    try:
+        hosts = credentials.read(credentials_file)
+    except CredentialsError as error:
+        problems.append(str(error))
+    variables = (*VARIABLES, *_own(hosts), *_of_telemetry(environment))
+    by_name: dict[str, Any] = {}
+    for variable in variables:
+        by_name[variable.name] = _value(variable, environment, problems)
+        file = environment.get(f"{variable.name}_FILE", "")
+        if hidden_from and variable.secret and by_name[variable.name] and file and _readable(Path(file), hidden_from):
+            problems.append(f"{variable.name}_FILE: the agent could read {file}; give it to root alone (mode 0400)")
+    by_field = {variable.field: by_name[variable.name] for variable in variables if variable.field}
+    exported = _telemetry(by_name, hosts, by_field, problems)
+    problems += _misspelt(environment, by_name)
+    problems += _contradictions(by_name, by_field, hosts, credentials_file)
+    problems += ports.problems(by_field)
+    if problems:
+        raise SettingsError(problems)
+    own = {name: by_name[name] for name in credentials.variables(hosts) if by_name[name]}
+    return Settings(
+        secrets=Secrets({**own, **exported.secrets}), hosts=(*hosts, *exported.hosts), telemetry=exported, **by_field
+    )
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, for `load` and for handing parts of it on."""
+    return dict(os.environ)
+
+
+def variables(environment: Mapping[str, str], credentials_file: Path | None = None) -> dict[str, str]:
+    """The part of an environment that is ours, with the `_FILE` forms: what is handed on into a sandbox."""
+    try:
+        own = _own(credentials.read(credentials_file))
+    except CredentialsError:
+        own = ()  # `load` reports what is wrong
+    known = (*VARIABLES, *own, *_of_telemetry(environment))
+    names = {name for variable in known for name in (variable.name, f"{variable.name}_FILE")}
+    return {name: value for name, value in environment.items() if name in names or name.startswith(PREFIX)}
+
+
+def _value(variable: Variable, environment: Mapping[str, str], problems: list[str]) -> Any:
+    """One variable's value; `variable.unset` if it is not set, or if it is wrong, which `problems` then says."""
+    text = environment.get(variable.name, "")
+    file = environment.get(f"{variable.name}_FILE", "")
+    if text and file:
+        problems.append(f"{variable.name}: set twice, by itself and by {variable.name}_FILE; keep one of them")
+        return variable.unset
+    if file:
+        try:
+            with Path(file).open(errors="strict") as opened:
+                text = opened.read(MAX_TEXT).rstrip("\n")
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
+            problems.append(f"{variable.name}_FILE: cannot read {file}: {reason}")
+            return variable.unset
+    if not text:
+        if variable.default is None:
+            problems.append(f"{variable.name}: not set; expected {variable.expected} ({variable.meaning})")
+        if not variable.default:
+            return variable.unset
+        text = variable.default
+    try:
+        return variable.read(text)
+    except allowlist.AllowlistError as error:
+        problems.extend(f"{problem}" for problem in error.problems)
+    except Problems as error:
+        problems.extend(error.problems)
+    except ValueError:
+        shown = "invalid value (not shown)" if variable.secret else f"invalid value {text[:80]!a}"
+        problems.append(f"{variable.name}: {shown}, expected {variable.expected}")
+    return variable.unset
+
+
+def _readable(path: Path, identity: Identity) -> bool:
+    with system.opening_as(identity):
+        try:
+            path.open("rb").close()
+        except PermissionError:
+            return False
+    return True
+
+
+def _contradictions(
+    by_name: Mapping[str, Any], by_field: Mapping[str, Any], hosts: tuple[Host, ...], credentials_file: Path | None
+) -> Iterator[str]:
+    """Settings that are right one by one and wrong together."""
+    taken = [name for name in credentials.variables(hosts) if name in RESERVED]
+    if taken:
+        yield f"{credentials_file}: {', '.join(taken)} means something else; a credential needs a variable of its own"
+    if not by_name["CLAUDE_CODE_OAUTH_TOKEN"] and not by_name["ANTHROPIC_API_KEY"]:
+        yield "CLAUDE_CODE_OAUTH_TOKEN or ANTHROPIC_API_KEY: neither is set; Claude Code needs one of them"
+    saved = by_field["autosave"]
+    if saved and saved.when is not Save.OFF and not by_field["repo_url"]:
+        yield "CODETAINER_AUTOSAVE: there is nothing to push to; set REPO_URL too"
+
+
+def _misspelt(environment: Mapping[str, str], known: Iterable[str]) -> Iterator[str]:
+    """Names that look like settings and are none. If they were ignored, the operator would believe that they do something."""
+    names = {*known, *(f"{name}_FILE" for name in known)}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            yield f"unknown setting {name}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _own(hosts: tuple[Host, ...]) -> tuple[Variable, ...]:
+    """The variables of credentials that only the operator's own file describes."""
+    known = {variable.name for variable in VARIABLES}
+    return tuple(
+        Variable(name, "a credential of the operator's own", values.token, "", "a token", secret=True)
+        for name in credentials.variables(hosts)
+        if name not in known
+    )
+
+
+def _of_telemetry(environment: Mapping[str, str]) -> tuple[Variable, ...]:
+    """A variable for each of OpenTelemetry's that is set. Claude Code and its exporters define what they mean."""
+    names = {name.removesuffix("_FILE") if telemetry.is_secret(name.removesuffix("_FILE")) else name for name in environment}
+    return tuple(
+        Variable(name, "of Claude Code's telemetry", values.text, "", secret=telemetry.is_secret(name))
+        for name in sorted(names)
+        if telemetry.is_ours(name)
+    )
+
+
+def _telemetry(
+    by_name: Mapping[str, Any], hosts: tuple[Host, ...], by_field: Mapping[str, Any], problems: list[str]
+) -> Telemetry:
+    """What is opened for telemetry; nothing if something about it is wrong, which `problems` then says."""
+    outside = by_field["credentials"] is Where.OUTSIDE and by_field["gate"] is GateMode.ON
+    try:
+        read = telemetry.read({name: value for name, value in by_name.items() if telemetry.is_ours(name)}, outside=outside)
+    except Problems as error:
+        problems.extend(error.problems)
+        return Telemetry()
+    taken = {host.name for host in hosts} & {host.name for host in read.hosts}
+    if taken:
+        problems.append(f"OTEL_EXPORTER_OTLP_HEADERS: {', '.join(sorted(taken))} has credentials of its own already")
+    return read
