@@ -10,7 +10,7 @@ export MYPY_CACHE_DIR := /dev/null
 NO_CACHE := --no-cache
 endif
 
-.PHONY: help setup demo test lint unit format bench pictures docs clean
+.PHONY: help setup demo test lint unit format bench engines pictures docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -45,6 +45,10 @@ format: ## let the formatter and the linter put right what they can
 bench: setup ## measure; prints a table and writes build/bench.json (root)
 	@.ci/setup image
 	@$(BIN)/python -m tests.bench
+
+engines: setup ## real container engines (Docker) with what docs/deploy ships: minutes, not in CI (root)
+	@.ci/setup image
+	@$(BIN)/pytest tests/engines
 
 pictures: ## draw the pictures of the documentation anew
 	@.ci/setup venv

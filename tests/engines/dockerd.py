@@ -1,0 +1,132 @@
+"""A real dockerd without a daemon on the machine: Debian's packages in a root of their own, beside a pretend internet.
+
+The root is made once (build/engines). dockerd runs in PID, mount and network namespaces, so everything it starts ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.sandbox import networks
+from tests.image import engine
+from tests.netns.conftest import eventually
+
+SUITE = "trixie"
+PACKAGES = ("docker.io", "docker-cli", "docker-compose", "iptables", "nftables", "ca-certificates", "procps")
+ROOT = engine.ROOT / "build/engines/docker"
+SHARED = "/shared"  # a folder of the test's, as the engine's own machine sees it
+START = """
+set -eu
+root=$1 shared=$2 data=$3 resolver=$4
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"; mount --rbind /sys "$root/sys"; mount --rbind /dev "$root/dev"
+mount -t tmpfs tmpfs "$root/run"; mkdir -p "$root/run/lock" "$root/shared" "$root/old"
+mount --bind "$shared" "$root/shared"; mkdir -p "$root/var/lib/docker"; mount --bind "$data" "$root/var/lib/docker"
+echo "nameserver $resolver" >"$root/etc/resolv.conf"
+cd "$root"
+pivot_root . old
+umount -l /old
+exec dockerd --data-root /var/lib/docker --exec-root /run/docker --storage-driver overlay2
+"""
+
+
+def make_root() -> Path:
+    """Debian with Docker's packages; minutes at first, nothing afterwards."""
+    stamp = ROOT.with_name("docker.stamp")
+    wanted = " ".join((SUITE, *PACKAGES))
+    if stamp.exists() and stamp.read_text() == wanted:
+        return ROOT
+    shutil.rmtree(ROOT, ignore_errors=True)
+    ROOT.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["debootstrap", "--variant=minbase", SUITE, str(ROOT)], check=True, capture_output=True)
+    settings = [Path(shutil.copy(file, ROOT / "etc/apt/apt.conf.d")) for file in engine.APT.glob("99*")]
+    install = ["apt-get", "-q", "-y", "install", "--no-install-recommends", *PACKAGES]
+    environment = {"PATH": os.environ["PATH"], "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["chroot", str(ROOT), *install], check=True, capture_output=True, env=environment)
+    for file in settings:
+        file.unlink()
+    stamp.write_text(wanted)
+    return ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Docker:
+    """A running dockerd. `shared` is a folder that it sees as /shared, `init` its first process as this machine numbers it."""
+
+    init: int
+    shared: Path
+    internet: networks.Pretend
+
+    def run(
+        self, *argv: str, environment: Mapping[str, str] | None = None, seconds: float = 120.0
+    ) -> subprocess.CompletedProcess[str]:
+        """A command on Docker's machine, in the shared folder."""
+        within = ["nsenter", f"--target={self.init}", "--net", "--mount", "--pid", f"--wdns={SHARED}", "--", *argv]
+        variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **(environment or {})}
+        return subprocess.run(within, capture_output=True, text=True, timeout=seconds, check=False, env=variables)
+
+    def checked(self, *argv: str, environment: Mapping[str, str] | None = None, seconds: float = 120.0) -> str:
+        done = self.run(*argv, environment=environment, seconds=seconds)
+        assert done.returncode == 0, f"{' '.join(argv)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+
+@contextlib.contextmanager
+def running(folder: Path, description: Path) -> Iterator[Docker]:
+    """A dockerd whose only network is a pretend internet."""
+    root = make_root()
+    shared = folder / "shared"
+    data = folder / "data"
+    for each in (shared, data):
+        each.mkdir()
+    internet = networks.Pretend(description, folder / "seen.jsonl")
+    internet.start()
+    log = (folder / "dockerd.log").open("w")
+    apart = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--"]
+    command = [*apart, "sh", "-c", START, "sh", str(root), str(shared), str(data), internet.resolvers[0]]
+    outer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        init = eventually("dockerd's first process", lambda: _children(outer.pid))[0]
+        docker = Docker(init, shared, internet)
+        internet.connect(init)
+        eventually("dockerd answers", lambda: _serves(docker, outer, folder))
+        yield docker
+    finally:
+        outer.kill()
+        outer.wait()
+        log.close()
+        internet.end()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def load(docker: Docker, image: str) -> None:
+    """Hands an image of podman's to Docker."""
+    archive = docker.shared / "image.tar"
+    engine.podman("save", "--output", str(archive), image, seconds=600.0)
+    docker.checked("docker", "load", "--input", f"{SHARED}/image.tar", seconds=600.0)
+    archive.unlink()
+
+
+def limits() -> str:
+    """Compose's `ulimits` for a machine whose root may not raise them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return f"{{nofile: {{soft: {min(soft, hard)}, hard: {hard}}}}}"
+
+
+def _children(pid: int) -> Sequence[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _serves(docker: Docker, outer: subprocess.Popen[bytes], folder: Path) -> bool:
+    assert outer.poll() is None, (folder / "dockerd.log").read_text()
+    return docker.run("docker", "info").returncode == 0
