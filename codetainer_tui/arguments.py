@@ -6,8 +6,8 @@ import argparse
 import math
 from pathlib import Path
 
+from backend.contract import durations
 from backend.contract.command_line import Parser
-from codetainer_tui.words import duration
 
 OVERVIEW = """\
 usage: codetainer VERB [options]        codetainer VERB --help says more; codetainer --version
@@ -84,18 +84,23 @@ def parser() -> argparse.ArgumentParser:
     v = verb("allow", "Open a name now, for a time or until it is revoked.")
     v.add_argument("name", metavar="NAME", help="a name, or *.NAME for all names below it")
     v.add_argument("--port", default="", metavar="PORTS", help="as in domains.conf: 443,8443/tls (default: 443 and 80)")
-    v.add_argument("--for", dest="seconds", type=_duration, default=0.0, metavar="TIME", help="90s, 5m, 1h, 2d")
-    v.add_argument("--yes", action="store_true", help="a wildcard that opens what anybody can register is meant")
+    v.add_argument("--for", dest="seconds", type=_how_long, metavar="TIME", help="90s, 5m, 1h, 2d (default: until revoked)")
+    v.add_argument(
+        "--yes",
+        action="store_true",
+        help="a wildcard that opens what anybody can register, or a name without an address, is meant",
+    )
 
     v = verb("revoke", "Close a name that was allowed by hand, and cut the flows it carries.")
     v.add_argument("name", metavar="NAME")
+    v.add_argument("--port", default="", metavar="PORTS", help="only these (default: all that was allowed by hand)")
 
     v = verb("allowed", "List every open name and where it comes from.")
     v.add_argument("--json", action="store_true", help="for programs")
 
     v = verb("mute", "Count a name's refusals without showing them.")
     v.add_argument("name", metavar="NAME")
-    v.add_argument("--for", dest="seconds", type=_duration, default=0.0, metavar="TIME", help="90s, 5m, 1h, 2d")
+    v.add_argument("--for", dest="seconds", type=_how_long, metavar="TIME", help="90s, 5m, 1h, 2d (default: until --off)")
     v.add_argument("--off", action="store_true", help="show them again")
 
     v = verb("explain", "Tell what would happen to a name or an address, and which line of which file decides.")
@@ -121,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
 
     v = verb("session", "Start the agent's session anew.")
     v.add_argument("what", choices=("restart",), metavar="restart")
+    v.add_argument("--yes", action="store_true", help="do not ask, whatever the agent is doing")
     return top
 
 
@@ -153,8 +159,16 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def _how_long(text: str) -> float:
+    """For how long something holds. "0" is no way to say "for ever"."""
+    try:
+        return durations.read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; without --for there is no end to it") from error
+
+
 def _duration(text: str) -> float:
     try:
-        return duration(text)
+        return durations.read(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error

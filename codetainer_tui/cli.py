@@ -179,14 +179,18 @@ def _tell(reply: Reply) -> int:
 def allow(options: argparse.Namespace) -> int:
     from backend.contract.control import Allow
 
-    typed = f"codetainer allow {options.name}" + (f" --port {options.port}" if options.port else "")
+    typed = f"codetainer allow {options.name}{_port(options.port)}"
     return _tell(_ask(Allow(options.name, options.port, options.seconds, options.yes), typed))
 
 
 def revoke(options: argparse.Namespace) -> int:
     from backend.contract.control import Revoke
 
-    return _tell(_ask(Revoke(options.name), f"codetainer revoke {options.name}"))
+    return _tell(_ask(Revoke(options.name, options.port), f"codetainer revoke {options.name}{_port(options.port)}"))
+
+
+def _port(ports: str) -> str:
+    return f" --port {ports}" if ports else ""
 
 
 def allowed(options: argparse.Namespace) -> int:
@@ -203,8 +207,7 @@ def allowed(options: argparse.Namespace) -> int:
 def mute(options: argparse.Namespace) -> int:
     from backend.contract.control import Mute
 
-    seconds = -1.0 if options.off else options.seconds
-    return _tell(_ask(Mute(options.name, seconds), f"codetainer mute {options.name}"))
+    return _tell(_ask(Mute(options.name, options.seconds, options.off), f"codetainer mute {options.name}"))
 
 
 def explain(options: argparse.Namespace) -> int:
@@ -237,10 +240,30 @@ def retry(_: argparse.Namespace) -> int:
     return _tell(_ask(Retry(), "codetainer retry"))
 
 
-def session(_: argparse.Namespace) -> int:
+def session(options: argparse.Namespace) -> int:
     from backend.contract.control import RestartSession
 
+    if not options.yes and (doing := _interrupted()):
+        if not sys.stdin.isatty():
+            sys.stderr.write(
+                wrong(f"cannot restart the session: {doing}, and a restart interrupts it", "say --yes if that is meant")
+            )
+            return 1
+        if not process.agreed(f"{doing[0].upper()}{doing[1:]}, and a restart interrupts it. Restart?"):
+            sys.stderr.write("codetainer: nothing was done\n")
+            return 1
     return _tell(_ask(RestartSession(), "codetainer session restart"))
+
+
+def _interrupted() -> str:
+    """What a restart of the session would break off, "" where nothing is known to be going on."""
+    from backend.contract.events import SessionState
+    from codetainer_tui.state import current
+    from codetainer_tui.view.headline import agent_words
+
+    state = current(Paths())
+    busy = state.session is not None and state.session.state in (SessionState.WORKS, SessionState.WAITS)
+    return agent_words(state) if busy and not state.frozen and not state.stopping else ""
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -172,7 +172,9 @@ def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Froze, at: float) -> s
             ports = f" ports {harmless(event.ports, 40)}" if event.ports else ""
             return f"allowed {harmless(event.name)}{ports} {until(event.until, at)}{_after(', by ', event.by)}"
         case e.Withdrawn():
-            return f"closed again {harmless(event.name)}{_after(': ', event.by)}"
+            ports = f" ports {harmless(event.ports, 40)}" if event.ports else ""
+            said = "no longer allowed by hand" if event.stays else "closed again"
+            return f"{said} {harmless(event.name)}{ports}{_after(': ', event.by)}{_after('; still open: ', event.stays)}"
         case e.Muted():
             if event.until < 0:
                 return f"shown again {harmless(event.name)}"

@@ -111,6 +111,16 @@ def write(text: str) -> None:
     sys.stderr.flush()
 
 
+def agreed(question: str) -> bool:
+    """Asks whoever sits at this terminal; anything but a yes is a no."""
+    write(f"{question} [y/N] ")
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except KeyboardInterrupt:
+        write("\n")
+        return False
+
+
 def succeeds(argv: Sequence[str]) -> bool:
     """Whether a program runs and ends well; what it says is thrown away."""
     program = shutil.which(argv[0])

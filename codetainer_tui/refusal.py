@@ -23,10 +23,21 @@ def what(refused: Refused) -> str:
     target = harmless(refused.name or refused.address or "?", 253)
     if refused.via is Via.DNS:
         return f"{target}  {harmless(refused.detail, 40)}" if refused.detail else target
-    where = f"{target}:{refused.port}" if refused.port else target
+    where = f"{_host(target)}:{refused.port}" if refused.port else target
     if refused.detail:
         where = f"{target}  {harmless(refused.detail, 120)}"
     return where if refused.protocol in ("tcp", "") else f"{where}  {harmless(refused.protocol, 12)}"
+
+
+def _host(text: str) -> str:
+    """As it stands before a port: an IPv6 address has colons of its own."""
+    return f"[{text}]" if ":" in text else text
+
+
+def place(refused: Refused) -> str:
+    """What `explain` is asked about it: NAME[:PORT] or ADDRESS[:PORT]."""
+    host = refused.name or refused.address
+    return f"{_host(host)}:{refused.port}" if refused.port else host
 
 
 def why(refused: Refused, repository: str = "") -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+from backend.contract.durations import DAY, HOUR, MINUTE
+
 NOW_SECONDS = 15.0
 LATEST = 253_402_214_400.0  # the last day of the year 9999
-_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)\Z")
-_UNITS = {"": 1.0, "s": 1.0, "m": MINUTE, "h": HOUR, "d": DAY}
 
 
 def harmless(text: str, most: int = 0) -> str:
@@ -135,11 +133,3 @@ def count(number: int) -> str:
     if number < 1_000_000:
         return f"{number // 1000}k"
     return f"{number / 1e6:.1f}M" if number < 10_000_000 else f"{number // 1_000_000}M"
-
-
-def duration(text: str) -> float:
-    """Seconds of `90`, `90s`, `5m`, `1h`, `2d`. Raises ValueError."""
-    found = _DURATION.match(text)
-    if not found:
-        raise ValueError(f"cannot read {text!a} as a duration: expected 90s, 5m, 1h or 2d")
-    return float(found[1]) * _UNITS[found[2]]

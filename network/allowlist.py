@@ -57,6 +57,20 @@ class Entry:
     source: str = ""
 
     @property
+    def numbers(self) -> frozenset[int]:
+        return frozenset(port.number for port in self.ports)
+
+    def adding(self, ports: Iterable[Port]) -> Entry:
+        """The entry with more ports; where it has a port already, it keeps its own way of checking it."""
+        return replace(self, ports=(*self.ports, *(port for port in ports if port.number not in self.numbers)))
+
+    def covers(self, other: Entry) -> bool:
+        """Whether every name of the other entry is one of this entry's."""
+        if not self.below:
+            return self.pattern == other.pattern
+        return other.name.endswith(f".{self.name}") or (other.below and other.name == self.name)
+
+    @property
     def pattern(self) -> str:
         """The name as it is written on the list."""
         return f"*.{self.name}" if self.below else self.name
@@ -113,12 +127,23 @@ class Allowlist:
         exact = self._index.get((name, False))
         if exact is not None:
             return exact
+        return self._above(name)
+
+    def above(self, entry: Entry) -> Entry | None:
+        """The narrowest wildcard that an entry lies below: what would open its names if it were not there."""
+        return self._above(entry.name)
+
+    def _above(self, name: str) -> Entry | None:
         labels = name.split(".")
         for start in range(1, len(labels)):
             found = self._index.get((".".join(labels[start:]), True))
             if found is not None:
                 return found
         return None
+
+    def listed(self, pattern: str) -> Entry | None:
+        """The entry with this very pattern."""
+        return self._index.get((pattern.removeprefix("*."), pattern.startswith("*.")))
 
     def merged(self, *others: Allowlist) -> Allowlist:
         """All entries of several lists. Where two name the same pattern, their ports are put together."""

@@ -43,13 +43,25 @@ class Question:
 class Answer:
     """What an upstream said: the addresses at the end of the CNAME chain that begins with the name asked for.
 
-    `ttl` is the least of the chain, in seconds.
+    `ttl` is the least of the chain, in seconds. `special` are those of its addresses that are never opened.
     """
 
     rcode: int
     addresses: tuple[str, ...] = ()
     ttl: int = 0
     truncated: bool = False
+    special: tuple[str, ...] = ()
+
+    @property
+    def lack(self) -> str:
+        """Why nothing can be opened for it, "" where something can."""
+        if self.addresses:
+            return ""
+        if self.special:
+            return f"it has private or special addresses only ({', '.join(self.special[:3])}), and those are never opened"
+        if self.rcode == NXDOMAIN:
+            return "there is no such name"
+        return "it has no IPv4 address" if self.rcode == NOERROR else f"the resolver answered with error {self.rcode}"
 
 
 def parse_query(data: bytes) -> Question:

@@ -21,29 +21,36 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Allow(Request):
-    """Open a name now. `ports` as in domains.conf ("443,8443/tls"), "" for the default; `seconds` 0 for "until stopped".
+    """Open a name now, beside what is open already. `ports` as in domains.conf ("443,8443/tls"), "" for the default.
 
-    `yes` says that a broad wildcard is meant.
+    `seconds` None: until it is revoked; 0 is refused. `yes` says that a broad wildcard, or a name without an address, is meant.
     """
 
     verb: ClassVar[str] = "allow"
     name: str
     ports: str = ""
-    seconds: float = 0.0
+    seconds: float | None = None
     yes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Revoke(Request):
-    """Close a name at once, and cut the flows it carries."""
+    """Close at once what was allowed by hand of a name (`ports` "": all of it), and cut the flows it carries.
+
+    `data["open"]` of the reply says what stays open of the name all the same: objects with name, ports, source.
+    """
 
     verb: ClassVar[str] = "revoke"
     name: str
+    ports: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ListAllowed(Request):
-    """Every open name and where it comes from: `data["entries"]`, objects with name, ports, source, until."""
+    """Every open name and where it comes from: `data["entries"]`, objects with name, ports, source, until.
+
+    `until` is None for an entry of the list, else seconds since the epoch, 0 for "until it is revoked".
+    """
 
     verb: ClassVar[str] = "allowed"
 
@@ -65,11 +72,15 @@ class Explain(Request):
 
 @dataclass(frozen=True, slots=True)
 class Mute(Request):
-    """Count refusals of a name without showing them; `seconds` 0: until unmuted, negative: show them again."""
+    """Count refusals of a name without showing them. Serious ones are shown all the same.
+
+    `seconds` None: until `off`, which shows them again.
+    """
 
     verb: ClassVar[str] = "mute"
     name: str
-    seconds: float = 0.0
+    seconds: float | None = None
+    off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

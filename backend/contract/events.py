@@ -14,7 +14,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -288,9 +288,21 @@ class Carried(Event):
     marked: str = ""
 
 
+DEFAULT_PORTS = "443,80"
+
+
+def port_number(port: str) -> int:
+    """The number of a port as the list writes it ("8443/tls"); 0 where it is none."""
+    number = port.partition("/")[0]
+    return int(number) if number.isascii() and number.isdigit() else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed(Event):
-    """A name was opened by hand. `until` is seconds since the epoch, 0 for "until stopped"; `ports` as written in the list."""
+    """These ports of a name were opened by hand; others of it stay as they are.
+
+    `ports` as written in the list, "" for its default (443 and 80). `until` is seconds since the epoch, 0 for "until revoked".
+    """
 
     kind: ClassVar[str] = "allowed"
     name: str
@@ -298,14 +310,38 @@ class Allowed(Event):
     until: float = 0.0
     by: str = ""
 
+    @property
+    def each_port(self) -> tuple[str, ...]:
+        return tuple((self.ports or DEFAULT_PORTS).split(","))
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        return frozenset(port_number(port) for port in self.each_port)
+
+    @property
+    def entry(self) -> str:
+        """As a line of the list."""
+        return f"{self.name}:{self.ports}" if self.ports else self.name
+
+    def without(self, numbers: Collection[int]) -> Allowed | None:
+        """What is left when these ports are closed; None where nothing is."""
+        left = [port for port in self.each_port if port_number(port) not in numbers]
+        ports = ",".join(left)
+        return dataclasses.replace(self, ports="" if ports == DEFAULT_PORTS else ports) if left else None
+
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn(Event):
-    """What was opened by hand is closed again: its time was up, or `by` somebody."""
+    """What was opened by hand is closed again (`ports` "": all of that name): its time was up, or `by` somebody.
+
+    `stays` says what is open of it all the same ("443, 80 by github.com (domains.conf:2)"), "" where nothing is.
+    """
 
     kind: ClassVar[str] = "withdrawn"
     name: str
     by: str = ""
+    ports: str = ""
+    stays: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,7 +78,7 @@ class State:
     refused_total: int = 0
     refused_minutes: Mapping[str, int] = field(default_factory=dict)  # minute since the epoch -> refusals in it
     carried: Mapping[str, e.Carried] = field(default_factory=dict)
-    allowed: Mapping[str, e.Allowed] = field(default_factory=dict)
+    allowed: Mapping[str, e.Allowed] = field(default_factory=dict)  # by entry: no port of a name stands in two of them
     muted: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[e.Noted, ...] = ()
 
@@ -249,12 +249,23 @@ def _(event: e.Carried, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.Allowed, state: State, at: float) -> State:
-    return replace(state, allowed={**state.allowed, event.name: event})
+    return replace(state, allowed={**_closed(state.allowed, event.name, event.numbers), event.entry: event})
 
 
 @_apply.register
 def _(event: e.Withdrawn, state: State, at: float) -> State:
-    return replace(state, allowed={name: grant for name, grant in state.allowed.items() if name != event.name})
+    ports = frozenset(e.port_number(port) for port in event.ports.split(",")) if event.ports else None
+    return replace(state, allowed=_closed(state.allowed, event.name, ports))
+
+
+def _closed(allowed: Mapping[str, e.Allowed], name: str, ports: Collection[int] | None) -> dict[str, e.Allowed]:
+    """What is left of it when these ports of a name (None: all) are closed, or opened anew."""
+    found: dict[str, e.Allowed] = {}
+    for entry, grant in allowed.items():
+        left = grant if grant.name != name else None if ports is None else grant.without(ports)
+        if left is not None:
+            found[entry if left is grant else left.entry] = left
+    return found
 
 
 @_apply.register

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import random
 import socket
 import time
@@ -22,6 +21,7 @@ from backend.contract import events
 from backend.contract.events import Event, ListMeasured, Noted, Stamped
 from backend.guard import channel, nflog, openings, upstream
 from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Do, Done, Happened, Message
+from backend.guard.explanation import explain
 from backend.guard.nftables import Nftables, NftError
 from backend.guard.openings import Openings
 from backend.guard.refusals import MOST_ROWS, Refusals, destination_totals
@@ -30,8 +30,6 @@ from backend.guard.upstream import UpstreamError, Upstreams
 from backend.system import SystemFailure
 from network import elements, ruleset
 from network.allowlist import Allowlist, Check, Entry, Port
-from network.names import EntryError, normalise
-from network.packets import Packet
 
 MOST_AT_ONCE = 100  # names resolved side by side in a refresh
 REST_NAMES = "other names"
@@ -142,7 +140,7 @@ class Guard:
                     answer = await self.server.resolve(message.argument, entry)
                 except UpstreamError as error:
                     return Done(message.id, False, str(error))
-                return Done(message.id, True, ", ".join(answer.addresses))
+                return Done(message.id, not answer.lack, answer.lack or ", ".join(answer.addresses))
             case "empty":
                 self.server.paused = True
                 await openings.cut(self.openings.empty())
@@ -153,49 +151,10 @@ class Guard:
                 await self.refresh()
                 return Done(message.id, True, "the list is open again")
             case "explain":
-                text, data = self.explain(message.argument)
+                text, data = explain(message.argument, self.server.allowlist, self.openings, self.refusals.reason)
                 return Done(message.id, True, text, data)
             case _:
                 return Done(message.id, False, f"cannot do {message.verb}: not known")
-
-    def explain(self, target: str) -> tuple[str, dict[str, Any]]:
-        """What would happen to NAME or ADDRESS[:PORT], and which entry decides."""
-        host, _, port_text = target.partition(":")
-        port = int(port_text) if port_text.isdigit() else 443
-        with contextlib.suppress(ValueError):
-            return self._explain_address(str(ipaddress.IPv4Address(host)), port)
-        try:
-            name = normalise(host)
-        except EntryError as error:
-            return f"{host} is refused: {error}", {"open": False}
-        entry = self.server.allowlist.match(name)
-        if entry is None:
-            return f"{name} is refused by name: it is not on the list, and DNS answers that it does not exist", {"open": False}
-        ports = [p for p in entry.ports if p.number == port]
-        if port_text and not ports:
-            listed = ", ".join(map(str, entry.ports))
-            return f"{name} is open on {listed}, port {port} is refused ({entry.pattern}, {entry.source})", {"open": False}
-        addresses = sorted({address for (_, address, _), o in self.openings.open.items() if name in o.names})
-        text = (
-            f"{name} is open on {', '.join(map(str, ports or entry.ports))}: {entry.pattern} ({entry.source}); "
-            f"addresses now: {', '.join(addresses) or 'none resolved yet'}"
-        )
-        return text, {"open": True, "source": entry.source, "addresses": addresses}
-
-    def _explain_address(self, address: str, port: int) -> tuple[str, dict[str, Any]]:
-        for name_of_set in elements.SETS:
-            opening = self.openings.open.get((name_of_set, address, port))
-            if opening is not None and opening.until > time.monotonic():
-                names = sorted(opening.names)
-                left = int(opening.until - time.monotonic())
-                return (
-                    f"{address}:{port} is open for {left} s more, for {', '.join(names) or 'a name resolved before a restart'}",
-                    {"open": True, "names": names, "seconds": left},
-                )
-        name = self.openings.last_names.get(address, "")
-        packet = Packet(4, "tcp", "", address, 0, port)
-        reason = self.refusals.reason(packet, name)
-        return f"{address}:{port} is refused: {reason}" + (f" ({name})" if name else ""), {"open": False, "reason": reason}
 
     # --- what goes on by itself ---
 

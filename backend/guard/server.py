@@ -93,7 +93,7 @@ class Server:
         ttl = min(answer.ttl, CACHE_SECONDS)
         if good:
             self.openings.admit(name, entry, good, ttl)
-        return Answer(answer.rcode, good, ttl)
+        return Answer(answer.rcode, good, ttl, special=tuple(special))
 
 
 class Datagrams(asyncio.DatagramProtocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from backend.contract import durations
 from backend.settings import values
 from backend.settings.values import Autosave, GateMode, LogFormat, Login, OnFailure, Seccomp, Where
 from backend.settings.variable import Variable, declared, setting
@@ -98,17 +99,17 @@ class Settings:
     tmpfs_tmp: int = setting("CODETAINER_TMPFS_TMP", "Size of /tmp", values.size, "512M", "a size such as 512M or 2G")
     tmpfs_home: int = setting("CODETAINER_TMPFS_HOME", "Size of /home/claude", values.size, "1G", "a size such as 512M or 2G")
     refresh_seconds: float = setting(
-        "CODETAINER_REFRESH", "How often every listed name is resolved again", values.seconds, "5m", "a duration (90s, 5m)"
+        "CODETAINER_REFRESH", "How often every listed name is resolved again", durations.read, "5m", values.DURATION
     )
     keep_seconds: float = setting(
         "CODETAINER_KEEP",
         "How long an address stays open after it was last handed out",
-        values.seconds,
+        durations.read,
         "4h",
-        "a duration",
+        values.DURATION,
     )
     proof_seconds: float = setting(
-        "CODETAINER_PROOF", "How often the protections are tested again", values.seconds, "3m", "a duration"
+        "CODETAINER_PROOF", "How often the protections are tested again", durations.read, "3m", values.DURATION
     )
     inbound_ports: tuple[int, ...] = setting(
         "CODETAINER_INBOUND_PORTS",
@@ -169,9 +170,9 @@ class Settings:
     certificate_seconds: float = setting(
         "CODETAINER_CERTIFICATES",
         "How long the gate's certificates are valid; renewed after two thirds",
-        values.seconds,
+        durations.read,
         "365d",
-        "a duration",
+        values.DURATION,
     )
     much_out: int = setting(
         "CODETAINER_MUCH_OUT",
@@ -185,15 +186,15 @@ class Settings:
         "How often unpushed work is pushed to a branch wip/...; exit: when the sandbox stops",
         values.autosave,
         "off",
-        "a duration, exit or off",
+        f"{values.DURATION}, exit or off",
         example="10m",
     )
     grace_seconds: float = setting(
         "CODETAINER_GRACE",
         "Time from SIGTERM to the sandbox's end; the last save has to fit into it",
-        values.seconds,
+        durations.read,
         "10s",
-        "a duration",
+        values.DURATION,
     )
     on_failure: OnFailure = setting(
         "CODETAINER_ON_FAILURE",
@@ -213,7 +214,7 @@ class Settings:
         "CODETAINER_POPUP_KEY", "After the tmux prefix: the dashboard in a popup", values.one_key, "D", "one letter or digit"
     )
     lock_timeout: float = setting(
-        "CODETAINER_LOCK_TIMEOUT", "How long a login waits for boot", values.seconds, "5m", "a duration"
+        "CODETAINER_LOCK_TIMEOUT", "How long a login waits for boot", durations.read, "5m", values.DURATION
     )
     log_format: LogFormat = setting(
         "CODETAINER_LOG_FORMAT", "What `codetainer boot --no-tui` prints", LogFormat, "text", "text or json"

@@ -7,8 +7,11 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from backend.contract import durations
 from network import allowlist, credentials
 from network.ruleset import Listener
+
+DURATION = f"a duration from 1s to 366d ({durations.EXPECTED})"
 
 
 class OnFailure(StrEnum):
@@ -79,21 +82,11 @@ def one_key(value: str) -> str:
     return value
 
 
-def seconds(value: str) -> float:
-    """A duration: `90`, `90s`, `5m`, `4h`, `1d`."""
-    found = re.match(r"([0-9]{1,9})([smhd]?)\Z", value)
-    if not found:
-        raise ValueError
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
-
-
 def autosave(value: str) -> Autosave:
     """`off`, `exit`, or a duration."""
     if value in (Save.OFF, Save.EXIT):
         return Autosave(Save(value))
-    if not seconds(value):
-        raise ValueError
-    return Autosave(Save.REGULARLY, seconds(value))
+    return Autosave(Save.REGULARLY, durations.read(value))
 
 
 def size(value: str) -> int:

@@ -6,6 +6,8 @@ The socket is root's (0600) and the kernel says who connected (SO_PEERCRED, unix
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import os
 import socket
 import struct
@@ -15,17 +17,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from backend.contract import control
+from backend.contract import control, durations
 from backend.contract.control import Reply, Request
 from backend.contract.events import BootState, Muted, Outcome
 from backend.journal import Journal
 from backend.services.services import Services
-from backend.supervision.grants import Grants
+from backend.supervision.grants import BY_HAND, Grants, in_words
 from backend.system import SystemFailure
 from network import allowlist
-from network.names import EntryError
+from network.names import EntryError, normalise
 
 LONGEST_LINE = 64 << 10
+HOW_LONG = "from 1 s to a year; leave it out for until it is taken back"
 
 
 class Control(Protocol):
@@ -61,9 +64,7 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
             case control.Explain():
                 return _from_guard(await target.services.do("explain", request.target))
             case control.Mute():
-                until = -1.0 if request.seconds < 0 else (time.time() + request.seconds if request.seconds else 0.0)
-                target.journal.emit(Muted(request.name, until))
-                return Reply(True, f"{request.name} is {'shown again' if until < 0 else 'muted'}")
+                return _mute(request, target)
             case control.Freeze():
                 await target.freeze(by)
                 return Reply(True, "the agent is stopped and every address is closed")
@@ -93,45 +94,120 @@ def _from_guard(done: Any) -> Reply:
 
 
 async def _allow(request: control.Allow, target: Control, by: str) -> Reply:
-    entry = allowlist.parse_entry(request.name, "by hand")
+    entry = allowlist.parse_entry(request.name, BY_HAND)
     if request.ports:
         entry = replace(entry, ports=allowlist.parse_ports(request.ports))
     if allowlist.is_broad(entry) and not request.yes:
         return Reply(False, f"{entry.pattern} opens names that anybody can register", "say --yes if that is meant")
-    if request.seconds < 0 or request.seconds > 366 * 86400:
-        return Reply(False, "cannot allow for so long a time", "at most a year; leave it out for until it is revoked")
-    until = time.time() + request.seconds if request.seconds else 0.0
-    await target.grants.grant(entry, until, by)
-    clock = time.strftime("%H:%M", time.localtime(until)) if until else ""
-    return Reply(True, f"{entry} is open {f'until {clock}' if until else 'until it is revoked'}", data={"until": until})
+    if not _is_duration(request.seconds):
+        return Reply(False, f"cannot allow {entry} for {request.seconds:g} s", HOW_LONG)
+    before = target.grants.open_for(entry)
+    until = time.time() + request.seconds if request.seconds is not None else 0.0
+    await target.grants.grant(entry, until, by, unresolved=request.yes)
+    text = f"{entry} is open {_until(until)}"
+    known = [other for other in before if other.numbers - entry.numbers or other.source != BY_HAND]
+    if known:
+        text += f"; also open: {in_words(known)}"
+    return Reply(True, text, data={"until": until})
+
+
+def _is_duration(seconds: float | None) -> bool:
+    """What a request may ask for: a time, or None for one without an end. 0 could be read as either."""
+    return seconds is None or 0 < seconds <= durations.LONGEST  # false for a number that is none, too
+
+
+def _until(until: float) -> str:
+    if not until:
+        return "until it is revoked"
+    near = until - time.time() < 12 * durations.HOUR
+    return time.strftime("until %H:%M" if near else "until %d %b %H:%M", time.localtime(until))
 
 
 async def _revoke(request: control.Revoke, target: Control, by: str) -> Reply:
     entry = allowlist.parse_entry(request.name)
-    if entry.pattern not in target.grants.granted:
-        listed = next((e for e in target.grants.allowlist.entries if e.pattern == entry.pattern), None)
-        if listed is not None:
-            return Reply(
-                False, f"{entry.pattern} stands on the list itself ({listed.source})", "take it out there and boot again"
-            )
-        return Reply(False, f"{entry.pattern} was not allowed by hand", "codetainer allowed shows what was")
+    given = request.ports or request.name.partition(":")[2]
+    numbers = frozenset(port.number for port in allowlist.parse_ports(given)) if given else None
+    what = f"{entry.pattern}:{given}" if given else entry.pattern
+    there = entry.pattern in target.grants.granted
     try:
-        await target.grants.withdraw(entry.pattern, by)
+        await target.grants.withdraw(entry.pattern, by, numbers)
     except KeyError:
-        return Reply(False, f"{entry.pattern} was closed meanwhile", "codetainer allowed shows what is open")
-    return Reply(True, f"{entry.pattern} is closed again")
+        if there and entry.pattern not in target.grants.granted:
+            return Reply(False, f"{what} was closed meanwhile", "codetainer allowed shows what is open")
+        return _not_by_hand(what, target.grants.open_for(entry))
+    left = target.grants.open_for(entry)
+    data = {"open": [{"name": e.pattern, "ports": ",".join(map(str, e.ports)), "source": e.source} for e in left]}
+    if not left:
+        return Reply(True, f"{what} is closed again", data=data)
+    text = f"what was allowed by hand of {what} is closed again, but it stays open on {in_words(left)}"
+    return Reply(True, f"{text}; {_how_to_close(left)}", data=data)
+
+
+def _not_by_hand(what: str, left: list[allowlist.Entry]) -> Reply:
+    if not left:
+        return Reply(False, f"{what} was not allowed by hand, and is not open", "codetainer allowed shows what is")
+    return Reply(False, f"{what} was not allowed by hand; it is open on {in_words(left)}", _how_to_close(left))
+
+
+def _how_to_close(left: list[allowlist.Entry]) -> str:
+    """What closes entries that a revoke does not."""
+    by_hand = [entry.pattern for entry in left if entry.source == BY_HAND]
+    ways = [f"codetainer revoke {pattern} closes what was allowed by hand" for pattern in by_hand[:1]]
+    if len(by_hand) < len(left):
+        ways.append("an entry of the list is closed by taking it out there and starting the sandbox again")
+    return "; ".join([*ways, "codetainer freeze closes everything now"])
 
 
 def _entries(target: Control) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": entry.pattern,
-            "ports": ",".join(map(str, entry.ports)),
-            "source": entry.source,
-            "until": target.grants.granted[entry.pattern].until if entry.pattern in target.grants.granted else None,
-        }
-        for entry in target.grants.allowlist.entries
+    """The list, then what was allowed by hand: each with ports and an end of its own."""
+    listed = [(entry, entry.source, None) for entry in target.grants.listed.entries]
+    by_hand = [
+        (
+            grant.entry,
+            f"{BY_HAND}, by {grant.by}" + (f"; being closed, by {grant.closed_by}" if grant.closed_by else ""),
+            grant.until,
+        )
+        for grants in target.grants.granted.values()
+        for grant in grants
     ]
+    return [
+        {"name": entry.pattern, "ports": ",".join(map(str, entry.ports)), "source": source, "until": until}
+        for entry, source, until in (*listed, *by_hand)
+    ]
+
+
+def _mute(request: control.Mute, target: Control) -> Reply:
+    """What is muted is a name or an address; of one that nobody has asked for yet it has to be one that somebody could."""
+    name = request.name.rstrip(".").lower()
+    state = target.journal.state
+    refused = state.refusals.values()
+    if request.off:
+        if name not in state.muted:
+            return Reply(False, f"{name} is not muted", "codetainer dashboard, i shows what is")
+        target.journal.emit(Muted(name, -1.0))
+        return Reply(True, f"{name} is shown again")
+    if not _is_duration(request.seconds):
+        return Reply(False, f"cannot mute {name} for {request.seconds:g} s", HOW_LONG)
+    known = bool(name) and any(name in (view.latest.name, view.latest.address) for view in refused)
+    if not known and not _could_be_refused(name):
+        return Reply(
+            False, f"cannot mute {name!a}: nothing of that name was refused, and it is neither a host name nor an address",
+            "codetainer status shows what was refused",
+        )  # fmt: skip
+    until = time.time() + request.seconds if request.seconds is not None else 0.0
+    target.journal.emit(Muted(name, until))
+    nothing = "" if known else "; nothing of it has been refused so far"
+    return Reply(True, f"{name} is muted {_until(until) if until else 'until it is shown again'}{nothing}")
+
+
+def _could_be_refused(name: str) -> bool:
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(name)
+        return True
+    with contextlib.suppress(EntryError):
+        normalise(name)
+        return True
+    return False
 
 
 async def _retry(target: Control) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from backend.boot import briefing
@@ -13,11 +13,14 @@ from backend.boot.context import Boot
 from backend.boot.steps import guard as guard_step
 from backend.contract.events import Allowed, Event, Noted, ServiceState, Withdrawn
 from backend.system import SystemFailure
-from network.allowlist import Allowlist, Entry
+from network.allowlist import DEFAULT_PORTS, Allowlist, Entry
 
 TELL_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 SET_SECONDS = 60.0  # the clock was set where it differs by more: NTP keeps it right in small steps
+PATIENCE_SECONDS, AGAIN_SECONDS = 15.0, 0.3  # until what is revoked is closed: a guard that has fallen is back before that
+BY_HAND = "by hand"  # where such an entry stands
+FROZEN = "the sandbox was frozen meanwhile: nothing is opened"
 
 
 def elapsed() -> float:
@@ -27,16 +30,33 @@ def elapsed() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`until` in seconds since the epoch, 0: until revoked. It is over when `ends` has come, in seconds of `elapsed`."""
+    """Ports of a name that were opened together. `until` in seconds since the epoch, 0: until revoked.
+
+    It is over when `ends` has come, in seconds of `elapsed`. `closed_by` says who has closed it, or what: it is on no list any
+    more, and some part of the sandbox may not know that yet.
+    """
 
     entry: Entry
     until: float
     by: str
     ends: float = 0.0
+    closed_by: str = ""
+
+    def without(self, numbers: Collection[int]) -> Grant | None:
+        """What is left of it without these ports; None where nothing is."""
+        left = tuple(port for port in self.entry.ports if port.number not in numbers)
+        if left == self.entry.ports:
+            return self
+        return replace(self, entry=replace(self.entry, ports=left)) if left else None
+
+    def only(self, numbers: Collection[int]) -> Grant | None:
+        return self.without(self.entry.numbers - set(numbers))
 
 
 class Grants:
-    """`granted` by pattern. `changed` is called after each change, so that the walls are tried again."""
+    """`granted` by pattern; no port of a pattern is in two of its grants. `changed` is called after each change of the list, so
+    that the walls are tried again. `frozen` says whether the sandbox is: nothing is opened then.
+    """
 
     def __init__(
         self,
@@ -44,31 +64,74 @@ class Grants:
         emit: Callable[[Event], None],
         changed: Callable[[], None],
         *,
+        frozen: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = elapsed,
     ) -> None:
         self._boot, self._emit, self._changed = boot, emit, changed
-        self._clock, self._steady = clock, steady
-        self.granted: dict[str, Grant] = {}
-        self._said: dict[str, str] = {}  # why what is over is still open, by pattern
+        self._frozen, self._clock, self._steady = frozen, clock, steady
+        self.granted: dict[str, tuple[Grant, ...]] = {}
+        self._said: dict[Grant, str] = {}  # why what is over is still open
         self._changing = asyncio.Lock()  # two changes at once would leave a part with the older list
         self._telling: asyncio.Task[None] | None = None
 
+    # --- what is open ---
+
+    @property
+    def listed(self) -> Allowlist:
+        """The list as it was read at boot."""
+        return self._boot.allowlist
+
+    @property
+    def by_hand(self) -> Allowlist:
+        """What was allowed by hand."""
+        open_now = (grant.entry for grants in self.granted.values() for grant in grants if not grant.closed_by)
+        return Allowlist().merged(*(Allowlist((entry,)) for entry in open_now))
+
     @property
     def allowlist(self) -> Allowlist:
-        """The list with what was allowed by hand."""
-        return self._boot.allowlist.merged(Allowlist(tuple(grant.entry for grant in self.granted.values())))
+        """The list with what was allowed by hand.
 
-    async def grant(self, entry: Entry, until: float, by: str) -> None:
-        """Opens an entry now; on return name and address are open. Raises SystemFailure: then it is not."""
+        The narrowest entry decides about a name. One that was allowed by hand has the ports of those it lies below, too: else
+        it would close what they open.
+        """
+        by_hand = self.by_hand
+        merged = self.listed.merged(by_hand)
+        entries = {entry.pattern: entry for entry in merged.entries}
+        for pattern in sorted((entry.pattern for entry in by_hand.entries), key=len):  # the wider ones first
+            above = merged.above(entries[pattern])
+            if above is not None:
+                entries[pattern] = entries[pattern].adding(entries[above.pattern].ports)
+        return Allowlist(tuple(entries.values()))
+
+    def open_for(self, entry: Entry) -> list[Entry]:
+        """What opens names of this entry now: of the list, and by hand. Most have one, none of them is closed by another."""
+        found: list[Entry] = []
+        for source in (self.listed, self.by_hand):
+            same = source.listed(entry.pattern)
+            wider = same or source.above(entry)
+            found += [wider] if wider else []
+            found += [other for other in source.entries if entry.covers(other) and other.pattern != entry.pattern]
+        return found
+
+    # --- changes ---
+
+    async def grant(self, entry: Entry, until: float, by: str, *, unresolved: bool = False) -> None:
+        """Opens an entry now, beside what is open; on return name and address are open.
+
+        Raises SystemFailure: then it is not. A name without an address is one that cannot be opened, but where `unresolved`.
+        """
         async with self._changing:
+            self._refuse_frozen()
             before = dict(self.granted)
             grant = Grant(entry, until, by, self._steady() + until - self._clock() if until else 0.0)
-            self.granted[entry.pattern] = grant
+            kept = (other.without(entry.numbers) for other in before.get(entry.pattern, ()))
+            self.granted[entry.pattern] = (*(other for other in kept if other), grant)
             try:
                 await self._apply()
                 if not entry.below:
-                    await self._boot.services.do("resolve", entry.name)
+                    await self._resolve(entry.name, unresolved=unresolved)
+                self._refuse_frozen()
             except SystemFailure:
                 self.granted = before
                 with contextlib.suppress(SystemFailure):
@@ -77,10 +140,17 @@ class Grants:
             self._say(grant)
         await self._tell()
 
+    def _refuse_frozen(self) -> None:
+        if self._frozen():
+            raise SystemFailure(FROZEN, "codetainer thaw first")
+
+    async def _resolve(self, name: str, *, unresolved: bool) -> None:
+        done = await self._boot.services.do("resolve", name)
+        if not done.ok and not unresolved:
+            raise SystemFailure(f"cannot open {name}: {done.text}", "--yes allows it all the same, for when it has an address")
+
     def _say(self, grant: Grant) -> None:
-        entry = grant.entry
-        ports = "" if str(entry) == entry.pattern else str(entry).partition(":")[2]
-        self._emit(Allowed(entry.pattern, ports, grant.until, grant.by))
+        self._emit(Allowed(grant.entry.pattern, written(grant.entry), grant.until, grant.by))
 
     async def open_again(self) -> None:
         """After a boot that began anew, from the list alone. Raises SystemFailure."""
@@ -88,60 +158,107 @@ class Grants:
             if self.granted:
                 await self._apply()
 
-    async def withdraw(self, pattern: str, by: str, until: float | None = None) -> None:
-        """Closes what was opened by hand (`until` then, where that is given), and cuts its flows.
+    async def withdraw(self, pattern: str, by: str, numbers: Collection[int] | None = None) -> None:
+        """Closes what was opened by hand (those ports of it), and cuts its flows.
 
-        Raises SystemFailure; KeyError where it is not open, or has been opened anew meanwhile.
+        Raises KeyError where none of it is open by hand. Raises SystemFailure where some part of the sandbox does not take it
+        for long: the others have, and that one is told as soon as it answers.
         """
         async with self._changing:
-            kept = self.granted[pattern]
-            if until is not None and kept.until != until:
+            open_now = [grant for grant in self.granted[pattern] if not grant.closed_by]
+            found = [part for grant in open_now if (part := grant if numbers is None else grant.only(numbers))]
+            if not found:
                 raise KeyError(pattern)
-            del self.granted[pattern]
-            try:
-                await self._apply()
-            except SystemFailure:
-                if self._boot.services.guard.state is not ServiceState.STOPPED:  # else the rules are closed, for everything
-                    self.granted[pattern] = kept
-                    raise
-            self._emit(Withdrawn(pattern, by))
+            await self._close(pattern, found, by, patience=PATIENCE_SECONDS)
         await self._tell()
 
+    async def _close(self, pattern: str, found: Sequence[Grant], by: str, *, patience: float = 0.0) -> None:
+        """Takes grants, or parts of them, off the list, and says so when everybody knows. Raises SystemFailure."""
+        numbers = frozenset(number for grant in found for number in grant.entry.numbers)
+        kept = tuple(left for grant in self.granted[pattern] if (left := grant.without(numbers)))
+        self._keep(pattern, (*kept, *(replace(grant, closed_by=by) for grant in found)))
+        deadline = asyncio.get_running_loop().time() + patience
+        while True:
+            try:
+                await self._apply(all_parts=True)
+                break
+            except SystemFailure as error:
+                if self._boot.services.guard.state is ServiceState.STOPPED:  # the rules are closed then, for everything
+                    break
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise SystemFailure(
+                        f"{pattern} is taken off the list, and may still be open: {error}",
+                        "it is closed as soon as that is possible; codetainer freeze closes everything now",
+                    ) from error
+                await asyncio.sleep(AGAIN_SECONDS)
+        self._keep(pattern, kept)
+        ports = (
+            "" if not kept else written(Entry(pattern, ports=tuple(p for grant in found for p in grant.entry.ports)), full=True)
+        )
+        self._emit(Withdrawn(pattern, by, ports, in_words(self.open_for(found[0].entry))))
+
+    def _keep(self, pattern: str, grants: tuple[Grant, ...]) -> None:
+        self.granted = {**self.granted, pattern: grants}
+        if not grants:
+            del self.granted[pattern]
+
     async def withdraw_in_time(self) -> None:
-        """Closes what was opened for a time, when that is over: an hour is an hour, also where the clock is set meanwhile."""
+        """Closes what was opened for a time, when that is over: an hour is an hour, also where the clock is set meanwhile.
+
+        And what was revoked while a part of the sandbox was away.
+        """
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            for pattern, grant in list(self.granted.items()):
-                if not grant.until:
-                    continue
-                left = grant.ends - self._steady()
-                if left > 0:
-                    self._follow_clock(pattern, grant, left)
-                    continue
-                try:
-                    await self.withdraw(pattern, "its time was up", grant.until)
-                except KeyError:
-                    continue  # by hand, meanwhile
-                except SystemFailure as error:
-                    if self._said.get(pattern) != str(error):  # it is tried again and again, and said once
-                        self._emit(Noted("error", f"cannot withdraw {pattern} yet: {error}"))
-                    self._said[pattern] = str(error)
-                else:
-                    self._said.pop(pattern, None)
+            for pattern in list(self.granted):
+                for grant in self.granted.get(pattern, ()):
+                    left = grant.ends - self._steady()
+                    if grant.closed_by or (grant.until and left <= 0):
+                        await self._end(pattern, grant)
+                    elif grant.until:
+                        self._follow_clock(pattern, grant, left)
+
+    async def _end(self, pattern: str, grant: Grant) -> None:
+        try:
+            async with self._changing:
+                if grant not in self.granted.get(pattern, ()):
+                    return  # by hand, meanwhile
+                await self._close(pattern, [grant], grant.closed_by or "its time was up")
+        except SystemFailure as error:
+            known = replace(grant, closed_by="")
+            if self._said.get(known) != str(error):  # it is tried again and again, and said once
+                self._emit(Noted("error", f"cannot withdraw {pattern} yet: {error}"))
+            self._said[known] = str(error)
+        else:
+            self._said.pop(replace(grant, closed_by=""), None)
+            await self._tell()
 
     def _follow_clock(self, pattern: str, grant: Grant, left: float) -> None:
         """Says anew until when it is open, where the clock was set."""
         until = self._clock() + left
-        if abs(until - grant.until) > SET_SECONDS and self.granted.get(pattern) is grant:
-            self.granted[pattern] = replace(grant, until=until)
-            self._say(self.granted[pattern])
+        if abs(until - grant.until) > SET_SECONDS:
+            moved = replace(grant, until=until)
+            self._keep(pattern, tuple(moved if other is grant else other for other in self.granted[pattern]))
+            self._say(moved)
 
-    async def _apply(self) -> None:
+    async def _apply(self, *, all_parts: bool = False) -> None:
+        """Puts the list in force. Raises SystemFailure at the first part that does not take it, or after `all_parts` had it."""
         boot, allowlist = self._boot, self.allowlist
-        await boot.services.configure(guard_step.configuration(boot, allowlist))
-        await boot.services.change_names(allowlist)
-        await boot.services.gate.change(allowlist)
+        failures: list[SystemFailure] = []
+        parts: tuple[Callable[[], Awaitable[None]], ...] = (
+            lambda: boot.services.configure(guard_step.configuration(boot, allowlist)),
+            lambda: boot.services.change_names(allowlist),
+            lambda: boot.services.gate.change(allowlist),
+        )
+        for part in parts:
+            try:
+                await part()
+            except SystemFailure as error:
+                if not all_parts:
+                    raise
+                failures.append(error)
         self._changed()
+        if failures:
+            raise SystemFailure("; ".join(map(str, failures)), failures[0].hint)
 
     async def _tell(self) -> None:
         """Tells Claude. It is waited for, but not for long: the file is the agent's, and may be a pipe that nobody reads."""
@@ -157,3 +274,15 @@ class Grants:
                 await asyncio.to_thread(briefing.write, self._boot.settings, self._boot.paths, now)
             except SystemFailure as error:
                 self._emit(Noted("warning", f"Claude is not told how the list has changed: {error}"))
+
+
+def written(entry: Entry, *, full: bool = False) -> str:
+    """Its ports as the list writes them, "" for the default ones but where it has to be `full`."""
+    ports = ",".join(map(str, entry.ports))
+    return ports if full or entry.ports != DEFAULT_PORTS else ""
+
+
+def in_words(entries: Iterable[Entry], most: int = 3) -> str:
+    """`443, 80 by github.com (domains.conf:2)`; "" where there are none."""
+    found = [f"{', '.join(map(str, entry.ports))} by {entry.pattern} ({entry.source})" for entry in entries]
+    return "; ".join([*found[:most], *([f"and {len(found) - most} more"] if len(found) > most else [])])

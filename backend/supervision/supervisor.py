@@ -72,7 +72,7 @@ class Supervisor(Control):
         self._tasks: set[asyncio.Task[None]] = set()
         self._booted = False
         self._prove = asyncio.Event()
-        self.grants = Grants(self.boot, self.journal.emit, self._prove.set)
+        self.grants = Grants(self.boot, self.journal.emit, self._prove.set, frozen=lambda: self.frozen)
         self._retrying = asyncio.Lock()
 
     def _new_boot(self) -> Boot:
@@ -188,6 +188,7 @@ class Supervisor(Control):
     async def retry(self) -> BootState:
         """Tries again what has failed: after a HALT all of boot, else only the steps that ended with a warning."""
         async with self._retrying:
+            self._refuse_frozen()
             state = self.journal.state.boot
             if state is BootState.HALTED:
                 for name in ("closed", "rules", "guard", "names", "gate", "readiness", "session"):
@@ -270,12 +271,18 @@ class Supervisor(Control):
             self.frozen = False
             self._prove.set()
 
+    def _refuse_frozen(self) -> None:
+        """What has waited for its turn may come after a freeze. Raises SystemFailure."""
+        if self.frozen:
+            raise SystemFailure("the sandbox was frozen meanwhile: nothing is started as the agent", "codetainer thaw first")
+
     async def _make_freezer(self) -> Freezer:
         above = await asyncio.get_running_loop().run_in_executor(self._aside, hierarchy, self.paths.cgroups)
         return Freezer(watch.agent_processes, above)
 
     async def restart_session(self) -> None:
         async with self._init():
+            self._refuse_frozen()
             folder = session.folder(self.paths)
             self.boot.session = await session.restart(self.paths, self.boot.agent_environment, folder, self.boot.session)
             self.journal.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))

@@ -135,7 +135,11 @@ def _network(tally: Tally) -> Iterator[Metric]:
     yield _gauge("list_addresses", "Addresses that are open.", listed.addresses)
     yield _gauge("list_failing_names", "Names on the list without an address.", len(listed.failing))
     yield _gauge("list_refreshed_timestamp", "When every listed name was last resolved.", listed.refreshed_at, "seconds")
-    yield _gauge("allowed_names", "Names that are open because somebody opened them by hand.", len(tally.state.allowed))
+    yield _gauge(
+        "allowed_names",
+        "Names that are open because somebody opened them by hand.",
+        len({grant.name for grant in tally.state.allowed.values()}),
+    )
 
 
 def _load(state: State) -> Iterator[Metric]:

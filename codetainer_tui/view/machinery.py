@@ -100,7 +100,7 @@ def _list(state: State, now: float) -> Row | None:
     tone = Tone.WARN if measured.failing else Tone.PLAIN
     if not by_hand:
         return Row("List", tuple(cells), tone)
-    each = [f"{harmless(entry.name, 60)} allowed {until(entry.until, now)}" for entry in by_hand]
+    each = [f"{harmless(entry.entry, 60)} allowed {until(entry.until, now)}" for entry in by_hand]
     return Row("List", (*cells, *each), tone, (f"{len(by_hand)} allowed by hand", *cells))
 
 

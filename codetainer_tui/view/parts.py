@@ -81,6 +81,8 @@ class RefusedLine:
     new: bool
     full: tuple[str, ...]
     muted: bool = False
+    opened_by: str = ""  # the entry that somebody has allowed by hand for it
+    target: str = ""  # what `explain` takes, not to be shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from backend.contract.events import Allowed
 from backend.contract.state import RefusalView, State
-from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, listable_name, what, why
+from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, listable_name, place, what, why
 from codetainer_tui.view.crowds import crowds, kind
 from codetainer_tui.view.crowds import row as crowd_row
 from codetainer_tui.view.parts import RefusedLine, Tone
@@ -49,12 +50,17 @@ def is_muted(state: State, view: RefusalView, now: float) -> bool:
 
 
 def opening(state: State, view: RefusalView, now: float) -> Allowed | None:
-    """What was allowed by hand for this row and has not run out."""
-    name = listable_name(view.latest)
-    for pattern, found in state.allowed.items():
-        if name and covers(pattern, name) and (not found.until or found.until > now):
-            return found
-    return None
+    """What was allowed by hand for this row, its port too, and has not run out: of several, what is open for longest.
+
+    A row of DNS's has no port: a name is answered where any of its ports is open.
+    """
+    name, port = listable_name(view.latest), view.latest.port
+    found = [
+        grant
+        for grant in state.allowed.values()
+        if name and covers(grant.name, name) and (not port or port in grant.numbers) and (not grant.until or grant.until > now)
+    ]
+    return max(found, key=lambda grant: grant.until or math.inf, default=None)
 
 
 def _row(key: str, view: RefusalView, state: State, now: float, seen_at: float, said: str) -> RefusedLine:
@@ -92,6 +98,7 @@ def _row(key: str, view: RefusalView, state: State, now: float, seen_at: float, 
         key, name, ports, entry(name, {latest.port}) if name else "", cannot_allow(latest), latest.name or latest.address,
         when(view.last_at, now),
         count(view.count), what(latest), shown, by, tone, view.first_at > seen_at, full, muted,
+        allowed.name if allowed is not None else "", place(latest),
     )  # fmt: skip
 
 

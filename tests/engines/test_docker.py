@@ -29,6 +29,7 @@ SETTINGS = {
     "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-pretend",
     "REPO_URL": "https://github.com/example/demo",
 }
+AS_AGENT = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--no-new-privs")
 ASK = """
 import socket, sys
 for address in sys.argv[1:]:
@@ -83,11 +84,10 @@ def test_it_is_ready_and_has_cloned(composed: Composed) -> None:
     shown = composed.inside("codetainer", "status")
     assert shown.startswith("READY"), shown
     assert "127.0.0.11" in shown
-    assert "main" in composed.inside("git", "-C", "/workspace/repo", "branch", "--list")
+    assert "main" in composed.inside(*AS_AGENT, "git", "-C", "/workspace/repo", "branch", "--list")
 
 
 def test_the_agent_reaches_neither_dockers_resolver_nor_the_one_behind_it(composed: Composed) -> None:
-    as_agent = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--no-new-privs"]
-    answers = composed.inside(*as_agent, "python3", "-I", "-c", ASK, "127.0.0.11", composed.docker.internet.resolvers[0])
+    answers = composed.inside(*AS_AGENT, "python3", "-I", "-c", ASK, "127.0.0.11", composed.docker.internet.resolvers[0])
     assert "answered" not in answers
     assert len(answers.split()) == 2

@@ -1,13 +1,16 @@
 """The command line: what is asked for, and what is said when it cannot be."""
 
+import io
 from pathlib import Path
 
 import pytest
 
 from backend.contract import control
+from backend.contract import events as e
 from backend.contract.control import Reply, Request
+from backend.contract.state import fold_all
 from codetainer_tui import ask as asking
-from codetainer_tui import cli, process
+from codetainer_tui import cli, process, state
 
 
 @pytest.fixture
@@ -28,16 +31,18 @@ REQUESTS: list[tuple[str, Request]] = [
     ("allow a.example --port 443,8443/tls --for 1h", control.Allow("a.example", "443,8443/tls", 3600.0)),
     ("allow *.example --yes", control.Allow("*.example", yes=True)),
     ("revoke a.example", control.Revoke("a.example")),
+    ("revoke a.example --port 8443", control.Revoke("a.example", "8443")),
     ("allowed", control.ListAllowed()),
     ("mute a.example", control.Mute("a.example")),
     ("mute a.example --for 5m", control.Mute("a.example", 300.0)),
-    ("mute a.example --off", control.Mute("a.example", -1.0)),
+    ("mute a.example --off", control.Mute("a.example", off=True)),
     ("explain 192.0.2.1:443", control.Explain("192.0.2.1:443")),
     ("refresh", control.Refresh()),
     ("freeze", control.Freeze()),
     ("thaw", control.Thaw()),
     ("retry", control.Retry()),
     ("session restart", control.RestartSession()),
+    ("session restart --yes", control.RestartSession()),
 ]
 
 
@@ -167,3 +172,66 @@ def test_what_is_no_journal_is_not_played(
         file.write_text(text)
     assert cli.main(["dashboard", "--replay", str(file)]) == 1
     assert says in capsys.readouterr().err
+
+
+TIMES: list[tuple[list[str], str]] = [
+    (["allow", "a.example", "--for", "0s"], "cannot use '0s' as a duration: the shortest is 1s; without --for there is no end"),
+    (["allow", "a.example", "--for", "0"], "cannot use '0' as a duration"),
+    (["allow", "a.example", "--for=-1h"], "cannot read '-1h' as a duration"),
+    (["allow", "a.example", "--for", "-1h"], "a value that begins with a dash is given as --OPTION=VALUE"),
+    (["allow", "a.example", "--for", "99999d"], "cannot use '99999d' as a duration: the longest is 366d"),
+    (["allow", "a.example", "--for", "9" * 500], "the longest is 366d"),
+    (["allow", "a.example", "--for", ""], "cannot read '' as a duration"),
+    (["mute", "a.example", "--for", "0m"], "cannot use '0m' as a duration"),
+    (["mute", "a.example", "--for", "999999999d"], "the longest is 366d"),
+    (["attach", "--timeout", "0"], "cannot use '0' as a duration"),
+]
+
+
+@pytest.mark.parametrize(("argv", "says"), TIMES)
+def test_a_time_that_is_none_is_refused_before_anything_is_asked(
+    argv: list[str], says: str, asked: list[Request], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(argv)
+    assert (ended.value.code, asked) == (2, [])
+    assert says in capsys.readouterr().err
+
+
+class Typed(io.StringIO):
+    """What is typed at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+WORKS, IDLE = e.SessionChanged(e.SessionState.WORKS), e.SessionChanged(e.SessionState.IDLE)
+WAITS, ENDED = e.SessionChanged(e.SessionState.WAITS), e.SessionChanged(e.SessionState.ENDED)
+RESTARTS: list[tuple[e.SessionChanged, io.StringIO, int, bool, str]] = [
+    (WORKS, io.StringIO(), 1, False, "cannot restart the session: the agent works, and a restart interrupts it\n  say --yes"),
+    (WAITS, io.StringIO(), 1, False, "the agent waits for you, and a restart interrupts it"),
+    (
+        WORKS,
+        Typed("n\n"),
+        1,
+        False,
+        "The agent works, and a restart interrupts it. Restart? [y/N] codetainer: nothing was done",
+    ),
+    (WORKS, Typed(""), 1, False, "nothing was done"),
+    (WORKS, Typed("yes\n"), 0, True, "[y/N]"),
+    (IDLE, io.StringIO(), 0, True, ""),
+    (ENDED, io.StringIO(), 0, True, ""),
+]
+
+
+@pytest.mark.parametrize(("doing", "stdin", "code", "done", "says"), RESTARTS)
+def test_an_agent_at_work_is_not_restarted_by_mistake(
+    doing: e.SessionChanged, stdin: io.StringIO, code: int, done: bool, says: str,
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(state, "current", lambda _: fold_all([e.Stamped(1.0, 1, doing)]))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert cli.main(["session", "restart"]) == code
+    assert asked == ([control.RestartSession()] if done else [])
+    assert says in capsys.readouterr().err
+    assert cli.main(["session", "restart", "--yes"]) == 0

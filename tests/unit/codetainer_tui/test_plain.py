@@ -57,6 +57,12 @@ CASES = [
         Refused(Via.GATE, Reason.PUSH_SCOPE, 1, "tcp", "github.com", "192.0.2.1", 443, detail="push to other/repo"),
         "refused github.com  push to other/repo: pushes go to octo/repo only",
     ),
+    (e.Withdrawn("a.example", "root", "8443"), "closed again a.example ports 8443: root"),
+    (
+        e.Withdrawn("a.example", "its time was up", "", "443, 80 by a.example (domains.conf:2)"),
+        "no longer allowed by hand a.example: its time was up; still open: 443, 80 by a.example (domains.conf:2)",
+    ),
+    (Refused(Via.FIREWALL, Reason.IPV6, 1, "tcp", "", "2001:db8::1", 443), "refused [2001:db8::1]:443: IPv6"),
     (e.Allowed("a.example", "8443", 0.0, "root"), "allowed a.example ports 8443 until revoked, by root"),
     (e.Allowed("a.example", until=3600.0), "allowed a.example until 01:00"),
     (e.Withdrawn("a.example", "its time was up"), "closed again a.example: its time was up"),

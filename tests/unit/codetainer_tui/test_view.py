@@ -152,6 +152,26 @@ def test_what_was_allowed_says_until_when() -> None:
     assert refused(TELEMETRY, e.Allowed("telemetry.example.net", until=BEGUN + 1)).refused[0].why == "not on the list"
 
 
+PORT = Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "telemetry.example.net", "192.0.2.1", 1199)
+OPENED: list[tuple[Refused, tuple[e.Allowed, ...], str]] = [
+    (PORT, (e.Allowed("telemetry.example.net"),), "port not listed"),
+    (PORT, (e.Allowed("telemetry.example.net", "443,8443/tls"), e.Allowed("*.example.net", "22")), "port not listed"),
+    (PORT, (e.Allowed("telemetry.example.net", "1199"),), "allowed until revoked"),
+    (PORT, (e.Allowed("*.example.net", "1199", BEGUN + 60), e.Allowed("telemetry.example.net", "", BEGUN + 3600)),
+     "allowed until 14:01"),
+    (TELEMETRY, (e.Allowed("telemetry.example.net", "8443", BEGUN + 60),), "allowed until 14:01"),
+    (TELEMETRY, (e.Allowed("telemetry.example.net", "443", BEGUN + 60), e.Allowed("telemetry.example.net", "80", BEGUN + 3600)),
+     "allowed until 15:00"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("event", "allowed", "words"), OPENED)
+def test_a_row_says_that_it_is_allowed_where_its_port_is(event: Refused, allowed: tuple[e.Allowed, ...], words: str) -> None:
+    row = refused(event, *allowed).refused[0]
+    assert row.why == words
+    assert bool(row.opened_by) is words.startswith("allowed")
+
+
 def test_what_is_muted_is_counted_and_not_shown() -> None:
     found = refused(TELEMETRY, e.Muted("telemetry.example.net"))
     assert found.refused == ()
@@ -186,7 +206,7 @@ def texts(value: object) -> list[str]:
         return [value]
     if isinstance(value, tuple):
         return [text for item in value for text in texts(item)]
-    unseen = ("key", "muted_as", "name") if isinstance(value, StepLine | RefusedLine) else ()
+    unseen = ("key", "muted_as", "name", "target", "opened_by") if isinstance(value, StepLine | RefusedLine) else ()
     slots = [slot for slot in getattr(type(value), "__slots__", ()) if slot not in unseen]
     return [text for slot in slots for text in texts(getattr(value, slot))]
 

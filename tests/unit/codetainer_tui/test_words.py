@@ -72,17 +72,6 @@ def test_long_durations(seconds: float, shown: str) -> None:
     assert words.lasting(seconds) == shown
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1h", 3600), ("2d", 172_800)])
-def test_durations_are_read(text: str, seconds: float) -> None:
-    assert words.duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "h", "-1h", "1.5h", "1w", "1h ", "٣h", "1" * 10])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="cannot read"):
-        words.duration(text)
-
-
 def test_until() -> None:
     assert words.until(0, NOON) == "until revoked"
     assert words.until(NOON + 3600, NOON) == "until 13:00"

@@ -8,8 +8,8 @@ from backend.contract import control
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 REQUESTS = st.one_of(
-    st.builds(control.Allow, seconds=FINITE),
-    st.builds(control.Mute, seconds=FINITE),
+    st.builds(control.Allow, seconds=st.none() | FINITE),
+    st.builds(control.Mute, seconds=st.none() | FINITE),
     *(st.from_type(kind) for kind in control.VERBS.values() if kind not in (control.Allow, control.Mute)),
 )
 

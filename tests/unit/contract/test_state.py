@@ -96,6 +96,23 @@ def test_what_was_muted_and_allowed_can_be_taken_back() -> None:
     assert not state.allowed
 
 
+def opened(*found: e.Event) -> dict[str, float]:
+    state = fold_all(e.Stamped(1, number, event) for number, event in enumerate(found))
+    return {entry: grant.until for entry, grant in state.allowed.items()}
+
+
+def test_ports_of_a_name_are_open_each_until_its_own_time() -> None:
+    both = (e.Allowed("a.example", until=10), e.Allowed("a.example", "8443/tls,22", until=20))
+    assert opened(*both) == {"a.example": 10, "a.example:8443/tls,22": 20}
+    assert opened(*both, e.Allowed("a.example", "22,443", until=30)) == {
+        "a.example:80": 10, "a.example:8443/tls": 20, "a.example:22,443": 30,
+    }  # fmt: skip
+    assert opened(*both, e.Withdrawn("a.example", ports="8443/tls")) == {"a.example": 10, "a.example:22": 20}
+    assert opened(*both, e.Withdrawn("a.example", ports="443,80")) == {"a.example:8443/tls,22": 20}
+    assert opened(*both, e.Allowed("b.example"), e.Withdrawn("a.example")) == {"b.example": 0}
+    assert opened(*both, e.Allowed("a.example", "443,80,22,8443", until=40)) == {"a.example:443,80,22,8443": 40}
+
+
 def test_what_was_muted_for_a_time_is_forgotten_after_it() -> None:
     muted = [e.Stamped(float(at), at, e.Muted(f"{at}.example", at + 10.0)) for at in range(1, 1000)]
     state = fold_all([e.Stamped(0.0, 0, e.Muted("stays.example")), *muted])

@@ -5,110 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from backend import settings
 from backend.boot import briefing
-from backend.boot.context import Boot
 from backend.contract.control import Revoke
-from backend.contract.events import Allowed, Event, Noted, ServiceState, Withdrawn
-from backend.contract.paths import Paths
-from backend.guard.channel import Configure
+from backend.contract.events import Allowed, Noted, ServiceState, Withdrawn
 from backend.supervision import control, grants
-from backend.supervision.grants import Grants
 from backend.system import SystemFailure
-from network.allowlist import Allowlist, Entry, parse_words
-
-
-def listed(text: str) -> Allowlist:
-    return parse_words(text, "test").allowlist
-
-
-def entry(text: str) -> Entry:
-    (found,) = listed(text).entries
-    return found
-
-
-class Parts:
-    """Guard, CoreDNS and gate as the list reaches them; each refuses as long as it is in `down`."""
-
-    def __init__(self) -> None:
-        self.down: set[str] = set()
-        self.has: dict[str, set[str]] = {}
-        self.resolved: list[str] = []
-        self.gate = self
-        self.guard = SimpleNamespace(state=ServiceState.UP)
-        self.goes_on = asyncio.Event()  # set: no change waits
-        self.goes_on.set()
-        self.held = asyncio.Event()  # one change waits, between the guard's part and CoreDNS's
-
-    def _take(self, part: str, names: set[str]) -> None:
-        if part in self.down:
-            raise SystemFailure(f"{part} is down")
-        self.has[part] = names
-
-    async def configure(self, wanted: Configure) -> None:
-        self._take("guard", {one.name for one in wanted.entries})
-
-    async def change_names(self, allowlist: Allowlist) -> None:
-        if not self.goes_on.is_set() and not self.held.is_set():
-            self.held.set()
-            await self.goes_on.wait()
-        self._take("names", {one.name for one in allowlist.entries})
-
-    async def change(self, allowlist: Allowlist) -> None:
-        self._take("gate", {one.name for one in allowlist.entries})
-
-    async def do(self, verb: str, name: str) -> None:
-        await asyncio.sleep(0)  # others may have their turn
-        if self.down & {"resolver", name}:
-            raise SystemFailure("no address")
-        self.resolved.append(f"{verb} {name}")
-
-
-class Case:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
-        self.parts, self.events, self.proofs, self.told = Parts(), list[Event](), 0, list[Any]()
-        monkeypatch.setattr(briefing, "write", lambda _, __, allowlist: self.told.append(names(allowlist)))
-        given = settings.load({"GH_PAT": "ghp_x", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"})
-        boot = SimpleNamespace(
-            settings=given, paths=paths, services=self.parts, allowlist=listed("always.example"), upstreams=("192.0.2.53",)
-        )
-        self.now = 1_000_000.0  # by the clock
-        self.gone = 50.0  # that have gone by
-        self.grants = Grants(cast(Boot, boot), self._emit, self._changed, clock=lambda: self.now, steady=lambda: self.gone)
-
-    def passes(self, seconds: float) -> None:
-        self.now += seconds
-        self.gone += seconds
-
-    def _emit(self, event: Event) -> None:
-        self.events.append(event)
-
-    async def said(self, kind: type[Event], *, after: int = 0) -> None:
-        """Lets the others have their turns until there is an event of a kind, `after` so many events."""
-        for _ in range(1000):
-            if any(isinstance(event, kind) for event in self.events[after:]):
-                return
-            await asyncio.sleep(0)
-        raise AssertionError(f"no {kind.__name__} in {self.events[after:]}")
-
-    def _changed(self) -> None:
-        self.proofs += 1
-
-
-def names(allowlist: Allowlist) -> set[str]:
-    return {one.name for one in allowlist.entries}
-
-
-@pytest.fixture
-def case(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Case:
-    return Case(monkeypatch, Paths(tmp_path))
-
-
-BOTH = {"always.example", "more.example"}
+from network.allowlist import Allowlist
+from tests.unit.backend.supervision.parts import BOTH, Case, entry, names
 
 
 async def test_a_grant_reaches_every_part_and_claude_before_it_is_over(case: Case) -> None:
@@ -144,7 +51,7 @@ async def test_a_longer_grant_that_fails_leaves_the_one_before(case: Case) -> No
     with pytest.raises(SystemFailure):
         await case.grants.grant(entry("more.example"), 50.0, "operator")
     assert case.grants.granted == before
-    assert before["more.example"].until == 5.0
+    assert [grant.until for grant in before["more.example"]] == [5.0]
     assert case.parts.has["gate"] == BOTH
 
 
@@ -158,13 +65,40 @@ async def test_what_is_withdrawn_is_closed_everywhere(case: Case) -> None:
         await case.grants.withdraw("more.example", "operator")
 
 
-async def test_what_cannot_be_withdrawn_is_still_known_to_be_open(case: Case) -> None:
+async def test_what_cannot_be_withdrawn_is_closed_where_it_can_be_and_known_to_be_open_elsewhere(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard is away. Names and gate forget it at once, the guard as soon as it is back, and then it is said."""
+    monkeypatch.setattr(grants, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(grants, "LOOK_SECONDS", 0.0)
     await case.grants.grant(entry("more.example"), 0.0, "operator")
     case.parts.down = {"guard"}
-    with pytest.raises(SystemFailure):
+    with pytest.raises(SystemFailure, match="taken off the list, and may still be open: guard is down"):
         await case.grants.withdraw("more.example", "operator")
-    assert "more.example" in case.grants.granted
+    assert case.parts.has == {"guard": BOTH, "names": {"always.example"}, "gate": {"always.example"}}
+    assert [grant.closed_by for grant in case.grants.granted["more.example"]] == ["operator"]
     assert not any(isinstance(event, Withdrawn) for event in case.events)
+    with pytest.raises(KeyError):
+        await case.grants.withdraw("more.example", "operator")
+    case.parts.down = set()
+    watching = asyncio.create_task(case.grants.withdraw_in_time())
+    await case.said(Withdrawn)
+    watching.cancel()
+    assert case.events[-1] == Withdrawn("more.example", "operator")
+    assert (case.parts.has["guard"], case.grants.granted) == ({"always.example"}, {})
+
+
+async def test_a_revoke_waits_for_a_guard_that_is_being_started_again(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grants, "AGAIN_SECONDS", 0.0)
+    await case.grants.grant(entry("more.example"), 0.0, "operator")
+    case.parts.down = {"guard"}
+    closing = asyncio.create_task(case.grants.withdraw("more.example", "operator"))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    case.parts.down = set()
+    await closing
+    assert case.events[-1] == Withdrawn("more.example", "operator")
 
 
 async def test_a_time_that_is_up_is_withdrawn_as_soon_as_it_can_be(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,11 +206,12 @@ async def test_changes_at_once_leave_every_part_with_the_newest_list(case: Case)
 
 
 async def test_a_time_that_was_up_does_not_close_what_was_opened_anew(case: Case) -> None:
-    await case.grants.grant(entry("more.example"), 5.0, "operator")
-    await case.grants.grant(entry("more.example"), 50.0, "operator")
-    with pytest.raises(KeyError):
-        await case.grants.withdraw("more.example", "its time was up", 5.0)
+    await case.grants.grant(entry("more.example"), case.now + 5, "operator")
+    await case.grants.grant(entry("more.example"), case.now + 50, "operator")
+    case.passes(10)
+    await case.looks()
     assert case.parts.has["gate"] == BOTH
+    assert not any(isinstance(event, Withdrawn) for event in case.events)
 
 
 async def test_two_revoke_one_name_and_both_are_answered(case: Case) -> None:

@@ -12,7 +12,7 @@ from backend.contract import events as e
 from backend.contract.control import Reply, Request
 from backend.contract.events import Reason, Refused, Stamped, Via
 from backend.contract.paths import Paths
-from codetainer_tui.dashboard import actions
+from codetainer_tui.dashboard import asking
 from codetainer_tui.dashboard.app import Dashboard
 from codetainer_tui.dashboard.draw.ink import Colours
 from codetainer_tui.dashboard.source import Recorded
@@ -40,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         found.append(request)
         return Reply(True, "it is done")
 
-    monkeypatch.setattr(actions, "ask", answer)
+    monkeypatch.setattr(asking, "ask", answer)
     return found
 
 

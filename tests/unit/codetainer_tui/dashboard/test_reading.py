@@ -125,7 +125,7 @@ async def test_a_muted_row_is_found_by_the_filter_and_shown_again(asked: list[Re
         await pilot.press("slash", *"muted", "enter")
         await until(pilot, lambda: "pypi.example.org" in screen_text(app))
         await pilot.press("m")
-        await until(pilot, lambda: asked == [control.Mute("pypi.example.org", -1.0)])
+        await until(pilot, lambda: asked == [control.Mute("pypi.example.org", off=True)])
 
 
 async def test_where_a_row_was_muted_the_cursor_is_on_the_next() -> None:

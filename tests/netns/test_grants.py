@@ -1,0 +1,176 @@
+"""What is allowed by hand: port by port, with ends of its own, and told truly. With the real guard, CoreDNS and gate."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from backend.contract.events import Allowed, Froze, Muted, Withdrawn
+from tests.netns.conftest import INTERNET, Begin, Running, eventually
+from tests.netns.test_cases import connect
+
+pytestmark = pytest.mark.netns
+
+# Names that are not described do not exist.
+WORLD = INTERNET.replace('others = "198.51.100.200"\n', "").replace(
+    "name = [",
+    """name = [
+  { name = "more.test", addresses = ["198.51.100.50"] },
+  { name = "inner.test", addresses = ["10.1.2.3"] },
+  { name = "a.wild.test", addresses = ["198.51.100.51"] },
+""",
+)
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> Iterator[Running]:
+    running = begin(tmp_path_factory.mktemp("grants"), f"grants-{os.getpid()}", internet=WORLD)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(autouse=True)
+def as_before(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Nothing is left open by hand."""
+    yield
+    box: Running = request.getfixturevalue("box")
+    for name in {grant.name for grant in box.state.allowed.values()}:
+        assert box.codetainer("revoke", name).returncode == 0
+
+
+def allowed(box: Running, name: str) -> list[tuple[str, str, bool]]:
+    entries = json.loads(box.codetainer("allowed", "--json").stdout)
+    return [(one["ports"], one["source"], bool(one["until"])) for one in entries if one["name"] == name]
+
+
+@pytest.mark.parametrize("time", ["0s", "0", "-1h", "400d", "9" * 40])
+def test_a_time_that_is_none_opens_nothing(box: Running, time: str) -> None:
+    before = len(box.events(Allowed))
+    done = box.codetainer("allow", "more.test", f"--for={time}")
+    assert (done.returncode, "as a duration" in done.stderr) == (2, True), done
+    assert len(box.events(Allowed)) == before
+    assert connect(box, "more.test") == "no such name"
+
+
+def test_a_port_is_opened_beside_those_that_are_open(box: Running) -> None:
+    assert box.codetainer("allow", "more.test", "--for", "1h").returncode == 0
+    done = box.codetainer("allow", "more.test", "--port", "8443", "--for", "2h")
+    assert "more.test:8443 is open until " in done.stdout
+    assert "also open: 443, 80 by more.test (by hand)" in done.stdout
+    assert {port: connect(box, "more.test", port) for port in (443, 80, 8443, 9443)} == {
+        443: "open", 80: "open", 8443: "open", 9443: "refused",
+    }  # fmt: skip
+    assert allowed(box, "more.test") == [("443,80", "by hand, by root", True), ("8443", "by hand, by root", True)]
+    assert box.codetainer("revoke", "more.test", "--port", "443").returncode == 0
+    assert {port: connect(box, "more.test", port) for port in (443, 80, 8443)} == {443: "refused", 80: "open", 8443: "open"}
+    assert box.codetainer("revoke", "more.test").stdout == "more.test is closed again\n"
+    assert connect(box, "198.51.100.50", 80) == "refused"
+
+
+def test_each_port_has_an_end_of_its_own(box: Running) -> None:
+    assert box.codetainer("allow", "more.test").returncode == 0
+    before = len(box.events(Withdrawn))
+    assert box.codetainer("allow", "more.test", "--port", "8443", "--for", "1s").returncode == 0
+    eventually("its time is up", lambda: len(box.events(Withdrawn)) > before)
+    last = box.events(Withdrawn)[-1]
+    assert (last.ports, last.stays) == ("8443", "443, 80 by more.test (by hand)")
+    assert (connect(box, "more.test"), connect(box, "more.test", 8443)) == ("open", "refused")
+    assert allowed(box, "more.test") == [("443,80", "by hand, by root", False)]
+
+
+def test_a_port_of_a_name_below_a_wildcard_leaves_what_the_wildcard_opens(box: Running) -> None:
+    assert box.codetainer("allow", "a.wild.test", "--port", "8443").returncode == 0
+    assert {port: connect(box, "a.wild.test", port) for port in (443, 80, 8443)} == {443: "open", 80: "open", 8443: "open"}
+    done = box.codetainer("revoke", "a.wild.test")
+    assert "it stays open on 443, 80 by *.wild.test (domains.conf:" in done.stdout
+    assert {port: connect(box, "a.wild.test", port) for port in (443, 8443)} == {443: "open", 8443: "refused"}
+
+
+def test_a_revoke_of_a_listed_name_says_that_it_stays_open(box: Running) -> None:
+    assert box.codetainer("allow", "github.com", "--for", "1h").returncode == 0
+    done = box.codetainer("revoke", "github.com")
+    assert "it stays open on 443, 80 by github.com (domains.conf:2)" in done.stdout
+    assert connect(box, "github.com") == "open"
+    again = box.codetainer("revoke", "github.com")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "it is open on 443, 80 by github.com (domains.conf:2)" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("nosuch.test", "there is no such name"), ("inner.test", "private or special addresses only (10.1.2.3)")]
+)
+def test_a_name_without_an_address_is_not_said_to_be_open(box: Running, name: str, why: str) -> None:
+    done = box.codetainer("allow", name, "--for", "1h")
+    assert (done.returncode, done.stdout, f"cannot open {name}: " in done.stderr, why in done.stderr) == (1, "", True, True)
+    assert allowed(box, name) == []
+    assert box.codetainer("allow", name, "--yes").returncode == 0
+    assert allowed(box, name) == [("443,80", "by hand, by root", False)]
+    before = [words for words in box.codetainer("refresh").stdout.split(", ") if "failed" in words]
+    assert box.codetainer("revoke", name).returncode == 0
+    after = [words for words in box.codetainer("refresh").stdout.split(", ") if "failed" in words]
+    assert int(before[0].split()[0]) == int(after[0].split()[0]) + 1  # it is none that was resolved
+
+
+EXPLAINED = [
+    ("http://github.com/x", 1, "a URL is no name; the host alone is: codetainer explain github.com"),
+    ("github.com:https", 1, "a port is a number"),
+    ("two words", 1, "cannot explain"),
+    ("2001:db8::1", 0, "2001:db8::1 is refused: nothing leaves over IPv6"),
+    ("[2001:db8::1]:443", 0, "2001:db8::1 is refused: nothing leaves over IPv6"),
+    ("nowhere.test:22", 0, "nowhere.test is refused by name"),
+]
+
+
+@pytest.mark.parametrize(("target", "code", "words"), EXPLAINED)
+def test_explain_answers_what_it_is_asked_or_says_that_it_is_no_question(
+    box: Running, target: str, code: int, words: str
+) -> None:
+    done = box.codetainer("explain", target)
+    assert (done.returncode, words in (done.stderr if code else done.stdout)) == (code, True), done
+
+
+def test_what_nobody_could_ask_for_is_not_muted(box: Running) -> None:
+    done = box.codetainer("mute", "zzz")
+    assert (done.returncode, "neither a host name nor an address" in done.stderr) == (1, True)
+    assert not box.events(Muted)
+    assert box.codetainer("mute", "noisy.test", "--for", "0s").returncode == 2
+    assert box.codetainer("mute", "noisy.test", "--off").returncode == 1
+
+
+def test_a_revoke_while_the_guard_is_being_started_again_closes(box: Running) -> None:
+    assert box.codetainer("allow", "more.test", "--port", "8443").returncode == 0
+    assert connect(box, "more.test", 8443) == "open"
+    killed = box.kill("guard")
+    assert box.codetainer("revoke", "more.test").stdout == "more.test is closed again\n"
+    assert allowed(box, "more.test") == []
+    assert (connect(box, "more.test", 8443), connect(box, "198.51.100.50", 8443)) == ("no such name", "refused")
+    eventually("the guard is back", lambda: box.came_back("guard", killed))
+    assert connect(box, "198.51.100.50", 8443) == "refused"
+    assert connect(box, "github.com") == "open"
+
+
+def test_what_waited_for_its_turn_is_not_opened_after_a_freeze(box: Running) -> None:
+    """The guard does not answer: one allow is under way, another waits for it, and the operator freezes."""
+    guard, before = box.pid("guard"), len(box.events(Allowed))
+    os.kill(guard, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor() as pool:
+            waiting = [pool.submit(box.codetainer, "allow", name) for name in ("more.test", "unlisted.test")]
+            assert box.codetainer("freeze").returncode == 1  # addresses are not closed yet
+            os.kill(guard, signal.SIGCONT)
+            assert box.codetainer("freeze").returncode == 0
+            done = [one.result() for one in waiting]
+    finally:
+        os.kill(guard, signal.SIGCONT)
+        frozen = box.events(Froze)[-1].frozen
+        assert box.codetainer("thaw").returncode == 0
+    assert frozen
+    assert [one.returncode for one in done] == [1, 1], done
+    assert any("frozen" in one.stderr for one in done), done
+    assert len(box.events(Allowed)) == before
+    assert connect(box, "unlisted.test") == "no such name"

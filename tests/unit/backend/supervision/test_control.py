@@ -1,0 +1,143 @@
+"""What the operator is told: that it was done, what stays as it was, and why something cannot be done."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from backend.contract.control import Allow, ListAllowed, Mute, Reply, Request, Revoke
+from backend.contract.durations import LONGEST
+from backend.contract.events import Muted, Reason, Refused, Stamped, Via
+from backend.contract.state import State, fold
+from backend.supervision import control, grants
+from tests.unit.backend.supervision.parts import Case
+
+
+class Target:
+    """As much of a supervisor as these requests need: a journal that folds, and grants."""
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.grants, self.journal = case, case.grants, self
+        self.state = State()
+
+    @property
+    def frozen(self) -> bool:
+        return self.case.frozen
+
+    def emit(self, event: Muted | Refused) -> None:
+        self.state = fold(self.state, Stamped(1.0, 1, event))
+
+    async def ask(self, request: Request) -> Reply:
+        return await control.answer(request, cast(control.Control, self))
+
+
+@pytest.fixture
+def target(case: Case) -> Target:
+    return Target(case)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -0.0, -1.0, -1e300, LONGEST + 1, 1e300, float("inf"), float("nan")])
+async def test_a_time_that_is_none_opens_and_mutes_nothing(target: Target, seconds: float) -> None:
+    for request in (Allow("more.example", seconds=seconds), Mute("more.example", seconds)):
+        reply = await target.ask(request)
+        assert (reply.ok, reply.hint) == (False, control.HOW_LONG)
+    assert (target.case.events, target.grants.granted, target.state.muted) == ([], {}, {})
+
+
+async def test_what_is_opened_says_what_else_is_open(target: Target) -> None:
+    assert (await target.ask(Allow("more.example"))).text == "more.example is open until it is revoked"
+    again = await target.ask(Allow("more.example", "8443"))
+    assert again.text == "more.example:8443 is open until it is revoked; also open: 443, 80 by more.example (by hand)"
+    listed = await target.ask(Allow("always.example", "22"))
+    assert listed.text == "always.example:22 is open until it is revoked; also open: 443, 80 by always.example (test:1)"
+    assert target.case.parts.ports["more.example"] == {443, 80, 8443}
+
+
+async def test_allowed_has_each_with_an_end_of_its_own(target: Target) -> None:
+    await target.ask(Allow("always.example", "22", 60.0))
+    await target.ask(Allow("always.example", "8443"))
+    entries = (await target.ask(ListAllowed())).data["entries"]
+    assert [(one["name"], one["ports"], one["source"], bool(one["until"])) for one in entries] == [
+        ("always.example", "443,80", "test:1", False),
+        ("always.example", "22", "by hand, by root", True),
+        ("always.example", "8443", "by hand, by root", False),
+    ]
+    assert [one["until"] is None for one in entries] == [True, False, False]
+
+
+async def test_a_revoke_says_what_stays_open_and_what_closes_that(target: Target) -> None:
+    await target.ask(Allow("always.example", "443,8443"))
+    done = await target.ask(Revoke("always.example"))
+    assert done.ok
+    assert done.text == (
+        "what was allowed by hand of always.example is closed again, but it stays open on 443, 80 by always.example (test:1); "
+        "an entry of the list is closed by taking it out there and starting the sandbox again; "
+        "codetainer freeze closes everything now"
+    )
+    assert done.data["open"] == [{"name": "always.example", "ports": "443,80", "source": "test:1"}]
+    assert target.case.parts.ports["always.example"] == {443, 80}
+
+
+REVOKES = [
+    ("always.example", "always.example was not allowed by hand; it is open on 443, 80 by always.example (test:1)",
+     "taking it out there and starting the sandbox again"),
+    ("never.example", "never.example was not allowed by hand, and is not open", "codetainer allowed shows what is"),
+    ("a.below.example", "a.below.example was not allowed by hand; it is open on 443, 80 by *.below.example (by hand)",
+     "codetainer revoke *.below.example closes what was allowed by hand"),
+    ("*.always.example", "*.always.example was not allowed by hand, and is not open", "codetainer allowed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "hint"), REVOKES)
+async def test_what_was_not_allowed_by_hand_is_said_to_be_open_or_not(target: Target, name: str, text: str, hint: str) -> None:
+    await target.ask(Allow("*.below.example"))
+    reply = await target.ask(Revoke(name))
+    assert (reply.ok, reply.text) == (False, text)
+    assert hint in reply.hint
+
+
+async def test_ports_are_revoked_by_themselves(target: Target) -> None:
+    await target.ask(Allow("more.example", "443,8443"))
+    done = await target.ask(Revoke("more.example", "8443"))
+    assert done.text.startswith("what was allowed by hand of more.example:8443 is closed again, but it stays open on 443 by")
+    assert "codetainer revoke more.example closes what was allowed by hand" in done.text
+    assert (await target.ask(Revoke("more.example:443"))).text == "more.example:443 is closed again"
+    assert not (await target.ask(Revoke("more.example", "8443"))).ok
+
+
+async def test_a_revoke_that_a_part_does_not_take_says_so(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grants, "PATIENCE_SECONDS", 0.0)
+    await target.ask(Allow("more.example"))
+    target.case.parts.down = {"guard"}
+    reply = await target.ask(Revoke("more.example"))
+    assert (reply.ok, "may still be open: guard is down" in reply.text) == (False, True)
+    (entry,) = [one for one in (await target.ask(ListAllowed())).data["entries"] if one["name"] == "more.example"]
+    assert entry["source"] == "by hand, by root; being closed, by root"
+
+
+MUTES = [
+    ("zzz", False, "cannot mute 'zzz': nothing of that name was refused, and it is neither a host name nor an address"),
+    ("", False, "cannot mute ''"),
+    ("a b", False, "cannot mute 'a b'"),
+    ("\x1b[31m.example", False, "cannot mute '\\x1b[31m.example'"),
+    ("https://a.example/", False, "cannot mute"),
+    ("Noisy.Example.", True, "noisy.example is muted until it is shown again; nothing of it has been refused so far"),
+    ("192.0.2.7", True, "192.0.2.7 is muted until"),
+    ("2001:db8::7", True, "2001:db8::7 is muted until"),
+    ("known", True, "known is muted until it is shown again"),
+]
+
+
+@pytest.mark.parametrize(("name", "fine", "text"), MUTES)
+async def test_only_what_could_be_refused_is_muted(target: Target, name: str, fine: bool, text: str) -> None:
+    target.emit(Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "known"))
+    reply = await target.ask(Mute(name))
+    assert (reply.ok, reply.text.startswith(text), bool(target.state.muted)) == (fine, True, fine), reply
+
+
+async def test_what_is_not_muted_cannot_be_shown_again(target: Target) -> None:
+    assert not (await target.ask(Mute("noisy.example", off=True))).ok
+    await target.ask(Mute("noisy.example"))
+    assert (await target.ask(Mute("NOISY.example", off=True))).text == "noisy.example is shown again"
+    assert not target.state.muted
