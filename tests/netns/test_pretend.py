@@ -54,6 +54,27 @@ connection.request(method, path, body or None, json.loads(headers))
 answer = connection.getresponse()
 print(json.dumps({"status": answer.status, "type": answer.getheader("Content-Type"), "body": answer.read().decode()}))
 """
+# Many first connections to each of many names, all of them at once. One process: threads start together, processes do not.
+FIRST_HANDSHAKES = """
+import json, socket, ssl, sys, threading
+authority, names, clients = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+context = ssl.create_default_context(cafile=authority)
+together, failures = threading.Barrier(names * clients), []
+def connect(name, port):
+    try:
+        plain = socket.create_connection(("192.0.2.9", port), 30)
+        together.wait(30)
+        with context.wrap_socket(plain, server_hostname=name) as connection:
+            found = [value for kind, value in connection.getpeercert()["subjectAltName"]]
+            assert found == [name], found
+    except Exception as error:
+        failures.append(f"{name}: {type(error).__name__}: {error}")
+threads = [threading.Thread(target=connect, args=(f"first{number}.test", (443, 8443)[client % 2]))
+           for number in range(names) for client in range(clients)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps(failures))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +199,16 @@ def test_any_other_site_answers_with_a_certificate_of_its_name(internet: Interne
     untrusted = internet.run("curl", "-sS", "--resolve", "any.test:443:192.0.2.9", "https://any.test/x")
     assert untrusted.returncode != 0
     assert "certificate" in untrusted.stderr
+
+
+def test_many_first_connections_to_many_names_at_once_all_succeed(internet: Internet) -> None:
+    """Also over two ports, whose servers make certificates side by side."""
+    assert internet.python(FIRST_HANDSHAKES, str(internet.certificate), "40", "6") == []
+
+
+def test_the_name_in_a_hello_is_never_used_as_a_path(tmp_path: Path) -> None:
+    Authority().context("no/such/folder.test", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_port_that_echoes(internet: Internet) -> None:

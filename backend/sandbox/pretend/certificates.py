@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ssl
+import tempfile
 from pathlib import Path
 
 from cryptography import x509
@@ -34,7 +35,11 @@ class Authority:
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def context(self, name: str, folder: Path) -> ssl.SSLContext:
-        """A server's TLS context for one name; its files are written to `folder`, since OpenSSL reads files only."""
+        """A server's TLS context for one name, which is the client's text: it may hold anything, so no file is called that.
+
+        Python hands OpenSSL its key by a file only: a temporary one below `folder`, of this call's own. Threads ask for the
+        same name at once when it is new; with one file for all of them, one deletes or overwrites what another one reads.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
         builder = self._builder(subject, key.public_key())
@@ -42,14 +47,14 @@ class Authority:
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(identifier, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
-        path = folder / f"{name}.pem"
-        path.write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        path.unlink()
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".pem") as file:
+            file.write(
+                key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+            )
+            file.write(certificate.public_bytes(serialization.Encoding.PEM))
+            file.flush()
+            context.load_cert_chain(file.name)
         return context
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
