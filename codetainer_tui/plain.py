@@ -105,6 +105,9 @@ class Lines:
                 by = f", by {harmless(event.program, 40)}" if event.program else ""
                 times = f" ({event.count} times)" if event.count > 1 else ""
                 return f"refused {what(event)}: {why(event, self._repository)}{by}{times}"
+            case e.CookiesDropped():
+                requests = many(event.count, "request")
+                return f"dropped cookies from {requests} to {harmless(event.name, 253)}: they were not given out here"
             case e.Allowed() | e.Withdrawn() | e.Muted() | e.Froze():
                 return _by_hand(event, at)
             case e.WorkCounted():

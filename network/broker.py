@@ -78,6 +78,10 @@ frontend broker
     http-request set-var(txn.name) ssl_fc_sni,lower
     http-request set-var(txn.host) req.hdr(host),lower
     http-request set-var(txn.detail) str(-)
+    http-request set-var(txn.cookies) int(0)
+    http-request set-var(txn.cookies) int(1) if {{ req.hdr(cookie) -m found }} or {{ req.hdr(cookie2) -m found }}
+    http-request del-header ^cookie2?$ -m reg
+    http-response del-header ^set-cookie2?$ -m reg
     acl with_port req.hdr(host) -m end :443
     http-request set-var(txn.host) req.hdr(host),field(1,:),lower if with_port
     http-request deny deny_status 421 {foreign} unless {{ var(txn.host),strcmp(txn.name) eq 0 }}
@@ -128,7 +132,7 @@ def _host(broker: Broker, host: Host) -> str:
         # --- one credential, the placeholder, in one place ---
         "http-request set-var(txn.verdict) str(credential)",
         *_deny(ours, " or ".join(f"{{ req.hdr_cnt({header}) gt 1 }}" for header in ("authorization", *headers))),
-        *_deny(ours, "{ req.hdr(cookie) -m found } or { req.hdr(proxy-authorization) -m found }"),
+        *_deny(ours, "{ req.hdr(proxy-authorization) -m found }"),
         *_deny(ours, rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, TOKENS_IN_URLS))})(=|&|;|\[|%5b|$)' }}"),
         # Other headers that may hold one: the names between colons, without those that are judged below.
         "http-request set-var(txn.colon) str(:)",

@@ -78,7 +78,7 @@ def render(places: Places, descriptors: tuple[int, int], uid: int, ends: Broker 
         terminate=f"    use_backend terminate if {{ {ours} }} {{ var(txn.port) -m int 443 }}\n" if hosts else "",
         encrypted_only=f"    http-request redirect scheme https if {{ {ours} }}\n" if hosts else "",
     )  # fmt: skip
-    return text + (broker.render(ends, _LOG.format(kind="https") + " %[var(txn.detail)]") if ends else "")
+    return text + (broker.render(ends, _LOG.format(kind="https") + " %[var(txn.cookies)] %[var(txn.detail)]") if ends else "")
 
 
 def lists(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
@@ -106,7 +106,8 @@ class Line:
 
     `verdict`: carried, refused, unresolved, unclear (HTTP that cannot be read in one way only), silent (nothing was said);
     where TLS ends at the gate also foreign (another Host), credential (not the operator's), scope (`detail`: the repository).
-    Bytes as the agent sees them; `milliseconds` from accepting it to its end.
+    `cookies`: the request had some, which were dropped. Bytes as the agent sees them; `milliseconds` from accepting the
+    connection or request to its end.
     """
 
     verdict: str
@@ -118,6 +119,7 @@ class Line:
     milliseconds: int
     name: str
     detail: str = ""
+    cookies: bool = False
 
 
 VERDICTS = frozenset(("carried", "refused", "unresolved", "unclear", "silent", "foreign", "credential", "scope"))
@@ -133,12 +135,13 @@ def parse_line(text: str) -> Line | None:
         port, bytes_out, bytes_in, milliseconds = (int(field.lstrip("+")) for field in fields[3:7])
     except ValueError:
         return None
-    name, detail = fields[7].strip() if len(fields) > 7 else "", ""
+    name, detail, cookies = fields[7].strip() if len(fields) > 7 else "", "", ""
     if fields[1] == "https":
-        name, _, detail = name.partition(" ")
+        name, _, rest = name.partition(" ")  # of a host that has a certificate here, so it has no blank
+        cookies, _, detail = rest.partition(" ")
     return Line(
         fields[0], fields[1], address, port, bytes_out, bytes_in, milliseconds,
-        "" if name == "-" else name[:300], "" if detail == "-" else detail[:120],
+        "" if name == "-" else name[:300], "" if detail == "-" else detail[:120], cookies == "1",
     )  # fmt: skip
 
 

@@ -274,6 +274,19 @@ class Refused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CookiesDropped(Event):
+    """`count` requests more to the host `name` carried cookies, which the gate dropped; the requests went on without them.
+
+    At a host with a credential the gate drops the cookies that the host sets, too. So whatever comes back is not of this
+    host's giving: the agent, or what it runs, brought it along. At most one such event a minute for each of these hosts.
+    """
+
+    kind: ClassVar[str] = "cookies.dropped"
+    name: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Carried(Event):
     """Totals of what the gate carried for one name since boot. Times in seconds since the epoch, sizes in bytes."""
 
@@ -458,8 +471,8 @@ KINDS: dict[str, type[Event]] = {
     event.kind: event
     for event in (
         BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged,
-        SshOpened, NamesMeasured, ListMeasured, SandboxMeasured, ProofFinished, Noted, Refused, Carried, Allowed, Withdrawn,
-        Muted, Froze, SessionChanged, WorkCounted, WorkSaved, Snapshot,
+        SshOpened, NamesMeasured, ListMeasured, SandboxMeasured, ProofFinished, Noted, Refused, CookiesDropped, Carried,
+        Allowed, Withdrawn, Muted, Froze, SessionChanged, WorkCounted, WorkSaved, Snapshot,
     )
 }  # fmt: skip
 

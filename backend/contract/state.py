@@ -77,6 +77,7 @@ class State:
     refusals: Mapping[str, RefusalView] = field(default_factory=dict)  # by Refused.key, least recent first
     refused_total: int = 0
     refused_minutes: Mapping[str, int] = field(default_factory=dict)  # minute since the epoch -> refusals in it
+    cookies: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # by host: requests with some, the last time
     carried: Mapping[str, e.Carried] = field(default_factory=dict)
     allowed: Mapping[str, e.Allowed] = field(default_factory=dict)  # by entry: no port of a name stands in two of them
     muted: Mapping[str, float] = field(default_factory=dict)
@@ -236,6 +237,13 @@ def _refuse(state: State, run: Sequence[e.Stamped]) -> State:
     oldest = int(run[-1].at // 60) - REFUSED_MINUTES
     minutes = {minute: count for minute, count in minutes.items() if int(minute) > oldest}
     return replace(state, refusals=refusals, refused_total=total, refused_minutes=minutes, updated_at=run[-1].at)
+
+
+@_apply.register
+def _(event: e.CookiesDropped, state: State, at: float) -> State:
+    """Bounded by the number of hosts with a credential."""
+    before, _ = state.cookies.get(event.name, (0, 0.0))
+    return replace(state, cookies={**state.cookies, event.name: (before + event.count, at)})
 
 
 @_apply.register

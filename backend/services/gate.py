@@ -19,6 +19,7 @@ from backend import system
 from backend.contract.events import Carried, Event, Noted, Reason, Refused, Via
 from backend.contract.paths import Paths
 from backend.contract.traffic import Connection
+from backend.services.cookies import Cookies
 from backend.services.service import Service, Tally, lines
 from backend.services.traffic import TrafficLog
 from backend.services.trust import Trust
@@ -59,6 +60,7 @@ class Gate:
         self._places = Places(paths.gate)
         self.trust = Trust(paths, self._places)
         self.log = TrafficLog(paths.traffic)
+        self.cookies = Cookies()
         self.service = Service("gate", self._spawn, self._ready, emit)
         self.allowlist = Allowlist()
         self.much_out = 1 << 63  # bytes to one name from which on it is marked
@@ -180,10 +182,12 @@ class Gate:
         async for text in lines(output):
             line = gate.parse_line(text)
             if line is not None:
+                if line.cookies:
+                    self.cookies.add(line.name)
                 if line.verdict == "carried" and line.protocol != "https":  # those are counted by their connection
                     self.log.add(_connection(line))
                 elif line.verdict in REFUSALS:
-                    self._refused.add(replace(line, bytes_out=0, bytes_in=0, milliseconds=0))
+                    self._refused.add(replace(line, bytes_out=0, bytes_in=0, milliseconds=0, cookies=False))
             elif "[ALERT]" in text or "[WARNING]" in text:
                 self._emit(Noted("warning", f"gate: {text[:300]}"))
 

@@ -43,8 +43,8 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
     while True:
         for _ in range(2):  # refusals more often: Claude's hook waits for them
             await asyncio.sleep(SECOND / 2)
-            for refused in (*services.take_refused_names(), *services.gate.take_refused()):
-                emit(refused)
+            for event in (*services.take_refused_names(), *services.gate.take_refused(), *services.gate.cookies.take()):
+                emit(event)
         if services.gate.service.pid:
             missed_gate = 0 if await _carried(services, emit, say=ticks % CARRIED_TICKS == 0) else missed_gate + 1
             _judge(services.gate.service, missed_gate, "its admin socket does not answer")

@@ -116,6 +116,9 @@ def _network(tally: Tally) -> Iterator[Metric]:
     yield _counters("refused", "What was refused, by the wall that did and why.", ("via", "reason"), refused)
     names: Labelled = {key: float(count) for key, count in tally.refused_names.items()}
     yield _counters("refused_names", "The same by name; the first hundred, then (others).", ("name", "reason"), names)
+    cookies: Labelled = {(harmless(name, 253),): float(count) for name, count in tally.cookies.items()}
+    says = "Requests to a host with a credential from which the gate dropped cookies."
+    yield _counters("cookies_dropped", says, ("name",), cookies)
     connections: Labelled = {(name,): float(total.connections) for name, total in tally.carried.items()}
     says = "Connections that the gate carried, by name; the first hundred, then (others)."
     yield _counters("carried_connections", says, ("name",), connections)

@@ -32,6 +32,7 @@ class Tally:
     state: State = field(default_factory=State)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)  # (via, reason)
     refused_names: dict[tuple[str, str], int] = field(default_factory=dict)  # (name, reason)
+    cookies: dict[str, int] = field(default_factory=dict)  # by host with a credential
     carried: dict[str, Carried] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
     proofs: dict[str, int] = field(default_factory=lambda: {"held": 0, "broken": 0})
@@ -48,6 +49,8 @@ class Tally:
         match stamped.event:
             case e.Refused() as event:
                 self._refuse(event, event.count)
+            case e.CookiesDropped() as event:
+                self.cookies[event.name] = self.cookies.get(event.name, 0) + event.count
             case e.Carried() as event:
                 self._carry(event)
             case e.ServiceChanged(state=e.ServiceState.STARTING) as event if event.restarts:
@@ -61,6 +64,7 @@ class Tally:
         """What came before the first segment that could be read: as much of it as the state still knows."""
         for row in state.refusals.values():
             self._refuse(row.latest, row.count)
+        self.cookies |= {name: count for name, (count, _) in state.cookies.items()}
         for carried in state.carried.values():
             self._carry(carried)
 

@@ -15,7 +15,7 @@ NEARLY_FULL = 90.0  # percent
 
 def rows(state: State, now: float) -> tuple[Row, ...]:
     found = (
-        _names(state), *_walls(state, now), _list(state, now), _ssh(state),
+        _names(state), *_walls(state, now), _cookies(state, now), _list(state, now), _ssh(state),
         _sandbox(state), _room(state), _agent(state), work.row(state), _booted(state, now),
     )  # fmt: skip
     return tuple(row for row in found if row is not None)
@@ -57,6 +57,15 @@ def _gate(state: State) -> Row | None:
     refused = sum(view.count for view in state.refusals.values() if view.latest.via is Via.GATE)
     cells = [f"{many(open_now, 'connection')} open", *([f"{grouped(refused)} refused"] if refused else [])]
     return Row(row.label, (row.cells[0], *cells, *row.cells[1:]), row.tone)
+
+
+def _cookies(state: State, now: float) -> Row | None:
+    """Cookies on their way to hosts with a credential: they were not given out here, so somebody brought them along."""
+    if not state.cookies:
+        return None
+    latest = sorted(state.cookies.items(), key=lambda found: found[1][1], reverse=True)
+    cells = (f"{many(count, 'request')} to {harmless(name, 60)}, last {ago(at, now)}" for name, (count, at) in latest)
+    return Row("Cookies", ("dropped", *cells), Tone.WARN)
 
 
 def _names(state: State) -> Row | None:

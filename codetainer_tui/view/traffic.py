@@ -18,7 +18,7 @@ def traffic(state: State, now: float) -> tuple[TrafficLine, ...]:
             size(one.bytes_in),
             size(one.bytes_out),
             ago(one.last_at, now).removesuffix(" ago"),
-            harmless(one.marked, 60),
+            ", ".join(filter(None, ("cookies dropped" if one.name in state.cookies else "", harmless(one.marked, 60)))),
         )
         for one in carried
     )

@@ -16,6 +16,7 @@ EVENTS: tuple[e.Event, ...] = (
     e.SandboxMeasured(150, 1 << 30, 4 << 30, {"/tmp": (1 << 20, 512 << 20)}),
     e.ProofFinished(2, (), "", {"unlisted name": "", "root read-only": ""}),
     e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, 3, "dns", "telemetry.example"),
+    e.CookiesDropped("github.com", 2),
     e.Carried("api.example", 5, 2, 1000, 300, 8.0),
     e.Allowed("files.example", until=99.0),
     e.SessionChanged(e.SessionState.WAITS, "work", 6.0, "Opus", 42.0, 1.2, "main"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from backend.contract.events import CookiesDropped
 from network import credentials
-from tests.netns.conftest import LISTED, Running, start
+from tests.netns.conftest import LISTED, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 
 ROOT = Path(__file__).parents[2]
 TOKEN = credentials.placeholders(credentials.shipped())["GH_PAT"]
+CLAUDE = credentials.placeholders(credentials.shipped())["CLAUDE_CODE_OAUTH_TOKEN"]
 REAL = "ghp_the-operators-own"
 API = "https://api.github.com"
 HOME = "/home/claude"
@@ -47,12 +50,35 @@ CLIENTS = {
 }
 
 
+RELEASE = "https://github.com/example/demo/releases/latest/download/thing-1.0-py3-none-any.whl"
+# Clients that keep cookies, and how each downloads a release into the working directory.
+SAVE = "r.raise_for_status(); open('thing-1.0-py3-none-any.whl', 'wb').write(r.content)"
+DOWNLOADS = {
+    "requests": [PYTHON, "-c", f"import requests; r = requests.get('{RELEASE}'); {SAVE}"],
+    "httpx": [PYTHON, "-c", f"import httpx; r = httpx.Client(follow_redirects=True).get('{RELEASE}'); {SAVE}"],
+    "wget": ["wget", "-q", RELEASE],
+    "curl": ["curl", "-sSfLO", "-b", "", RELEASE],
+    "pip": [PYTHON, "-m", "pip", "-q", "download", "--no-deps", "--no-cache-dir", "--disable-pip-version-check", RELEASE],
+}
+SESSIONS = {
+    "requests": "import requests; s = requests.Session()",
+    "httpx": "import httpx; s = httpx.Client()",
+}
+TWICE = """
+{session}
+for number in (1, 2):
+    answer = s.get("{url}", headers={{"Authorization": "Bearer {token}"}})
+    answer.raise_for_status()
+    assert not s.cookies, s.cookies
+"""
+
+
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("clients")
     running = start(
-        folder, f"clients-{os.getpid()}", listed=LISTED + "npm.pkg.github.com\n", GH_PAT=REAL,
-        REPO_URL="https://github.com/example/demo",
+        folder, f"clients-{os.getpid()}", listed=LISTED + "npm.pkg.github.com\nrelease-assets.githubusercontent.com\n",
+        GH_PAT=REAL, REPO_URL="https://github.com/example/demo",
         CLAUDE_CODE_OAUTH_TOKEN="sk-ant-oat01-the-operators-own",
     )  # fmt: skip
     home = running.paths.root / HOME.lstrip("/")
@@ -91,6 +117,48 @@ def test_a_client_works_with_the_placeholder(sandbox: Running, client: str) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     arrived = [f"{scheme} {REAL}" for scheme in ("Bearer", "token")]
     assert sum(sandbox.asked(kind="http", path=f"/client/{client}", credential=one) for one in arrived) == 1
+
+
+@pytest.mark.parametrize("client", DOWNLOADS)
+def test_a_release_is_downloaded_although_the_host_sets_cookies(sandbox: Running, client: str) -> None:
+    """The host sets cookies and redirects to itself: a client that keeps cookies would send them with its second request."""
+    program = DOWNLOADS[client][0]
+    if shutil.which(program) is None and program != PYTHON and os.environ.get("CI") != "true":
+        pytest.skip(f"{program} is not there")
+    folder = f"/tmp/{client}"
+    done = sandbox.agent("sh", "-ec", 'mkdir "$0"; cd "$0"; exec "$@"', folder, *DOWNLOADS[client])
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = sandbox.agent(PYTHON, "-m", "zipfile", "-l", f"{folder}/thing-1.0-py3-none-any.whl")
+    assert "thing/__init__.py" in listed.stdout, listed.stderr
+    assert cookies_arrived(sandbox) == []
+
+
+@pytest.mark.parametrize("client", SESSIONS)
+@pytest.mark.parametrize("url", [f"{API}/user", "https://api.anthropic.com/v1/models"])
+def test_a_session_may_ask_twice(sandbox: Running, client: str, url: str) -> None:
+    token = TOKEN if "github" in url else CLAUDE
+    done = sandbox.agent(PYTHON, "-c", TWICE.format(session=SESSIONS[client], url=url, token=token))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cookies_arrived(sandbox) == []
+
+
+def test_the_operator_hears_of_cookies_that_were_brought_along_and_of_no_others(sandbox: Running) -> None:
+    """None is let in, so clients that keep cookies have none to send; what is sent is somebody else's."""
+    kept = sandbox.agent("curl", "-sSfL", "-b", "", *("-o", "/dev/null") * 3, RELEASE, f"{API}/user", RELEASE)
+    assert kept.returncode == 0, kept.stderr
+    sandbox.agent("curl", "-sSf", "-b", "user_session=somebody-elses", f"{API}/brought/along")
+    eventually("it is in the journal", lambda: sandbox.events(CookiesDropped))
+    assert sandbox.events(CookiesDropped) == [CookiesDropped("api.github.com", 1)]
+    assert sandbox.asked(kind="http", path="/brought/along") == 1
+    assert cookies_arrived(sandbox) == []
+    assert "somebody-elses" not in sandbox.paths.journal.read_text()
+    assert "Cookies   dropped   1 request to api.github.com" in sandbox.codetainer("status").stdout
+
+
+def cookies_arrived(sandbox: Running) -> list[str]:
+    """Paths of the requests that reached the pretend internet with a cookie."""
+    lines = [json.loads(line) for line in sandbox.seen.read_text().splitlines()]
+    return [line["path"] for line in lines if line["kind"] == "http" and {"cookie", "cookie2"} & {*line["headers"].split()}]
 
 
 def test_cargo_trusts_the_gate(sandbox: Running) -> None:

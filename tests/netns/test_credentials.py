@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import BootStarted, Noted, Refused, Via
+from backend.contract.events import BootStarted, CookiesDropped, Noted, Refused, Via
 from network import credentials
 from tests.netns.conftest import LISTED, Begin, Running, eventually
 from tests.netns.talk import go_on, talking
@@ -117,7 +117,6 @@ def test_a_placeholder_becomes_the_credential_outside(sandbox: Running, scheme: 
         (f"{API}/x1", ["-H", f"Authorization: Bearer {CLAUDE}"]),
         (f"{API}/x1", ["-H", f"Authorization: Bearer {GITHUB}x"]),
         (f"{API}/x1", ["-H", "x-api-key: somebody-elses"]),
-        (f"{API}/x1", ["-H", "Cookie: user_session=somebody-elses"]),
         (f"{API}/x1?access_token=somebody-elses", []),
         (f"{API}/x1?a=1&access%5Ftok%65n=somebody-elses", []),
         (f"{API}/x1?Access_Token=somebody-elses", []),
@@ -137,6 +136,62 @@ def test_nobody_elses_credential_works(sandbox: Running, url: str, options: list
     assert status == 403
     assert "only the operator's credentials work here" in json.loads(body)["error"]["message"]
     assert sandbox.asked(kind="http", path="/x1") == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-H", "Cookie: user_session=somebody-elses"],
+        ["-H", "COOKIE: a=1", "-H", "Cookie: b=2", "-H", "cookie: user_session=somebody-elses; c"],
+        ["-H", "Cookie2: $Version=1; user_session=somebody-elses"],
+        ["--http1.1", "-H", "Cookie: user_session=somebody-elses"],
+        ["--http1.1", "-H", "Cookie2: user_session=somebody-elses", "-H", "Cookie;"],
+        ["-X", "GET", "-d", "{}", "-b", "user_session=somebody-elses"],
+    ],
+)
+@pytest.mark.parametrize(
+    ("url", "credential"),
+    [
+        (f"{API}/repos/example/demo/issues", GITHUB),
+        ("https://github.com/example/demo", GITHUB),
+        ("https://api.anthropic.com/v1/messages", CLAUDE),
+        ("https://forge.test/api/issues", ""),
+    ],
+)
+def test_a_cookie_gets_nowhere_and_the_request_goes_on(sandbox: Running, url: str, credential: str, options: list[str]) -> None:
+    host, mark = url.split("/")[2], os.urandom(6).hex()
+    given = f"Bearer {credential}" if credential else ""
+    status, _ = curl(sandbox, f"{url}?{mark}", *options, credential=given)
+    (arrived,) = [line for text in sandbox.seen.read_text().splitlines() if (line := json.loads(text)).get("query") == mark]
+    assert (arrived["host"], status) == (host, 200)
+    assert not [name for name in arrived["headers"].split() if "cookie" in name]
+    eventually("it is reported", lambda: any(event.name == host for event in sandbox.events(CookiesDropped)))
+
+
+def test_a_cookie_is_no_refusal_and_one_event_reports_many(sandbox: Running) -> None:
+    """Its words are not repeated: a cookie is a secret, if nobody else's then the agent's."""
+    curl(sandbox, "https://mirror.test/one", "-b", "first-of-many=1")
+    first = eventually("the first is reported at once", lambda: cookies_reported(sandbox, "mirror.test"))
+    for _ in range(5):
+        curl(sandbox, "https://mirror.test/more", "-b", "more-of-them=1")
+    last = "https://mirror.test/refused"
+    assert curl(sandbox, last, "-X", "DELETE", "-b", "x=1")[0] == 403
+    eventually("a later refusal is in the journal", lambda: "mirror.test" in {r.name for r in sandbox.events(Refused)})
+    assert first == cookies_reported(sandbox, "mirror.test") == [CookiesDropped("mirror.test", 1)]
+    assert [r.detail for r in sandbox.events(Refused) if "cookie" in f"{r.reason} {r.detail}"] == []
+    assert "of-many" not in sandbox.paths.journal.read_text()
+
+
+def cookies_reported(sandbox: Running, host: str) -> list[CookiesDropped]:
+    return [event for event in sandbox.events(CookiesDropped) if event.name == host]
+
+
+@pytest.mark.parametrize("url", [f"{API}/user", "https://github.com/example/demo", "https://api.anthropic.com/v1/models"])
+def test_no_cookie_is_let_in(sandbox: Running, url: str) -> None:
+    for version in ("--http1.1", "--http2"):
+        status, text = curl(sandbox, url, "-i", version)
+        assert status == 200
+        assert "set-cookie" not in text.lower()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from backend import system
-from backend.sandbox.pretend import api, github
+from backend.sandbox.pretend import api, github, releases
 from backend.sandbox.pretend.certificates import Authority
 from backend.sandbox.pretend.description import Description, Listener, Speaks
 from backend.sandbox.pretend.record import Record
@@ -38,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
     site: Site
+    cookies: tuple[str, ...] = ()  # that the answer to this request sets
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name in the standard library)
         pass  # the record says more
@@ -53,6 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         credential = next((given for header in CREDENTIAL_HEADERS if (given := self.headers.get(header))), "")
         path, _, query = self.path.partition("?")
         described = self.site.description
+        self.cookies = self._cookies(host)
         asked = api.said(body) if host == described.api_host else {}
         self.site.record.add(
             "http", host=host, method=self.command, path=path, query=query, credential=credential,
@@ -68,12 +70,31 @@ class Handler(BaseHTTPRequestHandler):
                 self.reply(401, b"whose push is this?\n", {"WWW-Authenticate": 'Basic realm="git"'})
                 return
             self._git(path, query, body)
+        elif host == described.git_host and (location := releases.location(host, described.git_repository, path)):
+            self.reply(302, b"", {"Location": location})
+        elif host == releases.ASSETS_HOST and (file := releases.asset(path)) is not None:
+            self.reply(200, file, {"Content-Type": "application/octet-stream"})
         elif host == github.HOST and (known := github.answer(path, described.git_repository, body)) is not None:
             self.reply(200, known, {"Content-Type": "application/json; charset=utf-8"})
         elif path.startswith("/bytes/") and path[7:].isdigit():
             self._zeros(min(int(path[7:]), MOST_ZEROS))
         else:
             self.reply(200, f"{host or 'a site without a name'} answers {path}\n".encode(), {"Content-Type": "text/plain"})
+
+    def _cookies(self, host: str) -> tuple[str, ...]:
+        """What the real hosts set, in every answer to a client without a session. Values of Set-Cookie."""
+        git_host, lasting = self.site.description.git_host, "Path=/; Max-Age=31536000; HttpOnly; Secure"
+        if git_host and host in (git_host, github.HOST):
+            own = "_gh_sess=pretend; Path=/; HttpOnly; Secure; SameSite=Lax"
+            return own, f"_octo=GH1.1.1.1; Domain={git_host}; {lasting}", f"logged_in=no; Domain={git_host}; {lasting}"
+        if host and host == self.site.description.api_host:
+            return (f"_cfuvid=pretend; Domain={host}; {lasting}",)
+        return ()
+
+    def end_headers(self) -> None:
+        for cookie in self.cookies:
+            self.send_header("Set-Cookie", cookie)
+        super().end_headers()
 
     def reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)

@@ -63,6 +63,8 @@ CASES = [
         "no longer allowed by hand a.example: its time was up; still open: 443, 80 by a.example (domains.conf:2)",
     ),
     (Refused(Via.FIREWALL, Reason.IPV6, 1, "tcp", "", "2001:db8::1", 443), "refused [2001:db8::1]:443: IPv6"),
+    (e.CookiesDropped("github.com"), "dropped cookies from 1 request to github.com: they were not given out here"),
+    (e.CookiesDropped("a.test\n", 3), "dropped cookies from 3 requests to a.test\\n: they were not given out here"),
     (e.Allowed("a.example", "8443", 0.0, "root"), "allowed a.example ports 8443 until revoked, by root"),
     (e.Allowed("a.example", until=3600.0), "allowed a.example until 01:00"),
     (e.Withdrawn("a.example", "its time was up"), "closed again a.example: its time was up"),

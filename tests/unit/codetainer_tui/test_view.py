@@ -221,3 +221,15 @@ def test_all_text_of_a_view_is_harmless() -> None:
     found = texts(seen(state("attacked")))
     assert len(found) > 300
     assert [text for text in found if not text.isprintable()] == []
+
+
+def test_dropped_cookies_have_a_row_and_mark_their_host_and_are_no_refusal() -> None:
+    before = seen(state("ready"))
+    assert "Cookies" not in [row.label for row in before.rows]
+    found = state("ready", e.CookiesDropped("github.com", 3), e.CookiesDropped("api.github.com"))
+    (row,) = [row for row in seen(found).rows if row.label == "Cookies"]
+    assert row.text == "dropped   3 requests to github.com, last now   1 request to api.github.com, last now"
+    assert row.tone is Tone.WARN
+    assert [one.marked for one in seen(found).traffic if one.name == "github.com"] == ["cookies dropped"]
+    assert seen(found).refused_summary == before.refused_summary
+    assert seen(found).headline.condition is Condition.READY

@@ -121,3 +121,10 @@ def test_what_was_muted_for_a_time_is_forgotten_after_it() -> None:
 
 def test_an_event_of_a_newer_version_changes_only_the_time() -> None:
     assert fold(State(), e.Stamped(7, 1, e.Unknown("moon.rose"))) == State(updated_at=7)
+
+
+def test_dropped_cookies_add_up_by_host_and_survive_a_snapshot() -> None:
+    events = (e.CookiesDropped("a.test", 2), e.CookiesDropped("b.test"), e.CookiesDropped("a.test", 3))
+    state = fold_all(e.Stamped(float(at), at, event) for at, event in enumerate(events, 1))
+    assert state.cookies == {"a.test": (5, 3.0), "b.test": (1, 2.0)}
+    assert State.from_json(json.loads(json.dumps(state.as_json()))) == state

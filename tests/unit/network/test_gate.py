@@ -53,6 +53,18 @@ def test_every_place_of_the_template_is_filled_in() -> None:
         ("refused tls 198.51.100.1 443 517 0 0 evil.test", Line("refused", "tls", "198.51.100.1", 443, 517, 0, 0, "evil.test")),
         ("carried http 198.51.100.1 80 +5 +6 +7 a b", Line("carried", "http", "198.51.100.1", 80, 5, 6, 7, "a b")),
         ("silent tls 198.51.100.1 443 0 0 3001 -", Line("silent", "tls", "198.51.100.1", 443, 0, 0, 3001, "")),
+        (
+            "scope https 198.51.100.1 443 1 2 3 github.com 0 evil/repo",
+            Line("scope", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "evil/repo"),
+        ),
+        (
+            "carried https 198.51.100.1 443 1 2 3 github.com 1 -",
+            Line("carried", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "", cookies=True),
+        ),
+        (
+            "scope https 198.51.100.1 443 1 2 3 github.com 0 1 of several words",
+            Line("scope", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "1 of several words"),
+        ),
         ("[NOTICE] (1) : something", None),
         ("refused tls nowhere 443 0 0 0 x", None),
         ("refused tls 198.51.100.1 x 0 0 0 x", None),

@@ -10,6 +10,7 @@ import pytest
 
 from backend.boot.context import Boot
 from backend.contract.events import Event, ServiceState
+from backend.services.cookies import Cookies
 from backend.services.services import Services
 from backend.supervision import watch
 
@@ -21,7 +22,7 @@ async def test_each_time_a_service_came_back_is_told(monkeypatch: pytest.MonkeyP
     away = SimpleNamespace(pid=0)
     services: Any = SimpleNamespace(
         take_refused_names=list,
-        gate=SimpleNamespace(take_refused=list, service=away),
+        gate=SimpleNamespace(take_refused=list, cookies=Cookies(), service=away),
         coredns=away,
         guard=away,
         kept=(coredns,),

@@ -44,7 +44,7 @@ def value(sample: str, /, **labels: str) -> float:
         ("condition", {"codetainer_condition": "degraded"}, 1),  # the gate is starting
         ("condition", {"codetainer_condition": "ready"}, 0),
         ("frozen", {}, 0),
-        ("journal_updated_timestamp_seconds", {}, 16),
+        ("journal_updated_timestamp_seconds", {}, 17),
         ("boot_started_timestamp_seconds", {}, 1),
         ("boot_seconds", {}, 4.2),
         ("boot_steps", {"outcome": "done"}, 1),
@@ -65,6 +65,7 @@ def value(sample: str, /, **labels: str) -> float:
         ("dns_queries_total", {}, 100),
         ("dns_cache_hits_total", {}, 90),
         ("dns_unlisted_total", {}, 4),
+        ("cookies_dropped_total", {"name": "github.com"}, 2),
         ("dns_latency_seconds", {}, 0.0015),
         ("list_names", {}, 23),
         ("list_addresses", {}, 61),
@@ -84,7 +85,7 @@ def value(sample: str, /, **labels: str) -> float:
         ("unsaved_work", {"kind": "commits"}, 3),
         ("unsaved_work", {"kind": "files"}, 3),
         ("unsaved_work", {"kind": "stashes"}, 1),
-        ("work_saved_timestamp_seconds", {}, 15),
+        ("work_saved_timestamp_seconds", {}, 16),
         ("work_save_failing", {}, 0),
     ],
 )

@@ -99,3 +99,10 @@ def test_counters_never_fall(steps: list[tuple[str, int]]) -> None:
         now = sum(total.connections for total in found.carried.values())
         assert now >= before
         before = now
+
+
+def test_dropped_cookies_are_counted_by_host_also_those_before_the_first_segment() -> None:
+    found = counted(e.CookiesDropped("a.test", 2), e.CookiesDropped("a.test"), e.CookiesDropped("b.test"))
+    assert found.cookies == {"a.test": 3, "b.test": 1}
+    later = counted(e.Snapshot(found.state.as_json()), e.CookiesDropped("a.test"))
+    assert later.cookies == {"a.test": 4, "b.test": 1}
