@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from backend import processes
 from backend.contract.paths import AGENT_UID
 
 PROC = Path("/proc")
@@ -54,16 +55,35 @@ def _inodes(table: Path, port: int, deadline: float) -> list[str]:
 
 
 def _owner(proc: Path, wanted: set[str], deadline: float) -> str:
+    """First by what each main thread holds, which all threads mostly share; then by that of the other threads.
+
+    A thread may have descriptors of its own (unshare(2), CLONE_FILES), and a main thread that has ended has none.
+    """
+    own: list[Path] = []
     for process, _ in zip(proc.iterdir(), _in_time(deadline), strict=False):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            if process.name.isdigit() and process.stat().st_uid == AGENT_UID and _holds(process / "fd", wanted, deadline):
-                return (process / "comm").read_text(errors="replace").rstrip("\n")
+            if process.name.isdigit() and process.stat().st_uid == AGENT_UID:
+                own.append(process)
+                if _holds(process / "fd", wanted, deadline):
+                    return _name(process)
+    for process in own:
+        for thread, _ in zip(itertools.islice(processes.places(process), 1, None), _in_time(deadline), strict=False):
+            if _holds(thread / "fd", wanted, deadline):
+                return _name(process)
     return ""
 
 
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text(errors="replace").rstrip("\n")
+    except OSError:  # it has ended meanwhile
+        return ""
+
+
 def _holds(descriptors: Path, wanted: set[str], deadline: float) -> bool:
-    for descriptor, _ in zip(descriptors.iterdir(), _in_time(deadline), strict=False):
-        with contextlib.suppress(OSError):
-            if str(descriptor.readlink()) in wanted:
-                return True
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        for descriptor, _ in zip(descriptors.iterdir(), _in_time(deadline), strict=False):
+            with contextlib.suppress(OSError):
+                if str(descriptor.readlink()) in wanted:
+                    return True
     return False

@@ -7,10 +7,11 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend import processes
 from backend.boot.context import Boot
 from backend.boot.steps.tmpfs import memory_bytes
 from backend.contract.events import Event, SandboxMeasured
@@ -74,19 +75,29 @@ class Load:
     @staticmethod
     def now() -> Load:
         """From proc(5): utime and stime are fields 14 and 15 of stat, rss is field 24."""
-        ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+        ticks = os.sysconf("SC_CLK_TCK")
         cpu = agent_cpu = 0.0
-        resident = agent_resident = processes = 0
-        for process in Path("/proc").iterdir():
+        resident = agent_resident = count = 0
+        for process in processes.PROC.iterdir():
             if not process.name.isdigit():
                 continue
             with contextlib.suppress(OSError):  # it has ended meanwhile
-                fields = (process / "stat").read_text().rpartition(")")[2].split()
-                spent, held = (int(fields[11]) + int(fields[12])) / ticks, int(fields[21]) * page
+                fields = processes.stat(process)
+                spent, held = (int(fields[11]) + int(fields[12])) / ticks, _held(process, fields)
                 cpu += spent
                 resident += held
                 if process.stat().st_uid == AGENT_UID:
                     agent_cpu += spent
                     agent_resident += held
-                    processes += 1
-        return Load(cpu, resident, agent_cpu, agent_resident, processes)
+                    count += 1
+        return Load(cpu, resident, agent_cpu, agent_resident, count)
+
+
+def _held(process: Path, fields: Sequence[str]) -> int:
+    """Its resident memory in bytes. A main thread that has ended has none: then that of another thread, which shares it."""
+    pages = int(fields[21])
+    if fields[0] in processes.ENDED:
+        for thread in processes.places(process):
+            with contextlib.suppress(OSError):
+                pages = max(pages, int(processes.stat(thread)[21]))
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
+from backend import processes
 from backend.boot import agent, steps
 from backend.boot.context import Boot
 from backend.boot.runner import Result, Runner
@@ -40,8 +41,9 @@ from backend.session import activity, session
 from backend.settings import Settings
 from backend.settings.values import GateMode, OnFailure
 from backend.supervision import load, proof, watch
+from backend.supervision.cgroups import hierarchy
 from backend.supervision.control import Control, ControlServer
-from backend.supervision.freezer import Freezer, hierarchy
+from backend.supervision.freezer import Freezer
 from backend.supervision.grants import Grants
 from backend.system import SystemFailure
 from backend.work.keeper import Keeper, end_agent
@@ -277,8 +279,8 @@ class Supervisor(Control):
             raise SystemFailure("the sandbox was frozen meanwhile: nothing is started as the agent", "codetainer thaw first")
 
     async def _make_freezer(self) -> Freezer:
-        above = await asyncio.get_running_loop().run_in_executor(self._aside, hierarchy, self.paths.cgroups)
-        return Freezer(watch.agent_processes, above)
+        within = await asyncio.get_running_loop().run_in_executor(self._aside, hierarchy, self.paths.cgroups)
+        return Freezer(processes.of_agent, within)
 
     async def restart_session(self) -> None:
         async with self._init():

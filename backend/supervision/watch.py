@@ -1,12 +1,10 @@
-"""What the supervisor looks at again and again: the services; and the agent's processes, to stop them."""
+"""What the supervisor looks at again and again: the services; and the agent stopped, and let go on."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from concurrent.futures import Executor
-from pathlib import Path
 
 from backend.boot.context import Boot
 from backend.contract.events import (
@@ -16,7 +14,6 @@ from backend.contract.events import (
     Noted,
     ServiceState,
 )
-from backend.contract.paths import AGENT_UID
 from backend.services.gate import Gate
 from backend.services.service import Service
 from backend.services.services import Services, http_get
@@ -128,16 +125,6 @@ async def _ask_guard(services: Services) -> None:
         return
     if guard.state is ServiceState.UNRESPONSIVE:
         guard.changed(ServiceState.UP)
-
-
-def agent_processes() -> list[int]:
-    """Every process of the agent's uid."""
-    found = []
-    for process in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if process.name.isdigit() and process.stat().st_uid == AGENT_UID:
-                found.append(int(process.name))
-    return found
 
 
 async def freeze(boot: Boot, freezer: Freezer, aside: Executor, emit: Callable[[Event], None], by: str) -> None:

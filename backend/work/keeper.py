@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backend import system
+from backend import processes, system
 from backend.boot.context import Boot
 from backend.contract.events import (
     BootState,
@@ -33,7 +33,6 @@ from backend.contract.events import (
 from backend.journal import Journal
 from backend.session import session
 from backend.settings.values import Save
-from backend.supervision import watch
 from backend.system import AGENT, SystemFailure
 from backend.work.git import PATH
 from backend.work.repository import MOST_REPOSITORIES, SAVED
@@ -255,20 +254,26 @@ def _text(said: Mapping[str, Any], key: str) -> str:
 
 
 def _is_here(pid: int) -> bool:
-    """Whether a process is in this sandbox: in a container with the machine's pids the uid is somebody's outside, too."""
-    try:
-        return Path(f"/proc/{pid}/ns/mnt").stat().st_ino == Path("/proc/self/ns/mnt").stat().st_ino
-    except PermissionError:
-        return True  # who may not ask (no CAP_SYS_PTRACE) has a pid namespace of its own
-    except OSError:
-        return False  # it has ended
+    """Whether a process is in this sandbox: in a container with the machine's pids the uid is somebody's outside, too.
+
+    Any of its threads tells: the main one may have ended before the others.
+    """
+    own = Path("/proc/self/ns/mnt").stat().st_ino
+    for thread in processes.places(processes.PROC / str(pid)):
+        try:
+            return (thread / "ns/mnt").stat().st_ino == own
+        except PermissionError:
+            return True  # who may not ask (no CAP_SYS_PTRACE) has a pid namespace of its own
+        except OSError:
+            continue  # it has ended
+    return not processes.ended(pid)  # its threads end faster than they can be looked at
 
 
 async def end_agent() -> None:
     """Ends every process of the agent's: what is counted and saved then is what there is at the end."""
     by_themselves = round(END_SECONDS / POLL_SECONDS)
     for look in range(2 * by_themselves):
-        left = [pid for pid in watch.agent_processes() if _is_here(pid)]
+        left = [pid for pid in processes.of_agent() if _is_here(pid)]
         if not left:
             return
         if look >= by_themselves:

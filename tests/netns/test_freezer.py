@@ -1,4 +1,4 @@
-"""The freezer against the kernel: by a cgroup, and by signals.
+"""The freezer against the kernel: by a cgroup of each version, and by signals.
 
 `stop_all` reaches everybody of the agent's uid in this pid namespace, so here one stops the processes of the test only; the
 whole of it is tried in a sandbox, by test_frozen.py.
@@ -6,6 +6,7 @@ whole of it is tried in a sandbox, by test_frozen.py.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from backend import system
-from backend.supervision import freezer
+from backend import processes, system
+from backend.supervision import cgroups, freezer
+from backend.supervision.cgroups import V1, V2, Hierarchy
 from backend.supervision.freezer import Freezer
+from tests.netns.conftest import eventually
+from tests.netns.headless import headless
 
 pytestmark = pytest.mark.netns
 
@@ -34,13 +38,14 @@ def counting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     process.wait()
 
 
-@pytest.fixture
-def above(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(params=[V2, V1], ids=["v2", "v1"])
+def within(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Hierarchy]:
     place = tmp_path / "cgroups"
-    found = freezer.hierarchy(place)
+    found = cgroups.hierarchy(place, versions=(request.param,))
     if found is None:
-        assert not os.environ.get("CI"), "no hierarchy of cgroups can be mounted"
-        pytest.skip("no hierarchy of cgroups can be mounted")
+        there = request.param is V2 or "\nfreezer\t" in Path("/proc/cgroups").read_text()
+        assert not (there and os.environ.get("CI")), "no hierarchy of cgroups can be mounted"
+        pytest.skip(f"no hierarchy of {request.param.kind} can be mounted")
     yield found
     system.run(["umount", str(place)])
 
@@ -63,14 +68,14 @@ def changes(place: Path, looks: int) -> bool:
 
 
 def test_what_is_frozen_by_a_cgroup_stands_still_whatever_is_sent_to_it(
-    counting: tuple[subprocess.Popen[bytes], Path], above: Path
+    counting: tuple[subprocess.Popen[bytes], Path], within: Hierarchy
 ) -> None:
     process, place = counting
-    frozen = Freezer(lambda: [process.pid], above, stops(process.pid))
+    frozen = Freezer(lambda: [process.pid], within, stops(process.pid))
     assert frozen.freeze() == "cgroup"
-    cgroup = frozen.cgroup
-    assert cgroup is not None
-    assert cgroup.parent == above
+    assert frozen.cgroup is not None
+    cgroup = frozen.cgroup.folder
+    assert cgroup.parent == within.above
     try:
         process.send_signal(signal.SIGCONT)
         assert not changes(place, 10)
@@ -98,11 +103,11 @@ def test_what_does_not_stop_is_said(counting: tuple[subprocess.Popen[bytes], Pat
 
 
 def test_a_process_that_stopped_itself_is_not_let_go_on_by_a_thaw(
-    counting: tuple[subprocess.Popen[bytes], Path], above: Path
+    counting: tuple[subprocess.Popen[bytes], Path], within: Hierarchy
 ) -> None:
     process, place = counting
     process.send_signal(signal.SIGSTOP)
-    frozen = Freezer(lambda: [process.pid], above, stops(process.pid))
+    frozen = Freezer(lambda: [process.pid], within, stops(process.pid))
     frozen.freeze()
     frozen.thaw()
     assert not changes(place, 10)
@@ -110,28 +115,102 @@ def test_a_process_that_stopped_itself_is_not_let_go_on_by_a_thaw(
 
 def test_signals_where_the_cgroup_cannot_be_made(counting: tuple[subprocess.Popen[bytes], Path]) -> None:
     process, place = counting
-    frozen = Freezer(lambda: [process.pid], Path("/proc/1"), stops(process.pid))
+    frozen = Freezer(lambda: [process.pid], Hierarchy(Path("/proc/1"), V2), stops(process.pid))
     assert frozen.freeze() == "signals"
     assert not changes(place, 5)
     frozen.thaw()
 
 
-def test_the_end_leaves_no_cgroup(counting: tuple[subprocess.Popen[bytes], Path], above: Path) -> None:
+def test_the_end_leaves_no_cgroup(counting: tuple[subprocess.Popen[bytes], Path], within: Hierarchy) -> None:
     process, _ = counting
-    frozen = Freezer(lambda: [process.pid], above, stops(process.pid))
+    frozen = Freezer(lambda: [process.pid], within, stops(process.pid))
     assert frozen.freeze() == "cgroup"
-    cgroup = frozen.cgroup
-    assert cgroup is not None
+    assert frozen.cgroup is not None
+    cgroup = frozen.cgroup.folder
     frozen.end()
-    assert process.wait() == -signal.SIGKILL
+    assert process.wait(timeout=30) == -signal.SIGKILL
     assert not cgroup.exists()
 
 
-@pytest.mark.parametrize("said", ["0::/../elsewhere\n", "4:memory:/x\n"])
-def test_a_cgroup_that_is_not_in_sight_is_none(tmp_path: Path, above: Path, said: str) -> None:
+@pytest.mark.parametrize("said", ["0::/../elsewhere\n1:freezer:/../elsewhere\n", "4:memory:/x\n"])
+def test_a_cgroup_that_is_not_in_sight_is_none(tmp_path: Path, said: str) -> None:
     (tmp_path / "cgroup").write_text(said)
-    assert freezer.hierarchy(tmp_path / "cgroups", tmp_path) is None
+    place = tmp_path / "cgroups"
+    assert cgroups.hierarchy(place, tmp_path) is None
+    assert not place.is_mount()
 
 
 def test_where_nothing_can_be_mounted_there_is_no_hierarchy() -> None:
-    assert freezer.hierarchy(Path("/proc/nowhere")) is None
+    assert cgroups.hierarchy(Path("/proc/nowhere")) is None
+
+
+@pytest.mark.parametrize("within", [V1], indirect=True, ids=["v1"])
+def test_version_1_is_taken_where_version_2_cannot_freeze(tmp_path: Path, within: Hierarchy) -> None:
+    place = tmp_path / "others"
+    unable = dataclasses.replace(V2, switch="cgroup.none")  # as before Linux 5.2
+    found = cgroups.hierarchy(place, versions=(unable, V1))
+    assert found == Hierarchy(place / within.above.relative_to(tmp_path / "cgroups"), V1)
+    system.run(["umount", str(place)])
+
+
+# --- a process whose main thread has ended (it looks like a zombie) while another one works ---
+
+
+def test_a_process_without_its_main_thread_is_frozen_and_let_go_on(tmp_path: Path, within: Hierarchy) -> None:
+    place = tmp_path / "works"
+    with headless(place) as process:
+        frozen = Freezer(lambda: [process.pid], within, stops(process.pid))
+        assert frozen.freeze() == "cgroup"
+        assert frozen.cgroup is not None
+        cgroup = frozen.cgroup.folder
+        try:
+            process.send_signal(signal.SIGCONT)
+            assert not changes(place, 10)
+            assert frozen.freeze() == "cgroup"
+            assert not changes(place, 10)
+        finally:
+            frozen.thaw()
+        assert changes(place, 500)
+        assert not cgroup.exists()
+
+
+def test_so_it_is_by_signals(tmp_path: Path) -> None:
+    place = tmp_path / "works"
+    with headless(place) as process:
+        frozen = Freezer(lambda: [process.pid], None, stops(process.pid))
+        assert frozen.freeze() == "signals"
+        assert not changes(place, 10)
+        frozen.thaw()
+        assert changes(place, 500)
+
+
+def test_that_it_does_not_stop_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freezer, "FREEZE_SECONDS", 0.0)
+    with (
+        headless(tmp_path / "works") as process,
+        pytest.raises(system.SystemFailure, match=f"cannot stop 1 processes of the agent's, the first of them {process.pid}"),
+    ):
+        Freezer(lambda: [process.pid], None, stops()).freeze()
+
+
+def test_the_end_kills_it_too(tmp_path: Path, within: Hierarchy) -> None:
+    with headless(tmp_path / "works") as process:
+        frozen = Freezer(lambda: [process.pid], within, stops(process.pid))
+        assert frozen.freeze() == "cgroup"
+        assert frozen.cgroup is not None
+        cgroup = frozen.cgroup.folder
+        frozen.end()
+        assert process.wait(timeout=30) == -signal.SIGKILL
+        assert not cgroup.exists()
+
+
+def test_what_has_ended_as_a_whole_holds_nothing_up(tmp_path: Path, within: Hierarchy) -> None:
+    """Its parent has not asked for it yet, and may be the agent's: it stays for as long as that likes."""
+    zombie = subprocess.Popen(["true"])
+    eventually("it has ended", lambda: processes.ended(zombie.pid))
+    with headless(tmp_path / "works") as process:
+        frozen = Freezer(lambda: [zombie.pid, process.pid], within, stops(process.pid))
+        assert frozen.freeze() == "cgroup"
+        frozen.thaw()
+        assert Freezer(lambda: [zombie.pid, process.pid], None, stops(process.pid)).freeze() == "signals"
+    zombie.wait()

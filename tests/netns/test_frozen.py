@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import Froze
-from backend.supervision import freezer
+from backend.supervision import cgroups, freezer
 from backend.system import AGENT
+from tests.netns import headless
 from tests.netns.conftest import Running, eventually, start
 from tests.netns.test_cases import connect
 from tests.netns.test_freezer import changes
@@ -69,7 +70,7 @@ def frozen(sandbox: Running) -> list[Path]:
     own = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
     (within,) = re.findall("^0::/(.*)$", Path(f"/proc/{sandbox.init}/cgroup").read_text(), re.MULTILINE)
     found = set()
-    for cgroup in (sandbox.paths.cgroups / within).glob(f"{freezer.PREFIX}*"):
+    for cgroup in (sandbox.paths.cgroups / within).glob(f"{cgroups.PREFIX}*"):
         with contextlib.suppress(OSError):
             for pid in (cgroup / "cgroup.procs").read_text().split():
                 with contextlib.suppress(OSError):
@@ -86,6 +87,20 @@ def test_a_timer_does_not_let_the_agent_go_on(sandbox: Running) -> None:
         finally:
             assert sandbox.codetainer("thaw").returncode == 0
         assert changes(place, 500)
+
+
+def test_a_process_whose_main_thread_has_ended_stands_still_and_goes_on(sandbox: Running) -> None:
+    """Its state is that of a zombie, and its other threads work on."""
+    with running(sandbox, headless.CODE) as place:
+        assert changes(place, 500)
+        assert sandbox.codetainer("freeze").returncode == 0
+        (cgroup,) = frozen(sandbox)
+        try:
+            assert not changes(place, 20)
+        finally:
+            assert sandbox.codetainer("thaw").returncode == 0
+        assert changes(place, 500)
+        assert not cgroup.exists()
 
 
 def test_nor_do_processes_that_fork_and_end(sandbox: Running) -> None:
@@ -164,8 +179,9 @@ def test_the_end_of_a_frozen_sandbox_leaves_no_cgroup(tmp_path: Path) -> None:
     assert sandbox.codetainer("freeze").returncode == 0
     (cgroup,) = frozen(sandbox)
     place = tmp_path / "cgroups"
-    above = freezer.hierarchy(place)
-    assert above is not None
+    within = cgroups.hierarchy(place)
+    assert within is not None
+    above = within.above
     try:
         assert (above / cgroup.name).is_dir()
         sandbox.stop()
