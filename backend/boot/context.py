@@ -10,28 +10,28 @@ from backend.contract.events import Event, StepOutput
 from backend.contract.paths import Paths
 from backend.settings import Settings
 from backend.supervision.expected import Expected
-from network.allowlist import Allowlist
 
 if TYPE_CHECKING:
-    from backend.services.services import Services
+    from backend.policy import Policy
+    from backend.services.bundle import Services
     from backend.session.session import Session
 
 
 @dataclass(slots=True)
 class Boot:
-    """One sandbox while it boots. `services` runs CoreDNS and the guard, and goes on running them afterwards."""
+    """One sandbox while it boots. `services` and `policy` are what goes on afterwards."""
 
     settings: Settings
     paths: Paths
     emit: Callable[[Event], None]
     services: Services
-    allowlist: Allowlist = field(default_factory=Allowlist)
-    upstreams: tuple[str, ...] = ()
+    policy: Policy
     docker_servers: (
         tuple[str, ...] | None
     ) = ()  # that Docker's resolver asks from in here; None: it is in use, and they are unknown
     agent_environment: dict[str, str] = field(default_factory=dict)
     session: Session | None = None
+    cloned: bool = False  # REPO_URL is in the work space
     expected: Expected = field(default_factory=Expected)
 
     @property
@@ -42,7 +42,7 @@ class Boot:
                 "set CODETAINER_UPSTREAM to a resolver's own address: Docker's resolver (127.0.0.11) forwards queries from "
                 "inside this container, and the firewall refuses them because /etc/resolv.conf does not name its servers"
             )
-        asked = ", ".join(self.upstreams) or "none is set"
+        asked = ", ".join(self.policy.upstreams) or "none is set"
         return f"do the upstream resolvers answer ({asked})? CODETAINER_UPSTREAM names others"
 
     def say(self, step: str, line: str) -> None:

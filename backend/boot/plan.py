@@ -38,7 +38,10 @@ class StepSkipped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. `run` returns what came of it, in a few words; `timeout` is in seconds."""
+    """One step. `run` returns what came of it, in a few words; `timeout` is in seconds.
+
+    `rebuild`: a retry after a halt runs it again, even if it had gone well: it puts up a protection, or rests on one.
+    """
 
     name: str
     title: str
@@ -46,6 +49,7 @@ class Step:
     needs: tuple[str, ...] = ()
     timeout: float = 30.0
     on_failure: OnFailure = OnFailure.HALT
+    rebuild: bool = False
 
     @property
     def planned(self) -> PlannedStep:

@@ -36,6 +36,10 @@ class Runner:
     clock: Callable[[], float] = time.monotonic
     done: dict[str, Outcome] = field(default_factory=dict)
 
+    def forget_protections(self) -> None:
+        """The next run puts up every protection anew."""
+        self.done = {step.name: self.done[step.name] for step in self.steps if step.name in self.done and not step.rebuild}
+
     async def run(self, boot: Boot) -> Result:
         kept = (Outcome.DONE, Outcome.SKIPPED)
         outcomes: dict[str, Outcome] = {name: outcome for name, outcome in self.done.items() if outcome in kept}

@@ -1,7 +1,7 @@
 """What supervisor and guard say to each other: JSON lines over a socket pair that the guard inherits. Values only, no I/O.
 
-Supervisor to guard: Configure (the whole list, as often as it changes: the guard finds out what is new and what has gone) and
-Do. Guard to supervisor: Configured, Done, and Happened, which carries an event for the journal.
+Supervisor to guard: Configure (the whole allowlist, whenever it changes: the guard finds out what is new and what has gone) and
+requests. Guard to supervisor: Configured and Done, each with the id of what it answers, and Happened, an event for the journal.
 """
 
 from __future__ import annotations
@@ -30,15 +30,13 @@ class ListedName:
     below: bool
     ports: tuple[tuple[int, str], ...]
     source: str
-    until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Configure(Message):
-    """`generation` counts up and comes back in Configured once names, sets and flows are as `entries` says."""
+    """Answered by Configured once names, sets and flows are as `entries` says."""
 
     name: ClassVar[str] = "configure"
-    generation: int
     entries: tuple[ListedName, ...]
     upstreams: tuple[str, ...]  # "203.0.113.53", "203.0.113.53:5353", "tls://203.0.113.53"
     grace_seconds: float = 60.0  # beyond the TTL, and beyond what CoreDNS may serve from its cache
@@ -46,29 +44,61 @@ class Configure(Message):
     refresh_seconds: float = 300.0
     answer_addresses: int = 64  # of one answer
     gate: bool = False  # ports checked by name are opened for the gate, not for the agent
-    paused: bool = False  # as after `empty`: a guard that is started anew has not heard of it
-
-
-@dataclass(frozen=True, slots=True)
-class Do(Message):
-    """`verb`: refresh (all plain entries now), resolve (argument: a listed name), explain (NAME or ADDRESS[:PORT]), empty
-    (close every address, cut all flows, answer SERVFAIL), fill (undo empty)."""
-
-    name: ClassVar[str] = "do"
-    id: int
-    verb: str
-    argument: str = ""
+    paused: bool = False  # every address is closed, all flows are cut, and every query gets SERVFAIL
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Configured(Message):
+    """`error`: why the configuration is not in force; "" if it is."""
+
     name: ClassVar[str] = "configured"
-    generation: int
+    id: int
     error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Request(Message):
+    """Answered by Done. Whoever sends it sets `id`."""
+
+    name: ClassVar[str]
+    id: int = field(default=0, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Ping(Request):
+    """Are you there?"""
+
+    name: ClassVar[str] = "ping"
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh(Request):
+    """Resolve every plain entry now. Done.data: resolved, failed."""
+
+    name: ClassVar[str] = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve(Request):
+    """Resolve a listed name now and open its addresses."""
+
+    name: ClassVar[str] = "resolve"
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explain(Request):
+    """What would happen to NAME or ADDRESS[:PORT], and which entry decides."""
+
+    name: ClassVar[str] = "explain"
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Done(Message):
+    """`text` says what came of a request, `data` the same for programs."""
+
     name: ClassVar[str] = "done"
     id: int
     ok: bool
@@ -84,7 +114,9 @@ class Happened(Message):
     line: str
 
 
-MESSAGES: dict[str, type[Message]] = {m.name: m for m in (Configure, Do, Configured, Done, Happened)}
+MESSAGES: dict[str, type[Message]] = {
+    m.name: m for m in (Configure, Ping, Refresh, Resolve, Explain, Configured, Done, Happened)
+}
 
 
 def encode(message: Message) -> bytes:

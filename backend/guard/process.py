@@ -20,7 +20,7 @@ from backend import system
 from backend.contract import events
 from backend.contract.events import Event, ListMeasured, Noted, Stamped
 from backend.guard import channel, nflog, openings, upstream
-from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Do, Done, Happened, Message
+from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Done, Happened, Message, Request
 from backend.guard.explanation import explain
 from backend.guard.nftables import Nftables, NftError
 from backend.guard.openings import Openings
@@ -87,10 +87,10 @@ class Guard:
             try:
                 await self._configure(message)
             except (NftError, SystemFailure, OSError, ValueError) as error:
-                self._tell(Configured(message.generation, str(error)))
+                self._tell(Configured(message.id, str(error)))
             else:
-                self._tell(Configured(message.generation))
-        elif isinstance(message, Do):
+                self._tell(Configured(message.id))
+        elif isinstance(message, Request):
             try:
                 done = await self._do(message)
             except (NftError, SystemFailure, ValueError) as error:
@@ -126,35 +126,31 @@ class Guard:
         self.server.failing = {n: t for n, t in self.server.failing.items() if self.server.allowlist.match(n)}
         self.measure()
 
-    async def _do(self, message: Do) -> Done:
-        match message.verb:
-            case "refresh":
+    async def _do(self, request: Request) -> Done:
+        match request:
+            case channel.Ping():
+                return Done(request.id, True)
+            case channel.Refresh():
                 resolved, failed = await self.refresh()
                 text = f"{resolved} names resolved" + (f", {failed} failed" if failed else "")
-                return Done(message.id, True, text, {"resolved": resolved, "failed": failed})
-            case "resolve":
-                entry = self.server.allowlist.match(message.argument)
-                if entry is None:
-                    return Done(message.id, False, f"{message.argument} is not on the list")
-                try:
-                    answer = await self.server.resolve(message.argument, entry)
-                except UpstreamError as error:
-                    return Done(message.id, False, str(error))
-                return Done(message.id, not answer.lack, answer.lack or ", ".join(answer.addresses))
-            case "empty":
-                self.server.paused = True
-                await openings.cut(self.openings.empty())
-                self.measure()
-                return Done(message.id, True, "every address is closed")
-            case "fill":
-                self.server.paused = False
-                await self.refresh()
-                return Done(message.id, True, "the list is open again")
-            case "explain":
-                text, data = explain(message.argument, self.server.allowlist, self.openings, self.refusals.reason)
-                return Done(message.id, True, text, data)
+                return Done(request.id, True, text, {"resolved": resolved, "failed": failed})
+            case channel.Resolve(host):
+                return await self._resolve(request.id, host)
+            case channel.Explain(target):
+                text, data = explain(target, self.server.allowlist, self.openings, self.refusals.reason)
+                return Done(request.id, True, text, data)
             case _:
-                return Done(message.id, False, f"cannot do {message.verb}: not known")
+                return Done(request.id, False, f"cannot do {request.name}: not known")
+
+    async def _resolve(self, number: int, host: str) -> Done:
+        entry = self.server.allowlist.match(host)
+        if entry is None:
+            return Done(number, False, f"{host} is not on the allowlist")
+        try:
+            answer = await self.server.resolve(host, entry)
+        except UpstreamError as error:
+            return Done(number, False, str(error))
+        return Done(number, not answer.lack, answer.lack or ", ".join(answer.addresses))
 
     # --- what goes on by itself ---
 

@@ -11,9 +11,8 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from backend import system
 from backend.contract.events import Carried, Event, Noted, Reason, Refused, Via
@@ -21,6 +20,7 @@ from backend.contract.paths import Paths
 from backend.contract.traffic import Connection
 from backend.services.cookies import Cookies
 from backend.services.service import Service, Tally, lines
+from backend.services.tasks import Tasks
 from backend.services.traffic import TrafficLog
 from backend.services.trust import Trust
 from backend.system import GATE, SystemFailure
@@ -69,7 +69,7 @@ class Gate:
         self._carried: dict[str, Carried] = {}
         self._usage: dict[str, gate.Usage] = {}  # the gate's table at the last look, by name and port
         self._before: dict[str, gate.Usage] = {}  # by name: what the table does not hold any more
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     # --- its life ---
 
@@ -90,7 +90,7 @@ class Gate:
             )  # fmt: skip
         self._keep({})
         assert process.stdout is not None
-        self._begin(self._read(process.stdout))
+        self._tasks.begin(self._read(process.stdout))
         return process
 
     def prepare(self, hosts: tuple[Host, ...], secrets: Mapping[str, str], repositories: tuple[str, ...]) -> int:
@@ -268,11 +268,6 @@ class Gate:
         if len(commands) == 1:
             return [answer]
         return answer.split("\n\n")
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _connection(line: Line) -> Connection:

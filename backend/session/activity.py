@@ -72,7 +72,7 @@ async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> No
     title, looks, gone = "", 0, False
     while True:
         await asyncio.sleep(SECOND)
-        if boot.session is None or journal.state.frozen:  # nothing is started as the agent while it is stopped
+        if boot.session is None or boot.policy.frozen:  # nothing is started as the agent while it is stopped
             continue
         if handles is None or handles.of is not boot.session:
             held.close()

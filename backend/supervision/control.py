@@ -20,8 +20,10 @@ from typing import Any, Protocol
 from backend.contract import control, durations
 from backend.contract.control import Reply, Request
 from backend.contract.events import BootState, Muted, Outcome
+from backend.guard import channel
 from backend.journal import Journal
-from backend.services.services import Services
+from backend.policy import Policy
+from backend.services.bundle import Services
 from backend.supervision.grants import BY_HAND, Grants, in_words
 from backend.system import SystemFailure
 from network import allowlist
@@ -37,7 +39,7 @@ class Control(Protocol):
     journal: Journal
     services: Services
     grants: Grants
-    frozen: bool
+    policy: Policy
 
     async def freeze(self, by: str) -> None: ...
     async def thaw(self, by: str) -> None: ...
@@ -49,7 +51,7 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
     """Does what was asked. Every refusal says why and what to do; nothing is half done."""
     try:
         match request:
-            case control.Allow() | control.Refresh() | control.Retry() | control.RestartSession() if target.frozen:
+            case control.Allow() | control.Refresh() | control.Retry() | control.RestartSession() if target.policy.frozen:
                 return Reply(
                     False, "the sandbox is frozen: nothing is opened, and nothing started as the agent", "codetainer thaw first"
                 )
@@ -60,9 +62,9 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
             case control.ListAllowed():
                 return Reply(True, data={"entries": _entries(target)})
             case control.Refresh():
-                return _from_guard(await target.services.do("refresh", seconds=60.0))
+                return _from_guard(await target.services.guard.ask(channel.Refresh(), seconds=60.0))
             case control.Explain():
-                return _from_guard(await target.services.do("explain", request.target))
+                return _from_guard(await target.services.guard.ask(channel.Explain(request.target)))
             case control.Mute():
                 return _mute(request, target)
             case control.Freeze():

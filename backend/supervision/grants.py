@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from backend.boot import briefing
 from backend.boot.context import Boot
-from backend.boot.steps import guard as guard_step
 from backend.contract.events import Allowed, Event, Noted, ServiceState, Withdrawn
+from backend.guard.channel import Resolve
 from backend.system import SystemFailure
 from network.allowlist import DEFAULT_PORTS, Allowlist, Entry
 
@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.5
 SET_SECONDS = 60.0  # the clock was set where it differs by more: NTP keeps it right in small steps
 PATIENCE_SECONDS, AGAIN_SECONDS = 15.0, 0.3  # until what is revoked is closed: a guard that has fallen is back before that
 BY_HAND = "by hand"  # where such an entry stands
-FROZEN = "the sandbox was frozen meanwhile: nothing is opened"
+FROZEN = "nothing is opened"
 
 
 def elapsed() -> float:
@@ -55,7 +55,7 @@ class Grant:
 
 class Grants:
     """`granted` by pattern; no port of a pattern is in two of its grants. `changed` is called after each change of the list, so
-    that the walls are tried again. `frozen` says whether the sandbox is: nothing is opened then.
+    that the walls are tried again. While the sandbox is frozen nothing is opened.
     """
 
     def __init__(
@@ -64,12 +64,11 @@ class Grants:
         emit: Callable[[Event], None],
         changed: Callable[[], None],
         *,
-        frozen: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = elapsed,
     ) -> None:
         self._boot, self._emit, self._changed = boot, emit, changed
-        self._frozen, self._clock, self._steady = frozen, clock, steady
+        self._clock, self._steady = clock, steady
         self.granted: dict[str, tuple[Grant, ...]] = {}
         self._said: dict[Grant, str] = {}  # why what is over is still open
         self._changing = asyncio.Lock()  # two changes at once would leave a part with the older list
@@ -80,7 +79,7 @@ class Grants:
     @property
     def listed(self) -> Allowlist:
         """The list as it was read at boot."""
-        return self._boot.allowlist
+        return self._boot.policy.listed
 
     @property
     def by_hand(self) -> Allowlist:
@@ -122,7 +121,7 @@ class Grants:
         Raises SystemFailure: then it is not. A name without an address is one that cannot be opened, but where `unresolved`.
         """
         async with self._changing:
-            self._refuse_frozen()
+            self._refuse()
             before = dict(self.granted)
             grant = Grant(entry, until, by, self._steady() + until - self._clock() if until else 0.0)
             kept = (other.without(entry.numbers) for other in before.get(entry.pattern, ()))
@@ -131,7 +130,7 @@ class Grants:
                 await self._apply()
                 if not entry.below:
                     await self._resolve(entry.name, unresolved=unresolved)
-                self._refuse_frozen()
+                self._refuse()
             except SystemFailure:
                 self.granted = before
                 with contextlib.suppress(SystemFailure):
@@ -140,23 +139,19 @@ class Grants:
             self._say(grant)
         await self._tell()
 
-    def _refuse_frozen(self) -> None:
-        if self._frozen():
-            raise SystemFailure(FROZEN, "codetainer thaw first")
+    def _refuse(self) -> None:
+        """What has waited for its turn may come after a freeze, or after a halt. Raises SystemFailure."""
+        self._boot.policy.refuse_if_frozen(FROZEN)
+        if self._boot.services.guard.service.state is ServiceState.STOPPED:
+            raise SystemFailure("the guard is not running: nothing is opened", "codetainer retry boots again")
 
     async def _resolve(self, name: str, *, unresolved: bool) -> None:
-        done = await self._boot.services.do("resolve", name)
+        done = await self._boot.services.guard.ask(Resolve(name))
         if not done.ok and not unresolved:
             raise SystemFailure(f"cannot open {name}: {done.text}", "--yes allows it all the same, for when it has an address")
 
     def _say(self, grant: Grant) -> None:
         self._emit(Allowed(grant.entry.pattern, written(grant.entry), grant.until, grant.by))
-
-    async def open_again(self) -> None:
-        """After a boot that began anew, from the list alone. Raises SystemFailure."""
-        async with self._changing:
-            if self.granted:
-                await self._apply()
 
     async def withdraw(self, pattern: str, by: str, numbers: Collection[int] | None = None) -> None:
         """Closes what was opened by hand (those ports of it), and cuts its flows.
@@ -180,10 +175,10 @@ class Grants:
         deadline = asyncio.get_running_loop().time() + patience
         while True:
             try:
-                await self._apply(all_parts=True)
+                await self._apply(to_all=True)
                 break
             except SystemFailure as error:
-                if self._boot.services.guard.state is ServiceState.STOPPED:  # the rules are closed then, for everything
+                if self._boot.services.guard.service.state is ServiceState.STOPPED:  # the rules are closed then, for everything
                     break
                 if asyncio.get_running_loop().time() >= deadline:
                     raise SystemFailure(
@@ -240,25 +235,12 @@ class Grants:
             self._keep(pattern, tuple(moved if other is grant else other for other in self.granted[pattern]))
             self._say(moved)
 
-    async def _apply(self, *, all_parts: bool = False) -> None:
-        """Puts the list in force. Raises SystemFailure at the first part that does not take it, or after `all_parts` had it."""
-        boot, allowlist = self._boot, self.allowlist
-        failures: list[SystemFailure] = []
-        parts: tuple[Callable[[], Awaitable[None]], ...] = (
-            lambda: boot.services.configure(guard_step.configuration(boot, allowlist)),
-            lambda: boot.services.change_names(allowlist),
-            lambda: boot.services.gate.change(allowlist),
-        )
-        for part in parts:
-            try:
-                await part()
-            except SystemFailure as error:
-                if not all_parts:
-                    raise
-                failures.append(error)
-        self._changed()
-        if failures:
-            raise SystemFailure("; ".join(map(str, failures)), failures[0].hint)
+    async def _apply(self, *, to_all: bool = False) -> None:
+        """Puts the list in force. Raises SystemFailure, as Policy.apply does."""
+        try:
+            await self._boot.policy.apply(self.allowlist, to_all=to_all)
+        finally:
+            self._changed()
 
     async def _tell(self) -> None:
         """Tells Claude. It is waited for, but not for long: the file is the agent's, and may be a pipe that nobody reads."""

@@ -15,6 +15,7 @@ from backend.boot import agent
 from backend.boot.context import Boot
 from backend.contract.events import ProofFinished
 from backend.guard import upstream
+from backend.guard.channel import Explain
 from backend.settings.values import GateMode, Seccomp
 from backend.system import Finished, SystemFailure
 from network.allowlist import Check
@@ -49,7 +50,7 @@ class Proof:
 
 async def prove(boot: Boot, *, listed: bool = True) -> Proof:
     """Tries everything as the agent. Raises SystemFailure where it cannot be tried, which is no better than a broken wall."""
-    resolver = next((upstream.parse(text)[0] for text in boot.upstreams), None)
+    resolver = next((upstream.parse(text)[0] for text in boot.policy.upstreams), None)
     name = f"{secrets.token_hex(8)}.probe.example"
     boot.expected.add(("dns", name, 0), ("tcp", *OUTSIDE))
     if resolver is not None:
@@ -109,15 +110,15 @@ def credentials_inside(boot: Boot) -> str:
 def reachable(boot: Boot) -> list[tuple[str, int]]:
     """Listed hosts worth trying: the repository's first, then the first few of the list that speak TLS."""
     names = [host] if (host := urlsplit(boot.settings.repo_url).hostname) else []
-    names += [e.name for e in boot.allowlist.entries if not e.below and any(p.check is Check.TLS for p in e.ports)][:3]
-    return [(name, 443) for name in dict.fromkeys(names) if boot.allowlist.match(name)]
+    names += [e.name for e in boot.policy.listed.entries if not e.below and any(p.check is Check.TLS for p in e.ports)][:3]
+    return [(name, 443) for name in dict.fromkeys(names) if boot.policy.listed.match(name)]
 
 
 async def _open_site(boot: Boot) -> tuple[str, int] | None:
     """An address that is open now, for TLS; None where the guard knows none or does not answer (watched elsewhere)."""
     for name, port in reachable(boot):
         try:
-            known = await boot.services.do("explain", f"{name}:{port}", seconds=2.0)
+            known = await boot.services.guard.ask(Explain(f"{name}:{port}"), seconds=2.0)
         except SystemFailure:
             return None
         addresses = known.data.get("addresses") or ()

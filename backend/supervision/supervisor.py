@@ -11,11 +11,9 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
-from backend import processes
 from backend.boot import agent, steps
 from backend.boot.context import Boot
 from backend.boot.runner import Result, Runner
@@ -36,18 +34,19 @@ from backend.contract.events import (
 from backend.contract.paths import Paths
 from backend.journal import Journal
 from backend.lock import Lock
-from backend.services.services import Services
+from backend.policy import Policy
+from backend.services.bundle import Services
 from backend.session import activity, session
 from backend.settings import Settings
 from backend.settings.values import GateMode, OnFailure
 from backend.supervision import load, proof, watch
-from backend.supervision.cgroups import hierarchy
 from backend.supervision.control import Control, ControlServer
-from backend.supervision.freezer import Freezer
+from backend.supervision.freezing import Freezing
 from backend.supervision.grants import Grants
 from backend.system import SystemFailure
 from backend.work.keeper import Keeper, end_agent
 
+NOT_STARTED = "nothing is started as the agent"
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
 AGAIN_SECONDS = 5.0  # until what ended by an error is begun again
 TRIES = 3  # that cannot be made, until the walls count as broken: for a moment there may be no process left to try them with
@@ -61,24 +60,21 @@ class Supervisor(Control):
         self.settings, self.paths = settings, paths
         self.journal = Journal(paths)
         self.services = Services(paths, self._emit)
+        self.policy = Policy(settings, self.services)
         self.boot = self._new_boot()
         self.work = Keeper(self.boot, self.journal)
-        self.frozen = False
-        self._freezer: asyncio.Task[Freezer] | None = None
-        self._freezing = asyncio.Lock()
-        # Its one thread is there before the agent is, which may leave no room for another: it is what stops the agent.
-        self._aside = ThreadPoolExecutor(1)
+        self.freezing = Freezing(self.policy, self.journal.emit)
         self._runner = Runner(steps.plan(settings.repository), self.journal.emit)
         self._stop = asyncio.Event()
         self._stopped_by = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._booted = False
         self._prove = asyncio.Event()
-        self.grants = Grants(self.boot, self.journal.emit, self._prove.set, frozen=lambda: self.frozen)
+        self.grants = Grants(self.boot, self.journal.emit, self._prove.set)
         self._retrying = asyncio.Lock()
 
     def _new_boot(self) -> Boot:
-        boot = Boot(self.settings, self.paths, self.journal.emit, self.services)
+        boot = Boot(self.settings, self.paths, self.journal.emit, self.services, self.policy)
         boot.agent_environment = agent.environment(self.settings, self.paths, credentials=True)
         return boot
 
@@ -96,7 +92,7 @@ class Supervisor(Control):
         server = ControlServer(self.paths.control, self)
         await server.start()
         self._begin(self._watch_services)
-        self._freezer = asyncio.create_task(self._make_freezer())
+        self.freezing.prepare(self.paths.cgroups)
         booting = asyncio.create_task(self._boot(lock))
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -116,8 +112,7 @@ class Supervisor(Control):
                 task.cancel()
             await server.stop()
             await self.work.last(self.settings.grace_seconds)
-            if self._freezer is not None:
-                await loop.run_in_executor(self._aside, (await self._freezer).end)
+            await self.freezing.end()
             await self.services.stop()
             await self.services.sshd.service.stop()
             await self.services.exporter.stop()
@@ -190,16 +185,12 @@ class Supervisor(Control):
     async def retry(self) -> BootState:
         """Tries again what has failed: after a HALT all of boot, else only the steps that ended with a warning."""
         async with self._retrying:
-            self._refuse_frozen()
+            self.policy.refuse_if_frozen(NOT_STARTED)
             state = self.journal.state.boot
             if state is BootState.HALTED:
-                for name in ("closed", "rules", "guard", "names", "gate", "readiness", "session"):
-                    self._runner.done.pop(name, None)  # the walls are built anew; what else went well is kept
+                self._runner.forget_protections()  # they are built anew; what else went well is kept
                 async with self._init() as lock:
-                    booted = await self._boot(lock)
-                if booted is not BootState.HALTED:
-                    await self.grants.open_again()
-                return booted
+                    return await self._boot(lock)
             if state is BootState.DEGRADED:  # the agent works on meanwhile: what degrades is outside the walls
                 return self._conclude(await self._runner.run(self.boot), self.journal.state.boot_seconds)
             return state or BootState.BOOTING  # somebody else has done it meanwhile
@@ -256,35 +247,20 @@ class Supervisor(Control):
     def _provable(self) -> bool:
         """Whether everything is as it is meant to stay: open, not frozen, every service up."""
         opened = self.journal.state.boot in (BootState.READY, BootState.DEGRADED)
-        return opened and not self.frozen and all(service.state is ServiceState.UP for service in self.services.kept)
+        return opened and not self.policy.frozen and all(service.state is ServiceState.UP for service in self.services.kept)
 
     # --- what is asked for ---
 
     async def freeze(self, by: str) -> None:
-        async with self._freezing:
-            self.frozen = True  # whatever becomes of it
-            if self._freezer is not None:
-                await watch.freeze(self.boot, await self._freezer, self._aside, self.journal.emit, by)
+        await self.freezing.freeze(by)
 
     async def thaw(self, by: str) -> None:
-        async with self._freezing:
-            if self._freezer is not None:
-                await watch.thaw(self.boot, await self._freezer, self._aside, self.journal.emit, by)
-            self.frozen = False
-            self._prove.set()
-
-    def _refuse_frozen(self) -> None:
-        """What has waited for its turn may come after a freeze. Raises SystemFailure."""
-        if self.frozen:
-            raise SystemFailure("the sandbox was frozen meanwhile: nothing is started as the agent", "codetainer thaw first")
-
-    async def _make_freezer(self) -> Freezer:
-        within = await asyncio.get_running_loop().run_in_executor(self._aside, hierarchy, self.paths.cgroups)
-        return Freezer(processes.of_agent, within)
+        await self.freezing.thaw(by)
+        self._prove.set()
 
     async def restart_session(self) -> None:
         async with self._init():
-            self._refuse_frozen()
+            self.policy.refuse_if_frozen(NOT_STARTED)
             folder = session.folder(self.paths)
             self.boot.session = await session.restart(self.paths, self.boot.agent_environment, folder, self.boot.session)
             self.journal.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))

@@ -1,23 +1,22 @@
-"""What the supervisor looks at again and again: the services; and the agent stopped, and let go on."""
+"""What the supervisor looks at again and again: the services, and the gate's certificates."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 
 from backend.boot.context import Boot
 from backend.contract.events import (
     Event,
-    Froze,
     NamesMeasured,
     Noted,
     ServiceState,
 )
+from backend.guard.channel import Ping
+from backend.services.bundle import Services
+from backend.services.coredns import http_get
 from backend.services.gate import Gate
 from backend.services.service import Service
-from backend.services.services import Services, http_get
-from backend.supervision.freezer import Freezer
 from backend.system import SystemFailure
 from network import corefile, metrics
 from network.metrics import Measured
@@ -26,7 +25,6 @@ SECOND = 1.0
 GUARD_SECONDS = 10.0
 CERTIFICATE_SECONDS = 60.0
 CARRIED_TICKS = 3  # looks at the gate between two that are said
-STARTING_SECONDS = 0.2  # from fork to the agent's uid
 PATIENCE = 3  # looks in a row without an answer until CoreDNS counts as unresponsive: while it reloads it may miss one
 
 
@@ -40,7 +38,7 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
     while True:
         for _ in range(2):  # refusals more often: Claude's hook waits for them
             await asyncio.sleep(SECOND / 2)
-            for event in (*services.take_refused_names(), *services.gate.take_refused(), *services.gate.cookies.take()):
+            for event in (*services.coredns.take_refused(), *services.gate.take_refused(), *services.gate.cookies.take()):
                 emit(event)
         if services.gate.service.pid:
             missed_gate = 0 if await _carried(services, emit, say=ticks % CARRIED_TICKS == 0) else missed_gate + 1
@@ -49,16 +47,16 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
             if service.state is ServiceState.UP and pids.setdefault(service.name, service.pid) != service.pid:
                 pids[service.name] = service.pid
                 changed()
-        if services.coredns.pid:
+        if services.coredns.service.pid:
             found, now = await _names(before, boot)
             missed = 0 if found is not None else missed + 1
-            _judge(services.coredns, missed, "its metrics do not answer")
+            _judge(services.coredns.service, missed, "its metrics do not answer")
             if found is not None and (measured is None or _differs(found, measured)):
                 emit(found)
                 measured = found
             before = now
         ticks += 1
-        if ticks % int(GUARD_SECONDS) == 0 and services.guard.pid:
+        if ticks % int(GUARD_SECONDS) == 0 and services.guard.service.pid:
             await _ask_guard(services)
 
 
@@ -108,7 +106,7 @@ async def _names(before: Measured, boot: Boot) -> tuple[NamesMeasured | None, Me
     now = metrics.parse(text)
     answers = now.answers - before.answers
     latency = (now.answer_seconds - before.answer_seconds) / answers * 1000 if answers > 0 else 0.0
-    return NamesMeasured(now.queries, now.cache_hits, now.nxdomain, round(latency, 2), boot.upstreams), now
+    return NamesMeasured(now.queries, now.cache_hits, now.nxdomain, round(latency, 2), boot.policy.upstreams), now
 
 
 def _differs(one: NamesMeasured, other: NamesMeasured) -> bool:
@@ -116,38 +114,12 @@ def _differs(one: NamesMeasured, other: NamesMeasured) -> bool:
 
 
 async def _ask_guard(services: Services) -> None:
-    guard = services.guard
+    guard = services.guard.service
     try:
-        await services.do("explain", "127.0.0.1", seconds=5.0)
+        await services.guard.ask(Ping(), seconds=5.0)
     except SystemFailure as error:
         if guard.pid and guard.state is ServiceState.UP:
             guard.changed(ServiceState.UNRESPONSIVE, str(error))
         return
     if guard.state is ServiceState.UNRESPONSIVE:
         guard.changed(ServiceState.UP)
-
-
-async def freeze(boot: Boot, freezer: Freezer, aside: Executor, emit: Callable[[Event], None], by: str) -> None:
-    """Closes every address, cuts all flows, stops every process of the agent. Raises SystemFailure, the rest done even so."""
-    failures: list[str] = []
-    try:
-        await boot.services.pause()
-    except SystemFailure as error:
-        failures.append(f"addresses are not closed yet: {error}")
-    emit(Froze(True, by))
-    # From now on nothing of ours is started as the agent; what was on its way (a look at its pane) becomes the agent's.
-    for pause in (0.0, STARTING_SECONDS):
-        await asyncio.sleep(pause)
-        try:
-            await asyncio.get_running_loop().run_in_executor(aside, freezer.freeze)
-        except SystemFailure as error:
-            failures.append(str(error))
-    if failures:
-        raise SystemFailure("; ".join(dict.fromkeys(failures)), "codetainer freeze tries it again")
-
-
-async def thaw(boot: Boot, freezer: Freezer, aside: Executor, emit: Callable[[Event], None], by: str) -> None:
-    """Undoes `freeze`. Raises SystemFailure."""
-    await boot.services.resume()
-    await asyncio.get_running_loop().run_in_executor(aside, freezer.thaw)
-    emit(Froze(False, by))

@@ -23,7 +23,6 @@ from backend.contract.events import (
     BootState,
     Noted,
     Occasion,
-    Outcome,
     RepositoryWork,
     SessionState,
     WorkCounted,
@@ -98,7 +97,7 @@ class Keeper:
             save = time.monotonic() + autosave.seconds
             occasion = Occasion.LOOKED
             while True:
-                if self._journal.state.frozen:  # nothing changes, and nothing is started as the agent
+                if self._boot.policy.frozen:  # nothing changes, and nothing is started as the agent
                     await asyncio.sleep(SECOND)
                     continue
                 if saving is not None and saving.done():
@@ -127,7 +126,7 @@ class Keeper:
         `grace` is what there is for the whole of stopping, in seconds. Raises nothing: services have to be stopped after it.
         """
         until = time.monotonic() + grace - REST_SECONDS
-        if not self._journal.state.frozen:  # a stopped tmux answers nothing, and the agent may stop its own
+        if not self._boot.policy.frozen:  # a stopped tmux answers nothing, and the agent may stop its own
             with contextlib.suppress(SystemFailure, TimeoutError):
                 await asyncio.wait_for(session.end(self._boot.paths), TMUX_SECONDS)
         await end_agent()
@@ -169,12 +168,11 @@ class Keeper:
     def _cannot_save(self) -> str:
         """Why nothing may be pushed now, "" where it may."""
         state = self._journal.state
-        clone = state.steps.get("clone")
-        if state.frozen:
+        if self._boot.policy.frozen:
             return "the sandbox is frozen, nothing may leave"
         if state.boot not in (BootState.READY, BootState.DEGRADED):
             return "boot has halted, nothing may leave" if state.boot is BootState.HALTED else "boot is not over"
-        if clone is None or clone.outcome is not Outcome.DONE:
+        if not self._boot.cloned:
             return "there is no clone of REPO_URL"
         return ""
 

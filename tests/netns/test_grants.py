@@ -185,6 +185,6 @@ def test_what_waited_for_its_turn_is_not_opened_after_a_freeze(box: Running) -> 
         assert box.codetainer("freeze").returncode == 0
         assert box.codetainer("thaw").returncode == 0
     assert (first["ok"], second["ok"], "not closed yet" in froze["text"]) == (False, False, True), (first, second, froze)
-    assert "the sandbox was frozen meanwhile" in second["text"]
+    assert "the sandbox is frozen" in second["text"]
     assert len(box.events(Allowed)) == before
     assert connect(box, "a.unlisted.test") == "no such name"

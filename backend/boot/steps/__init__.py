@@ -30,7 +30,7 @@ def plan(repository: str = "") -> tuple[Step, ...]:
     """The plan of a boot; `repository` is what the clone's title names."""
     return ordered(
         (
-            Step("closed", "Network closed", closed.run, timeout=10),
+            Step("closed", "Network closed", closed.run, timeout=10, rebuild=True),
             # As soon as nothing can leave, and before all that may halt: whoever logs in, or watches a fleet, sees boot go on.
             Step("ssh", "SSH", ssh.run, ("closed",), timeout=15, on_failure=OnFailure.DEGRADE),
             Step("metrics", "Metrics", metrics.run, ("closed",), timeout=15, on_failure=OnFailure.DEGRADE),
@@ -38,10 +38,10 @@ def plan(repository: str = "") -> tuple[Step, ...]:
             Step("tmpfs", "Memory file systems", tmpfs.run, ("ssh", "metrics")),
             Step("tools", "Tools", tools.run, ("tmpfs",), on_failure=OnFailure.DEGRADE),
             Step("list", "The list", allowlist.run, ("ssh", "metrics")),
-            Step("rules", "Firewall", rules.run, ("closed", "list"), timeout=10),
-            Step("guard", "Guard", guard.run, ("rules",)),
-            Step("names", "Names (CoreDNS)", names.run, ("rules", "list")),
-            Step("gate", "Gate", gate.run, ("rules", "list")),
+            Step("rules", "Firewall", rules.run, ("closed", "list"), timeout=10, rebuild=True),
+            Step("guard", "Guard", guard.run, ("rules",), rebuild=True),
+            Step("names", "Names (CoreDNS)", names.run, ("rules", "list"), rebuild=True),
+            Step("gate", "Gate", gate.run, ("rules", "list"), rebuild=True),
             Step("addresses", "Addresses", addresses.run, ("guard", "names"), on_failure=OnFailure.DEGRADE),
             Step("git", "Git, gh and npm", git.run, ("tmpfs",)),
             Step("claude", "Claude settings", claude.run, ("tmpfs", "list")),
@@ -57,7 +57,7 @@ def plan(repository: str = "") -> tuple[Step, ...]:
                 "plugins", "Plugins", plugins.run, ("readiness",), timeout=plugins.SECONDS,
                 on_failure=OnFailure.DEGRADE,
             ),
-            Step("readiness", "Readiness", readiness.run, ("readonly", "addresses")),
-            Step("session", "Session", session.run, ("readiness", "clone", "claude", "plugins", "tools")),
+            Step("readiness", "Readiness", readiness.run, ("readonly", "addresses"), rebuild=True),
+            Step("session", "Session", session.run, ("readiness", "clone", "claude", "plugins", "tools"), rebuild=True),
         )
     )  # fmt: skip

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from backend.boot.context import Boot
 from backend.boot.plan import StepWarned
+from backend.guard.channel import Refresh
 
 
 async def run(boot: Boot) -> str:
-    done = await boot.services.do("refresh", seconds=25.0)
+    done = await boot.services.guard.ask(Refresh(), seconds=25.0)
     failed = int(done.data.get("failed", 0))
     if failed and not int(done.data.get("resolved", 0)):
         raise StepWarned(done.text, boot.other_resolvers)

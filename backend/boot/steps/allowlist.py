@@ -28,12 +28,11 @@ async def run(boot: Boot) -> str:
         ) from error
     for warning in (*listed.warnings, *extra.warnings):
         boot.say("list", f"warning: {warning}")
-    boot.allowlist = listed.allowlist.merged(extra.allowlist).merged(telemetry.allowlist)
-    boot.services.allowlist = boot.allowlist
-    for entry in boot.allowlist.entries:
+    await boot.policy.begin(listed.allowlist.merged(extra.allowlist).merged(telemetry.allowlist))
+    for entry in boot.policy.listed.entries:
         if entry.source.startswith("@"):
             boot.say("list", f"{entry} from {entry.source}")
-    return f"{len(boot.allowlist.entries)} names"
+    return f"{len(boot.policy.listed.entries)} names"
 
 
 def _many(lines: int) -> str:

@@ -40,4 +40,4 @@ async def _more(boot: Boot) -> None:
     for name in ("skills", "CLAUDE.md"):
         if (beside / name).exists():
             await system.run_async(["cp", "-R", "-L", "--", str(beside / name), str(home)], identity=AGENT)
-    briefing.write(boot.settings, boot.paths, boot.allowlist)
+    briefing.write(boot.settings, boot.paths, boot.policy.listed)

@@ -29,6 +29,7 @@ async def run(boot: Boot) -> str:
     code, last = await _clone(boot)
     if code != 0:
         raise StepFailed(f"cannot clone {boot.settings.repo_url}: {last or f'git ended with {code}'}", remedy(boot, last))
+    boot.cloned = True
     parent = await _parent(boot)
     if not parent:
         return boot.settings.repository
@@ -77,7 +78,7 @@ def _lines(text: bytes) -> list[str]:
 def remedy(boot: Boot, last: str) -> str:
     """What to do where git, as it said last, could not clone."""
     host = urlsplit(boot.settings.repo_url).hostname or ""
-    if boot.allowlist.match(host) is None:
+    if boot.policy.listed.match(host) is None:
         return f"{host} is not on the list: CODETAINER_EXTRA_DOMAINS={host} opens it"
     if "Could not resolve host" in last:  # libcurl's words, which no locale changes
         return boot.other_resolvers
@@ -86,7 +87,7 @@ def remedy(boot: Boot, last: str) -> str:
 
 async def _parent(boot: Boot) -> str:
     """Where a fork on GitHub comes from, "" for what is none. Asked as the agent, by way of the gate; no answer is no error."""
-    if not boot.settings.repo_url.startswith("https://github.com/") or boot.allowlist.match(API) is None:
+    if not boot.settings.repo_url.startswith("https://github.com/") or boot.policy.listed.match(API) is None:
         return ""
     url = f"https://{API}/repos/{boot.settings.repository}"
     header = f"Authorization: Bearer {boot.agent_environment['GH_TOKEN']}\n"

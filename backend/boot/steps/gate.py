@@ -22,7 +22,6 @@ async def run(boot: Boot) -> str:
         for line in _unused(boot):
             boot.say("gate", line)
     gate.much_out = settings.much_out
-    await gate.change(boot.allowlist)
     await gate.service.start()
     return f"{len(gate.ends.hosts)} hosts with credentials" if gate.ends else "credentials inside"
 
@@ -36,5 +35,5 @@ def _unused(boot: Boot) -> Iterator[str]:
             continue
         if missing:
             yield f"warning: {', '.join(missing)} is not set: {host.name} gets no credential of that name"
-        if boot.allowlist.match(host.name) is None:
+        if boot.policy.listed.match(host.name) is None:
             yield f"warning: {host.name} has a credential and is not on the list"

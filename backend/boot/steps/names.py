@@ -12,10 +12,9 @@ from network.ruleset import COREDNS_ADDRESS
 
 
 async def run(boot: Boot) -> str:
-    boot.services.write_corefile(boot.allowlist)
-    await boot.services.coredns.start()
+    await boot.services.coredns.service.start()
     _point_at_it(boot.paths)
-    return f"{len(boot.allowlist.entries)} names"
+    return f"{len(boot.policy.allowlist.entries)} names"
 
 
 def _point_at_it(paths: Paths) -> None:

@@ -16,16 +16,17 @@ from network.ruleset import COREDNS_ADDRESS, DOCKER_ADDRESS, Rules
 
 async def run(boot: Boot) -> str:
     found = resolvers(boot.paths)
-    boot.upstreams = boot.settings.upstreams or found.nameservers
-    if not boot.upstreams:
+    upstreams = boot.settings.upstreams or found.nameservers
+    if not upstreams:
         raise StepFailed("no upstream resolver: /etc/resolv.conf names none", "set CODETAINER_UPSTREAM")
-    boot.docker_servers = found.external if DOCKER_ADDRESS in boot.upstreams else ()
+    boot.docker_servers = found.external if DOCKER_ADDRESS in upstreams else ()
+    await boot.policy.use_upstreams(upstreams)
     await load(boot)
-    return "upstream " + ", ".join(boot.upstreams) + _forwarded(boot)
+    return "upstream " + ", ".join(boot.policy.upstreams) + _forwarded(boot)
 
 
 def _forwarded(boot: Boot) -> str:
-    if DOCKER_ADDRESS not in boot.upstreams:
+    if DOCKER_ADDRESS not in boot.policy.upstreams:
         return ""
     return f" (Docker's, which asks {', '.join(boot.docker_servers)})" if boot.docker_servers else " (Docker's)"
 
@@ -34,7 +35,7 @@ async def load(boot: Boot) -> None:
     """Loads the table in one transaction. What was open has to be put back by the guard (Configure does)."""
     with_gate = boot.settings.gate is GateMode.ON
     rules = Rules(
-        upstreams=tuple(upstream.parse(text)[0] for text in boot.upstreams),
+        upstreams=tuple(upstream.parse(text)[0] for text in boot.policy.upstreams),
         docker_servers=boot.docker_servers or (),
         inbound=boot.settings.inbound_ports,
         with_gate=with_gate,

@@ -6,12 +6,15 @@ from typing import cast
 
 import pytest
 
+from backend import settings
 from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
 from backend.boot.steps import allowlist
 from backend.contract.paths import Paths
-from network.allowlist import Allowlist
+from backend.policy import Policy
+from backend.services.bundle import Services
 from network.telemetry import Telemetry
+from tests.unit.backend.supervision.parts import Parts
 
 
 def booting(root: Path, text: str, extra: str = "", *entries: str) -> tuple[Boot, list[str]]:
@@ -22,8 +25,7 @@ def booting(root: Path, text: str, extra: str = "", *entries: str) -> tuple[Boot
     boot = SimpleNamespace(
         paths=paths,
         settings=SimpleNamespace(extra_domains=extra, telemetry=Telemetry(entries=entries)),
-        services=SimpleNamespace(allowlist=Allowlist()),
-        allowlist=Allowlist(),
+        policy=Policy(settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x"}), cast("Services", Parts())),
         say=lambda step, line: said.append(line),
     )
     return cast(Boot, boot), said
@@ -32,7 +34,7 @@ def booting(root: Path, text: str, extra: str = "", *entries: str) -> tuple[Boot
 async def test_the_list_is_the_file_what_was_added_and_telemetry(tmp_path: Path) -> None:
     boot, _ = booting(tmp_path, "a.example\n", "b.example", "otel.example:443")
     assert await allowlist.run(boot) == "3 names"
-    assert [entry.name for entry in boot.allowlist.entries] == ["a.example", "b.example", "otel.example"]
+    assert [entry.name for entry in boot.policy.listed.entries] == ["a.example", "b.example", "otel.example"]
 
 
 async def test_a_list_with_bad_lines_halts_and_each_is_said(tmp_path: Path) -> None:
@@ -40,7 +42,7 @@ async def test_a_list_with_bad_lines_halts_and_each_is_said(tmp_path: Path) -> N
     with pytest.raises(StepFailed, match="2 lines of the list cannot be read"):
         await allowlist.run(boot)
     assert [line.partition(": ")[0] for line in said] == ["domains.conf:2:1", "domains.conf:3:1"]
-    assert boot.allowlist.entries == ()
+    assert boot.policy.listed.entries == ()
 
 
 async def test_a_list_that_is_not_there_halts(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from backend.boot.steps import plugins
 from backend.boot.steps.plugins import Wanted, wanted
 from backend.contract.events import Event, StepOutput
 from backend.contract.paths import Paths
-from backend.services.services import Services
+from backend.policy import Policy
+from backend.services.bundle import Services
 from backend.system import Finished
 
 GITHUB = {"source": {"source": "github", "repo": "example/plugins"}}
@@ -79,7 +80,8 @@ def said() -> list[Event]:
 @pytest.fixture
 def boot(tmp_path: Path, said: list[Event]) -> Boot:
     paths = Paths(tmp_path)
-    found = Boot(all_settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x"}), paths, said.append, Services(paths, said.append))
+    loaded, services = all_settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x"}), Services(paths, said.append)
+    found = Boot(loaded, paths, said.append, services, Policy(loaded, services))
     found.agent_environment = {"HOME": "the agent's"}
     paths.claude_settings.parent.mkdir(parents=True)
     enabled = {"enabledPlugins": {"a@m": True, "b@m": True}, "extraKnownMarketplaces": {"m": GITHUB}}

@@ -10,7 +10,8 @@ from backend import settings
 from backend.boot.context import Boot
 from backend.boot.steps.rules import flows, resolvers
 from backend.contract.paths import Paths
-from backend.services.services import Services
+from backend.policy import Policy
+from backend.services.bundle import Services
 from network import resolv_conf, ruleset
 from network.resolv_conf import ResolvConf
 
@@ -63,6 +64,8 @@ def test_a_docker_network_whose_servers_are_unknown_is_named_as_the_cause(
 ) -> None:
     loaded = settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x"})
     paths = Paths(tmp_path)
-    boot = Boot(loaded, paths, print, Services(paths, print), upstreams=("127.0.0.11",), docker_servers=servers)
+    services = Services(paths, print)
+    boot = Boot(loaded, paths, print, services, Policy(loaded, services), docker_servers=servers)
+    boot.policy.upstreams = ("127.0.0.11",)
     remedy = boot.other_resolvers
     assert words in remedy and "CODETAINER_UPSTREAM" in remedy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+from backend.boot import steps
 from backend.boot.context import Boot
 from backend.boot.plan import OnFailure, Step, StepFailed, StepSkipped, StepWarned, ordered
 from backend.boot.runner import Runner
@@ -142,3 +143,29 @@ async def test_a_second_try_keeps_what_went_well() -> None:
     result = await runner.run(BOOT)
     assert not result.halted
     assert list(plan.outcomes()) == ["sometimes", "last"]
+
+
+async def test_a_retry_puts_up_every_protection_anew_and_keeps_the_rest() -> None:
+    done: list[str] = []
+
+    def step(name: str, needs: tuple[str, ...] = (), *, rebuild: bool = False) -> Step:
+        async def run(_: Boot) -> str:
+            done.append(name)
+            return ""
+
+        return Step(name, name, run, needs, rebuild=rebuild)
+
+    plan = ordered((step("wall", rebuild=True), step("tools"), step("agent", ("wall", "tools"), rebuild=True)))
+    runner = Runner(plan, lambda _: None)
+    await runner.run(BOOT)
+    runner.forget_protections()
+    await runner.run(BOOT)
+    assert sorted(done[:3]) == ["agent", "tools", "wall"]
+    assert done[3:] == ["wall", "agent"]
+
+
+def test_everything_that_keeps_the_sandbox_closed_is_put_up_anew() -> None:
+    """And the session, which was ended when it was closed."""
+    assert {step.name for step in steps.plan() if step.rebuild} == {
+        "closed", "rules", "guard", "names", "gate", "readiness", "session",
+    }  # fmt: skip

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from backend.guard import channel
-from backend.guard.channel import Configure, Configured, Do, Done, Happened, ListedName, Message
+from backend.guard.channel import Configure, Configured, Done, Explain, Happened, ListedName, Message, Ping, Refresh, Resolve
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        Configure(
-            3, (ListedName("a.example", True, ((443, "tls"), (22, "address")), "f:1", 5.0),), ("203.0.113.53",), gate=True
-        ),
-        Do(1, "explain", "a\nb"),
+        Configure((ListedName("a.example", True, ((443, "tls"), (22, "address")), "f:1"),), ("203.0.113.53",), gate=True, id=3),
+        Ping(id=1),
+        Refresh(id=2),
+        Resolve("a.example", id=3),
+        Explain("a\nb", id=4),
         Configured(3, "no"),
         Done(1, True, "x", {"resolved": 2}),
         Happened('{"a": "\\n"}'),
@@ -27,7 +28,8 @@ def test_round_trip(message: Message) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{}", b"[]", b'{"message": "x"}', b'{"message": "do"}', b'{"message": "do", "id": "1", "verb": 2}']
+    "line",
+    [b"", b"{}", b"[]", b'{"message": "x"}', b'{"message": "resolve"}', b'{"message": "explain", "id": "1", "target": 2}'],
 )
 def test_what_is_no_message(line: bytes) -> None:
     with pytest.raises(ValueError):

@@ -10,6 +10,7 @@ from backend.contract.control import Allow, ListAllowed, Mute, Reply, Request, R
 from backend.contract.durations import LONGEST
 from backend.contract.events import Muted, Reason, Refused, Stamped, Via
 from backend.contract.state import State, fold
+from backend.policy import Policy
 from backend.supervision import control, grants
 from tests.unit.backend.supervision.parts import Case
 
@@ -22,8 +23,8 @@ class Target:
         self.state = State()
 
     @property
-    def frozen(self) -> bool:
-        return self.case.frozen
+    def policy(self) -> Policy:
+        return self.case.policy
 
     def emit(self, event: Muted | Refused) -> None:
         self.state = fold(self.state, Stamped(1.0, 1, event))

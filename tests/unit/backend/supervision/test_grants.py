@@ -11,7 +11,7 @@ import pytest
 
 from backend.boot import briefing
 from backend.contract.control import Revoke
-from backend.contract.events import Allowed, Noted, ServiceState, Withdrawn
+from backend.contract.events import Allowed, Noted, Withdrawn
 from backend.supervision import control, grants
 from backend.system import SystemFailure
 from network.allowlist import Allowlist
@@ -146,18 +146,18 @@ async def test_an_hour_is_an_hour_whatever_is_done_to_the_clock(
 async def test_what_was_open_when_everything_was_closed_is_over_in_time_too(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is there to be told; what is still to be open is opened again when boot has begun anew."""
+    """Nobody is there to be told; the guard begins with what is still to be open when boot begins anew."""
     monkeypatch.setattr(grants, "LOOK_SECONDS", 0.0)
     await case.grants.grant(entry("more.example"), case.now + 10, "operator")
     await case.grants.grant(entry("later.example"), case.now + 3600, "operator")
-    case.parts.down, case.parts.guard.state = {"guard"}, ServiceState.STOPPED
+    case.parts.down = {"guard"}
+    case.parts.stopped()
     case.passes(10)
     watching = asyncio.create_task(case.grants.withdraw_in_time())
     await case.said(Withdrawn)
     watching.cancel()
-    case.parts.down, case.parts.has = set(), {}
-    await case.grants.open_again()
     assert case.parts.has["gate"] == {"always.example", "later.example"}
+    assert {entry.name for entry in case.policy.configuration().entries} == {"always.example", "later.example"}
 
 
 async def test_of_two_at_once_the_one_that_fails_takes_nothing_of_the_other(case: Case) -> None:
@@ -220,7 +220,7 @@ async def test_two_revoke_one_name_and_both_are_answered(case: Case) -> None:
     case.parts.goes_on.clear()
     other = asyncio.create_task(case.grants.grant(entry("other.example"), 0.0, "operator"))
     await case.parts.held.wait()
-    target = cast(control.Control, SimpleNamespace(grants=case.grants, frozen=False))
+    target = cast(control.Control, SimpleNamespace(grants=case.grants, policy=case.policy))
     asked = [asyncio.create_task(control.answer(Revoke("more.example"), target)) for _ in range(2)]
     await asyncio.sleep(0)
     case.parts.goes_on.set()

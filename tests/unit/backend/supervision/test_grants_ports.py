@@ -83,9 +83,9 @@ async def test_what_waited_for_its_turn_is_not_opened_after_a_freeze(case: Case,
     await case.parts.held.wait()
     second = asyncio.create_task(case.grants.grant(entry(pattern), 0.0, "operator"))
     await asyncio.sleep(0)
-    case.frozen = True
+    case.policy.frozen = True
     case.parts.goes_on.set()
     done = await asyncio.gather(first, second, return_exceptions=True)
-    assert [str(failure) for failure in done] == [grants.FROZEN] * 2  # the first was half done
+    assert [str(failure) for failure in done] == [f"the sandbox is frozen: {grants.FROZEN}"] * 2  # the first was half done
     assert (case.events, case.grants.granted) == ([], {})
     assert case.parts.has == {"guard": {"always.example"}, "names": {"always.example"}, "gate": {"always.example"}}

@@ -10,7 +10,8 @@ from backend import settings
 from backend.boot import agent
 from backend.boot.context import Boot
 from backend.contract.paths import Paths
-from backend.services.services import Services
+from backend.policy import Policy
+from backend.services.bundle import Services
 from backend.supervision import proof
 from backend.system import Finished, SystemFailure
 
@@ -18,7 +19,8 @@ from backend.system import Finished, SystemFailure
 def boot(folder: Path, **more: str) -> Boot:
     paths = Paths(folder)
     found = settings.load({"GH_PAT": "ghp_the_real_one", "ANTHROPIC_API_KEY": "sk-the-real-one", **more})
-    made = Boot(found, paths, print, Services(paths, print))
+    services = Services(paths, print)
+    made = Boot(found, paths, print, services, Policy(found, services))
     made.agent_environment = agent.environment(found, paths, credentials=True)
     return made
 

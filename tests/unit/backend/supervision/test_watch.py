@@ -10,8 +10,8 @@ import pytest
 
 from backend.boot.context import Boot
 from backend.contract.events import Event, ServiceState
+from backend.services.bundle import Services
 from backend.services.cookies import Cookies
-from backend.services.services import Services
 from backend.supervision import watch
 
 
@@ -21,10 +21,9 @@ async def test_each_time_a_service_came_back_is_told(monkeypatch: pytest.MonkeyP
     coredns = SimpleNamespace(name="coredns", pid=10, state=ServiceState.UP, restarts=0)
     away = SimpleNamespace(pid=0)
     services: Any = SimpleNamespace(
-        take_refused_names=list,
         gate=SimpleNamespace(take_refused=list, cookies=Cookies(), service=away),
-        coredns=away,
-        guard=away,
+        coredns=SimpleNamespace(take_refused=list, service=away),
+        guard=SimpleNamespace(service=away),
         kept=(coredns,),
     )
     told: list[int] = []

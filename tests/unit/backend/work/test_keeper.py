@@ -14,13 +14,9 @@ from backend.contract.events import (
     BootStarted,
     BootState,
     Event,
-    Froze,
     Occasion,
-    Outcome,
-    PlannedStep,
     RepositoryWork,
     Stamped,
-    StepFinished,
     WorkCounted,
     decode,
     encode,
@@ -83,27 +79,26 @@ def test_whatever_is_said_there_is_an_event_or_an_error(work: dict[str, Any]) ->
     assert decode(encode(Stamped(1.0, 1, found))).event == found
 
 
-CLONED = StepFinished("clone", Outcome.DONE, 1.0)
-READY = BootFinished(BootState.READY, 2.0)
+READY = (BootFinished(BootState.READY, 2.0),)
 
 
 @pytest.mark.parametrize(
-    ("events", "why"),
+    ("events", "frozen", "cloned", "why"),
     [
-        ((CLONED, READY), ""),
-        ((CLONED, BootFinished(BootState.DEGRADED, 2.0)), ""),
-        ((CLONED, READY, Froze(True)), "the sandbox is frozen, nothing may leave"),
-        ((CLONED, READY, Froze(True), Froze(False)), ""),
-        ((CLONED, BootFinished(BootState.HALTED, 2.0, "rules")), "boot has halted, nothing may leave"),
-        ((CLONED,), "boot is not over"),
-        ((READY,), "there is no clone of REPO_URL"),
-        ((StepFinished("clone", Outcome.FAILED, 1.0), READY), "there is no clone of REPO_URL"),
+        (READY, False, True, ""),
+        ((BootFinished(BootState.DEGRADED, 2.0),), False, True, ""),
+        (READY, True, True, "the sandbox is frozen, nothing may leave"),
+        ((BootFinished(BootState.HALTED, 2.0, "rules"),), False, True, "boot has halted, nothing may leave"),
+        ((), False, True, "boot is not over"),
+        (READY, False, False, "there is no clone of REPO_URL"),
     ],
 )
-def test_nothing_is_pushed_from_a_sandbox_that_is_closed_or_has_no_clone(events: tuple[Event, ...], why: str) -> None:
-    planned = BootStarted("0.1.0", (PlannedStep("clone", "Clone"),))
-    state = fold_all([Stamped(float(at), at, event) for at, event in enumerate((planned, *events), 1)])
-    keeper = Keeper(cast(Boot, None), cast(Journal, SimpleNamespace(state=state)))
+def test_nothing_is_pushed_from_a_sandbox_that_is_closed_or_has_no_clone(
+    events: tuple[Event, ...], frozen: bool, cloned: bool, why: str
+) -> None:
+    state = fold_all([Stamped(float(at), at, event) for at, event in enumerate((BootStarted("0.1.0", ()), *events), 1)])
+    boot = SimpleNamespace(policy=SimpleNamespace(frozen=frozen), cloned=cloned)
+    keeper = Keeper(cast(Boot, boot), cast(Journal, SimpleNamespace(state=state)))
     assert keeper._cannot_save() == why
 
 

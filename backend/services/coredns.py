@@ -1,0 +1,118 @@
+"""CoreDNS as the supervisor keeps it: started and watched, its allowlist changed without a gap, its output read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+
+from backend import system
+from backend.contract.events import Event, Noted, Reason, Refused, Via
+from backend.contract.paths import Paths
+from backend.services import asker
+from backend.services.service import Service, Tally, lines
+from backend.services.tasks import Tasks
+from backend.system import COREDNS, SystemFailure
+from network import corefile
+from network.allowlist import Allowlist
+from network.ruleset import COREDNS_ADDRESS
+
+RELOAD_SECONDS = 10.0
+REST = "other names"  # what is counted together once there are too many
+
+
+class CoreDns:
+    """The service, the allowlist it serves and the names it has refused."""
+
+    def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
+        self._paths, self._emit = paths, emit
+        self.service = Service("coredns", self._spawn, self._ready, emit)
+        self._allowlist = Allowlist()
+        self._refused: Tally[tuple[str, str]] = Tally()  # by name and query type
+        self._programs: dict[str, str] = {}  # that asked for a name, if CoreDNS held its answer: few
+        self._tasks = Tasks()
+        self._reloaded = asyncio.Event()
+
+    async def change(self, allowlist: Allowlist) -> None:
+        """Serves another allowlist without a gap; returns when it is in force. Raises SystemFailure.
+
+        If CoreDNS is not running, it begins with this allowlist.
+        """
+        self._allowlist = allowlist
+        system.write(self._paths.corefile, corefile.render(allowlist))
+        if not self.service.pid:
+            return
+        self._reloaded.clear()
+        self.service.signal(signal.SIGUSR1)
+        try:
+            await asyncio.wait_for(self._reloaded.wait(), RELOAD_SECONDS)
+        except TimeoutError as error:
+            raise SystemFailure("cannot change the names: CoreDNS did not load its new configuration") from error
+
+    def take_refused(self) -> list[Refused]:
+        """Names that were asked for and are not on the allowlist, since the last time."""
+        names, rest = self._refused.take()
+        programs, self._programs = self._programs, {}
+        found = [
+            Refused(
+                Via.DNS,
+                Reason.NOT_LISTED,
+                count,
+                "dns",
+                name,
+                program=programs.get(name, ""),
+                detail="" if kind in ("A", "AAAA") else kind,
+            )
+            for (name, kind), count in names.items()
+        ]
+        return [*found, *([Refused(Via.DNS, Reason.NOT_LISTED, rest, "dns", REST)] if rest else [])]
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        process = await system.spawn(
+            [str(self._paths.coredns), "-conf", str(self._paths.corefile)], identity=COREDNS,
+            environment={"PATH": system.SYSTEM_PATH, "GOMAXPROCS": "2"},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        assert process.stdout is not None
+        self._tasks.begin(self._read(process.stdout))
+        return process
+
+    async def _read(self, output: asyncio.StreamReader) -> None:
+        """Counts refused names, finds the programs that asked for them, and reports CoreDNS's own errors."""
+        async for line in lines(output):
+            if line.endswith("Reloading complete"):
+                self._reloaded.set()
+            refused = corefile.parse_log_line(line)
+            if refused is None:
+                if "[ERROR] plugin/errors" not in line and (
+                    "[ERROR]" in line or "[FATAL]" in line or "error" in line[:40].lower()
+                ):
+                    self._emit(Noted("warning", f"coredns: {line[:300]}"))
+            elif self._allowlist.match(refused.name) is None:  # it may have been listed since
+                self._refused.add((refused.name, refused.type))
+                if refused.port and (program := asker.program(refused.port)):
+                    self._programs[refused.name] = program
+
+    async def _ready(self) -> None:
+        while True:
+            with contextlib.suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
+                if (await http_get(corefile.READY_PORT, "/ready"))[0] == 200:
+                    return
+            await asyncio.sleep(0.02)
+
+
+async def http_get(port: int, path: str, host: str = COREDNS_ADDRESS, seconds: float = 2.0) -> tuple[int, str]:
+    """Status and body of a GET to one of CoreDNS's own ports. Raises OSError, TimeoutError or ValueError."""
+    async with asyncio.timeout(seconds):
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            answer = (await reader.read(4 << 20)).decode(errors="replace")
+            while chunk := await reader.read(1 << 20):
+                answer += chunk.decode(errors="replace")
+        finally:
+            writer.close()
+    head, _, body = answer.partition("\r\n\r\n")
+    words = head.split(" ", 2)
+    return int(words[1]) if len(words) > 1 else 0, body

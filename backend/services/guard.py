@@ -1,0 +1,139 @@
+"""The guard as the supervisor keeps it: a process of its own, and the channel by which it is told and asked."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+
+from backend import system
+from backend.contract import events
+from backend.contract.events import Event, Noted, ServiceState
+from backend.contract.paths import Paths
+from backend.guard import channel
+from backend.guard.channel import Configure, Configured, Done, Happened, Ping, Request
+from backend.services.service import Service, lines
+from backend.services.tasks import Tasks
+from backend.system import GUARD, SystemFailure
+from network.ruleset import GUARD_ADDRESS
+
+ANSWER_SECONDS = 10.0
+
+
+class Guard:
+    """The service, and the configuration that it holds or begins with."""
+
+    def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
+        self._paths, self._emit = paths, emit
+        self.service = Service("guard", self._spawn, self._ready, emit)
+        self._configuration: Configure | None = None
+        self._numbers = itertools.count(1)
+        self._writer: asyncio.StreamWriter | None = None
+        self._waiting: dict[int, asyncio.Future[Configured | Done]] = {}
+        self._tasks = Tasks()
+
+    async def change(self, configuration: Configure) -> None:
+        """Gives the guard another configuration; returns when it is in force. Raises SystemFailure.
+
+        A guard that has not been started begins with it. One that has fallen gets it when it is back, and this raises.
+        """
+        self.begin_with(configuration)
+        if self.service.state is not ServiceState.STOPPED:
+            await self._configure(configuration)
+
+    def begin_with(self, configuration: Configure) -> None:
+        """Another configuration for the next start."""
+        self._configuration = configuration
+
+    async def ask(self, request: Request, seconds: float = ANSWER_SECONDS) -> Done:
+        """Asks the guard to do something. Raises SystemFailure if it does not answer."""
+        number = next(self._numbers)
+        answer = await self._send(number, replace(request, id=number), seconds)
+        assert isinstance(answer, Done)
+        return answer
+
+    async def _configure(self, configuration: Configure) -> None:
+        number = next(self._numbers)
+        answer = await self._send(number, replace(configuration, id=number), ANSWER_SECONDS)
+        if isinstance(answer, Configured) and answer.error:
+            raise SystemFailure(answer.error)
+
+    async def _send(self, number: int, message: Configure | Request, seconds: float) -> Configured | Done:
+        if self._writer is None:
+            raise SystemFailure("cannot ask the guard: it is not running")
+        waiting: asyncio.Future[Configured | Done] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiting
+        self._writer.write(channel.encode(message))
+        try:
+            return await asyncio.wait_for(waiting, seconds)
+        except TimeoutError as error:
+            raise SystemFailure(f"cannot ask the guard: no answer within {seconds:g} s") from error
+        finally:
+            self._waiting.pop(number, None)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        ours, theirs = socket.socketpair()
+        datagrams = system.socket_of(GUARD, socket.SOCK_DGRAM)
+        listener = system.socket_of(GUARD, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            for sock in (datagrams, listener):
+                sock.bind((GUARD_ADDRESS, 53))
+            listener.listen(64)
+            descriptors = (theirs.fileno(), datagrams.fileno(), listener.fileno())
+            process = await system.spawn(
+                [str(self._paths.python), "-I", "-m", "backend", "guard", *map(str, descriptors)],
+                identity=GUARD,
+                environment={"PATH": system.SYSTEM_PATH, "LANG": "C.UTF-8", "PYTHONMALLOC": "malloc"},
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=descriptors,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            datagrams.close()
+            listener.close()
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=channel.MESSAGE_BYTES)
+        self._tasks.begin(self._listen(reader, self._writer))
+        assert process.stderr is not None
+        self._tasks.begin(self._read_errors(process.stderr))
+        return process
+
+    async def _ready(self) -> None:
+        """A guard is ready when it holds the latest configuration; before there is one, when it answers."""
+        if self._configuration is not None:
+            await self._configure(self._configuration)
+        else:
+            await self.ask(Ping())
+
+    async def _read_errors(self, output: asyncio.StreamReader) -> None:
+        async for line in lines(output):
+            self._emit(Noted("error", f"guard: {line[:300]}"))
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                message = channel.decode(line)
+                if isinstance(message, Happened):
+                    self._emit(events.decode(message.line).event)
+                elif isinstance(message, Configured | Done):
+                    self._settle(message)
+        except (OSError, ValueError) as error:
+            self._emit(Noted("error", f"cannot understand the guard: {error}"))
+        finally:
+            writer.close()
+            if self._writer is writer:
+                self._writer = None
+                for waiting in self._waiting.values():
+                    if not waiting.done():
+                        waiting.set_exception(SystemFailure("cannot ask the guard: it has ended"))
+                self._waiting.clear()
+
+    def _settle(self, message: Configured | Done) -> None:
+        waiting = self._waiting.pop(message.id, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)

@@ -1,0 +1,76 @@
+"""Freeze and thaw, as the operator asks for them: the network closed and the agent stopped, together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from backend import processes
+from backend.contract.events import Event, Froze
+from backend.policy import Policy
+from backend.supervision.cgroups import hierarchy
+from backend.supervision.freezer import Freezer
+from backend.system import SystemFailure
+
+STARTING_SECONDS = 0.2  # from a process's fork until it has the agent's uid
+
+
+class Freezing:
+    """Stops the agent and lets it go on. Whether it is stopped is `Policy.frozen`."""
+
+    def __init__(self, policy: Policy, emit: Callable[[Event], None]) -> None:
+        self._policy, self._emit = policy, emit
+        self._changing = asyncio.Lock()
+        # Its one thread is there before the agent is, which may leave no room for another.
+        self._thread = ThreadPoolExecutor(1)
+        self._freezer: asyncio.Task[Freezer] | None = None
+
+    def prepare(self, cgroups: Path) -> None:
+        """Makes what a freeze needs, so that it needs nothing of the agent's leaving."""
+        self._freezer = asyncio.create_task(self._make(cgroups))
+
+    async def freeze(self, by: str) -> None:
+        """Closes every address, cuts all flows, stops the agent's processes. Raises SystemFailure; the rest is done even so."""
+        async with self._changing:
+            failures: list[str] = []
+            try:
+                await self._policy.freeze()
+            except SystemFailure as error:
+                failures.append(f"addresses are not closed yet: {error}")
+            if self._freezer is None:
+                return
+            freezer = await self._freezer
+            self._emit(Froze(True, by))
+            # From now on nothing of ours is started as the agent; what was on its way (a look at its pane) becomes the agent's.
+            for pause in (0.0, STARTING_SECONDS):
+                await asyncio.sleep(pause)
+                try:
+                    await self._run(freezer.freeze)
+                except SystemFailure as error:
+                    failures.append(str(error))
+            if failures:
+                raise SystemFailure("; ".join(dict.fromkeys(failures)), "codetainer freeze tries it again")
+
+    async def thaw(self, by: str) -> None:
+        """Undoes `freeze`. Raises SystemFailure; the sandbox stays frozen then."""
+        async with self._changing:
+            await self._policy.thaw(self._release)
+            self._emit(Froze(False, by))
+
+    async def end(self) -> None:
+        """Leaves nothing behind: what is frozen is killed."""
+        if self._freezer is not None:
+            await self._run((await self._freezer).end)
+
+    async def _release(self) -> None:
+        if self._freezer is not None:
+            await self._run((await self._freezer).thaw)
+
+    async def _make(self, cgroups: Path) -> Freezer:
+        within = await asyncio.get_running_loop().run_in_executor(self._thread, hierarchy, cgroups)
+        return Freezer(processes.of_agent, within)
+
+    async def _run(self, work: Callable[[], object]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
