@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UI
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SETPRIV = shutil.which("setpriv", path=SYSTEM_PATH) or "/usr/bin/setpriv"
+# git itself: in a sandbox the first `git` of the PATH is a launcher, which for root runs it as the agent.
+GIT = str(Paths().git) if Paths().git.exists() else shutil.which("git", path=SYSTEM_PATH) or "/usr/bin/git"
 MOST_ERRORS = 64 << 10
 MOST_SAID = 64 << 20
 Environment = Mapping[str, str]
@@ -203,30 +205,75 @@ def ask(
             )  # fmt: skip
         except OSError as error:
             raise _cannot_run(argv, error) from error
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(timeout, end)
-        timer.start()
-        try:
+        with _bounded(process, timeout):
             out = process.stdout.read(most + 1) if process.stdout is not None else b""
             if len(out) > most:
                 process.kill()
             code = process.wait()
-        except BaseException:  # a key that ends this process does not reach one in a session of its own
-            process.kill()
-            raise
-        finally:
-            timer.cancel()
-            if process.stdout is not None:
-                process.stdout.close()
-        if late.is_set():
-            raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s")
-        said = os.pread(errors, MOST_ERRORS, max(0, os.fstat(errors).st_size - MOST_ERRORS)).decode(errors="replace")
-        return Answered(code, out[:most], said, len(out) <= most)
+        return Answered(code, out[:most], _end_of(errors), len(out) <= most)
+
+
+def feed(
+    argv: Sequence[str], *, environment: Mapping[str, str], cwd: Path | str, pieces: Iterable[bytes], timeout: float
+) -> Answered:
+    """Runs a program as who this process is and writes `pieces` to its stdin; what it says on stdout goes nowhere.
+
+    Whoever reads no further ends it: its code then tells why. Raises SystemFailure as `ask`.
+    """
+    with _memory_files(argv, 1) as (errors,):
+        try:
+            process = subprocess.Popen(
+                argv,
+                env=dict(environment),
+                cwd=cwd,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                umask=0o022,
+            )
+        except OSError as error:
+            raise _cannot_run(argv, error) from error
+        assert process.stdin is not None
+        with _bounded(process, timeout):
+            with contextlib.suppress(BrokenPipeError):
+                for piece in pieces:
+                    process.stdin.write(piece)
+                process.stdin.close()
+            code = process.wait()
+        return Answered(code, b"", _end_of(errors))
+
+
+@contextlib.contextmanager
+def _bounded(process: subprocess.Popen[bytes], timeout: float) -> Iterator[None]:
+    """Ends a process that outlasts `timeout` (s), and whatever else ends the block. Raises SystemFailure if it did."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(timeout, end)
+    timer.start()
+    try:
+        yield
+    except BaseException:  # a key that ends this process does not reach one in a session of its own
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        timer.cancel()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # what is left to write has no reader any more
+                    pipe.close()
+    if late.is_set():
+        name = Path(str(process.args[0] if isinstance(process.args, list) else process.args)).name
+        raise SystemFailure(f"cannot wait for {name}: not done within {timeout:g} s")
+
+
+def _end_of(errors: int) -> str:
+    """The last of what a program wrote to its memory file."""
+    return os.pread(errors, MOST_ERRORS, max(0, os.fstat(errors).st_size - MOST_ERRORS)).decode(errors="replace")
 
 
 async def run_distrusted(

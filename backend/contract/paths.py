@@ -166,6 +166,11 @@ class Paths:
         return self.root / "usr/local/bin/coredns"
 
     @property
+    def git(self) -> Path:
+        """git itself: /usr/local/bin/git is a launcher of ours."""
+        return self.root / "opt/codetainer/git"
+
+    @property
     def confine(self) -> Path:
         """What every process of the agent's is started through: it puts on the system call filter (backend/confine/)."""
         return self.root / "opt/codetainer/confine"

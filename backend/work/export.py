@@ -7,22 +7,23 @@ branches, and the commit of `wip.py` as `refs/wip`.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from backend import settings, system
+from backend import system
+from backend.contract import shell
 from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
 from backend.sandbox.copying import Flow, copy
 from backend.system import AGENT, SystemFailure
-from backend.work import git, repository, scratch, wip
-from backend.work.git import Git, data, last_line
+from backend.work import bundle, git, place, repository, scratch, wip
+from backend.work.checkout import Checkout
+from backend.work.git import last_line
 from backend.work.repository import Repository
+from backend.work.scratch import Workshop
 from backend.work.wip import Wip
 
 
@@ -31,12 +32,14 @@ class Form(StrEnum):
     PATCH = "patch"
 
 
-WRITTEN, FAILED, USAGE, NOTHING, PARTLY = 0, 1, 2, 3, 4
+WRITTEN, FAILED, USAGE, NOTHING, PARTLY, INCOMPLETE = 0, 1, 2, 3, 4, 5
 LARGEST = 1 << 62
 SECONDS = 3600.0
+MOST_NAMED = 20
 DESCRIPTION = "Write what is only in this sandbox to stdout: commits not pushed, files not committed, stashes."
 CODES = (
-    "Exit code 0: written; 1: it could not be; 2: wrongly asked; 3: there is nothing; 4: written, but for what stderr names."
+    "Exit code 0: written; 1: it could not be; 2: wrongly asked; 3: there is nothing; 4: written, but for what stderr names; "
+    "5: written, but it needs commits that are not in this sandbox, which stderr names."
 )
 
 
@@ -58,9 +61,8 @@ def main(argv: Sequence[str]) -> int:
         return FAILED
     if os.geteuid() == 0:
         return _as_agent(argv)
-    environment = git.environment(settings.environment())
     try:
-        return export(Paths().workspace, options.repository, environment, 1, Form.PATCH if options.patch else Form.BUNDLE)
+        return export(Paths().workspace, options.repository, Paths().home, 1, Form.PATCH if options.patch else Form.BUNDLE)
     except (SystemFailure, OSError, ValueError) as error:
         tell(str(error), getattr(error, "hint", ""))
         return FAILED
@@ -127,44 +129,44 @@ def _as_agent(argv: Sequence[str]) -> int:
     return FAILED if done.code < 0 else done.code
 
 
-def export(workspace: Path, wanted: str | None, environment: dict[str, str], out: int, form: Form) -> int:
-    """Writes to the descriptor `out`, says what it was on stderr, returns the exit code. Raises SystemFailure, OSError."""
-    below = scratch.folder(environment)
-    try:
-        chosen, others = _choose(workspace, wanted, environment)
-        code = _write(chosen, _place(below), out, form)
+def export(workspace: Path, wanted: str | None, home: Path, out: int, form: Form) -> int:
+    """Writes to the descriptor `out`, says what it was on stderr, returns the exit code. Raises SystemFailure, OSError.
+
+    `home` is the agent's.
+    """
+    with scratch.workshop(home) as workshop:
+        chosen, others = _choose(workspace, wanted, workshop)
+        code = _write(chosen, _near(chosen, workspace), out, form)
         for other in others:
-            if _has_work(other, _place(below)):
-                tell(f"{other.path} has work of its own", f"codetainer export {other.path.name} > {other.path.name}.bundle")
-    finally:
-        shutil.rmtree(below, ignore_errors=True)
+            if _has_work(other):
+                name = other.path.name if other.path != workspace else "."
+                file = f"{workspace.name if name == '.' else name}.bundle"
+                tell(f"{other.path} has work of its own", f"codetainer export {shell.file(name)} > {shell.file(file)}")
     return code
 
 
-def _place(below: Path) -> Path:
-    return Path(tempfile.mkdtemp(dir=below))
-
-
-def _choose(workspace: Path, wanted: str | None, environment: dict[str, str]) -> tuple[Repository, list[Repository]]:
-    """The repository that is asked for; where none is, the first and the others. Raises SystemFailure."""
-    places = list(repository.find(workspace, environment))
+def _choose(workspace: Path, wanted: str | None, workshop: Workshop) -> tuple[Repository, list[Repository]]:
+    """The repository that is asked for; without that the first one, and the others. Raises SystemFailure."""
+    places = list(place.find(workspace))
     if wanted is not None:
         folder = workspace / wanted
         if not folder.is_dir():
-            known = ", ".join(place.folder.name for place in places) or "none"
+            known = ", ".join(shell.word(one.folder.name) for one in places) or "none"
             raise SystemFailure(f"there is no folder {folder}", f"repositories of {workspace}: {known}")
-        place = next((place for place in places if place.folder == folder), Git(environment, folder))
-        return repository.read(place), []
+        found = next((one for one in places if one.folder == folder), None) or place.locate(folder)
+        if found is None:
+            raise SystemFailure(f"there is no repository in {folder}")
+        return repository.read(found, workshop), []
     if not places:
         raise SystemFailure(f"there is no repository in {workspace}")
-    first = repository.read(places[0])
+    first = repository.read(places[0], workshop)
     others = []
     seen = {first.common}
-    for place in places[1:]:
+    for one in places[1:]:
         try:
-            other = repository.read(place)
-        except SystemFailure as error:
-            tell(f"{place.folder}: {error}")
+            other = repository.read(one, workshop)
+        except (SystemFailure, OSError) as error:
+            tell(f"{one.folder}: {error}")
             continue
         if other.common not in seen:
             seen.add(other.common)
@@ -172,43 +174,65 @@ def _choose(workspace: Path, wanted: str | None, environment: dict[str, str]) ->
     return first, others
 
 
-def _has_work(read: Repository, below: Path) -> bool:
-    """Raises SystemFailure."""
-    return bool(read.commits or read.stashes) or any(
-        (changes := scratch.Scratch(read, tree, below).changes()).files or changes.untracked for tree in read.worktrees
+def _near(chosen: Repository, workspace: Path) -> list[Path]:
+    """Folders with objects of other repositories of this machine, which may have what a shallow one lacks."""
+    folders = [chosen.path / url.removeprefix("file://") for url in chosen.near]
+    found = [one for folder in folders if (one := place.locate(folder)) is not None]
+    objects = [one.common / "objects" for one in (*found, *place.find(workspace)) if one.common is not None]
+    return [folder for folder in dict.fromkeys(objects) if folder != chosen.common / "objects" and folder.is_dir()]
+
+
+def _has_work(read: Repository) -> bool:
+    """Raises SystemFailure, OSError."""
+    return bool(read.commits or read.stashes or read.notes) or any(
+        (changes := Checkout(read, tree).changes()).files or changes.untracked for tree in read.worktrees
     )
 
 
-def _write(chosen: Repository, below: Path, out: int, form: Form) -> int:
-    made = wip.make(chosen, below, LARGEST)
+def _write(chosen: Repository, near: Sequence[Path], out: int, form: Form) -> int:
+    made = _made(chosen)
     if made is None:
-        tell(f"there is nothing in {chosen.path} that is only here")
-        return NOTHING
-    tell(*(_patch(chosen, made, out) if form is Form.PATCH else _bundle(chosen, made, out)))
+        tell(f"there is nothing in {chosen.path} that is only here", *chosen.notes)
+        return PARTLY if chosen.notes else NOTHING
+    if form is Form.PATCH:
+        needed: tuple[str, ...] = ()
+        tell(*_patch(chosen, made, out))
+    else:
+        needed = bundle.needs(made, chosen.outside, near)
+        bundle.write(made, chosen.outside, needed, out)
+        tell(f"written: {contents([tip.name for tip in made.tips])} of {chosen.path}", *_recipe(made))
+    if needed:
+        tell(
+            f"it is not complete: {chosen.path} is a shallow clone, and the history before it is not in this sandbox",
+            f"git clone cannot read it; a clone that has these commits can fetch it: {' '.join(needed[:MOST_NAMED])}",
+            "without one: codetainer export --patch > work.patch has all files, and no history",
+        )
     for note in made.notes:
         tell(note)
     for name in made.left_out:
         tell(f"left out for want of room: {name}", "fetch it by itself, with scp or cat")
+    if needed:
+        return INCOMPLETE
     return PARTLY if made.left_out or made.notes else WRITTEN
 
 
-def _bundle(chosen: Repository, made: Wip, out: int) -> tuple[str, ...]:
-    """A bundle of all of it. Raises SystemFailure."""
-    named = {"refs/wip": made.commit, **{f"refs/{tip.name}": tip.commit for tip in made.tips}}
-    done = made.scratch.git
-    done.ask(
-        "update-ref", "--stdin", "-z", given=b"".join(b"create %s\0%s\0" % (data(n), c.encode()) for n, c in named.items())
-    )
-    wanted = b"".join(data(name) + b"\n" for name in named) + b"".join(b"^%s\n" % commit.encode() for commit in chosen.outside)
-    written = done.answer("bundle", "create", "--quiet", "-", "--stdin", given=wanted, seconds=SECONDS, stdout=out)
-    if written.code != 0:
-        raise SystemFailure(f"cannot write the bundle: {last_line(written)}")
-    # At any other commit than the one it was made at, git would merge, and conflict where the agent has committed.
-    apply = f"git switch --detach refs/codetainer/wip^1 && {made.apply.format('refs/codetainer/wip')}"
+def _made(chosen: Repository) -> Wip | None:
+    """The commit to hand on, all of which can be read: once a part of the file is written there is no way back."""
+    try:
+        made = wip.make(chosen, LARGEST)
+        damage = "" if made is None else chosen.scratch.lacks((made.commit,), chosen.outside)
+    except SystemFailure as error:
+        damage = str(error)
+    return wip.salvage(chosen, LARGEST, damage) if damage else made
+
+
+def _recipe(made: Wip) -> tuple[str, ...]:
+    """How a clone gets it. Nothing of that clone's changes: neither its files nor its branches and tags."""
+    fetch = "git fetch --no-tags work.bundle '+refs/*:refs/codetainer/*'"
     return (
-        f"written: {contents([tip.name for tip in made.tips])} of {chosen.path}",
-        f"in a clone: git fetch work.bundle '+refs/*:refs/codetainer/*' && {apply}",
-        "there, branches are refs/codetainer/heads/..., stashes refs/codetainer/stash/0 and so on" if made.tips else "",
+        f"in a clone: {fetch} && {made.restore('refs/codetainer/wip')}",
+        "the work is then in ../work; git worktree remove --force ../work takes it away",
+        "branches are refs/codetainer/heads/..., stashes refs/codetainer/stash/0 and so on" if made.tips else "",
     )
 
 
@@ -235,5 +259,8 @@ def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:
     )  # fmt: skip
     if done.code != 0:
         raise SystemFailure(f"cannot write the patch: {last_line(done)}")
-    on = f"git switch --detach {base[:12]} && " if boundary or not listed else ""
-    return f"written: {chosen.path} as one patch, without other branches and stashes", f"{on}git apply work.patch"
+    begin = f"in a clone: git worktree add --detach ../work {base}" if boundary or not listed else "git init ../work"
+    return (
+        f"written: {chosen.path} as one patch, without other branches and stashes",
+        f"{begin} && git -C ../work apply < work.patch",
+    )

@@ -34,7 +34,8 @@ from backend.session import session
 from backend.settings.values import Save
 from backend.system import AGENT, SystemFailure
 from backend.work.git import PATH
-from backend.work.repository import MOST_REPOSITORIES, SAVED
+from backend.work.place import MOST_REPOSITORIES
+from backend.work.repository import SAVED
 
 PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "GIT_SSL_CAINFO")
 LOOK_SECONDS = 20.0

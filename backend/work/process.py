@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,24 +12,27 @@ from typing import Any
 from backend import settings
 from backend.contract.events import RepositoryWork
 from backend.system import SystemFailure
-from backend.work import git, repository, scratch, wip
-from backend.work.git import Git, last_line
+from backend.work import place, repository, scratch, wip
+from backend.work.checkout import Changes, Checkout
+from backend.work.git import last_line
+from backend.work.place import Place
 from backend.work.repository import Repository
-from backend.work.scratch import Scratch
+from backend.work.wip import Wip
 
 LARGEST = 95 << 20  # GitHub refuses a push with a file of 100 MB
 MOST_NAMED = 20
 
 
 def main(argv: Sequence[str]) -> int:
-    environment = git.environment(settings.environment())
+    given = settings.environment()
+    home, certificates = Path(given.get("HOME", "/")), given.get("GIT_SSL_CAINFO", "")
     said: Mapping[str, Any]
     try:
         match argv:
             case ["count", workspace]:
-                said = count(Path(workspace), environment)
+                said = count(Path(workspace), home)
             case ["save", folder, url, branch, unless]:
-                said = save(Git(environment, Path(folder)), url, branch, unless)
+                said = save(Path(folder), url, branch, unless, home, certificates)
             case _:
                 sys.stderr.write("usage: python3 -I -m backend work count WORKSPACE | save FOLDER URL BRANCH FINGERPRINT\n")
                 return 2
@@ -44,52 +46,70 @@ def main(argv: Sequence[str]) -> int:
 # --- counting ---
 
 
-def count(workspace: Path, environment: dict[str, str]) -> dict[str, Any]:
+def count(workspace: Path, home: Path) -> dict[str, Any]:
     """What every repository of the workspace has that is nowhere else, as a WorkCounted event has it."""
-    below = scratch.folder(environment)
-    try:
-        found: dict[Path, RepositoryWork] = {}
-        for place in repository.find(workspace, environment):
+    found: dict[Path, RepositoryWork] = {}
+    with scratch.workshop(home) as workshop:
+        for one in place.find(workspace):
             try:
-                read = repository.read(place)
-                if read.common not in found:  # else another work tree of one that is counted
-                    found[read.common] = counted(read, below / str(len(found)))
+                if one.common not in found:  # else another work tree of one that is counted
+                    read = repository.read(one, workshop)
+                    found[read.common] = counted(read)
             except (SystemFailure, OSError, ValueError) as error:
-                found[place.folder] = RepositoryWork(str(place.folder), notes=(f"cannot be counted: {error}",))
-    finally:
-        shutil.rmtree(below, ignore_errors=True)
+                found[one.common or one.folder] = RepositoryWork(str(one.folder), notes=(f"cannot be counted: {error}",))
     return {"repositories": [dataclasses.asdict(work) for work in found.values()]}
 
 
-def counted(read: Repository, below: Path) -> RepositoryWork:
-    """Raises SystemFailure, OSError."""
-    below.mkdir()
-    changes = [Scratch(read, tree, below).changes() for tree in read.worktrees]
+def counted(read: Repository) -> RepositoryWork:
+    """Raises OSError."""
+    found: list[Changes] = []
+    notes = [*read.notes]
     trees = [tree.path for tree in read.worktrees]
-    inner = [tree.path / name for tree, found in zip(read.worktrees, changes, strict=True) for name in found.inner]
-    notes = [f"{path} is a repository of its own: not looked into" for path in inner if not wip.same_as_any(path, trees)]
+    for tree in read.worktrees:
+        try:
+            checkout = Checkout(read, tree)
+            changes = checkout.changes()
+        except (SystemFailure, OSError) as error:
+            notes.append(f"{tree.path} cannot be counted: {error}")
+            continue
+        found.append(changes)
+        inner = [tree.path / name for name in changes.inner]
+        notes += [*checkout.notes, *changes.notes]
+        notes += [f"{path} is a repository of its own: not looked into" for path in inner if not wip.same_as_any(path, trees)]
     return RepositoryWork(
         str(read.path), read.worktrees[0].branch if read.worktrees else "", read.commits,
-        sum(len(found.files) for found in changes), sum(len(found.untracked) for found in changes), len(read.stashes),
-        any(found.more for found in changes), (*read.notes, *notes[:MOST_NAMED]),
+        sum(len(changes.files) for changes in found), sum(len(changes.untracked) for changes in found), len(read.stashes),
+        any(changes.more for changes in found), tuple(notes[:MOST_NAMED]),
     )  # fmt: skip
 
 
 # --- saving ---
 
 
-def save(place: Git, url: str, branch: str, unless: str) -> Mapping[str, Any]:
+def save(folder: Path, url: str, branch: str, unless: str, home: Path, certificates: str = "") -> Mapping[str, Any]:
     """Pushes a commit with all of it to `branch` of `url`, unless the work is what it was at `unless`, a fingerprint."""
-    below = scratch.folder(dict(place.environment))
-    try:
-        made = wip.make(repository.read(place), below, LARGEST)
+    found = place.locate(folder) or Place(folder, problem="there is no .git")
+    with scratch.workshop(home, certificates) as workshop:
+        read = repository.read(found, workshop)
+        try:
+            made = wip.make(read, LARGEST)
+            problem = _push(made, url, branch) if made is not None and made.fingerprint != unless else ""
+            damage = read.scratch.lacks((made.commit,), read.outside) if made is not None and problem else ""
+        except SystemFailure as error:
+            problem = damage = str(error)
+        if damage:
+            made = wip.salvage(read, LARGEST, damage)
+            problem = _push(made, url, branch) if made is not None and made.fingerprint != unless else ""
+        if problem:
+            raise SystemFailure(f"cannot push to {branch}: {problem}")
         if made is None or made.fingerprint == unless:
             return {"fingerprint": made.fingerprint if made else "", "commit": ""}
-        done = made.scratch.git.answer("push", "--quiet", "--no-verify", "--force", url, f"{made.commit}:refs/heads/{branch}")
-        if done.code != 0:
-            raise SystemFailure(f"cannot push to {branch}: {last_line(done)}")
         return {
             "fingerprint": made.fingerprint, "commit": made.commit, "left_out": [*made.left_out, *made.notes][:MOST_NAMED],
         }  # fmt: skip
-    finally:
-        shutil.rmtree(below, ignore_errors=True)
+
+
+def _push(made: Wip, url: str, branch: str) -> str:
+    """Why it could not be pushed, "" if it was. Raises SystemFailure."""
+    done = made.scratch.git.answer("push", "--quiet", "--no-verify", "--force", url, f"{made.commit}:refs/heads/{branch}")
+    return last_line(done) if done.code != 0 else ""

@@ -1,59 +1,85 @@
-"""A git folder of our own beside the agent's: a copy of its index, its objects to read, and nothing of its configuration.
+"""Git folders of our own beside the agent's: its objects to read, and nothing of its configuration.
 
-So its index, HEAD, refs and reflogs stay as they are, no object is added to it, and none of its hooks, filters, monitors,
-signatures or helpers run. Without filters a file is kept as it lies in the work tree: with hooks off, nobody would upload
-what Git LFS had put aside.
+So the agent's index, HEAD, refs and reflogs stay as they are, no object is added to its repository, and none of its hooks,
+filters, monitors, signatures or helpers run. What is damaged in its git folder is not in ours.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from backend.system import SystemFailure
-from backend.work.git import Git, data, last_line, parts
-from backend.work.repository import Repository, Worktree
+from backend.work import git
+from backend.work.git import Git, last_line
 
 PREFIX = "codetainer-work-"
 ROOM = 16 << 20  # bytes: with less in the usual places, others will do
-RESERVE = 0.1  # of the free space, which stays the agent's
-# Every blob counts as a big one: it goes into one pack as it is read, and no time is spent on looking for deltas.
+WRITE_SECONDS = 3600.0  # for a pack: whoever waits for a save ends it sooner
 CONFIGURATION = """\
 [core]
 \trepositoryFormatVersion = {version}
 \tbare = false
 \tlogAllRefUpdates = false
-\tbigFileThreshold = 1
 \tcompression = 1
+\tautocrlf = false
 \tuntrackedCache = false
+\tcommitGraph = false
+\tmultiPackIndex = false
+\tattributesFile = /dev/null
+\texcludesFile = /dev/null
 [extensions]
 {extensions}[gc]
 \tauto = 0
 [pack]
 \tthreads = 1
 \twindowMemory = 64m
-[advice]
-\taddEmbeddedRepo = false
+\tuseBitmaps = false
+[fastimport]
+\tunpackLimit = 0
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """What a work tree has that its HEAD has not. `inner` are repositories in it, which are not looked into."""
+class Workshop:
+    """A folder to work in. `home` is the agent's; `git` runs in an empty repository, for what needs none."""
 
-    files: tuple[str, ...] = ()  # tracked, staged or not
-    untracked: tuple[str, ...] = ()
-    inner: tuple[str, ...] = ()
-    more: bool = False  # there are more than were counted
+    below: Path
+    home: Path
+    environment: Mapping[str, str]
+
+    def new(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.below))
+
+    @property
+    def git(self) -> Git:
+        """For configuration files: outside of a repository git would look for one above. Raises OSError."""
+        place = self.below / "nothing"
+        if not place.exists():
+            _make(place, "sha1", "")
+        return Git({**self.environment, "GIT_DIR": str(place)}, place)
 
 
-def folder(environment: dict[str, str]) -> Path:
+@contextlib.contextmanager
+def workshop(home: Path, certificates: str = "") -> Iterator[Workshop]:
+    """A folder where there is most room, removed at the end. `home` is the agent's. Raises SystemFailure."""
+    below = folder(home)
+    try:
+        own_home = below / "home"
+        own_home.mkdir()
+        yield Workshop(below, home, git.environment(own_home, certificates))
+    finally:
+        shutil.rmtree(below, ignore_errors=True)
+
+
+def folder(home: Path) -> Path:
     """A new folder where there is most room; what killed processes have left behind goes first. Raises SystemFailure."""
-    usual = (Path(environment.get("HOME", "/")), Path("/tmp"))
+    usual = (home, Path("/tmp"))
     places: tuple[Path, ...] = (*usual, Path("/dev/shm"), Path("/workspace"))
     for place in places:
         for left in place.glob(f"{PREFIX}*"):
@@ -82,129 +108,124 @@ def room(place: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
+def writable(place: Path) -> bool:
+    """Whether this is a folder that the agent can write to."""
+    return place.is_dir() and os.access(place, os.W_OK)
+
+
+def _make(place: Path, kind: str, more: str) -> None:
+    """A git folder with our configuration. `kind` is the hash of its object names, `more` further extensions."""
+    place.mkdir()
+    (place / "refs").mkdir()
+    (place / "objects").mkdir()
+    (place / "info").mkdir()
+    (place / "HEAD").write_text("ref: refs/heads/none\n")
+    extensions = (f"\tobjectFormat = {kind}\n" if kind != "sha1" else "") + more
+    (place / "config").write_text(CONFIGURATION.format(version=int(bool(extensions)), extensions=extensions))
+
+
+def table_view(workshop: Workshop, common: Path, own: Path, kind: str) -> Git:
+    """Refs of the agent's in git's format reftable, to be read by git. Raises OSError."""
+    place = workshop.new() / "view"
+    _make(place, kind, "\trefStorage = reftable\n")
+    (place / "HEAD").write_text("ref: refs/heads/.invalid\n")
+    (place / "refs/heads").write_text("this repository uses the reftable format\n")
+    (place / "reftable").symlink_to((own if own != common and (own / "reftable").is_dir() else common) / "reftable")
+    environment = {**workshop.environment, "GIT_DIR": str(place), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(common / "objects")}
+    return Git(environment, place)
+
+
+@dataclass(slots=True)
 class Scratch:
-    """Our own view of one work tree, in a folder that nobody else uses; `__init__` makes it. Raises SystemFailure, OSError."""
+    """Our own git folder for one repository: new objects go here, the agent's are read. Made by `make`.
 
-    def __init__(self, repository: Repository, tree: Worktree | None, below: Path) -> None:
-        """`below` is the folder of one repository: new objects of all its work trees go into one place there."""
-        self.place = Path(tempfile.mkdtemp(dir=below))
-        objects = below / "objects"
-        if not objects.exists():
-            (below / "theirs").symlink_to(repository.common / "objects")  # by a name without strange characters
-            (objects / "info").mkdir(parents=True)
-            (objects / "info/alternates").write_text(f"{below}/theirs\n")
-        (self.place / "refs").mkdir()
-        (self.place / "info").symlink_to(repository.common / "info")  # its exclude and attributes
-        if (repository.common / "shallow").is_file():
-            shutil.copyfile(repository.common / "shallow", self.place / "shallow")
-        self.tree = tree
-        environment = {
-            **repository.git.environment, "GIT_DIR": str(self.place), "GIT_OBJECT_DIRECTORY": str(objects),
-            "GIT_CONFIG_GLOBAL": os.devnull, "GIT_WORK_TREE": str(tree.path if tree else self.place),
-        }  # fmt: skip
-        self.git = Git(environment, tree.path if tree else self.place)
-        other = repository.hash != "sha1"
-        extensions = f"\tobjectFormat = {repository.hash}\n" if other else ""
-        (self.place / "config").write_text(CONFIGURATION.format(version=int(other), extensions=extensions))
-        (self.place / "HEAD").write_text(f"{tree.head}\n" if tree and tree.head else "ref: refs/heads/none\n")
-        if tree is not None:
-            self._take_index(tree, repository)
+    `git` runs where there are no files, so no attributes either. `alone` is the same without the agent's objects: what it
+    writes is whole whatever state those are in.
+    """
 
-    def _take_index(self, tree: Worktree, repository: Repository) -> None:
-        if tree.index.is_file():
-            with tree.index.open("rb") as theirs, (self.place / "index").open("wb") as ours:
-                shutil.copyfileobj(theirs, ours)
-                ours.flush()
-                # A file that changed in the second in which the index was written is told by the index's own time
-                # (git's Documentation/technical/racy-git.txt): a copy with a later time would miss it.
-                written = os.fstat(theirs.fileno())
-                os.utime(ours.fileno(), ns=(written.st_atime_ns, written.st_mtime_ns))
-            for shared in tree.index.parent.glob("sharedindex.*"):  # git-update-index(1), split index
-                (self.place / shared.name).symlink_to(shared)
-        ignored = repository.git.maybe("config", "--type=path", "--get", "core.excludesFile")
-        if ignored and "\n" not in ignored:
-            self.git.ask("config", "core.excludesFile", ignored)
-        # What the index says need not be looked at is looked at: it may have been changed all the same.
-        hidden = [entry for entry in parts(self.git.ask("ls-files", "-v", "-z")) if entry[0].islower() or entry[0] == "S"]
-        for flag, names in (
-            ("--no-assume-unchanged", [entry[2:] for entry in hidden if entry[0].islower()]),
-            ("--no-skip-worktree", [e[2:] for e in hidden if e[0] in "sS" and os.path.lexists(tree.path / e[2:])]),
-        ):
-            if names:
-                self.git.ask("update-index", flag, "-z", "--stdin", given=b"".join(data(name) + b"\0" for name in names))
+    place: Path
+    kind: str
+    environment: Mapping[str, str]
+    shallow: tuple[str, ...] = ()  # commits whose parents the agent's repository does not have (git's shallow file)
+    _theirs: list[Path] = field(default_factory=list)
 
-    # --- looking ---
+    @classmethod
+    def make(cls, workshop: Workshop, kind: str, objects: Path | None, shallow: Iterable[str]) -> Scratch:
+        """`objects` is the agent's folder of objects. Raises OSError."""
+        below = workshop.new()
+        place = below / "git"
+        _make(place, kind, "")
+        (below / "empty").mkdir()
+        made = cls(place, kind, workshop.environment)
+        if objects is not None:
+            made.read_also(objects)
+        made.be_shallow(shallow)
+        return made
 
-    def changes(self) -> Changes:
-        """What is not committed in the work tree. Submodules: whether they are at another commit, no more."""
-        if self.tree is None:
-            return Changes()
-        done = self.git.answer(
-            "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty"
-        )
-        if done.whole and done.code != 0:
-            raise SystemFailure(f"cannot ask git status: {last_line(done)}")
-        files, untracked, inner = [], [], []
-        for entry in parts(done.out if done.whole else done.out.rpartition(b"\0")[0]):
-            kind = entry[0]
-            if kind == "?" and entry.endswith("/"):
-                inner.append(entry[2:-1])
-            elif kind == "?":
-                untracked.append(entry[2:])
-            elif kind in "1u":  # git-status(1), "Porcelain Format Version 2": the path is the last of 9 or 11 fields
-                files.append(entry.split(" ", 8 if kind == "1" else 10)[-1])
-        return Changes(tuple(files), tuple(untracked), tuple(inner), not done.whole)
+    def read_also(self, objects: Path) -> None:
+        """Further objects to read, by a name without characters that the variable's syntax knows."""
+        link = self.place.parent / f"theirs-{len(self._theirs)}"
+        link.symlink_to(objects)
+        self._theirs.append(link)
 
-    # --- committing ---
+    def be_shallow(self, commits: Iterable[str]) -> None:
+        self.shallow = tuple(commits)
+        file = self.place / "shallow"
+        file.unlink(missing_ok=True)
+        if self.shallow:
+            file.write_text("".join(f"{commit}\n" for commit in self.shallow))
 
-    def too_large(self, changes: Changes, largest: int) -> list[str]:
-        """Files that are left out: larger than `largest` bytes, or, the largest first, for want of room."""
-        assert self.tree is not None
-        sizes: dict[str, int] = {}
-        for name in (*changes.files, *changes.untracked):
-            try:
-                sizes[name] = (self.tree.path / name).lstat().st_size
-            except OSError:
-                continue  # deleted, or the agent is quicker
-        out = [name for name, size in sizes.items() if size > largest]
-        left = room(self.place) * (1 - RESERVE) - sum(size for name, size in sizes.items() if name not in out)
-        for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
-            if left >= 0:
-                break
-            if name not in out:
-                out.append(name)
-                left += sizes[name]
-        return out
+    @property
+    def git(self) -> Git:
+        empty = self.place.parent / "empty"
+        theirs = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": ":".join(map(str, self._theirs))}
+        return Git({**self.environment, "GIT_DIR": str(self.place), "GIT_WORK_TREE": str(empty), **theirs}, empty)
 
-    def staged(self) -> str:
-        """The tree of the index; "" where it has conflicts, which no tree can hold."""
-        done = self.git.answer("write-tree", "--missing-ok")
-        return done.out.decode().strip() if done.code == 0 else ""
+    @property
+    def alone(self) -> Git:
+        found = self.git
+        kept = {name: value for name, value in found.environment.items() if name != "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
+        return Git(kept, found.folder)
 
-    def take(self, without: Iterable[str]) -> list[str]:
-        """Puts the work tree into our index, but for these paths; returns what could not be read. Raises SystemFailure."""
-        patterns = [".", *(f":(top,exclude,literal){name}" for name in without)]
-        done = self.git.answer(
-            "add", "--all", "--ignore-errors", "--pathspec-from-file=-", "--pathspec-file-nul",
-            given=b"".join(data(pattern) + b"\0" for pattern in patterns),
-        )  # fmt: skip
-        problems = [line for line in done.err.splitlines() if line.startswith("error:")]
-        if done.code not in (0, 1) or (done.code == 1 and not problems):
-            raise SystemFailure(f"cannot put the work tree into a commit: {last_line(done)}")
-        return [problem.removeprefix("error: ") for problem in problems]
+    def ignore(self, patterns: Iterable[bytes]) -> None:
+        """What counts as ignored beside .gitignore, in gitignore(5)'s form: a later line decides."""
+        (self.place / "info/exclude").write_bytes(b"\n".join(patterns) + b"\n")
+
+    def lacks(self, objects: Iterable[str], outside: Iterable[str]) -> str:
+        """Why these and all that they reach cannot be packed, without what `outside` reaches; "" if they can.
+
+        Everything is read, so damage is found as well as what is missing. Raises SystemFailure.
+        """
+        wanted = "".join(f"{one}\n" for one in objects) + "".join(f"^{one}\n" for one in outside)
+        with Path(os.devnull).open("wb") as nowhere:
+            done = self.git.answer(
+                "pack-objects",
+                "--revs",
+                "--stdout",
+                "--quiet",
+                given=wanted.encode(),
+                stdout=nowhere.fileno(),
+                seconds=WRITE_SECONDS,
+            )
+        return "" if done.code == 0 else self.plain(last_line(done))
+
+    def plain(self, said: str) -> str:
+        """What git says, with the agent's names for what has names of ours: those are others each time."""
+        for link in self._theirs:
+            said = said.replace(str(link), str(link.readlink()))
+        return said
+
+    # --- writing ---
 
     def commit(self, tree: str, parents: Iterable[str], message: str) -> str:
-        """Makes a commit; nothing points to it yet."""
+        """Makes a commit; nothing points to it yet. Raises SystemFailure."""
         before = [argument for parent in parents for argument in ("-p", parent)]
-        known = self.git.maybe(
-            "var", "GIT_COMMITTER_IDENT"
-        )  # the operator's GIT_USER_NAME; none where boot has not come so far
-        who = [] if known else ["-c", "user.name=codetainer", "-c", "user.email=codetainer@localhost"]
-        return self.git.line(*who, "commit-tree", tree, *before, "-F", "-", given=data(message))
-
-    def written(self) -> str:
-        """The tree of our index. Raises SystemFailure."""
-        return self.git.line("write-tree", "--missing-ok")
+        # The operator's GIT_USER_NAME; none if boot has not come so far.
+        who = [] if self.git.maybe("var", "GIT_COMMITTER_IDENT") else _NOBODY
+        return self.git.line(*who, "commit-tree", tree, *before, "-F", "-", given=git.data(message))
 
     def empty_tree(self) -> str:
-        return self.git.line("mktree")
+        return self.alone.line("mktree")
+
+
+_NOBODY = ("-c", "user.name=codetainer", "-c", "user.email=codetainer@localhost")

@@ -10,13 +10,14 @@ do_apply_stash).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backend.system import SystemFailure
+from backend.work.checkout import Changes, Checkout
 from backend.work.repository import Repository, Tip, Worktree
-from backend.work.scratch import Changes, Scratch
+from backend.work.scratch import Scratch
 
 MOST_TIPS = 1000
 
@@ -35,96 +36,178 @@ class Wip:
     tips: tuple[Tip, ...]
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
-    apply: str  # the command that gives it back, with "{}" for the commit
+    staged: bool  # something was staged
+
+    def restore(self, name: str) -> str:
+        """The command that lays it out beside a clone in which it has this name; see `restore`."""
+        return restore(name, staged=self.staged)
+
+
+def restore(name: str, *, staged: bool) -> str:
+    """A command for a clone, by the commit's name there; that is an argument without characters of the shell's.
+
+    It makes a work tree beside the clone's own. To switch the clone to the commit would overwrite what it ignores, such as a
+    .env, by files of the same name that the agent has committed: git keeps no copy of them.
+    """
+    apply = "git -C ../work stash apply"
+    given_back = f"{apply} --index {name}" if staged else f"{apply} {name} && git -C ../work reset --quiet"
+    return f"git worktree add --detach ../work {name}^1 && {given_back}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Trees:
     """A work tree as two trees."""
 
-    scratch: Scratch
     changes: Changes
     staged: str
     whole: str
-    left_out: tuple[str, ...]
-    notes: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def make(repository: Repository, below: Path, largest: int) -> Wip | None:
-    """Writes the commit below a folder of our own; files larger than `largest` bytes are left out.
+def make(repository: Repository, largest: int) -> Wip | None:
+    """Writes the commit; files larger than `largest` bytes are left out.
 
-    None where there is nothing that is only here. Raises SystemFailure, OSError.
+    None if there is nothing that is only here. Raises SystemFailure, OSError, also if the repository is damaged: see `salvage`.
     """
-    trees = [(tree, _trees(repository, tree, below, largest)) for tree in repository.worktrees]
+    return _make(repository, [(tree, _trees(repository, tree, largest)) for tree in repository.worktrees])
+
+
+def salvage(repository: Repository, largest: int, why: str) -> Wip | None:
+    """As `make`, from a repository that is damaged: what cannot be read is left out and named, files are all read anew.
+
+    Raises SystemFailure, OSError.
+    """
+    notes = [*repository.notes, f"the repository is damaged: {why}"]
+    lacks = _Lacks(repository)
+
+    def sound_ones(tips: Iterable[Tip]) -> Iterator[Tip]:
+        for tip in tips:
+            if problem := lacks(tip.commit):
+                notes.append(f"{tip.name} is left out: {problem}")
+            else:
+                yield tip
+
+    tips, stashes = tuple(sound_ones(repository.tips)), tuple(sound_ones(repository.stashes))
+    worktrees = []
+    for tree in repository.worktrees:
+        problem = tree.head and lacks(tree.head)
+        if problem:
+            notes.append(f"the commit that {tree.path} is at is left out: {problem}")
+        worktrees.append(replace(tree, head="") if problem else tree)
+    sound = replace(repository, tips=tips, stashes=stashes, worktrees=tuple(worktrees), notes=tuple(notes))
+    return _make(sound, [(tree, _salvaged(sound, tree, largest, lacks)) for tree in worktrees])
+
+
+class _Lacks:
+    """Why an object cannot be handed on, "" if it can. Raises SystemFailure."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._scratch = repository.scratch
+        self._outside = () if self._scratch.lacks((), repository.outside) else repository.outside
+
+    def __call__(self, *objects: str) -> str:
+        return self._scratch.lacks(objects, self._outside)
+
+
+def _make(repository: Repository, trees: list[tuple[Worktree, _Trees]]) -> Wip | None:
+    scratch = repository.scratch
     notes = [*repository.notes, *(note for _, found in trees for note in found.notes)]
     tips = [*repository.tips, *repository.stashes]
     for other, its in trees[1:]:
         if its.changes.files or its.changes.untracked:
-            made = _stash(its, other, other.head or _nothing(its.scratch), ())
+            made = _stash(scratch, its, other, other.head or _nothing(scratch), ())
             tips.append(Tip(f"worktrees/{other.path.name}", made))
     if len(tips) > MOST_TIPS:
         notes.append(f"{len(tips) - MOST_TIPS} branches more than {MOST_TIPS} are left out")
         tips = tips[:MOST_TIPS]
-    tree = repository.worktrees[0] if trees else None
-    found = trees[0][1] if trees else _bare(repository, below)
+    tree = trees[0][0] if trees else None
+    found = trees[0][1] if trees else _Trees(Changes(), scratch.empty_tree(), scratch.empty_tree())
     changed = found.changes.files or found.changes.untracked
     if not (changed or tips or repository.commits):
         return None
-    base = tree.head if tree and tree.head else _nothing(found.scratch)
-    commit = _stash(found, tree, base, tuple(tips))
+    head = tree.head if tree else ""
+    base = head or _nothing(scratch)
+    commit = _stash(scratch, found, tree, base, tuple(tips))
     said = "\n".join(
-        (base, found.staged, found.whole, *(f"{tip.name} {tip.commit}" for tip in tips if "worktrees/" not in tip.name))
+        (head, found.staged, found.whole, *(f"{tip.name} {tip.commit}" for tip in tips if "worktrees/" not in tip.name))
     )
     inner = [f.whole + f.staged for _, f in trees[1:]]
     left_out = [name for _, f in trees for name in f.left_out]
     lacking = [ascii((left_out, notes))] if left_out or notes else []  # what cannot be saved has to be said, too
     fingerprint = hashlib.sha256("\n".join((said, *inner, *lacking)).encode(errors="surrogateescape")).hexdigest()
-    return Wip(found.scratch, commit, base, fingerprint, tuple(tips), tuple(left_out), tuple(notes), _apply(found, base))
+    return Wip(
+        scratch, commit, base, fingerprint, tuple(tips), tuple(left_out), tuple(notes), _is_staged(scratch, found, base)
+    )  # fmt: skip
 
 
-def _trees(repository: Repository, tree: Worktree, below: Path, largest: int) -> _Trees:
-    scratch = Scratch(repository, tree, below)
-    changes = scratch.changes()
+def _trees(repository: Repository, tree: Worktree, largest: int) -> _Trees:
+    checkout = Checkout(repository, tree)
+    changes = checkout.changes()
     if changes.more:
         raise SystemFailure("cannot commit the work tree: there are too many files that git does not know")
-    left_out = scratch.too_large(changes, largest)
-    staged = scratch.staged()
-    trees = [other.path for other in repository.worktrees]
-    inner = [tree.path / name for name in changes.inner]
-    notes = [f"{path} is a repository of its own: it is not in here" for path in inner if not same_as_any(path, trees)]
-    notes += scratch.take([*left_out, *changes.inner])
-    whole = scratch.written()
+    left_out = checkout.too_large(changes, largest)
+    staged = checkout.staged()
+    notes = [*_notes(repository, tree, checkout, changes)]
+    notes += checkout.take(name for name in (*changes.unstaged, *changes.untracked) if name not in set(left_out))
+    whole = checkout.written()
     if not staged:
         notes.append("there are conflicts: what was staged is not kept apart")
-    return _Trees(scratch, changes, staged or whole, whole, tuple(left_out), tuple(notes))
+    return _Trees(changes, staged or whole, whole, tuple(left_out), tuple(notes))
+
+
+def _salvaged(repository: Repository, tree: Worktree, largest: int, lacks: _Lacks) -> _Trees:
+    """As `_trees`; where that would need an object that cannot be read, all files are taken as they are."""
+    try:
+        found = _trees(repository, tree, largest)
+        if not lacks(found.whole):
+            if not lacks(found.staged):
+                return found
+            return replace(found, staged=found.whole, notes=(*found.notes, _NOT_APART))
+    except SystemFailure:
+        pass  # of the same damage, which is named
+    checkout = Checkout(repository, tree)
+    changes = checkout.changes()
+    names = list(dict.fromkeys((*checkout.names(), *changes.untracked)))
+    every = replace(changes, files=tuple(names), unstaged=tuple(names), untracked=())
+    left_out = checkout.too_large(every, largest)
+    checkout.forget()
+    notes = [*_notes(repository, tree, checkout, changes), _NOT_APART]
+    notes += checkout.take(name for name in names if name not in set(left_out))
+    whole = checkout.written()
+    return _Trees(every, whole, whole, tuple(left_out), tuple(notes))
+
+
+_NOT_APART = "what was staged is not kept apart"
+
+
+def _notes(repository: Repository, tree: Worktree, checkout: Checkout, changes: Changes) -> Iterable[str]:
+    trees = [other.path for other in repository.worktrees]
+    inner = [tree.path / name for name in changes.inner]
+    yield from checkout.notes
+    yield from changes.notes
+    yield from (f"{path} is a repository of its own: it is not in here" for path in inner if not same_as_any(path, trees))
 
 
 def same_as_any(path: Path, others: Iterable[Path]) -> bool:
     return any(other.exists() and path.samefile(other) for other in others)
 
 
-def _bare(repository: Repository, below: Path) -> _Trees:
-    scratch = Scratch(repository, None, below)
-    nothing = scratch.empty_tree()
-    return _Trees(scratch, Changes(), nothing, nothing, (), ())
-
-
 def _nothing(scratch: Scratch) -> str:
-    """A commit to stand on where there is none yet."""
+    """A commit to stand on where there is none."""
     return scratch.commit(scratch.empty_tree(), (), "Nothing was committed yet\n")
 
 
-def _apply(found: _Trees, base: str) -> str:
-    staged = found.staged != found.scratch.git.line("rev-parse", f"{base}^{{tree}}")
-    return "git stash apply --index {}" if staged else "git stash apply {} && git reset --quiet"
+def _is_staged(scratch: Scratch, found: _Trees, base: str) -> bool:
+    return found.staged != scratch.git.line("rev-parse", f"{base}^{{tree}}")
 
 
-def _stash(found: _Trees, tree: Worktree | None, base: str, tips: tuple[Tip, ...]) -> str:
+def _stash(scratch: Scratch, found: _Trees, tree: Worktree | None, base: str, tips: tuple[Tip, ...]) -> str:
     on = _branch(tree)
     listed = "".join(f"{tip.commit} {tip.name}\n" for tip in tips)
     before = dict.fromkeys((base, *(tip.commit for tip in tips)))
-    index = found.scratch.commit(found.staged, before, f"index on {on}\n" + (f"\nNot pushed:\n{listed}" if listed else ""))
-    return found.scratch.commit(found.whole, (base, index), _about(tree, _apply(found, base), tips))
+    index = scratch.commit(found.staged, before, f"index on {on}\n" + (f"\nNot pushed:\n{listed}" if listed else ""))
+    return scratch.commit(found.whole, (base, index), _about(tree, restore("C", staged=_is_staged(scratch, found, base)), tips))
 
 
 def _branch(tree: Worktree | None) -> str:
@@ -133,14 +216,16 @@ def _branch(tree: Worktree | None) -> str:
     return tree.branch or "a detached HEAD"
 
 
-def _about(tree: Worktree | None, apply: str, tips: tuple[Tip, ...]) -> str:
+def _about(tree: Worktree | None, restored: str, tips: tuple[Tip, ...]) -> str:
     said = f"""\
 WIP on {_branch(tree)}
 
 Made by Codetainer beside the agent's branches. The tree is the work tree with all that is not committed, untracked
-files too; the first parent is HEAD, the second the index. [skip ci] In a clone at the first parent, with C for this commit:
+files too; the first parent is HEAD, the second the index. [skip ci] In a clone, with C for this commit:
 
-    {apply.format("C")}
+    {restored}
+
+It is laid out in ../work, so that no file of the clone's is overwritten.
 """
     if tips:
         said += "\nBranches, tags and stashes that were not pushed are reached from the second parent:\n\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -65,8 +66,7 @@ def test_a_signal_in_the_middle_of_work_loses_nothing(tmp_path: Path) -> None:
         sandbox.process.kill()
     (agents / ".git/index.lock").unlink(missing_ok=True)  # of the commit that was broken off
     branch = saved_branch(fetched, (tmp_path / "out").read_text())
-    restore(fetched, branch)
-    same_work(fetched, agents, branch)
+    same_work(restore(fetched, branch), agents, branch)
 
 
 def saved_branch(fetched: Path, said: str) -> str:
@@ -96,13 +96,12 @@ def test_what_the_agent_configures_neither_hangs_nor_breaks_it(tmp_path: Path) -
     assert "only here: /workspace/repo: 2 commits not pushed, 9 files not committed, 1 stash" in said
     branch = saved_branch(fetched, said)
     assert "[skip ci]" in git(fetched, "log", "-1", "--format=%B", branch)  # of what nobody has asked to build
-    restore(fetched, branch)
-    same_work(fetched, agents, branch)
+    same_work(restore(fetched, branch), agents, branch)
 
+    shutil.rmtree(fetched.parent / "work")
     git(tmp_path, "clone", "--quiet", "--branch", "main", str(tmp_path / "host"), "other")
     other = tmp_path / "other"
-    as_it_says(other, exported.stderr, tmp_path / "work.bundle")
-    same_work(other, agents, "refs/codetainer/wip")
+    same_work(as_it_says(other, exported.stderr, tmp_path / "work.bundle"), agents, "refs/codetainer/wip")
     assert git(other, "rev-parse", "refs/codetainer/heads/feature") == git(agents, "rev-parse", "feature")
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from backend.work import export as verb
-from backend.work import process, repository, scratch, wip
+from backend.work import checkout, place, process, repository, scratch, wip
 from backend.work.export import LARGEST, PARTLY, WRITTEN
-from backend.work.git import Git
 from backend.work.wip import Wip
 from tests.netns.test_work_repositories import AHEAD, Room, room
 
@@ -29,34 +28,39 @@ def test_what_is_not_committed_in_another_work_tree_is_in_the_export_too(room: R
     room.shell(f"git fetch -q {file} refs/worktrees/other; git show FETCH_HEAD:u", room.folder / "seed")
 
 
-def test_the_fingerprint_changes_with_the_work_alone(room: Room, tmp_path: Path) -> None:
+def test_the_fingerprint_changes_with_the_work_alone(room: Room) -> None:
     room.clone()
     room.shell("git worktree add -q ../other -b other; echo u > ../other/u; echo u > u")
 
-    def made(name: str, largest: int = LARGEST) -> Wip:
-        (tmp_path / name).mkdir()
-        found = wip.make(repository.read(Git(room.environment, room.repo)), tmp_path / name, largest)
+    def made(largest: int = LARGEST) -> Wip:
+        with scratch.workshop(room.home) as workshop:
+            here = place.locate(room.repo)
+            assert here is not None
+            found = wip.make(repository.read(here, workshop), largest)
         assert found is not None
         return found
 
-    first = made("first")
+    first = made()
     room.shell("sleep 1.1")  # commits have their times in seconds
-    again = made("again")
+    again = made()
     assert (again.fingerprint, again.commit != first.commit) == (first.fingerprint, True)
     room.shell("head -c 5000 /dev/zero > big.bin")
-    large = made("large", 1000)
+    large = made(1000)
     assert (large.left_out, large.fingerprint != first.fingerprint) == (("big.bin",), True)  # or nobody would be told
     room.shell("rm big.bin; echo more >> ../other/u")
-    assert made("other").fingerprint not in (first.fingerprint, large.fingerprint)
+    assert made().fingerprint not in (first.fingerprint, large.fingerprint)
 
 
 def test_work_that_is_saved_already_is_not_pushed_again(room: Room) -> None:
     room.clone()
     room.shell("echo u > u")
-    git, remote = Git(room.environment, room.repo), str(room.folder / "remote")
-    first = process.save(git, remote, "wip/x", "")
+    remote = str(room.folder / "remote")
+    first = process.save(room.repo, remote, "wip/x", "", room.home)
     assert room.shell("git rev-parse wip/x", room.folder / "remote").strip() == first["commit"]
-    assert process.save(git, remote, "wip/x", first["fingerprint"]) == {"fingerprint": first["fingerprint"], "commit": ""}
+    assert process.save(room.repo, remote, "wip/x", first["fingerprint"], room.home) == {
+        "fingerprint": first["fingerprint"],
+        "commit": "",
+    }
     room.counted()
     places = (room.folder / "home", Path("/tmp"))
     assert not [left for place in places for left in place.glob(f"{scratch.PREFIX}{os.getpid()}-*")]
@@ -69,11 +73,11 @@ def test_what_is_said_of_the_commit(room: Room, capfd: pytest.CaptureFixture[str
     again = room.restored()
     said = room.shell("git log -1 --format=%B refs/codetainer/wip", again)
     assert "[skip ci]" in said
-    assert "git reset --quiet" in said
+    assert "git -C ../work reset --quiet" in said
     room.shell("git add one")
     capfd.readouterr()
     room.export()
-    assert "git stash apply --index refs/codetainer/wip" in capfd.readouterr().err
+    assert "stash apply --index refs/codetainer/wip" in capfd.readouterr().err
     room.shell("git stash -q; git switch -qc x; echo x > one; git commit -qam x; git switch -q main")
     room.shell("echo m > one; git commit -qam m; git merge x || :")
     assert room.export()[0] == PARTLY
@@ -92,7 +96,7 @@ def test_what_is_too_large_or_has_no_room_is_left_out_and_nothing_else(
     ]
     assert room.shell("ls", room.restored()).split() == ["ab", "c", "one", "two"]
     capfd.readouterr()
-    monkeypatch.setattr(scratch, "room", lambda _: 1000)  # a tenth of it stays the agent's
+    monkeypatch.setattr(checkout, "room", lambda _: 1000)  # a tenth of it stays the agent's
     room.export()
     assert [line.rpartition(" ")[2] for line in capfd.readouterr().err.splitlines() if "left out" in line] == ["a*", "c"]
 
@@ -107,7 +111,7 @@ def test_very_many_are_counted_up_to_a_bound_and_that_is_said(
     assert "more than 2 work trees" in str(room.counted()[0].notes)
     assert room.export()[0] == PARTLY
     assert "1 branches more than 2 are left out" in capfd.readouterr().err
-    monkeypatch.setattr(repository, "MOST_REPOSITORIES", 1)
+    monkeypatch.setattr(place, "MOST_REPOSITORIES", 1)
     assert len(room.counted()) == 1
 
 

@@ -30,7 +30,8 @@ class Room:
         self.workspace, self.repo = folder / "workspace", folder / "workspace/repo"
         for made in (folder / "home", self.workspace):
             made.mkdir()
-        self.environment = git_module.environment({"HOME": str(folder / "home"), "LANG": "C.UTF-8"})
+        self.home = folder / "home"
+        self.environment = {"HOME": str(self.home), "LANG": "C.UTF-8", "PATH": git_module.PATH, "GIT_OPTIONAL_LOCKS": "0"}
         self.shell(
             "git config --global user.name Example; git config --global user.email example@example.com;"
             "git config --global init.defaultBranch main; git config --global protocol.file.allow always;"
@@ -53,13 +54,13 @@ class Room:
         self.shell("git config remote.origin.url https://github.com/example/demo")
 
     def counted(self) -> list[RepositoryWork]:
-        said = process.count(self.workspace, self.environment)
+        said = process.count(self.workspace, self.home)
         return [RepositoryWork(**{**work, "notes": tuple(work["notes"])}) for work in said["repositories"]]
 
     def export(self, wanted: str | None = None, form: Form = Form.BUNDLE) -> tuple[int, Path]:
         file = self.folder / form
         with file.open("wb") as out:
-            return verb.export(self.workspace, wanted, self.environment, out.fileno(), form), file
+            return verb.export(self.workspace, wanted, self.home, out.fileno(), form), file
 
     def restored(self, whole: bool = False) -> Path:
         """A fresh clone with the export in it, as the documentation says; where HEAD was, with the work on it."""
@@ -68,8 +69,7 @@ class Room:
         again = self.folder / "again"
         self.shell("git init -q again" if whole else f"git clone -q file://{self.folder}/remote again", self.folder)
         self.shell(f"git fetch -q {file} '+refs/*:refs/codetainer/*'", again)
-        restore(again, "refs/codetainer/wip")
-        return again
+        return restore(again, "refs/codetainer/wip")
 
     def status(self, folder: Path) -> str:
         return self.shell("git -c core.quotePath=true status --porcelain --untracked-files=all", folder)
@@ -238,7 +238,7 @@ def test_one_that_git_cannot_read_is_named_and_the_others_are_counted(room: Room
     room.shell("mkdir broken; echo 'gitdir: /nonexistent' > broken/.git", room.workspace)
     repo, broken = room.counted()
     assert repo.commits == 1
-    assert "cannot be counted: cannot ask git rev-parse: fatal: not a git repository" in broken.notes[0]
+    assert "git cannot read this repository (the git folder /nonexistent does not exist)" in broken.notes[0]
 
 
 def test_a_patch_has_commits_and_files(room: Room) -> None:

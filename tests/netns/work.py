@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -109,21 +110,22 @@ def export(sandbox: Running, file: Path, *arguments: str, root: bool = True) -> 
         )  # fmt: skip
 
 
-def restore(clone: Path, commit: str) -> None:
-    """As the commit's own message says."""
+def restore(clone: Path, commit: str) -> Path:
+    """As the commit's own message says, in ../work."""
     (command,) = [
-        line.strip() for line in git(clone, "log", "-1", "--format=%B", commit).splitlines() if "git stash apply" in line
+        line.strip() for line in git(clone, "log", "-1", "--format=%B", commit).splitlines() if "git worktree add" in line
     ]
-    git(clone, "switch", "--quiet", "--detach", f"{commit}^1")
     for words in command.removeprefix("git ").split(" && git "):
-        git(clone, *(commit if word == "C" else word for word in words.split()))
+        git(clone, *(re.sub(r"\AC(?=\Z|\^)", commit, word) for word in words.split()))
+    return clone.parent / "work"
 
 
-def as_it_says(clone: Path, said: str, bundle: Path) -> None:
-    """Restores an export in a clone by nothing but the line that came with it."""
+def as_it_says(clone: Path, said: str, bundle: Path) -> Path:
+    """Restores an export beside a clone by nothing but the line that came with it; returns where it is then."""
     (line,) = [line.partition("in a clone: ")[2] for line in said.splitlines() if "in a clone: " in line]
     command = line.replace("work.bundle", str(bundle))
     subprocess.run(["sh", "-ec", command], cwd=clone, capture_output=True, timeout=PATIENCE, check=True)
+    return clone.parent / "work"
 
 
 def same_work(restored: Path, agents: Path, prefix: str) -> None:

@@ -24,7 +24,7 @@ from backend.contract.events import (
 from backend.contract.state import fold_all
 from backend.journal import Journal
 from backend.work.keeper import MOST_COUNT, MOST_TEXT, Keeper, Once, parsed
-from backend.work.repository import MOST_REPOSITORIES
+from backend.work.place import MOST_REPOSITORIES
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

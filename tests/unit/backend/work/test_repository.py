@@ -1,5 +1,7 @@
 """Which remotes are elsewhere, and which refs say that a commit is."""
 
+from pathlib import Path
+
 import pytest
 
 from backend.system import Answered
@@ -42,13 +44,12 @@ def test_what_the_remotes_have(ref: str, outside: bool) -> None:
 
 
 def test_no_variable_steers_git() -> None:
-    found = environment(
-        {"GIT_DIR": "/x", "GIT_TRACE": "/x", "PATH": "/home/claude/.local/bin", "HOME": "/h", "GIT_SSL_CAINFO": "/c"}
-    )
-    assert (found["HOME"], found["GIT_SSL_CAINFO"]) == ("/h", "/c")
-    assert "GIT_DIR" not in found
-    assert "GIT_TRACE" not in found
+    """All of it is ours: a home of our own, where libcurl looks for .netrc, and no proxy."""
+    found = environment(Path("/own"), "/c")
+    assert (found["HOME"], found["GIT_SSL_CAINFO"], found["GIT_CONFIG_GLOBAL"]) == ("/own", "/c", "/dev/null")
     assert "/home" not in found["PATH"]
+    assert [name for name in found if "proxy" in name.lower() or name.startswith("XDG_")] == []
+    assert "GIT_SSL_CAINFO" not in environment(Path("/own"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,223 @@
+"""Whatever state a repository is in: what is only there is counted, saved and exported byte for byte, or it is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.contract.events import RepositoryWork
+from backend.system import SETPRIV
+from backend.work.export import NOTHING, PARTLY, WRITTEN, Form
+from tests.netns.test_work_repositories import AHEAD, Room, room
+
+pytestmark = pytest.mark.netns
+
+__all__ = ["room"]
+
+
+def kept(room: Room, commit: str, git_folder: Path) -> dict[str, bytes]:
+    """What a commit holds, without what a checkout would make of it."""
+    listed = room.shell(f"git ls-tree -r -z {commit}", git_folder).split("\0")
+    found = {}
+    for entry in filter(None, listed):
+        about, _, name = entry.partition("\t")
+        found[name] = room.shell(f"git cat-file blob {about.split()[2]} | base64 -w0", git_folder).encode()
+    return found
+
+
+def lying(room: Room) -> dict[str, bytes]:
+    """What lies in the work tree and can be read, without ignored files."""
+    found = {}
+    script = "find . -name .git -prune -o -type f -readable -printf '%P\\0'"
+    for name in filter(None, room.shell(script).split("\0")):
+        if name != "ignored":
+            found[name] = room.shell(f"base64 -w0 '{name}'").encode()
+    return found
+
+
+def as_agent(room: Room, call: str, out: Path | None = None) -> tuple[int, Any, str]:
+    """Does it without root's right to read everything. Returns the exit code, what the call returned, and what it said."""
+    code = (
+        "import json, os, sys; from pathlib import Path; from backend.work import process; from backend.work.export import *\n"
+        f"room, home = Path(sys.argv[1]), Path(sys.argv[2])\nsys.stderr.write(chr(10) + json.dumps({call}))"
+    )
+    lacking = "-dac_override,-dac_read_search"
+    with (out or Path(os.devnull)).open("wb") as opened:
+        done = subprocess.run(
+            [SETPRIV, f"--bounding-set={lacking}", f"--inh-caps={lacking}", sys.executable, "-I", "-c", code, room.repo, room.home],
+            stdin=subprocess.DEVNULL, stdout=opened, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
+        )  # fmt: skip
+    said, _, value = done.stderr.rpartition("\n")
+    assert done.returncode == 0, done.stderr
+    return done.returncode, json.loads(value), said
+
+
+def counted(room: Room) -> RepositoryWork:
+    _, said, _ = as_agent(room, "process.count(room.parent, home)")
+    return RepositoryWork(**{**said["repositories"][0], "notes": tuple(said["repositories"][0]["notes"])})
+
+
+def saved(room: Room, unless: str = "") -> dict[str, Any]:
+    return dict(as_agent(room, f"process.save(room, str(home.parent / 'remote'), 'wip/x', {unless!r}, home)")[1])
+
+
+def exported(room: Room) -> tuple[int, dict[str, bytes], str]:
+    """The export's exit code, the files in it, as a clone has them, and what it said."""
+    file = room.folder / "bundle"
+    _, code, said = as_agent(room, "export(room.parent, None, home, 1, Form.BUNDLE)", file)
+    if code == NOTHING:
+        return code, {}, said
+    room.shell(f"git init -q --bare {room.folder}/taken; git -C {room.folder}/taken fetch -q {room.folder}/remote", room.folder)
+    room.shell(f"git fetch -q {file} '+refs/*:refs/codetainer/*'", room.folder / "taken")
+    return code, kept(room, "refs/codetainer/wip", room.folder / "taken"), said
+
+
+# --- attributes ---
+
+UTF16 = "printf 'h\\0i\\0' > new.u16"
+CONVERTED = {
+    "an encoding, and no byte order mark": f"echo '*.u16 working-tree-encoding=UTF-16' > .gitattributes; {UTF16}",
+    "an encoding in the repository's own attributes": f"echo '* working-tree-encoding=UTF-16' > .git/info/attributes; {UTF16}",
+    "an encoding that there is not": "echo '* working-tree-encoding=no-such' > .gitattributes; echo x > new",
+    "an encoding by a macro": f"printf '[attr]wide working-tree-encoding=UTF-16\\n*.u16 wide\\n' > .gitattributes; {UTF16}",
+    "text": "echo '* text' > .gitattributes; printf 'a\\r\\nb\\r\\n' > new; printf 'one\\r\\n' > one",
+    "text with carriage returns": "echo '* text=auto eol=crlf' > .gitattributes; printf 'a\\nb\\r\\n' > new; printf 'o\\r\\n' > one",
+    "the old name of text": "echo '* crlf' > .gitattributes; printf 'a\\r\\n' > new; printf 'one\\r\\n' > one",
+    "ident": "echo '* ident' > .gitattributes; echo '$Id: abc $' > new; echo '$Id: def $' > one",
+    "a filter that there is not": "echo '* filter=lfs' > .gitattributes; git config filter.lfs.required true; echo x > new; echo y > one",
+    "core.autocrlf": "git config core.autocrlf true; printf 'a\\r\\n' > new; printf 'one\\r\\n' > one",
+    "core.autocrlf of the agent's own": "git config --global core.autocrlf input; printf 'a\\r\\n' > new; printf 'o\\r\\n' > one",
+    "core.safecrlf": "git config core.safecrlf true; git config core.autocrlf input; printf 'a\\r\\nb\\n' > new",
+    "core.attributesFile": "git config core.attributesFile ~/attributes; echo '* text ident' > ~/attributes; printf '$Id: a$\\r\\n' > one",
+    "attributes of the agent's own": "mkdir -p ~/.config/git; echo '* text' > ~/.config/git/attributes; printf 'a\\r\\n' > one",
+}
+
+
+@pytest.mark.parametrize("case", CONVERTED)
+def test_bytes_are_kept_as_they_are_whatever_attributes_say(room: Room, case: str) -> None:
+    room.clone()
+    room.shell(CONVERTED[case])
+    assert room.counted()[0].anything
+    code, found, said = exported(room)
+    assert code == WRITTEN, said
+    assert found == lying(room)
+    assert saved(room)["left_out"] == []
+    assert kept(room, "wip/x", room.folder / "remote") == lying(room)
+
+
+@pytest.mark.parametrize("attributes", ["* text=auto eol=crlf", "* ident", "*.u16 text working-tree-encoding=UTF-16LE"])
+def test_what_a_checkout_has_converted_is_no_work(room: Room, attributes: str) -> None:
+    room.shell(
+        f"cd seed; echo '{attributes}' > .gitattributes; printf '$Id$\\n' > c; printf 'a\\0\\n\\0' > x.u16;"
+        "git add .; git commit -qm converted; git push -q ../remote HEAD:main",
+        room.folder,
+    )
+    room.clone()
+    assert [(work.files, work.untracked, work.notes) for work in room.counted()] == [(0, 0, ())]
+
+
+def test_a_file_that_is_written_again_has_not_changed(room: Room) -> None:
+    room.clone()
+    room.shell("cat one > other; mv other one; touch -d '2001-01-01' two")
+    assert [(work.files, work.untracked) for work in room.counted()] == [(0, 0)]
+    room.shell("chmod +x one; ln -sf one two")
+    assert [(work.files, work.untracked) for work in room.counted()] == [(2, 0)]
+
+
+def test_a_patch_is_made_without_attributes_too(room: Room) -> None:
+    room.clone()
+    room.shell(
+        "echo '* -diff text diff=odd' > .gitattributes; git config diff.odd.textconv 'touch ~/ran; cat'; printf 'o\\r\\n' > one"
+    )
+    _, file = room.export(form=Form.PATCH)
+    room.shell(f"git clone -q remote again; git -C again apply < {file}", room.folder)
+    assert (room.folder / "again/one").read_bytes() == b"o\r\n"
+    assert not (room.home / "ran").exists()
+
+
+# --- damage ---
+
+WORK = f"""
+{AHEAD}; git switch -qc feature; echo f > feature; git add feature; git commit -qm feature; git switch -q main
+echo hidden >> two; git stash -q; echo staged >> one; git add one; echo not staged >> one; echo u > untracked
+echo ignored > .gitignore; echo i > ignored; mkdir -p deep/er; echo d > deep/er/file; chmod +x two
+"""
+HEAD_OBJECT = 'o=$(git rev-parse {}); rm -f ".git/objects/${{o:0:2}}/${{o:2}}"'
+DAMAGE = {
+    "nothing": "true",
+    "core.bare": "git config core.bare true",
+    "core.worktree": "mkdir ../elsewhere; git config core.worktree ../../elsewhere",
+    "core.worktree that there is not": "git config core.worktree /nonexistent",
+    "an extension that nobody knows": "git config core.repositoryFormatVersion 1; git config extensions.future x",
+    "a format that nobody knows": "git config core.repositoryFormatVersion 99",
+    "garbage in HEAD": "echo garbage > .git/HEAD",
+    "garbage in HEAD and no reflog": "echo garbage > .git/HEAD; rm -r .git/logs",
+    "an empty HEAD": ": > .git/HEAD",
+    "no HEAD": "rm .git/HEAD",
+    "a HEAD that nobody may read": "chmod 0 .git/HEAD",
+    "HEAD without its object": HEAD_OBJECT.format("HEAD"),
+    "HEAD without its tree": HEAD_OBJECT.format("HEAD^{tree}"),
+    "HEAD without one of its files": HEAD_OBJECT.format("HEAD:more"),
+    "a branch without its object": HEAD_OBJECT.format("feature"),
+    "a branch without a file of it": HEAD_OBJECT.format("feature:feature"),
+    "a branch that is empty": ": > .git/refs/heads/feature",
+    "a branch with garbage": "echo garbage > .git/refs/heads/main; rm -r .git/logs",
+    "a stash without its object": HEAD_OBJECT.format("stash"),
+    "a file of the index is missing": HEAD_OBJECT.format(":one"),
+    "an object is damaged": 'o=$(git rev-parse HEAD:more); f=.git/objects/${o:0:2}/${o:2}; chmod +w $f; echo x > $f',
+    "garbage in the index": "echo garbage > .git/index",
+    "no index": "rm .git/index",
+    "an index that nobody may read": "chmod 0 .git/index",
+    "a pipe for the index": "rm .git/index; mkfifo .git/index",
+    "half an index": "truncate -s 100 .git/index",
+    "garbage in packed-refs": "git pack-refs --all; echo garbage >> .git/packed-refs",
+    "a pipe for packed-refs": "rm -f .git/packed-refs; mkfifo .git/packed-refs",
+    "garbage in shallow": "echo garbage > .git/shallow",
+    "garbage in config": "echo '[garbage' >> .git/config",
+    "garbage for config": "echo garbage > .git/config",
+    "a config that includes itself": "printf '[include]\\npath = config\\n' >> .git/config",
+    "a config that includes a pipe": "mkfifo ../pipe; printf '[include]\\npath = ../../pipe\\n' >> .git/config",
+    "a pipe for config": "rm .git/config; mkfifo .git/config",
+    "a config that nobody may read": "chmod 0 .git/config",
+    "no config": "rm .git/config",
+    "no objects": "rm -r .git/objects",
+    "objects that nobody may read": "chmod 0 .git/objects",
+    "refs that nobody may read": "chmod 0 .git/refs",
+    "no refs": "rm -r .git/refs",
+    "alternates that there are not": "echo /nonexistent > .git/objects/info/alternates",
+    "a folder that nobody may read": "chmod 0 .git",
+    "no git folder": "rm -r .git",
+    "an empty git folder": "rm -r .git; mkdir .git",
+    "a link that leads nowhere": "rm -r .git; ln -s /nonexistent .git",
+    "a file that leads nowhere": "rm -r .git; echo 'gitdir: /nonexistent' > .git",
+    "garbage for the git folder": "rm -r .git; echo garbage > .git",
+    "hooks, filters and monitors": "git config core.fsmonitor /bin/false; git config core.hooksPath /nonexistent;"
+    "git config filter.x.clean false; git config filter.x.required true; echo '* filter=x' > .git/info/attributes",
+    "grafts and replaced objects": "git replace HEAD HEAD^; echo garbage > .git/info/grafts",
+    "another owner's signatures": "git config commit.gpgSign true; git config gpg.program false; git config push.gpgSign true",
+    "refs of a format that this git may not know": "git config core.repositoryFormatVersion 1;"
+    "git config extensions.refStorage reftable; mkdir .git/reftable; echo 'ref: refs/heads/.invalid' > .git/HEAD",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_all_files_come_out_of_a_damaged_repository(room: Room, case: str) -> None:
+    room.clone()
+    room.shell(WORK)
+    files = lying(room)
+    room.shell(DAMAGE[case])
+    work = counted(room)
+    assert work.anything, work
+    code, found, said = exported(room)
+    assert code in (WRITTEN, PARTLY), said
+    assert found == files, said
+    assert code == PARTLY or not work.notes
+    first = saved(room)
+    assert kept(room, "wip/x", room.folder / "remote") == files
+    assert saved(room, first["fingerprint"]) == {"fingerprint": first["fingerprint"], "commit": ""}
