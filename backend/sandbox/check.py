@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from backend.contract.command_line import Parser
-from backend.sandbox import layout, namespaces
+from backend.sandbox import claude, layout, namespaces
 from backend.sandbox.namespaces import Mount, Namespace
+from backend.sandbox.options import Net
 from backend.system import SYSTEM_PATH
 from network import ruleset
 
@@ -84,6 +85,14 @@ def requirements() -> list[Requirement]:
         for name, purpose, trial, remedy in TRIALS:
             found.append(Requirement(name, purpose, _try(trial), remedy))
     return found
+
+
+def of_agent(net: Net) -> list[Requirement]:
+    """What works in the sandbox: a pretend internet has a stand-in for it."""
+    if net is Net.PRETEND:
+        return []
+    remedy = f"{claude.INSTALL} (or name its program: codetainer up --claude FILE)"
+    return [Requirement("claude", "the agent", claude.problem(claude.found()), remedy)]
 
 
 def missing(found: Sequence[Requirement]) -> list[Requirement]:
@@ -168,8 +177,10 @@ def table(found: Sequence[Requirement]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     parser = Parser(prog="codetainer check", description="Say what this machine lacks for a sandbox.")
+    parser.add_argument("--net", choices=[net.value for net in Net], default=Net.NAT.value,
+                        help="as for up: a pretend internet needs no Claude Code (default: %(default)s)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(argv)
-    found = requirements()
+    found = [*requirements(), *of_agent(Net(options.net))]
     sys.stdout.write(json.dumps([asdict(r) for r in found]) + "\n" if options.json else table(found))
     return 1 if missing(found) else 0

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from backend import settings
+from backend.sandbox import claude
 from backend.sandbox.options import Options
 from network import allowlist
 from network.allowlist import AllowlistError
@@ -52,6 +53,28 @@ def require_readable(chosen: Options) -> None:
             problems.append(f"--settings {chosen.settings}: {error}")
     if problems:
         raise settings.SettingsError(problems)
+
+
+def read(chosen: Options, of_network: Mapping[str, str]) -> tuple[dict[str, str], Path | None]:
+    """The settings for boot, and what runs in the agent's pane (claude.chosen). Raises SettingsError with all that is wrong."""
+    problems: list[str] = []
+    environment: dict[str, str] = {}
+    program: Path | None = None
+    try:
+        environment = settings_for_boot(of_network, chosen.credentials)
+    except settings.SettingsError as error:
+        problems += error.problems
+    try:
+        require_readable(chosen)
+    except settings.SettingsError as error:
+        problems += error.problems
+    try:
+        program = claude.chosen(chosen)
+    except settings.SettingsError as error:
+        problems += error.problems
+    if problems:
+        raise settings.SettingsError(problems)
+    return environment, program
 
 
 def settings_for_boot(of_network: Mapping[str, str], credentials: Path | None) -> dict[str, str]:

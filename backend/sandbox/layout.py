@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.sandbox import installation
+from backend.sandbox.claude import STAND_IN
 from backend.sandbox.installation import LAUNCHERS, place, write
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
 
@@ -24,7 +25,6 @@ MADE = frozenset(("dev", "proc", "run", "sys", "tmp"))  # made anew; /tmp by boo
 HIDDEN = ("var/tmp", "var/log", "var/mail", "var/spool/cron", "var/backups")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 WRITES_BYTES = 1 << 30
-STAND_IN = Path(__file__).with_name("stand_in")
 PACKAGES = ("network", "backend", "codetainer_tui")
 SHIPPED_SETTINGS = Path(__file__).parents[2] / "claude-settings.json"
 
@@ -35,7 +35,7 @@ class Sources:
 
     coredns: Path
     confine: Path
-    claude: Path
+    claude: Path | None  # in the agent's pane; None for nothing
     settings: Path  # with skills/ and CLAUDE.md beside it, if they are
     domains: Path
     credentials: Path | None = None
@@ -50,10 +50,9 @@ def build(sources: Sources) -> None:
         (
             sources.coredns,
             sources.confine,
-            package(sources.claude),
             sources.settings,
             sources.domains,
-            *filter(None, (sources.credentials,)),
+            *filter(None, (sources.claude and package(sources.claude), sources.credentials)),
             Path(sys.prefix),
             LAUNCHERS,
         )
@@ -120,7 +119,9 @@ def _install(root: Path, sources: Sources) -> None:
     installation.install(root)
     (local / "coredns").unlink(missing_ok=True)
     bind(sources.coredns, local / "coredns")
-    _claude(root, sources.claude)
+    (local / "claude").unlink(missing_ok=True)
+    if sources.claude:
+        _claude(root, sources.claude)
     place(sources.domains, root / "opt/network/domains.conf", 0o644)
     if sources.credentials:
         place(sources.credentials, root / "opt/network/credentials.toml", 0o644)
@@ -178,7 +179,6 @@ def _claude(root: Path, program: Path) -> None:
         place(program, link, 0o755)
         return
     whole = package(program)
-    link.unlink(missing_ok=True)
     if whole == program:
         bind(program, link)
         return

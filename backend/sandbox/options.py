@@ -68,7 +68,7 @@ def parse(argv: Sequence[str]) -> Options:
     parser.add_argument("--domains", type=Path, metavar="FILE", help="a list in place of the shipped domains.conf")
     parser.add_argument("--credentials", type=Path, metavar="FILE", help="more hosts and credentials (docs/configuration.md)")
     parser.add_argument("--claude", type=Path, metavar="FILE",
-                        help="Claude Code's program (default: this machine's, else a stand-in)")  # fmt: skip
+                        help="Claude Code's program (default: this machine's, with --net pretend else a stand-in)")  # fmt: skip
     parser.add_argument("--settings", type=Path, metavar="FILE",
                         help="Claude Code's settings; skills/ and CLAUDE.md beside it are taken along")  # fmt: skip
     parser.add_argument("--name", type=sandbox_name, default="sandbox", help="for codetainer enter (default: %(default)s)")

@@ -6,7 +6,6 @@ Every process is tied to its parent's life and everything else to a process's: w
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
@@ -95,10 +94,9 @@ class Up:
     def run(self) -> int:
         inputs.require_files(self._options)
         network = networks.chosen(self._options)
-        inputs.require_readable(self._options)
-        environment = inputs.settings_for_boot(network.environment, self._options.credentials)
+        environment, claude = inputs.read(self._options, network.environment)
         grace = settings.load(environment, self._options.credentials).grace_seconds
-        sources = self._sources(network)
+        sources = self._sources(network, claude)
         beacon = Beacon(self._options.name)
         output = self._output()
         if self._at_terminal:  # else nothing is said until boot begins
@@ -134,13 +132,13 @@ class Up:
 
     # --- making it ---
 
-    def _sources(self, network: Network) -> Sources:
+    def _sources(self, network: Network, claude: Path | None) -> Sources:
         coredns, confine = check.built("coredns"), check.built("confine")
         assert coredns is not None and confine is not None  # they were required
         return Sources(
             coredns.resolve(),
             confine.resolve(),
-            (self._options.claude or _claude() or layout.STAND_IN).resolve(strict=True),
+            claude and claude.resolve(strict=True),
             (self._options.settings or layout.SHIPPED_SETTINGS).resolve(strict=True),
             (self._options.domains or CHECKOUT / "network/domains.conf").resolve(strict=True),
             self._options.credentials and self._options.credentials.resolve(strict=True),
@@ -257,9 +255,3 @@ class Up:
             if ended:
                 return None
             time.sleep(POLL_SECONDS)
-
-
-def _claude() -> Path | None:
-    """Claude Code as this machine has it."""
-    found = shutil.which("claude")
-    return Path(found) if found else None

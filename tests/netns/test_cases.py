@@ -290,3 +290,10 @@ tried = runpy.run_path("/opt/codetainer/lib/backend/hooks/probe.py")["platforms_
 print(json.dumps([tried("/root"), tried("/.fly"), tried("/etc")]))
 """
     assert sandbox.python(code) == ["", "", "the agent can look into /etc"]
+
+
+def test_nothing_takes_the_place_of_claude_code_where_it_is_missing(sandbox: Running) -> None:
+    """In the image as in `up`: the pane says that it is not there."""
+    done = sandbox.agent("env", "PATH=/nonexistent", "/usr/local/bin/start-claude")
+    assert (done.returncode, done.stdout) == (127, "")
+    assert done.stderr.startswith("codetainer: Claude Code is not in this sandbox: there is no claude on PATH\n")

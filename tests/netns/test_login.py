@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import LockReleased
-from backend.sandbox import layout, rendezvous
+from backend.sandbox import claude, rendezvous
 from backend.sandbox.rendezvous import NoSandbox
 from codetainer_tui import handover
 from tests.netns.conftest import CODETAINER, IDLE, SHORT, eventually
@@ -51,7 +51,7 @@ def is_client(terminal: Terminal) -> bool:
 
 @pytest.mark.parametrize("options", [(), ("--plain",)], ids=["dashboard", "plain"])
 def test_the_demo_up_to_the_session_and_away(options: tuple[str, ...]) -> None:
-    with at(*DEMO, str(layout.STAND_IN), *options) as terminal:
+    with at(*DEMO, str(claude.STAND_IN), *options) as terminal:
         terminal.expect("READY" if options else "example/demo")  # boot is shown, one way or the other
         terminal.expect(STAND_IN)
         eventually("the client is the agent's", lambda: is_client(terminal))

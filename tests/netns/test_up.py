@@ -93,6 +93,35 @@ def test_without_a_network_nothing_answers_and_boot_says_so(tmp_path: Path, noth
     assert "DEGRADED" in done.stderr
 
 
+@pytest.mark.parametrize("net", ["nat", "none"])
+def test_without_claude_code_nothing_is_made_outside_of_a_pretend_internet(
+    net: str, tmp_path: Path, nothing_left: None
+) -> None:
+    """The stand-in would work with real credentials. What installs Claude Code is said."""
+    done = subprocess.run(
+        [*CODETAINER, "up", "--net", net, "--name", f"none-{os.getpid()}", "--no-tui"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env={**os.environ, "PATH": str(tmp_path), "GH_PAT": "x", "ANTHROPIC_API_KEY": "y", "CODETAINER_UPSTREAM": "192.0.2.53"},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Claude Code: not found on PATH. Install it with npm install -g @anthropic-ai/claude-code" in done.stderr
+    assert "boot begins" not in done.stderr
+
+
+@pytest.mark.parametrize(("net", "found"), [("none", ""), ("pretend", "This is a stand-in: Claude Code is not installed")])
+def test_a_command_does_without_claude_code(net: str, found: str, tmp_path: Path, nothing_left: None) -> None:
+    """The stand-in is not there even so: it would begin to work in the agent's pane."""
+    (tmp_path / "domains.conf").write_text("github.com\n")
+    look = 'grep -ho "This is a stand-in: Claude Code is not installed" "$(command -v claude)"'
+    done = subprocess.run(
+        [*CODETAINER, "up", "--net", net, "--name", f"none-{os.getpid()}", "--domains", str(tmp_path / "domains.conf"),
+         "--", "sh", "-c", f"{look}; echo looked"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE * 2, check=False,
+        env={**os.environ, "PATH": str(tmp_path), "GH_PAT": "x", "ANTHROPIC_API_KEY": "y"},
+    )  # fmt: skip
+    assert done.stdout == f"{found}\n".lstrip() + "looked\n", done.stderr
+
+
 def test_where_names_cannot_be_resolved_every_step_that_notices_names_the_resolvers(tmp_path: Path, nothing_left: None) -> None:
     silent = {"CODETAINER_UPSTREAM": "203.0.113.99", "REPO_URL": "https://github.com/example/demo"}
     done = up(tmp_path, "--", "codetainer", "status", listed="github.com\n", **silent)

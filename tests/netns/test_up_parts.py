@@ -148,9 +148,19 @@ def test_a_sandbox_goes_on_with_the_code_that_it_began_with(running: Running) ->
 
 
 def test_check_says_what_is_there() -> None:
-    done = subprocess.run([*CODETAINER, "check", "--json"], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    check = [*CODETAINER, "check", "--json", "--net", "pretend"]  # Claude Code need not be there
+    done = subprocess.run(check, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0
     assert {"root", "nft", "overlay", "nf_tables", "python"} <= {entry["name"] for entry in json.loads(done.stdout)}
+
+
+def test_check_says_how_to_install_claude_code(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*CODETAINER, "check"], capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env={**os.environ, "PATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "claude       not found on PATH; needed for the agent: npm install -g @anthropic-ai/claude-code" in done.stdout
 
 
 def test_check_says_what_is_missing(running: Running) -> None:
