@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 EXIT_CODE = 2
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 _REQUIRED = "the following arguments are required: "
+_CHOICES = "(choose from "
 _NO_VALUE = "expected one argument"
 
 
@@ -40,6 +41,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str, *hints: str) -> NoReturn:
         what = message.removeprefix("argument ")
+        before, choices, after = what.partition(_CHOICES)
+        what = f"{before}{choices}{after.replace(chr(39), '')}"  # Python 3.12 and newer quote none of them
         if message.startswith(_REQUIRED):
             what = f"{message.removeprefix(_REQUIRED)} is missing"
         elif message.endswith(_NO_VALUE):

@@ -23,7 +23,7 @@ WRONG: list[tuple[str, str]] = [
     ("here \x1b[31m", "'\\x1b[31m' is more than it takes\n"),
     ("", "PLACE is missing\n"),
     ("here --tune", "--tune: expected one argument\n  a value that begins with a dash is given as --OPTION=VALUE\n"),
-    ("here --tune tango", "--tune: invalid choice: 'tango' (choose from 'waltz', 'polka')\n"),
+    ("here --tune tango", "--tune: invalid choice: 'tango' (choose from waltz, polka)\n"),
 ]
 
 

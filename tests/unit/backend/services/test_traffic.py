@@ -53,6 +53,7 @@ def test_it_takes_two_segments_at_most(tmp_path: Path) -> None:
     assert all(file.stat().st_size <= 2000 for file in files)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # from Python 3.13 on, when it is collected
 def test_a_file_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "traffic.jsonl").symlink_to("/dev/full")
     TrafficLog(tmp_path / "traffic.jsonl", Clock()).add(ONE)
