@@ -1,4 +1,7 @@
-"""How loaded the sandbox is: CPU, memory, what of both is the agent's, and how full the memory file systems are."""
+"""How loaded the sandbox is: CPU, memory, what of both is the agent's, and how full the memory file systems are.
+
+Measured with psutil, which is imported when the first measurement is made.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +60,11 @@ def percent(cpu_seconds: float, of_seconds: float) -> float:
 
 
 def usage(path: Path) -> tuple[int, int]:
-    """Bytes used and size of a file system."""
-    found = os.statvfs(path)
-    return (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_blocks * found.f_frsize
+    """Bytes used and size of a file system. Raises OSError."""
+    import psutil  # noqa: TID251
+
+    found = psutil.disk_usage(str(path))
+    return found.used, found.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +79,30 @@ class Load:
 
     @staticmethod
     def now() -> Load:
-        """From proc(5): utime and stime are fields 14 and 15 of stat, rss is field 24."""
-        ticks = os.sysconf("SC_CLK_TCK")
+        """Measures every process in this PID namespace; takes about 30 us for each.
+
+        Whose a process is, is taken from the owner of its directory in /proc: psutil's `uids` searches /proc/PID/status for a
+        line that the process can put there itself, by its name (prctl(2), PR_SET_NAME), before the kernel's own.
+        """
+        import psutil  # noqa: TID251  # here, so that boot does not wait for it: about 20 ms
+
         cpu = agent_cpu = 0.0
         resident = agent_resident = count = 0
-        for process in processes.PROC.iterdir():
-            if not process.name.isdigit():
-                continue
-            with contextlib.suppress(OSError):  # it has ended meanwhile
-                fields = processes.stat(process)
-                spent, held = (int(fields[11]) + int(fields[12])) / ticks, _held(process, fields)
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):  # the process has ended meanwhile
+                times = process.cpu_times()
+                held = process.memory_info().rss or _held_by_threads(processes.PROC / str(process.pid))
+                spent = times.user + times.system
                 cpu += spent
                 resident += held
-                if process.stat().st_uid == AGENT_UID:
+                if (processes.PROC / str(process.pid)).stat().st_uid == AGENT_UID:
                     agent_cpu += spent
                     agent_resident += held
                     count += 1
         return Load(cpu, resident, agent_cpu, agent_resident, count)
 
 
-def _held(process: Path, fields: Sequence[str]) -> int:
-    """Its resident memory in bytes. A main thread that has ended has none: then that of another thread, which shares it."""
-    pages = int(fields[21])
-    if fields[0] in processes.ENDED:
-        for thread in processes.places(process):
-            with contextlib.suppress(OSError):
-                pages = max(pages, int(processes.stat(thread)[21]))
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def _held_by_threads(process: Path) -> int:
+    """Resident memory in bytes. A main thread that has ended reports none, but the threads that go on share all of it."""
+    pages = [int(processes.stat(thread)[21]) for thread in processes.places(process)]
+    return max(pages, default=0) * os.sysconf("SC_PAGE_SIZE")

@@ -10,7 +10,6 @@ import select
 import socket
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 import termios
@@ -18,17 +17,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from backend.contract.events import Reason, Refused, SandboxMeasured, Via, decode
 from backend.contract.paths import Paths
 from backend.journal import Journal
 from tests.bench.rows import Row, measures
+from tests.bench.sandbox import cpu, resident
 
 STORY = Path(__file__).parents[1] / "journals/ready.jsonl"
 STARTS = 7
 QUIET_SECONDS = 3.0
 FLOOD_SECONDS = 15
 REFUSALS_A_SECOND, NAMES = 1000, 300
-TICKS = os.sysconf("SC_CLK_TCK")
 SHOW = """
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ class Shown:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         environment = {"PATH": os.defpath, "TERM": "xterm-256color", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
         self.began = time.monotonic()
-        self.process = subprocess.Popen(
+        self.process = psutil.Popen(
             [sys.executable, "-I", "-c", code, *map(str, arguments)], stdin=slave, stdout=slave, stderr=slave, env=environment,
             start_new_session=True,
         )  # fmt: skip
@@ -75,16 +76,6 @@ class Shown:
                 raise RuntimeError(f"{text!r} is not shown: {found[-400:]!r}")
             found += os.read(self.master, 1 << 16)
         return (time.monotonic() - self.began) * 1000
-
-    @property
-    def cpu(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    @property
-    def resident(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
     def end(self) -> None:
         self.process.kill()
@@ -144,15 +135,15 @@ def running() -> Iterator[Row]:
         for load in (31.0, 32.0, 33.0):
             journal.emit(SandboxMeasured(load, 1 << 30, 4 << 30, journal.state.sandbox.tmpfs if journal.state.sandbox else {}))
             changes.append(len(shown.read(QUIET_SECONDS)))
-        sent, cpu, began = 0, shown.cpu, time.monotonic()
+        sent, before, began = 0, cpu(shown.process), time.monotonic()
         for tick in range(FLOOD_SECONDS * 4):
             for number in range(REFUSALS_A_SECOND // 4):
                 name = f"n{(tick * 250 + number) % NAMES}.flood.example"
                 journal.emit(Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", name))
             sent += len(shown.read(max(0.0, began + (tick + 1) / 4 - time.monotonic())))
         spent = time.monotonic() - began
-        cpu, resident = shown.cpu - cpu, shown.resident
+        busy, held = cpu(shown.process) - before, resident(shown.process)
     yield Row("dashboard_idle_bytes", statistics.median(changes), "B", most=200)
-    yield Row("dashboard_cpu", cpu / spent * 100, "%", most=6)
+    yield Row("dashboard_cpu", busy / spent * 100, "%", most=6)
     yield Row("dashboard_bytes", sent / 1024 / spent, "KiB/s", most=15)
-    yield Row("dashboard_resident", resident, "MB", most=60)
+    yield Row("dashboard_resident", held, "MB", most=60)

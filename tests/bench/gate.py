@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from backend.contract.paths import AGENT_UID, GATE_UID
 from tests.bench.network import TOP
 from tests.bench.rows import Row, measures
-from tests.bench.sandbox import running
+from tests.bench.sandbox import command, resident, running
 
 HOST = "steady.example"
 REQUESTS = 400
@@ -40,11 +40,11 @@ def gate() -> Iterator[Row]:
             large = sandbox.run("https", HOST, f"/bytes/{LARGE}", 1, uid=uid)
             assert large["bytes"] > LARGE, large["bytes"]
             rates[uid] = LARGE / 1e6 / large["seconds"]
-        resident = next(process.resident for process in sandbox.processes() if process.argv[0].endswith("haproxy"))
+        held = next(resident(process) for process in sandbox.processes() if "haproxy" in command(process)[:1])
     direct = statistics.median(times[GATE_UID])
     yield Row("gate_added", statistics.median(times[AGENT_UID]) - direct, "ms", most=1, yardstick="direct, all", beside=direct)
     yield Row("gate_handshakes", REQUESTS / seconds[AGENT_UID], "/s", yardstick="direct", beside=REQUESTS / seconds[GATE_UID])
     yield Row(
         "gate_throughput", rates[AGENT_UID], "MB/s", least=rates[GATE_UID] / 2, yardstick="direct", beside=rates[GATE_UID]
     )
-    yield Row("gate_resident", resident, "MB", most=40)
+    yield Row("gate_resident", held, "MB", most=40)

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from backend.contract.events import Event, Stamped, decode
 from backend.contract.paths import AGENT_UID, Paths
@@ -20,21 +22,25 @@ from backend.sandbox import rendezvous
 
 START_SECONDS = 120.0
 INSIDE = Path(__file__).with_name("inside")
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    pid: int
-    parent: int
-    cpu: float  # seconds of its own, without its children's
-    argv: tuple[str, ...]
+def resident(process: psutil.Process) -> float:
+    """MB of memory in use (VmRSS)."""
+    return float(process.memory_info().rss / (1 << 20))
 
-    @property
-    def resident(self) -> float:
-        """MB of memory in use."""
-        status = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
-        return int(status["VmRSS"].split()[0]) / 1024
+
+def command(process: psutil.Process) -> list[str]:
+    """Its argument list; an empty one if it has ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def cpu(process: psutil.Process) -> float:
+    """Seconds that a process has used by itself, without its children's."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +62,14 @@ class Sandbox:
     def first(self, kind: type[Event]) -> Stamped:
         return next(stamped for stamped in self.events() if isinstance(stamped.event, kind))
 
-    def processes(self) -> list[Process]:
-        """`up` and everything that it has started."""
-        found = {process.pid: process for process in _processes()}
-        family = {self.up}
-        for pid in sorted(found, key=lambda pid: _started(pid)):
-            if found[pid].parent in family:
-                family.add(pid)
-        return [process for pid, process in found.items() if pid in family]
+    def processes(self) -> list[psutil.Process]:
+        """`up` and everything below it."""
+        up = psutil.Process(self.up)
+        return [up, *up.children(recursive=True)]
 
-    def service(self, verb: str) -> Process:
+    def service(self, verb: str) -> psutil.Process:
         """The process of ours that runs `python3 -I -m backend VERB`."""
-        matching = (p for p in self.processes() if p.argv[1:5] == ("-I", "-m", "backend", verb))
-        return next(matching)
+        return next(process for process in self.processes() if command(process)[1:5] == ["-I", "-m", "backend", verb])
 
     def run(self, script: str, *arguments: object, uid: int = AGENT_UID, seconds: float = 120.0) -> Any:
         """Runs tests/bench/inside/SCRIPT.py in the sandbox as a uid; returns the JSON value that it prints."""
@@ -119,23 +120,3 @@ def running(*options: str, pretend: str = "", domains: str = "", **environment: 
 def _written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
-
-
-def _processes() -> Iterator[Process]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it has ended meanwhile
-                fields = _stat(entry.name)
-                argv = tuple((entry / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0"))
-                yield Process(int(entry.name), int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS, argv)
-
-
-def _stat(pid: object) -> Sequence[str]:
-    """Fields of /proc/PID/stat from the third on (proc(5)); the second, the name, may hold blanks and parentheses."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def _started(pid: int) -> tuple[int, int]:
-    with contextlib.suppress(OSError):
-        return int(_stat(pid)[19]), pid
-    return 0, pid

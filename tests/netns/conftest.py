@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from backend.contract.events import BootStarted, Event, LockReleased, ServiceChanged, ServiceState, Stamped, decode
@@ -162,20 +163,22 @@ class Running:
 
     def pid(self, service: str) -> int:
         """A service's pid as this machine sees it; waits for the service where it is just being started."""
-        namespace = Path(f"/proc/{self.init}/ns/pid").readlink()
 
         def found() -> int:
             inside = self.state.services[service].pid if service in self.state.services else 0
-            for process in Path("/proc").glob("[0-9]*") if inside else ():
-                with contextlib.suppress(OSError):
-                    fields = dict(line.partition(":")[::2] for line in (process / "status").read_text().splitlines())
-                    if fields["NSpid"].split()[-1] != str(inside) or fields["State"].split()[0] in "ZX":
-                        continue
-                    if (process / "ns/pid").readlink() == namespace:
-                        return int(process.name)
-            return 0
+            return next((p.pid for p in self.processes() if inside and number_inside(p) == inside), 0)
 
         return int(eventually(f"a process of {service}", found))
+
+    def processes(self) -> list[psutil.Process]:
+        """The processes below the sandbox's first one, those that have ended aside."""
+        ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        found = []
+        for process in psutil.Process(self.init).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.status() not in ended:
+                    found.append(process)
+        return found
 
     def kill(self, service: str) -> int:
         """Kills a service. Returns the number of an event before that: what has a later one may come of it."""
@@ -283,15 +286,26 @@ def stopped_in_boot(
     raise AssertionError("boot was too far each time")
 
 
+def number_inside(process: psutil.Process) -> int:
+    """The number of a process in its own PID namespace (proc(5), NSpid); 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return int(next(line for line in lines if line.startswith("NSpid:")).split()[-1])
+
+
+def children(pid: int) -> list[int]:
+    """The processes that one has started and that are still its own."""
+    return [process.pid for process in psutil.Process(pid).children()]
+
+
 def backend_of(sandbox: Running) -> int:
     """The boot process, as this machine numbers it."""
-    namespace = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "ns/pid").readlink() == namespace and b"backend\0boot\0" in (process / "cmdline").read_bytes():
-                return int(process.name)
-        except OSError:
-            continue
+    for process in sandbox.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.cmdline()[-2:] == ["backend", "boot"]:
+                return process.pid
     raise AssertionError("there is no boot process")
 
 

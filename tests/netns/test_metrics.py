@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
@@ -46,19 +47,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def outside(sandbox: Running) -> list[str]:
     """A way to run something in the pretend internet that this sandbox's `up` has started: the other end of its link."""
     ours = {Path("/proc/self/ns/net").stat().st_ino, Path(f"/proc/{sandbox.init}/ns/net").stat().st_ino}
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in psutil.Process(sandbox.process.pid).children(recursive=True):
         with contextlib.suppress(OSError):
-            if (process / "ns/net").stat().st_ino not in ours and sandbox.process.pid in lineage(int(process.name)):
-                return ["nsenter", f"--net={process}/ns/net"]
+            if (net := Path(f"/proc/{process.pid}/ns/net")).stat().st_ino not in ours:
+                return ["nsenter", f"--net={net}"]
     raise AssertionError("there is no pretend internet")
-
-
-def lineage(pid: int) -> list[int]:
-    found = []
-    while pid > 1:
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        found.append(pid)
-    return found
 
 
 def ask(sandbox: Running, request: str = GET.format("/metrics"), most: float = 30) -> str:

@@ -10,6 +10,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backend.contract.events import BootFinished, ListMeasured, Noted, ProofFinished, ServiceState
@@ -180,14 +181,12 @@ def test_a_boot_steps_process_killed(tmp_path: Path) -> None:
     """The tool that says what stands behind a registry: the registry then opens nothing, and boot says so and goes on."""
     sandbox = start(tmp_path, f"step-{os.getpid()}", listed="github.com\n@pip\n", until_released=False)
     try:
-        namespace = Path(f"/proc/{sandbox.init}/ns/pid").stat().st_ino
 
         def tool() -> int:
-            for process in Path("/proc").glob("[0-9]*"):
-                with contextlib.suppress(OSError):
-                    same = (process / "ns/pid").stat().st_ino == namespace
-                    if same and b"PyPI" in (process / "cmdline").read_bytes():
-                        return int(process.name)
+            for process in sandbox.processes():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if "PyPI" in " ".join(process.cmdline()):
+                        return process.pid
             return 0
 
         os.kill(eventually("the tool", tool), signal.SIGKILL)

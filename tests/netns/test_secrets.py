@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.sandbox import Sandbox, running
+from tests.bench.sandbox import Sandbox, command, running
+from tests.netns.conftest import number_inside
 
 pytestmark = pytest.mark.netns
 
@@ -50,7 +51,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def as_agent(sandbox: Sandbox, *argv: str) -> subprocess.CompletedProcess[str]:
-    command = [
+    into = [
         "nsenter",
         "--all",
         f"--target={sandbox.init}",
@@ -62,7 +63,7 @@ def as_agent(sandbox: Sandbox, *argv: str) -> subprocess.CompletedProcess[str]:
         "--",
     ]
     return subprocess.run(
-        [*command, *argv],
+        [*into, *argv],
         env={"PATH": os.defpath},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -91,13 +92,17 @@ def test_the_journal_and_the_log_hold_none(sandbox: Sandbox) -> None:
 def test_no_process_has_one_in_its_arguments(sandbox: Sandbox) -> None:
     processes = sandbox.processes()
     assert len(processes) > 5
-    assert [process.argv for process in processes if planted(" ".join(process.argv).encode())] == []
+    assert [process for process in processes if planted(" ".join(command(process)).encode())] == []
 
 
 def test_no_service_has_one_in_its_environment(sandbox: Sandbox) -> None:
     """A guard or a CoreDNS that was taken over has no credential to lose."""
-    services = {name: process for process in sandbox.processes() for name in ("coredns", "guard") if name in process.argv[0:5]
-                or process.argv[0].endswith(name)}  # fmt: skip
+    services = {
+        name: process
+        for process in sandbox.processes()
+        for name in ("coredns", "guard")
+        if name in command(process)[:5] or any(program.endswith(name) for program in command(process)[:1])
+    }
     assert services.keys() == {"coredns", "guard"}
     assert [name for name, process in services.items() if planted(Path(f"/proc/{process.pid}/environ").read_bytes())] == []
 
@@ -108,7 +113,7 @@ def test_the_agent_finds_none(sandbox: Sandbox) -> None:
 
 
 def test_the_gate_has_them_in_a_file_of_roots_and_in_no_environment(sandbox: Sandbox) -> None:
-    gate = next(process for process in sandbox.processes() if process.argv[0].endswith("haproxy"))
+    gate = next(process for process in sandbox.processes() if "haproxy" in command(process)[:1])
     assert not planted(Path(f"/proc/{gate.pid}/environ").read_bytes())
     assert planted((sandbox.paths.gate / "gate.cfg").read_bytes())
     assert (sandbox.paths.gate / "gate.cfg").stat().st_mode & 0o777 == 0o600
@@ -122,9 +127,7 @@ def test_tmux_hands_out_placeholders(sandbox: Sandbox) -> None:
 
 
 def test_the_agent_reads_no_environment_but_its_own(sandbox: Sandbox) -> None:
-    boot = sandbox.service("boot")
-    inside = Path(f"/proc/{boot.pid}/status").read_text().split("NSpid:")[1].split("\n")[0].split()[-1]
-    done = as_agent(sandbox, "cat", f"/proc/{inside}/environ")
+    done = as_agent(sandbox, "cat", f"/proc/{number_inside(sandbox.service('boot'))}/environ")
     assert done.returncode != 0
     assert done.stdout == ""
 
@@ -133,9 +136,9 @@ def test_nothing_leaves_a_core_dump(sandbox: Sandbox) -> None:
     """What started with more would be allowed to raise it again: the hard limit counts."""
     namespace = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
     inside = [process for process in sandbox.processes() if Path(f"/proc/{process.pid}/ns/pid").readlink() == namespace]
-    kept = [process for process in inside if not process.argv[0].endswith("tini") and "--no-tui" not in process.argv]
+    kept = [process for process in inside if process.name() != "tini" and "--no-tui" not in command(process)]
     assert len(kept) > 5  # all but the front end before the backend, which holds nothing but its environment
     for process in kept:
         limits = Path(f"/proc/{process.pid}/limits").read_text()
         core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
-        assert core.split()[4:6] == ["0", "0"], process.argv
+        assert core.split()[4:6] == ["0", "0"], process

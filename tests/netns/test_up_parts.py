@@ -17,13 +17,9 @@ from backend.sandbox import rendezvous
 from backend.sandbox.rendezvous import NoSandbox
 from backend.work import process
 from codetainer_tui.metrics import tally
-from tests.netns.conftest import CODETAINER, PATIENCE, SHORT, Running, eventually, start
+from tests.netns.conftest import CODETAINER, PATIENCE, SHORT, Running, children, eventually, start
 
 pytestmark = pytest.mark.netns
-
-
-def children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def namespace(pid: int, kind: str = "pid") -> int:

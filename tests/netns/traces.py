@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backend.sandbox.layout import HOLDERS
@@ -19,20 +20,15 @@ LINK = "sandbox"  # the end of the pretend internet's link that is not the sandb
 
 def descendants() -> set[int]:
     """The processes below this one; those that have ended are reaped on the way."""
-    parents: dict[int, int] = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
-            pid = int(process.name)
-            if state in "ZX":
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
                 with suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
+                    os.waitpid(process.pid, os.WNOHANG)
             else:
-                parents[pid] = int(parent)
-    found = {os.getpid()}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {os.getpid()}
+                found.add(process.pid)
+    return found
 
 
 def traces() -> set[str]:

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.netns.conftest import CODETAINER, PATIENCE, Running
+from tests.netns.conftest import CODETAINER, PATIENCE, Running, children
 
 REPOSITORY = "https://github.com/example/demo"
 WORK = r"""
@@ -72,10 +72,6 @@ def host(sandbox: Running) -> Iterator[int]:
                             os.close(opened)
                         return
     raise AssertionError("there is no pretend git host")
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def clone(opened: int, to: Path) -> Path:

@@ -15,6 +15,8 @@ HEAVY = {
     "subprocess",
     "dns",
     "filelock",
+    "libtmux",
+    "psutil",
     "cryptography",
     "importlib.metadata",
     "logging",
@@ -67,6 +69,31 @@ def loaded(module: str) -> set[str]:
 )
 def test_no_verb_but_the_dashboard_loads_anything_heavy(module: str) -> None:
     assert loaded(f"codetainer_tui.{module}") & HEAVY == set()
+
+
+HOOKS = sorted(path.stem for path in (ROOT / "backend/hooks").glob("*.py") if path.stem != "__init__")
+
+
+@pytest.mark.parametrize("module", ["start", "guard.process", "work.process", *(f"hooks.{name}" for name in HOOKS)])
+def test_no_process_starts_with_what_it_may_not_need(module: str) -> None:
+    """The supervisor imports these two when it first uses them; the others never do."""
+    assert loaded(f"backend.{module}") & {"libtmux", "psutil"} == set()
+
+
+def importing(package: str) -> set[str]:
+    """Our modules in which a package is imported anywhere, functions included."""
+    found = set()
+    for path in (path for folder in OURS for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.partition(".")[0] == package for name in names):
+                found.add(str(path.relative_to(ROOT)))
+    return found
+
+
+def test_psutil_measures_the_load_and_nothing_else() -> None:
+    assert importing("psutil") == {"backend/supervision/load.py"}
 
 
 def test_the_way_of_looking_sees_what_it_should() -> None:
