@@ -25,7 +25,7 @@ class Lock:
             self._lock.acquire(timeout=seconds)
         except Timeout as error:
             raise SystemFailure(
-                "cannot boot: another boot of this sandbox is running", "codetainer status shows how far it is"
+                "cannot boot: another boot of this sandbox is running", "Run codetainer status to see how far it is."
             ) from error
 
     def release(self) -> None:

@@ -81,7 +81,7 @@ class Policy:
     def refuse_if_frozen(self, effect: str) -> None:
         """For whatever may have waited until after a freeze. Raises SystemFailure, with the `effect` that frozen rules out."""
         if self.frozen:
-            raise SystemFailure(f"the sandbox is frozen: {effect}", "codetainer thaw first")
+            raise SystemFailure(f"the sandbox is frozen: {effect}", "Run codetainer thaw first.")
 
     async def freeze(self) -> None:
         """Closes every address and cuts all flows until `thaw`. A guard that is started meanwhile opens nothing either.

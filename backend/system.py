@@ -33,7 +33,7 @@ MOST_ERRORS = 64 << 10
 MOST_SAID = 64 << 20
 Environment = Mapping[str, str]
 # With CAP_SYS_ADMIN there, it is the engine's profile that says no.
-MOUNT_HINT = "Docker's AppArmor profile refuses mounts: start the container with --security-opt apparmor=unconfined"
+MOUNT_HINT = "Start the container with --security-opt apparmor=unconfined: Docker's AppArmor profile refuses mounts."
 BASE_ENVIRONMENT: Environment = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}
 
 
@@ -114,7 +114,7 @@ class Finished:
 def _cannot_run(argv: Sequence[str], error: OSError) -> SystemFailure:
     """Also where there is no process, descriptor or memory left for it: the agent may use them up, and give them back."""
     if isinstance(error, FileNotFoundError):
-        return SystemFailure(f"cannot run {argv[0]}: not found", "codetainer check names what is missing")
+        return SystemFailure(f"cannot run {argv[0]}: not found", "Run codetainer check to see what is missing.")
     return SystemFailure(f"cannot run {argv[0]}: {error.strerror or error}")
 
 

@@ -10,9 +10,7 @@ from backend.contract.control import Reply, Request, decode_reply, encode_reques
 MOST_REPLY = 8 << 20
 CONNECT_SECONDS = 5.0
 NONE_HERE = "no sandbox is running here"
-NONE_HERE_HINT = (
-    "codetainer up starts one on this machine, codetainer enter --root goes into one; in a container codetainer boot does"
-)
+NONE_HERE_HINT = "Run codetainer up to start one on this machine, or codetainer enter --root to go into one."
 
 
 def ask(path: Path, request: Request, as_typed: str) -> Reply:
@@ -30,13 +28,13 @@ def ask(path: Path, request: Request, as_typed: str) -> Reply:
             connection.sendall(encode_request(request).encode() + b"\n")
             line = _line(connection)
         except PermissionError:
-            return Reply(False, "only root may ask for this", f"ask the operator: {as_typed}")
+            return Reply(False, "only root may ask for this", f"Ask the operator to run {as_typed}.")
         except (FileNotFoundError, ConnectionRefusedError):
             return Reply(False, NONE_HERE, NONE_HERE_HINT)
         except OSError as error:
             return Reply(False, f"cannot ask the sandbox: {error.strerror or error}")
     if not line:
-        return Reply(False, "the sandbox ended the connection without a reply", "codetainer status shows how it is")
+        return Reply(False, "the sandbox ended the connection without a reply", "Run codetainer status to see its state.")
     try:
         return decode_reply(line)
     except (ValueError, TypeError, KeyError) as error:

@@ -98,7 +98,7 @@ class Lines:
             case e.ProofFinished():
                 if not event.failed:
                     return f"proof: {many(event.tried, 'wall')} tried, all hold"
-                return f"proof FAILED: {harmless('; '.join(event.failed), 600)}{_after('. Try: ', event.remedy)}"
+                return f"proof FAILED: {harmless('; '.join(event.failed), 600)}{_after('. ', event.remedy)}"
             case e.Noted():
                 return f"{'' if event.level == 'info' else harmless(event.level, 20) + ': '}{harmless(event.text, 600)}"
             case e.Refused():
@@ -125,7 +125,7 @@ class Lines:
     def _finished(self, event: e.StepFinished) -> str:
         ran = event.outcome in (e.Outcome.DONE, e.Outcome.WARNED, e.Outcome.FAILED)
         spent = f" in {took(event.seconds)}" if ran else ""
-        remedy = _after(". Try: ", event.remedy) if event.outcome is not e.Outcome.DONE else ""
+        remedy = _after(". ", event.remedy) if event.outcome is not e.Outcome.DONE else ""
         return f"{self._title(event.step)}: {OUTCOMES[event.outcome]}{spent}{_after(', ', event.detail)}{remedy}"
 
     def _booted(self, event: e.BootFinished) -> str:
@@ -133,10 +133,10 @@ class Lines:
             case e.BootState.READY:
                 return f"READY after {took(event.seconds)}"
             case e.BootState.DEGRADED:
-                reason = _after(": ", event.reason) + _after(". Try: ", event.remedy)
+                reason = _after(": ", event.reason) + _after(". ", event.remedy)
                 return f"DEGRADED after {took(event.seconds)} because of {self._title(event.step)}{reason}"
             case e.BootState.HALTED:
-                reason = _after(": ", event.reason) + _after(". Try: ", event.remedy)
+                reason = _after(": ", event.reason) + _after(". ", event.remedy)
                 return f"CLOSED, halted at {self._title(event.step)}{reason}"
             case e.BootState.BOOTING:
                 return "boot goes on"
@@ -158,7 +158,7 @@ def _work(event: e.WorkCounted) -> str:
         return ""
     if not event.anything and not any(one.notes for one in event.repositories):
         return "nothing is only here: all work is pushed"
-    get = "" if event.occasion is e.Occasion.STOPPING else f". Try: {work.EXPORT}"
+    get = "" if event.occasion is e.Occasion.STOPPING else f". Run {work.EXPORT} to keep it."
     return f"only here: {'; '.join(work.only_here(event))}{get}"
 
 

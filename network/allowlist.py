@@ -92,8 +92,8 @@ class Problem:
     remedy: str = ""
 
     def __str__(self) -> str:
-        remedy = f" ({self.remedy})" if self.remedy else ""
-        return f"{self.file}:{self.line}:{self.column}: {self.reason}: {self.text!a}{remedy}"
+        after = f". {self.remedy}" if self.remedy else ""
+        return f"{self.file}:{self.line}:{self.column}: {self.reason}: {self.text!a}{after}"
 
 
 class AllowlistError(ValueError):
@@ -169,18 +169,18 @@ class Parsed:
 def parse_entry(text: str, source: str = "") -> Entry:
     """One entry, without comment. Raises EntryError."""
     if "://" in text:
-        raise EntryError(0, text, "a URL is no entry", "write the host alone, as in example.com")
+        raise EntryError(0, text, "a URL is no entry", "Write the host alone, as in example.com.")
     if re.match(r"[0-9a-fA-F.:]+/\d+\Z", text):
-        raise EntryError(0, text, "an address range is no name", "the list opens names; DNS decides their addresses")
+        raise EntryError(0, text, "an address range is no name", "Write the name: DNS decides its addresses.")
     if text.count(":") > 1 and ADDRESS.match(text):
-        raise EntryError(0, text, "an address is no name", "the list opens names; DNS decides their addresses")
+        raise EntryError(0, text, "an address is no name", "Write the name: DNS decides its addresses.")
     host, colon, ports_text = text.partition(":")
     if "/" in host:
-        raise EntryError(host.index("/"), text, "a path is no part of an entry", "write the host alone")
+        raise EntryError(host.index("/"), text, "a path is no part of an entry", "Write the host alone.")
     below = host.startswith("*.")
     bare = host[2:] if below else host
     if "*" in bare:
-        raise EntryError(host.rindex("*"), text, "* stands only at the front, before a dot", "as in *.example.com")
+        raise EntryError(host.rindex("*"), text, "* stands only at the front, before a dot", "Write it as in *.example.com.")
     try:
         name = normalise(bare)
     except EntryError as error:
@@ -197,7 +197,7 @@ def parse_ports(text: str, offset: int = 0) -> tuple[Port, ...]:
     for part in text.split(","):
         number_text, slash, check_text = part.partition("/")
         if not re.match(r"[0-9]{1,5}\Z", number_text) or not 1 <= int(number_text) <= 65535:
-            raise EntryError(offset, part, "a port is a number from 1 to 65535", "as in example.com:443,8443/tls")
+            raise EntryError(offset, part, "a port is a number from 1 to 65535", "Write it as in example.com:443,8443/tls.")
         number = int(number_text)
         if slash and check_text not in (Check.TLS, Check.HTTP):
             raise EntryError(offset + len(number_text) + 1, part, "a port is followed by /tls, /http or nothing")
@@ -236,7 +236,7 @@ def parse(text: str, file: str, registries: Mapping[str, tuple[str, ...]] | None
             problems.append(Problem(file, number, column + error.offset, word[:80], error.reason, error.remedy))
             continue
         if not found:
-            warnings.append(Problem(file, number, column, word, "the tool names no host", "is it installed?"))
+            warnings.append(Problem(file, number, column, word, "the tool names no host", "Check that it is installed."))
         for entry in found:
             known = entries.get(entry.pattern)
             if known is None:
@@ -252,14 +252,14 @@ def parse(text: str, file: str, registries: Mapping[str, tuple[str, ...]] | None
 def _one_word(word: str, source: str) -> Entry:
     blank = re.search(r"\s", word)
     if blank:
-        raise EntryError(blank.start(), word, "one entry a line", "put the second one on a line of its own")
+        raise EntryError(blank.start(), word, "one entry a line", "Put the second one on a line of its own.")
     return parse_entry(word, source)
 
 
 def _registry(word: str, source: str, registries: Mapping[str, tuple[str, ...]]) -> tuple[Entry, ...]:
     tool = word[1:]
     if tool not in REGISTRY_TOOLS:
-        raise EntryError(0, word, "no such registry", "known are " + " ".join(f"@{name}" for name in REGISTRY_TOOLS))
+        raise EntryError(0, word, "no such registry", "Use one of " + " ".join(f"@{name}" for name in REGISTRY_TOOLS) + ".")
     return tuple(parse_entry(host, f"{word} ({source})") for host in registries.get(tool, ()))
 
 

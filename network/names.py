@@ -12,7 +12,7 @@ class EntryError(ValueError):
     """What is wrong with one entry: where in it (offset from 0), what, why, and what to do."""
 
     def __init__(self, offset: int, text: str, reason: str, remedy: str = "") -> None:
-        super().__init__(f"{reason}: {text!a}" + (f" ({remedy})" if remedy else ""))
+        super().__init__(f"{reason}: {text!a}" + (f". {remedy}" if remedy else ""))
         self.offset, self.text, self.reason, self.remedy = offset, text, reason, remedy
 
 
@@ -27,7 +27,7 @@ def normalise(name: str) -> str:
         text = _to_ascii(name, text)
     text = text.lower()
     if ADDRESS.match(text):
-        raise EntryError(0, name, "an address is no name", "the list opens names; DNS decides their addresses")
+        raise EntryError(0, name, "an address is no name", "Write the name: DNS decides its addresses.")
     if not text:
         raise EntryError(0, name, "a name is missing")
     if len(text) > 253:
@@ -36,10 +36,12 @@ def normalise(name: str) -> str:
     offset = 0
     for label in labels:
         if not LABEL.match(label):
-            raise EntryError(offset, name, _label_reason(label), "letters, digits and - between dots, as in api.example.com")
+            raise EntryError(
+                offset, name, _label_reason(label), "Write letters, digits and - between dots, as in api.example.com."
+            )
         offset += len(label) + 1
     if len(labels) < 2:
-        raise EntryError(0, name, "a single label is no public name", "write it in full, as in host.example.com")
+        raise EntryError(0, name, "a single label is no public name", "Write it in full, as in host.example.com.")
     if labels[-1].isdigit():
         raise EntryError(offset - len(labels[-1]) - 1, name, "the last label cannot be a number")
     return text
@@ -49,7 +51,7 @@ def _to_ascii(name: str, text: str) -> str:
     try:
         encoded = text.encode("idna").decode("ascii")
         if encoded.encode("ascii").decode("idna") != text.lower():
-            raise EntryError(0, name, "the name does not survive IDNA", f"write it as {encoded}")
+            raise EntryError(0, name, "the name does not survive IDNA", f"Write it as {encoded}.")
     except UnicodeError as error:
         raise EntryError(0, name, "not a name that IDNA knows") from error
     return encoded

@@ -39,11 +39,11 @@ class Boot:
         """What to do if listed names cannot be resolved."""
         if self.docker_servers is None:
             return (
-                "set CODETAINER_UPSTREAM to a resolver's own address: Docker's resolver (127.0.0.11) forwards queries from "
-                "inside this container, and the firewall refuses them because /etc/resolv.conf does not name its servers"
+                "Set CODETAINER_UPSTREAM to a resolver's own address: Docker's resolver (127.0.0.11) forwards queries from "
+                "inside this container, and the firewall refuses them because /etc/resolv.conf does not name its servers."
             )
         asked = ", ".join(self.policy.upstreams) or "none is set"
-        return f"do the upstream resolvers answer ({asked})? CODETAINER_UPSTREAM names others"
+        return f"Check that the upstream resolvers answer ({asked}), or name others with CODETAINER_UPSTREAM."
 
     def say(self, step: str, line: str) -> None:
         """One line of a step's output, for the dashboard. Control characters are shown by whoever shows it."""

@@ -35,8 +35,7 @@ def explain(target: str, allowlist: Allowlist, openings: Openings, reason: Calla
     try:
         name = normalise(host)
     except EntryError as error:
-        remedy = f"; {error.remedy}" if error.remedy else ""
-        raise ValueError(f"cannot explain {target[:80]!a}: {error.reason}{remedy}") from error
+        raise ValueError(f"cannot explain {target[:80]!a}: {error.reason}. {error.remedy}".rstrip(" .") + ".") from error
     entry = allowlist.match(name)
     if entry is None:
         return f"{name} is refused by name: it is not on the list, and DNS answers that it does not exist", {"open": False}

@@ -43,7 +43,7 @@ PROGRAMS = (
     ("tini", "the sandbox's first process", "tini"),
     ("tput", "unknown terminals at login", "ncurses-bin"),
     ("setsid", "exporting the agent's work without the terminal", "util-linux"),
-    ("flock", "the login's look at the init lock", "util-linux"),
+    ("flock", "checking the init lock at login", "util-linux"),
 )
 
 
@@ -58,27 +58,29 @@ def built(name: str) -> Path | None:
 def requirements() -> list[Requirement]:
     """Everything a sandbox needs, tried. Forks: nothing of this process is changed."""
     found = [
-        Requirement("root", "namespaces, mounts and the firewall", "" if os.geteuid() == 0 else "not root", "run it as root")
+        Requirement("root", "namespaces, mounts and the firewall", "" if os.geteuid() == 0 else "not root", "Run it as root.")
     ]
     for program, purpose, package in PROGRAMS:
         problem = "" if shutil.which(program, path=SYSTEM_PATH) else "not found"
-        found.append(Requirement(program, purpose, problem, f"apt-get install {package}"))
+        found.append(Requirement(program, purpose, problem, f"Run apt-get install {package}."))
     for program, purpose in (("coredns", "policy for names"), ("confine", "the agent's system call filter")):
         problem = "" if built(program) else "not built"
-        found.append(Requirement(program, purpose, problem, f"make setup builds it from {SOURCES[program]}"))
+        found.append(Requirement(program, purpose, problem, f"Run make setup to build it from {SOURCES[program]}."))
     try:
         ctypes.CDLL("libnftables.so.1")
         problem = ""
     except OSError:
         problem = "not found"
-    found.append(Requirement("libnftables", "the guard's changes to the firewall", problem, "apt-get install libnftables1"))
+    found.append(
+        Requirement("libnftables", "the guard's changes to the firewall", problem, "Run apt-get install libnftables1.")
+    )
     seen = layout.visible(layout.interpreter())
     found.append(
         Requirement(
             "python",
             "boot, inside the sandbox",
             "" if seen else f"{layout.interpreter()} is out of the sandbox's sight",
-            "make setup makes .venv from /usr/bin/python3",
+            "Run make setup to make .venv from /usr/bin/python3.",
         )
     )
     if os.geteuid() == 0:
@@ -91,7 +93,7 @@ def of_agent(net: Net) -> list[Requirement]:
     """What works in the sandbox: a pretend internet has a stand-in for it."""
     if net is Net.PRETEND:
         return []
-    remedy = f"{claude.INSTALL} (or name its program: codetainer up --claude FILE)"
+    remedy = f"Run {claude.INSTALL}, or name its program with codetainer up --claude FILE."
     return [Requirement("claude", "the agent", claude.problem(claude.found()), remedy)]
 
 
@@ -135,7 +137,7 @@ def _veth() -> None:
     system.run(["ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"])
 
 
-KERNEL = "a kernel with {}; in a container, more privileges (--privileged, or CAP_SYS_ADMIN and CAP_NET_ADMIN)"
+KERNEL = "Use a kernel with {}, or in a container give it --privileged or CAP_SYS_ADMIN and CAP_NET_ADMIN."
 TRIALS: tuple[tuple[str, str, Callable[[], None], str], ...] = (
     ("namespaces", "the sandbox's walls", _namespaces, KERNEL.format("mount, network, pid, uts and ipc namespaces")),
     ("overlay", "a root whose writes land in memory", _overlay, KERNEL.format("CONFIG_OVERLAY_FS")),
@@ -170,7 +172,7 @@ def table(found: Sequence[Requirement]) -> str:
     for requirement in found:
         sign, rest = ("✓", requirement.purpose) if not requirement.problem else ("✗", "")
         if requirement.problem:
-            rest = f"{requirement.problem}; needed for {requirement.purpose}: {requirement.remedy}"
+            rest = f"{requirement.problem}; needed for {requirement.purpose}. {requirement.remedy}"
         lines.append(f"  {sign} {requirement.name:<{width}}  {rest}")
     return "\n".join(lines) + "\n"
 

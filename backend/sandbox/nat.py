@@ -39,7 +39,7 @@ def resolvers(files: tuple[Path, ...] = (RESOLV_CONF, RESOLVED)) -> tuple[str, .
                 return found
     raise SystemFailure(
         f"cannot find a resolver for the sandbox: {files[0]} names none but on loopback or over IPv6",
-        "set CODETAINER_UPSTREAM, e.g. to the address of your network's resolver",
+        "Set CODETAINER_UPSTREAM to the address of your network's resolver.",
     )
 
 

@@ -51,11 +51,11 @@ class Sshd:
 
     def _prepare(self, keys: Sequence[str], port: int) -> None:
         if not PROGRAM.exists():
-            raise SystemFailure("cannot start sshd: it is not installed", "apt-get install openssh-server")
+            raise SystemFailure("cannot start sshd: it is not installed", "Run apt-get install openssh-server.")
         if locked(self._shadow()):
             raise SystemFailure(
                 "cannot start sshd: root's account is locked in /etc/shadow, so it would refuse every key",
-                "usermod -p '*' root: no password fits that, and a key may",
+                "Run usermod -p '*' root: no password matches that, and keys still work.",
             )
         self._paths.sshd.mkdir(mode=0o755, exist_ok=True)  # the image has it; where /run is a fresh tmpfs it is made here
         self._places.folder.mkdir(mode=0o700, exist_ok=True)

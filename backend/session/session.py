@@ -48,7 +48,10 @@ def keep_prompt(paths: Paths, prompt: str) -> str:
     """Writes the prompt where the session's first command reads it once; returns what may be said of it: its hash."""
     data = prompt.encode()
     if len(data) > MOST_PROMPT:
-        raise SystemFailure(f"CLAUDE_PROMPT has {len(data)} bytes, at most {MOST_PROMPT} fit", "put it into a file")
+        raise SystemFailure(
+            f"CLAUDE_PROMPT has {len(data)} bytes, at most {MOST_PROMPT} fit",
+            "Put the task into a file of the repository and refer to it.",
+        )
     agent.write(_prompt(paths), prompt, 0o600)  # as the agent: the folder is its own, and may hold anything
     return hashlib.sha256(data).hexdigest()
 

@@ -30,7 +30,7 @@ from network import allowlist
 from network.names import EntryError, normalise
 
 LONGEST_LINE = 64 << 10
-HOW_LONG = "from 1 s to a year; leave it out for until it is taken back"
+HOW_LONG = "Give a time from 1 s to a year, or none for until it is taken back."
 
 
 class Control(Protocol):
@@ -53,7 +53,9 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
         match request:
             case control.Allow() | control.Refresh() | control.Retry() | control.RestartSession() if target.policy.frozen:
                 return Reply(
-                    False, "the sandbox is frozen: nothing is opened, and nothing started as the agent", "codetainer thaw first"
+                    False,
+                    "the sandbox is frozen: nothing is opened, and nothing started as the agent",
+                    "Run codetainer thaw first.",
                 )
             case control.Allow():
                 return await _allow(request, target, by)
@@ -77,7 +79,9 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
                 return await _retry(target)
             case control.RestartSession():
                 if target.journal.state.boot not in (BootState.READY, BootState.DEGRADED):
-                    return Reply(False, "cannot restart the session: the sandbox is not ready", "codetainer retry boots again")
+                    return Reply(
+                        False, "cannot restart the session: the sandbox is not ready", "Run codetainer retry to boot again."
+                    )
                 await target.restart_session()
                 return Reply(True, "the session was started anew")
             case _:
@@ -100,7 +104,7 @@ async def _allow(request: control.Allow, target: Control, by: str) -> Reply:
     if request.ports:
         entry = replace(entry, ports=allowlist.parse_ports(request.ports))
     if allowlist.is_broad(entry) and not request.yes:
-        return Reply(False, f"{entry.pattern} opens names that anybody can register", "say --yes if that is meant")
+        return Reply(False, f"{entry.pattern} opens names that anybody can register", "Repeat it with --yes if that is meant.")
     if not _is_duration(request.seconds):
         return Reply(False, f"cannot allow {entry} for {request.seconds:g} s", HOW_LONG)
     before = target.grants.open_for(entry)
@@ -135,29 +139,28 @@ async def _revoke(request: control.Revoke, target: Control, by: str) -> Reply:
         await target.grants.withdraw(entry.pattern, by, numbers)
     except KeyError:
         if there and entry.pattern not in target.grants.granted:
-            return Reply(False, f"{what} was closed meanwhile", "codetainer allowed shows what is open")
+            return Reply(False, f"{what} was closed meanwhile", "Run codetainer allowed to see what is open.")
         return _not_by_hand(what, target.grants.open_for(entry))
     left = target.grants.open_for(entry)
     data = {"open": [{"name": e.pattern, "ports": ",".join(map(str, e.ports)), "source": e.source} for e in left]}
     if not left:
         return Reply(True, f"{what} is closed again", data=data)
     text = f"what was allowed by hand of {what} is closed again, but it stays open on {in_words(left)}"
-    return Reply(True, f"{text}; {_how_to_close(left)}", data=data)
+    return Reply(True, f"{text}. {_how_to_close(left)}", data=data)
 
 
 def _not_by_hand(what: str, left: list[allowlist.Entry]) -> Reply:
     if not left:
-        return Reply(False, f"{what} was not allowed by hand, and is not open", "codetainer allowed shows what is")
+        return Reply(False, f"{what} was not allowed by hand, and is not open", "Run codetainer allowed to see what is.")
     return Reply(False, f"{what} was not allowed by hand; it is open on {in_words(left)}", _how_to_close(left))
 
 
 def _how_to_close(left: list[allowlist.Entry]) -> str:
     """What closes entries that a revoke does not."""
-    by_hand = [entry.pattern for entry in left if entry.source == BY_HAND]
-    ways = [f"codetainer revoke {pattern} closes what was allowed by hand" for pattern in by_hand[:1]]
-    if len(by_hand) < len(left):
-        ways.append("an entry of the list is closed by taking it out there and starting the sandbox again")
-    return "; ".join([*ways, "codetainer freeze closes everything now"])
+    by_hand = next((entry.pattern for entry in left if entry.source == BY_HAND), "")
+    if by_hand and all(entry.source == BY_HAND for entry in left):
+        return f"Run codetainer revoke {by_hand} to close it, or codetainer freeze to close everything now."
+    return "Take it off the allowlist and start the sandbox again, or run codetainer freeze to close everything now."
 
 
 def _entries(target: Control) -> list[dict[str, Any]]:
@@ -185,7 +188,7 @@ def _mute(request: control.Mute, target: Control) -> Reply:
     refused = state.refusals.values()
     if request.off:
         if name not in state.muted:
-            return Reply(False, f"{name} is not muted", "codetainer dashboard, i shows what is")
+            return Reply(False, f"{name} is not muted", "Press i in codetainer dashboard to see what is.")
         target.journal.emit(Muted(name, -1.0))
         return Reply(True, f"{name} is shown again")
     if not _is_duration(request.seconds):
@@ -194,7 +197,7 @@ def _mute(request: control.Mute, target: Control) -> Reply:
     if not known and not _could_be_refused(name):
         return Reply(
             False, f"cannot mute {name!a}: nothing of that name was refused, and it is neither a host name nor an address",
-            "codetainer status shows what was refused",
+            "Run codetainer status to see what was refused.",
         )  # fmt: skip
     until = time.time() + request.seconds if request.seconds is not None else 0.0
     target.journal.emit(Muted(name, until))
@@ -216,9 +219,9 @@ async def _retry(target: Control) -> Reply:
     before = target.journal.state
     warned = [step.title for step in before.steps.values() if step.outcome is Outcome.WARNED]
     if before.boot is BootState.BOOTING:
-        return Reply(False, "cannot boot again: boot is under way", "codetainer status shows how far it is")
+        return Reply(False, "cannot boot again: boot is under way", "Run codetainer status to see how far it is.")
     if before.boot is not BootState.HALTED and not warned:
-        return Reply(False, "nothing of boot has failed", "codetainer status shows how it is")
+        return Reply(False, "nothing of boot has failed", "Run codetainer status to see its state.")
     state = await target.retry()
     now = target.journal.state
     if before.boot is BootState.HALTED or state is not BootState.READY:
@@ -253,7 +256,7 @@ class ControlServer:
             _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
             while line := (await reader.readline()).decode(errors="replace"):
                 if uid != 0:
-                    reply = Reply(False, "only root may ask for this", "ask the operator of the sandbox")
+                    reply = Reply(False, "only root may ask for this", "Ask the operator of the sandbox.")
                 else:
                     try:
                         reply = await answer(control.decode_request(line), self._target)

@@ -51,7 +51,7 @@ class Freezing:
                 except SystemFailure as error:
                     failures.append(str(error))
             if failures:
-                raise SystemFailure("; ".join(dict.fromkeys(failures)), "codetainer freeze tries it again")
+                raise SystemFailure("; ".join(dict.fromkeys(failures)), "Run codetainer freeze to try again.")
 
     async def thaw(self, by: str) -> None:
         """Undoes `freeze`. Raises SystemFailure; the sandbox stays frozen then."""

@@ -143,12 +143,14 @@ class Grants:
         """What has waited for its turn may come after a freeze, or after a halt. Raises SystemFailure."""
         self._boot.policy.refuse_if_frozen(FROZEN)
         if self._boot.services.guard.service.state is ServiceState.STOPPED:
-            raise SystemFailure("the guard is not running: nothing is opened", "codetainer retry boots again")
+            raise SystemFailure("the guard is not running: nothing is opened", "Run codetainer retry to boot again.")
 
     async def _resolve(self, name: str, *, unresolved: bool) -> None:
         done = await self._boot.services.guard.ask(Resolve(name))
         if not done.ok and not unresolved:
-            raise SystemFailure(f"cannot open {name}: {done.text}", "--yes allows it all the same, for when it has an address")
+            raise SystemFailure(
+                f"cannot open {name}: {done.text}", "Repeat it with --yes to allow it anyway, for when it has an address."
+            )
 
     def _say(self, grant: Grant) -> None:
         self._emit(Allowed(grant.entry.pattern, written(grant.entry), grant.until, grant.by))
@@ -183,7 +185,7 @@ class Grants:
                 if asyncio.get_running_loop().time() >= deadline:
                     raise SystemFailure(
                         f"{pattern} is taken off the list, and may still be open: {error}",
-                        "it is closed as soon as that is possible; codetainer freeze closes everything now",
+                        "Run codetainer freeze to close everything now; else it is closed as soon as possible.",
                     ) from error
                 await asyncio.sleep(AGAIN_SECONDS)
         self._keep(pattern, kept)

@@ -28,7 +28,7 @@ MOST_WALLS = 64
 SHORTEST = 8  # what is shorter is no credential, and may stand anywhere
 LISTED = "listed host"
 RESOLVER = "resolver"
-REMEDY = "codetainer check names what the kernel lacks; codetainer logs shows what went before"
+REMEDY = "Run codetainer check to see what the kernel lacks, and codetainer logs for what went before."
 
 
 @dataclass(frozen=True, slots=True)

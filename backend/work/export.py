@@ -152,7 +152,7 @@ def _choose(workspace: Path, wanted: str | None, workshop: Workshop) -> tuple[Re
         folder = workspace / wanted
         if not folder.is_dir():
             known = ", ".join(shell.word(one.folder.name) for one in places) or "none"
-            raise SystemFailure(f"there is no folder {folder}", f"repositories of {workspace}: {known}")
+            raise SystemFailure(f"there is no folder {folder}", f"Name one of the repositories of {workspace}: {known}.")
         found = next((one for one in places if one.folder == folder), None) or place.locate(folder)
         if found is None:
             raise SystemFailure(f"there is no repository in {folder}")

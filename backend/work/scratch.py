@@ -95,7 +95,7 @@ def folder(home: Path) -> Path:
         return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=roomiest))
     except OSError as error:
         raise SystemFailure(
-            f"cannot make a folder to work in: {error.strerror}", "make room in /home/claude or /tmp"
+            f"cannot make a folder to work in: {error.strerror}", "Make room in /home/claude or /tmp."
         ) from error
 
 

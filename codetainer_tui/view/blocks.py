@@ -49,7 +49,7 @@ def _halted(state: State) -> Block:
         "The agent was not started and nothing can leave." if at_boot else "The agent was ended and nothing can leave any more."
     )
     if state.remedy:
-        lines.append(f"Try: {harmless(state.remedy, 400)}")
+        lines.append(harmless(state.remedy, 400))
     if at_boot:
         rest = f", {missing} not run" if missing else ""
         lines.append(f"{many(done, 'step')} done{rest} (b shows them)")
@@ -88,7 +88,7 @@ def _warned(state: State) -> list[Block]:
     return [
         Block(
             harmless(step.title, 60), "",
-            tuple(harmless(text, 600) for text in (step.detail, f"Try: {step.remedy}" if step.remedy else "") if text),
+            tuple(harmless(text, 600) for text in (step.detail, step.remedy) if text),
             Tone.WARN, ("R tries again", "b shows all steps"),
         )
         for step in state.steps.values()

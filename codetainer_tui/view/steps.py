@@ -37,7 +37,7 @@ def _line(step: StepView, state: State, now: float) -> StepLine:
         needs = [need for need in step.needs if need in state.steps and state.steps[need].outcome is None]
         detail = f"waits for {state.steps[needs[-1]].title}" if needs else ""
     full = [f"{step.title}: {word}" + (f" in {duration}" if duration and step.outcome is not None else "")]
-    full += [text for text in (step.detail, f"Try: {step.remedy}" if step.remedy else "") if text]
+    full += [text for text in (step.detail, step.remedy) if text]
     full += step.lines
     return StepLine(
         step.name, harmless(step.title, 80), glyph, word, harmless(detail, 200), duration, tone,

@@ -72,7 +72,7 @@ def block(state: State) -> Block | None:
     if state.save_problem:
         lines.append(f"not saved: {harmless(state.save_problem, 300)}")
     if not state.stopping:
-        lines.append(f"Try: {EXPORT}")
+        lines.append(f"Run {EXPORT} to keep it.")
     return Block("Only here", "", tuple(lines), Tone.WARN)
 
 

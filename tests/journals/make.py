@@ -143,7 +143,7 @@ def halted() -> Iterator[At]:
     yield from started("clone")
     at = 0.9
     reason = "a connection to 198.51.100.9:443 was answered, it should have been refused"
-    remedy = "codetainer check names what the kernel lacks; codetainer logs shows what went before"
+    remedy = "Run codetainer check to see what the kernel lacks, and codetainer logs for what went before."
     yield at, e.StepStarted("clone")
     yield at, e.StepStarted("readiness")
     yield at + 0.6, e.ProofFinished(9, (reason,), remedy)

@@ -163,4 +163,4 @@ def test_check_says_what_is_missing(running: Running) -> None:
     """To the agent, who is not root: with what for and how to get it, and without failing itself."""
     done = running.agent("codetainer", "check")
     assert done.returncode == 1
-    assert "not root; needed for namespaces, mounts and the firewall: run it as root" in done.stdout
+    assert "not root; needed for namespaces, mounts and the firewall. Run it as root." in done.stdout

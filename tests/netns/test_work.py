@@ -110,7 +110,7 @@ def test_after_a_halt_nothing_is_pushed_and_the_export_works(tmp_path: Path) -> 
     try:
         shell(sandbox, "echo u > u")
         assert sandbox.root("nft", "delete", "table", "inet", "codetainer").returncode == 0
-        eventually("it is said", lambda: "Try: codetainer export > work.bundle" in sandbox.codetainer("logs").stdout)
+        eventually("it is said", lambda: "Run codetainer export > work.bundle to keep it." in sandbox.codetainer("logs").stdout)
         assert "Only here" in sandbox.codetainer("status").stdout
         assert export(sandbox, tmp_path / "work.bundle").returncode == 0
         assert git(tmp_path, "bundle", "list-heads", str(tmp_path / "work.bundle")).endswith("refs/wip\n")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.work import export as verb
 from backend.work import checkout, place, process, repository, scratch, wip
+from backend.work import export as verb
 from backend.work.export import LARGEST, PARTLY, WRITTEN
 from backend.work.wip import Wip
 from tests.netns.test_work_repositories import AHEAD, Room, room

@@ -1,5 +1,7 @@
 """Whatever state a repository is in: what is only there is counted, saved and exported byte for byte, or it is named."""
 
+# ruff: noqa: E501  (a case a line)
+
 from __future__ import annotations
 
 import json

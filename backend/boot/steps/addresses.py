@@ -13,5 +13,5 @@ async def run(boot: Boot) -> str:
     if failed and not int(done.data.get("resolved", 0)):
         raise StepWarned(done.text, boot.other_resolvers)
     if failed:
-        raise StepWarned(done.text, "codetainer status names them; a name that is never used may stay that way")
+        raise StepWarned(done.text, "Run codetainer status to see which; a name that nothing uses may stay that way.")
     return done.text

@@ -14,7 +14,9 @@ async def run(boot: Boot) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
-        raise StepFailed(f"cannot read the list {path}: {error}", "it belongs to the image") from error
+        raise StepFailed(
+            f"cannot read the list {path}: {error}", "Put back the allowlist, which is part of the image."
+        ) from error
     found = await registries.find(allowlist.referenced_registries(text))
     try:
         listed = allowlist.parse(text, path.name, found)
@@ -24,7 +26,7 @@ async def run(boot: Boot) -> str:
         for problem in error.problems:
             boot.say("list", str(problem))
         raise StepFailed(
-            f"{_many(len(error.problems))} cannot be read: {error.problems[0]}", "mend the list and boot again"
+            f"{_many(len(error.problems))} cannot be read: {error.problems[0]}", "Correct the allowlist and boot again."
         ) from error
     for warning in (*listed.warnings, *extra.warnings):
         boot.say("list", f"warning: {warning}")

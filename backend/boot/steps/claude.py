@@ -17,7 +17,9 @@ async def run(boot: Boot) -> str:
         template = paths.claude_settings.read_text()
         json.loads(template)
     except (OSError, ValueError) as error:
-        raise StepFailed(f"cannot read {paths.claude_settings}: {error}", "it belongs to the image") from error
+        raise StepFailed(
+            f"cannot read {paths.claude_settings}: {error}", "Put back the template, which is part of the image."
+        ) from error
     agent.make_folder(paths.home / ".claude", 0o700)
     agent.write(paths.home / ".claude/settings.json", template)
     await _more(boot)

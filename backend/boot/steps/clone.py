@@ -79,10 +79,10 @@ def remedy(boot: Boot, last: str) -> str:
     """What to do where git, as it said last, could not clone."""
     host = urlsplit(boot.settings.repo_url).hostname or ""
     if boot.policy.listed.match(host) is None:
-        return f"{host} is not on the list: CODETAINER_EXTRA_DOMAINS={host} opens it"
+        return f"Set CODETAINER_EXTRA_DOMAINS={host}: the host is not on the allowlist."
     if "Could not resolve host" in last:  # libcurl's words, which no locale changes
         return boot.other_resolvers
-    return "is GH_PAT good for this repository?"
+    return "Check that GH_PAT is valid for this repository."
 
 
 async def _parent(boot: Boot) -> str:

@@ -15,6 +15,7 @@ async def run(boot: Boot) -> str:
         await system.run_async(["nft", "-f", "-"], input=ruleset.closed(boot.settings.open_ssh_port, boot.settings.metrics))
     except SystemFailure as error:
         raise StepFailed(
-            f"cannot close the network: {error}", "the kernel needs nf_tables and boot needs CAP_NET_ADMIN: codetainer check"
+            f"cannot close the network: {error}",
+            "Run codetainer check: the kernel needs nf_tables, and boot needs CAP_NET_ADMIN.",
         ) from error
     return "default deny"

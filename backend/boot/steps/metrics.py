@@ -15,6 +15,6 @@ async def run(boot: Boot) -> str:
     except OSError as error:
         raise StepFailed(
             f"cannot serve metrics at {where.address}:{where.port}: {error.strerror or error}",
-            "CODETAINER_METRICS takes an address that the sandbox has; 0.0.0.0 means all of them",
+            "Set CODETAINER_METRICS to an address of the sandbox, or to 0.0.0.0 for all of them.",
         ) from error
     return f"http://{where.address}:{where.port}/metrics"

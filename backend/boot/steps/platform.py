@@ -15,6 +15,6 @@ async def run(boot: Boot) -> str:
     except OSError as error:
         raise StepFailed(
             f"cannot keep the agent from {folder}: {error.strerror}",
-            "its socket can mint tokens; it must not be mounted read-only",
+            "Mount it writable: its socket can mint tokens, so boot closes it to the agent.",
         ) from error
     return f"/{folder.relative_to(boot.paths.root)} is root's alone"

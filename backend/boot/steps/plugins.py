@@ -52,7 +52,7 @@ async def run(boot: Boot) -> str:
     if missing:
         raise StepWarned(
             f"not installed: {', '.join(missing)}" + (f" ({failed[0]})" if failed else ""),
-            "is the marketplace's host on the list, and is the plugin in it?",
+            "Check that the marketplace's host is on the allowlist and that the marketplace has the plugin.",
         )
     return ", ".join(found.plugins)
 

@@ -13,7 +13,7 @@ async def run(boot: Boot) -> str:
     if found.broken:
         raise StepFailed("; ".join(found.broken), proof.REMEDY)
     if found.silent:
-        raise StepFailed(found.silent, "codetainer logs says how CoreDNS is")
+        raise StepFailed(found.silent, "Run codetainer logs to see the state of CoreDNS.")
     if found.unreachable:
-        raise StepWarned(found.unreachable, f"is the machine on the network? {boot.other_resolvers}")
+        raise StepWarned(found.unreachable, boot.other_resolvers)
     return f"{found.tried} walls tried"

@@ -14,5 +14,5 @@ async def run(boot: Boot) -> str:
     try:
         await system.run_async(["mount", "-o", "remount,nosuid,nodev,noexec,hidepid=2", str(boot.paths.root / "proc")])
     except SystemFailure as error:
-        raise StepWarned(f"root is read-only; /proc shows every process: {error}", "give boot CAP_SYS_ADMIN") from error
+        raise StepWarned(f"root is read-only; /proc shows every process: {error}", "Give boot CAP_SYS_ADMIN.") from error
     return "/proc shows the agent its own processes only"

@@ -18,7 +18,9 @@ async def run(boot: Boot) -> str:
     found = resolvers(boot.paths)
     upstreams = boot.settings.upstreams or found.nameservers
     if not upstreams:
-        raise StepFailed("no upstream resolver: /etc/resolv.conf names none", "set CODETAINER_UPSTREAM")
+        raise StepFailed(
+            "no upstream resolver: /etc/resolv.conf names none", "Set CODETAINER_UPSTREAM to the address of a resolver."
+        )
     boot.docker_servers = found.external if DOCKER_ADDRESS in upstreams else ()
     await boot.policy.use_upstreams(upstreams)
     await load(boot)
@@ -46,7 +48,9 @@ async def load(boot: Boot) -> None:
     try:
         await system.run_async(["nft", "-f", "-"], input=ruleset.render(rules))
     except SystemFailure as error:
-        remedy = "is nat missing in this kernel? CODETAINER_GATE=off does without it, and without names" if with_gate else ""
+        remedy = (
+            "Set CODETAINER_GATE=off if this kernel has no nat; connections are then not checked by name." if with_gate else ""
+        )
         raise StepFailed(f"cannot load the firewall: {error}", remedy) from error
 
 

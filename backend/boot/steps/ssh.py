@@ -15,11 +15,13 @@ async def run(boot: Boot) -> str:
     try:
         key = await boot.services.sshd.open(settings.ssh_keys, settings.ssh_port)
     except OSError as error:
-        raise StepFailed(f"cannot start sshd: {error}", "is the root writable at boot, or /run/sshd in the image?") from error
+        raise StepFailed(
+            f"cannot start sshd: {error}", "Make /run/sshd part of the image, or the root writable at boot."
+        ) from error
     if sshd.audited() and not sshd.may_audit():
         raise StepWarned(
             "commands and copies work over ssh, a terminal does not: sshd may not write to the kernel's audit log",
-            f"start the container with --cap-add {AUDIT_WRITE.name}",
+            f"Start the container with --cap-add {AUDIT_WRITE.name}.",
         )
     keys = "1 key" if len(settings.ssh_keys) == 1 else f"{len(settings.ssh_keys)} keys"
     return f"port {settings.ssh_port}, {keys}, {key.fingerprint}"

@@ -23,7 +23,7 @@ async def run(boot: Boot) -> str:
     if total > memory:
         raise StepFailed(
             f"the file systems may grow to {show(total)}, the machine has {show(memory)} of memory",
-            "set CODETAINER_TMPFS_WORKSPACE, CODETAINER_TMPFS_TMP and CODETAINER_TMPFS_HOME, or give it more memory",
+            "Lower CODETAINER_TMPFS_WORKSPACE, CODETAINER_TMPFS_TMP and CODETAINER_TMPFS_HOME, or give it more memory.",
         )
     for folder, size in wanted.items():
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,8 @@ CASES = [
     (e.StepOutput("clone", "Receiving objects: 100% (6/6), done."), "clone: Receiving objects: 100% (6/6), done."),
     (e.StepFinished("names", Outcome.DONE, 0.42, "23 names"), "Names (CoreDNS): done in 0.4 s, 23 names"),
     (
-        e.StepFinished("names", Outcome.FAILED, 61, "no port", "free it"),
-        "Names (CoreDNS): FAILED in 61 s, no port. Try: free it",
+        e.StepFinished("names", Outcome.FAILED, 61, "no port", "Free it."),
+        "Names (CoreDNS): FAILED in 61 s, no port. Free it.",
     ),
     (e.StepFinished("names", Outcome.SKIPPED, 0), "Names (CoreDNS): not needed"),
     (e.StepFinished("names", Outcome.CANCELLED, 0, "not started"), "Names (CoreDNS): not run, not started"),
@@ -31,8 +31,8 @@ CASES = [
     (e.BootFinished(BootState.READY, 4.3), "READY after 4.3 s"),
     (e.BootFinished(BootState.DEGRADED, 4.3, "names", "slow"), "DEGRADED after 4.3 s because of Names (CoreDNS): slow"),
     (
-        e.BootFinished(BootState.HALTED, 4, "names", "no port", "free it"),
-        "CLOSED, halted at Names (CoreDNS): no port. Try: free it",
+        e.BootFinished(BootState.HALTED, 4, "names", "no port", "Free it."),
+        "CLOSED, halted at Names (CoreDNS): no port. Free it.",
     ),
     (e.LockReleased(True), "init is over: the session is there"),
     (e.LockReleased(False), "init is over: there is no session"),
@@ -43,7 +43,7 @@ CASES = [
     (e.ListMeasured(23, 61), ""),
     (e.ListMeasured(23, 60, failing={"a.example": 1.0}), "warning: without an address: a.example"),
     (e.ProofFinished(9), "proof: 9 walls tried, all hold"),
-    (e.ProofFinished(9, ("a wall",), "mend it"), "proof FAILED: a wall. Try: mend it"),
+    (e.ProofFinished(9, ("a wall",), "Fix it."), "proof FAILED: a wall. Fix it."),
     (e.Noted("info", "hello"), "hello"),
     (e.Noted("warning", "careful"), "warning: careful"),
     (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "a.example"), "refused a.example: not on the list"),
@@ -76,7 +76,7 @@ CASES = [
     (e.WorkCounted((WORK,)), ""),
     (
         e.WorkCounted((WORK,), e.Occasion.SESSION_ENDED),
-        f"only here: /workspace/repo: {AMOUNTS}. Try: codetainer export > work.bundle",
+        f"only here: /workspace/repo: {AMOUNTS}. Run codetainer export > work.bundle to keep it.",
     ),
     (
         e.WorkCounted((WORK, e.RepositoryWork("/workspace/x", notes=("a\nb",))), e.Occasion.STOPPING),

@@ -68,7 +68,7 @@ def test_a_halt_is_told_with_reason_and_remedy() -> None:
     said = shown("halted", operator=True)
     assert "CLOSED  boot halted at Readiness" in said
     assert "198.51.100.9:443 was answered" in said
-    assert "Try: codetainer check" in said
+    assert "Run codetainer check" in said
 
 
 @pytest.mark.parametrize("paths", ["ready"], indirect=True)

@@ -87,7 +87,7 @@ def test_a_halt_says_why_and_what_to_do() -> None:
     assert block.title == "Readiness"
     assert "198.51.100.9:443 was answered" in block.lines[0]
     assert block.lines[1] == "The agent was not started and nothing can leave."
-    assert block.lines[2].startswith("Try: codetainer check")
+    assert block.lines[2].startswith("Run codetainer check")
     assert "12 steps done, 2 not run" in block.lines[3]
 
 

@@ -50,12 +50,15 @@ BLOCKS = [
     ([WorkCounted((CLEAN,)), ENDED], []),
     (
         [WorkCounted((REPO,)), ENDED],
-        ["/workspace/repo: 3 commits not pushed, 7 files not committed, 1 stash", "Try: codetainer export > work.bundle"],
+        [
+            "/workspace/repo: 3 commits not pushed, 7 files not committed, 1 stash",
+            "Run codetainer export > work.bundle to keep it.",
+        ],
     ),
     (
         [WorkCounted((OTHER,)), SAVED, WorkSaved("wip/x", problem="no\nroute")],
         ["/workspace/o\\x1bther: 1 commit not pushed", "saved 00:01 to wip/2026-01-31-1402-3f9a", "not saved: no\\nroute",
-         "Try: codetainer export > work.bundle"],
+         "Run codetainer export > work.bundle to keep it."],
     ),
     (
         [WorkCounted((OTHER,)), WorkSaved("wip/x", "abc", ("big",)), e.Stopping("SIGTERM")],
@@ -63,7 +66,7 @@ BLOCKS = [
     ),
     (
         [WorkCounted((OTHER,)), e.BootFinished(e.BootState.HALTED, 1.0, "readiness", "a wall")],
-        ["/workspace/o\\x1bther: 1 commit not pushed", "Try: codetainer export > work.bundle"],
+        ["/workspace/o\\x1bther: 1 commit not pushed", "Run codetainer export > work.bundle to keep it."],
     ),
 ]  # fmt: skip
 

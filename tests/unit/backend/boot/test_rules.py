@@ -55,7 +55,7 @@ def test_resolvers_come_from_resolv_conf_or_from_the_first_boot(
 @pytest.mark.parametrize(
     ("servers", "words"),
     [
-        ((), "do the upstream resolvers answer (127.0.0.11)?"),
+        ((), "Check that the upstream resolvers answer (127.0.0.11)"),
         (None, "Docker's resolver (127.0.0.11) forwards queries from inside this container"),
     ],
 )

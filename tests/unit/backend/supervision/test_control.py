@@ -72,9 +72,9 @@ async def test_a_revoke_says_what_stays_open_and_what_closes_that(target: Target
     done = await target.ask(Revoke("always.example"))
     assert done.ok
     assert done.text == (
-        "what was allowed by hand of always.example is closed again, but it stays open on 443, 80 by always.example (test:1); "
-        "an entry of the list is closed by taking it out there and starting the sandbox again; "
-        "codetainer freeze closes everything now"
+        "what was allowed by hand of always.example is closed again, but it stays open on 443, 80 by always.example (test:1). "
+        "Take it off the allowlist and start the sandbox again, or run "
+        "codetainer freeze to close everything now."
     )
     assert done.data["open"] == [{"name": "always.example", "ports": "443,80", "source": "test:1"}]
     assert target.case.parts.ports["always.example"] == {443, 80}
@@ -82,10 +82,10 @@ async def test_a_revoke_says_what_stays_open_and_what_closes_that(target: Target
 
 REVOKES = [
     ("always.example", "always.example was not allowed by hand; it is open on 443, 80 by always.example (test:1)",
-     "taking it out there and starting the sandbox again"),
-    ("never.example", "never.example was not allowed by hand, and is not open", "codetainer allowed shows what is"),
+     "Take it off the allowlist and start the sandbox again"),
+    ("never.example", "never.example was not allowed by hand, and is not open", "Run codetainer allowed to see what is."),
     ("a.below.example", "a.below.example was not allowed by hand; it is open on 443, 80 by *.below.example (by hand)",
-     "codetainer revoke *.below.example closes what was allowed by hand"),
+     "Run codetainer revoke *.below.example to close it"),
     ("*.always.example", "*.always.example was not allowed by hand, and is not open", "codetainer allowed"),
 ]  # fmt: skip
 
@@ -102,7 +102,7 @@ async def test_ports_are_revoked_by_themselves(target: Target) -> None:
     await target.ask(Allow("more.example", "443,8443"))
     done = await target.ask(Revoke("more.example", "8443"))
     assert done.text.startswith("what was allowed by hand of more.example:8443 is closed again, but it stays open on 443 by")
-    assert "codetainer revoke more.example closes what was allowed by hand" in done.text
+    assert "Run codetainer revoke more.example to close it" in done.text
     assert (await target.ask(Revoke("more.example:443"))).text == "more.example:443 is closed again"
     assert not (await target.ask(Revoke("more.example", "8443"))).ok
 
