@@ -17,8 +17,8 @@ KEYWORDS = ("hint", "remedy")
 CONSTANTS = re.compile(r"(_?REMEDY|[A-Z_]+_HINT|HOW_LONG|KERNEL)\Z")
 FUNCTIONS = re.compile(r"remedy|other_resolvers|_how_to_close\Z")
 VERBS = frozenset((
-    "Ask", "Check", "Correct", "Give", "Install", "Log", "Look", "Lower", "Make", "Mount", "Name", "Press", "Put", "Raise", "Repeat",
-    "Run", "Set", "Start", "Take", "Use", "Wait", "Write",
+    "Ask", "Check", "Correct", "Give", "Install", "Log", "Look", "Lower", "Make", "Mount", "Name", "Press", "Put", "Raise",
+    "Repeat", "Run", "Set", "Start", "Take", "Use", "Wait", "Write",
 ))  # fmt: skip
 VARIABLE = "…"
 
