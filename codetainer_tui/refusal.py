@@ -11,6 +11,7 @@ _NEVER = {
     Reason.PRIVATE: "private, link-local and metadata addresses are never opened",
     Reason.NOT_OURS: "only the operator's own credential goes out",
     Reason.PUSH_SCOPE: "writes go to the sandbox's own repository, and to what CODETAINER_PUSH adds at the next boot",
+    Reason.NOT_GRANTED: "credentials.toml says what the agent may do there; one of your own changes it at the next boot",
     Reason.NOT_TCP: "only TCP can be allowed",
     Reason.IPV6: "nothing leaves over IPv6",
     Reason.NEVER_RESOLVED: "an address is opened by its name only: allow the name",

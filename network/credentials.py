@@ -57,7 +57,7 @@ class Host:
     writes: tuple[str, ...] = ()
     announces: str = ""
     below: str = ""
-    refuse_writes: tuple[str, ...] = ()
+    branches: str = ""
     refuse_headers: tuple[tuple[str, str], ...] = ()
     refuse_paths: tuple[str, ...] = ()
     answers: str = "json"
@@ -77,18 +77,25 @@ class Host:
                 found.append(Write(method, f"^{_pattern(path)}$"))
         return tuple(found)
 
-    def refused(self, repositories: Iterable[str]) -> tuple[str, ...]:
-        """Of what `allowed` lets pass, what does not: regular expressions that a whole path has to match."""
+    @property
+    def writes_to_repositories(self) -> bool:
+        """Whether something may be written in the repositories that may be pushed to."""
+        return any(write.partition(" ")[2].startswith("PUSH") for write in self.writes)
+
+    def inside(self, repositories: Iterable[str]) -> str:
+        """A regular expression that a whole path matches if it lies in one of these repositories; "" for none."""
         push = _push(self.below, tuple(repositories))
-        return tuple(
-            f"^{push if path.startswith('PUSH') else ''}{_pattern(path.removeprefix('PUSH'))}(/.*)?$"
-            for path in self.refuse_writes
-            if push or not path.startswith("PUSH")
-        )
+        return push and f"^{push}(/.*)?$"
+
+    def below_branches(self, repositories: Iterable[str]) -> str:
+        """A regular expression that a whole path matches if it is a branch of one of these repositories; "" for none."""
+        push = _push(self.below, tuple(repositories))
+        return push and self.branches and f"^{push}{_pattern(self.branches.removeprefix('PUSH'))}/.*$"
 
 
 def _pattern(path: str) -> str:
-    text = re.escape(path).replace(r"\*\*", ".*").replace(r"\*", "[^/]+")
+    """Of a rule's path as a regular expression: as requests' paths are, without the slashes at its end."""
+    text = re.escape(path.rstrip("/")).replace(r"\*\*", ".*").replace(r"\*", "[^/]+")
     return text.replace(r"\-", "-")
 
 
@@ -172,6 +179,8 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     except EntryError as error:
         raise CredentialsError(f"{place}: {error}") from error
     place = f"{place} ({name})"
+    if "refuse_writes" in table:
+        raise CredentialsError(f"{place}: refuse_writes is gone: name in writes what may be written, all else is refused")
     _only(
         table,
         (
@@ -180,7 +189,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
             "writes",
             "announces",
             "below",
-            "refuse_writes",
+            "branches",
             "refuse_headers",
             "refuse_paths",
             "answers",
@@ -198,16 +207,12 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     writes = _texts(table, "writes", place)
     for write in writes:
         method, _, path = write.partition(" ")
-        if method not in METHODS or not _PATH.match(path):
+        if method not in METHODS or not _is_path(path):
             raise CredentialsError(f"{place}: writes holds {write!a}, expected METHOD /path, as in POST /v1/messages")
-    refused_writes = _texts(table, "refuse_writes", place)
-    for path in refused_writes:
-        if not _PATH.match(path):
-            raise CredentialsError(f"{place}: refuse_writes holds {path!a}, expected a path, as in /v1/files")
     refused = table.get("refuse_headers", {})
     if not isinstance(refused, dict):
         raise CredentialsError(f"{place}: refuse_headers is no table of header = text")
-    paths = _texts(table, "refuse_paths", place)
+    paths = tuple(path.rstrip("/") for path in _texts(table, "refuse_paths", place))
     for word in (*refused, *refused.values(), *paths, *([table["announces"]] if "announces" in table else ())):
         if not isinstance(word, str) or not re.match(r"[A-Za-z0-9._/=-]+\Z", word):
             raise CredentialsError(f"{place}: found {word!a}, expected letters, digits and . _ / = - only")
@@ -221,10 +226,20 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     for mutation in mutations:
         if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", mutation):
             raise CredentialsError(f"{place}: mutations holds {mutation!a}, expected a name, as in createPullRequest")
+    branches = table.get("branches", "")
+    if branches and (not isinstance(branches, str) or not _is_path(branches) or not branches.startswith("PUSH/")):
+        raise CredentialsError(f"{place}: branches is {branches!a}, expected a path in a repository, as in PUSH/git/refs/heads")
+    if branches and not (graphql and below):
+        raise CredentialsError(f"{place}: branches needs graphql, by which the default branch is asked for, and below")
     return Host(
         name, tuple(credentials[variable] for variable in given), writes, table.get("announces", ""), below,
-        refused_writes, tuple(refused.items()), paths, answers, graphql, mutations,
+        branches, tuple(refused.items()), paths, answers, graphql, mutations,
     )  # fmt: skip
+
+
+def _is_path(text: str) -> bool:
+    """Whether a rule may hold it: a path in the one form that requests are brought into (network/scope.py)."""
+    return bool(_PATH.match(text)) and not re.search(r"//|/\.\.?(/|$)", text)
 
 
 def _tables(body: Mapping[str, Any], key: str, file: str) -> list[Mapping[str, Any]]:

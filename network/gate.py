@@ -18,7 +18,8 @@ from network.ruleset import COREDNS_ADDRESS
 
 TEMPLATE = Path(__file__).with_name("gate.template")
 HELLO = Path(__file__).with_name("hello.lua")
-GRAPHQL = Path(__file__).with_name("graphql.lua")
+# In the order in which they are loaded: the later ones use what the earlier ones define.
+GITHUB = tuple(Path(__file__).with_name(f"{name}.lua") for name in ("json", "github", "graphql", "branches"))
 KEY_LENGTH = 253 + 1 + 5  # name:port
 TICKET_LENGTH = KEY_LENGTH + 1 + 5  # name:port/source port
 
@@ -71,7 +72,7 @@ def render(places: Places, descriptors: tuple[int, int], uid: int, ends: Broker 
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         {name: str(places.list(name)) for name in LISTS},
         uid=uid, chroot=places.root, admin=places.admin, hello=HELLO, coredns=COREDNS_ADDRESS,
-        graphql=f"    lua-load {GRAPHQL}\n" if ends and ends.reads_graphql else "",
+        github="".join(f"    lua-load {path}\n" for path in GITHUB) if ends and ends.asks_github else "",
         key_length=KEY_LENGTH, ticket_length=TICKET_LENGTH,
         tls_descriptor=descriptors[0], http_descriptor=descriptors[1],
         log_tls=_LOG.format(kind="tls"), log_http=_LOG.format(kind="http"),
@@ -105,7 +106,8 @@ class Line:
     """One connection (TLS) or request (HTTP) as the gate logs it. `name` is what was asked for; "" or "(why)" if nothing was.
 
     `verdict`: carried, refused, unresolved, unclear (HTTP that cannot be read in one way only), silent (nothing was said);
-    where TLS ends at the gate also foreign (another Host), credential (not the operator's), scope (`detail`: the repository).
+    where TLS ends at the gate also foreign (another Host), credential (not the operator's), scope (`detail`: the repository),
+    grant (`detail`: what the agent may not do).
     `cookies`: the request had some, which were dropped. Bytes as the agent sees them; `milliseconds` from accepting the
     connection or request to its end.
     """
@@ -122,7 +124,7 @@ class Line:
     cookies: bool = False
 
 
-VERDICTS = frozenset(("carried", "refused", "unresolved", "unclear", "silent", "foreign", "credential", "scope"))
+VERDICTS = frozenset(("carried", "refused", "unresolved", "unclear", "silent", "foreign", "credential", "scope", "grant"))
 
 
 def parse_line(text: str) -> Line | None:

@@ -1,111 +1,16 @@
--- Whether a GraphQL request stays within the repositories that may be pushed to. Loaded by the gate (network/broker.py).
+-- Whether a GraphQL request stays within the repositories that may be pushed to. Loaded by the gate after github.lua.
 --
 -- A document without the word `mutation` only reads. One with it is read strictly, so that it can be understood in one way
 -- only; each of its mutations has to be on a list, and GitHub itself is asked where each object that it names belongs.
 -- Sources: RFC 8259; GraphQL specification, October 2021; GitHub's GraphQL reference (nodes, RepositoryNode).
 --
--- The action `graphql_scope` reads txn.name (the host), txn.graphql_push (repositories, between blanks: owner/repo, owner/*),
--- txn.graphql_mutations (names, between blanks) and txn.graphql_ask (the socket at which the host is asked, with the operator's
--- credential). It sets txn.graphql to "fine", or to the words of a refusal.
+-- The action `graphql_scope` reads txn.name (the host), txn.graphql_push (repositories, between blanks: owner/repo, owner/*, *),
+-- txn.graphql_mutations (names, between blanks), txn.graphql_path and txn.graphql_ask (the socket at which the host is asked, with
+-- the operator's credential). It sets txn.graphql to "fine", or to the words of a refusal.
 
-local MOST_DEPTH = 40
 local MOST_OBJECTS = 100 -- GitHub's own limit for nodes(ids:)
 local WORD = "%f[%w_]mutation%f[^%w_]"
-local ASK_MILLISECONDS = 10000
-local NULL = setmetatable({}, { __tostring = function() return "null" end })
-
--- A refusal: everything that is not understood ends here. Not a string, so that a defect is told from it.
-local function refuse(why) error({ why = why }, 0) end
-
--- --- JSON, as RFC 8259 has it, without doubled names ---
-
-local ESCAPES = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
-
-local function json_string(text, at)
-  local parts, from = {}, at + 1
-  while true do
-    local stop = text:find('["\\%c]', from)
-    if not stop then refuse("its JSON cannot be read") end
-    parts[#parts + 1] = text:sub(from, stop - 1)
-    local character = text:sub(stop, stop)
-    if character == '"' then return table.concat(parts), stop + 1 end
-    if character ~= "\\" then
-      if character ~= "\127" then refuse("its JSON cannot be read") end
-      parts[#parts + 1], from = character, stop + 1
-    else
-      local escape = text:sub(stop + 1, stop + 1)
-      if escape == "u" then
-        local digits = text:match("^%x%x%x%x", stop + 2) or refuse("its JSON cannot be read")
-        local code, past = tonumber(digits, 16), stop + 6
-        if code >= 0xD800 and code <= 0xDBFF then
-          local low = tonumber(text:match("^\\u(%x%x%x%x)", past) or "0", 16)
-          if low < 0xDC00 or low > 0xDFFF then refuse("its JSON cannot be read") end
-          code, past = 0x10000 + (code - 0xD800) * 0x400 + (low - 0xDC00), past + 6
-        elseif code >= 0xDC00 and code <= 0xDFFF then
-          refuse("its JSON cannot be read")
-        end
-        parts[#parts + 1], from = utf8.char(code), past
-      else
-        parts[#parts + 1] = ESCAPES[escape] or refuse("its JSON cannot be read")
-        from = stop + 2
-      end
-    end
-  end
-end
-
-local function blank(text, at) return text:find("[^ \t\r\n]", at) or #text + 1 end
-
-local json_value
-
-local function json_members(text, at, close, read)
-  at = blank(text, at + 1)
-  if text:sub(at, at) == close then return at + 1 end
-  while true do
-    at = blank(text, read(at))
-    local next = text:sub(at, at)
-    if next == close then return at + 1 end
-    if next ~= "," then refuse("its JSON cannot be read") end
-    at = blank(text, at + 1)
-  end
-end
-
-function json_value(text, at, depth)
-  if depth > MOST_DEPTH then refuse("its JSON cannot be read") end
-  local first = text:sub(at, at)
-  if first == '"' then return json_string(text, at) end
-  if first == "{" then
-    local found = { fields = {} }
-    return found, json_members(text, at, "}", function(from)
-      if text:sub(from, from) ~= '"' then refuse("its JSON cannot be read") end
-      local name, past = json_string(text, from)
-      past = blank(text, past)
-      if text:sub(past, past) ~= ":" then refuse("its JSON cannot be read") end
-      if found.fields[name] ~= nil then refuse("a name stands twice in its JSON") end
-      found.fields[name], past = json_value(text, blank(text, past + 1), depth + 1)
-      return past
-    end)
-  end
-  if first == "[" then
-    local found = { items = {} }
-    return found, json_members(text, at, "]", function(from)
-      local item, past = json_value(text, from, depth + 1)
-      found.items[#found.items + 1] = item
-      return past
-    end)
-  end
-  for word, value in pairs({ ["true"] = true, ["false"] = false, null = NULL }) do
-    if text:sub(at, at + #word - 1) == word then return value, at + #word end
-  end
-  local number = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at)
-  if not number or not tonumber(number) then refuse("its JSON cannot be read") end
-  return tonumber(number), at + #number
-end
-
-local function json(text)
-  local found, at = json_value(text, blank(text, 1), 0)
-  if blank(text, at) <= #text then refuse("its JSON cannot be read") end
-  return found
-end
+local MOST_DEPTH, NULL = Json.MOST_DEPTH, Json.NULL
 
 -- --- GraphQL: tokens, and of a document as much as says what it writes ---
 
@@ -296,31 +201,51 @@ end
 -- Of these nobody's repository is changed: who is asked for a review, what kind of issue it is.
 local HARMLESS = { User = true, Bot = true, Mannequin = true, Team = true, IssueType = true }
 
+-- Whether a value says of any field with this name something that `wrong` finds.
+local function holds(value, name, wrong)
+  if type(value) ~= "table" then return false end
+  for _, item in ipairs(value.items or {}) do
+    if holds(item, name, wrong) then return true end
+  end
+  for key, inner in pairs(value.fields or {}) do
+    if key == name and wrong(inner) or holds(inner, name, wrong) then return true end
+  end
+  return false
+end
+
+local function forces(value) return value ~= false and value ~= NULL end
+
+local function deletes(oid) return type(oid) ~= "string" or not oid:find("^%x+$") or not oid:find("[^0]") end
+
+-- What some mutations may not do within the repository: branches move forwards only, and the default branch stays.
+local CAREFUL = {
+  updateRef = function(mutation)
+    if holds(mutation.input, "force", forces) then refuse("updateRef forces; git push does that") end
+  end,
+  updateRefs = function(mutation)
+    if holds(mutation.input, "force", forces) then refuse("updateRefs forces; git push does that") end
+    if holds(mutation.input, "afterOid", deletes) then refuse("updateRefs deletes; deleteRef does that") end
+  end,
+  deleteRef = function(mutation, nodes)
+    for _, id in ipairs(mutation.found.ids) do
+      local name = GitHub.text_of(nodes[id], "name")
+      local default = GitHub.text_of(nodes[id], "repository", "defaultBranchRef", "name")
+      if not name or not default or name:lower() == default:lower() then refuse("deleteRef names the default branch") end
+    end
+  end,
+}
+
 -- Where each object belongs, by GitHub's word: its own reading of an id is the only one that counts.
 local QUERY = "query($ids:[ID!]!){nodes(ids:$ids){__typename ...on RepositoryNode{repository{nameWithOwner}} "
-  .. "...on Repository{nameWithOwner} ...on Ref{repository{nameWithOwner}} ...on Label{repository{nameWithOwner}} "
+  .. "...on Repository{nameWithOwner} ...on Ref{name repository{nameWithOwner defaultBranchRef{name}}} ...on Label{repository{nameWithOwner}} "
   .. "...on Milestone{repository{nameWithOwner}} ...on PullRequestReviewThread{repository{nameWithOwner}} "
   .. "...on LinkedBranch{ref{repository{nameWithOwner}}} ...on DiscussionComment{discussion{repository{nameWithOwner}}}}}"
 
-local function quoted(text)
-  return '"' .. text:gsub('[%c"\\]', function(character) return ("\\u%04x"):format(character:byte()) end) .. '"'
-end
-
-local function ask(ids, url, socket)
+local function ask(ids, host, path, socket)
   local list = {}
-  for number, id in ipairs(ids) do list[number] = quoted(id) end
-  local body = '{"query":' .. quoted(QUERY) .. ',"variables":{"ids":[' .. table.concat(list, ",") .. "]}}"
-  local answer = core.httpclient():post({
-    url = url,
-    dst = "unix@" .. socket,
-    headers = { ["content-type"] = { "application/json" }, ["content-length"] = { tostring(#body) } },
-    body = body,
-    timeout = ASK_MILLISECONDS,
-  })
-  if not answer or answer.status ~= 200 then refuse("GitHub does not say whose objects these are") end
-  local said = json(answer.body)
-  local data = said.fields and said.fields.data
-  local nodes = type(data) == "table" and data.fields and data.fields.nodes
+  for number, id in ipairs(ids) do list[number] = Json.quote(id) end
+  local data = GitHub.ask(QUERY, '{"ids":[' .. table.concat(list, ",") .. "]}", host, path, socket)
+  local nodes = data.fields and data.fields.nodes
   if type(nodes) ~= "table" or not nodes.items or #nodes.items ~= #ids then
     refuse("GitHub does not say whose objects these are")
   end
@@ -336,13 +261,6 @@ local function fits(repository, push)
   return false
 end
 
-local function text_of(node, ...)
-  for _, key in ipairs({ ... }) do
-    node = type(node) == "table" and node.fields and node.fields[key]
-  end
-  return type(node) == "string" and node or nil
-end
-
 -- Whether a query may hold a mutation, also for a reader who first leaves out what is not printable ASCII.
 local function may_write(query)
   local squeezed = query:gsub("[^\32-\126\t\r\n]", "")
@@ -353,7 +271,7 @@ end
 local function judge(body, push, known, look_up)
   -- Ruby may leave out what is no UTF-8 (a code for half a character among it) where it would stand within a word.
   if not utf8.len(body) or body:find("\xED[\xA0-\xBF]") then refuse("it is no UTF-8") end
-  local request = json(body)
+  local request = Json.read(body)
   if not request.fields then refuse("it is no object") end
   for key in pairs(request.fields) do
     if key ~= "query" and key ~= "variables" and key ~= "operationName" then refuse("it holds something else than a query") end
@@ -385,28 +303,29 @@ local function judge(body, push, known, look_up)
     end
     for _, id in ipairs(mutation.found.ids) do
       local node = nodes[id]
-      if not HARMLESS[text_of(node, "__typename") or ""] then
-        local repository = text_of(node, "nameWithOwner")
-          or text_of(node, "repository", "nameWithOwner")
-          or text_of(node, "ref", "repository", "nameWithOwner")
-          or text_of(node, "discussion", "repository", "nameWithOwner")
+      if not HARMLESS[GitHub.text_of(node, "__typename") or ""] then
+        local repository = GitHub.text_of(node, "nameWithOwner")
+          or GitHub.text_of(node, "repository", "nameWithOwner")
+          or GitHub.text_of(node, "ref", "repository", "nameWithOwner")
+          or GitHub.text_of(node, "discussion", "repository", "nameWithOwner")
         if not repository or not fits(repository, push) then refuse(mutation.name .. " names what is elsewhere") end
         inside = inside + 1
       end
     end
     if inside == 0 then refuse(mutation.name .. " names no object") end
+    if CAREFUL[mutation.name] then CAREFUL[mutation.name](mutation, nodes) end
   end
 end
 
 core.register_action("graphql_scope", { "http-req" }, function(txn)
   local body = txn.sf:req_body() or ""
   local function of(name) return txn:get_var("txn." .. name) or "" end
-  local fine, found = pcall(function()
+  local fine, caught = pcall(function()
     if tostring(#body) ~= txn.sf:req_hdr("content-length") then refuse("it is too long, or does not say how long it is") end
     judge(body, of("graphql_push"), of("graphql_mutations"), function(ids)
-      return ask(ids, "http://" .. of("name") .. txn.sf:path(), of("graphql_ask"))
+      return ask(ids, of("name"), of("graphql_path"), of("graphql_ask"))
     end)
   end)
-  if not fine and type(found) ~= "table" then core.Warning("graphql: " .. tostring(found)) end
-  txn:set_var("txn.graphql", fine and "fine" or type(found) == "table" and found.why or "it cannot be judged")
+  if not fine and not refused(caught) then core.Warning("graphql: " .. tostring(caught)) end
+  txn:set_var("txn.graphql", fine and "fine" or refused(caught) or "it cannot be judged")
 end)

@@ -22,7 +22,8 @@ TEMPLATE = Path(__file__).with_name("briefing.template")
 MOST_NAMES = 80
 OUTSIDE = (
     "The tokens in your environment are placeholders; the real ones are put in outside the sandbox. git, gh, npm and the API\n"
-    "  work with them as they are, and any other credential is refused. Pushes and writes on GitHub go to {} only."
+    "  work with them as they are, and any other credential is refused. Pushes and writes on GitHub go to {} only;\n"
+    "  settings, approvals, starting workflows and deleting the default branch are the operator's."
 )
 SAVED = " The operator has what you leave saved beside it, to a branch wip/...: leave that branch alone."
 INSIDE = "git, gh, npm and the API work with the tokens of your environment."

@@ -65,6 +65,7 @@ class Reason(StrEnum):
     ANOTHER_SITE = "another site on a listed address"
     PUSH_SCOPE = "pushes go to OWNER/REPO only"
     NOT_OURS = "not the operator's credential"
+    NOT_GRANTED = "not granted to the agent"  # at a host with the operator's credential, of which it may use a part
     PRIVATE = "private range"
     NOT_TCP = "not TCP"
     IPV6 = "IPv6"

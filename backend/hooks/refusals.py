@@ -30,6 +30,7 @@ PRIVATE = "private range"
 ADVICE = {
     "never resolved": "connect by a name that is on the list; addresses are opened by names only",
     "not the operator's credential": "use the credentials of this environment as they are; no other one works here",
+    "not granted to the agent": "the operator keeps this (approvals, settings, workflows to start, deletions): ask for it",
     PRIVATE: "private and metadata addresses are never opened",
     "not TCP": "only TCP leaves, and names are resolved by the sandbox's own resolver",
     "IPv6": "nothing leaves over IPv6; use IPv4",

@@ -45,6 +45,7 @@ REFUSALS = {
     "foreign": Reason.ANOTHER_SITE,
     "credential": Reason.NOT_OURS,
     "scope": Reason.PUSH_SCOPE,
+    "grant": Reason.NOT_GRANTED,
 }
 # What HAProxy needs of root until it has dropped it; nothing is left of it afterwards.
 _STARTING = [

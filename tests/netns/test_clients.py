@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ TOKEN = credentials.placeholders(credentials.shipped())["GH_PAT"]
 CLAUDE = credentials.placeholders(credentials.shipped())["CLAUDE_CODE_OAUTH_TOKEN"]
 REAL = "ghp_the-operators-own"
 API = "https://api.github.com"
+MORE = "npm.pkg.github.com\nuploads.github.com\nrelease-assets.githubusercontent.com\n"
 HOME = "/home/claude"
 PYTHON = "/opt/codetainer/venv/bin/python3"
 ASK = f"'{API}/client/%s', headers={{'Authorization': 'Bearer {TOKEN}'}}"
@@ -77,8 +79,7 @@ for number in (1, 2):
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("clients")
     running = start(
-        folder, f"clients-{os.getpid()}", listed=LISTED + "npm.pkg.github.com\nrelease-assets.githubusercontent.com\n",
-        GH_PAT=REAL, REPO_URL="https://github.com/example/demo",
+        folder, f"clients-{os.getpid()}", listed=LISTED + MORE, GH_PAT=REAL, REPO_URL="https://github.com/example/demo",
         CLAUDE_CODE_OAUTH_TOKEN="sk-ant-oat01-the-operators-own",
     )  # fmt: skip
     home = running.paths.root / HOME.lstrip("/")
@@ -185,6 +186,56 @@ def test_gh_looks_at_the_repository_and_makes_a_pull_request(sandbox: Running) -
     assert made.stdout.strip() == "https://github.com/example/demo/pull/1", made.stderr
     assert sandbox.asked(kind="http", path="/graphql", credential=f"token {REAL}") >= 2
     assert sandbox.asked(kind="http", path="/graphql", credential=f"token {TOKEN}") == 0
+
+
+GH_WORKS = {
+    "label": ("label create later --repo example/demo", ["/repos/example/demo/labels"]),
+    "release": (
+        "release create v1.0 /etc/hostname --repo example/demo --title T --notes N",
+        ["/repos/example/demo/releases", "/repos/example/demo/releases/1/assets", "/repos/example/demo/releases/1"],
+    ),
+    "branch": ("api -X DELETE repos/example/demo/git/refs/heads/work", ["/repos/example/demo/git/refs/heads/work"]),
+    "rerun": ("run rerun 7 --failed --repo example/demo", ["/repos/example/demo/actions/runs/7/rerun-failed-jobs"]),
+    "sync": ("api -X PATCH repos/example/demo/git/refs/heads/main -f sha=0123456789abcdef -F force=false",
+             ["/repos/example/demo/git/refs/heads/main"]),
+    "comment": ("api repos/example/demo/issues/1/comments -f body=hello", ["/repos/example/demo/issues/1/comments"]),
+}  # fmt: skip
+GH_REFUSED = {
+    "approve": "api -X POST repos/example/demo/actions/runs/7/approve",
+    "deploy": "api -X POST repos/example/demo/actions/runs/7/pending_deployments -f state=approved",
+    "workflow": "workflow run 7 --repo example/demo --ref main",
+    "cancel": "run cancel 7 --repo example/demo",
+    "delete": "repo delete example/demo --confirm",
+    "delete with a slash": "api -X DELETE repos/example/demo/",
+    "secret": "api -X PUT repos/example/demo/actions/secrets/A -f encrypted_value=x",
+    "force": "api -X PATCH repos/example/demo/git/refs/heads/main -f sha=0123456789abcdef -F force=true",
+    "default": "api -X DELETE repos/example/demo/git/refs/heads/main",
+}
+
+
+@pytest.mark.parametrize("what", GH_WORKS)
+def test_gh_does_the_work_of_a_repository(sandbox: Running, what: str) -> None:
+    command, paths = GH_WORKS[what]
+    done = sandbox.agent("gh", *command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(written(sandbox)) >= set(paths)
+
+
+@pytest.mark.parametrize("what", GH_REFUSED)
+def test_gh_does_not_do_what_the_operator_keeps(sandbox: Running, what: str) -> None:
+    before = written(sandbox)
+    done = sandbox.agent("gh", *GH_REFUSED[what].split())
+    assert done.returncode != 0
+    words = "not granted to the agent|moves a branch forwards only|not for the agent to delete"
+    assert re.search(f"codetainer: .*({words})", done.stdout + done.stderr), done.stdout + done.stderr
+    assert written(sandbox) == before
+
+
+def written(sandbox: Running) -> list[str]:
+    """Paths of the writes that have reached GitHub's REST API."""
+    lines = [json.loads(line) for line in sandbox.seen.read_text().splitlines()]
+    writes = [line for line in lines if line["kind"] == "http" and line["method"] not in ("GET", "HEAD")]
+    return [line["path"] for line in writes if line["path"] != "/graphql"]
 
 
 def test_gh_writes_nowhere_else(sandbox: Running) -> None:

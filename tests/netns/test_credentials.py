@@ -229,7 +229,7 @@ def test_no_cookie_is_let_in(sandbox: Running, url: str) -> None:
         ("POST", f"{API}/repos/friend/other/keys", 403),
         ("PUT", f"{API}/repos/example/demo/branches/main/protection", 403),
         ("PUT", f"{API}/repos/example/demo/contents/hooks/keys", 200),
-        ("POST", f"{API}/repos/example/demo/keyspace", 200),
+        ("POST", f"{API}/repos/example/demo/keyspace", 403),
         ("GET", f"{API}/repos/example/demo/hooks", 200),
     ],
 )

@@ -1,10 +1,14 @@
-"""GraphQL is read by the gate: what it writes stays within the repositories that may be pushed to."""
+"""GraphQL is read by the gate: what it writes stays within the repositories that may be pushed to.
+
+Length: what passes and what does not, as tables of cases.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +22,15 @@ pytestmark = pytest.mark.netns
 TOKEN = credentials.placeholders(credentials.shipped())["GH_PAT"]
 REAL = "ghp_the-operators-own"
 URL = "https://api.github.com/graphql"
+# What a person is counted on for, or what changes the repository itself; the same as at the REST API (test_scope.py).
+PERSONS = (
+    "approveDeployments", "rejectDeployments", "createDeployment", "createDeploymentStatus", "createEnvironment",
+    "updateEnvironment", "createCheckRun", "updateCheckRun", "createCheckSuite", "rerequestCheckSuite",
+    "dismissPullRequestReview",
+    "createBranchProtectionRule", "updateBranchProtectionRule", "deleteBranchProtectionRule", "createRepositoryRuleset",
+    "updateRepository", "archiveRepository", "cloneTemplateRepository", "updateTopics", "dismissRepositoryVulnerabilityAlert",
+    "deleteIssue", "addSubIssue", "updateSubscription",
+)  # fmt: skip
 INPUT = "mutation($input: AddCommentInput!) { addComment(input: $input) { subject { id } } }"
 
 
@@ -98,6 +111,12 @@ def test_what_only_reads_passes(sandbox: Running, body: str) -> None:
         request("mutation($i: CreateCommitOnBranchInput!) { createCommitOnBranch(input: $i) { commit { oid } } }",
                 {"i": {"branch": {"repositoryNameWithOwner": "Friend/Any", "branchName": "b"}, "commitOID": "I_2",
                        "message": {"headline": "h"}, "fileChanges": {"additions": [{"path": "p", "contents": "eA=="}]}}}),
+        mutate('deleteRef(input: {refId: "BRANCH_1"}) { x } updateRef(input: {refId: "DEFAULT_1", oid: "a1"}) { x }'),
+        mutate('updateRef(input: {refId: "DEFAULT_1", oid: "a1", force: false}) { clientMutationId }'),
+        request("mutation($i: UpdateRefsInput!) { updateRefs(input: $i) { clientMutationId } }",
+                {"i": {"repositoryId": "R_1", "refUpdates": [{"name": "refs/heads/a", "afterOid": "0" * 39 + "1"},
+                                                             {"name": "refs/heads/b", "afterOid": "1" * 40, "force": False},
+                                                             {"name": "refs/heads/c", "afterOid": "2" * 40, "force": None}]}}),
     ],
 )  # fmt: skip
 def test_what_is_written_in_the_repository_passes(sandbox: Running, body: str) -> None:
@@ -127,6 +146,19 @@ def test_what_is_written_in_the_repository_passes(sandbox: Running, body: str) -
         (mutate('addComment(input: {subjectId: "I_1", subjectId: "I_2"}) { id }'), "stands twice in its query"),
         (mutate('createGist(input: {repositoryId: "R_1"}) { id }'), "createGist is not let through"),
         (mutate('addComment: createRepository(input: {id: "R_1"}) { id }'), "createRepository is not let through"),
+        *((mutate(f'{name}(input: {{id: "R_1"}}) {{ id }}'), f"{name} is not let through") for name in PERSONS),
+        (mutate('updateRef(input: {refId: "BRANCH_1", oid: "a1", force: true}) { x }'), "updateRef forces"),
+        (request("mutation($f: Boolean) { updateRef(input: {refId: \"BRANCH_1\", force: $f}) { x } }", {"f": True}), "forces"),
+        (request("mutation($i: X!) { updateRef(input: $i) { x } }", {"i": {"refId": "BRANCH_1", "force": "no"}}), "forces"),
+        (mutate('updateRefs(input: {repositoryId: "R_1", refUpdates: {name: "a", afterOid: "1", force: true}}) { x }'),
+         "updateRefs forces"),
+        (mutate(f'updateRefs(input: {{repositoryId: "R_1", refUpdates: [{{name: "a", afterOid: "{"0" * 40}"}}]}}) {{ x }}'),
+         "updateRefs deletes"),
+        (mutate('updateRefs(input: {repositoryId: "R_1", refUpdates: [{name: "a", afterOid: "\\u0030"}]}) { x }'), "deletes"),
+        (mutate('deleteRef(input: {refId: "DEFAULT_1"}) { clientMutationId }'), "deleteRef names the default branch"),
+        (mutate('a: deleteRef(input: {refId: "BRANCH_1"}) { x } b: deleteRef(input: {refId: "DEFAULT_1"}) { x }'),
+         "deleteRef names the default branch"),
+        (mutate('deleteRef(input: {refId: "BRANCH_2"}) { clientMutationId }'), "names what is elsewhere"),
         (mutate('transferIssue(input: {issueId: "I_1", repositoryId: "R_1"}) { id }'), "transferIssue is not let"),
         (mutate('a: addComment(input: {subjectId: "I_1"}) { id } b: createGist(input: {}) { id }'), "createGist is"),
         (mutate('addComment(input: {subjectId: "I_1"}) { id } addComment(input: {subjectId: "I_2"}) { id }'),
@@ -227,13 +259,39 @@ def test_what_is_too_long_to_be_read_is_refused(sandbox: Running) -> None:
         (("-X", "GET"), f"{URL}/?query=mutation"),
         (("-X", "GET"), URL),
         (("-X", "PUT"), URL),
-        ((), f"{URL}/"),
+        ((), f"{URL}//"),
+        ((), f"{URL}/x"),
+        (("-X", "PUT"), f"{URL}/"),
     ],
 )
 def test_there_is_one_place_for_a_query_and_one_form(sandbox: Running, options: tuple[str, ...], url: str) -> None:
     before = arrived(sandbox)
     assert posted(sandbox, request("{ viewer { login } }"), *options, url=url)[0] == 403
     assert arrived(sandbox) == before
+
+
+def test_a_slash_at_the_end_changes_nothing(sandbox: Running) -> None:
+    before = sandbox.asked(kind="http", path="/graphql/", host="api.github.com")
+    assert posted(sandbox, mutate('closeIssue(input: {issueId: "I_1"}) { id }'), url=f"{URL}/")[0] == 200
+    assert sandbox.asked(kind="http", path="/graphql/", host="api.github.com") == before + 1
+    for url in (f"{URL}/", f"{URL}%2f", "https://api.github.com/GraphQL/", "https://api.github.com/%67raphql"):
+        status, text = posted(sandbox, mutate("approveDeployments(input: {}) { id }"), "--path-as-is", url=url)
+        assert (status, "not let through" in text or "two ways" in text) == (403, True), text
+    assert sandbox.asked(kind="http", path="/graphql/", host="api.github.com") == before + 1
+
+
+def test_who_may_write_everywhere_is_still_no_person(tmp_path: Path, begin: Begin) -> None:
+    running = begin(tmp_path, f"everywhere-{os.getpid()}", GH_PAT=REAL, CODETAINER_PUSH="*")
+    try:
+        assert posted(running, mutate('closeIssue(input: {issueId: "I_2"}) { id }'))[0] == 200
+        for name in ("approveDeployments", "createGist"):
+            status, text = posted(running, mutate(f'{name}(input: {{id: "R_1"}}) {{ id }}'))
+            assert (status, f"{name} is not let through" in text) == (403, True), text
+        approval = "https://api.github.com/repos/stranger/elsewhere/actions/runs/1/approve"
+        assert posted(running, "{}", url=approval)[0] == 403
+        assert posted(running, "{}", url="https://api.github.com/repos/stranger/elsewhere/issues")[0] == 200
+    finally:
+        running.stop()
 
 
 def test_what_a_body_is_is_said_by_the_gate(sandbox: Running) -> None:

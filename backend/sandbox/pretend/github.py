@@ -1,4 +1,4 @@
-"""As much of GitHub's API as `gh` asks for: one repository, whose pull requests can be made.
+"""As much of GitHub's API as `gh` asks for: one repository, whose pull requests and releases can be made.
 
 Source: GitHub's GraphQL and REST reference. Clients pass over what they did not ask for, so one answer serves every query.
 """
@@ -10,30 +10,68 @@ import json
 from typing import Any
 
 HOST = "api.github.com"
+UPLOADS_HOST = "uploads.github.com"
+EMPTY = "empty"  # a repository of this name, whoever has it, is without a commit and so without a default branch
+DEFAULT_BRANCH = "main"
 
 
-def answer(path: str, repository: str, body: bytes = b"") -> bytes | None:
-    """The JSON answer to a request; None for what is not played here. `repository` is `owner/repo`."""
+def answer(path: str, repository: str, body: bytes = b"") -> tuple[int, bytes] | None:
+    """Status and JSON of the answer to a request; None for what is not played here. `repository` is `owner/repo`."""
     owner, _, name = repository.partition("/")
     if path == "/graphql":
-        return json.dumps({"data": {**_graph(owner, name), "nodes": _nodes(body, repository)}}).encode()
-    if path == "/user":
-        return json.dumps({"login": owner, "id": 1, "type": "User"}).encode()
-    if path == f"/repos/{repository}":
+        found: Any = {"data": {**_graph(owner, name, _variables(body)), "nodes": _nodes(body, repository)}}
+    elif path == "/user":
+        found = {"login": owner, "id": 1, "type": "User"}
+    elif path == f"/repos/{repository}":
         parent = {"full_name": f"upstream/{name}", "clone_url": f"https://github.com/upstream/{name}.git"}
-        return json.dumps({"full_name": repository, "fork": True, "parent": parent}).encode()
-    if path == f"/repos/{repository}/readme":
-        text = base64.b64encode(b"# demo\n\nA repository to work on.\n").decode()
-        return json.dumps({"name": "README.md", "encoding": "base64", "content": text}).encode()
-    return None
+        found = {"full_name": repository, "fork": True, "parent": parent}
+    elif path.startswith(f"/repos/{repository}/"):
+        return _below(path.removeprefix(f"/repos/{repository}/"), repository)
+    else:
+        return None
+    return 200, json.dumps(found).encode()
 
 
-def _graph(owner: str, name: str) -> dict[str, Any]:
+def _below(path: str, repository: str) -> tuple[int, bytes] | None:
+    """What lies in the repository: a README, release 1, workflow 7 and its only run, which has failed."""
+    text = base64.b64encode(b"# demo\n\nA repository to work on.\n").decode()
+    played: dict[str, dict[str, Any]] = {
+        "readme": {"name": "README.md", "encoding": "base64", "content": text},
+        "labels": {"id": 1, "name": "later", "color": "cccccc"},
+        "releases": _release(repository),
+        "releases/1": _release(repository),
+        "releases/1/assets": {"id": 1, "name": "file", "state": "uploaded"},  # at UPLOADS_HOST
+        "actions/workflows/7": {"id": 7, "name": "CI", "path": ".github/workflows/ci.yml", "state": "active"},
+        "actions/runs/7": {"id": 7, "name": "CI", "workflow_id": 7, "status": "completed", "conclusion": "failure"},
+        "actions/runs/7/rerun-failed-jobs": {},
+    }
+    if path.startswith("releases/tags/"):
+        return 404, json.dumps({"message": "Not Found"}).encode()
+    return (200, json.dumps(played[path]).encode()) if path in played else None
+
+
+def _variables(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)["variables"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _release(repository: str) -> dict[str, Any]:
+    url = f"https://{HOST}/repos/{repository}/releases/1"
+    uploads = f"https://{UPLOADS_HOST}/repos/{repository}/releases/1/assets{{?name,label}}"
+    return {"id": 1, "url": url, "upload_url": uploads, "html_url": f"https://github.com/{repository}/releases/tag/v1.0",
+            "tag_name": "v1.0", "draft": True, "assets": []}  # fmt: skip
+
+
+def _graph(owner: str, name: str, variables: dict[str, Any]) -> dict[str, Any]:
     url = f"https://github.com/{owner}/{name}"
     repository = {
         "id": "R_1", "name": name, "nameWithOwner": f"{owner}/{name}", "owner": {"id": "U_1", "login": owner},
         "description": "A repository to work on", "url": url, "hasIssuesEnabled": True, "hasWikiEnabled": False,
-        "viewerPermission": "WRITE", "defaultBranchRef": {"name": "main"}, "parent": None, "isPrivate": False,
+        "viewerPermission": "WRITE", "parent": None, "isPrivate": False,
+        "defaultBranchRef": None if variables.get("name") == EMPTY else {"name": DEFAULT_BRANCH},
         "mergeCommitAllowed": True, "rebaseMergeAllowed": True, "squashMergeAllowed": True,
         "pullRequests": {"nodes": [], "totalCount": 0}, "pullRequestTemplates": [],
     }  # fmt: skip
@@ -43,10 +81,12 @@ def _graph(owner: str, name: str) -> dict[str, Any]:
 
 
 def _nodes(body: bytes, repository: str) -> list[Any]:
-    """Objects by their ids: X_1 belongs to the repository, X_2 to somebody else's, U_ are users; others are not there."""
-    try:
-        ids = json.loads(body)["variables"]["ids"]
-    except (ValueError, KeyError, TypeError):
+    """Objects by their ids: X_1 belongs to the repository, X_2 to somebody else's, U_ are users; others are not there.
+
+    DEFAULT_1 is its default branch, BRANCH_1 another one.
+    """
+    ids = _variables(body).get("ids")
+    if not isinstance(ids, list):
         return []
     places = {"1": {"nameWithOwner": repository}, "2": {"nameWithOwner": "stranger/elsewhere"}}
     found: list[Any] = []
@@ -58,6 +98,9 @@ def _nodes(body: bytes, repository: str) -> list[Any]:
             found.append(None)
         elif kind == "R":
             found.append({"__typename": "Repository", **places[number]})
+        elif kind in ("DEFAULT", "BRANCH"):
+            here = {**places[number], "defaultBranchRef": {"name": DEFAULT_BRANCH}}
+            found.append({"__typename": "Ref", "name": DEFAULT_BRANCH if kind == "DEFAULT" else "work", "repository": here})
         elif kind == "LB":
             found.append({"__typename": "LinkedBranch", "ref": {"repository": places[number]}})
         elif kind == "DC":

@@ -74,8 +74,11 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(302, b"", {"Location": location})
         elif host == releases.ASSETS_HOST and (file := releases.asset(path)) is not None:
             self.reply(200, file, {"Content-Type": "application/octet-stream"})
-        elif host == github.HOST and (known := github.answer(path, described.git_repository, body)) is not None:
-            self.reply(200, known, {"Content-Type": "application/json; charset=utf-8"})
+        elif (
+            host in (github.HOST, github.UPLOADS_HOST)
+            and (known := github.answer(path, described.git_repository, body)) is not None
+        ):
+            self.reply(*known, {"Content-Type": "application/json; charset=utf-8"})
         elif path.startswith("/bytes/") and path[7:].isdigit():
             self._zeros(min(int(path[7:]), MOST_ZEROS))
         else:
