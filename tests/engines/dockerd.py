@@ -16,7 +16,7 @@ from pathlib import Path
 
 from backend.sandbox import networks
 from tests.image import engine
-from tests.netns.conftest import eventually
+from tests.netns.sandbox import eventually
 
 SUITE = "trixie"
 PACKAGES = ("docker.io", "docker-cli", "docker-compose", "iptables", "nftables", "ca-certificates", "procps")

@@ -11,7 +11,7 @@ import pytest
 from tests.engines import dockerd
 from tests.engines.dockerd import SHARED, Docker
 from tests.image import engine
-from tests.netns.conftest import INTERNET, SHORT, eventually
+from tests.netns.sandbox import INTERNET, SHORT, eventually
 
 COMPOSE = engine.ROOT / "docs/deploy/compose.yaml"
 # What the test's world needs beside it: the image built here, the pretend internet's authority, a short allowlist.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
@@ -15,7 +14,7 @@ from backend.sandbox import networks
 from backend.sandbox.enter import environment_for
 from backend.system import AGENT, Identity
 from tests.image import engine
-from tests.netns.conftest import INTERNET, LISTED, Running, eventually
+from tests.netns.sandbox import INTERNET, LISTED, Running, eventually
 
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -93,7 +92,11 @@ def start(
             raise AssertionError(f"a container has no {' '.join(options)}")
     given = {**world.pretend.environment, **environment}
     names = (word for variable in given for word in ("--env", variable))  # values are podman's environment, not its arguments
-    command = engine.run(str(world.namespace), volumes, "--name", name, "--replace", *names, *engine_options)
+    pidfile = folder / "pid"
+    pidfile.unlink(missing_ok=True)
+    command = engine.run(
+        str(world.namespace), volumes, "--name", name, "--replace", f"--pidfile={pidfile}", *names, *engine_options
+    )
     started_at = time.time()
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"), stderr=(folder / "err").open("w"), text=True,
@@ -102,15 +105,9 @@ def start(
 
     def found() -> int:
         assert process.poll() is None, (folder / "err").read_text() + (folder / "out").read_text()
-        return pid(name)
+        return int(pidfile.read_text()) if pidfile.exists() and pidfile.stat().st_size else 0
 
     running = Contained(name, process, eventually(f"{name} is there", found), seen, internet=world, started_at=started_at)
     if until_released:
         eventually("the init lock is released", lambda: running.paths.journal.exists() and running.events(LockReleased))
     return running
-
-
-def pid(name: str) -> int:
-    """The container's first process as this machine numbers it; 0 as long as there is none."""
-    shown = engine.podman("inspect", "--format", "{{json .State}}", name, check=False)
-    return int(json.loads(shown)["Pid"]) if shown.strip() else 0

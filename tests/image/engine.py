@@ -7,10 +7,13 @@ settings are laid over the build's, and never become part of the image. Layers a
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +23,7 @@ from backend.capabilities import NEEDED
 ROOT = Path(__file__).parents[2]
 SUITE = "trixie"
 BASE = f"localhost/codetainer-base:{SUITE}"
-IMAGE = "localhost/codetainer:test"
+IMAGE = f"localhost/codetainer:test-{hashlib.sha256(bytes(ROOT)).hexdigest()[:8]}"  # each clone tests its own
 TOOLS = ("buildah", "debootstrap", "podman", "runc")
 # Where a machine says how its clients reach their registries, and whom they trust.
 SETTINGS = ("/etc/ssl/certs", "/usr/local/share/ca-certificates", "/etc/pip.conf")
@@ -47,10 +50,19 @@ def podman(*argv: str, check: bool = True, seconds: float = 120.0) -> str:
     return done.stdout
 
 
-def image() -> str:
-    """Builds what has changed since the last time; returns the image's tag. Minutes at first, seconds afterwards."""
-    _base()
-    build("--tag", IMAGE)
+def image(run: str = "") -> str:
+    """Builds what has changed since the last time; returns the image's tag. Minutes at first, seconds afterwards.
+
+    One process builds at a time. `run` names a run of the tests, within which the image is looked at once.
+    """
+    built = ROOT / "build/image.run"
+    built.parent.mkdir(exist_ok=True)
+    with (ROOT / "build/image.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not run or not built.exists() or built.read_text() != run:
+            _base()
+            build("--tag", IMAGE)
+            built.write_text(run)
     return IMAGE
 
 
@@ -123,3 +135,7 @@ def run(network: str, volumes: Sequence[tuple[Path, str]], *options: str) -> lis
     """The command line that runs the image with what it needs and no more, in the foreground, in a network namespace."""
     mounts = (f"--volume={source}:{target}:ro" for source, target in volumes)
     return [*PODMAN, "run", "--rm", "--pull=never", "--network", f"ns:{network}", *limits(), *mounts, *options, IMAGE]
+
+
+if __name__ == "__main__":
+    image(*sys.argv[1:])

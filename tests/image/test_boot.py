@@ -13,7 +13,7 @@ import pytest
 from backend.capabilities import AUDIT_WRITE, NEEDED, Capability
 from backend.contract.events import LockReleased, SshOpened
 from tests.image import container, engine
-from tests.netns.conftest import LISTED, PATIENCE, backend_of, eventually, stopped_in_boot
+from tests.netns.sandbox import LISTED, PATIENCE, backend_of, eventually, stopped_in_boot
 from tests.netns.test_login import DETACH
 from tests.netns.test_ssh import ANSWERS
 from tests.netns.test_up_terminal import at

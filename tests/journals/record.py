@@ -15,7 +15,7 @@ from typing import Any
 
 from backend.contract.events import SessionChanged, SessionState
 from tests.journals.make import BEGUN
-from tests.netns.conftest import Running, eventually, start
+from tests.netns.sandbox import Running, eventually, start
 from tests.netns.test_claude import ATTACKS, claude
 
 FOLDER = Path(__file__).parent / "recorded"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backend import processes
-from tests.netns.conftest import eventually
+from tests.netns.sandbox import eventually
 
 PYTHON: str = sys._base_executable  # type: ignore[attr-defined]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from backend.system import AGENT
-from tests.netns.conftest import Running
+from tests.netns.sandbox import Running
 
 TALK = """
 import socket, ssl, sys

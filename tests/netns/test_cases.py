@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from backend.contract.events import Reason, Refused, Via
-from tests.netns.conftest import Running, eventually
+from tests.netns import worlds
+from tests.netns.sandbox import Running, eventually
 
-pytestmark = pytest.mark.netns
+pytestmark = worlds.BOTH
 
 CONNECT = """
 import json, socket, sys, time

@@ -15,7 +15,7 @@ import pytest
 from backend.contract.events import Reason, Refused, SessionChanged, SessionState
 from backend.sandbox.pretend.api import PATIENCE as PATIENCE_WORD
 from backend.sandbox.pretend.api import SENTENCE
-from tests.netns.conftest import CODETAINER, INTERNET, PATIENCE, Running, eventually, start
+from tests.netns.sandbox import CODETAINER, INTERNET, PATIENCE, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 

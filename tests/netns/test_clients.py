@@ -14,7 +14,7 @@ import pytest
 
 from backend.contract.events import CookiesDropped
 from network import credentials
-from tests.netns.conftest import LISTED, Running, eventually, start
+from tests.netns.sandbox import LISTED, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.netns.conftest import Running
+from tests.netns.sandbox import Running
 
 pytestmark = pytest.mark.netns
 

@@ -21,7 +21,7 @@ from backend.contract.events import (
     StepStarted,
     Withdrawn,
 )
-from tests.netns.conftest import Running, eventually, start, stopped_in_boot
+from tests.netns.sandbox import Running, eventually, start, stopped_in_boot
 from tests.netns.talk import go_on, talking
 from tests.netns.test_cases import connect, query
 

@@ -15,10 +15,11 @@ import pytest
 
 from backend.contract.events import BootStarted, CookiesDropped, Noted, Refused, Via
 from network import credentials
-from tests.netns.conftest import LISTED, Begin, Running, eventually
+from tests.netns import worlds
+from tests.netns.sandbox import LISTED, Begin, Running, eventually
 from tests.netns.talk import go_on, talking
 
-pytestmark = pytest.mark.netns
+pytestmark = worlds.BOTH
 
 GIVEN = credentials.placeholders(credentials.shipped())
 GITHUB, CLAUDE = GIVEN["GH_PAT"], GIVEN["CLAUDE_CODE_OAUTH_TOKEN"]

@@ -14,7 +14,7 @@ from backend.contract import control
 from backend.contract.control import Reply, Request
 from backend.contract.events import BootState, Noted, ProofFinished
 from backend.system import AGENT
-from tests.netns.conftest import Running, eventually, start
+from tests.netns.sandbox import Running, eventually, start
 
 pytestmark = pytest.mark.netns
 

@@ -19,8 +19,8 @@ from backend import processes, system
 from backend.supervision import cgroups, freezer
 from backend.supervision.cgroups import V1, V2, Hierarchy
 from backend.supervision.freezer import Freezer
-from tests.netns.conftest import eventually
 from tests.netns.headless import headless
+from tests.netns.sandbox import eventually
 
 pytestmark = pytest.mark.netns
 

@@ -16,7 +16,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from tests.netns.conftest import PATIENCE
+from tests.netns.sandbox import PATIENCE
 
 pytestmark = pytest.mark.netns
 

@@ -16,7 +16,7 @@ from backend.contract.events import Froze
 from backend.supervision import cgroups, freezer
 from backend.system import AGENT
 from tests.netns import headless
-from tests.netns.conftest import Running, eventually, start
+from tests.netns.sandbox import Running, eventually, start
 from tests.netns.test_cases import connect
 from tests.netns.test_freezer import changes
 

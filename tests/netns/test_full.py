@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from backend.contract.events import Noted, ProofFinished, ServiceState, Withdrawn
-from tests.netns.conftest import Running, eventually, start
+from tests.netns.sandbox import Running, eventually, start
 from tests.netns.test_cases import connect, refused
 
 pytestmark = pytest.mark.netns

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from backend.contract.events import BootStarted, Carried, Refused, Via
-from tests.netns.conftest import LISTED, Begin, Running, eventually
+from tests.netns import worlds
+from tests.netns.sandbox import LISTED, Begin, Running, eventually
 from tests.netns.talk import go_on, talking
 
-pytestmark = pytest.mark.netns
+pytestmark = worlds.BOTH
 
 LIST = LISTED + "*.below.test\ntyped.test:8443/tls\nspoken.test:8080/http\n"
 GITHUB, API, SHARED = "198.51.100.10", "198.51.100.20", "198.51.100.32"

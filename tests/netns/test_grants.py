@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from backend.contract.events import Allowed, Froze, Muted, Withdrawn
-from tests.netns.conftest import INTERNET, Begin, Running, eventually
+from tests.netns.sandbox import INTERNET, Begin, Running, eventually
 from tests.netns.test_cases import connect
 
 pytestmark = pytest.mark.netns

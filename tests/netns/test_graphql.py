@@ -15,9 +15,10 @@ import pytest
 
 from backend.contract.events import Reason, Refused
 from network import credentials
-from tests.netns.conftest import Begin, Running, eventually
+from tests.netns import worlds
+from tests.netns.sandbox import Begin, Running, eventually
 
-pytestmark = pytest.mark.netns
+pytestmark = worlds.BOTH
 
 TOKEN = credentials.placeholders(credentials.shipped())["GH_PAT"]
 REAL = "ghp_the-operators-own"

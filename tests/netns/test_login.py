@@ -13,7 +13,7 @@ from backend.contract.events import LockReleased
 from backend.sandbox import claude, rendezvous
 from backend.sandbox.rendezvous import NoSandbox
 from codetainer_tui import handover
-from tests.netns.conftest import CODETAINER, IDLE, SHORT, eventually
+from tests.netns.sandbox import CODETAINER, IDLE, SHORT, eventually
 from tests.netns.test_up_terminal import Terminal, at
 from tests.netns.traces import nothing_left
 

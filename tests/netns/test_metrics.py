@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from backend.contract.events import BootFinished, BootState
 from codetainer_tui.metrics.server import MOST_CONNECTIONS
-from tests.netns.conftest import Running, eventually, start
+from tests.netns.sandbox import Running, eventually, start
 
 pytestmark = pytest.mark.netns
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import Refused
-from tests.netns.conftest import CODETAINER, Running, eventually, start
+from tests.netns.sandbox import CODETAINER, Running, eventually, start
 from tests.netns.test_cases import connect, query
 
 pytestmark = pytest.mark.netns

@@ -16,7 +16,7 @@ import pytest
 from backend.sandbox.first_process import FirstProcess
 from backend.sandbox.pretend import description, process
 from backend.sandbox.pretend.certificates import Authority
-from tests.netns.conftest import PATIENCE, eventually
+from tests.netns.sandbox import PATIENCE, eventually
 
 pytestmark = pytest.mark.netns
 

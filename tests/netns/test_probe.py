@@ -6,7 +6,7 @@ import pytest
 
 from backend.contract.events import ProofFinished
 from codetainer_tui.view.walls import OTHER, SSH, WALLS
-from tests.netns.conftest import Running, eventually
+from tests.netns.sandbox import Running, eventually
 
 pytestmark = pytest.mark.netns
 

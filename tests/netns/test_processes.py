@@ -20,8 +20,8 @@ from backend.services import asker
 from backend.supervision import load
 from backend.supervision.load import Load
 from backend.work import keeper
-from tests.netns.conftest import Running, eventually
 from tests.netns.headless import CODE, PYTHON, headless
+from tests.netns.sandbox import Running, eventually
 from tests.netns.test_freezer import changes
 
 pytestmark = pytest.mark.netns

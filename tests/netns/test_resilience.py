@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from backend.contract.events import BootFinished, ListMeasured, Noted, ProofFinished, ServiceState
-from tests.netns.conftest import INTERNET, Running, backend_of, eventually, start
+from tests.netns.sandbox import INTERNET, Running, backend_of, eventually, start
 from tests.netns.test_cases import connect, query, refused
 
 pytestmark = pytest.mark.netns

@@ -12,7 +12,7 @@ import pytest
 from backend.contract.control import Allow, Revoke
 from backend.contract.events import Outcome
 from codetainer_tui.ask import ask
-from tests.netns.conftest import Running, eventually, start
+from tests.netns.sandbox import Running, eventually, start
 from tests.netns.test_claude import claude
 
 pytestmark = pytest.mark.netns

@@ -16,7 +16,7 @@ import pytest
 
 from backend.contract.events import Reason, Refused, Via
 from network import credentials
-from tests.netns.conftest import LISTED, Begin, Running, eventually
+from tests.netns.sandbox import LISTED, Begin, Running, eventually
 
 pytestmark = pytest.mark.netns
 

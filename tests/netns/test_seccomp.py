@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import ProofFinished
-from tests.netns.conftest import Running, eventually, start
+from tests.netns.sandbox import Running, eventually, start
 from tests.netns.test_login import DETACH, STAND_IN
 from tests.netns.test_up_terminal import at
 

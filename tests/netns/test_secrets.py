@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.sandbox import Sandbox, command, running
-from tests.netns.conftest import number_inside
+from tests.netns.sandbox import number_inside
 
 pytestmark = pytest.mark.netns
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import SessionChanged, SessionState
-from tests.netns.conftest import Running, eventually
+from tests.netns.sandbox import Running, eventually
 
 pytestmark = pytest.mark.netns
 

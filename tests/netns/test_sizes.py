@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.conftest import PATIENCE, eventually
+from tests.netns.sandbox import PATIENCE, eventually
 from tests.netns.test_front_ends import DASHBOARD
 
 pytestmark = pytest.mark.netns

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.conftest import CODETAINER, PATIENCE, Running, start, stopped_in_boot
+from tests.netns.sandbox import CODETAINER, PATIENCE, Running, start, stopped_in_boot
 from tests.netns.test_login import DETACH, PROMPT, STAND_IN
 from tests.netns.test_up_terminal import at
 

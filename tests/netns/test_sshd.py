@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import BootFinished, BootState, Noted, ProofFinished, ServiceChanged, ServiceState, SshOpened
-from tests.netns.conftest import PATIENCE, Running, backend_of, eventually, start, stopped_in_boot
+from tests.netns.sandbox import PATIENCE, Running, backend_of, eventually, start, stopped_in_boot
 from tests.netns.test_login import DETACH, STAND_IN
 from tests.netns.test_ssh import ANSWERS
 from tests.netns.test_up_terminal import Terminal, at

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.conftest import PATIENCE, eventually
+from tests.netns.sandbox import PATIENCE, eventually
 from tests.netns.test_sshd import PORT, Door, new_key, opened
 
 pytestmark = pytest.mark.netns

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.conftest import CODETAINER, IDLE, INTERNET, LISTED, PATIENCE, Running, eventually, start
+from tests.netns.sandbox import CODETAINER, IDLE, INTERNET, LISTED, PATIENCE, Running, eventually, start
 from tests.netns.traces import descendants, nothing_left, traces
 
 pytestmark = pytest.mark.netns

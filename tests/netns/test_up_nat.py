@@ -15,7 +15,7 @@ from backend.sandbox import first_process, namespaces
 from backend.sandbox.namespaces import Mount, Namespace
 from backend.sandbox.pretend import description, process
 from backend.sandbox.pretend.certificates import Authority
-from tests.netns.conftest import CODETAINER, PATIENCE, eventually
+from tests.netns.sandbox import CODETAINER, PATIENCE, eventually
 
 pytestmark = pytest.mark.netns
 

@@ -17,7 +17,7 @@ from backend.sandbox import rendezvous
 from backend.sandbox.rendezvous import NoSandbox
 from backend.work import process
 from codetainer_tui.metrics import tally
-from tests.netns.conftest import CODETAINER, PATIENCE, SHORT, Running, children, eventually, start
+from tests.netns.sandbox import CODETAINER, PATIENCE, SHORT, Running, children, eventually, start
 
 pytestmark = pytest.mark.netns
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.netns.conftest import CODETAINER, IDLE, PATIENCE, SHORT, Running, eventually, start
+from tests.netns.sandbox import CODETAINER, IDLE, PATIENCE, SHORT, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 

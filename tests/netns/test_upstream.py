@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.conftest import start
+from tests.netns.sandbox import start
 from tests.netns.test_cases import connect, query
 
 pytestmark = pytest.mark.netns

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.conftest import CODETAINER, Running, eventually, start
+from tests.netns.sandbox import CODETAINER, Running, eventually, start
 from tests.netns.work import REPOSITORY, WORK, as_it_says, clone, copy, export, git, host, restore, same_work, shell, workspace
 
 pytestmark = pytest.mark.netns

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import WorkSaved
-from tests.netns.conftest import Running, eventually, start
+from tests.netns.sandbox import Running, eventually, start
 from tests.netns.work import REPOSITORY, WORK, export, git, host, shell
 
 pytestmark = pytest.mark.netns

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from backend.sandbox.layout import HOLDERS
-from tests.netns.conftest import eventually
+from tests.netns.sandbox import eventually
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h: an orphan below this process becomes its child, however it was begun
 LINK = "sandbox"  # the end of the pretend internet's link that is not the sandbox's

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.netns.conftest import CODETAINER, PATIENCE, Running, children
+from tests.netns.sandbox import CODETAINER, PATIENCE, Running, children
 
 REPOSITORY = "https://github.com/example/demo"
 WORK = r"""

@@ -1,0 +1,92 @@
+"""What all tests share: what a machine lacks, journals beside failures, the image, and how a run is divided among workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+from backend.sandbox import check
+from tests.image import engine
+from tests.netns.sandbox import STARTED
+
+# What is ignored here (SIGHUP under nohup, SIGINT behind a script's &) would be ignored by all that is tried here.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+LAST = 40  # lines of a journal that are shown with a failure
+
+# A worker takes a whole part at a time: a file, or a file's tests in one world, since they share a sandbox. The longest parts
+# (`--durations=0` shows them) go first, or everybody would wait for the last of them at the end. What runs in the image goes
+# late: the image is being built meanwhile.
+EARLY = ("resilience", "claude", "ssh", "sshd", "up", "login", "control", "frozen", "exhaustion", "room", "up_nat", "names")
+LATE = ("tests/unit/", "tests/image/test_contents.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without root, or without a tool, tests that need it are skipped with the reason; in CI nothing may be."""
+    if os.environ.get("CI") != "true":
+        requirements = "; ".join(f"{lacking.name}: {lacking.problem}" for lacking in check.missing(check.requirements()))
+        tools = engine.lacking()
+        for item in items:
+            reason = tools if item.get_closest_marker("image") else requirements if "tests/netns" in str(item.path) else ""
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _turn(_part(item.nodeid)))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Parts:
+    return Parts(config, log)
+
+
+class Parts(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out parts in the order in which they were collected."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _part(nodeid)
+
+
+def _part(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return f"{file} in the image" if nodeid.endswith(("[image]", "-image]")) else file
+
+
+def _turn(part: str) -> tuple[int, int]:
+    """What comes first; equal parts stay in their order."""
+    for turn, name in enumerate(EARLY):
+        if part == f"tests/netns/test_{name}.py":
+            return 0, turn
+    if part.startswith(LATE):
+        return 3, 0
+    return (2 if "image" in part else 1), 0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure come the last lines of the journals of this worker's sandboxes."""
+    report = yield
+    if report.failed:
+        for sandbox in STARTED[-3:]:
+            with contextlib.suppress(OSError):  # it has ended
+                last = sandbox.paths.journal.read_text(errors="replace").splitlines()[-LAST:]
+                report.sections.append((f"Journal of {sandbox.name}, last lines", "\n".join(line[:400] for line in last)))
+    return report
+
+
+@pytest.fixture(scope="session")
+def image(request: pytest.FixtureRequest) -> str:
+    """The image, built once for all workers of a run."""
+    workerinput: dict[str, str] = getattr(request.config, "workerinput", {})
+    return engine.image(workerinput.get("testrunuid", ""))

@@ -1,7 +1,0 @@
-"""The cases of tests/netns/test_credentials.py in the image: its HAProxy, its nft, its Python, no more rights than it needs."""
-
-import pytest
-
-from tests.netns.test_credentials import *  # noqa: F403
-
-pytestmark = pytest.mark.image

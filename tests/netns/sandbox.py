@@ -1,0 +1,282 @@
+"""A booted sandbox for tests: `codetainer up` with the pretend internet, and ways to be the agent, root, or the operator.
+
+Length: one sandbox, and all that tests do with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from backend.contract.events import BootStarted, Event, LockReleased, ServiceChanged, ServiceState, Stamped, decode
+from backend.contract.paths import Paths
+from backend.contract.state import State, fold_all
+from backend.sandbox import rendezvous
+from backend.sandbox.enter import environment_for
+from backend.sandbox.rendezvous import NoSandbox
+from backend.system import AGENT, ROOT, Identity
+
+CODETAINER = [sys.executable, "-I", "-m", "codetainer_tui.cli"]
+PATIENCE = 60.0  # seconds until something that has to happen counts as not happening
+IDLE = Path(__file__).with_name("idle")  # in place of Claude Code, where a test does not say another program
+
+LISTED = """
+github.com
+api.github.com
+api.anthropic.com
+rotating.test
+short.test:443,8443
+wild.test
+*.wild.test
+alias.test
+lying.test
+private.test
+metadata.test
+plain.test:80
+"""
+
+SHORT = Path(__file__).with_name("domains.conf")  # asking the tools of the shipped list's registries takes seconds
+
+INTERNET = """
+resolver = "203.0.113.53"
+others = "198.51.100.200"
+git = { host = "github.com", repository = "example/demo" }
+api = { host = "api.anthropic.com" }
+name = [
+  { name = "github.com", addresses = ["198.51.100.10"] },
+  { name = "api.anthropic.com", addresses = ["198.51.100.20"] },
+  { name = "rotating.test", rotate = "198.51.100.64/26", ttl = 0 },
+  { name = "short.test", addresses = ["198.51.100.31"], ttl = 1 },
+  { name = "wild.test", addresses = ["198.51.100.32"] },
+  { name = "alias.test", cname = "target.elsewhere.test" },
+  { name = "target.elsewhere.test", addresses = ["198.51.100.33"] },
+  { name = "lying.test", addresses = ["127.0.0.1", "10.0.0.7", "198.51.100.34"] },
+  { name = "private.test", addresses = ["192.168.7.7"] },
+  { name = "metadata.test", addresses = ["169.254.169.254"] },
+  { name = "plain.test", addresses = ["198.51.100.35"] },
+  { name = "unlisted.test", addresses = ["198.51.100.40"] },
+]
+"""
+
+STARTED: list[
+    Running
+] = []  # by this process, in the order of their start; tests/conftest.py shows their journals with a failure
+
+
+def eventually(what: str, holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """Waits for something to become true and returns it; fails with its name."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.02)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A sandbox that runs until the test is over."""
+
+    name: str
+    process: subprocess.Popen[str]
+    init: int
+    seen: Path  # what the pretend internet saw
+
+    def __post_init__(self) -> None:
+        STARTED.append(self)
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(Path(f"/proc/{self.init}/root"))
+
+    def stamped(self) -> list[Stamped]:
+        found = []
+        for line in self.paths.journal.read_text().splitlines(keepends=True):
+            if line.endswith("\n"):
+                found.append(decode(line))
+        return found
+
+    def events(self, kind: type[Event] = Event) -> list[Any]:
+        return [stamped.event for stamped in self.stamped() if isinstance(stamped.event, kind)]
+
+    @property
+    def state(self) -> State:
+        return fold_all(self.stamped())
+
+    def agent(self, *argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+        return self._run(AGENT, argv, seconds)
+
+    def root(self, *argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+        return self._run(ROOT, argv, seconds)
+
+    def codetainer(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """A verb, as the operator says it inside the sandbox."""
+        return self.root("codetainer", *argv)
+
+    def python(self, code: str, *arguments: object, root: bool = False) -> Any:
+        """Runs a piece of Python in the sandbox, as the agent; returns the JSON value that it prints."""
+        run = self.root if root else self.agent
+        done = run("/usr/bin/python3", "-I", "-S", "-c", code, *map(str, arguments))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def pid(self, service: str) -> int:
+        """A service's pid as this machine sees it; waits for the service where it is just being started."""
+
+        def found() -> int:
+            inside = self.state.services[service].pid if service in self.state.services else 0
+            return next((p.pid for p in self.processes() if inside and number_inside(p) == inside), 0)
+
+        return int(eventually(f"a process of {service}", found))
+
+    def processes(self) -> list[psutil.Process]:
+        """The processes below the sandbox's first one, those that have ended aside."""
+        ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        found = []
+        for process in psutil.Process(self.init).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.status() not in ended:
+                    found.append(process)
+        return found
+
+    def kill(self, service: str) -> int:
+        """Kills a service. Returns the number of an event before that: what has a later one may come of it."""
+        pid, before = self.pid(service), self.stamped()[-1].seq
+        os.kill(pid, signal.SIGKILL)
+        return before
+
+    def came_back(self, service: str, since: int) -> int:
+        """The number of the event that says so, of a fall after that number; 0: not yet.
+
+        The count of restarts would not do: it begins anew after a while.
+        """
+        fell = False
+        for stamped in self.stamped():
+            if isinstance(changed := stamped.event, ServiceChanged) and changed.service == service and stamped.seq > since:
+                fell = fell or changed.state is ServiceState.DOWN
+                if fell and changed.state is ServiceState.UP:
+                    return stamped.seq
+        return 0
+
+    def asked(self, **wanted: str) -> int:
+        """How many lines of the pretend internet's record have these values."""
+        lines = [json.loads(line) for line in self.seen.read_text().splitlines()] if self.seen.exists() else []
+        return sum(all(line.get(key) == value for key, value in wanted.items()) for line in lines)
+
+    def command(self, identity: Identity, *argv: str) -> list[str]:
+        """The argument list that runs something inside, as the agent or as root."""
+        return [*CODETAINER, "enter", "--name", self.name, *(["--root"] if identity is ROOT else []), "--", *argv]
+
+    def called(self, identity: Identity, *argv: str) -> tuple[list[str], dict[str, str] | None]:
+        """How something short is run inside, and its environment. As `enter` does it, but no Python has to start first."""
+        into = ["nsenter", f"--target={self.init}", "--all", f"--wdns={'/' if identity is ROOT else '/workspace'}", "--"]
+        return [*into, *identity.wrap(argv)], environment_for(identity, self.init)
+
+    def _run(self, identity: Identity, argv: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
+        command, environment = self.called(identity, *argv)
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            env=environment,
+            start_new_session=True,
+            umask=0o022,
+        )
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode
+
+
+def start(
+    folder: Path,
+    name: str,
+    *options: str,
+    internet: str = INTERNET,
+    listed: str = LISTED,
+    until_released: bool = True,
+    **environment: str,
+) -> Running:
+    """Starts a sandbox; returns when its init lock is released."""
+    (folder / "internet.toml").write_text(internet)
+    (folder / "domains.conf").write_text(listed)
+    seen = folder / "seen.jsonl"
+    process = subprocess.Popen(
+        [*CODETAINER, "up", "--net", "pretend", "--pretend", str(folder / "internet.toml"), "--pretend-log", str(seen),
+         "--domains", str(folder / "domains.conf"), "--claude", str(IDLE), "--name", name, "--no-tui", *options],
+        stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"), stderr=(folder / "err").open("w"), text=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+    def found() -> int:
+        assert process.poll() is None, (folder / "err").read_text() + (folder / "out").read_text()
+        try:
+            return rendezvous.find(name)
+        except NoSandbox:
+            return 0
+
+    running = Running(name, process, eventually(f"{name} is there", found), seen)
+    if until_released:
+        eventually("the init lock is released", lambda: running.paths.journal.exists() and running.events(LockReleased))
+    return running
+
+
+def stopped_in_boot(
+    begin: Callable[[], Running], late: Callable[[Running], Any] = lambda sandbox: sandbox.events(LockReleased)
+) -> tuple[Running, int]:
+    """A sandbox whose boot takes as long as a test needs: its boot process, as this machine numbers it, is stopped.
+
+    On a busy machine it may be too `late` before anybody has looked (by default: boot is over). Then another one is begun.
+    """
+    for _ in range(5):
+        sandbox = begin()
+        eventually("boot has begun", lambda: sandbox.paths.journal.exists() and sandbox.events(BootStarted))  # noqa: B023
+        boot = backend_of(sandbox)
+        os.kill(boot, signal.SIGSTOP)
+        eventually("it is stopped", lambda: "\nState:\tT" in Path(f"/proc/{boot}/status").read_text())  # noqa: B023
+        if not late(sandbox):
+            return sandbox, boot
+        os.kill(boot, signal.SIGCONT)
+        sandbox.stop()
+    raise AssertionError("boot was too far each time")
+
+
+def number_inside(process: psutil.Process) -> int:
+    """The number of a process in its own PID namespace (proc(5), NSpid); 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return int(next(line for line in lines if line.startswith("NSpid:")).split()[-1])
+
+
+def children(pid: int) -> list[int]:
+    """The processes that one has started and that are still its own."""
+    return [process.pid for process in psutil.Process(pid).children()]
+
+
+def backend_of(sandbox: Running) -> int:
+    """The boot process, as this machine numbers it."""
+    for process in sandbox.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.cmdline()[-2:] == ["backend", "boot"]:
+                return process.pid
+    raise AssertionError("there is no boot process")
+
+
+Begin = Callable[..., Running]  # `start`, or its counterpart for a container (tests/image/container.py)
