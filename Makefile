@@ -10,7 +10,11 @@ export MYPY_CACHE_DIR := /dev/null
 NO_CACHE := --no-cache
 endif
 
-.PHONY: help setup demo test lint unit format bench engines pictures docs clean
+# Of `make test` and `make cover`: a path, a node id, or an expression for pytest's -k.
+T ?=
+export T
+
+.PHONY: help setup demo test cover lint unit format bench engines pictures docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,8 +26,12 @@ setup: ## install what is missing: Debian packages (root), .venv, CoreDNS, confi
 demo: setup ## boot a sandbox on this machine, with an internet of its own (root)
 	@$(BIN)/codetainer up --net pretend
 
-test: ## everything: lint, unit tests, tests in real namespaces (root)
-	@.ci/test
+test: ## everything: lint, unit tests, tests in real namespaces (root); T=NAME: only the tests that match, without lint
+	@.ci/test "$$T"
+
+cover: ## coverage of the unit tests by folder; T=NAME: of the tests that match
+	@.ci/setup venv
+	@$(BIN)/python -m tests.cover "$$T"
 
 lint: ## formatter, linter, strict types, import arrows, workflows
 	@.ci/setup venv
