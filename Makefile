@@ -1,7 +1,7 @@
 # `make` lists what there is. Everything works from a clean clone, without a terminal; what needs root says so.
 
 BIN := .venv/bin
-SOURCES := network backend codetainer_tui tests
+SOURCES := network backend codetainer_tui tests .ci/commits
 
 # In a clone of somebody else's nothing can be cached: ruff panics there, and the others complain.
 ifneq ($(shell test -w . && echo yes),yes)
@@ -33,12 +33,13 @@ cover: ## coverage of the unit tests by folder; T=NAME: of the tests that match
 	@.ci/setup venv
 	@$(BIN)/python -m tests.cover "$$T"
 
-lint: ## formatter, linter, strict types, import arrows, workflows
+lint: ## formatter, linter, strict types, import arrows, workflows, subjects of new commits
 	@.ci/setup venv
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports $(NO_CACHE)
+	@$(BIN)/python .ci/commits
 	@$(BIN)/zizmor --offline --quiet --persona pedantic .github/workflows
 
 unit: ## unit tests only: no root, no process, seconds
