@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,7 +99,23 @@ def test_no_workflow_runs_with_the_rights_of_the_target_of_a_pull_request(name: 
 def test_everything_is_built_for_both_architectures_before_it_is_published() -> None:
     found = jobs(WORKFLOWS["ci.yml"])
     assert {entry["architecture"] for entry in found["build"]["strategy"]["matrix"]["include"]} == {"amd64", "arm64"}
-    assert set(found["publish"]["needs"]) == {"test", "build"}
+    assert set(found["publish"]["needs"]) == {"python", "test", "build"}
+
+
+def test_the_oldest_python_and_that_of_the_image_are_tested() -> None:
+    matrix = jobs(WORKFLOWS["ci.yml"])["python"]["strategy"]["matrix"]["include"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    image = re.search(r"debian:(\w+)-slim", (ROOT / "Dockerfile").read_text())
+    assert image is not None
+    assert project["requires-python"] == f">={matrix[0]['python']}"
+    assert [entry["suite"] for entry in matrix] == ["bookworm", image[1]]
+
+
+def test_subjects_of_commits_are_checked_with_their_base() -> None:
+    """Without the base branch's history there is nothing to compare with."""
+    checkout, run = jobs(WORKFLOWS["ci.yml"])["python"]["steps"]
+    assert checkout["with"]["fetch-depth"] == 0
+    assert "GITHUB_BASE_REF" in run["run"] and "make lint" in run["run"]
 
 
 def test_what_is_to_be_kept_up_to_date_is_there() -> None:
