@@ -26,7 +26,7 @@ RUN python3 -m venv /opt/build && /opt/build/bin/pip install -q --no-cache-dir -
 ENV PATH=/usr/local/go/bin:$PATH CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-trimpath -buildvcs=false -mod=readonly '-ldflags=-s -w'"
 
 FROM builder AS coredns
-COPY network/coredns /build/coredns
+COPY network/dns/coredns /build/coredns
 RUN cd /build/coredns && go build -o /out/coredns . && go clean -cache -modcache
 
 FROM builder AS confine

@@ -9,8 +9,9 @@ from backend.contract.paths import Paths
 
 def boot() -> int:
     """Exit code 2: settings or capabilities are not right; 1: boot halted and was told to exit; 0: stopped."""
-    from backend import settings, start
+    from backend import settings
     from backend.capabilities import CapabilitiesMissing
+    from backend.supervision import start
     from backend.system import AGENT, SystemFailure
 
     def tell(text: str) -> None:

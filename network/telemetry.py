@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
-from network.credentials import Credential, Host
+from network.gate.credentials import Credential, Host
 from network.names import EntryError, normalise
 from network.problems import Problems
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
-from backend.boot import agent
+from backend.agent import agent
 from backend.boot.steps.tmpfs import show
 from backend.contract.paths import Paths
 from backend.session import activity

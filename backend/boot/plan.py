@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from backend.contract.events import PlannedStep
 
 if TYPE_CHECKING:
-    from backend.boot.context import Boot
+    from backend.context import Boot
 
 
 class OnFailure(StrEnum):

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from backend.boot.context import Boot
 from backend.boot.plan import OnFailure, Step, StepFailed, StepSkipped, StepWarned
+from backend.context import Boot
 from backend.contract.events import Event, Outcome, StepFinished, StepStarted
 from backend.system import SystemFailure
 

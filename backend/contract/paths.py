@@ -8,7 +8,7 @@ COREDNS_UID = 953
 GUARD_UID = 954
 GATE_UID = 955
 EXPORTER_UID = 956
-STOPPER_UID = 957  # nobody's: backend/supervision/freezer.py
+STOPPER_UID = 957  # nobody's: backend/agent/freezer.py
 
 
 @dataclass(frozen=True, slots=True)

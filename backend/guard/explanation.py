@@ -10,10 +10,10 @@ from typing import Any
 
 from backend.contract.events import Reason
 from backend.guard.openings import Openings
-from network import elements
 from network.allowlist import Allowlist
+from network.firewall import elements
+from network.firewall.packets import Packet
 from network.names import LABEL, EntryError, normalise
-from network.packets import Packet
 
 TLS_PORT = 443  # of an address, where no port is given
 Explained = tuple[str, dict[str, Any]]

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from network.packets import Packet, parse
-from network.ruleset import NFLOG_GROUP
+from network.firewall.packets import Packet, parse
+from network.firewall.ruleset import NFLOG_GROUP
 
 NETLINK_NETFILTER = 12
 NFNL_SUBSYS_ULOG = 4

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from backend import system
 from backend.guard.nftables import Nftables
-from network import elements
 from network.allowlist import Check, Entry
-from network.corefile import CACHE_SECONDS
-from network.elements import Element
+from network.dns.corefile import CACHE_SECONDS
+from network.firewall import elements
+from network.firewall.elements import Element
 
 LONGEST_SECONDS = 7 * 24 * 3600
 MOST_REMEMBERED = 20_000  # addresses, open or expired, whose names are known

@@ -28,8 +28,8 @@ from backend.guard.refusals import MOST_ROWS, Refusals, destination_totals
 from backend.guard.server import Server, serve
 from backend.guard.upstream import UpstreamError, Upstreams
 from backend.system import SystemFailure
-from network import elements, ruleset
 from network.allowlist import Allowlist, Check, Entry, Port
+from network.firewall import elements, ruleset
 
 MOST_AT_ONCE = 100  # names resolved side by side in a refresh
 REST_NAMES = "other names"

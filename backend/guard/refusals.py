@@ -11,9 +11,9 @@ from typing import Any
 from backend.contract.events import Reason, Refused, Via
 from backend.guard.nflog import Report
 from network.allowlist import Entry
-from network.answers import is_special
-from network.elements import REFUSED_SECONDS
-from network.packets import Packet
+from network.dns.dns_message import is_special
+from network.firewall.elements import REFUSED_SECONDS
+from network.firewall.packets import Packet
 
 MOST_ROWS = 256  # different destinations in one second; the rest are added up in one row
 MOST_SEEN = 4096  # as many as the kernel's set has room for

@@ -17,10 +17,10 @@ from backend.contract.events import Event, Reason, Refused, Via
 from backend.guard.nftables import NftError
 from backend.guard.openings import Openings
 from backend.guard.upstream import UpstreamError, Upstreams
-from network import answers
 from network.allowlist import Allowlist, Entry
-from network.answers import Answer, MessageError
-from network.corefile import CACHE_SECONDS
+from network.dns import dns_message
+from network.dns.corefile import CACHE_SECONDS
+from network.dns.dns_message import Answer, MessageError
 
 MOST_CONNECTIONS = 64  # TCP, from CoreDNS
 STREAM_SECONDS = 10.0
@@ -42,26 +42,26 @@ class Server:
     async def reply(self, query: bytes) -> bytes | None:
         """The answer to a datagram; None where it is no query at all."""
         try:
-            question = answers.parse_query(query)
+            question = dns_message.parse_query(query)
         except MessageError:
             return self._refused(query)
         entry = self.allowlist.match(question.name)
         if self.upstreams is None or self.paused:
-            return answers.build_answer(question, answers.SERVFAIL)
+            return dns_message.build_answer(question, dns_message.SERVFAIL)
         if entry is None:
             self.report(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name=question.name.lower()))
-            return answers.build_answer(question, answers.NXDOMAIN)
-        if question.type != answers.A:
-            return answers.build_answer(question, answers.NOERROR)
+            return dns_message.build_answer(question, dns_message.NXDOMAIN)
+        if question.type != dns_message.A:
+            return dns_message.build_answer(question, dns_message.NOERROR)
         try:
             answer = await self.resolve(question.name.lower(), entry)
         except (UpstreamError, NftError):
-            return answers.build_answer(question, answers.SERVFAIL)
-        return answers.build_answer(question, answer.rcode, answer.addresses, answer.ttl)
+            return dns_message.build_answer(question, dns_message.SERVFAIL)
+        return dns_message.build_answer(question, answer.rcode, answer.addresses, answer.ttl)
 
     def _refused(self, query: bytes) -> bytes | None:
         """An answer at once: CoreDNS would wait for seconds, one of its places for questions taken, and call it latency."""
-        found = answers.refuse(query)
+        found = dns_message.refuse(query)
         if found is None:
             return None
         name, reply = found
@@ -83,7 +83,7 @@ class Server:
         if self.upstreams is None:
             raise UpstreamError(f"cannot resolve {name}: no upstream resolver is set")
         answer = await self.upstreams.ask(name)
-        special = [address for address in answer.addresses if answers.is_special(address)]
+        special = [address for address in answer.addresses if dns_message.is_special(address)]
         for address in special[: self.answer_addresses]:
             self.report(Refused(Via.DNS, Reason.PRIVATE, protocol="dns", name=name, address=address))
         good = tuple(address for address in answer.addresses if address not in special)[: self.answer_addresses]

@@ -11,9 +11,9 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from network import answers
-from network.answers import Answer, MessageError, Question
-from network.ruleset import Upstream
+from network.dns import dns_message
+from network.dns.dns_message import Answer, MessageError, Question
+from network.firewall.ruleset import Upstream
 
 UDP_SECONDS = 1.5
 TCP_SECONDS = 3.0
@@ -68,7 +68,7 @@ class Upstreams:
                 self._health(upstream).failed(self.clock())
                 reasons.append(f"{upstream.address}: {error or type(error).__name__}")
                 continue
-            if answer.rcode in (answers.NOERROR, answers.NXDOMAIN):
+            if answer.rcode in (dns_message.NOERROR, dns_message.NXDOMAIN):
                 self._health(upstream).answered()
                 return answer
             self._health(upstream).failed(self.clock())
@@ -90,15 +90,15 @@ class Upstreams:
 
 
 async def _over_udp(upstream: Upstream, name: str) -> Answer:
-    question = Question(secrets.randbits(16), answers.mixed_case(name, secrets.randbits(256)))
+    question = Question(secrets.randbits(16), dns_message.mixed_case(name, secrets.randbits(256)))
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.connect((upstream.address, upstream.port))
-        await loop.sock_sendall(sock, answers.build_query(question))
+        await loop.sock_sendall(sock, dns_message.build_query(question))
         while True:
             data = await loop.sock_recv(sock, 65535)
             with contextlib.suppress(MessageError):  # a spoofed or broken datagram: the real one may still come
-                return answers.parse_answer(data, question)
+                return dns_message.parse_answer(data, question)
 
 
 async def _over_stream(upstream: Upstream, name: str, tls: ssl.SSLContext | None, certificate: str | None) -> Answer:
@@ -108,9 +108,9 @@ async def _over_stream(upstream: Upstream, name: str, tls: ssl.SSLContext | None
             upstream.address, upstream.port, ssl=tls, server_hostname=certificate if tls else None
         )
         try:
-            query = answers.build_query(question)
+            query = dns_message.build_query(question)
             writer.write(struct.pack("!H", len(query)) + query)
             (length,) = struct.unpack("!H", await reader.readexactly(2))
-            return answers.parse_answer(await reader.readexactly(length), question)
+            return dns_message.parse_answer(await reader.readexactly(length), question)
         finally:
             writer.close()

@@ -16,10 +16,10 @@ from backend.sandbox import claude, layout, namespaces
 from backend.sandbox.namespaces import Mount, Namespace
 from backend.sandbox.options import Net
 from backend.system import SYSTEM_PATH
-from network import ruleset
+from network.firewall import ruleset
 
 BUILT = Path(__file__).parents[2] / "build"
-SOURCES = {"coredns": "network/coredns", "confine": "backend/confine"}
+SOURCES = {"coredns": "network/dns/coredns", "confine": "backend/confine"}
 
 
 @dataclass(frozen=True, slots=True)

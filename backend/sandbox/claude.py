@@ -13,7 +13,7 @@ PACKAGE = "@anthropic-ai/claude-code"
 # option.
 INSTALL = f"npm install -g {PACKAGE} --allow-scripts={PACKAGE}"
 # For a pretend internet alone: it does for a minute what an agent does, whatever credentials there are.
-STAND_IN = Path(__file__).parent / "pretend/stand_in"
+FAKE_CLAUDE = Path(__file__).parent / "pretend/fake_claude"
 
 
 def found() -> Path | None:
@@ -48,7 +48,7 @@ def chosen(options: Options) -> Path | None:
     if not lacking:
         return program
     if options.net is Net.PRETEND:
-        return STAND_IN
+        return FAKE_CLAUDE
     if options.command:
         return None
     raise settings.SettingsError([f"Claude Code: {lacking}. Install it with {INSTALL}, or name its program with --claude FILE"])

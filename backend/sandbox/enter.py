@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend import settings
-from backend.boot import agent
+from backend.agent import agent
 from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
-from backend.sandbox import relay, rendezvous
+from backend.sandbox import registry, relay
 from backend.sandbox.options import sandbox_name
+from backend.sandbox.registry import NoSandbox
 from backend.sandbox.relay import Command
-from backend.sandbox.rendezvous import NoSandbox
 from backend.system import AGENT, BASE_ENVIRONMENT, ROOT, Identity, in_words
 
 PASSED_ON = ("TERM", "COLORTERM", "NO_COLOR")
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(own)
     identity = ROOT if options.root else AGENT
     try:
-        init = rendezvous.find(options.name)
+        init = registry.find(options.name)
         folder = "/" if options.root else "/workspace"
         # root's own start-up files make a shell the login (backend/launchers/login).
         shell = ["bash", "--noprofile", "--norc"] if options.root else ["bash", "-l"]

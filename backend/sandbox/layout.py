@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.sandbox import installation
-from backend.sandbox.claude import STAND_IN
+from backend.sandbox.claude import FAKE_CLAUDE
 from backend.sandbox.installation import LAUNCHERS, place, write
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
 
@@ -175,7 +175,7 @@ def package(program: Path) -> Path:
 
 def _claude(root: Path, program: Path) -> None:
     link = root / "usr/local/bin/claude"
-    if program == STAND_IN:
+    if program == FAKE_CLAUDE:
         place(program, link, 0o755)
         return
     whole = package(program)

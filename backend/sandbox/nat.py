@@ -18,9 +18,9 @@ from pathlib import Path
 from backend import system
 from backend.guard.nftables import Nftables
 from backend.sandbox.first_process import ASKING
-from backend.sandbox.rendezvous import peer_uid
+from backend.sandbox.registry import peer_uid
 from backend.system import SystemFailure
-from network import resolv_conf
+from network.dns import resolv_conf
 
 NETWORKS = ipaddress.IPv4Network("10.213.0.0/24")  # private; a /30 of it for each sandbox that runs
 LINK = "codetainer"  # how the names of our interfaces begin

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from backend.contract.command_line import Parser
-from backend.sandbox.rendezvous import NAME
+from backend.sandbox.registry import NAME
 
 
 class Net(StrEnum):

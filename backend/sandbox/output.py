@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 
+from backend.copying import CHUNK, write_all
 from backend.sandbox import namespaces
-from backend.sandbox.copying import CHUNK, write_all
 from backend.sandbox.first_process import ASKING
 
 MOST_HELD = 256 << 10  # bytes; boot itself says a few

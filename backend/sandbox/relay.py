@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
+from backend.copying import Flow, copy, woken
 from backend.sandbox import namespaces
-from backend.sandbox.copying import Flow, copy, woken
 from backend.sandbox.first_process import close_on_exec, reset_signals, say, shell_code
 from backend.system import SETPRIV, Identity
 

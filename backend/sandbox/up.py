@@ -22,16 +22,16 @@ from backend.contract.state import State, fold
 from backend.guard.nftables import NftError
 from backend.sandbox import check, inputs, layout, namespaces, networks, options, relay
 from backend.sandbox.enter import environment_for, terminal_variables
+from backend.sandbox.exit_summary import Farewell
 from backend.sandbox.first_process import ASKING, POLL_SECONDS, FirstProcess, close_on_exec
 from backend.sandbox.layout import Sources
 from backend.sandbox.networks import Network
 from backend.sandbox.options import Options, Show
 from backend.sandbox.output import Output
 from backend.sandbox.pretend.description import DescriptionError
+from backend.sandbox.registry import Beacon, NoSandbox
 from backend.sandbox.relay import Command
-from backend.sandbox.rendezvous import Beacon, NoSandbox
 from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure, in_words
-from backend.work.farewell import Farewell
 
 END_SECONDS = 2.0  # beyond the grace period that the sandbox knows of
 CHECKOUT = Path(__file__).parents[2]

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from backend import system
 from backend.contract.events import Event, Noted, Reason, Refused, Via
 from backend.contract.paths import Paths
-from backend.services import asker
+from backend.services import dns_client
 from backend.services.service import Service, Tally, lines
 from backend.services.tasks import Tasks
 from backend.system import COREDNS, SystemFailure
-from network import corefile
 from network.allowlist import Allowlist
-from network.ruleset import COREDNS_ADDRESS
+from network.dns import corefile
+from network.firewall.ruleset import COREDNS_ADDRESS
 
 RELOAD_SECONDS = 10.0
 REST = "other names"  # what is counted together once there are too many
@@ -91,7 +91,7 @@ class CoreDns:
                     self._emit(Noted("warning", f"coredns: {line[:300]}"))
             elif self._allowlist.match(refused.name) is None:  # it may have been listed since
                 self._refused.add((refused.name, refused.type))
-                if refused.port and (program := asker.program(refused.port)):
+                if refused.port and (program := dns_client.program(refused.port)):
                     self._programs[refused.name] = program
 
     async def _ready(self) -> None:

@@ -15,7 +15,7 @@ from backend.contract.events import Event, Noted
 from backend.contract.paths import Paths
 from backend.services.service import Announced, Word
 from backend.system import EXPORTER
-from network.ruleset import Listener
+from network.firewall.ruleset import Listener
 
 BACKLOG = 16
 SERVING = "serving"  # what it says when it does

@@ -24,18 +24,19 @@ from backend.services.tasks import Tasks
 from backend.services.traffic import TrafficLog
 from backend.services.trust import Trust
 from backend.system import GATE, SystemFailure
-from network import gate
 from network.allowlist import Allowlist
-from network.broker import Broker
-from network.credentials import Host
-from network.gate import Line, Places
-from network.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
+from network.firewall.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
+from network.gate import haproxy
+from network.gate.credential_proxy import CredentialProxy
+from network.gate.credentials import Host
+from network.gate.haproxy import Line, Places
 
+TEMPLATE = haproxy.TEMPLATE.read_text(encoding="utf-8")
 ASK_SECONDS = 5.0
 BATCH = 40  # commands that fit one line of the admin socket
 MOST_SAID = 256  # names whose totals are said at one look
 MOST_NAMES = 4096  # below a wildcard there are as many as the agent likes
-INNER = "broker.sock"
+INNER = "credential-proxy.sock"
 ASKS = "asks.sock"
 REST = "other names"
 BACKLOG = 4096
@@ -65,11 +66,11 @@ class Gate:
         self.service = Service("gate", self._spawn, self._ready, emit)
         self.allowlist = Allowlist()
         self.much_out = 1 << 63  # bytes to one name from which on it is marked
-        self.ends: Broker | None = None  # where credentials are put in; it holds them
+        self.proxy: CredentialProxy | None = None  # where credentials are put in; it holds them
         self._refused: Tally[Line] = Tally()
         self._carried: dict[str, Carried] = {}
-        self._usage: dict[str, gate.Usage] = {}  # the gate's table at the last look, by name and port
-        self._before: dict[str, gate.Usage] = {}  # by name: what the table does not hold any more
+        self._usage: dict[str, haproxy.Usage] = {}  # the gate's table at the last look, by name and port
+        self._before: dict[str, haproxy.Usage] = {}  # by name: what the table does not hold any more
         self._tasks = Tasks()
 
     # --- its life ---
@@ -77,13 +78,13 @@ class Gate:
     async def _spawn(self) -> asyncio.subprocess.Process:
         with contextlib.ExitStack() as opened:
             tls, http = (opened.enter_context(_listening(port)) for port in (GATE_TLS_PORT, GATE_HTTP_PORT))
-            descriptors, ends = [tls.fileno(), http.fileno()], self.ends
-            if ends is not None:
+            descriptors, proxy = [tls.fileno(), http.fileno()], self.proxy
+            if proxy is not None:
                 inner, asks = (opened.enter_context(self._socket(name)).fileno() for name in (INNER, ASKS))
-                ends = replace(ends, descriptor=inner, asks_descriptor=asks)
+                proxy = replace(proxy, descriptor=inner, asks_descriptor=asks)
                 descriptors += [inner, asks]
             self._write_lists()
-            text = gate.render(self._places, (tls.fileno(), http.fileno()), GATE.uid, ends)
+            text = haproxy.render(TEMPLATE, self._places, (tls.fileno(), http.fileno()), GATE.uid, proxy)
             system.write(self._places.configuration, text, mode=0o600)
             process = await system.spawn(
                 [*_STARTING, "haproxy", "-db", "-f", str(self._places.configuration)], environment={"PATH": system.SYSTEM_PATH},
@@ -100,7 +101,9 @@ class Gate:
         ended = tuple(host for host in hosts if any(c.variable in secrets for c in host.credentials))
         self.trust.begin(host.name for host in ended)
         places = self._places
-        self.ends = Broker(ended, secrets, repositories, places.certificates, places.authorities, f"/{INNER}", f"/{ASKS}")
+        self.proxy = CredentialProxy(
+            ended, secrets, repositories, places.certificates, places.authorities, f"/{INNER}", f"/{ASKS}"
+        )
         return len(ended)
 
     async def renew(self) -> None:
@@ -129,7 +132,7 @@ class Gate:
 
     def _write_lists(self) -> None:
         self._make_folders()
-        for name, patterns in gate.lists(self.allowlist).items():
+        for name, patterns in haproxy.lists(self.allowlist).items():
             system.write(self._places.list(name), "".join(f"{pattern}\n" for pattern in patterns), mode=0o600)
 
     async def _ready(self) -> None:
@@ -147,7 +150,7 @@ class Gate:
         self._write_lists()  # for the next start
         if not self.service.pid:
             return
-        for name, patterns in gate.lists(allowlist).items():
+        for name, patterns in haproxy.lists(allowlist).items():
             await self._replace(str(self._places.list(name)), patterns)
         await self._close_unlisted()
 
@@ -167,13 +170,13 @@ class Gate:
         """Ends open connections to names that are not carried any more."""
         (table,) = await self.ask("show table connections data.conn_cur gt 0")
         gone = set()
-        for ticket in gate.parse_table(table):
+        for ticket in haproxy.parse_table(table):
             key, _, source_port = ticket.rpartition("/")
-            if not gate.carries(self.allowlist, key) and source_port.isdigit():
+            if not haproxy.carries(self.allowlist, key) and source_port.isdigit():
                 gone.add(int(source_port))
         if gone:
             (sessions,) = await self.ask("show sess")
-            for port, identity in gate.parse_sessions(sessions).items():
+            for port, identity in haproxy.parse_sessions(sessions).items():
                 if port in gone:
                     await self.ask(f"shutdown session {identity}")
 
@@ -181,7 +184,7 @@ class Gate:
 
     async def _read(self, output: asyncio.StreamReader) -> None:
         async for text in lines(output):
-            line = gate.parse_line(text)
+            line = haproxy.parse_line(text)
             if line is not None:
                 if line.cookies:
                     self.cookies.add(line.name)
@@ -213,13 +216,13 @@ class Gate:
     async def take_carried(self) -> list[Carried]:
         """Names whose totals have changed since the last time, the rest of very many the next time. Raises SystemFailure."""
         (answer,) = await self.ask("show table names")
-        table = gate.parse_table(answer)
+        table = haproxy.parse_table(answer)
         self._keep(table)
-        by_name: dict[str, list[gate.Usage]] = {}
+        by_name: dict[str, list[haproxy.Usage]] = {}
         for key, usage in table.items():
             name = key.rpartition(":")[0]
             by_name.setdefault(name, [self._before[name]] if name in self._before else []).append(usage)
-        changed, ours = [], {host.name for host in self.ends.hosts} if self.ends else set()
+        changed, ours = [], {host.name for host in self.proxy.hosts} if self.proxy else set()
         for name, usages in sorted(by_name.items(), key=self._last_said):
             before = self._carried.get(name)
             now = Carried(
@@ -241,13 +244,13 @@ class Gate:
                     break
         return changed
 
-    def _keep(self, table: Mapping[str, gate.Usage]) -> None:
+    def _keep(self, table: Mapping[str, haproxy.Usage]) -> None:
         """Adds up what the next table has no more: all of it when a gate ends, else what had to make room for newer names."""
         for key, last in self._usage.items():
             name, now = key.rpartition(":")[0], table.get(key)
             if name in self._carried and (now is None or now.connections < last.connections):
-                before = self._before.get(name, gate.Usage(0, 0, 0, 0))
-                self._before[name] = gate.Usage(
+                before = self._before.get(name, haproxy.Usage(0, 0, 0, 0))
+                self._before[name] = haproxy.Usage(
                     before.connections + last.connections, 0, before.bytes_in + last.bytes_in, before.bytes_out + last.bytes_out
                 )
         self._usage = dict(table)

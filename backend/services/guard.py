@@ -17,7 +17,7 @@ from backend.guard.channel import Configure, Configured, Done, Happened, Ping, R
 from backend.services.service import Service, lines
 from backend.services.tasks import Tasks
 from backend.system import GUARD, SystemFailure
-from network.ruleset import GUARD_ADDRESS
+from network.firewall.ruleset import GUARD_ADDRESS
 
 ANSWER_SECONDS = 10.0
 

@@ -1,8 +1,8 @@
 """sshd, as the supervisor keeps it: for sandboxes whose platform brings no way in of its own. Runs only where there are keys.
 
 It is root's way in, so nothing of it is within the agent's reach: its files are root's own, its port is refused to everybody
-inside (network/ruleset.py), and who takes the port while it is down answers nobody. It stays when boot halts: whoever has to
-find out why needs a way in.
+inside (network/firewall/ruleset.py), and a process that takes the port while it is down answers nobody. It stays up when boot
+halts: an operator who has to find out why needs a way in.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from backend import capabilities, system
 from backend.contract.events import Event, Noted, SshOpened
 from backend.contract.paths import Paths
-from backend.services import authorized_keys
-from backend.services.authorized_keys import HostKey
 from backend.services.service import Announced, Word
 from backend.system import SystemFailure
-from network import sshd
-from network.sshd import Places, Said
+from network.ssh import authorized_keys, sshd
+from network.ssh.authorized_keys import HostKey
+from network.ssh.sshd import Places, Said
 
+TEMPLATE = sshd.TEMPLATE.read_text(encoding="utf-8")
 PROGRAM = Path("/usr/sbin/sshd")  # it executes itself for each connection and wants its whole path
 NETLINK_AUDIT = 9  # linux/netlink.h
 MEANING = {Said.LISTENING: Word.READY, Said.DEAF: Word.NEVER, Said.OTHER: Word.LAST}
@@ -63,7 +63,7 @@ class Sshd:
         self._port = port
         system.write(self._places.host_key, self._key.private, mode=0o600)
         system.write(self._places.authorized_keys, "".join(f"{key}\n" for key in keys), mode=0o600)
-        system.write(self._places.configuration, sshd.render(self._places, port), mode=0o600)
+        system.write(self._places.configuration, sshd.render(TEMPLATE, self._places, port), mode=0o600)
 
     def _shadow(self) -> str:
         try:

@@ -15,7 +15,7 @@ from backend import system
 from backend.contract.paths import Paths
 from backend.services import certificates
 from backend.system import SystemFailure
-from network.gate import Places
+from network.gate.haproxy import Places
 
 RENEW_AFTER = 2 / 3  # of their validity
 OURS = "# An authority of this sandbox's gate. Its key is gone.\n"

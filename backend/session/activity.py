@@ -17,11 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from backend import system
-from backend.boot.context import Boot
+from backend.agent.session import Session
+from backend.context import Boot
 from backend.contract.events import SessionChanged, SessionState
 from backend.journal import Journal
 from backend.session import session
-from backend.session.session import NAME, Session
+from backend.session.session import NAME
 from backend.system import AGENT, Identity, SystemFailure
 
 SECOND = 1.0

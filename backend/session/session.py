@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 from backend import system
-from backend.boot import agent
+from backend.agent import agent
+from backend.agent.session import Session
 from backend.contract.paths import AGENT_UID, Paths
 from backend.system import AGENT, Finished, SystemFailure
 
@@ -20,15 +20,6 @@ MOST_ANSWER = 4096  # bytes that are read of what tmux says
 MOST_TITLE = 200  # bytes that are read of a pane's title
 
 CONFIGURATION = Path(__file__).with_name("tmux.conf")
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """The tmux server, and the pane of the agent's with its process."""
-
-    server: int
-    agent: int
-    pane: str
 
 
 def prepare(paths: Paths, popup_key: str) -> None:

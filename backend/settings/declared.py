@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backend.contract import durations
-from backend.settings import values
+from backend.settings import credentials_file, values
 from backend.settings.values import Autosave, GateMode, LogFormat, Login, OnFailure, Seccomp, Where
 from backend.settings.variable import Variable, declared, setting
-from network import credentials
-from network.credentials import Host
-from network.ruleset import Listener
+from network.firewall.ruleset import Listener
+from network.gate import credentials
+from network.gate.credentials import Host
 from network.telemetry import Telemetry
 
 # Credentials that every sandbox may have; an operator's own credentials file adds more (`Secrets`).
@@ -246,7 +246,7 @@ class Settings:
     @property
     def own_secrets(self) -> Mapping[str, str]:
         """What the agent gets of the credentials in the operator's own file, by variable."""
-        shipped = credentials.variables(credentials.shipped())
+        shipped = credentials.variables(credentials_file.shipped())
         others = shipped.keys() | self.telemetry.secrets.keys()
         return {name: value for name, value in self.agent_secrets.by_variable.items() if name not in others}
 

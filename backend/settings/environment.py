@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from backend import system
-from backend.settings import ports, values
+from backend.settings import credentials_file, ports, values
 from backend.settings.declared import VARIABLES, Secrets, Settings
 from backend.settings.values import GateMode, Save, Where
 from backend.settings.variable import Variable
 from backend.system import Identity
-from network import allowlist, credentials, telemetry
-from network.credentials import CredentialsError, Host
+from network import allowlist, telemetry
+from network.gate import credentials
+from network.gate.credentials import CredentialsError, Host
 from network.problems import Problems
 from network.telemetry import Telemetry
 
@@ -43,7 +44,7 @@ class SettingsError(Exception):
         super().__init__(f"cannot boot: the settings are not right{lines}")
 
 
-def load(environment: Mapping[str, str], credentials_file: Path | None = None, hidden_from: Identity | None = None) -> Settings:
+def load(environment: Mapping[str, str], own_credentials: Path | None = None, hidden_from: Identity | None = None) -> Settings:
     """The settings of an environment and of the operator's own credentials file. Raises SettingsError with all that is wrong.
 
     A variable NAME may be given as NAME_FILE, the path of a file that holds its value (a mounted secret). Mounted secrets often
@@ -52,7 +53,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None, h
     problems: list[str] = []
     hosts: tuple[Host, ...] = ()
     try:
-        hosts = credentials.read(credentials_file)
+        hosts = credentials_file.read(own_credentials)
     except CredentialsError as error:
         problems.append(str(error))
     variables = (*VARIABLES, *_own(hosts), *_of_telemetry(environment))
@@ -65,7 +66,7 @@ def load(environment: Mapping[str, str], credentials_file: Path | None = None, h
     by_field = {variable.field: by_name[variable.name] for variable in variables if variable.field}
     exported = _telemetry(by_name, hosts, by_field, problems)
     problems += _misspelt(environment, by_name)
-    problems += _contradictions(by_name, by_field, hosts, credentials_file)
+    problems += _contradictions(by_name, by_field, hosts, own_credentials)
     problems += ports.problems(by_field)
     if problems:
         raise SettingsError(problems)
@@ -80,10 +81,10 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def variables(environment: Mapping[str, str], credentials_file: Path | None = None) -> dict[str, str]:
+def variables(environment: Mapping[str, str], own_credentials: Path | None = None) -> dict[str, str]:
     """The part of an environment that is ours, with the `_FILE` forms: what is handed on into a sandbox."""
     try:
-        own = _own(credentials.read(credentials_file))
+        own = _own(credentials_file.read(own_credentials))
     except CredentialsError:
         own = ()  # `load` reports what is wrong
     known = (*VARIABLES, *own, *_of_telemetry(environment))
@@ -134,12 +135,12 @@ def _readable(path: Path, identity: Identity) -> bool:
 
 
 def _contradictions(
-    by_name: Mapping[str, Any], by_field: Mapping[str, Any], hosts: tuple[Host, ...], credentials_file: Path | None
+    by_name: Mapping[str, Any], by_field: Mapping[str, Any], hosts: tuple[Host, ...], own_credentials: Path | None
 ) -> Iterator[str]:
     """Settings that are right one by one and wrong together."""
     taken = [name for name in credentials.variables(hosts) if name in RESERVED]
     if taken:
-        yield f"{credentials_file}: {', '.join(taken)} means something else; a credential needs a variable of its own"
+        yield f"{own_credentials}: {', '.join(taken)} means something else; a credential needs a variable of its own"
     if not by_name["CLAUDE_CODE_OAUTH_TOKEN"] and not by_name["ANTHROPIC_API_KEY"]:
         yield "CLAUDE_CODE_OAUTH_TOKEN or ANTHROPIC_API_KEY: neither is set; Claude Code needs one of them"
     saved = by_field["autosave"]

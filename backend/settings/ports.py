@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from network import corefile, ruleset
+from network.dns import corefile
+from network.firewall import ruleset
 
 SERVICES = frozenset((
     53, ruleset.GATE_TLS_PORT, ruleset.GATE_HTTP_PORT, corefile.HEALTH_PORT, corefile.READY_PORT, corefile.METRICS_PORT,

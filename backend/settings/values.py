@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from backend.contract import durations
-from network import allowlist, credentials
-from network.ruleset import Listener
+from network import allowlist
+from network.firewall.ruleset import Listener
+from network.gate import credentials
 
 DURATION = f"a duration from 1s to 366d ({durations.EXPECTED})"
 
@@ -137,7 +138,7 @@ def listener(value: str) -> Listener:
 
 def ssh_keys(value: str) -> tuple[str, ...]:
     """Authorized keys, one a line. Raises Problems."""
-    from backend.services import authorized_keys  # what it takes to check keys is loaded only where there are some
+    from network.ssh import authorized_keys  # what it takes to check keys is loaded only where there are some
 
     return authorized_keys.parse(value, "CODETAINER_SSH_KEYS")
 

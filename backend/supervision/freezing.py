@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from backend import processes
+from backend.agent.cgroups import hierarchy
+from backend.agent.freezer import Freezer
 from backend.contract.events import Event, Froze
 from backend.policy import Policy
-from backend.supervision.cgroups import hierarchy
-from backend.supervision.freezer import Freezer
 from backend.system import SystemFailure
 
 STARTING_SECONDS = 0.2  # from a process's fork until it has the agent's uid

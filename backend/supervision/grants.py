@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from backend.boot import briefing
-from backend.boot.context import Boot
+from backend.context import Boot
 from backend.contract.events import Allowed, Event, Noted, ServiceState, Withdrawn
 from backend.guard.channel import Resolve
 from backend.system import SystemFailure

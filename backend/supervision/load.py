@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend import processes
-from backend.boot.context import Boot
 from backend.boot.steps.tmpfs import memory_bytes
+from backend.context import Boot
 from backend.contract.events import Event, SandboxMeasured
 from backend.contract.paths import AGENT_UID
 

@@ -14,10 +14,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from importlib.metadata import version
 from typing import Any
 
-from backend.boot import agent, steps
-from backend.boot.context import Boot
+from backend.agent import agent
+from backend.boot import steps
 from backend.boot.runner import Result, Runner
 from backend.boot.steps import closed
+from backend.context import Boot
 from backend.contract.events import (
     BootFinished,
     BootStarted,
@@ -35,11 +36,12 @@ from backend.contract.paths import Paths
 from backend.journal import Journal
 from backend.lock import Lock
 from backend.policy import Policy
+from backend.selftest import selftest
 from backend.services.bundle import Services
 from backend.session import activity, session
 from backend.settings import Settings
 from backend.settings.values import GateMode, OnFailure
-from backend.supervision import load, proof, watch
+from backend.supervision import load, watch
 from backend.supervision.control import Control, ControlServer
 from backend.supervision.freezing import Freezing
 from backend.supervision.grants import Grants
@@ -225,10 +227,10 @@ class Supervisor(Control):
             if not self._provable():
                 continue
             try:
-                found = await proof.prove(self.boot, listed=False)
+                found = await selftest.prove(self.boot, listed=False)
                 failures = 0
             except SystemFailure as error:
-                found = proof.Proof(0, (str(error),), "", "")
+                found = selftest.Proof(0, (str(error),), "", "")
                 failures += 1
             if self._stop.is_set() or not self._provable():
                 continue  # a service fell meanwhile: that is said, and the proof begins anew when it is back
@@ -240,7 +242,7 @@ class Supervisor(Control):
                 self.journal.emit(Noted("warning", f"the walls were tried: {found.silent}"))
             self.journal.emit(found.event)
             if found.broken:
-                self.journal.emit(BootFinished(BootState.HALTED, 0.0, "readiness", "; ".join(found.broken), proof.REMEDY))
+                self.journal.emit(BootFinished(BootState.HALTED, 0.0, "readiness", "; ".join(found.broken), selftest.REMEDY))
                 await self._close(keep_services=False)
                 failures = 0
 

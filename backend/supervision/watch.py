@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from backend.boot.context import Boot
+from backend.context import Boot
 from backend.contract.events import (
     Event,
     NamesMeasured,
@@ -18,8 +18,8 @@ from backend.services.coredns import http_get
 from backend.services.gate import Gate
 from backend.services.service import Service
 from backend.system import SystemFailure
-from network import corefile, metrics
-from network.metrics import Measured
+from network.dns import corefile, metrics
+from network.dns.metrics import Measured
 
 SECOND = 1.0
 GUARD_SECONDS = 10.0

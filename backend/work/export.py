@@ -17,7 +17,7 @@ from backend import system
 from backend.contract import shell
 from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
-from backend.sandbox.copying import Flow, copy
+from backend.copying import Flow, copy
 from backend.system import AGENT, SystemFailure
 from backend.work import bundle, git, place, repository, scratch, wip
 from backend.work.checkout import Checkout

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from backend import processes, system
-from backend.boot.context import Boot
+from backend.context import Boot
 from backend.contract.events import (
     BootState,
     Noted,

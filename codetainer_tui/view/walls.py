@@ -1,6 +1,6 @@
 """What protects what, in plain words: a line for each wall, as it was last tried, or as the operator has chosen.
 
-A wall is said to hold only where a probe has tried it as the agent (backend/hooks/probe.py); what was not tried is not claimed.
+A wall holds only if a probe has tried it as the agent (backend/selftest/probe.py); what was not tried is not claimed.
 """
 
 from __future__ import annotations

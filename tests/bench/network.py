@@ -12,7 +12,7 @@ from backend.contract.control import Refresh, decode_reply, encode_request
 from backend.contract.events import Refused, decode
 from backend.contract.paths import COREDNS_UID, GUARD_UID
 from backend.contract.state import fold_all
-from network.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
+from network.firewall.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
 from tests.bench.rows import Row, measures
 from tests.bench.sandbox import Sandbox, cpu, resident, running
 

@@ -18,7 +18,7 @@ import psutil
 
 from backend.contract.events import Event, Stamped, decode
 from backend.contract.paths import AGENT_UID, Paths
-from backend.sandbox import rendezvous
+from backend.sandbox import registry
 
 START_SECONDS = 120.0
 INSIDE = Path(__file__).with_name("inside")
@@ -106,7 +106,7 @@ def running(*options: str, pretend: str = "", domains: str = "", **environment: 
         try:
             if up.stdout.readline() != b"booted\n":
                 raise RuntimeError(f"the sandbox did not boot:\n{log.read_text()[-4000:]}")
-            yield Sandbox(started, up.pid, rendezvous.find(name), log)
+            yield Sandbox(started, up.pid, registry.find(name), log)
         finally:
             up.stdin.close()
             try:

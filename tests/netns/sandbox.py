@@ -22,9 +22,9 @@ import psutil
 from backend.contract.events import BootStarted, Event, LockReleased, ServiceChanged, ServiceState, Stamped, decode
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold_all
-from backend.sandbox import rendezvous
+from backend.sandbox import registry
 from backend.sandbox.enter import environment_for
-from backend.sandbox.rendezvous import NoSandbox
+from backend.sandbox.registry import NoSandbox
 from backend.system import AGENT, ROOT, Identity
 
 CODETAINER = [sys.executable, "-I", "-m", "codetainer_tui.cli"]
@@ -226,7 +226,7 @@ def start(
     def found() -> int:
         assert process.poll() is None, (folder / "err").read_text() + (folder / "out").read_text()
         try:
-            return rendezvous.find(name)
+            return registry.find(name)
         except NoSandbox:
             return 0
 

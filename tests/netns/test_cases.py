@@ -287,7 +287,7 @@ def test_the_control_socket_is_not_the_agents(sandbox: Running) -> None:
 def test_a_folder_of_the_platforms_is_tried(sandbox: Running) -> None:
     code = """
 import json, runpy
-tried = runpy.run_path("/opt/codetainer/lib/backend/hooks/probe.py")["platforms_folder"]
+tried = runpy.run_path("/opt/codetainer/lib/backend/selftest/probe.py")["platforms_folder"]
 print(json.dumps([tried("/root"), tried("/.fly"), tried("/etc")]))
 """
     assert sandbox.python(code) == ["", "", "the agent can look into /etc"]

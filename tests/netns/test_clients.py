@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import CookiesDropped
-from network import credentials
+from backend.settings import credentials_file
+from network.gate import credentials
 from tests.netns.sandbox import LISTED, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 
 ROOT = Path(__file__).parents[2]
-TOKEN = credentials.placeholders(credentials.shipped())["GH_PAT"]
-CLAUDE = credentials.placeholders(credentials.shipped())["CLAUDE_CODE_OAUTH_TOKEN"]
+TOKEN = credentials.placeholders(credentials_file.shipped())["GH_PAT"]
+CLAUDE = credentials.placeholders(credentials_file.shipped())["CLAUDE_CODE_OAUTH_TOKEN"]
 REAL = "ghp_the-operators-own"
 API = "https://api.github.com"
 MORE = "npm.pkg.github.com\nuploads.github.com\nrelease-assets.githubusercontent.com\n"

@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import BootStarted, CookiesDropped, Noted, Refused, Via
-from network import credentials
+from backend.settings import credentials_file
+from network.gate import credentials
 from tests.netns import worlds
 from tests.netns.sandbox import LISTED, Begin, Running, eventually
 from tests.netns.talk import go_on, talking
 
 pytestmark = worlds.BOTH
 
-GIVEN = credentials.placeholders(credentials.shipped())
+GIVEN = credentials.placeholders(credentials_file.shipped())
 GITHUB, CLAUDE = GIVEN["GH_PAT"], GIVEN["CLAUDE_CODE_OAUTH_TOKEN"]
 REAL = {
     "GH_PAT": "ghp_the-operators-own",

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from backend import processes, system
-from backend.supervision import cgroups, freezer
-from backend.supervision.cgroups import V1, V2, Hierarchy
-from backend.supervision.freezer import Freezer
+from backend.agent import cgroups, freezer
+from backend.agent.cgroups import V1, V2, Hierarchy
+from backend.agent.freezer import Freezer
 from tests.netns.headless import headless
 from tests.netns.sandbox import eventually
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from backend.agent import cgroups, freezer
 from backend.contract.events import Froze
-from backend.supervision import cgroups, freezer
 from backend.system import AGENT
 from tests.netns import headless
 from tests.netns.sandbox import Running, eventually, start

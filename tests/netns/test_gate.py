@@ -363,7 +363,10 @@ def test_the_gate_has_no_capability_and_its_own_root(sandbox: Running) -> None:
     assert fields["Uid"].split() == ["955"] * 4
     assert int(fields["CapEff"], 16) == int(fields["CapPrm"], 16) == 0
     assert fields["NoNewPrivs"] == "1"
-    assert sorted(path.name for path in Path(f"/proc/{sandbox.pid('gate')}/root").iterdir()) == ["asks.sock", "broker.sock"]
+    assert sorted(path.name for path in Path(f"/proc/{sandbox.pid('gate')}/root").iterdir()) == [
+        "asks.sock",
+        "credential-proxy.sock",
+    ]
 
 
 def test_without_the_gate_addresses_decide_and_it_is_said(tmp_path: Path, begin: Begin) -> None:

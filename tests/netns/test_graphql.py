@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from backend.contract.events import Reason, Refused
-from network import credentials
+from backend.settings import credentials_file
+from network.gate import credentials
 from tests.netns import worlds
 from tests.netns.sandbox import Begin, Running, eventually
 
 pytestmark = worlds.BOTH
 
-TOKEN = credentials.placeholders(credentials.shipped())["GH_PAT"]
+TOKEN = credentials.placeholders(credentials_file.shipped())["GH_PAT"]
 REAL = "ghp_the-operators-own"
 URL = "https://api.github.com/graphql"
 # What a person is counted on for, or what changes the repository itself; the same as at the REST API (test_scope.py).

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import LockReleased
-from backend.sandbox import claude, rendezvous
-from backend.sandbox.rendezvous import NoSandbox
+from backend.sandbox import claude, registry
+from backend.sandbox.registry import NoSandbox
 from codetainer_tui import handover
 from tests.netns.sandbox import CODETAINER, IDLE, SHORT, eventually
 from tests.netns.test_up_terminal import Terminal, at
@@ -24,13 +24,13 @@ NAME = f"login-{os.getpid()}"
 DEMO = ("up", "--net", "pretend", "--name", NAME, "--claude")
 SHORTER = (*DEMO, str(IDLE), "--domains", str(SHORT))
 DETACH = "\x02d"
-STAND_IN = "This is a stand-in"  # the first thing in the agent's pane
+FAKE_CLAUDE = "This is a stand-in"  # the first thing in the agent's pane
 PROMPT = "claude@codetainer"  # of the shell below
 
 
 def init() -> int:
     try:
-        return rendezvous.find(NAME)
+        return registry.find(NAME)
     except NoSandbox:
         return 0
 
@@ -51,9 +51,9 @@ def is_client(terminal: Terminal) -> bool:
 
 @pytest.mark.parametrize("options", [(), ("--plain",)], ids=["dashboard", "plain"])
 def test_the_demo_up_to_the_session_and_away(options: tuple[str, ...]) -> None:
-    with at(*DEMO, str(claude.STAND_IN), *options) as terminal:
+    with at(*DEMO, str(claude.FAKE_CLAUDE), *options) as terminal:
         terminal.expect("READY" if options else "example/demo")  # boot is shown, one way or the other
-        terminal.expect(STAND_IN)
+        terminal.expect(FAKE_CLAUDE)
         eventually("the client is the agent's", lambda: is_client(terminal))
         assert terminal.holders(init()) == set()
         journal = Path(f"/proc/{init()}/root/run/codetainer/events.jsonl").read_text()
@@ -79,7 +79,7 @@ def test_the_session_is_typed_into_and_follows_the_size() -> None:
 
 def test_a_terminal_that_goes_away_takes_the_demo_down() -> None:
     with at(*SHORTER) as terminal:
-        terminal.expect(STAND_IN)
+        terminal.expect(FAKE_CLAUDE)
         os.close(terminal.master)
         terminal.master = os.open("/dev/null", os.O_RDWR)
         eventually("it ends", lambda: terminal.process.poll() is not None)
@@ -87,7 +87,7 @@ def test_a_terminal_that_goes_away_takes_the_demo_down() -> None:
 
 def test_whoever_leaves_learns_what_became_of_the_work() -> None:
     with at(*SHORTER) as terminal:
-        terminal.expect(STAND_IN)
+        terminal.expect(FAKE_CLAUDE)
         write = [*CODETAINER, "enter", "--name", NAME, "--", "sh", "-c", "echo x > /workspace/repo/new"]
         subprocess.run(write, stdin=subprocess.DEVNULL, check=True)
         terminal.type(DETACH)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from backend import processes
-from backend.services import asker
+from backend.services import dns_client
 from backend.supervision import load
 from backend.supervision.load import Load
 from backend.work import keeper
@@ -51,7 +51,7 @@ threading.Thread(target=apart).start()
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file that processes of UID may write. They count as the agent's for this test."""
-    for module in (processes, load, asker):
+    for module in (processes, load, dns_client):
         monkeypatch.setattr(module, "AGENT_UID", UID)
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         folder.chmod(0o755)
@@ -89,7 +89,7 @@ def test_its_memory_is_the_agents(place: Path) -> None:
 def test_the_name_that_it_asks_for_is_told_as_its_own(place: Path) -> None:
     with headless(place, *AS_UID, work=ASKS) as process:
         comm = Path(f"/proc/{process.pid}/comm").read_text().strip()
-        assert asker.program(int(place.read_text()), seconds=10.0) == comm
+        assert dns_client.program(int(place.read_text()), seconds=10.0) == comm
 
 
 def test_so_it_is_where_a_thread_has_descriptors_of_its_own(place: Path) -> None:
@@ -97,7 +97,7 @@ def test_so_it_is_where_a_thread_has_descriptors_of_its_own(place: Path) -> None
     try:
         port = eventually("it asks", place.read_text)
         comm = Path(f"/proc/{process.pid}/comm").read_text().strip()
-        assert asker.program(int(port), seconds=10.0) == comm
+        assert dns_client.program(int(port), seconds=10.0) == comm
     finally:
         process.kill()
         process.wait()

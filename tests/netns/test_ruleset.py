@@ -9,9 +9,9 @@ from itertools import product
 
 import pytest
 
-from network import elements, ruleset
-from network.elements import Element
-from network.ruleset import Listener, Rules, Upstream
+from network.firewall import elements, ruleset
+from network.firewall.elements import Element
+from network.firewall.ruleset import Listener, Rules, Upstream
 
 pytestmark = pytest.mark.netns
 

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from network import ruleset
-from network.ruleset import Listener, Rules
+from network.firewall import ruleset
+from network.firewall.ruleset import Listener, Rules
 from tests.netns.test_ruleset import alone
 
 pytestmark = pytest.mark.netns

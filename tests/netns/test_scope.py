@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from backend.contract.events import Reason, Refused, Via
-from network import credentials
+from backend.settings import credentials_file
+from network.gate import credentials
 from tests.netns.sandbox import LISTED, Begin, Running, eventually
 
 pytestmark = pytest.mark.netns
 
-GIVEN = credentials.placeholders(credentials.shipped())
+GIVEN = credentials.placeholders(credentials_file.shipped())
 GITHUB, CLAUDE = GIVEN["GH_PAT"], GIVEN["CLAUDE_CODE_OAUTH_TOKEN"]
 API, GIT, UPLOADS = "api.github.com", "github.com", "uploads.github.com"
 OURS = "/repos/example/demo"

@@ -10,7 +10,7 @@ import pytest
 
 from backend.contract.events import ProofFinished
 from tests.netns.sandbox import Running, eventually, start
-from tests.netns.test_login import DETACH, STAND_IN
+from tests.netns.test_login import DETACH, FAKE_CLAUDE
 from tests.netns.test_up_terminal import at
 
 pytestmark = pytest.mark.netns
@@ -81,7 +81,7 @@ def test_another_architecture_is_no_way_round_it(sandbox: Running) -> None:
 
 def test_everything_of_the_agents_runs_under_it(sandbox: Running) -> None:
     with at("enter", "--name", sandbox.name, "--root", "--", "attach-claude") as terminal:
-        terminal.expect(STAND_IN)
+        terminal.expect(FAKE_CLAUDE)
         under = {name for name, filtered in agents(sandbox) if filtered}
         assert {"tmux: client", "tmux: server", "bash"} <= under
         assert [name for name, filtered in agents(sandbox) if not filtered] == []

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.netns.sandbox import CODETAINER, PATIENCE, Running, start, stopped_in_boot
-from tests.netns.test_login import DETACH, PROMPT, STAND_IN
+from tests.netns.test_login import DETACH, FAKE_CLAUDE, PROMPT
 from tests.netns.test_up_terminal import at
 
 pytestmark = pytest.mark.netns
@@ -234,9 +234,9 @@ def test_a_login_that_wants_the_dashboard_first_stays_on_it(tmp_path: Path, key:
         with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
             terminal.expect("quit")
             time.sleep(4.0)  # longer than the notice before a hand-over
-            assert STAND_IN.encode() not in terminal.seen
+            assert FAKE_CLAUDE.encode() not in terminal.seen
             terminal.type("t")
-            terminal.expect(STAND_IN)
+            terminal.expect(FAKE_CLAUDE)
             terminal.type(DETACH)
             assert terminal.code() == 0
     finally:
@@ -251,11 +251,11 @@ def test_a_login_during_boot_is_handed_over(tmp_path: Path, key: Path, slow: flo
         with at("-t", *options(sandbox, key, slow), "root@sandbox", program=["ssh"], answers=ANSWERS) as terminal:
             terminal.expect("BOOTING")
             os.kill(boot, signal.SIGCONT)
-            terminal.expect(STAND_IN)
+            terminal.expect(FAKE_CLAUDE)
             terminal.type(DETACH)
             assert terminal.code() == 0
         with at("-t", *options(sandbox, key, slow), "root@sandbox", program=["ssh"], answers=ANSWERS) as terminal:
-            terminal.expect(STAND_IN)
+            terminal.expect(FAKE_CLAUDE)
             terminal.type(DETACH)
             assert terminal.code() == 0
     finally:

@@ -19,7 +19,7 @@ import pytest
 
 from backend.contract.events import BootFinished, BootState, Noted, ProofFinished, ServiceChanged, ServiceState, SshOpened
 from tests.netns.sandbox import PATIENCE, Running, backend_of, eventually, start, stopped_in_boot
-from tests.netns.test_login import DETACH, STAND_IN
+from tests.netns.test_login import DETACH, FAKE_CLAUDE
 from tests.netns.test_ssh import ANSWERS
 from tests.netns.test_up_terminal import Terminal, at
 
@@ -163,7 +163,7 @@ def leave(terminal: Terminal) -> None:
 def test_a_terminal_becomes_the_session_and_again(opened: Door) -> None:
     for _ in range(2):
         with at(program=opened.argv("-tt")) as terminal:
-            terminal.expect(STAND_IN)
+            terminal.expect(FAKE_CLAUDE)
             leave(terminal)
 
 
@@ -267,10 +267,10 @@ def test_a_login_during_boot_sees_the_dashboard_and_is_handed_over(tmp_path: Pat
         with at(program=found.argv("-tt"), answers=ANSWERS) as terminal:
             terminal.expect("BOOTING")
             os.kill(boot, signal.SIGCONT)
-            terminal.expect(STAND_IN)
+            terminal.expect(FAKE_CLAUDE)
             leave(terminal)
         with at(program=found.argv("-tt"), answers=ANSWERS) as terminal:
-            terminal.expect(STAND_IN)
+            terminal.expect(FAKE_CLAUDE)
             leave(terminal)
     finally:
         os.kill(boot, signal.SIGCONT)

@@ -126,7 +126,7 @@ def test_where_names_cannot_be_resolved_every_step_that_notices_names_the_resolv
     silent = {"CODETAINER_UPSTREAM": "203.0.113.99", "REPO_URL": "https://github.com/example/demo"}
     done = up(tmp_path, "--", "codetainer", "status", listed="github.com\n", **silent)
     said = " ".join(done.stdout.split())
-    hint = "do the upstream resolvers answer (203.0.113.99)? CODETAINER_UPSTREAM names others"
+    hint = "Check that the upstream resolvers answer (203.0.113.99), or name others with CODETAINER_UPSTREAM."
     for step in (
         "! Addresses 0 names resolved, 1 failed",
         "! Clone example/demo cannot",
@@ -137,7 +137,7 @@ def test_where_names_cannot_be_resolved_every_step_that_notices_names_the_resolv
 
 def test_a_repository_whose_host_is_not_listed_is_told_how_to_list_it(tmp_path: Path, nothing_left: None) -> None:
     done = up(tmp_path, "--", "true", listed="github.com\n", REPO_URL="https://forge.test/a/b")
-    assert "CODETAINER_EXTRA_DOMAINS=forge.test opens it" in done.stderr
+    assert "Set CODETAINER_EXTRA_DOMAINS=forge.test" in done.stderr
 
 
 def test_ctrl_c_in_the_middle_of_boot(tmp_path: Path, nothing_left: None) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import backend
-from backend.hooks import probe
-from backend.sandbox import rendezvous
-from backend.sandbox.rendezvous import NoSandbox
+from backend.sandbox import registry
+from backend.sandbox.registry import NoSandbox
+from backend.selftest import probe
 from backend.work import process
 from codetainer_tui.metrics import tally
 from tests.netns.sandbox import CODETAINER, PATIENCE, SHORT, Running, children, eventually, start
@@ -62,7 +62,7 @@ def test_the_sandboxs_end_is_the_end(running: Running, which: str) -> None:
     os.kill(running.init if which == "first" else found["sandbox"], signal.SIGKILL)
     ends_with(running, 128 + signal.SIGKILL, running.init, internet, *found.values())
     with pytest.raises(NoSandbox):
-        rendezvous.find(running.name)
+        registry.find(running.name)
 
 
 def test_each_part_has_namespaces_of_its_own(running: Running) -> None:

@@ -221,9 +221,9 @@ def test_nothing_in_the_sandbox_holds_a_terminal_that_lines_are_shown_on() -> No
         "up", "--net", "pretend", "--claude", str(IDLE), "--domains", str(SHORT), "--no-tui", "--name", f"lines-{os.getpid()}"
     ) as terminal:
         terminal.expect("init is over")
-        from backend.sandbox import rendezvous
+        from backend.sandbox import registry
 
-        assert terminal.holders(rendezvous.find(f"lines-{os.getpid()}")) == set()
+        assert terminal.holders(registry.find(f"lines-{os.getpid()}")) == set()
         terminal.type("\x03")
         assert terminal.code() == 128 + signal.SIGINT
         assert b"the sandbox is stopping" in terminal.seen  # what it says last is shown too

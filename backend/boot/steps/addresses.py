@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from backend.boot.context import Boot
 from backend.boot.plan import StepWarned
+from backend.context import Boot
 from backend.guard.channel import Refresh
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from backend.boot import registries
-from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
+from backend.context import Boot
 from network import allowlist
 from network.allowlist import AllowlistError
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from backend import system
-from backend.boot import agent, briefing
-from backend.boot.context import Boot
+from backend.agent import agent
+from backend.boot import briefing
 from backend.boot.plan import StepFailed
+from backend.context import Boot
 from backend.system import AGENT
 
 

@@ -9,9 +9,9 @@ import re
 from urllib.parse import urlsplit
 
 from backend import system
-from backend.boot import agent
-from backend.boot.context import Boot
+from backend.agent import agent
 from backend.boot.plan import StepFailed, StepSkipped
+from backend.context import Boot
 from backend.settings.values import repository as repository_url
 from backend.system import AGENT
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from backend import system
-from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
+from backend.context import Boot
 from backend.system import SystemFailure
-from network import ruleset
+from network.firewall import ruleset
 
 
 async def run(boot: Boot) -> str:

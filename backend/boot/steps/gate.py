@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backend.boot.context import Boot
 from backend.boot.plan import StepSkipped
+from backend.context import Boot
+from backend.settings import credentials_file
 from backend.settings.values import GateMode
-from network import credentials
 
 
 async def run(boot: Boot) -> str:
     if boot.settings.gate is GateMode.OFF:
         raise StepSkipped("CODETAINER_GATE=off: listed hosts are held apart by their addresses alone")
     gate, settings = boot.services.gate, boot.settings
-    if settings.outside and gate.ends is None:  # a second boot finds them still good
+    if settings.outside and gate.proxy is None:  # a second boot finds them still good
         gate.trust.valid = settings.certificate_seconds
         hosts = gate.prepare(settings.hosts, settings.secrets.by_variable, settings.writable)
         pushes = ", ".join(settings.writable) or "no repository"
@@ -23,12 +23,12 @@ async def run(boot: Boot) -> str:
             boot.say("gate", line)
     gate.much_out = settings.much_out
     await gate.service.start()
-    return f"{len(gate.ends.hosts)} hosts with credentials" if gate.ends else "credentials inside"
+    return f"{len(gate.proxy.hosts)} hosts with credentials" if gate.proxy else "credentials inside"
 
 
 def _unused(boot: Boot) -> Iterator[str]:
     """What the operator has described and nobody can use."""
-    shipped = {host.name for host in credentials.shipped()}
+    shipped = {host.name for host in credentials_file.shipped()}
     for host in boot.settings.hosts:
         missing = [c.variable for c in host.credentials if c.variable not in boot.settings.secrets.by_variable]
         if host.name in shipped:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from backend import system
-from backend.boot import agent
-from backend.boot.context import Boot
+from backend.agent import agent
+from backend.context import Boot
 from backend.contract.paths import AGENT_UID
 
 GITHUB = "github.com"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.boot.context import Boot
+from backend.context import Boot
 
 
 async def run(boot: Boot) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 
 from backend import system
-from backend.boot.context import Boot
+from backend.context import Boot
 from backend.contract.paths import Paths
 from backend.system import SystemFailure
-from network.ruleset import COREDNS_ADDRESS
+from network.firewall.ruleset import COREDNS_ADDRESS
 
 
 async def run(boot: Boot) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from backend.boot.context import Boot
 from backend.boot.plan import StepFailed, StepSkipped
+from backend.context import Boot
 
 
 async def run(boot: Boot) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backend.boot import agent
-from backend.boot.context import Boot
+from backend.agent import agent
 from backend.boot.plan import StepSkipped, StepWarned
+from backend.context import Boot
 
 SECONDS = 180.0
 # Claude Code knows it without a declaration, once it has been added.

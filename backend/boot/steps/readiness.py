@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from backend.boot.context import Boot
 from backend.boot.plan import StepFailed, StepWarned
-from backend.supervision import proof
+from backend.context import Boot
+from backend.selftest import selftest
 
 
 async def run(boot: Boot) -> str:
-    found = await proof.prove(boot)
+    found = await selftest.prove(boot)
     boot.emit(found.event)
     if found.broken:
-        raise StepFailed("; ".join(found.broken), proof.REMEDY)
+        raise StepFailed("; ".join(found.broken), selftest.REMEDY)
     if found.silent:
         raise StepFailed(found.silent, "Run codetainer logs to see the state of CoreDNS.")
     if found.unreachable:

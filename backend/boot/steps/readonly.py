@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from backend import system
-from backend.boot.context import Boot
 from backend.boot.plan import StepWarned
+from backend.context import Boot
 from backend.system import SystemFailure
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from backend import system
-from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
+from backend.context import Boot
 from backend.contract.paths import Paths
 from backend.guard import upstream
 from backend.settings.values import GateMode
 from backend.system import SystemFailure
-from network import resolv_conf, ruleset
-from network.resolv_conf import ResolvConf
-from network.ruleset import COREDNS_ADDRESS, DOCKER_ADDRESS, Rules
+from network.dns import resolv_conf
+from network.dns.resolv_conf import ResolvConf
+from network.firewall import ruleset
+from network.firewall.ruleset import COREDNS_ADDRESS, DOCKER_ADDRESS, Rules
 
 
 async def run(boot: Boot) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.boot.context import Boot
+from backend.context import Boot
 from backend.contract.events import SessionChanged, SessionState
 from backend.session import session
 

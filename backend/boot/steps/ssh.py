@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from backend.boot.context import Boot
 from backend.boot.plan import StepFailed, StepSkipped, StepWarned
 from backend.capabilities import AUDIT_WRITE
+from backend.context import Boot
 from backend.services import sshd
 
 

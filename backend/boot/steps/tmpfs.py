@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from backend import system
-from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
+from backend.context import Boot
 from backend.contract.paths import AGENT_UID
 
 DEV_SHM = 64 << 20

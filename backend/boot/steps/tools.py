@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from backend import system
-from backend.boot.context import Boot
+from backend.context import Boot
 from backend.system import AGENT
 
 LINKS = (

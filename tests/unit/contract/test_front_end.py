@@ -9,7 +9,7 @@ import pytest
 from backend.contract import front_end
 from backend.contract.front_end import FrontEndSettings
 from backend.settings import load
-from backend.start import front_end as of_settings
+from backend.supervision.start import front_end as of_settings
 
 
 def test_what_boot_writes_is_what_front_ends_read(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from typing import cast
 import pytest
 
 from backend import settings
-from backend.boot.context import Boot
 from backend.boot.plan import StepFailed
 from backend.boot.steps import allowlist
+from backend.context import Boot
 from backend.contract.paths import Paths
 from backend.policy import Policy
 from backend.services.bundle import Services

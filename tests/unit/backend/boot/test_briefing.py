@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend import settings
-from backend.boot import agent, briefing
+from backend.agent import agent
+from backend.boot import briefing
 from backend.boot.briefing import BEGIN, END, MOST_NAMES, merged, render
 from backend.contract.paths import Paths
 from backend.session import activity

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from backend.boot import steps
-from backend.boot.context import Boot
 from backend.boot.plan import OnFailure, Step, ordered
+from backend.context import Boot
 
 
 async def nothing(_: Boot) -> str:

@@ -5,9 +5,9 @@ from typing import cast
 
 import pytest
 
-from backend.boot.context import Boot
 from backend.boot.plan import StepSkipped
 from backend.boot.steps import platform
+from backend.context import Boot
 from backend.contract.paths import Paths
 
 

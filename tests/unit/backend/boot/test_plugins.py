@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from backend import settings as all_settings
-from backend.boot import agent
-from backend.boot.context import Boot
+from backend.agent import agent
 from backend.boot.plan import StepSkipped, StepWarned
 from backend.boot.steps import plugins
 from backend.boot.steps.plugins import Wanted, wanted
+from backend.context import Boot
 from backend.contract.events import Event, StepOutput
 from backend.contract.paths import Paths
 from backend.policy import Policy

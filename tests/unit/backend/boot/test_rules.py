@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from backend import settings
-from backend.boot.context import Boot
 from backend.boot.steps.rules import flows, resolvers
+from backend.context import Boot
 from backend.contract.paths import Paths
 from backend.policy import Policy
 from backend.services.bundle import Services
-from network import resolv_conf, ruleset
-from network.resolv_conf import ResolvConf
+from network.dns import resolv_conf
+from network.dns.resolv_conf import ResolvConf
+from network.firewall import ruleset
 
 
 @pytest.mark.parametrize(("text", "found"), [("262144\n", 262144), ("", ruleset.FLOWS), (None, ruleset.FLOWS)])

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any, cast
 
 from backend.boot import steps
-from backend.boot.context import Boot
 from backend.boot.plan import OnFailure, Step, StepFailed, StepSkipped, StepWarned, ordered
 from backend.boot.runner import Runner
+from backend.context import Boot
 from backend.contract.events import Event, Outcome, StepFinished, StepStarted
 from backend.system import SystemFailure
 

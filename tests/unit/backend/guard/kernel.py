@@ -1,4 +1,4 @@
-"""A firewall in memory, for tests of what the guard keeps in it: understands the commands that network.ruleset renders."""
+"""A firewall in memory, for tests of what the guard keeps in it: understands the commands of network.firewall.ruleset."""
 
 from __future__ import annotations
 

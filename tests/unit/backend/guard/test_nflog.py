@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backend.guard import nflog
 from backend.guard.nflog import Report
-from network.packets import Packet
+from network.firewall.packets import Packet
 
 PACKET = bytes([0x45, 0]) + b"\0" * 7 + b"\x06\0\0" + b"\xcb\x00\x71\x02" + b"\xc6\x33\x64\x09" + struct.pack("!HH", 5000, 443)
 

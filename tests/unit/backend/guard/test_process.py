@@ -14,7 +14,7 @@ from backend.guard.server import Server
 from backend.guard.upstream import UpstreamError
 from network import allowlist
 from network.allowlist import Allowlist, Entry
-from network.answers import Answer
+from network.dns.dns_message import Answer
 from tests.unit.backend.guard.kernel import Kernel
 
 LISTED = allowlist.parse("a.example\nb.example\n", "f").allowlist

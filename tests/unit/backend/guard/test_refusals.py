@@ -11,7 +11,7 @@ from backend.guard import refusals
 from backend.guard.nflog import Report
 from backend.guard.refusals import Refusals
 from network import allowlist
-from network.packets import Packet
+from network.firewall.packets import Packet
 
 LISTED = allowlist.parse("a.example:443\n", "f").allowlist
 NAMES = {"198.51.100.1": "a.example", "198.51.100.2": "gone.example"}

@@ -15,9 +15,10 @@ from backend.guard.nftables import Nftables
 from backend.guard.openings import Openings
 from backend.guard.server import Server
 from backend.guard.upstream import UpstreamError, Upstreams
-from network import allowlist, answers
+from network import allowlist
 from network.allowlist import Allowlist
-from network.answers import Answer, Question
+from network.dns import dns_message
+from network.dns.dns_message import Answer, Question
 from tests.unit.backend.guard.kernel import Kernel
 
 LISTED = allowlist.parse("a.example\n*.w.example\n", "f").allowlist
@@ -27,7 +28,7 @@ class Internet:
     """Upstream resolvers: what they answer, how often they were asked, and what is open when they answer."""
 
     def __init__(self, *addresses: str) -> None:
-        self.answer = Answer(answers.NOERROR, addresses, 30)
+        self.answer = Answer(dns_message.NOERROR, addresses, 30)
         self.asked: list[str] = []
         self.go = asyncio.Event()
         self.go.set()
@@ -35,7 +36,7 @@ class Internet:
     async def ask(self, name: str) -> Answer:
         self.asked.append(name)
         await self.go.wait()
-        if self.answer.rcode == answers.SERVFAIL:
+        if self.answer.rcode == dns_message.SERVFAIL:
             raise UpstreamError("cannot resolve")
         return self.answer
 
@@ -46,11 +47,11 @@ class Lab:
         openings = Openings(cast(Nftables, self.kernel), lambda: 0.0)
         self.server = Server(openings, self.events.append, LISTED, cast(Upstreams, self.internet))
 
-    async def ask(self, name: str, kind: int = answers.A) -> Answer:
+    async def ask(self, name: str, kind: int = dns_message.A) -> Answer:
         question = Question(1, name, kind)
-        wire = await self.server.reply(answers.build_query(question))
+        wire = await self.server.reply(dns_message.build_query(question))
         assert wire is not None
-        return answers.parse_answer(wire, question)
+        return dns_message.parse_answer(wire, question)
 
 
 async def test_a_listed_name_is_open_when_it_is_answered() -> None:
@@ -62,7 +63,7 @@ async def test_a_listed_name_is_open_when_it_is_answered() -> None:
 @pytest.mark.parametrize("name", ["b.example", "x.a.example", "w.example", "evil.test"])
 async def test_an_unlisted_name_is_not_asked_for(name: str) -> None:
     lab = Lab("198.51.100.1")
-    assert (await lab.ask(name)).rcode == answers.NXDOMAIN
+    assert (await lab.ask(name)).rcode == dns_message.NXDOMAIN
     assert lab.internet.asked == []
     assert isinstance(lab.events[0], Refused)
     assert lab.events[0].name == name
@@ -70,7 +71,7 @@ async def test_an_unlisted_name_is_not_asked_for(name: str) -> None:
 
 async def test_other_types_are_empty() -> None:
     lab = Lab("198.51.100.1")
-    assert await lab.ask("a.example", 16) == Answer(answers.NOERROR)
+    assert await lab.ask("a.example", 16) == Answer(dns_message.NOERROR)
     assert lab.internet.asked == []
 
 
@@ -87,9 +88,9 @@ async def test_what_is_no_question_for_a_hosts_address_is_refused_at_once(
 ) -> None:
     lab = Lab("198.51.100.1")
     name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
-    question = name + struct.pack("!2H", answers.A, group)
+    question = name + struct.pack("!2H", dns_message.A, group)
     reply = await lab.server.reply(struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + question)
-    assert reply == struct.pack("!6H", 7, 0x8100 | answers.REFUSED, 1, 0, 0, 0) + question
+    assert reply == struct.pack("!6H", 7, 0x8100 | dns_message.REFUSED, 1, 0, 0, 0) + question
     assert lab.kernel.addresses() == set()
     assert lab.internet.asked == []
     assert [event.name for event in lab.events if isinstance(event, Refused)] == [said]
@@ -117,7 +118,7 @@ async def test_special_addresses_are_stripped_and_said() -> None:
 
 async def test_an_answer_of_special_addresses_only_is_empty() -> None:
     lab = Lab("10.0.0.1")
-    assert await lab.ask("a.example") == Answer(answers.NOERROR)
+    assert await lab.ask("a.example") == Answer(dns_message.NOERROR)
     assert lab.kernel.addresses() == set()
 
 
@@ -130,22 +131,22 @@ async def test_answers_are_capped() -> None:
 async def test_where_the_set_cannot_be_changed_there_is_no_answer() -> None:
     lab = Lab("198.51.100.1")
     lab.kernel.broken = True
-    assert (await lab.ask("a.example")).rcode == answers.SERVFAIL
+    assert (await lab.ask("a.example")).rcode == dns_message.SERVFAIL
 
 
 async def test_where_no_upstream_answers_there_is_none_either() -> None:
     lab = Lab()
-    lab.internet.answer = Answer(answers.SERVFAIL)
-    assert (await lab.ask("a.example")).rcode == answers.SERVFAIL
+    lab.internet.answer = Answer(dns_message.SERVFAIL)
+    assert (await lab.ask("a.example")).rcode == dns_message.SERVFAIL
     assert lab.kernel.addresses() == set()
 
 
 async def test_before_it_is_configured_and_while_paused() -> None:
     lab = Lab("198.51.100.1")
     lab.server.paused = True
-    assert (await lab.ask("a.example")).rcode == answers.SERVFAIL
+    assert (await lab.ask("a.example")).rcode == dns_message.SERVFAIL
     lab.server.paused, lab.server.upstreams = False, None
-    assert (await lab.ask("a.example")).rcode == answers.SERVFAIL
+    assert (await lab.ask("a.example")).rcode == dns_message.SERVFAIL
 
 
 async def test_many_who_ask_share_one_answer() -> None:
@@ -171,7 +172,7 @@ async def test_a_change_of_mind_while_the_upstream_is_asked(change: str) -> None
     else:
         lab.server.allowlist = Allowlist()
     lab.internet.go.set()
-    assert (await asking).rcode == answers.SERVFAIL
+    assert (await asking).rcode == dns_message.SERVFAIL
     assert lab.kernel.addresses() == set()
 
 

@@ -59,9 +59,9 @@ def test_without_it_nothing_is_the_agent_outside_of_a_pretend_internet(
 def test_in_a_pretend_one_the_stand_in_is(folder: Path, begins: str | None) -> None:
     if begins is not None:
         install(folder, begins)
-    assert claude.chosen(parse(["--net", "pretend"])) == claude.STAND_IN
-    assert claude.chosen(parse(["--net", "pretend", "--", "true"])) == claude.STAND_IN
-    assert claude.STAND_IN.is_file()
+    assert claude.chosen(parse(["--net", "pretend"])) == claude.FAKE_CLAUDE
+    assert claude.chosen(parse(["--net", "pretend", "--", "true"])) == claude.FAKE_CLAUDE
+    assert claude.FAKE_CLAUDE.is_file()
 
 
 @pytest.mark.parametrize("net", ["nat", "none"])
@@ -82,7 +82,7 @@ def test_it_is_said_with_all_else_that_is_wrong(folder: Path, monkeypatch: pytes
 
 def test_what_is_given_is_read(folder: Path) -> None:
     environment, program = read(parse(["--net", "pretend"]), DUMMIES)
-    assert (environment["GH_PAT"], program) == (DUMMIES["GH_PAT"], claude.STAND_IN)
+    assert (environment["GH_PAT"], program) == (DUMMIES["GH_PAT"], claude.FAKE_CLAUDE)
 
 
 def test_a_check_misses_it_but_for_a_pretend_internet(folder: Path) -> None:

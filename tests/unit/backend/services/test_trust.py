@@ -12,7 +12,7 @@ from backend.contract.paths import Paths
 from backend.services.certificates import SKEW
 from backend.services.trust import Trust
 from backend.system import SystemFailure
-from network.gate import Places
+from network.gate.haproxy import Places
 
 DAY = 86400.0
 BEGUN = 1_800_000_000.0

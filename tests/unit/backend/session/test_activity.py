@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.agent.session import Session
 from backend.contract.events import SessionChanged, SessionState
 from backend.session import activity
-from backend.session.session import Session
 from backend.system import Identity
 
 

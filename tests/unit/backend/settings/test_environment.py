@@ -13,7 +13,7 @@ from backend import settings
 from backend.settings import VARIABLES, SettingsError
 from backend.settings.values import Autosave, GateMode, LogFormat, Login, OnFailure, Save, Seccomp, Where
 from backend.system import AGENT, Identity
-from network.ruleset import Listener
+from network.firewall.ruleset import Listener
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"

@@ -6,7 +6,7 @@ import pytest
 
 from backend import settings
 from backend.settings import SettingsError
-from network.ruleset import Listener
+from network.firewall.ruleset import Listener
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
 NAME = "CODETAINER_SSH_KEYS"

@@ -10,7 +10,7 @@ import pytest
 
 from backend import settings
 from backend.boot import briefing
-from backend.boot.context import Boot
+from backend.context import Boot
 from backend.contract.events import Event, ServiceState
 from backend.contract.paths import Paths
 from backend.guard.channel import Configure, Done, Refresh, Request, Resolve

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from backend.boot.context import Boot
+from backend.context import Boot
 from backend.contract.events import Event, ServiceState
 from backend.services.bundle import Services
 from backend.services.cookies import Cookies

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.boot.context import Boot
+from backend.context import Boot
 from backend.contract.events import (
     BootFinished,
     BootStarted,

@@ -1,0 +1,1 @@
+"""The agent as a uid: its environment, its processes, stopping them."""

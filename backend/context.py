@@ -1,0 +1,50 @@
+"""What boot steps share: the settings, the paths, and the running parts that one step makes and another uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from backend.contract.events import Event, StepOutput
+from backend.contract.paths import Paths
+from backend.expected import Expected
+from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.agent.session import Session
+    from backend.policy import Policy
+    from backend.services.bundle import Services
+
+
+@dataclass(slots=True)
+class Boot:
+    """One sandbox while it boots. `services` and `policy` are what goes on afterwards."""
+
+    settings: Settings
+    paths: Paths
+    emit: Callable[[Event], None]
+    services: Services
+    policy: Policy
+    docker_servers: (
+        tuple[str, ...] | None
+    ) = ()  # that Docker's resolver asks from in here; None: it is in use, and they are unknown
+    agent_environment: dict[str, str] = field(default_factory=dict)
+    session: Session | None = None
+    cloned: bool = False  # REPO_URL is in the work space
+    expected: Expected = field(default_factory=Expected)
+
+    @property
+    def other_resolvers(self) -> str:
+        """What to do if listed names cannot be resolved."""
+        if self.docker_servers is None:
+            return (
+                "Set CODETAINER_UPSTREAM to a resolver's own address: Docker's resolver (127.0.0.11) forwards queries from "
+                "inside this container, and the firewall refuses them because /etc/resolv.conf does not name its servers."
+            )
+        asked = ", ".join(self.policy.upstreams) or "none is set"
+        return f"Check that the upstream resolvers answer ({asked}), or name others with CODETAINER_UPSTREAM."
+
+    def say(self, step: str, line: str) -> None:
+        """One line of a step's output, for the dashboard. Control characters are shown by whoever shows it."""
+        self.emit(StepOutput(step, line[:500]))

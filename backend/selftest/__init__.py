@@ -1,0 +1,1 @@
+"""The protections, tested from the inside as the agent."""

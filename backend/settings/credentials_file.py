@@ -1,0 +1,30 @@
+"""The files that describe hosts with credentials: the one that comes with Codetainer, and the operator's own beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from network.gate import credentials
+from network.gate.credentials import CredentialsError, Host
+
+SHIPPED = Path(credentials.__file__).with_name("credentials.toml")
+
+
+def shipped() -> tuple[Host, ...]:
+    """The hosts that come with Codetainer."""
+    return credentials.parse(SHIPPED.read_text(encoding="utf-8"), SHIPPED.name)
+
+
+def read(own: Path | None = None) -> tuple[Host, ...]:
+    """The shipped hosts and those of the operator's own file, if there is one: of two with one name, the operator's.
+
+    Raises CredentialsError.
+    """
+    hosts = {host.name: host for host in shipped()}
+    if own is not None and own.exists():
+        try:
+            text = own.read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise CredentialsError(f"{own}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from error
+        hosts |= {host.name: host for host in credentials.parse(text, own.name, credentials.variables(hosts.values()))}
+    return tuple(hosts.values())

@@ -1,0 +1,1 @@
+"""DNS: messages, what CoreDNS serves, resolv.conf."""

@@ -1,0 +1,1 @@
+"""The firewall: rules, elements of its sets, refused packets."""

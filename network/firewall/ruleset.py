@@ -1,0 +1,340 @@
+"""The firewall as text: one `inet` table, so that IPv4 and IPv6 are both closed, loaded in one transaction.
+
+Sources: nft(8); what each rule is for was found by attacking the design (docs/security.md). Rules never name an address that
+is not in the specification or in a set that only the guard fills.
+
+Length: one table, whose rules are read together.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from string import Template
+
+from network.firewall import elements
+from network.firewall.elements import DIRECT, HTTP, OPEN, REFUSED, REFUSED_SECONDS, TABLE, Element
+
+NFLOG_GROUP = 100
+NFLOG_RATE = 50  # reports a second of the agent's refusals; the counters go on
+# The kernel remembers a flow that has ended for two minutes (nf_conntrack_proto_tcp.c: TIME_WAIT), and the gate's half too.
+# So that the agent's fill five eighths of its table at most, what comes faster is dropped, not refused: TCP tries again.
+FLOWS = 65536  # places in the kernel's table on all but the smallest machines (nf_conntrack-sysctl.rst)
+FLOW_SECONDS = 120
+
+COREDNS_ADDRESS = "127.0.0.53"
+GUARD_ADDRESS = "127.0.0.54"
+GATE_ADDRESS = "127.0.0.55"
+DOCKER_ADDRESS = "127.0.0.11"
+GATE_TLS_PORT = 443
+GATE_HTTP_PORT = 80
+
+# RFC 6890 and the registry it founded: nothing in it is a public host. Refused before any list is consulted.
+SPECIAL_PURPOSE = (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+    "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Upstream:
+    """A resolver that the guard, and nobody else, may speak to. `tls`: DNS over TLS (TCP only), else UDP and TCP."""
+
+    address: str
+    port: int = 53
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Listener:
+    """Where the metrics are served: an IPv4 address of the sandbox (0.0.0.0: all of them) and a TCP port."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All that the table depends on."""
+
+    agent: int = 1000
+    coredns: int = 953
+    guard: int = 954
+    gate: int = 955
+    exporter: int = 956
+    with_gate: bool = False
+    upstreams: tuple[Upstream, ...] = ()
+    docker_servers: tuple[str, ...] = ()  # IPv4 resolvers that dockerd asks from this namespace, as root
+    inbound: tuple[int, ...] = ()  # TCP ports that may be reached from outside, beside SSH's
+    ssh: int = 0  # the port of our own sshd, 0 where there is none
+    metrics: Listener | None = None
+    flows: int = FLOWS  # places in the kernel's table of flows
+
+
+def mark(uid: int) -> int:
+    """The conntrack mark of flows that the rules let this uid open."""
+    return 0x1C7E0000 + uid
+
+
+SSH_MARK = 0x1C7E0000 + 0xFFFF
+INBOUND_MARK = SSH_MARK - 1  # flows that came in at a port of CODETAINER_INBOUND_PORTS
+DOCKER_MARK = SSH_MARK - 2  # queries that dockerd forwards
+ANY = "0.0.0.0"
+PLATFORM_SSH = 22  # a platform's own SSH (Fly's), which listens on IPv6: whether there is one cannot be known beforehand
+
+# No flow is let out that our own rules did not let in: an entry that conntrack made before they were loaded has no mark.
+TABLE_TEMPLATE = Template("""\
+add table $table
+delete table $table
+table $table {
+  set never4 { type ipv4_addr; flags interval; auto-merge; elements = { $special } }
+  set $open { type ipv4_addr . inet_service; flags timeout; size 65536; }
+  set $http { type ipv4_addr . inet_service; flags timeout; size 16384; }
+  set $direct { type ipv4_addr . inet_service; flags timeout; size 8192; }
+  set $refused { type ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout $counted; size 4096; counter; }
+  counter refused_agent {}
+  counter refused_other {}
+  counter refused_ownerless {}
+  counter refused_ipv6 {}
+  counter inbound {}
+  counter carried_direct {}
+  counter held_back {}
+  limit new_flows { rate over $flows_rate/second burst $flows_burst packets }
+  counter asked_upstream {}
+
+  # Loopback needs no connection tracking, and a table the agent cannot fill stays open to everybody else. But for two that are
+  # reached by nat: the gate, and Docker's embedded resolver, whose nat rules send what it gets to a port of its own.
+  chain untracked_in { type filter hook prerouting priority -300; policy accept;
+    iif "lo" ip saddr != { $by_nat } ip daddr != { $by_nat } notrack
+    iif "lo" meta nfproto ipv6 notrack
+    iif != "lo" meta nfproto ipv6 tcp dport $ssh_ports6 notrack
+  }
+  chain untracked_out { type filter hook output priority -300; policy accept;
+    oif "lo" ip saddr != { $by_nat } ip daddr != { $by_nat } notrack
+    oif "lo" meta nfproto ipv6 notrack
+    oif != "lo" meta nfproto ipv6 tcp sport $ssh_ports6 notrack
+  }
+$divert
+  chain out { type filter hook output priority 0; policy drop;
+    meta nfproto ipv6 jump out6
+    # Nobody but its owner speaks from a service's address: a squatter on the port of a dead one gets nowhere.
+    ip saddr $coredns_address meta skuid != $coredns goto refuse
+    ip saddr $guard_address meta skuid != $guard goto refuse
+    ip saddr $gate_address meta skuid != $gate goto refuse
+    ip saddr $docker_address meta skuid $agent goto refuse
+    # A flow goes on with packets of its owner only, or of nobody (FIN and RST of a process that has ended).
+    ct direction original ct mark $guard_mark meta skuid != $guard goto refuse
+    ct direction original ct mark $gate_mark meta skuid != $gate goto refuse
+    ct direction original ct mark $agent_mark meta skuid != $agent goto refuse
+    ct direction original ct mark $docker_mark meta skuid != 0 goto refuse
+    ct direction reply ct mark $ssh_mark meta skuid != 0 goto refuse
+    ct direction reply ct mark $exporter_mark meta skuid != $exporter goto refuse
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark, $docker_mark } ct state established accept
+$diverted
+    oif "lo" jump loopback
+$replies
+$upstream_rules
+$docker_rules
+    ip daddr @never4 goto refuse
+$open_rules
+    goto refuse
+  }
+  chain pace { limit name new_flows counter name held_back drop; }
+  chain loopback {
+    # Without a socket it is the kernel's own answer (RST, ICMP port unreachable).
+    meta skuid 0-4294967294 jump loopback_socket
+    accept
+  }
+  chain loopback_socket {
+$outside_only
+    ip daddr $coredns_address udp dport 53 accept
+    ip daddr $coredns_address tcp dport 53 accept
+    ip daddr $coredns_address meta skuid { 0, $coredns } tcp dport { 8180, 8181, 9153 } accept
+    ip saddr $coredns_address meta skuid $coredns accept
+    ip daddr $guard_address meta skuid $coredns meta l4proto { tcp, udp } th dport 53 accept
+    ip saddr $guard_address meta skuid $guard accept
+    ip saddr $gate_address meta skuid $gate ct direction reply accept
+    ip daddr $docker_address meta skuid $guard accept
+    ip daddr { $docker_address, $coredns_address, $guard_address, $gate_address } goto refuse
+$metrics_within    # The services begin nothing on loopback: one that was tricked into dialling 127.0.0.1 gets nowhere.
+    meta skuid { $coredns, $guard, $gate, $exporter } ct state { new, untracked } goto refuse
+    accept
+  }
+  chain out6 {
+    # An SSH server is root's way in: nobody inside speaks to it.
+    oif "lo" tcp dport $ssh_ports6 meta skuid != 0 goto refuse
+    oif "lo" ip6 saddr ::1 ip6 daddr ::1 accept
+    oif "lo" fib daddr type local accept
+    # Replies of SSH, stateless: conntrack does not know IPv6 flows on every platform's kernel. Never a SYN, and only from
+    # sockets that root has opened; without a socket it is the kernel's own FIN or RST.
+    tcp sport $ssh_ports6 tcp flags & (syn|ack) != syn meta skuid 0 accept
+    tcp sport $ssh_ports6 meta skuid 0-4294967294 goto refuse
+    tcp sport $ssh_ports6 tcp flags & (syn|ack) != syn accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld2-listener-report } \\
+      ip6 hoplimit { 1, 255 } accept
+    goto refuse
+  }
+  chain refuse {
+    meta skuid $agent meta nfproto ipv4 meta l4proto { tcp, udp, sctp } \\
+      add @$refused { ip daddr . meta l4proto . th dport }
+    meta skuid $agent counter name refused_agent limit rate $rate/second burst $burst packets \\
+      log prefix "agent " group $group snaplen 96 queue-threshold 1
+    meta skuid != $agent counter name refused_other limit rate 10/second burst 30 packets \\
+      log prefix "other " group $group snaplen 96 queue-threshold 1
+    meta skuid 0-4294967294 goto say_no
+    counter name refused_ownerless
+    drop
+  }
+  chain say_no {
+    meta nfproto ipv6 counter name refused_ipv6
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx type admin-prohibited
+  }
+  chain in { type filter hook input priority 0; policy drop;
+    iif "lo" accept
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark, $docker_mark } ct state established accept
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $docker_mark } ct state related \\
+      icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
+$inbound_rules
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, packet-too-big } accept
+    counter name inbound
+  }
+  chain through { type filter hook forward priority 0; policy drop; }
+}
+""")
+
+
+def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
+    """The whole table. `kept` (set name, element) are put back in the same transaction: a reload refuses nothing."""
+    agent, gate = rules.agent, rules.gate
+    gate_dports = f"{{ {GATE_TLS_PORT}, {GATE_HTTP_PORT} }}"
+    text = TABLE_TEMPLATE.substitute(
+        table=TABLE,
+        special=", ".join(SPECIAL_PURPOSE),
+        open=OPEN,
+        http=HTTP,
+        direct=DIRECT,
+        refused=REFUSED,
+        counted=f"{REFUSED_SECONDS}s",
+        group=NFLOG_GROUP,
+        rate=NFLOG_RATE,
+        burst=NFLOG_RATE * 2,
+        flows_rate=max(1, rules.flows // 4 // FLOW_SECONDS),
+        flows_burst=max(1, rules.flows // 16),
+        coredns_address=COREDNS_ADDRESS,
+        guard_address=GUARD_ADDRESS,
+        gate_address=GATE_ADDRESS,
+        docker_address=DOCKER_ADDRESS,
+        by_nat=f"{GATE_ADDRESS}, {DOCKER_ADDRESS}",
+        agent=agent,
+        coredns=rules.coredns,
+        guard=rules.guard,
+        gate=gate,
+        agent_mark=f"{mark(agent):#x}",
+        guard_mark=f"{mark(rules.guard):#x}",
+        gate_mark=f"{mark(gate):#x}",
+        ssh_mark=f"{SSH_MARK:#x}",
+        docker_mark=f"{DOCKER_MARK:#x}",
+        divert=_divert(rules) if rules.with_gate else "",
+        diverted=(
+            _new_flows(
+                rules, agent, f"ct status dnat ct direction original ip daddr {GATE_ADDRESS} tcp dport {gate_dports}", ""
+            )
+            if rules.with_gate
+            else ""
+        ),
+        upstream_rules="\n".join(_upstream(rules, upstream) for upstream in rules.upstreams),
+        docker_rules="\n".join(_docker(address) for address in rules.docker_servers),
+        open_rules=_open(rules),
+        ssh_ports6=_ssh_ports6(rules),
+        exporter=rules.exporter,
+        exporter_mark=f"{mark(rules.exporter):#x}",
+        outside_only="\n".join(f"    tcp dport {port} meta skuid != 0 goto refuse" for port in _outside_only(rules)),
+        replies="\n".join(_replies(rules)),
+        metrics_within=_metrics_within(rules),
+        inbound_rules=_inbound(rules),
+    )
+    return text + "".join(elements.add(name, [element]) for name, element in kept)
+
+
+def closed(ssh: int = 0, metrics: Listener | None = None) -> str:
+    """The very first ruleset: nothing leaves, nothing enters but SSH and who reads the metrics, and loopback works."""
+    return render(Rules(ssh=ssh, metrics=metrics))
+
+
+def _divert(rules: Rules) -> str:
+    """New flows of the agent to open addresses, turned round to the gate. Docker's nat chains are left as they are."""
+    lines = [
+        f"    meta skuid {rules.agent} ip daddr != @never4 ip daddr . tcp dport @{name} dnat ip to {GATE_ADDRESS}:{port}"
+        for name, port in ((OPEN, GATE_TLS_PORT), (HTTP, GATE_HTTP_PORT))
+    ]
+    return "  chain divert { type nat hook output priority -100; policy accept;\n" + "\n".join(lines) + "\n  }"
+
+
+def _upstream(rules: Rules, upstream: Upstream) -> str:
+    protocols = "tcp" if upstream.tls else "{ tcp, udp }"
+    return (
+        f"    ip daddr {ipaddress.IPv4Address(upstream.address)} meta skuid {rules.guard} meta l4proto {protocols} "
+        f"th dport {int(upstream.port)} ct state new counter name asked_upstream ct mark set {mark(rules.guard):#x} accept"
+    )
+
+
+def _docker(address: str) -> str:
+    """Lets dockerd forward what the guard asked at 127.0.0.11: it opens its sockets as root, and nobody else asks there."""
+    return (
+        f"    ip daddr {ipaddress.IPv4Address(address)} meta skuid 0 meta l4proto {{ tcp, udp }} th dport 53 ct state new "
+        f"counter name asked_upstream ct mark set {DOCKER_MARK:#x} accept"
+    )
+
+
+def _open(rules: Rules) -> str:
+    """Who opens flows to the sets' addresses: the gate what it checks, the agent the rest; without a gate, the agent."""
+    if not rules.with_gate:
+        owners = [(rules.agent, OPEN), (rules.agent, DIRECT)]
+    else:
+        owners = [(rules.gate, OPEN), (rules.gate, HTTP), (rules.agent, DIRECT)]
+    counted = "counter name carried_direct "
+    return "\n".join(_new_flows(rules, uid, f"ip daddr . tcp dport @{name}", counted) for uid, name in owners)
+
+
+def _new_flows(rules: Rules, uid: int, to: str, counted: str) -> str:
+    """Flows that this uid may open; the agent only so many a second."""
+    which = f"    meta skuid {uid} ct state new {to} "
+    paced = f"{which}jump pace\n" if uid == rules.agent else ""
+    return f"{paced}{which}{counted}ct mark set {mark(uid):#x} accept"
+
+
+def _ssh_ports6(rules: Rules) -> str:
+    return f"{{ {', '.join(str(int(port)) for port in sorted({PLATFORM_SSH, rules.ssh or PLATFORM_SSH}))} }}"
+
+
+def _replies(rules: Rules) -> list[str]:
+    """Answers to what came in. sshd's only from a socket that root has opened: whoever takes its port answers nobody."""
+    ssh = [(rules.ssh, "meta skuid 0 ", SSH_MARK)] if rules.ssh else []
+    if rules.metrics:
+        ssh.append((rules.metrics.port, f"meta skuid {rules.exporter} ", mark(rules.exporter)))
+    found = [*ssh, *((port, "", INBOUND_MARK) for port in rules.inbound)]
+    return [f"    ct direction reply tcp sport {int(port)} {who}ct mark set {number:#x} accept" for port, who, number in found]
+
+
+def _outside_only(rules: Rules) -> list[int]:
+    """Ports of ours that nobody inside but root has any business with."""
+    return [*([rules.ssh] if rules.ssh else []), *([rules.metrics.port] if rules.metrics else [])]
+
+
+def _metrics_within(rules: Rules) -> str:
+    """Answers to root's own look at the metrics from inside: never the first packet of a connection."""
+    if rules.metrics is None:
+        return ""
+    port = int(rules.metrics.port)
+    return f"    tcp sport {port} meta skuid {rules.exporter} tcp flags & (syn|ack) != syn accept\n"
+
+
+def _inbound(rules: Rules) -> str:
+    ports = [*([rules.ssh] if rules.ssh else []), *rules.inbound]
+    tcp = f"    tcp dport {{ {', '.join(str(int(port)) for port in ports)} }} accept\n" if ports else ""
+    if rules.metrics:
+        to = f"ip daddr {ipaddress.IPv4Address(rules.metrics.address)}" if rules.metrics.address != ANY else "meta nfproto ipv4"
+        tcp += f"    {to} tcp dport {int(rules.metrics.port)} accept\n"
+    return f"{tcp}    meta nfproto ipv6 tcp dport {_ssh_ports6(rules)} accept"

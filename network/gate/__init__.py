@@ -1,0 +1,1 @@
+"""The gate: which connections pass, and which credential goes where."""

@@ -1,0 +1,81 @@
+-- The name that a TLS ClientHello asks for, read strictly: one reading only is possible, or none is taken.
+-- Sources: RFC 8446 section 4.1.2, RFC 6066 section 3. Loaded by the gate (network/gate/gate.template).
+--
+-- The fetch `hello_name` returns "" while bytes are missing, the name in lower case, or a word in brackets that says why there
+-- is none: "(no TLS)", "(no name)", "(encrypted name)", "(unreadable hello)".
+
+local SERVER_NAME, ENCRYPTED_HELLO, ENCRYPTED_NAME = 0x0000, 0xfe0d, 0xffce
+local MOST_HELLO = 16384
+
+local Reader = {}
+Reader.__index = Reader
+
+function Reader.new(text) return setmetatable({ text = text, at = 1 }, Reader) end
+
+function Reader:left() return #self.text - self.at + 1 end
+
+-- The next `size` bytes as a number; an error where there are not so many.
+function Reader:number(size)
+  if self:left() < size then error("short") end
+  local value = 0
+  for i = self.at, self.at + size - 1 do value = value * 256 + self.text:byte(i) end
+  self.at = self.at + size
+  return value
+end
+
+function Reader:bytes(size)
+  if self:left() < size then error("short") end
+  local found = self.text:sub(self.at, self.at + size - 1)
+  self.at = self.at + size
+  return found
+end
+
+-- What a length of `size` bytes announces.
+function Reader:vector(size) return self:bytes(self:number(size)) end
+
+local function host_name(extension)
+  local outer = Reader.new(extension)
+  local names = Reader.new(outer:vector(2))
+  if outer:left() ~= 0 or names:number(1) ~= 0 then error("not one host name") end
+  local name = names:vector(2)
+  if names:left() ~= 0 then error("not one host name") end
+  return name
+end
+
+local function read_hello(record)
+  local outer = Reader.new(record)
+  if outer:number(1) ~= 1 then error("no ClientHello") end
+  local hello = Reader.new(outer:vector(3)) -- one that goes on in another record is short here
+  if outer:left() ~= 0 then error("more than a hello") end
+  hello:bytes(2 + 32) -- version, random
+  hello:vector(1) -- session
+  hello:vector(2) -- cipher suites
+  hello:vector(1) -- compression
+  if hello:left() == 0 then return "(no name)" end
+  local extensions = Reader.new(hello:vector(2))
+  if hello:left() ~= 0 then error("more than extensions") end
+  local seen, name = {}, nil
+  while extensions:left() > 0 do
+    local kind = extensions:number(2)
+    local body = extensions:vector(2)
+    if seen[kind] then error("twice the same extension") end
+    seen[kind] = true
+    if kind == SERVER_NAME then name = host_name(body) end
+  end
+  if seen[ENCRYPTED_HELLO] or seen[ENCRYPTED_NAME] then return "(encrypted name)" end
+  if name == nil then return "(no name)" end
+  if #name > 253 or not name:match("^[%w_][%w_%.%-]*$") or name:find("..", 1, true) then error("no host name") end
+  return name:lower()
+end
+
+core.register_fetches("hello_name", function(txn)
+  local data = txn.req:dup() or ""
+  if #data == 0 then return "" end
+  if data:byte(1) ~= 22 or (#data > 1 and data:byte(2) ~= 3) then return "(no TLS)" end
+  if #data < 5 then return "" end
+  local size = data:byte(4) * 256 + data:byte(5)
+  if size == 0 or size > MOST_HELLO then return "(unreadable hello)" end
+  if #data < 5 + size then return "" end
+  local fine, name = pcall(read_hello, data:sub(6, 5 + size))
+  return fine and name or "(unreadable hello)"
+end)

@@ -1,0 +1,189 @@
+"""The part of the gate that ends TLS: for each host with a credential, what is checked and what replaces a placeholder.
+
+Source: HAProxy configuration manual 2.6. Secrets come in as values and stand in the text that goes out: it belongs into a file
+that only root reads.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from network.gate.credentials import Credential, Host
+from network.gate.rules import answer, deny, quoted
+from network.gate.scope import scope
+
+TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
+# Names of headers by which services that take telemetry, packages or code let somebody in.
+# An underscore is read as the dash that it stands for: CGI, WSGI and Rack make one name of both.
+CREDENTIAL_HEADERS = (
+    r"[^:]*(authorization|token|secret|password|api[._-]?key|(application|license|insert|access|ingestion|write|auth)[._-]?key|"
+    r"honeycomb[._-]team)"
+)
+NOT_OURS = "only the operator's credentials work here"
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialProxy:
+    """`secrets` by variable.
+
+    `inside` is the path of its socket as the gate sees it, `descriptor` that socket, listening. `asks` and `asks_descriptor`
+    are the same for questions of the gate's own, asked with the operator's credential (network/gate/github.lua).
+    """
+
+    hosts: tuple[Host, ...]
+    secrets: Mapping[str, str] = field(repr=False)
+    repositories: tuple[str, ...]
+    certificates: Path
+    authorities: Path
+    inside: str
+    asks: str
+    descriptor: int = -1
+    asks_descriptor: int = -1
+
+    @property
+    def asks_github(self) -> bool:
+        return any(host.graphql for host in self.hosts)
+
+
+def render(proxy: CredentialProxy, log_format: str) -> str:
+    """Frontend and backends; "" where no host has a credential."""
+    if not proxy.hosts:
+        return ""
+    choices = "".join(f"    use_backend {_backend(host)} if {{ var(txn.name) -m str {host.name} }}\n" for host in proxy.hosts)
+    return _FRONTEND.format(
+        inside=proxy.inside, descriptor=proxy.descriptor, certificates=proxy.certificates, log=log_format,
+        choices=choices, foreign=answer("text", "request and connection name different hosts"),
+    ) + "".join(_host(proxy, host) for host in proxy.hosts) + _asks(proxy)  # fmt: skip
+
+
+_FRONTEND = """\
+
+backend terminate
+    mode tcp
+    server credential_proxy unix@{inside} send-proxy-v2
+
+frontend credential_proxy
+    mode http
+    bind fd@{descriptor} accept-proxy ssl crt {certificates}/ alpn h2,http/1.1 strict-sni
+    option http-no-delay
+    log-format "{log}"
+    http-request set-var(txn.verdict) str(foreign)
+    http-request set-var(txn.address) dst
+    http-request set-var(txn.port) dst_port
+    http-request set-var(txn.name) ssl_fc_sni,lower
+    http-request set-var(txn.host) req.hdr(host),lower
+    http-request set-var(txn.detail) str(-)
+    http-request set-var(txn.cookies) int(0)
+    http-request set-var(txn.cookies) int(1) if {{ req.hdr(cookie) -m found }} or {{ req.hdr(cookie2) -m found }}
+    http-request del-header ^cookie2?$ -m reg
+    http-response del-header ^set-cookie2?$ -m reg
+    acl with_port req.hdr(host) -m end :443
+    http-request set-var(txn.host) req.hdr(host),field(1,:),lower if with_port
+    http-request deny deny_status 421 {foreign} unless {{ var(txn.host),strcmp(txn.name) eq 0 }}
+    http-request deny deny_status 400 {foreign} unless {{ req.hdr_cnt(host) le 1 }}
+    http-request deny deny_status 400 {foreign} if {{ fc_http_major 1 }} !{{ url -m beg / }}
+    http-request deny deny_status 400 {foreign} if {{ fc_http_major 2 }} !{{ url -m beg / https:// }}
+    http-request deny deny_status 400 {foreign} if {{ method CONNECT TRACE }} or {{ req.hdr(upgrade) -m found }}
+{choices}    default_backend nothing
+
+backend nothing
+    mode http
+    http-request deny deny_status 421 {foreign}
+"""
+
+
+def _backend(host: Host) -> str:
+    return "host_" + host.name
+
+
+def _encoded(name: str) -> str:
+    """The name of a parameter as a regular expression: a server may read each character by its code, too."""
+    return "".join(f"({character}|%{ord(character):02x}|%{ord(character.upper()):02x})" for character in name)
+
+
+def _host(proxy: CredentialProxy, host: Host) -> str:
+    given = [c for c in host.credentials if proxy.secrets.get(c.variable)]
+    headers = sorted({"x-api-key", *(c.header for c in host.credentials)} - {"authorization"})
+    held = {header: f"txn.fine{number}" for number, header in enumerate(("authorization", *headers))}
+    spelled = "|".join(header.replace("-", "[_-]") for header in held)  # as they are not written, but may be read
+    ours = "deny_status 403 " + answer(host.answers, NOT_OURS)
+    lines = [
+        f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
+        # --- one credential, the placeholder, in one place ---
+        "http-request set-var(txn.verdict) str(credential)",
+        *deny(ours, " or ".join(f"{{ req.hdr_cnt({header}) gt 1 }}" for header in ("authorization", *headers))),
+        *deny(ours, "{ req.hdr(proxy-authorization) -m found }"),
+        *deny(ours, rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, TOKENS_IN_URLS))})(=|&|;|\[|%5b|$)' }}"),
+        # Other headers that may hold one: the names between colons, without those that are judged below.
+        "http-request set-var(txn.colon) str(:)",
+        "http-request set-var(txn.names) req.hdr_names(:),lower",
+        "http-request set-var(txn.names) var(txn.colon),concat(,txn.names,:)",
+        *(f"http-request set-var(txn.names) var(txn.names),regsub(:{header}:,::,g)" for header in held),
+        *deny(ours, f"{{ var(txn.names) -m reg ':({CREDENTIAL_HEADERS}|{spelled}):' }}"),
+        "http-request set-var(txn.scheme) req.fhdr(authorization),word(1,' '),lower",
+        "http-request set-var(txn.secret) req.fhdr(authorization),word(2,' ')",
+        "http-request set-var(txn.login) var(txn.secret),b64dec if { var(txn.scheme) -m str basic }",
+        "http-request set-var(txn.secret) var(txn.login),field(2,:) if { var(txn.scheme) -m str basic }",
+        *(f"http-request set-var({fine}) bool(false)" for fine in held.values()),
+        *(line for c in given for line in _replace(c, proxy.secrets[c.variable], held[c.header])),
+        # Each for itself: one that is not ours beside a good one is refused too.
+        *(
+            line
+            for header, fine in held.items()
+            for line in deny(ours, f"{{ req.hdr({header}) -m found }} !{{ var({fine}) -m bool }}")
+        ),
+        *scope(host, proxy.repositories, proxy.asks),
+        *_onward(proxy, host),
+    ]
+    return "\n    ".join(lines) + "\n"
+
+
+def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
+    """To the host's own address, whatever was dialled."""
+    yield "http-request set-var(txn.verdict) str(unresolved)"
+    yield f"http-request do-resolve(txn.target,names,ipv4) str({host.name})"
+    yield "http-request deny deny_status 502 unless { var(txn.target) -m found }"
+    yield "http-request set-dst var(txn.target)"
+    yield "http-request set-dst-port int(443)"
+    yield "http-request set-var(txn.verdict) str(carried)"
+    yield (
+        f"server itself 0.0.0.0:0 ssl verify required ca-file {proxy.authorities} sni str({host.name}) "
+        f"verifyhost {host.name} alpn http/1.1"
+    )
+
+
+def _asks(proxy: CredentialProxy) -> str:
+    """How the gate itself asks a host: nobody but it reaches this socket, and only github.lua sends something there."""
+    hosts = [host for host in proxy.hosts if host.graphql and any(proxy.secrets.get(c.variable) for c in host.credentials)]
+    if not hosts:
+        return ""
+    lines = [f"\nfrontend asks\n    mode http\n    no log\n    bind fd@{proxy.asks_descriptor}"]
+    lines += [f"use_backend asks_{host.name} if {{ req.hdr(host) -m str {host.name} }}" for host in hosts]
+    text = "\n    ".join(lines) + "\n"
+    for host in hosts:
+        credential = next(c for c in host.credentials if proxy.secrets.get(c.variable))
+        value = ("Bearer " if credential.header == "authorization" else "") + proxy.secrets[credential.variable]
+        lines = [f"\nbackend asks_{host.name}\n    mode http\n    http-reuse never"]
+        lines += [f"http-request set-header {credential.header} {quoted(value)}", *_onward(proxy, host)]
+        text += "\n    ".join(lines) + "\n"
+    return text
+
+
+def _replace(credential: Credential, secret: str, fine: str) -> Iterable[str]:
+    """The placeholder becomes the secret, and the variable `fine` true.
+
+    A secret has no blanks, quotes or other characters that the configuration reads.
+    """
+    if credential.header != "authorization":
+        given = f"{{ req.fhdr({credential.header}) -m str {credential.placeholder} }}"
+        yield f"http-request set-var({fine}) bool(true) if {given}"
+        yield f"http-request set-header {credential.header} {quoted(secret)} if {given}"
+        return
+    held = f"{{ var(txn.secret) -m str {credential.placeholder} }}"
+    basic = base64.b64encode(f"{credential.login}:{secret}".encode()).decode()
+    yield f"http-request set-var({fine}) bool(true) if {{ var(txn.scheme) -m str bearer token basic }} {held}"
+    for scheme, value in (("bearer", f"Bearer {secret}"), ("token", f"token {secret}"), ("basic", f"Basic {basic}")):
+        yield f"http-request set-header authorization {quoted(value)} if {{ var(txn.scheme) -m str {scheme} }} {held}"

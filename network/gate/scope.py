@@ -1,0 +1,137 @@
+"""What may be done with the credential at a host, as HAProxy's rules: reads nearly all, writes only what is listed.
+
+Rules see a path in one form only: decoded once, without the slashes at its end, in any case. A write whose path could be
+read in another way is refused. Source: HAProxy configuration manual 2.6; RFC 3986, sections 2.4 and 6.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from network.gate.credentials import Host
+from network.gate.rules import answer, deny
+
+# What is left after decoding that a server may read in another way: encoded twice, doubled, dotted, cut short.
+UNPLAIN = r"'[%;\\?#[:cntrl:]]|//|/\.\.?(/|$)'"
+ENCODED_SLASH = "%2f"  # within one part of the path for some servers, between two for others
+OVERRIDES = r"^x[_-](http[_-])?method([_-]override)?$"
+# All that an update of a branch may say: GitHub refuses one that is not forced and not a fast-forward.
+_FORCE = r'"force"\s*:\s*false'
+FORWARD = rf'^\s*\{{\s*({_FORCE}\s*,\s*)?"sha"\s*:\s*"[0-9a-fA-F]+"\s*(,\s*{_FORCE}\s*)?\}}\s*$'
+NOT_GRANTED = "this request is not granted to the agent; if the work needs it, ask the operator to make it"
+TWO_WAYS = "this path can be read in two ways; send it as it is, without encoding, dots or doubled slashes"
+NOT_FORWARD = "the agent moves a branch forwards only, with its sha alone; git push does the rest"
+
+
+def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:
+    """The rules for a request whose credentials have been judged. `asks`: the socket at which the gate itself asks the host.
+
+    They set txn.verdict and txn.detail for the log.
+    """
+    pushes = ", ".join(repositories) or "no repository"
+    granted = "deny_status 403 " + answer(host.answers, NOT_GRANTED)
+    yield "http-request set-var(txn.verdict) str(grant)"
+    yield from _headers(host, granted)
+    yield from _path()
+    if not host.announces:  # without numbers, so that many of a kind are one row for the operator
+        numbers = "\"regsub('/[0-9]+(?![^/])','/*',g)\""
+        yield f'http-request set-var(txn.detail) method,concat(" ",txn.path),{numbers}'
+    yield from deny("deny_status 400 " + answer(host.answers, TWO_WAYS), "!{ var(txn.path) -m found }")
+    for path in host.refuse_paths:
+        yield from deny(granted, f"{{ var(txn.path) -m beg -i {path} }}")
+    if host.refuse_paths:
+        yield from deny("deny_status 403 " + answer(host.answers, TWO_WAYS), "{ var(txn.unplain) -m bool }")
+    yield from _writes(host, repositories, pushes, granted)
+    if host.branches:
+        yield from _branches(host, repositories, asks)
+    if host.graphql:
+        yield from _graphql(host, repositories, pushes, asks)
+    yield "http-request set-var(txn.detail) str(-)"
+
+
+def _headers(host: Host, granted: str) -> Iterable[str]:
+    """Headers that change what a request does. An underscore counts as a dash: CGI, WSGI and Rack make one name of both."""
+    for header, text in host.refuse_headers:
+        pattern = header.replace(".", r"\.").replace("-", "[_-]") + r":[^\n]*" + text.replace(".", r"\.")
+        yield from deny(granted, rf"{{ req.hdrs -m reg -i '(^|\n){pattern}' }}")
+    yield f"http-request del-header '{OVERRIDES}' -m reg"
+    yield "http-request del-header _ -m sub"
+
+
+def _path() -> Iterable[str]:
+    """Sets txn.path, which every rule reads, and txn.unplain. Not set: it cannot be decoded."""
+    yield "http-request set-var(txn.path) path,url_dec"
+    yield f"http-request set-var(txn.unplain) bool(true) if {{ var(txn.path) -m reg {UNPLAIN} }}"
+    yield "http-request set-var(txn.path) var(txn.path),regsub(/+$,)"
+
+
+def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: str) -> Iterable[str]:
+    yield "http-request set-var(txn.writes) bool(true) unless { method GET HEAD }"
+    if host.announces:
+        yield "http-request set-var(txn.query) query,url_dec(1)"
+        yield f"http-request set-var(txn.writes) bool(true) if {{ var(txn.query) -m sub -i {host.announces} }}"
+        yield "http-request set-var(txn.writes) bool(true) if { query -m found } !{ var(txn.query) -m found }"
+    writes = "{ var(txn.writes) -m bool }"
+    two_ways = "deny_status 403 " + answer(host.answers, TWO_WAYS)
+    yield from deny(two_ways, f"{writes} {{ var(txn.unplain) -m bool }}")
+    yield from deny(two_ways, f"{writes} {{ path -m sub -i {ENCODED_SLASH} }}")
+    if host.announces:  # the repository, as a push names it
+        yield "http-request set-var(txn.owner) var(txn.path),field(2,/)"
+        yield "http-request set-var(txn.detail) var(txn.path),field(3,/)"
+        yield "http-request set-var(txn.detail) var(txn.owner),concat(/,txn.detail)"
+    yield "http-request set-var(txn.fits) bool(false)"
+    for write in host.allowed(repositories):
+        matches = f"{{ method {write.method} }} {{ var(txn.path) -m reg -i '{write.path}' }}"
+        yield f"http-request set-var(txn.fits) bool(true) if {matches}"
+    refused = f"{writes} !{{ var(txn.fits) -m bool }}"
+    if host.writes_to_repositories:
+        if inside := host.inside(repositories):
+            yield from deny(granted, f"{refused} {{ var(txn.path) -m reg -i '{inside}' }}")
+        yield f"http-request set-var(txn.verdict) str(scope) if {refused}"
+        yield from deny("deny_status 403 " + answer(host.answers, f"writes go to {pushes} only"), refused)
+    else:
+        yield from deny(granted, refused)
+
+
+def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:
+    """Branches move forwards (the server refuses what is no fast-forward), and the default branch is not deleted."""
+    pattern = host.below_branches(repositories)
+    if not pattern:
+        return
+    yield f"acl branch var(txn.path) -m reg -i '{pattern}'"
+    moves = "branch { method PATCH }"
+    forward = "deny_status 403 " + answer(host.answers, NOT_FORWARD)
+    yield from deny(forward, f"{moves} {{ query -m found }}")
+    yield f"http-request wait-for-body time 10s if {moves}"
+    yield from deny(forward, f"{moves} !{{ req.body -m reg '{FORWARD}' }}")
+    yield "http-request set-var(txn.length) req.body_len"
+    yield from deny(forward, f"{moves} !{{ req.hdr(content-length),sub(txn.length) eq 0 }}")  # more of it may follow
+    deletes = "branch { method DELETE }"
+    yield f"http-request set-var(txn.below) str({host.below})"
+    yield f"http-request set-var(txn.branches) str({host.branches.removeprefix('PUSH').rstrip('/')}/)"
+    yield f"http-request set-var(txn.graphql_path) str({host.graphql})"
+    yield f"http-request set-var(txn.graphql_ask) str({asks})"
+    yield f"http-request lua.deletable_branch if {deletes}"
+    why = answer(host.answers, "%[var(txn.branch)]", how="lf-string")
+    yield f"http-request deny deny_status 403 {why} if {deletes} !{{ var(txn.branch) -m str fine }}"
+
+
+def _graphql(host: Host, repositories: tuple[str, ...], pushes: str, asks: str) -> Iterable[str]:
+    """What GraphQL writes, and where. What could be a query beside the body, or another kind of body, is refused first."""
+    yield f"acl graphql var(txn.path) -m reg -i '^{host.graphql}(/.*)?$'"
+    yield "http-request set-var(txn.verdict) str(scope) if graphql"
+    plain = "deny_status 403 " + answer(host.answers, f"writes go to {pushes} only; this is no plain GraphQL request")
+    yield from deny(plain, "graphql { query -m found }")
+    yield from deny(plain, "graphql { req.hdr(content-encoding) -m found }")
+    yield "http-request wait-for-body time 10s if graphql !{ method POST }"
+    yield from deny(plain, "graphql !{ method POST } { req.body_len gt 0 }")
+    yield "http-request set-header content-type application/json if graphql { method POST }"
+    yield f"http-request set-var(txn.graphql_push) str('{' '.join(repositories) or '-'}')"
+    yield f"http-request set-var(txn.graphql_mutations) str('{' '.join(host.mutations)}')"
+    yield f"http-request set-var(txn.graphql_path) str({host.graphql})"
+    yield f"http-request set-var(txn.graphql_ask) str({asks})"
+    yield "http-request wait-for-body time 10s if graphql { method POST }"
+    yield "http-request lua.graphql_scope if graphql { method POST }"
+    yield "http-request set-var(txn.detail) var(txn.graphql) if graphql { method POST }"
+    why = answer(host.answers, f"writes go to {pushes} only; %[var(txn.graphql)]", how="lf-string")
+    yield f"http-request deny deny_status 403 {why} if graphql {{ method POST }} !{{ var(txn.graphql) -m str fine }}"

@@ -1,0 +1,1 @@
+"""The sandbox's own sshd: its configuration and the keys it takes."""

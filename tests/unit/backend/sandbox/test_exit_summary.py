@@ -1,0 +1,41 @@
+"""What `up` says of the work when it has taken the sandbox down."""
+
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import Noted, RepositoryWork, Stamped, WorkCounted, WorkSaved, encode
+from backend.sandbox.exit_summary import Farewell, said
+
+WORK = WorkCounted((RepositoryWork("/workspace/re\npo", commits=2, files=1, untracked=2, stashes=1),))
+LINE = "codetainer: was only in the sandbox: /workspace/re\\npo: commits 2, files 3, stashes 1\n"
+
+
+@pytest.mark.parametrize(
+    ("counted", "saved", "text"),
+    [
+        (None, None, ""),
+        (WorkCounted((RepositoryWork("/workspace/repo"),)), None, ""),
+        (WORK, None, f"{LINE}codetainer: is lost: CODETAINER_AUTOSAVE=exit would have saved it\n"),
+        (WORK, WorkSaved("wip/x", problem="no\x1broute"), f"{LINE}codetainer: is lost: no\\x1broute\n"),
+        (WORK, WorkSaved("wip/x", "abc", ("big",)),
+         f"{LINE}codetainer: is saved to wip/x of the repository that was cloned\ncodetainer: left out: big\n"),
+    ],
+)  # fmt: skip
+def test_what_is_said(counted: WorkCounted | None, saved: WorkSaved | None, text: str) -> None:
+    assert said(counted, saved) == text
+
+
+def test_only_what_comes_after_is_read(tmp_path: Path) -> None:
+    journal = tmp_path / "events.jsonl"
+    journal.write_text(encode(Stamped(1.0, 1, WorkSaved("wip/before", "abc"))) + "\n")
+    farewell = Farewell(journal)
+    with journal.open("a") as file:
+        file.writelines(f"{encode(Stamped(2.0, 2, event))}\n" for event in (Noted("info", "x"), WORK))
+        file.write('{"half')
+    journal.unlink()
+    assert "is lost" in farewell.text()
+
+
+def test_without_a_journal_nothing_is_said(tmp_path: Path) -> None:
+    assert Farewell(tmp_path / "none").text() == ""

@@ -1,0 +1,137 @@
+"""Bytes between descriptors: all of them, in their order, and to the end."""
+
+import contextlib
+import os
+import pty
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from backend.copying import CHUNK, Flow, copy, woken, write_all
+
+
+@pytest.fixture
+def pipe() -> Iterator[list[int]]:
+    """A pipe that says, by its end, that the process has ended; and room for more descriptors to close."""
+    held = [*os.pipe()]
+    yield held
+    for descriptor in held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+def test_what_was_said_last_is_copied_after_the_end(pipe: list[int]) -> None:
+    ended, running = pipe
+    source, said = os.pipe()
+    shown, target = os.pipe()
+    os.write(said, b"last words")
+    os.close(running)
+    assert not copy([Flow(source, target, inward=False)], ended)
+    assert os.read(shown, 100) == b"last words"
+    pipe += [source, said, shown, target]
+
+
+def test_the_end_of_what_is_typed_is_handed_on_after_all_of_it(pipe: list[int]) -> None:
+    """To a reader that is late: more is kept than fits into a pipe."""
+    ended, running = pipe
+    source, typed = os.pipe()
+    late, target = os.pipe()
+    text = os.urandom(4 * CHUNK)
+    read: list[bytes] = []
+
+    def read_late() -> None:
+        while data := os.read(late, 1000):
+            read.append(data)
+        os.close(running)
+
+    def type_it() -> None:
+        write_all(typed, text)
+        os.close(typed)
+
+    threads = [threading.Thread(target=work) for work in (type_it, read_late)]
+    for thread in threads:
+        thread.start()
+    flow = Flow(source, target, inward=True)
+    assert not copy([flow], ended)
+    for thread in threads:
+        thread.join()
+    assert b"".join(read) == text
+    assert flow.closed
+    flow.close()  # closed once, whoever asks
+    pipe += [source, late]
+
+
+def test_a_reader_that_has_gone_stops_nobody(pipe: list[int]) -> None:
+    ended, running = pipe
+    source, typed = os.pipe()
+    late, target = os.pipe()
+    os.close(late)
+    os.write(typed, b"to nobody")
+    flow = Flow(source, target, inward=True)
+    flow.read()
+    assert not flow.open
+    assert flow.kept == b""
+    os.close(running)
+    assert not copy([flow], ended)
+    pipe += [source, typed]
+
+
+def test_a_terminal_whose_operator_has_gone_is_hung_up(pipe: list[int]) -> None:
+    """While the program goes on: the caller closes the terminal, and the kernel says HUP to whoever is on it."""
+    ended, _ = pipe
+    source, typed = os.pipe()
+    master, slave = pty.openpty()
+    os.close(typed)
+    assert copy([Flow(source, master, inward=True), Flow(master, typed, inward=False)], ended)
+    pipe += [source, master, slave]
+
+
+def test_a_terminal_that_somebody_made_non_blocking_gets_everything(pipe: list[int]) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    text = os.urandom(3 * CHUNK)
+    read: list[bytes] = []
+
+    def drain() -> None:
+        while data := os.read(reading, 5000):
+            read.append(data)
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    write_all(writing, text)
+    os.close(writing)
+    thread.join()
+    assert b"".join(read) == text
+    pipe.append(reading)
+
+
+def test_a_signal_that_does_not_break_off_the_waiting_is_handled_at_once(pipe: list[int]) -> None:
+    """As one that comes just before it: here it reaches another thread, and the handlers run in this one."""
+    ended, running = pipe
+    handled = threading.Event()
+    late: list[bool] = []
+
+    def handle(*_: object) -> None:
+        handled.set()
+        os.close(running)
+
+    def send() -> None:
+        time.sleep(0.1)  # by now it waits; if it does not, the handler is run as well
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        if not handled.wait(20.0):
+            late.append(True)
+            os.close(running)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with woken() as awake:
+            thread = threading.Thread(target=send)
+            thread.start()
+            assert not copy([], ended, awake)
+            thread.join()
+        assert not late
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -1,0 +1,95 @@
+"""The gate's configuration and lists as text, and its words read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from network.allowlist import parse
+from network.gate import haproxy
+from network.gate.haproxy import Line, Places, Usage
+
+LISTED = parse("a.test\n*.b.test:443\nc.test:22,8443/tls,8080/http\n", "list").allowlist
+
+
+def test_lists_hold_what_is_checked_by_name_and_nothing_else() -> None:
+    assert haproxy.lists(LISTED) == {
+        "exact": ("a.test:443", "c.test:8443"),
+        "below": (".b.test:443",),
+        "exact_http": ("a.test:80", "c.test:8080"),
+        "below_http": (),
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "carried"),
+    [
+        ("a.test:443", True),
+        ("a.test:8443", False),
+        ("x.b.test:443", True),
+        ("b.test:443", False),
+        ("c.test:22", False),
+        ("d.test:443", False),
+    ],
+)
+def test_what_may_be_carried_is_what_the_list_says(key: str, carried: bool) -> None:
+    assert haproxy.carries(LISTED, key) is carried
+
+
+def test_every_place_of_the_template_is_filled_in() -> None:
+    text = haproxy.render(haproxy.TEMPLATE.read_text(), Places(Path("/run/gate")), (7, 8), 955)
+    assert "$" not in text.replace("?$", "")
+    assert "bind fd@7" in text
+    assert "-f /run/gate/below_http.lst" in text
+    assert "uid 955" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("refused tls 198.51.100.1 443 517 0 0 evil.test", Line("refused", "tls", "198.51.100.1", 443, 517, 0, 0, "evil.test")),
+        ("carried http 198.51.100.1 80 +5 +6 +7 a b", Line("carried", "http", "198.51.100.1", 80, 5, 6, 7, "a b")),
+        ("silent tls 198.51.100.1 443 0 0 3001 -", Line("silent", "tls", "198.51.100.1", 443, 0, 0, 3001, "")),
+        (
+            "scope https 198.51.100.1 443 1 2 3 github.com 0 evil/repo",
+            Line("scope", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "evil/repo"),
+        ),
+        (
+            "carried https 198.51.100.1 443 1 2 3 github.com 1 -",
+            Line("carried", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "", cookies=True),
+        ),
+        (
+            "scope https 198.51.100.1 443 1 2 3 github.com 0 1 of several words",
+            Line("scope", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "1 of several words"),
+        ),
+        ("[NOTICE] (1) : something", None),
+        ("refused tls nowhere 443 0 0 0 x", None),
+        ("refused tls 198.51.100.1 x 0 0 0 x", None),
+    ],
+)
+def test_lines_of_its_log(text: str, line: Line | None) -> None:
+    assert haproxy.parse_line(text) == line
+
+
+@given(st.text(max_size=400))
+def test_a_line_of_any_kind_is_read_or_left(text: str) -> None:
+    line = haproxy.parse_line("refused tls 198.51.100.1 443 1 2 3 " + text)
+    assert line is None or len(line.name) <= 300
+
+
+def test_its_tables_count_as_its_client_does_not() -> None:
+    text = (
+        "# table: names, type: string, size:4096, used:1\n"
+        "0x7f: key=a.test:443 use=1 exp=0 shard=0 conn_cnt=3 conn_cur=1 bytes_in_cnt=100 bytes_out_cnt=2000\n\n"
+    )
+    assert haproxy.parse_table(text) == {"a.test:443": Usage(3, 1, 2000, 100)}
+
+
+def test_sessions_are_found_by_their_source_port() -> None:
+    text = (
+        "0x55d0: proto=tcpv4 src=10.0.0.2:41234 fe=tls be=through srv=itself\n0x55d1: proto=unix_stream src=unix:1 fe=GLOBAL\n"
+    )
+    assert haproxy.parse_sessions(text) == {41234: "0x55d0"}
