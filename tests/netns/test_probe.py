@@ -12,7 +12,7 @@ pytestmark = pytest.mark.netns
 
 TRY = """
 import json, runpy, sys
-print(json.dumps(runpy.run_path("/opt/codetainer/lib/backend/hooks/probe.py")[sys.argv[1]]()))
+print(json.dumps(runpy.run_path("/opt/codetainer/lib/backend/selftest/probe.py")[sys.argv[1]]()))
 """
 # A filter that lets everything through: to the kernel it is one (seccomp(2), PR_SET_SECCOMP 22, SECCOMP_MODE_FILTER 2).
 FILTERED = """
@@ -50,7 +50,7 @@ def test_a_filter_that_lets_a_namespace_be_made_is_none(sandbox: Running) -> Non
 
 ELSEWHERE = """
 import json, os, runpy
-tried = runpy.run_path("/opt/codetainer/lib/backend/hooks/probe.py")["root_read_only"]
+tried = runpy.run_path("/opt/codetainer/lib/backend/selftest/probe.py")["root_read_only"]
 os.chroot("/tmp")
 print(json.dumps(tried()))
 """
