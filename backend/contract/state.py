@@ -1,4 +1,7 @@
-"""What a sandbox is like now: the journal folded into one value. Pure; front ends and the journal's snapshots use it."""
+"""What a sandbox is like now: the journal folded into one value. Pure; front ends and the journal's snapshots use it.
+
+Length: one value and its folding, read as a whole.
+"""
 
 from __future__ import annotations
 

@@ -17,9 +17,10 @@ import pytest
 from backend.contract.events import Reason, Refused, Via
 from backend.settings import credentials_file
 from network.gate import credentials
+from tests.netns import worlds
 from tests.netns.sandbox import LISTED, Begin, Running, eventually
 
-pytestmark = pytest.mark.netns
+pytestmark = worlds.BOTH
 
 GIVEN = credentials.placeholders(credentials_file.shipped())
 GITHUB, CLAUDE = GIVEN["GH_PAT"], GIVEN["CLAUDE_CODE_OAUTH_TOKEN"]
