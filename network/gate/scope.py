@@ -33,9 +33,8 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
     yield "http-request set-var(txn.verdict) str(grant)"
     yield from _headers(host, granted)
     yield from _path()
-    if not host.announces:  # without numbers, so that many of a kind are one row for the operator
-        numbers = "\"regsub('/[0-9]+(?![^/])','/*',g)\""
-        yield f'http-request set-var(txn.detail) method,concat(" ",txn.path),{numbers}'
+    if not host.announces:
+        yield _what(host)
     yield from deny("deny_status 400 " + answer(host.answers, TWO_WAYS), "!{ var(txn.path) -m found }")
     for path in host.refuse_paths:
         yield from deny(granted, f"{{ var(txn.path) -m beg -i {path} }}")
@@ -63,6 +62,17 @@ def _path() -> Iterable[str]:
     yield "http-request set-var(txn.path) path,url_dec"
     yield f"http-request set-var(txn.unplain) bool(true) if {{ var(txn.path) -m reg {UNPLAIN} }}"
     yield "http-request set-var(txn.path) var(txn.path),regsub(/+$,)"
+
+
+def _what(host: Host) -> str:
+    """Sets txn.detail, what is asked for, in few characters: `POST issues/*/comments in octo/repo`, or method and path.
+
+    Without numbers, so that many of a kind are one row for the operator.
+    """
+    numbers = "\"regsub('/[0-9]+(?![^/])','/*',g)\""
+    pattern, short = f"^([A-Z]+) {host.below}/([^/]+/[^/]+)/(.+)", r"\\1 \\3 in \\2"
+    repository = f",\"regsub('{pattern}','{short}',i)\"" if host.below else ""
+    return f'http-request set-var(txn.detail) method,concat(" ",txn.path),{numbers}{repository}'
 
 
 def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: str) -> Iterable[str]:

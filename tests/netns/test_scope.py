@@ -344,8 +344,8 @@ def test_the_operator_reads_what_was_not_granted_and_what_was_out_of_scope(sandb
     assert ["not granted to the agent" in said for said in words] == [True, False, True, True]
     assert "writes go to example/demo, friend/* only" in words[1]
     wanted = {
-        (API, Reason.NOT_GRANTED, f"POST {OURS}/actions/runs/*/approve"),
-        (API, Reason.PUSH_SCOPE, "POST /repos/evil/repo/issues/*/comments"),
+        (API, Reason.NOT_GRANTED, "POST actions/runs/*/approve in example/demo"),
+        (API, Reason.PUSH_SCOPE, "POST issues/*/comments in evil/repo"),
         (GIT, Reason.NOT_GRANTED, "example/demo"),
         ("api.anthropic.com", Reason.NOT_GRANTED, "POST /v1/files"),
     }
