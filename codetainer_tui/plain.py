@@ -154,12 +154,12 @@ class Lines:
 
 def _work(event: e.WorkCounted) -> str:
     """What is only here is worth a line where it may be lost; a screen shows it all the time."""
-    if event.occasion is e.Occasion.LOOKED or not event.repositories:
+    if event.occasion is e.Occasion.LOOKED or not (event.repositories or event.problem):
         return ""
-    if not event.anything and not any(one.notes for one in event.repositories):
+    if not event.anything and not event.unknown:
         return "nothing is only here: all work is pushed"
     get = "" if event.occasion is e.Occasion.STOPPING else f". Run {work.EXPORT} to keep it."
-    return f"only here: {'; '.join(work.only_here(event))}{get}"
+    return f"{'only here' if event.anything else 'not all of it is known'}: {'; '.join(work.only_here(event))}{get}"
 
 
 def _saved(event: e.WorkSaved) -> str:

@@ -430,15 +430,24 @@ class RepositoryWork:
 
 @dataclass(frozen=True, slots=True)
 class WorkCounted(Event):
-    """What exists in the sandbox only, as git tells it to the agent's uid (shown, never trusted)."""
+    """What exists in the sandbox only, as git tells it to the agent's uid (shown, never trusted).
+
+    If there is a `problem`, it could not be counted this time, and `repositories` are as they were counted last.
+    """
 
     kind: ClassVar[str] = "work.counted"
     repositories: tuple[RepositoryWork, ...] = ()
     occasion: Occasion = Occasion.LOOKED
+    problem: str = ""
 
     @property
     def anything(self) -> bool:
         return any(repository.anything for repository in self.repositories)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What is not known of it: then nothing counted does not mean that there is nothing."""
+        return (*filter(None, (self.problem,)), *(note for repository in self.repositories for note in repository.notes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,15 +42,16 @@ class Farewell:
 
 def said(counted: WorkCounted | None, saved: WorkSaved | None) -> str:
     """Paths and reasons may be the agent's: whatever a terminal would obey is spelled out."""
-    if counted is None or not counted.anything:
+    if counted is None or not (counted.anything or counted.unknown):
         return ""
     lines = [
         f"was only in the sandbox: {ascii(work.path)[1:-1]}: {_amounts(work)}" for work in counted.repositories if work.anything
     ]
+    lines += [f"not all that was in the sandbox is known: {ascii(why)[1:-1]}" for why in counted.unknown]
     if saved is not None and not saved.problem:
         lines.append(f"is saved to {ascii(saved.branch)[1:-1]} of the repository that was cloned")
         lines += [f"left out: {ascii(name)[1:-1]}" for name in saved.left_out]
-    else:
+    elif counted.anything or counted.problem or saved:
         lines.append(
             f"is lost: {ascii(saved.problem)[1:-1]}" if saved else "is lost: CODETAINER_AUTOSAVE=exit would have saved it"
         )

@@ -200,7 +200,7 @@ def _write(chosen: Repository, near: Sequence[Path], out: int, form: Form) -> in
     else:
         needed = bundle.needs(made, chosen.outside, near)
         bundle.write(made, chosen.outside, needed, out)
-        tell(f"written: {contents([tip.name for tip in made.tips])} of {chosen.path}", *_recipe(made))
+        tell(f"written: {contents([tip.name for tip in made.tips])} of {chosen.path}", *_recipe(chosen, made))
     if needed:
         tell(
             f"it is not complete: {chosen.path} is a shallow clone, and the history before it is not in this sandbox",
@@ -226,12 +226,13 @@ def _made(chosen: Repository) -> Wip | None:
     return wip.salvage(chosen, LARGEST, damage) if damage else made
 
 
-def _recipe(made: Wip) -> tuple[str, ...]:
+def _recipe(chosen: Repository, made: Wip) -> tuple[str, ...]:
     """How a clone gets it. Nothing of that clone's changes: neither its files nor its branches and tags."""
     fetch = "git fetch --no-tags work.bundle '+refs/*:refs/codetainer/*'"
     return (
         f"in a clone: {fetch} && {made.restore('refs/codetainer/wip')}",
-        "the work is then in ../work; git worktree remove --force ../work takes it away",
+        "if that clone lacks commits, git fetch gets them: they were pushed" if chosen.outside else "",
+        "the work is then in ../work: read it before anything there is built, committed or opened in an editor",
         "branches are refs/codetainer/heads/..., stashes refs/codetainer/stash/0 and so on" if made.tips else "",
     )
 
@@ -259,8 +260,9 @@ def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:
     )  # fmt: skip
     if done.code != 0:
         raise SystemFailure(f"cannot write the patch: {last_line(done)}")
-    begin = f"in a clone: git worktree add --detach ../work {base}" if boundary or not listed else "git init ../work"
+    add = f"in a clone: {wip.SAFE_GIT} worktree add --detach ../work {base}"
+    begin = add if boundary or not listed else "git init ../work"
     return (
         f"written: {chosen.path} as one patch, without other branches and stashes",
-        f"{begin} && git -C ../work apply < work.patch",
+        f"{begin} && {wip.SAFE_GIT} -C ../work apply < work.patch",
     )

@@ -136,7 +136,7 @@ class Keeper:
         wanted = self._boot.settings.autosave.when is not Save.OFF
         left = max(1.0, until - time.monotonic())
         await asyncio.gather(self._count(Occasion.STOPPING, left), *([self._last_save(left)] if wanted else []))
-        if not wanted and self._counted is not None and self._counted.anything:
+        if not wanted and self._counted is not None and (self._counted.anything or self._counted.problem):
             self._note(
                 "what is only here ends with this sandbox: CODETAINER_AUTOSAVE=exit would have pushed it to a branch wip/..."
             )
@@ -152,17 +152,22 @@ class Keeper:
     # --- counting ---
 
     async def _count(self, occasion: Occasion, seconds: float, through: Sequence[str] = ()) -> bool:
-        """Counts, and says it where it is new or the occasion wants it. False where it could not be counted."""
+        """Counts, and reports what is new or what the occasion calls for. False if it could not be counted."""
+        last = self._counted
         try:
             said = await self._ask(through, seconds, "count", str(self._boot.paths.workspace))
             counted = parsed(said, occasion)
+            repeats = occasion is Occasion.LOOKED and last is not None and replace(last, occasion=occasion) == counted
         except (SystemFailure, ValueError) as error:
-            self._note(f"cannot count what is only here: {str(error)[:MOST_TEXT]}")
-            return False
-        if occasion is not Occasion.LOOKED or self._counted is None or counted.repositories != self._counted.repositories:
+            # "Not known" must not look like "nothing": what was counted last is not true any more.
+            counted = WorkCounted(last.repositories if last else (), occasion, str(error)[:MOST_TEXT])
+            repeats = last == counted
+            if occasion is Occasion.LOOKED:
+                self._note(f"cannot count what is only here: {counted.problem}")
+        if not repeats:
             self._journal.emit(counted)
         self._counted = counted
-        return True
+        return not counted.problem
 
     # --- saving ---
 

@@ -39,12 +39,12 @@ def find(workspace: Path) -> Iterator[Place]:
     The clone counts also when its git folder is gone: its files are there.
     """
     try:
-        below = sorted(Path(entry.path) for entry in os.scandir(workspace) if entry.is_dir(follow_symlinks=False))
+        below = [Path(entry.path) for entry in os.scandir(workspace) if entry.is_dir(follow_symlinks=False)]
     except OSError as error:
         raise SystemFailure(f"cannot look into {workspace}: {error.strerror}") from error
-    below.sort(key=lambda child: child.name != CLONE)
+    below.sort(key=lambda child: (child.name != CLONE, child))
     found = 0
-    for folder in (*below, workspace):
+    for folder in (*(child for child in below if child.name != ".git"), workspace):
         place = locate(folder)
         if place is not None or (folder == workspace / CLONE and any(folder.iterdir())):
             yield place or Place(folder, problem="there is no .git")

@@ -21,12 +21,15 @@ from backend.work.git import Git, last_line
 PREFIX = "codetainer-work-"
 ROOM = 16 << 20  # bytes: with less in the usual places, others will do
 WRITE_SECONDS = 3600.0  # for a pack: whoever waits for a save ends it sooner
+# Every blob counts as a big one: no time is spent on looking for deltas.
 CONFIGURATION = """\
 [core]
 \trepositoryFormatVersion = {version}
 \tbare = false
 \tlogAllRefUpdates = false
+\tbigFileThreshold = 1
 \tcompression = 1
+\tfsync = none
 \tautocrlf = false
 \tuntrackedCache = false
 \tcommitGraph = false
@@ -217,12 +220,14 @@ class Scratch:
 
     # --- writing ---
 
-    def commit(self, tree: str, parents: Iterable[str], message: str) -> str:
-        """Makes a commit; nothing points to it yet. Raises SystemFailure."""
+    def commit(self, tree: str, parents: Iterable[str], message: str, date: str = "") -> str:
+        """Makes a commit; nothing points to it yet. `date` is in git's own form ("": now). Raises SystemFailure."""
         before = [argument for parent in parents for argument in ("-p", parent)]
         # The operator's GIT_USER_NAME; none if boot has not come so far.
         who = [] if self.git.maybe("var", "GIT_COMMITTER_IDENT") else _NOBODY
-        return self.git.line(*who, "commit-tree", tree, *before, "-F", "-", given=git.data(message))
+        dated = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if date else {}
+        here = Git({**self.git.environment, **dated}, self.git.folder)
+        return here.line(*who, "commit-tree", tree, *before, "-F", "-", given=git.data(message))
 
     def empty_tree(self) -> str:
         return self.alone.line("mktree")

@@ -16,10 +16,14 @@ from pathlib import Path
 
 from backend.system import SystemFailure
 from backend.work.checkout import Changes, Checkout
-from backend.work.repository import Repository, Tip, Worktree
+from backend.work.commits import Tip
+from backend.work.repository import Repository, Worktree
 from backend.work.scratch import Scratch
 
 MOST_TIPS = 1000
+# Where the operator's core.hooksPath is relative, as husky sets it, hooks would come from the agent's files (githooks(5)).
+SAFE_GIT = "git -c core.hooksPath=/dev/null"
+LONG_AGO = "@0 +0000"  # what is made of the same files is the same commit each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,9 @@ def restore(name: str, *, staged: bool) -> str:
     It makes a work tree beside the clone's own. To switch the clone to the commit would overwrite what it ignores, such as a
     .env, by files of the same name that the agent has committed: git keeps no copy of them.
     """
-    apply = "git -C ../work stash apply"
-    given_back = f"{apply} --index {name}" if staged else f"{apply} {name} && git -C ../work reset --quiet"
-    return f"git worktree add --detach ../work {name}^1 && {given_back}"
+    apply = f"{SAFE_GIT} -C ../work stash apply"
+    given_back = f"{apply} --index {name}" if staged else f"{apply} {name} && {SAFE_GIT} -C ../work reset --quiet"
+    return f"{SAFE_GIT} worktree add --detach ../work {name}^1 && {given_back}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +82,29 @@ def salvage(repository: Repository, largest: int, why: str) -> Wip | None:
 
     Raises SystemFailure, OSError.
     """
-    notes = [*repository.notes, f"the repository is damaged: {why}"]
     lacks = _Lacks(repository)
+    notes = [*repository.notes, f"the repository is damaged: {why}"]
+
+    def sound(name: str, commit: str) -> str:
+        """The commit; if its history cannot be read another one with its files; "" if those cannot be read either."""
+        if not commit or not (problem := lacks(commit)):
+            return commit
+        tree = repository.scratch.git.maybe("rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}")
+        if tree and not lacks(tree):
+            notes.append(f"{name} is kept without its history: {problem}")
+            return repository.scratch.commit(tree, (), f"The files of {commit}\n", LONG_AGO)
+        notes.append(f"{name} is left out: {problem}")
+        return ""
 
     def sound_ones(tips: Iterable[Tip]) -> Iterator[Tip]:
         for tip in tips:
-            if problem := lacks(tip.commit):
-                notes.append(f"{tip.name} is left out: {problem}")
-            else:
-                yield tip
+            if commit := sound(tip.name, tip.commit):
+                yield replace(tip, commit=commit)
 
     tips, stashes = tuple(sound_ones(repository.tips)), tuple(sound_ones(repository.stashes))
-    worktrees = []
-    for tree in repository.worktrees:
-        problem = tree.head and lacks(tree.head)
-        if problem:
-            notes.append(f"the commit that {tree.path} is at is left out: {problem}")
-        worktrees.append(replace(tree, head="") if problem else tree)
-    sound = replace(repository, tips=tips, stashes=stashes, worktrees=tuple(worktrees), notes=tuple(notes))
-    return _make(sound, [(tree, _salvaged(sound, tree, largest, lacks)) for tree in worktrees])
+    worktrees = [replace(tree, head=sound(f"the commit that {tree.path} is at", tree.head)) for tree in repository.worktrees]
+    whole = replace(repository, tips=tips, stashes=stashes, worktrees=tuple(worktrees), notes=tuple(notes))
+    return _make(whole, [(tree, _salvaged(whole, tree, largest, lacks)) for tree in worktrees])
 
 
 class _Lacks:

@@ -176,5 +176,7 @@ def _agent(state: State) -> Iterator[Metric]:
         found["files"] += repository.files + repository.untracked
         found["stashes"] += repository.stashes
     yield _gauges("unsaved_work", "What is only in the sandbox: not pushed, not committed.", "kind", found)
+    unknown = "1 while not all of it is known: a repository is damaged or closed, or counting failed."
+    yield _gauge("work_unknown", unknown, bool(state.work.unknown))
     yield _gauge("work_saved_timestamp", "When unsaved work was last pushed to wip/.", state.saved_at, "seconds")
     yield _gauge("work_save_failing", "1 while it cannot be pushed.", bool(state.save_problem))

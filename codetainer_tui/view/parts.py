@@ -115,7 +115,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is only in the sandbox, in numbers; where and when it was saved last ("" and 0: never), why not since."""
+    """What is only in the sandbox, in numbers; where and when it was saved last ("" and 0: never), why not since.
+
+    `unknown` says what is not known: the numbers are then no more than what could be counted.
+    """
 
     commits: int
     files: int
@@ -123,6 +126,7 @@ class Work:
     saved_to: str
     saved_at: float
     save_problem: str
+    unknown: str
 
 
 @dataclass(frozen=True, slots=True)

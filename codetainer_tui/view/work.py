@@ -33,33 +33,36 @@ def only_here(counted: WorkCounted) -> tuple[str, ...]:
     lines = [f"{harmless(work.path, 80)}: {amounts(work)}" for work in with_work[:MOST_REPOSITORIES]]
     if len(with_work) > MOST_REPOSITORIES:
         lines.append(f"and {many(len(with_work) - MOST_REPOSITORIES, 'repository', 'repositories')} more")
-    return (*lines, *(harmless(note, 200) for work in counted.repositories for note in work.notes[:2]))
+    notes = [harmless(note, 200) for work in counted.repositories for note in work.notes[:2]]
+    return (*lines, *notes, *([f"cannot be counted: {harmless(counted.problem, 200)}"] if counted.problem else []))
 
 
 def row(state: State) -> Row | None:
     """`Work  only here: 3 commits, 2 files   saved 14:02 to wip/...`; None before there is a repository."""
     counted = state.work
-    if counted is None or not counted.repositories:
+    if counted is None or not (counted.repositories or counted.problem):
         return None
     with_work = [work for work in counted.repositories if work.anything]
     if not with_work:
-        cells = ["all pushed" if not any(work.notes for work in counted.repositories) else "not all of it is known"]
+        cells = ["not all of it is known" if counted.unknown else "all pushed"]
     elif len(with_work) == 1:
         cells = [f"only here: {short(with_work[0])}"]
     else:
         named = [f"{short(work)} in {harmless(work.path.rpartition('/')[2], 40)}" for work in with_work[:MOST_REPOSITORIES]]
         cells = [f"only here: {named[0]}", *named[1:]]
+    if counted.problem:
+        cells.append(f"cannot be counted: {harmless(counted.problem, 160)}")
     if state.saved is not None:
         cells.append(f"saved {clock(state.saved_at)} to {harmless(state.saved.branch, 60)}")
     if state.save_problem:
         cells.append(harmless(state.save_problem, 160))
-    return Row("Work", tuple(cells), Tone.WARN if state.save_problem else Tone.PLAIN)
+    return Row("Work", tuple(cells), Tone.WARN if state.save_problem or counted.problem else Tone.PLAIN)
 
 
 def block(state: State) -> Block | None:
     """Where the work may be lost: the agent has ended, boot has halted, the sandbox stops, or a save could not be pushed."""
     counted = state.work
-    if counted is None or not counted.anything:
+    if counted is None or not (counted.anything or counted.unknown):
         return None
     ended = state.session is not None and state.session.state is SessionState.ENDED
     if not (ended or state.boot is BootState.HALTED or state.stopping or state.save_problem):
@@ -86,4 +89,5 @@ def numbers(state: State) -> Work:
         harmless(state.saved.branch, 100) if state.saved is not None else "",
         state.saved_at,
         harmless(state.save_problem, 300),
+        harmless("; ".join(state.work.unknown if state.work is not None else ()), 300),
     )

@@ -1,7 +1,5 @@
 """Whatever state a repository is in: what is only there is counted, saved and exported byte for byte, or it is named."""
 
-# ruff: noqa: E501  (a case a line)
-
 from __future__ import annotations
 
 import json
@@ -50,9 +48,10 @@ def as_agent(room: Room, call: str, out: Path | None = None) -> tuple[int, Any, 
         f"room, home = Path(sys.argv[1]), Path(sys.argv[2])\nsys.stderr.write(chr(10) + json.dumps({call}))"
     )
     lacking = "-dac_override,-dac_read_search"
+    drop = [SETPRIV, f"--bounding-set={lacking}", f"--inh-caps={lacking}"]
     with (out or Path(os.devnull)).open("wb") as opened:
         done = subprocess.run(
-            [SETPRIV, f"--bounding-set={lacking}", f"--inh-caps={lacking}", sys.executable, "-I", "-c", code, room.repo, room.home],
+            [*drop, sys.executable, "-I", "-c", code, room.repo, room.home],
             stdin=subprocess.DEVNULL, stdout=opened, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
         )  # fmt: skip
     said, _, value = done.stderr.rpartition("\n")
@@ -83,21 +82,22 @@ def exported(room: Room) -> tuple[int, dict[str, bytes], str]:
 # --- attributes ---
 
 UTF16 = "printf 'h\\0i\\0' > new.u16"
+LINES = "printf 'a\\r\\nb\\r\\n' > new; printf 'one\\r\\n' > one"
 CONVERTED = {
     "an encoding, and no byte order mark": f"echo '*.u16 working-tree-encoding=UTF-16' > .gitattributes; {UTF16}",
     "an encoding in the repository's own attributes": f"echo '* working-tree-encoding=UTF-16' > .git/info/attributes; {UTF16}",
     "an encoding that there is not": "echo '* working-tree-encoding=no-such' > .gitattributes; echo x > new",
     "an encoding by a macro": f"printf '[attr]wide working-tree-encoding=UTF-16\\n*.u16 wide\\n' > .gitattributes; {UTF16}",
-    "text": "echo '* text' > .gitattributes; printf 'a\\r\\nb\\r\\n' > new; printf 'one\\r\\n' > one",
-    "text with carriage returns": "echo '* text=auto eol=crlf' > .gitattributes; printf 'a\\nb\\r\\n' > new; printf 'o\\r\\n' > one",
-    "the old name of text": "echo '* crlf' > .gitattributes; printf 'a\\r\\n' > new; printf 'one\\r\\n' > one",
+    "text": f"echo '* text' > .gitattributes; {LINES}",
+    "text with carriage returns": f"echo '* text=auto eol=crlf' > .gitattributes; {LINES}; printf 'a\\nb\\r\\n' > mixed",
+    "the old name of text": f"echo '* crlf' > .gitattributes; {LINES}",
     "ident": "echo '* ident' > .gitattributes; echo '$Id: abc $' > new; echo '$Id: def $' > one",
-    "a filter that there is not": "echo '* filter=lfs' > .gitattributes; git config filter.lfs.required true; echo x > new; echo y > one",
-    "core.autocrlf": "git config core.autocrlf true; printf 'a\\r\\n' > new; printf 'one\\r\\n' > one",
-    "core.autocrlf of the agent's own": "git config --global core.autocrlf input; printf 'a\\r\\n' > new; printf 'o\\r\\n' > one",
-    "core.safecrlf": "git config core.safecrlf true; git config core.autocrlf input; printf 'a\\r\\nb\\n' > new",
-    "core.attributesFile": "git config core.attributesFile ~/attributes; echo '* text ident' > ~/attributes; printf '$Id: a$\\r\\n' > one",
-    "attributes of the agent's own": "mkdir -p ~/.config/git; echo '* text' > ~/.config/git/attributes; printf 'a\\r\\n' > one",
+    "a filter that there is not": "echo '* filter=lfs' > .gitattributes; git config filter.lfs.required true; echo y > one",
+    "core.autocrlf": f"git config core.autocrlf true; {LINES}",
+    "core.autocrlf of the agent's own": f"git config --global core.autocrlf input; {LINES}",
+    "core.safecrlf": f"git config core.safecrlf true; git config core.autocrlf input; {LINES}; printf 'a\\nb\\r\\n' > mixed",
+    "core.attributesFile": f"git config core.attributesFile ~/attributes; echo '* text ident' > ~/attributes; {LINES}",
+    "attributes of the agent's own": f"mkdir -p ~/.config/git; echo '* text' > ~/.config/git/attributes; {LINES}",
 }
 
 
@@ -134,9 +134,8 @@ def test_a_file_that_is_written_again_has_not_changed(room: Room) -> None:
 
 def test_a_patch_is_made_without_attributes_too(room: Room) -> None:
     room.clone()
-    room.shell(
-        "echo '* -diff text diff=odd' > .gitattributes; git config diff.odd.textconv 'touch ~/ran; cat'; printf 'o\\r\\n' > one"
-    )
+    room.shell("echo '* -diff text diff=odd' > .gitattributes; git config diff.odd.textconv 'touch ~/ran; cat'")
+    room.shell("printf 'o\\r\\n' > one")
     _, file = room.export(form=Form.PATCH)
     room.shell(f"git clone -q remote again; git -C again apply < {file}", room.folder)
     assert (room.folder / "again/one").read_bytes() == b"o\r\n"
@@ -223,3 +222,98 @@ def test_all_files_come_out_of_a_damaged_repository(room: Room, case: str) -> No
     first = saved(room)
     assert kept(room, "wip/x", room.folder / "remote") == files
     assert saved(room, first["fingerprint"]) == {"fingerprint": first["fingerprint"], "commit": ""}
+
+
+def test_a_branch_whose_history_is_lost_keeps_its_files(room: Room) -> None:
+    room.clone()
+    room.shell(
+        "git switch -qc feature; for n in 1 2 3; do echo $n > file; git add file; git commit -qm $n; done; git switch -q main"
+    )
+    room.shell(HEAD_OBJECT.format("feature^"))
+    code, found, said = exported(room)
+    assert (code, found) == (PARTLY, lying(room))
+    assert "the history of heads/feature cannot be read" in said
+    assert "heads/feature is kept without its history" in said
+    taken = room.folder / "taken"
+    assert (
+        room.shell("git show refs/codetainer/heads/feature:file; git rev-list --count refs/codetainer/heads/feature", taken)
+        == "3\n1\n"
+    )
+
+
+def test_what_lies_in_closed_folders_is_named(room: Room) -> None:
+    """Also tracked files, and also in the count: that it is saved must not be said of all of it."""
+    room.clone()
+    room.shell(
+        "mkdir open closed; echo x > open/x; echo c > closed/c; git add .; git commit -qm folders; mkdir new; echo n > new/n"
+    )
+    room.shell("echo changed > closed/c; echo secret > secret; chmod 0 closed new secret")
+    try:
+        work = counted(room)
+        code, found, said = exported(room)
+        notes = saved(room)["left_out"]
+    finally:
+        room.shell("chmod 755 closed new")
+    assert code == PARTLY
+    assert sorted(found) == ["closed/c", "one", "open/x", "two"]  # as it was committed
+    for name in ("closed", "new"):
+        for told in (work.notes, said.splitlines(), notes):
+            assert any(f"{name}: cannot be looked into: Permission denied" in line for line in told), told
+    assert any("closed/c: cannot be looked at" in line for line in notes)
+    assert any("secret: cannot be read: Permission denied" in line for line in notes)
+
+
+def test_pipes_in_the_place_of_files_are_named(room: Room) -> None:
+    room.clone()
+    room.shell("rm one; mkfifo one; mkfifo untracked; ln -s no\x01where link; echo u > u")
+    code, found, said = exported(room)
+    assert (code, sorted(found)) == (PARTLY, ["link", "two", "u"])
+    assert "one: no file: a pipe, a socket or a device" in said
+
+
+def test_a_repository_that_is_bare_beside_its_work_trees(room: Room) -> None:
+    """`git clone --bare` into .git, and work trees below: what is not in a work tree is none of git's files."""
+    room.shell("mkdir repo; cd repo; git clone -q --bare ../../remote .git; git worktree add -q main", room.workspace)
+    room.shell("git config remote.origin.url https://github.com/example/demo; git update-ref refs/remotes/origin/main main")
+    room.shell(f"cd main; {AHEAD}; echo u > u")
+    work = room.counted()[0]
+    assert (work.commits, work.files, work.untracked, work.notes) == (1, 0, 1, ())
+
+
+def test_another_work_tree_of_its_configuration_is_named(room: Room) -> None:
+    room.clone()
+    room.shell("mkdir ../elsewhere; git config core.worktree ../../elsewhere")
+    (work, *_) = room.counted()
+    assert [note.split(": ")[-1] for note in work.notes] == ["what is there is not looked into"]
+    room.shell("git config core.worktree ../../repo")
+    assert room.counted()[0].notes == ()
+
+
+def test_a_sparse_index(room: Room) -> None:
+    room.shell(
+        "cd seed; mkdir a b; echo a > a/a; echo b > b/b; git add .; git commit -qm folders; git push -q ../remote HEAD:main",
+        room.folder,
+    )
+    room.clone()
+    room.shell("git sparse-checkout set --sparse-index a; echo more >> a/a; echo new > a/new")
+    assert [(work.files, work.untracked) for work in room.counted()] == [(1, 1)]
+    again = room.restored()
+    assert room.shell("cat a/a a/new b/b", again) == "a\nmore\nnew\nb\n"
+
+
+def test_refs_of_the_newer_format(room: Room) -> None:
+    """git reads them from 2.45 on; an older one says so, and the files are kept."""
+    made = room.shell("git init -q --ref-format=reftable repo && echo yes || rm -rf repo", room.workspace)
+    if made == "yes\n":
+        room.shell(
+            f"echo a > a; git add a; git commit -qm a; git switch -qc feature; {AHEAD}; git switch -q -;"
+            "echo s >> a; git stash -q; echo u > u"
+        )
+        work = room.counted()[0]
+        assert (work.branch, work.commits, work.untracked, work.stashes, work.notes) == ("main", 2, 1, 1, ())
+        code, found, _ = exported(room)
+        assert (code, sorted(found)) == (WRITTEN, ["a", "u"])
+        return
+    room.shell("git init -q repo; echo a > repo/a", room.workspace)
+    room.shell(DAMAGE["refs of a format that this git may not know"])
+    assert "its refs cannot be read" in str(room.counted()[0].notes)

@@ -109,12 +109,38 @@ def test_where_the_usual_places_are_full_there_are_others(saving: Running, tmp_p
         shell(saving, "rm ~/fill /tmp/fill")
 
 
+CONFIGURED = """
+printf 'machine github.com\\nlogin x\\npassword y\\n' > ~/.netrc; chmod 600 ~/.netrc
+git config --global http.proxy http://192.0.2.1:1; git config http.extraHeader 'Authorization: Basic eA=='
+git config --global credential.helper '!touch /workspace/RAN; cat'; git config core.askPass /workspace/evil
+git config url.file:///workspace/elsewhere.insteadOf https://github.com/; git config --global include.path ~/more
+printf '[http]\\n\tproxy = http://192.0.2.1:1\\n' > ~/more
+echo '*.u16 working-tree-encoding=UTF-16' > .gitattributes; echo u > no-mark.u16; git config core.bare true
+"""
+
+
+def test_what_the_agent_configures_for_git_and_curl_does_not_reach_a_save(saving: Running, tmp_path: Path) -> None:
+    """A ~/.netrc made every save fail, for the gate refuses what it holds; so did one attribute. core.bare hid all work."""
+    before = problems(saving)
+    shell(saving, "cp .git/config ../config")
+    shell(saving, CONFIGURED)
+    try:
+        eventually("it is saved", lambda: saves(saving) and holds(saving, "no-mark.u16"))
+        exported = export(saving, tmp_path / "work.bundle")
+        assert exported.returncode == 0, exported.stderr
+        assert "only here" in saving.codetainer("status").stdout
+        assert problems(saving) == before
+        assert saving.root("ls", "/workspace").stdout.split() == ["config", "repo"]
+    finally:
+        shell(saving, "mv ../config .git/config; rm -f ~/.netrc ~/.gitconfig ~/more .gitattributes no-mark.u16")
+
+
 def test_what_the_agent_itself_cannot_read_is_named(saving: Running, tmp_path: Path) -> None:
     shell(saving, "echo s > secret; chmod 0 secret")
     try:
         exported = export(saving, tmp_path / "work.bundle", root=False)
         assert exported.returncode == 4
-        assert 'open("secret"): Permission denied' in exported.stderr
+        assert "secret: cannot be read: Permission denied" in exported.stderr
         git(tmp_path, "bundle", "list-heads", str(tmp_path / "work.bundle"))
     finally:
         shell(saving, "rm -f secret")
@@ -150,13 +176,11 @@ print(json.dumps(found))
 
 def test_an_export_gives_the_agent_no_terminal(saving: Running) -> None:
     """Whoever has the terminal that root works on, be it by /dev/tty, can read what is typed there afterwards."""
-    shell(saving, "mkfifo /workspace/pipe; printf '[include]\\npath = /workspace/pipe\\n' >> .git/config")
+    shell(saving, "mv .gitignore ../gitignore; mkfifo .gitignore")
     try:
         terminals = saving.python(TERMINALS, root=True)
     finally:
-        shell(
-            saving, "sed -i '/include/,$d' .git/config; exec 3<>/workspace/pipe; sleep 1; rm /workspace/pipe"
-        )  # nobody waits there
+        shell(saving, "exec 3<>.gitignore; mv ../gitignore .gitignore")  # nobody waits there
     assert set(terminals["1000"]) == {"0"}
     assert "0" not in terminals["0"], "root's own process has one"
 

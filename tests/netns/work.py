@@ -109,7 +109,9 @@ def export(sandbox: Running, file: Path, *arguments: str, root: bool = True) -> 
 def restore(clone: Path, commit: str) -> Path:
     """As the commit's own message says, in ../work."""
     (command,) = [
-        line.strip() for line in git(clone, "log", "-1", "--format=%B", commit).splitlines() if "git worktree add" in line
+        line.strip()
+        for line in git(clone, "log", "-1", "--format=%B", commit).splitlines()
+        if " worktree add --detach ../work " in line
     ]
     for words in command.removeprefix("git ").split(" && git "):
         git(clone, *(re.sub(r"\AC(?=\Z|\^)", commit, word) for word in words.split()))

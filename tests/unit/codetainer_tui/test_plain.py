@@ -84,6 +84,14 @@ CASES = [
     ),
     (e.WorkCounted((e.RepositoryWork("/workspace/repo"),), e.Occasion.STOPPING), "nothing is only here: all work is pushed"),
     (e.WorkCounted((), e.Occasion.STOPPING), ""),
+    (
+        e.WorkCounted((e.RepositoryWork("/workspace/repo"),), e.Occasion.STOPPING, "git does\nnot end"),
+        "not all of it is known: cannot be counted: git does\\nnot end",
+    ),
+    (
+        e.WorkCounted((), e.Occasion.SESSION_ENDED, "no"),
+        "not all of it is known: cannot be counted: no. Run codetainer export > work.bundle to keep it.",
+    ),
     (e.WorkSaved("wip/x", "0123456789abcdef"), "the work is saved to wip/x (0123456789ab)"),
     (e.WorkSaved("wip/x", "0123456789abcdef", ("big",)), "the work is saved to wip/x (0123456789ab), left out: big"),
     (e.WorkSaved("wip/x", problem="no route"), "warning: the work is not saved to wip/x: no route"),

@@ -33,6 +33,8 @@ def seen(*events: e.Event) -> View:
         ([WorkCounted((RepositoryWork("/x", untracked=9, more=True),))], "only here: 9 files and more"),
         ([WorkCounted((RepositoryWork("/x", notes=("cannot be counted",)),))], "not all of it is known"),
         ([WorkCounted((REPO,)), WorkSaved("wip/x", problem="no")], "only here: 3 commits, 7 files, 1 stash   no"),
+        ([WorkCounted(problem="no")], "not all of it is known   cannot be counted: no"),
+        ([WorkCounted((REPO,), problem="no")], "only here: 3 commits, 7 files, 1 stash   cannot be counted: no"),
     ],
 )
 def test_the_row(events: list[e.Event], words: str) -> None:
@@ -65,6 +67,14 @@ BLOCKS = [
         ["/workspace/o\\x1bther: 1 commit not pushed", "saved 00:01 to wip/x", "left out: big"],
     ),
     (
+        [WorkCounted((CLEAN,), problem="git does\nnot end"), ENDED],
+        ["cannot be counted: git does\\nnot end", "Run codetainer export > work.bundle to keep it."],
+    ),
+    (
+        [WorkCounted((RepositoryWork("/x", notes=("HEAD cannot be read",)),)), ENDED],
+        ["HEAD cannot be read", "Run codetainer export > work.bundle to keep it."],
+    ),
+    (
         [WorkCounted((OTHER,)), e.BootFinished(e.BootState.HALTED, 1.0, "readiness", "a wall")],
         ["/workspace/o\\x1bther: 1 commit not pushed", "Run codetainer export > work.bundle to keep it."],
     ),
@@ -83,6 +93,8 @@ def test_a_save_that_succeeds_ends_the_problem() -> None:
 def test_for_people_and_for_programs() -> None:
     found = seen(WorkCounted((REPO, OTHER)), SAVED)
     assert "Work      only here: 3 commits" in text(found, operator=True)
+    assert json.loads(for_programs(seen(WorkCounted((CLEAN,), problem="no"))))["work"]["unknown"] == "no"
     assert json.loads(for_programs(found))["work"] == {
         "commits": 4, "files": 7, "stashes": 1, "saved_to": "wip/2026-01-31-1402-3f9a", "saved_at": 60.0, "save_problem": "",
+        "unknown": "",
     }  # fmt: skip

@@ -8,6 +8,7 @@ from backend.contract.events import Noted, RepositoryWork, Stamped, WorkCounted,
 from backend.sandbox.exit_summary import Farewell, said
 
 WORK = WorkCounted((RepositoryWork("/workspace/re\npo", commits=2, files=1, untracked=2, stashes=1),))
+LOST = "codetainer: is lost: CODETAINER_AUTOSAVE=exit would have saved it\n"
 LINE = "codetainer: was only in the sandbox: /workspace/re\\npo: commits 2, files 3, stashes 1\n"
 
 
@@ -16,7 +17,11 @@ LINE = "codetainer: was only in the sandbox: /workspace/re\\npo: commits 2, file
     [
         (None, None, ""),
         (WorkCounted((RepositoryWork("/workspace/repo"),)), None, ""),
-        (WORK, None, f"{LINE}codetainer: is lost: CODETAINER_AUTOSAVE=exit would have saved it\n"),
+        (WorkCounted((RepositoryWork("/workspace/repo"),), problem="git does\nnot end"), None,
+         "codetainer: not all that was in the sandbox is known: git does\\nnot end\n" + LOST),
+        (WorkCounted((RepositoryWork("/workspace/repo", notes=("HEAD cannot be read",)),)), None,
+         "codetainer: not all that was in the sandbox is known: HEAD cannot be read\n"),
+        (WORK, None, LINE + LOST),
         (WORK, WorkSaved("wip/x", problem="no\x1broute"), f"{LINE}codetainer: is lost: no\\x1broute\n"),
         (WORK, WorkSaved("wip/x", "abc", ("big",)),
          f"{LINE}codetainer: is saved to wip/x of the repository that was cloned\ncodetainer: left out: big\n"),

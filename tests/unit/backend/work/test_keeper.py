@@ -23,6 +23,7 @@ from backend.contract.events import (
 )
 from backend.contract.state import fold_all
 from backend.journal import Journal
+from backend.system import SystemFailure
 from backend.work.keeper import MOST_COUNT, MOST_TEXT, Keeper, Once, parsed
 from backend.work.place import MOST_REPOSITORIES
 
@@ -100,6 +101,35 @@ def test_nothing_is_pushed_from_a_sandbox_that_is_closed_or_has_no_clone(
     boot = SimpleNamespace(policy=SimpleNamespace(frozen=frozen), cloned=cloned)
     keeper = Keeper(cast(Boot, boot), cast(Journal, SimpleNamespace(state=state)))
     assert keeper._cannot_save() == why
+
+
+class Answers(Keeper):
+    """A keeper whose processes say what a test wants; None: nothing that can be read."""
+
+    def __init__(self, *said: dict[str, Any] | None) -> None:
+        self.said, self.told = list(said), list[Event]()
+        paths = SimpleNamespace(workspace="/workspace")
+        super().__init__(cast(Boot, SimpleNamespace(paths=paths)), cast(Journal, SimpleNamespace(emit=self.told.append)))
+
+    async def _ask(self, through: Any, seconds: float, *arguments: str) -> dict[str, Any]:
+        if (said := self.said.pop(0)) is None:
+            raise SystemFailure("git does not end")
+        return said
+
+
+async def test_what_cannot_be_counted_is_not_nothing() -> None:
+    """Whoever reads the journal learns that what was counted last is not true any more; once, and again on each occasion."""
+    clean: dict[str, Any] = {"repositories": [{"path": "/workspace/repo"}]}
+    keeper = Answers(clean, clean, None, None, None, clean)
+    occasions = (*[Occasion.LOOKED] * 4, Occasion.STOPPING, Occasion.LOOKED)
+    assert [await keeper._count(occasion, 1.0) for occasion in occasions] == [True, True, False, False, False, True]
+    known = (RepositoryWork("/workspace/repo"),)
+    assert [event for event in keeper.told if isinstance(event, WorkCounted)] == [
+        WorkCounted(known),
+        WorkCounted(known, problem="git does not end"),
+        WorkCounted(known, Occasion.STOPPING, "git does not end"),
+        WorkCounted(known),
+    ]
 
 
 def test_what_is_said_once_is_remembered_but_not_without_end() -> None:

@@ -1,0 +1,235 @@
+"""What an export prints is run as it stands, in an operator's clone: nothing of the operator's changes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from backend.work import process
+from backend.work.export import INCOMPLETE, PARTLY, WRITTEN, Form
+from tests.netns.test_work_repositories import AHEAD, Room, room
+
+pytestmark = pytest.mark.netns
+
+__all__ = ["room"]
+
+OWN = b"KEY=of-the-operator\n"
+
+
+def operators(room: Room) -> Path:
+    """A clone of the operator's, in which `.env` is ignored and holds what nobody else has."""
+    clone = room.folder / "operator/clone"
+    clone.parent.mkdir()
+    room.shell(f"git clone -q file://{room.folder}/remote {clone}", room.folder)
+    (clone / ".env").write_bytes(OWN)
+    room.shell("echo mine > mine; echo staged >> one; git add one; git tag theirs; git stash -q; echo 2 >> two", clone)
+    return clone
+
+
+def state(room: Room, clone: Path) -> str:
+    """All that is the operator's: files, index, HEAD, branches, tags, stashes."""
+    files = {
+        str(path.relative_to(clone)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(clone.rglob("*"))
+        if path.is_file() and ".git" not in path.relative_to(clone).parts
+    }
+    refs = "git for-each-ref | grep -Ev 'codetainer|origin/wip'"
+    asked = f"cat .git/HEAD; git status --porcelain; git ls-files -s; {refs}; git stash list"
+    return f"{files}\n{room.shell(asked, clone)}"
+
+
+def ignoring(room: Room) -> None:
+    """The repository ignores `.env`, and the agent has a clone of it."""
+    room.shell(
+        "cd seed; echo .env > .gitignore; git add .; git commit -qm ignore; git push -q ../remote HEAD:main", room.folder
+    )
+    room.clone()
+
+
+def printed(said: str) -> str:
+    """The command that stands behind "in a clone:"."""
+    (line,) = [line.partition("in a clone: ")[2] for line in said.splitlines() if "in a clone: " in line]
+    return line
+
+
+AGENTS = {
+    "adds it by force": "echo agents > .env; git add -f .env",
+    "commits it by force": "echo agents > .env; git add -f .env; git commit -qm env; echo more >> .env",
+    "takes it from .gitignore": "echo agents > .env; : > .gitignore",
+    "takes it from .gitignore and commits": "echo agents > .env; : > .gitignore; git add .; git commit -qm env",
+    "pushes it": "echo agents > .env; git add -f .env; git commit -qm env; git push -q file://{remote} main;"
+    "git update-ref refs/remotes/origin/main main; echo u > u",
+    "makes a folder of it": "mkdir .env; echo agents > .env/x; git add -f .env",
+}
+
+
+@pytest.mark.parametrize("form", Form)
+def test_no_hook_of_the_agents_runs_in_the_operators_clone(room: Room, form: Form, capfd: pytest.CaptureFixture[str]) -> None:
+    """A relative core.hooksPath, as husky sets it, leads into the new work tree: to files of the agent's."""
+    room.clone()
+    clone = operators(room)
+    ran = room.folder / "ran"
+    room.shell("git config core.hooksPath .husky", clone)
+    room.shell(
+        f"mkdir .husky; printf '#!/bin/sh\\ntouch {ran}\\n' > .husky/post-checkout; chmod +x .husky/post-checkout; cd .husky;"
+        "for hook in post-index-change reference-transaction post-merge applypatch-msg; do cp post-checkout $hook; done;"
+        "cd ..; git add .; git commit -qm hooks; git update-ref refs/remotes/origin/main main; echo u > u"
+    )
+    room.shell("git push -q ../../remote main")
+    _, file = room.export(form=form)
+    name = "work.patch" if form is Form.PATCH else "work.bundle"
+    (clone / name).write_bytes(file.read_bytes())
+    room.shell("git fetch -q", clone)
+    room.shell(printed(capfd.readouterr().err), clone)
+    assert (room.folder / "operator/work/.husky/post-checkout").exists()
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("case", AGENTS)
+def test_what_the_operator_ignores_is_not_overwritten(
+    room: Room, case: str, form: Form, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The agent has a file of the same name: the recipe used to put it in the place of the operator's, without a word."""
+    ignoring(room)
+    clone = operators(room)
+    room.shell(AGENTS[case].format(remote=room.folder / "remote"))
+    room.shell(f"{AHEAD}; git tag agents")
+    code, file = room.export(form=form)
+    assert code == WRITTEN
+    name = "work.patch" if form is Form.PATCH else "work.bundle"
+    (clone / name).write_bytes(file.read_bytes())
+    before = state(room, clone)
+    said = capfd.readouterr().err
+    if case == "pushes it":
+        assert form is Form.PATCH or "if that clone lacks commits, git fetch gets them" in said
+        room.shell("git fetch -q", clone)
+        before = state(room, clone)
+    room.shell(printed(said), clone)
+    assert state(room, clone) == before
+    assert (clone / ".env").read_bytes() == OWN
+    work = room.folder / "operator/work"
+    inside = "find . -name .git -prune -o -type f -printf '%M %P\\n' | sort; cat more"
+    assert room.shell(inside, work) == room.shell(inside)
+    agents = (work / ".env/x" if "folder" in case else work / ".env").read_text()
+    assert agents.startswith("agents")
+
+
+def test_a_save_is_restored_without_overwriting_too(room: Room) -> None:
+    """By the command in the commit's message, and by the one of the documentation."""
+    ignoring(room)
+    clone = operators(room)
+    room.shell("echo agents > .env; git add -f .env")
+    process.save(room.repo, str(room.folder / "remote"), "wip/2026-01-31-1402-3f9a", "", room.home)
+    before = state(room, clone)
+    documents = (Path(__file__).parents[2] / "docs/configuration.md").read_text().splitlines()
+    (begin,) = [number for number, line in enumerate(documents) if line.startswith("git fetch --no-tags origin +wip/")]
+    room.shell("\n".join(documents[begin : begin + 3]), clone)
+    assert state(room, clone) == before
+    assert (room.folder / "operator/work/.env").read_text() == "agents\n"
+    said = room.shell("git log -1 --format=%B refs/codetainer/wip", clone)
+    (command,) = [line.strip() for line in said.splitlines() if " worktree add --detach " in line]
+    room.shell("git worktree remove --force ../work", clone)
+    room.shell(f"C=refs/codetainer/wip; {command}".replace(" C", ' "$C"').replace('"$C"^1', '"$C^1"'), clone)
+    assert state(room, clone) == before
+    assert (room.folder / "operator/work/.env").read_text() == "agents\n"
+
+
+# --- shallow clones ---
+
+
+def grown(room: Room) -> None:
+    """A remote with a history."""
+    for number in range(3):
+        room.shell(f"echo {number} > grown; git add grown; git commit -qm {number}", room.folder / "seed")
+    room.shell("git push -q ../remote HEAD:main", room.folder / "seed")
+
+
+def test_a_shallow_clone_whose_remote_is_gone_says_what_it_needs(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+    """A bundle of it was "okay" for `git bundle verify`, with exit code 0, and could not be cloned."""
+    grown(room)
+    room.clone("--depth", "1")
+    room.shell(f"git remote remove origin; {AHEAD}; echo u > u")
+    code, file = room.export()
+    said = capfd.readouterr().err
+    assert code == INCOMPLETE
+    parent = room.shell("git rev-parse HEAD^", room.folder / "seed").strip()
+    assert "it is not complete" in said
+    assert parent in said
+    room.shell("git init -q --bare empty", room.folder)
+    refused = room.shell(
+        f"git -C empty bundle verify {file} 2>&1 || echo refused; git clone {file} cloned 2>&1 || echo too", room.folder
+    )
+    assert parent in refused
+    assert "refused" in refused
+    assert "too" in refused
+    clone = operators(room)
+    (clone / "work.bundle").write_bytes(file.read_bytes())
+    assert "okay" in room.shell("git bundle verify work.bundle 2>&1", clone)
+    room.shell(printed(said), clone)
+    assert room.shell("cat more u", room.folder / "operator/work") == "more\nu\n"
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "true",  # the remote is a folder, and there
+        "mv ../../remote ../other.git; git remote set-url origin /nonexistent",
+        "git remote remove origin; mv ../../remote ../other.git",
+    ],
+)
+def test_a_shallow_clone_is_completed_by_what_is_near(room: Room, where: str, capfd: pytest.CaptureFixture[str]) -> None:
+    grown(room)
+    room.shell(f"git clone -q --depth 1 file://{room.folder}/remote repo", room.workspace)
+    room.shell(f"{where}; {AHEAD}; echo u > u")
+    code, file = room.export()
+    assert code == WRITTEN, capfd.readouterr().err
+    room.shell("git init -q --bare empty", room.folder)
+    assert "complete history" in room.shell(f"git bundle verify {file} 2>&1", room.folder / "empty")
+    room.shell(f"git clone -q {file} cloned; git -C cloned fetch -q origin refs/wip", room.folder)
+    cloned = room.folder / "cloned"
+    assert (
+        room.shell("git fsck --no-dangling 2>&1; git rev-list --count FETCH_HEAD^1; git show FETCH_HEAD:u", cloned) == "5\nu\n"
+    )
+
+
+def test_a_shallow_clone_in_which_all_is_pushed_needs_nothing(room: Room) -> None:
+    grown(room)
+    room.clone("--depth", "1")
+    room.shell("echo u > u")
+    assert room.export()[0] == WRITTEN
+
+
+# --- names in what is pasted ---
+
+NAMES = ["a; touch pwned; #", "$(touch pwned)", "it's", "-rf", "two\nlines; touch pwned", "\x1b]0;owned\x07", "é à", "\udcff"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_that_the_agent_has_named_is_one_word(room: Room, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    room.clone()
+    folder = room.workspace / name
+    folder.mkdir()
+    room.shell("git init -q; echo a > a; git add a; git commit -qm a", folder)
+    room.shell("echo u > u")
+    assert room.export()[0] == WRITTEN
+    said = capfd.readouterr().err
+    assert all(line.isprintable() for line in said.splitlines())
+    (line,) = [line.strip() for line in said.splitlines() if line.startswith("  codetainer export ")]
+    place = room.folder / "shell"
+    place.mkdir()
+    room.shell(f"codetainer() {{ printf '%s' \"$2\" > told; }}; {line}", place)
+    told = (place / "told").read_bytes().decode(errors="surrogateescape")
+    assert told == (f"./{name}" if name.startswith("-") else name)
+    assert sorted(path.name for path in place.iterdir()) == sorted(("told", f"{name}.bundle"))
+    assert room.export(told)[0] == WRITTEN
+
+
+def test_the_workspace_itself_can_be_a_repository(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+    room.clone()
+    room.shell("git init -q; echo repo > .gitignore; echo a > a", room.workspace)
+    room.export()
+    assert "codetainer export . > workspace.bundle" in capfd.readouterr().err
+    assert room.export(".")[0] in (WRITTEN, PARTLY)

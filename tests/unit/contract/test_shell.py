@@ -1,0 +1,44 @@
+"""Names that somebody else has chosen, in a command line that is pasted."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.contract import shell
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("repo", "repo"),
+        ("größer", "'größer'"),
+        ("a; touch pwned; #", "'a; touch pwned; #'"),
+        ("it's", "'it'\"'\"'s'"),
+        ("$(id)", "'$(id)'"),
+        ("", "''"),
+        ("a\nb", "$'a\\012b'"),
+        ("\x1b]0;owned\x07", "$'\\033]0;owned\\007'"),
+        ("1\x012", "$'1\\0012'"),
+        ("it's\x7f\\", "$'it\\'s\\177\\\\'"),
+        ("\u202egnp.exe", "$'\\342\\200\\256gnp.exe'"),
+        ("\udcff", "$'\\377'"),
+    ],
+)
+def test_a_word_is_one_argument(name: str, word: str) -> None:
+    assert shell.word(name) == word
+
+
+def test_a_name_is_not_an_option() -> None:
+    assert [shell.file(name) for name in ("-rf", "repo", "-a b")] == ["./-rf", "repo", "'./-a b'"]
+
+
+@given(st.text())
+def test_nothing_of_it_is_obeyed(name: str) -> None:
+    word = shell.word(name)
+    assert word.isprintable()
+    if not word.startswith("$'"):
+        assert shlex.split(word) == [name]
