@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import shutil
@@ -31,6 +32,8 @@ SETPRIV = shutil.which("setpriv", path=SYSTEM_PATH) or "/usr/bin/setpriv"
 GIT = str(Paths().git) if Paths().git.exists() else shutil.which("git", path=SYSTEM_PATH) or "/usr/bin/git"
 MOST_ERRORS = 64 << 10
 MOST_SAID = 64 << 20
+MAX_AGENT_OUTPUT = 1 << 20  # bytes that a process of the agent's may write to stdout, and as many to stderr
+PAGE = os.sysconf("SC_PAGE_SIZE")
 Environment = Mapping[str, str]
 # With CAP_SYS_ADMIN there, it is the engine's profile that says no.
 MOUNT_HINT = "Start the container with --security-opt apparmor=unconfined: Docker's AppArmor profile refuses mounts."
@@ -119,17 +122,31 @@ def _cannot_run(argv: Sequence[str], error: OSError) -> SystemFailure:
 
 
 @contextlib.contextmanager
-def _memory_files(argv: Sequence[str], count: int) -> Iterator[list[int]]:
-    """Files for what a process is told and says, closed at the end. Raises SystemFailure."""
+def _memory_files(argv: Sequence[str], count: int, most: int | None = None) -> Iterator[list[int]]:
+    """Files for what a process is told and says, closed at the end. Raises SystemFailure.
+
+    With `most`, no more than so many bytes, rounded up to a page, can be written into one: the kernel refuses to let it grow
+    (fcntl(2), F_SEAL_GROW). Such a file has its whole size from the start, and nobody can open it anew to truncate it.
+    """
     with contextlib.ExitStack() as opened:
         files = []
         try:
             for _ in range(count):
-                files.append(os.memfd_create(Path(argv[0]).name[:40]))
+                files.append(os.memfd_create(Path(argv[0]).name[:40], os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
                 opened.callback(os.close, files[-1])
+                if most is not None:
+                    os.ftruncate(files[-1], -(-most // PAGE) * PAGE)
+                    fcntl.fcntl(files[-1], fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         except OSError as error:
             raise _cannot_run(argv, error) from error
         yield files
+
+
+def _written(descriptor: int, most: int | None) -> str:
+    """What stands in a memory file. One that had its whole size from the start has zeros behind it."""
+    if most is None:
+        return os.pread(descriptor, MOST_SAID, 0).decode(errors="replace")
+    return os.pread(descriptor, most, 0).rstrip(b"\0").decode(errors="replace")
 
 
 def run(
@@ -142,18 +159,22 @@ def run(
     timeout: float = 30.0,
     check: bool = True,
 ) -> Finished:
-    """Runs a process to its end. Raises SystemFailure where it cannot start, outlasts `timeout` (s), or (`check`) fails."""
-    command = identity.wrap(argv)
-    try:
-        done = subprocess.run(
-            command, env=dict(environment), input=input, cwd=cwd, timeout=timeout, capture_output=True, text=True,
-            errors="replace", stdin=subprocess.DEVNULL if input is None else None, umask=0o022,
-        )  # fmt: skip
-    except OSError as error:
-        raise _cannot_run(argv, error) from error
-    except subprocess.TimeoutExpired as error:
-        raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s") from error
-    finished = Finished(tuple(argv), done.returncode, done.stdout, done.stderr)
+    """Runs a process to its end. Raises SystemFailure if it cannot start, outlasts `timeout` (s), or (`check`) fails.
+
+    What it says goes into memory files, in which a process of the agent's finds room for MAX_AGENT_OUTPUT (see `run_async`).
+    """
+    most = MAX_AGENT_OUTPUT if identity.uid == AGENT_UID else None
+    with _memory_files(argv, 2, most) as (out, err):
+        try:
+            done = subprocess.run(
+                identity.wrap(argv), env=dict(environment), input=input, cwd=cwd, timeout=timeout, stdout=out, stderr=err,
+                text=True, stdin=subprocess.DEVNULL if input is None else None, umask=0o022, check=False,
+            )  # fmt: skip
+        except OSError as error:
+            raise _cannot_run(argv, error) from error
+        except subprocess.TimeoutExpired as error:
+            raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s") from error
+        finished = Finished(tuple(argv), done.returncode, _written(out, most), _written(err, most))
     if check and finished.code != 0:
         raise SystemFailure(f"cannot run {argv[0]}: {finished.last_line}")
     return finished
@@ -281,10 +302,11 @@ async def run_distrusted(
 ) -> Finished:
     """As `run_async`, for a process that others of its uid may meddle with: what it says goes into a memory file.
 
-    A pipe stays open for as long as anybody holds it, and whoever waits for its end waits for them. Of the file `most` bytes
-    are read once the process has ended. Raises SystemFailure, with `what` it is, where it has not within `seconds`.
+    A pipe stays open for as long as anybody holds it, and whoever waits for its end waits for them. The file has room for
+    `most` bytes, which are read once the process has ended; a write beyond them fails. Raises SystemFailure, with `what` it
+    is, if the process cannot start or has not ended within `seconds`.
     """
-    with _memory_files(argv, 1) as (said,):
+    with _memory_files(argv, 1, most) as (said,):
         process = await spawn(argv, identity=identity, environment=environment, stdout=said, stderr=said)
         try:
             code = await asyncio.wait_for(process.wait(), seconds)
@@ -292,7 +314,7 @@ async def run_distrusted(
             raise SystemFailure(f"cannot wait for {what}: not done within {seconds:.3g} s") from error
         finally:
             kill_group(process)
-        text = os.pread(said, most, 0).decode(errors="replace")
+        text = _written(said, most)
     return Finished(tuple(argv), code, text, text if code else "")
 
 
@@ -305,14 +327,17 @@ async def run_async(
     cwd: Path | str = "/",
     timeout: float = 30.0,  # noqa: ASYNC109 (the child has to be killed, not only forgotten)
     check: bool = True,
-    most: int = MOST_SAID,
+    most: int | None = None,
 ) -> Finished:
     """As `run`, beside other steps. A cancelled caller kills the process group it started.
 
-    What it is told and what it says are memory files, of which at most `most` bytes are read: a pipe stays open for as long as
-    anybody holds it, and a process of the agent's can be made to say anything, without end, by others of its uid.
+    What it is told and what it says are memory files: a pipe stays open for as long as anybody holds it, and a process of the
+    agent's can be made to say anything, without end, by others of its uid. With `most` (bytes; MAX_AGENT_OUTPUT for the
+    agent's) more cannot be written to either of them. Without it, MOST_SAID are read.
     """
-    with _memory_files(argv, 3) as (given, out, err):
+    if most is None and identity.uid == AGENT_UID:
+        most = MAX_AGENT_OUTPUT
+    with _memory_files(argv, 1) as (given,), _memory_files(argv, 2, most) as (out, err):
         if input is not None:
             os.pwrite(given, input.encode(), 0)
         process = await spawn(
@@ -325,7 +350,7 @@ async def run_async(
             raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s") from error
         finally:
             kill_group(process)
-        said, errors = (os.pread(descriptor, most, 0).decode(errors="replace") for descriptor in (out, err))
+        said, errors = _written(out, most), _written(err, most)
     finished = Finished(tuple(argv), code, said, errors)
     if check and finished.code != 0:
         raise SystemFailure(f"cannot run {argv[0]}: {finished.last_line}")

@@ -9,7 +9,6 @@ from backend.contract.paths import Paths
 from backend.settings import Settings
 from backend.system import AGENT, Finished
 
-MOST_SAID = 1 << 20  # bytes
 WRITE_SECONDS = 5.0
 # Runtimes that do not look at the system's bundle by themselves, each by its own variable.
 TRUST = (
@@ -60,4 +59,4 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
 
 async def run(argv: list[str], env: dict[str, str], cwd: Path | str = "/", seconds: float = 30.0) -> Finished:
     """Runs a command as the agent; a failure is in its code."""
-    return await system.run_async(argv, identity=AGENT, environment=env, cwd=cwd, timeout=seconds, check=False, most=MOST_SAID)
+    return await system.run_async(argv, identity=AGENT, environment=env, cwd=cwd, timeout=seconds, check=False)
