@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
+import re
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend import system
 from backend.agent import agent
 from backend.agent.session import Session
 from backend.contract.paths import AGENT_UID, Paths
-from backend.system import AGENT, Finished, SystemFailure
+from backend.system import SystemFailure
+
+if TYPE_CHECKING:
+    from backend.session.server import Answer, Server
 
 NAME = "claude"
 MOST_PROMPT = 120_000  # bytes; the kernel takes 128 KiB in one argument
 ROOM = 1 << 20  # bytes for socket and prompt
-MOST_ANSWER = 4096  # bytes that are read of what tmux says
-MOST_TITLE = 200  # bytes that are read of a pane's title
+MOST_TITLE = 200  # columns of a pane's title
+TITLE_SECONDS = 3.0
+END_SECONDS = 5.0
 
 CONFIGURATION = Path(__file__).with_name("tmux.conf")
 
@@ -55,17 +62,26 @@ def folder(paths: Paths) -> Path:
     return paths.workspace
 
 
+def preload() -> None:
+    """Imports libtmux, which takes 40 ms or more: beside what boot waits for, not when the session is started."""
+    importlib.import_module("backend.session.server")
+
+
 async def start(paths: Paths, environment: dict[str, str], folder: Path) -> Session:
-    """Starts the server with both panes. Raises SystemFailure."""
+    """Starts the server with both panes, by one command line: each command of its own would be another process.
+
+    Raises SystemFailure.
+    """
     command = shlex.join(["/usr/local/bin/start-claude", str(_prompt(paths))])
-    done = await _tmux(
-        paths, environment, "-f", str(paths.tmux_config),
-        "new-session", "-d", "-P", "-F", _WHICH, "-s", NAME, "-x", "200", "-y", "50", "-c", str(folder), command,
-        ";", "set-option", "-p", "remain-on-exit", "on",
-        ";", "split-window", "-v", "-l", "20%", "-c", str(folder), "-t", f"={NAME}:",
-        ";", "select-pane", "-t", f"={NAME}:.0",
+    answer = await _server(paths, environment).perform(
+        lambda tmux: tmux.cmd(
+            "new-session", "-d", "-P", "-F", _WHICH, "-s", NAME, "-x", "200", "-y", "50", "-c", str(folder), command,
+            ";", "set-option", "-p", "remain-on-exit", "on",
+            ";", "split-window", "-v", "-l", "20%", "-c", str(folder), "-t", f"={NAME}:",
+            ";", "select-pane", "-t", f"={NAME}:.0",
+        )
     )  # fmt: skip
-    return _session(done)
+    return _session(answer)
 
 
 async def restart(paths: Paths, environment: dict[str, str], folder: Path, before: Session | None) -> Session:
@@ -75,50 +91,50 @@ async def restart(paths: Paths, environment: dict[str, str], folder: Path, befor
     """
     if before is not None:
         command = shlex.join(["/usr/local/bin/start-claude", "--continue"])
-        again = await _tmux(
-            paths, environment, "respawn-pane", "-k", "-t", before.pane, "-c", str(folder), command,
-            ";", "display-message", "-p", "-t", before.pane, _WHICH, check=False,
+        again = await _server(paths, environment).perform(
+            lambda tmux: tmux.cmd(
+                "respawn-pane", "-k", "-c", str(folder), command, ";", "display-message", "-p", "-t", before.pane, _WHICH,
+                target=before.pane,
+            )
         )  # fmt: skip
-        if again.code == 0:
+        if again.returncode == 0:
             return _session(again)
     await end(paths)
     return await start(paths, environment, folder)
 
 
 async def title(paths: Paths, session: Session) -> str:
-    """The title of the agent's pane, "" where it cannot be told. The agent may have put anything there, of any length."""
-    done = await system.run_async(
-        ["sh", "-c", f'tmux -S "$1" display-message -p -t "$2" "#{{pane_title}}" | head -c {MOST_TITLE}', "sh",
-         str(paths.tmux_socket), session.pane],
-        identity=AGENT, timeout=3.0, check=False, most=MOST_TITLE,
-    )  # fmt: skip
-    return done.out.strip()
+    """The title of the agent's pane, "" if it cannot be told. The agent may have put anything there. Raises SystemFailure."""
+    answer = await _server(paths).perform(
+        lambda tmux: tmux.cmd("display-message", "-p", f"#{{={MOST_TITLE}:pane_title}}", target=session.pane),
+        TITLE_SECONDS,
+    )
+    return answer.stdout[0].strip()[:MOST_TITLE] if answer.stdout else ""
 
 
 async def end(paths: Paths) -> None:
-    """Ends the server and everything in it."""
-    await _tmux(paths, system.BASE_ENVIRONMENT, "kill-server", check=False, seconds=5.0)
+    """Ends the server and everything in it, if there is one. Raises SystemFailure if tmux does not come to an end itself."""
+    await _server(paths).perform(lambda tmux: tmux.cmd("kill-server"), END_SECONDS)
 
 
 _WHICH = "#{pid} #{pane_pid} #{pane_id}"
+_ANSWERED = re.compile(r"([1-9]\d{0,9}) ([1-9]\d{0,9}) (%\d{1,10})", re.ASCII)
 
 
 def _prompt(paths: Paths) -> Path:
     return paths.tmux_socket.with_name("prompt")
 
 
-def _session(done: Finished) -> Session:
-    try:
-        server, process, pane = done.out.split()[:3]
-        return Session(int(server), int(process), pane)
-    except ValueError as error:
-        raise SystemFailure("cannot start the session: tmux does not say which it is") from error
+def _server(paths: Paths, environment: system.Environment = system.BASE_ENVIRONMENT) -> Server:
+    from backend.session.server import Server  # what `preload` imports
+
+    return Server(paths, environment)
 
 
-async def _tmux(
-    paths: Paths, environment: system.Environment, *arguments: str, check: bool = True, seconds: float = 30.0
-) -> Finished:
-    return await system.run_async(
-        ["tmux", "-S", str(paths.tmux_socket), *arguments], identity=AGENT, environment=environment, check=check,
-        timeout=seconds, most=MOST_ANSWER,
-    )  # fmt: skip
+def _session(answer: Answer) -> Session:
+    if answer.returncode != 0:
+        raise SystemFailure(f"cannot start the session: {answer.reason}")
+    which = _ANSWERED.fullmatch(answer.stdout[0] if answer.stdout else "")
+    if which is None:  # the tmux that answers may be the agent's own
+        raise SystemFailure("cannot start the session: tmux does not say which it is")
+    return Session(int(which[1]), int(which[2]), which[3])

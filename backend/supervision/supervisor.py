@@ -95,6 +95,7 @@ class Supervisor(Control):
         await server.start()
         self._begin(self._watch_services)
         self.freezing.prepare(self.paths.cgroups)
+        loop.run_in_executor(None, session.preload)
         booting = asyncio.create_task(self._boot(lock))
         stopping = asyncio.create_task(self._stop.wait())
         try:

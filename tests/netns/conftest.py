@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import libtmux
 import pytest
 
 from tests.image import container
@@ -19,6 +20,12 @@ def begin(request: pytest.FixtureRequest) -> Begin:
         return namespaces.start
     request.getfixturevalue("image")
     return container.start
+
+
+@pytest.fixture
+def tmux(sandbox: Running) -> libtmux.Server:
+    """The tmux server of the module's sandbox."""
+    return sandbox.tmux
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import libtmux
 import psutil
 
 from backend.contract.events import BootStarted, Event, LockReleased, ServiceChanged, ServiceState, Stamped, decode
@@ -150,6 +152,20 @@ class Running:
                     found.append(process)
         return found
 
+    @property
+    def tmux(self) -> libtmux.Server:
+        """The session's tmux server, asked as the agent: what libtmux starts is a script that enters the sandbox."""
+        return tmux_through(self.seen.with_name("tmux"), *self.called(AGENT, "tmux"))
+
+    @property
+    def pane(self) -> libtmux.Pane:
+        """The agent's pane, as it is now."""
+        return self.tmux.sessions[0].windows[0].panes[0]
+
+    def screen(self) -> str:
+        """What is shown in the agent's pane."""
+        return "\n".join(self.pane.capture_pane())
+
     def kill(self, service: str) -> int:
         """Kills a service. Returns the number of an event before that: what has a later one may come of it."""
         pid, before = self.pid(service), self.stamped()[-1].seq
@@ -254,6 +270,15 @@ def stopped_in_boot(
         os.kill(boot, signal.SIGCONT)
         sandbox.stop()
     raise AssertionError("boot was too far each time")
+
+
+def tmux_through(script: Path, command: Sequence[str], environment: Mapping[str, str] | None) -> libtmux.Server:
+    """A sandbox's tmux server for libtmux, which takes a program's path and no arguments: a script is written there."""
+    clean = [] if environment is None else ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
+    if not script.exists():
+        script.write_text(f'#!/bin/sh\nexec {shlex.join([*clean, *command])} "$@"\n')
+        script.chmod(0o755)
+    return libtmux.Server(socket_path=Paths().tmux_socket, tmux_bin=script)
 
 
 def number_inside(process: psutil.Process) -> int:

@@ -43,10 +43,7 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def test_it_starts_in_the_session_without_questions(idle: Running) -> None:
-    tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock", "capture-pane", "-p", "-t", "$0:.0")
-    screen = eventually(
-        "Claude Code's prompt", lambda: (s := idle.agent(*tmux).stdout) and "❯" in s and "bypass permissions on" in s and s
-    )
+    screen = eventually("Claude Code's prompt", lambda: "❯" in (s := idle.screen()) and "bypass permissions on" in s and s)
     assert "trust" not in screen.lower()
 
 
@@ -109,8 +106,7 @@ def test_attacks_are_refused_and_shown_while_claude_finishes_its_task(at_work: R
         assert done.returncode != 0 or "codetainer" in done.stdout, f"{name}: {done.stdout}"
     for name, (_, (host, reason)) in ATTACKS.items():
         eventually(name, partial(refused, at_work, host, reason))
-    tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock", "capture-pane", "-p", "-t", "$0:.0")
-    eventually("Claude's answer", lambda: SENTENCE[:20] in at_work.agent(*tmux).stdout)
+    eventually("Claude's answer", lambda: SENTENCE[:20] in at_work.screen())
     assert at_work.asked(kind="http", host="fronted.test") == 0
     assert at_work.asked(kind="http", path="/evil/repo/git-receive-pack") == 0
     assert not any(
@@ -125,8 +121,7 @@ def test_attacks_are_refused_and_shown_while_claude_finishes_its_task(at_work: R
 
 def test_a_prompt_is_worked_on_before_anybody_logs_in(at_work: Running) -> None:
     eventually("its request", lambda: at_work.asked(kind="http", path="/v1/messages"))
-    tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock", "capture-pane", "-p", "-t", "$0:.0")
-    eventually("the answer", lambda: SENTENCE[:20] in at_work.agent(*tmux).stdout)
+    eventually("the answer", lambda: SENTENCE[:20] in at_work.screen())
     eventually("Claude is told what was refused", lambda: REMEDY in at_work.seen.read_text())
     eventually("it has worked, and waits", lambda: SessionState.WAITS in states(at_work))  # as its hooks report
     eventually("the branch is told", lambda: at_work.state.session and at_work.state.session.branch == "main")
@@ -136,13 +131,11 @@ def test_a_prompt_is_worked_on_before_anybody_logs_in(at_work: Running) -> None:
 
 def test_started_again_the_conversation_goes_on(at_work: Running) -> None:
     """What was said is on its screen again; the pane was emptied with its process."""
-    tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock")
-    process = (*tmux, "display-message", "-p", "-t", "$0:.0", "#{pane_pid}")
-    eventually("it has answered", lambda: SENTENCE[:20] in at_work.agent(*tmux, "capture-pane", "-p", "-t", "$0:.0").stdout)
-    before = at_work.agent(*process).stdout
+    eventually("it has answered", lambda: SENTENCE[:20] in at_work.screen())
+    before = at_work.pane.pane_pid
     assert at_work.codetainer("session", "restart").returncode == 0
-    assert at_work.agent(*process).stdout != before
-    eventually("it goes on", lambda: SENTENCE[:20] in at_work.agent(*tmux, "capture-pane", "-p", "-t", "$0:.0").stdout)
+    assert at_work.pane.pane_pid != before
+    eventually("it goes on", lambda: SENTENCE[:20] in at_work.screen())
 
 
 WORK = (
@@ -194,7 +187,6 @@ def test_telemetry_is_sent_with_the_operators_header(tmp_path: Path) -> None:
 def test_a_turn_that_ends_without_a_word_is_noticed(tmp_path: Path) -> None:
     """Escape ends a turn and no hook is called: the pane's title tells."""
     sandbox = start(tmp_path, f"escape-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=f"please {PATIENCE_WORD}")
-    tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock", "send-keys", "-t", "$0:.0")
 
     def state() -> SessionState | None:
         return sandbox.state.session.state if sandbox.state.session else None
@@ -202,7 +194,7 @@ def test_a_turn_that_ends_without_a_word_is_noticed(tmp_path: Path) -> None:
     try:
         eventually("it works", lambda: state() is SessionState.WORKS)
         eventually("its request is under way", lambda: sandbox.asked(kind="http", path="/v1/messages"))
-        assert sandbox.agent(*tmux, "Escape").returncode == 0
+        sandbox.pane.send_keys("Escape", enter=False)
         eventually("it waits", lambda: state() is SessionState.WAITS)
         assert "works" in sandbox.agent("cat", "/home/claude/.codetainer/activity.json").stdout  # no hook has said so
     finally:

@@ -173,7 +173,7 @@ def test_a_step_that_failed_is_tried_again_while_the_session_goes_on(tmp_path: P
     sandbox = start(tmp_path, f"again-{os.getpid()}", listed="docs.test\n", REPO_URL="https://github.com/example/demo")
     try:
         assert sandbox.events(BootFinished)[-1].state is BootState.DEGRADED
-        server = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "display-message", "-p", "#{pid}").stdout
+        server = sandbox.pane.pid
         failed = sandbox.codetainer("retry")
         assert (failed.returncode, "boot ended: degraded" in failed.stderr) == (1, True)
         assert sandbox.codetainer("allow", "github.com").returncode == 0
@@ -182,8 +182,7 @@ def test_a_step_that_failed_is_tried_again_while_the_session_goes_on(tmp_path: P
         assert sandbox.codetainer("status").returncode == 0
         assert "nothing of boot has failed" in sandbox.codetainer("retry").stderr
         assert sandbox.agent("test", "-e", "/workspace/repo/README.md").returncode == 0
-        after = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "display-message", "-p", "#{pid}").stdout
-        assert (server, bool(server)) == (after, True)
+        assert (sandbox.pane.pid, bool(server)) == (server, True)
     finally:
         sandbox.stop()
 

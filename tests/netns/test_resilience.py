@@ -233,11 +233,10 @@ print(json.dumps(sent))
 
 
 def test_a_session_that_ends_is_said_and_restarted(sandbox: Running) -> None:
-    sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "kill-server")
+    sandbox.tmux.kill()
     eventually("it is said", lambda: sandbox.state.session is not None and sandbox.state.session.state == "ended")
     assert sandbox.codetainer("session", "restart").returncode == 0
-    done = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "list-panes", "-t", "=claude")
-    assert len(done.stdout.splitlines()) == 2
+    assert [(session.session_name, len(session.panes)) for session in sandbox.tmux.sessions] == [("claude", 2)]
 
 
 def test_a_report_of_the_agents_is_never_trusted(sandbox: Running) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.sandbox import Sandbox, command, running
-from tests.netns.sandbox import number_inside
+from tests.netns.sandbox import number_inside, tmux_through
 
 pytestmark = pytest.mark.netns
 
@@ -50,20 +50,15 @@ def sandbox() -> Iterator[Sandbox]:
         yield found
 
 
+def entering(sandbox: Sandbox) -> list[str]:
+    """What goes before a command of the agent's."""
+    drop = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--"]
+    return ["nsenter", "--all", f"--target={sandbox.init}", "--", *drop]
+
+
 def as_agent(sandbox: Sandbox, *argv: str) -> subprocess.CompletedProcess[str]:
-    into = [
-        "nsenter",
-        "--all",
-        f"--target={sandbox.init}",
-        "--",
-        "setpriv",
-        "--reuid=1000",
-        "--regid=1000",
-        "--clear-groups",
-        "--",
-    ]
     return subprocess.run(
-        [*into, *argv],
+        [*entering(sandbox), *argv],
         env={"PATH": os.defpath},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -120,10 +115,11 @@ def test_the_gate_has_them_in_a_file_of_roots_and_in_no_environment(sandbox: San
     assert as_agent(sandbox, "cat", "/run/codetainer/gate/gate.cfg").returncode != 0
 
 
-def test_tmux_hands_out_placeholders(sandbox: Sandbox) -> None:
-    said = as_agent(sandbox, "tmux", "-S", "/run/codetainer/tmux/server.sock", "show-environment", "-g").stdout
-    assert "CLAUDE_CODE_OAUTH_TOKEN=sk-ant-oat01-codetainer" in said
-    assert not planted(said.encode())
+def test_tmux_hands_out_placeholders(sandbox: Sandbox, tmp_path: Path) -> None:
+    tmux = tmux_through(tmp_path / "tmux", [*entering(sandbox), "tmux"], {"PATH": os.defpath})
+    handed = tmux.show_environment()
+    assert str(handed["CLAUDE_CODE_OAUTH_TOKEN"]).startswith("sk-ant-oat01-codetainer")
+    assert not planted(str(handed).encode())
 
 
 def test_the_agent_reads_no_environment_but_its_own(sandbox: Sandbox) -> None:

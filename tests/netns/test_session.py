@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import libtmux
+import psutil
 import pytest
+from libtmux.constants import OptionScope
 
 from backend.contract.events import SessionChanged, SessionState
-from tests.netns.sandbox import Running, eventually
+from tests.netns.sandbox import Running, backend_of, eventually
 
 pytestmark = pytest.mark.netns
 
-SOCKET = "/run/codetainer/tmux/server.sock"
 CREDENTIALS = ("GH_PAT=ghp_x", "CLAUDE_CODE_OAUTH_TOKEN=sk-ant-oat01-x")
-
-
-def tmux(sandbox: Running, *argv: str) -> str:
-    done = sandbox.agent("tmux", "-S", SOCKET, *argv)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def panes(sandbox: Running) -> dict[str, tuple[int, bool]]:
     """By pane: its process, and whether that has ended."""
-    lines = tmux(sandbox, "list-panes", "-a", "-F", "#{pane_id} #{pane_pid} #{pane_dead}").splitlines()
-    return {pane: (int(pid), dead == "1") for pane, pid, dead in (line.split() for line in lines)}
+    return {str(pane.pane_id): (int(pane.pane_pid or 0), pane.pane_dead == "1") for pane in sandbox.tmux.panes}
 
 
 def ended(sandbox: Running, times: int) -> list[SessionChanged]:
@@ -67,12 +63,13 @@ def test_claude_that_still_runs_is_started_anew_and_the_shell_stays(sandbox: Run
     assert not now[agents][1]
 
 
-@pytest.mark.parametrize("how", [("kill-server",), ("kill-pane", "-t", "%0")], ids=["server", "pane"])
-def test_what_else_ends_is_started_again(sandbox: Running, how: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "kill", [lambda sandbox: sandbox.tmux.kill(), lambda sandbox: sandbox.pane.kill()], ids=["server", "pane"]
+)
+def test_what_else_ends_is_started_again(sandbox: Running, kill: Callable[[Running], None]) -> None:
     assert sandbox.codetainer("session", "restart").returncode == 0
     before = len(ends(sandbox))
-    target = (*how[:-1], min(panes(sandbox))) if "-t" in how else how
-    tmux(sandbox, *target)
+    kill(sandbox)
     ended(sandbox, before + 1)
     assert sandbox.codetainer("session", "restart").returncode == 0
     assert [dead for _, dead in panes(sandbox).values()] == [False, False]
@@ -114,6 +111,34 @@ for name in nsenter tmux sh env nice git confine; do cp ~/.local/bin/setpriv ~/.
         sandbox.agent("sh", "-c", "rm -rf ~/.local/bin /tmp/ran")
 
 
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("exec yes", "cannot start the session: y"),
+        ("exec cat /dev/zero >&2", "cannot start the session: exit code 1"),
+        ("head -c 65536 /dev/urandom; exit 0", "tmux does not say which it is"),
+        ("echo -1 99999999999999999999 =claude", "tmux does not say which it is"),
+        ("exit 3", "cannot start the session: exit code 3"),
+    ],
+)
+def test_a_tmux_of_the_agents_own_can_be_anything(sandbox: Running, program: str, why: str) -> None:
+    """What it says is read to a bound, believed where it has the right form only, and a restart without it works again."""
+    supervisor = psutil.Process(backend_of(sandbox))
+    assert sandbox.codetainer("session", "restart").returncode == 0
+    before = supervisor.memory_info().rss
+    plant = f"mkdir -p ~/.local/bin; printf '#!/bin/sh\\n%s\\n' '{program}' > ~/.local/bin/tmux; chmod +x ~/.local/bin/tmux"
+    assert sandbox.agent("sh", "-c", plant).returncode == 0
+    try:
+        done = sandbox.codetainer("session", "restart")
+        assert done.returncode == 1
+        assert why in done.stderr
+        assert supervisor.memory_info().rss - before < 4 << 20
+    finally:
+        sandbox.agent("rm", "-rf", "/home/claude/.local/bin")
+    assert sandbox.codetainer("session", "restart").returncode == 0
+    assert [dead for _, dead in panes(sandbox).values()] == [False, False]
+
+
 def lock_is_free(sandbox: Running) -> bool:
     return sandbox.root("flock", "-n", "-s", "/run/codetainer/init.lock", "true").returncode == 0
 
@@ -135,19 +160,19 @@ def test_a_restart_that_is_killed_leaves_no_lock(sandbox: Running) -> None:
     assert sandbox.codetainer("session", "restart").returncode == 0
 
 
-def test_the_servers_configuration_is_roots(sandbox: Running) -> None:
-    assert tmux(sandbox, "show-options", "-gv", "history-limit") == "250000"
-    for option, value in (("escape-time", "0"), ("extended-keys", "on"), ("set-clipboard", "on"), ("focus-events", "on")):
-        assert tmux(sandbox, "show-options", "-sv", option) == value
-    assert "RGB" in tmux(sandbox, "show-options", "-sv", "terminal-features")
-    assert "sync" in tmux(sandbox, "show-options", "-sv", "terminal-features")
+def test_the_servers_configuration_is_roots(sandbox: Running, tmux: libtmux.Server) -> None:
+    assert tmux.show_option("history-limit", global_=True, scope=OptionScope.Session) == 250000
+    for option, value in (("escape-time", 0), ("extended-keys", True), ("set-clipboard", True), ("focus-events", True)):
+        assert tmux.show_option(option) == value, option
+    features = str(tmux.show_option("terminal-features"))
+    assert "RGB" in features
+    assert "sync" in features
     assert sandbox.agent("sh", "-c", "echo >> /run/codetainer/tmux.conf").returncode != 0
 
 
 def test_a_server_killed_outright(sandbox: Running) -> None:
     before = len(ends(sandbox))
-    server = int(tmux(sandbox, "display-message", "-p", "#{pid}"))
-    assert sandbox.root("kill", f"-{signal.SIGKILL.value}", str(server)).returncode == 0
+    assert sandbox.root("kill", f"-{signal.SIGKILL.value}", str(sandbox.pane.pid)).returncode == 0
     ended(sandbox, before + 1)
     assert Path(f"/proc/{sandbox.init}").exists()
     assert sandbox.codetainer("session", "restart").returncode == 0

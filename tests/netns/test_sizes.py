@@ -2,46 +2,43 @@
 
 import os
 import shlex
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import libtmux
 import pytest
 
-from tests.netns.sandbox import PATIENCE, eventually
+from tests.netns.sandbox import eventually
 from tests.netns.test_front_ends import DASHBOARD
 
 pytestmark = pytest.mark.netns
 
 
+# pytest imports readline, which sets the first two in its environment behind Python's back (rl_change_environment).
+COMMAND = shlex.join(["env", "-u", "COLUMNS", "-u", "LINES", "-u", "NO_COLOR", *DASHBOARD])
+
+
 @pytest.fixture
-def tmux(tmp_path: Path) -> Iterator[Callable[..., str]]:
+def own_tmux(tmp_path: Path) -> Iterator[libtmux.Server]:
     """A terminal that can be looked at: a tmux of its own."""
-
-    def run(*command: str) -> str:
-        argv = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null", *command]
-        environment = {key: value for key, value in os.environ.items() if key not in ("TMUX", "NO_COLOR")}
-        return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False).stdout
-
-    yield run
-    run("kill-server")
+    with libtmux.Server(socket_path=tmp_path / "tmux", config_file=os.devnull) as server:
+        yield server
 
 
-def test_sizes_that_change_ten_times_a_second_end_as_if_there_had_been_one(tmux: Callable[..., str]) -> None:
-    command = shlex.join(DASHBOARD)
-    for name, (width, height) in {"new": (80, 24), "moved": (120, 40)}.items():
-        tmux("new-session", "-d", "-s", name, "-x", str(width), "-y", str(height), command)
-        tmux("set-option", "-t", name, "window-size", "manual")
+def test_sizes_that_change_ten_times_a_second_end_as_if_there_had_been_one(own_tmux: libtmux.Server) -> None:
+    def begin(width: int, height: int) -> libtmux.Pane:
+        session = own_tmux.new_session(f"{width}x{height}", x=width, y=height, window_command=COMMAND)
+        session.set_option("window-size", "manual")
+        return session.windows[0].panes[0]
 
-    def shown(name: str) -> str:
-        return tmux("capture-pane", "-p", "-t", name)
-
-    eventually("both are drawn", lambda: all("quit" in shown(name) for name in ("new", "moved")))
-    assert shown("moved") != shown("new")
+    new, moved = begin(80, 24), begin(120, 40)
+    eventually("both are drawn", lambda: all("quit" in "\n".join(pane.capture_pane()) for pane in (new, moved)))
+    assert moved.capture_pane() != new.capture_pane()
+    window = moved.window
     for step in range(30):
         width, height = ((40, 12), (28, 4), (200, 60), (60, 20), (120, 40))[step % 5]
-        tmux("resize-window", "-t", "moved", "-x", str(width), "-y", str(height))
+        window.resize(width=width, height=height)
         time.sleep(0.1)  # ten a second, as somebody who drags a corner does
-    tmux("resize-window", "-t", "moved", "-x", "80", "-y", "24")
-    eventually("it is as the other", lambda: shown("moved") == shown("new"))
+    window.resize(width=80, height=24)
+    eventually("it is as the other", lambda: moved.capture_pane() == new.capture_pane())

@@ -131,10 +131,6 @@ def test_the_agents_work_comes_over_ssh(sandbox: Running, ssh: Run, tmp_path: Pa
     assert f"{commit} refs/heads/main" in heads.stdout
 
 
-def pane(sandbox: Running) -> str:
-    return sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "capture-pane", "-p", "-t", "$0:.0").stdout
-
-
 def test_a_terminal_becomes_the_session_and_again(sandbox: Running, key: Path) -> None:
     for _ in range(2):
         with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
@@ -157,7 +153,7 @@ def test_over_a_slow_link_nothing_is_typed_into_the_agents_pane(sandbox: Running
         terminal.type("t")  # before there is a dashboard
         terminal.expect(PROMPT)
         time.sleep(1.0)  # as long as an answer could still be under way
-        shown = pane(sandbox)
+        shown = sandbox.screen()
         assert not any(part in shown for part in ("2026", "2048", "62;22")), shown
         terminal.type(DETACH)
         assert terminal.code() == 0
@@ -170,8 +166,10 @@ def test_two_operators_see_the_same_session(sandbox: Running, key: Path) -> None
     ):
         one.expect(PROMPT)
         other.expect(PROMPT)
-        heights = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "list-panes", "-F", "#{pane_height}").stdout
-        assert heights.split() == ["23", "6"]  # a fifth of these terminals' 30 lines is the shell's
+        assert [pane.pane_height for pane in sandbox.tmux.panes] == [
+            "23",
+            "6",
+        ]  # a fifth of these terminals' 30 lines is the shell's
         in_shell(sandbox, "echo told-$((40+2))")
         one.expect("told-42")
         other.expect("told-42")
@@ -185,9 +183,7 @@ def test_two_operators_see_the_same_session(sandbox: Running, key: Path) -> None
 
 def in_shell(sandbox: Running, command: str) -> None:
     """Begins the session's lower pane anew with a command: what is typed to a shell that just starts may be lost."""
-    tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock")
-    done = sandbox.agent(*tmux, "respawn-pane", "-k", "-t", "$0:.1", f"{command}; exec bash")
-    assert done.returncode == 0, done.stderr
+    sandbox.tmux.panes[1].respawn(kill=True, shell=f"{command}; exec bash")
 
 
 def test_the_dashboard_in_a_popup_is_the_agents_and_only_looks(sandbox: Running, key: Path) -> None:
@@ -204,7 +200,7 @@ def test_the_dashboard_in_a_popup_is_the_agents_and_only_looks(sandbox: Running,
 
 
 def test_a_session_that_has_gone_is_said_instead_of_closing_the_connection(sandbox: Running, key: Path) -> None:
-    sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "kill-server")
+    sandbox.tmux.kill()
     try:
         with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
             terminal.expect("start anew")  # the key for it
@@ -215,8 +211,7 @@ def test_a_session_that_has_gone_is_said_instead_of_closing_the_connection(sandb
 
 
 def test_a_tmux_server_that_was_killed_leaves_its_socket_and_that_is_no_session(sandbox: Running, key: Path) -> None:
-    server = sandbox.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "display-message", "-p", "#{pid}").stdout.strip()
-    sandbox.root("kill", "-KILL", server)
+    sandbox.root("kill", "-KILL", str(sandbox.pane.pid))
     assert sandbox.root("test", "-S", "/run/codetainer/tmux/server.sock").returncode == 0
     try:
         with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:

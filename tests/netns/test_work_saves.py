@@ -208,7 +208,7 @@ def test_an_end_of_the_session_says_what_is_only_here(saving: Running) -> None:
         try:
             shell(saving, "echo held > held.txt")
             eventually("a save waits", waits.exists)
-            saving.agent("tmux", "-S", "/run/codetainer/tmux/server.sock", "kill-server")
+            saving.tmux.kill()
             eventually("it is said", lambda: "codetainer export > work.bundle" in saving.codetainer("logs").stdout)
             assert waits.exists()
         finally:

@@ -96,6 +96,11 @@ def test_psutil_measures_the_load_and_nothing_else() -> None:
     assert importing("psutil") == {"backend/supervision/load.py"}
 
 
+def test_libtmux_drives_the_session_and_nothing_else() -> None:
+    """Stock libtmux starts tmux as whoever calls it, and reads without bound: there is one way to it."""
+    assert importing("libtmux") == {"backend/session/server.py"}
+
+
 def test_the_way_of_looking_sees_what_it_should() -> None:
     assert "textual" in loaded("codetainer_tui.dashboard.app")
     assert "backend.contract.events" in loaded("codetainer_tui.attach")
