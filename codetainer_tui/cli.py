@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from backend.contract import shell
 from backend.contract.command_line import EXIT_CODE, nearest, wrong
 from backend.contract.paths import Paths
 from codetainer_tui import process
@@ -179,18 +180,19 @@ def _tell(reply: Reply) -> int:
 def allow(options: argparse.Namespace) -> int:
     from backend.contract.control import Allow
 
-    typed = f"codetainer allow {options.name}{_port(options.port)}"
+    typed = shell.command("codetainer", "allow", options.name, *_port(options.port))
     return _tell(_ask(Allow(options.name, options.port, options.seconds, options.yes), typed))
 
 
 def revoke(options: argparse.Namespace) -> int:
     from backend.contract.control import Revoke
 
-    return _tell(_ask(Revoke(options.name, options.port), f"codetainer revoke {options.name}{_port(options.port)}"))
+    typed = shell.command("codetainer", "revoke", options.name, *_port(options.port))
+    return _tell(_ask(Revoke(options.name, options.port), typed))
 
 
-def _port(ports: str) -> str:
-    return f" --port {ports}" if ports else ""
+def _port(ports: str) -> tuple[str, ...]:
+    return ("--port", ports) if ports else ()
 
 
 def allowed(options: argparse.Namespace) -> int:
@@ -207,13 +209,13 @@ def allowed(options: argparse.Namespace) -> int:
 def mute(options: argparse.Namespace) -> int:
     from backend.contract.control import Mute
 
-    return _tell(_ask(Mute(options.name, options.seconds, options.off), f"codetainer mute {options.name}"))
+    return _tell(_ask(Mute(options.name, options.seconds, options.off), shell.command("codetainer", "mute", options.name)))
 
 
 def explain(options: argparse.Namespace) -> int:
     from backend.contract.control import Explain
 
-    return _tell(_ask(Explain(options.target), f"codetainer explain {options.target}"))
+    return _tell(_ask(Explain(options.target), shell.command("codetainer", "explain", options.target)))
 
 
 def refresh(_: argparse.Namespace) -> int:

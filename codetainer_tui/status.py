@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 
+from backend.contract import shell
 from backend.contract.paths import Paths
 from codetainer_tui.ask import NONE_HERE, NONE_HERE_HINT, supervised
 from codetainer_tui.state import current
@@ -70,8 +71,8 @@ def _advice(found: View, *, operator: bool) -> str:
     if found.headline.condition is Condition.CLOSED:
         command = "codetainer thaw" if found.frozen else "codetainer retry" if found.halted else ""
     elif wanted is not None:
-        port = f" --port {wanted.ports}" if wanted.ports else ""
-        command = f"codetainer allow {wanted.name}{port} --for 1h"
+        port = ("--port", wanted.ports) if wanted.ports else ()
+        command = shell.command("codetainer", "allow", wanted.name, *port, "--for", "1h")
     else:
         command = ""
     return command and f"{'try' if operator else 'ask the operator'}: {command}"

@@ -16,6 +16,11 @@ def word(text: str) -> str:
     return f"$'{''.join(map(_escaped, text))}'"
 
 
+def command(*words: str) -> str:
+    """A command line of these words."""
+    return " ".join(map(word, words))
+
+
 def file(name: str) -> str:
     """As `word`, for a name that must not be taken for an option."""
     return word(f"./{name}" if name.startswith("-") else name)

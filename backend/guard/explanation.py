@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from backend.contract import shell
 from backend.contract.events import Reason
 from backend.guard.openings import Openings
 from network.allowlist import Allowlist
@@ -68,7 +69,8 @@ def place(target: str) -> tuple[str, int]:
     """Host and port (0: none was given) of NAME, ADDRESS, HOST:PORT or [ADDRESS]:PORT. Raises ValueError with a sentence."""
     if "://" in target:
         host = target.partition("://")[2].partition("/")[0].rpartition("@")[2]
-        raise ValueError(f"cannot explain {target[:80]!a}: a URL is no name; the host alone is: codetainer explain {host[:80]}")
+        instead = shell.command("codetainer", "explain", host[:80])
+        raise ValueError(f"cannot explain {target[:80]!a}: a URL is no name; the host alone is: {instead}")
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", target)
     if bracketed:
         host, port_text = bracketed[1], bracketed[2]

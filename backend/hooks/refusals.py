@@ -25,6 +25,7 @@ LOOKS_REFUSED = re.compile(
     r"unreachable|SSL_ERROR_SYSCALL|unexpected eof|timed out",
     re.IGNORECASE,
 )
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 LISTABLE = ("not on the list", "port not listed", "another site on a listed address", "expired")
 PRIVATE = "private range"
 ADVICE = {
@@ -76,7 +77,8 @@ def sentence(event: dict[str, object]) -> str:
     what = name or clean(event.get("address"))
     place = f"{what}:{port}" if isinstance(port, int) and port and what else what
     detail = clean(event.get("detail"))
-    if name and reason in LISTABLE and not detail:
+    # Others than host names cannot be allowed, and whatever stands in the command may be pasted into a shell.
+    if NAME.match(name) and reason in LISTABLE and not detail:
         ports = f" --port {port}" if isinstance(port, int) and port not in (0, 80, 443) else ""
         help_ = f"if the work needs it, ask the operator for: codetainer allow {name}{ports}"
     else:

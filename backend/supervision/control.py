@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from backend.contract import control, durations
+from backend.contract import control, durations, shell
 from backend.contract.control import Reply, Request
 from backend.contract.events import BootState, Muted, Outcome
 from backend.guard import channel
@@ -159,7 +159,8 @@ def _how_to_close(left: list[allowlist.Entry]) -> str:
     """What closes entries that a revoke does not."""
     by_hand = next((entry.pattern for entry in left if entry.source == BY_HAND), "")
     if by_hand and all(entry.source == BY_HAND for entry in left):
-        return f"Run codetainer revoke {by_hand} to close it, or codetainer freeze to close everything now."
+        revoke = shell.command("codetainer", "revoke", by_hand)
+        return f"Run {revoke} to close it, or codetainer freeze to close everything now."
     return "Take it off the allowlist and start the sandbox again, or run codetainer freeze to close everything now."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.contract import shell
 from backend.contract.control import Allow, Explain, Mute, Reply, Revoke
 from codetainer_tui.dashboard.asking import Asking
 from codetainer_tui.dashboard.screens.choice import Answer, ChoiceScreen
@@ -33,14 +34,15 @@ class RowActions(Asking):
             answers.append(Answer("c", "close it again, and cut what it carries", "close"))
 
         def chosen(value: str | None) -> None:
-            port = f" --port {row.ports}" if row.ports else ""
+            port = ("--port", row.ports) if row.ports else ()
+            allow = shell.command("codetainer", "allow", row.name, *port)
             told = self._told_row(row.key)
             if value == "hour":
-                self.request(Allow(row.name, row.ports, HOUR), f"codetainer allow {row.name}{port} --for 1h", told, row.key)
+                self.request(Allow(row.name, row.ports, HOUR), f"{allow} --for 1h", told, row.key)
             elif value == "always":
-                self.request(Allow(row.name, row.ports), f"codetainer allow {row.name}{port}", told, row.key)
+                self.request(Allow(row.name, row.ports), allow, told, row.key)
             elif value == "close":
-                self.request(Revoke(row.opened_by), f"codetainer revoke {row.opened_by}", told, row.key)
+                self.request(Revoke(row.opened_by), shell.command("codetainer", "revoke", row.opened_by), told, row.key)
             elif value == "line":
                 self.say(self.copy(row.entry))
 
@@ -62,7 +64,7 @@ class RowActions(Asking):
                 else:
                     self._told(reply)
 
-            self.request(Explain(target), f"codetainer explain {target}", said)
+            self.request(Explain(target), shell.command("codetainer", "explain", target), said)
 
     def action_mute(self) -> None:
         row = self._row()
@@ -78,6 +80,6 @@ class RowActions(Asking):
                     f"{reply.text}; {self.keys.shown('find')} finds it by its name, {self.keys.shown('mute')} shows it again"
                 )
 
-        off = " --off" if row.muted else ""
+        off = ("--off",) if row.muted else ()
         request = Mute(row.muted_as, off=row.muted)
-        self.request(request, f"codetainer mute {row.muted_as}{off}", said, row.key)
+        self.request(request, shell.command("codetainer", "mute", row.muted_as, *off), said, row.key)

@@ -28,6 +28,11 @@ def operators(room: Room) -> Path:
     return clone
 
 
+def restored(room: Room) -> Path:
+    """Where the recipe lays the work out."""
+    return room.folder / "operator" / "work"
+
+
 def state(room: Room, clone: Path) -> str:
     """All that is the operator's: files, index, HEAD, branches, tags, stashes."""
     files = {
@@ -83,7 +88,7 @@ def test_no_hook_of_the_agents_runs_in_the_operators_clone(room: Room, form: For
     (clone / name).write_bytes(file.read_bytes())
     room.shell("git fetch -q", clone)
     room.shell(printed(capfd.readouterr().err), clone)
-    assert (room.folder / "operator/work/.husky/post-checkout").exists()
+    assert (restored(room) / ".husky/post-checkout").exists()
     assert not ran.exists()
 
 
@@ -110,7 +115,7 @@ def test_what_the_operator_ignores_is_not_overwritten(
     room.shell(printed(said), clone)
     assert state(room, clone) == before
     assert (clone / ".env").read_bytes() == OWN
-    work = room.folder / "operator/work"
+    work = restored(room)
     inside = "find . -name .git -prune -o -type f -printf '%M %P\\n' | sort; cat more"
     assert room.shell(inside, work) == room.shell(inside)
     agents = (work / ".env/x" if "folder" in case else work / ".env").read_text()
@@ -128,13 +133,13 @@ def test_a_save_is_restored_without_overwriting_too(room: Room) -> None:
     (begin,) = [number for number, line in enumerate(documents) if line.startswith("git fetch --no-tags origin +wip/")]
     room.shell("\n".join(documents[begin : begin + 3]), clone)
     assert state(room, clone) == before
-    assert (room.folder / "operator/work/.env").read_text() == "agents\n"
+    assert (restored(room) / ".env").read_text() == "agents\n"
     said = room.shell("git log -1 --format=%B refs/codetainer/wip", clone)
     (command,) = [line.strip() for line in said.splitlines() if " worktree add --detach " in line]
     room.shell("git worktree remove --force ../work", clone)
     room.shell(f"C=refs/codetainer/wip; {command}".replace(" C", ' "$C"').replace('"$C"^1', '"$C^1"'), clone)
     assert state(room, clone) == before
-    assert (room.folder / "operator/work/.env").read_text() == "agents\n"
+    assert (restored(room) / ".env").read_text() == "agents\n"
 
 
 # --- shallow clones ---
@@ -169,7 +174,7 @@ def test_a_shallow_clone_whose_remote_is_gone_says_what_it_needs(room: Room, cap
     (clone / "work.bundle").write_bytes(file.read_bytes())
     assert "okay" in room.shell("git bundle verify work.bundle 2>&1", clone)
     room.shell(printed(said), clone)
-    assert room.shell("cat more u", room.folder / "operator/work") == "more\nu\n"
+    assert room.shell("cat more u", restored(room)) == "more\nu\n"
 
 
 @pytest.mark.parametrize(

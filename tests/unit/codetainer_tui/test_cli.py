@@ -65,18 +65,6 @@ def test_what_was_refused_is_said_with_its_hint(monkeypatch: pytest.MonkeyPatch,
     assert said.err == "codetainer: only root may ask for this\n  ask the operator: codetainer allow a.example\n"
 
 
-def test_what_is_typed_for_the_operator_is_what_the_operator_would_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    typed: list[str] = []
-
-    def answer(_path: object, _request: Request, as_typed: str) -> Reply:
-        typed.append(as_typed)
-        return Reply(True)
-
-    monkeypatch.setattr(asking, "ask", answer)
-    cli.main(["allow", "a.example", "--port", "22"])
-    assert typed == ["codetainer allow a.example --port 22"]
-
-
 def test_names_in_a_reply_are_made_harmless(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(asking, "ask", lambda *_: Reply(True, "one\ntwo \x1b[31m"))
     cli.main(["explain", "a.example"])
@@ -235,3 +223,27 @@ def test_an_agent_at_work_is_not_restarted_by_mistake(
     assert asked == ([control.RestartSession()] if done else [])
     assert says in capsys.readouterr().err
     assert cli.main(["session", "restart", "--yes"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["allow", "a.example", "--port", "22"], "codetainer allow a.example --port 22"),
+        (["allow", "*.example.com", "--port", "8443"], "codetainer allow '*.example.com' --port 8443"),
+        (["revoke", "a; id"], "codetainer revoke 'a; id'"),
+        (["mute", "$(id)"], "codetainer mute '$(id)'"),
+        (["explain", "a\nb"], "codetainer explain $'a\\012b'"),
+    ],
+)
+def test_what_is_typed_for_the_operator_is_what_the_operator_would_type(
+    argv: list[str], command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed: list[str] = []
+
+    def asked(_: object, as_typed: str) -> Reply:
+        typed.append(as_typed)
+        return Reply(True)
+
+    monkeypatch.setattr(cli, "_ask", asked)
+    assert cli.main(argv) == 0
+    assert typed == [command]

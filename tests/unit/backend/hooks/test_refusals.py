@@ -123,12 +123,18 @@ def test_text_of_others_is_cut() -> None:
 
 
 def test_very_many_are_cut_and_nothing_controls_a_screen(tmp_path: Path) -> None:
-    journal(tmp_path, *(Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", f"\x1b[2Jn{n}.example") for n in range(30)))
+    journal(tmp_path, *(Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", f"n{n}.example") for n in range(30)))
     text = told(tmp_path)
     assert "and 25 more" in text
     assert text.count("codetainer allow") == refusals.MOST_TOLD
     assert "n29.example" in text  # the latest
-    assert "\x1b" not in text
+    assert "\x1b" not in refusals.sentence({"name": "\x1b[2Jn.example", "reason": str(Reason.NOT_LISTED)})
+
+
+@pytest.mark.parametrize("name", ["a.example;id", "$(id).example", "a b.example", "-rf.example", "\x1b[2Jn.example", "a'b"])
+def test_no_command_is_made_of_what_is_no_host_name(name: str) -> None:
+    """Somebody pastes it into a shell of theirs, root's perhaps."""
+    assert "codetainer allow" not in refusals.sentence({"name": name, "reason": str(Reason.NOT_LISTED)})
 
 
 @pytest.mark.parametrize("said", [b"", b"[]", b"{", b'{"tool_response": {}}', b"[" * 100_000])

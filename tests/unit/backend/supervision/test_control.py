@@ -85,7 +85,7 @@ REVOKES = [
      "Take it off the allowlist and start the sandbox again"),
     ("never.example", "never.example was not allowed by hand, and is not open", "Run codetainer allowed to see what is."),
     ("a.below.example", "a.below.example was not allowed by hand; it is open on 443, 80 by *.below.example (by hand)",
-     "Run codetainer revoke *.below.example to close it"),
+     "Run codetainer revoke '*.below.example' to close it"),
     ("*.always.example", "*.always.example was not allowed by hand, and is not open", "codetainer allowed"),
 ]  # fmt: skip
 
