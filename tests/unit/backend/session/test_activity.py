@@ -128,6 +128,7 @@ NOBODY = (1 << 22) + 1  # more than any pid (proc_sys_kernel(5), pid_max)
         (os.getpid(), NOBODY, "Claude has ended, the session's shell is there"),
         (NOBODY, os.getpid(), "the session has ended"),
     ],
+    ids=["nobody", "Claude", "the session"],
 )
 def test_a_process_that_has_gone_before_it_was_looked_at_has_ended(server: int, agent: int, says: str) -> None:
     handles = activity.Handles(Session(server, agent, "%0"))
