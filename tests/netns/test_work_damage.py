@@ -1,4 +1,7 @@
-"""Whatever state a repository is in: what is only there is counted, saved and exported byte for byte, or it is named."""
+"""Whatever state a repository is in: what is only there is counted, saved and exported byte for byte, or it is named.
+
+Length: a table of states, and what is done with each.
+"""
 
 from __future__ import annotations
 

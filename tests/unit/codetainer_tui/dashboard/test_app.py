@@ -1,4 +1,7 @@
-"""Keys and the tick, on a dashboard without a terminal."""
+"""Keys and the tick, on a dashboard without a terminal.
+
+Length: one app, key by key.
+"""
 
 from pathlib import Path
 
