@@ -35,6 +35,7 @@ inside, for the operator (root)
   allow      open a name now, for a time or until revoked
   revoke     close it again, and cut what it carries
   mute       count a name's refusals without showing them
+  acknowledge  print the serious refusals, and say that you have seen them
   refresh    resolve every listed name again, now
   freeze     stop the agent and close every address
   thaw       let it go on
@@ -102,6 +103,8 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("name", metavar="NAME")
     v.add_argument("--for", dest="seconds", type=_how_long, metavar="TIME", help="90s, 5m, 1h, 2d (default: until --off)")
     v.add_argument("--off", action="store_true", help="show them again")
+
+    verb("acknowledge", "Print the serious refusals that nobody has acknowledged, and acknowledge them.")
 
     v = verb("explain", "Tell what would happen to a name or an address, and which line of which file decides.")
     v.add_argument("target", metavar="NAME|ADDRESS[:PORT]")

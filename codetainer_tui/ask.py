@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 from backend.contract.control import Reply, Request, decode_reply, encode_request
+from codetainer_tui.words import harmless
 
 MOST_REPLY = 8 << 20
 CONNECT_SECONDS = 5.0
@@ -39,6 +41,17 @@ def ask(path: Path, request: Request, as_typed: str) -> Reply:
         return decode_reply(line)
     except (ValueError, TypeError, KeyError) as error:
         return Reply(False, f"cannot read the sandbox's reply: {error}")
+
+
+def tell(reply: Reply) -> int:
+    """Says what came of it: on stdout where it was done, else on stderr with what to do. Returns the exit code."""
+    text = "\n".join(harmless(line) for line in reply.text.split("\n"))  # names in it may be the agent's
+    if reply.ok:
+        if text:
+            sys.stdout.write(text + "\n")
+        return 0
+    sys.stderr.write(f"codetainer: {text}\n" + (f"  {harmless(reply.hint)}\n" if reply.hint else ""))
+    return 1
 
 
 def _line(connection: socket.socket) -> str:

@@ -165,16 +165,9 @@ def _ask(request: Request, as_typed: str) -> Reply:
 
 
 def _tell(reply: Reply) -> int:
-    """What came of it: on stdout where it was done, else on stderr with what to do."""
-    from codetainer_tui.words import harmless
+    from codetainer_tui.ask import tell
 
-    text = "\n".join(harmless(line) for line in reply.text.split("\n"))  # names in it may be the agent's
-    if reply.ok:
-        if text:
-            sys.stdout.write(text + "\n")
-        return 0
-    sys.stderr.write(f"codetainer: {text}\n" + (f"  {harmless(reply.hint)}\n" if reply.hint else ""))
-    return 1
+    return tell(reply)
 
 
 def allow(options: argparse.Namespace) -> int:
@@ -212,6 +205,12 @@ def mute(options: argparse.Namespace) -> int:
     return _tell(_ask(Mute(options.name, options.seconds, options.off), shell.command("codetainer", "mute", options.name)))
 
 
+def acknowledge(_: argparse.Namespace) -> int:
+    from codetainer_tui import acknowledge as verb
+
+    return verb.acknowledge(Paths())
+
+
 def explain(options: argparse.Namespace) -> int:
     from backend.contract.control import Explain
 
@@ -244,28 +243,11 @@ def retry(_: argparse.Namespace) -> int:
 
 def session(options: argparse.Namespace) -> int:
     from backend.contract.control import RestartSession
+    from codetainer_tui import restart
 
-    if not options.yes and (doing := _interrupted()):
-        if not sys.stdin.isatty():
-            sys.stderr.write(
-                wrong(f"cannot restart the session: {doing}, and a restart interrupts it", "say --yes if that is meant")
-            )
-            return 1
-        if not process.agreed(f"{doing[0].upper()}{doing[1:]}, and a restart interrupts it. Restart?"):
-            sys.stderr.write("codetainer: nothing was done\n")
-            return 1
+    if not options.yes and not restart.agreed(Paths()):
+        return 1
     return _tell(_ask(RestartSession(), "codetainer session restart"))
-
-
-def _interrupted() -> str:
-    """What a restart of the session would break off, "" where nothing is known to be going on."""
-    from backend.contract.events import SessionState
-    from codetainer_tui.state import current
-    from codetainer_tui.view.headline import agent_words
-
-    state = current(Paths())
-    busy = state.session is not None and state.session.state in (SessionState.WORKS, SessionState.WAITS)
-    return agent_words(state) if busy and not state.frozen and not state.stopping else ""
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
@@ -284,6 +266,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
         revoke,
         allowed,
         mute,
+        acknowledge,
         explain,
         refresh,
         freeze,

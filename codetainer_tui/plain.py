@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from backend.contract import events as e
+from backend.contract.refusals import Severity, severity
 from backend.contract.state import State, fold
 from codetainer_tui.refusal import what, why
 from codetainer_tui.view import work
@@ -29,7 +30,7 @@ SESSIONS = {
 }
 PROGRESS = re.compile(r"\b[0-9]{1,2}% \(")
 # Measurements come every few seconds and say nothing that stays true: screens show them, a log would drown in them.
-MEASUREMENTS = (e.NamesMeasured, e.SandboxMeasured, e.Carried, e.Snapshot, e.Unknown)
+MEASUREMENTS = (e.ListRead, e.NamesMeasured, e.SandboxMeasured, e.Carried, e.Snapshot, e.Unknown)
 
 
 OF_WALLS = (e.BootStarted, e.ServiceChanged, e.ProofFinished)  # what the table of walls is made from
@@ -104,11 +105,12 @@ class Lines:
             case e.Refused():
                 by = f", by {harmless(event.program, 40)}" if event.program else ""
                 times = f" ({event.count} times)" if event.count > 1 else ""
-                return f"refused {what(event)}: {why(event, self._repository)}{by}{times}"
+                serious = "SERIOUS " if severity(event) is Severity.SERIOUS else ""
+                return f"{serious}refused {what(event)}: {why(event, self._repository)}{by}{times}"
             case e.CookiesDropped():
                 requests = many(event.count, "request")
                 return f"dropped cookies from {requests} to {harmless(event.name, 253)}: they were not given out here"
-            case e.Allowed() | e.Withdrawn() | e.Muted() | e.Froze():
+            case e.Allowed() | e.Withdrawn() | e.Muted() | e.Acknowledged() | e.Froze():
                 return _by_hand(event, at)
             case e.WorkCounted():
                 return _work(event)
@@ -169,7 +171,7 @@ def _saved(event: e.WorkSaved) -> str:
     return f"the work is saved to {harmless(event.branch, 100)} ({harmless(event.commit[:12])}){without}"
 
 
-def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Froze, at: float) -> str:
+def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Acknowledged | e.Froze, at: float) -> str:
     match event:
         case e.Allowed():
             ports = f" ports {harmless(event.ports, 40)}" if event.ports else ""
@@ -182,6 +184,9 @@ def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Froze, at: float) -> s
             if event.until < 0:
                 return f"shown again {harmless(event.name)}"
             return f"muted {harmless(event.name)} {until(event.until, at) if event.until else 'until unmuted'}"
+        case e.Acknowledged():
+            which = "one kind of serious refusals" if event.key else "all serious refusals"
+            return f"acknowledged {which} until {clock_seconds(event.until)}{_after(', by ', event.by)}"
         case e.Froze():
             return f"{'FROZEN' if event.frozen else 'let go on'}{_after(', by ', event.by)}"
 

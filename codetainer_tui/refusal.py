@@ -16,6 +16,8 @@ _NEVER = {
     Reason.IPV6: "nothing leaves over IPv6",
     Reason.NEVER_RESOLVED: "an address is opened by its name only: allow the name",
     Reason.STOPPED: "you have stopped the sandbox: let it go on first",
+    Reason.UNREAD: "nobody knows what it was: the gate refused or carried more at once than could be read",
+    Reason.OWN: "the sandbox's own services are not the agent's to speak to",
 }
 
 

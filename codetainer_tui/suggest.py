@@ -3,40 +3,51 @@
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
-from dataclasses import dataclass, field
+import time
 
 from backend.contract.paths import Paths
 from backend.contract.state import State
-from codetainer_tui.refusal import entry, listable_name
+from codetainer_tui.recommendation import Wanted, wanted
 from codetainer_tui.state import current
+from codetainer_tui.view import View, view
 from codetainer_tui.words import harmless, many
 
-
-@dataclass(slots=True)
-class _Wanted:
-    count: int = 0
-    ports: set[int] = field(default_factory=set)
-    programs: set[str] = field(default_factory=set)
+MOST_LINES = 50
 
 
-def lines(state: State) -> list[str]:
-    """One line a name, the most refused first, each with a comment that says how often and by whom."""
-    wanted: dict[str, _Wanted] = defaultdict(_Wanted)
-    for refusal in state.refusals.values():
-        name = listable_name(refusal.latest)
-        if name and name not in state.allowed:
-            found = wanted[name]
-            found.count += refusal.count
-            found.ports.add(refusal.latest.port)
-            found.programs |= {refusal.latest.program} - {""}
-    rows = sorted(wanted.items(), key=lambda item: (-item[1].count, item[0]))
-    width = max((len(entry(name, found.ports)) for name, found in rows), default=0)
+def lines(state: State, now: float) -> list[str]:
+    """One line a name, the most refused first, each with a comment that says how often and by whom.
+
+    What is not suggested is a comment, with the reason: whoever pastes all of it opens none of that.
+    """
+    found = wanted(state, now)
+    good = [one for one in found if one.recommended]
+    shown = good[:MOST_LINES]
+    width = max((len(one.entry) for one in shown), default=0)
     return [
-        f"{entry(name, found.ports):<{width}}  # refused {many(found.count, 'time')}"
-        + (f", by {harmless(', '.join(sorted(found.programs)), 80)}" if found.programs else "")
-        for name, found in rows
+        *(f"{one.entry:<{width}}  # {_refused(one)}" for one in shown),
+        *([f"# and {many(len(good) - MOST_LINES, 'more name')} that came less often"] if len(good) > MOST_LINES else []),
+        *(f"# not suggested: {one.entry}  {_refused(one)}; {_reason(one)}" for one in found if not one.recommended),
+        *_left_out(view(state, now)),
     ]
+
+
+def _refused(one: Wanted) -> str:
+    by = f", by {harmless(', '.join(sorted(one.programs)), 80)}" if one.programs else ""
+    return f"refused {many(one.count, 'time')}{by}"
+
+
+def _reason(one: Wanted) -> str:
+    return f"it looks like {harmless(one.resembles, 253)}, which is listed" if one.resembles else "the name looks generated"
+
+
+def _left_out(found: View) -> list[str]:
+    """Crowds, and what is serious: no entry is made of them."""
+    crowds = [row for row in found.refused if row.kinds > 1 and row.acknowledged_as and not row.name]
+    said = [f"# not suggested: {row.what}  {row.why}, {many(row.count, 'time')}" for row in crowds]
+    if found.alarms:
+        said.append(f"# {many(found.alarms, 'serious refusal')} to look at first: codetainer status")
+    return said
 
 
 def suggest(paths: Paths) -> int:
@@ -44,8 +55,8 @@ def suggest(paths: Paths) -> int:
     if not paths.journal.exists():
         sys.stderr.write("codetainer: there is no journal here: no sandbox has booted\n")
         return 2
-    found = lines(current(paths))
-    if not found:
-        sys.stderr.write("codetainer: nothing was refused that an entry of domains.conf could allow\n")
+    found = lines(current(paths), time.time())
+    if not any(not line.startswith("#") for line in found):
+        sys.stderr.write("codetainer: nothing was refused that an entry of domains.conf should allow\n")
     sys.stdout.writelines(line + "\n" for line in found)
     return 0

@@ -84,6 +84,18 @@ class Mute(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledge(Request):
+    """Serious refusals that had come `until` then (seconds since the epoch) have been seen by the operator.
+
+    `key` as in events.Acknowledged: one kind, those of one reason, or "" for all.
+    """
+
+    verb: ClassVar[str] = "acknowledge"
+    until: float
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Freeze(Request):
     verb: ClassVar[str] = "freeze"
 
@@ -107,7 +119,7 @@ class RestartSession(Request):
 
 VERBS: dict[str, type[Request]] = {
     request.verb: request
-    for request in (Allow, Revoke, ListAllowed, Refresh, Explain, Mute, Freeze, Thaw, Retry, RestartSession)
+    for request in (Allow, Revoke, ListAllowed, Refresh, Explain, Mute, Acknowledge, Freeze, Thaw, Retry, RestartSession)
 }
 
 

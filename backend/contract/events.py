@@ -71,6 +71,8 @@ class Reason(StrEnum):
     IPV6 = "IPv6"
     EXPIRED = "expired"
     STOPPED = "stopped by you"
+    OWN = "a port of the sandbox's own"
+    UNREAD = "too many at once to be read"
 
 
 class Via(StrEnum):
@@ -196,6 +198,15 @@ class NamesMeasured(Event):
     unlisted: int
     latency_ms: float
     upstreams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListRead(Event):
+    """The names of the list as it was read at boot, as they are written there; of a very long one the first, and `more`."""
+
+    kind: ClassVar[str] = "list.read"
+    names: tuple[str, ...]
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,11 +371,27 @@ class Withdrawn(Event):
 
 @dataclass(frozen=True, slots=True)
 class Muted(Event):
-    """Refusals of this name are counted and no longer shown, until then (0: until unmuted; -1: unmuted)."""
+    """Refusals of this name are counted and no longer shown, until then (0: until unmuted; -1: unmuted).
+
+    Serious ones are shown all the same.
+    """
 
     kind: ClassVar[str] = "muted"
     name: str
     until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged(Event):
+    """Serious refusals were acknowledged: those that had come `until` then (seconds since the epoch), of this kind, or all.
+
+    `key` is a Refused.key, or what several kinds have in common (see refusals.Refusals); "" for all of them.
+    """
+
+    kind: ClassVar[str] = "acknowledged"
+    until: float
+    key: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,8 +508,8 @@ KINDS: dict[str, type[Event]] = {
     event.kind: event
     for event in (
         BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged,
-        SshOpened, NamesMeasured, ListMeasured, SandboxMeasured, ProofFinished, Noted, Refused, CookiesDropped, Carried,
-        Allowed, Withdrawn, Muted, Froze, SessionChanged, WorkCounted, WorkSaved, Snapshot,
+        SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, Noted, Refused, CookiesDropped,
+        Carried, Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, WorkCounted, WorkSaved, Snapshot,
     )
 }  # fmt: skip
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.contract import events as e
+from backend.contract.refusals import Refusals
 
 CARRIED_NAMES = 500  # names below a wildcard are many; the least recent go first
-RECENT_REFUSALS = 500  # rows kept; the least recent go first
 STEP_LINES = 200  # output lines kept of each boot step
 REFUSED_MINUTES = 60  # length of the history behind the sparkline
 
@@ -33,16 +33,6 @@ class StepView:
     detail: str = ""
     remedy: str = ""
     lines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RefusalView:
-    """All refusals of one kind: the latest event, the total, first and last time."""
-
-    latest: e.Refused
-    count: int
-    first_at: float
-    last_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +58,7 @@ class State:
     services_at: Mapping[str, float] = field(default_factory=dict)  # since when each is in its state
     ssh: e.SshOpened | None = None
     names: e.NamesMeasured | None = None
+    listed: tuple[str, ...] = ()  # names of the list, without those allowed by hand; of a very long one the first
     list: e.ListMeasured | None = None
     sandbox: e.SandboxMeasured | None = None
     proof: e.ProofFinished | None = None
@@ -77,7 +68,7 @@ class State:
     saved: e.WorkSaved | None = None  # the last save that was pushed
     saved_at: float = 0.0
     save_problem: str = ""  # of the saves tried since then
-    refusals: Mapping[str, RefusalView] = field(default_factory=dict)  # by Refused.key, least recent first
+    refusals: Refusals = field(default_factory=Refusals)
     refused_total: int = 0
     refused_minutes: Mapping[str, int] = field(default_factory=dict)  # minute since the epoch -> refusals in it
     cookies: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # by host: requests with some, the last time
@@ -196,6 +187,11 @@ def _(event: e.NamesMeasured, state: State, at: float) -> State:
 
 
 @_apply.register
+def _(event: e.ListRead, state: State, at: float) -> State:
+    return replace(state, listed=event.names)
+
+
+@_apply.register
 def _(event: e.ListMeasured, state: State, at: float) -> State:
     return replace(state, list=event)
 
@@ -221,24 +217,19 @@ def _(event: e.Refused, state: State, at: float) -> State:
 
 
 def _refuse(state: State, run: Sequence[e.Stamped]) -> State:
-    """Refusals one after another: the maps are copied once for all of them."""
-    refusals, minutes, total = dict(state.refusals), dict(state.refused_minutes), state.refused_total
+    """Refusals one after another, counted by minute and gathered in their tables."""
+    minutes, total = dict(state.refused_minutes), state.refused_total
+    found: list[tuple[e.Refused, float]] = []
     for stamped in run:
         event, at = stamped.event, stamped.at
         assert isinstance(event, e.Refused)
-        key = event.key
-        known = refusals.pop(key, None)
-        if known is None:
-            refusals[key] = RefusalView(event, event.count, at, at)
-        else:
-            refusals[key] = RefusalView(event, known.count + event.count, known.first_at, at)
+        found.append((event, at))
         minute = str(int(at // 60))
         minutes[minute] = minutes.get(minute, 0) + event.count
         total += event.count
-        if len(refusals) > RECENT_REFUSALS:
-            del refusals[next(iter(refusals))]
     oldest = int(run[-1].at // 60) - REFUSED_MINUTES
     minutes = {minute: count for minute, count in minutes.items() if int(minute) > oldest}
+    refusals = state.refusals.adding(found)
     return replace(state, refusals=refusals, refused_total=total, refused_minutes=minutes, updated_at=run[-1].at)
 
 
@@ -283,6 +274,11 @@ def _closed(allowed: Mapping[str, e.Allowed], name: str, ports: Collection[int] 
 def _(event: e.Muted, state: State, at: float) -> State:
     muted = {name: until for name, until in state.muted.items() if name != event.name and (not until or until > at)}
     return replace(state, muted=muted if event.until < 0 else {**muted, event.name: event.until})
+
+
+@_apply.register
+def _(event: e.Acknowledged, state: State, at: float) -> State:
+    return replace(state, refusals=state.refusals.acknowledged(event))
 
 
 @_apply.register

@@ -18,7 +18,8 @@ from typing import Any
 
 from backend import system
 from backend.contract import events
-from backend.contract.events import Event, ListMeasured, Noted, Stamped
+from backend.contract.events import Event, ListMeasured, Noted, Reason, Stamped
+from backend.contract.refusals import OTHER_NAMES, Severity, severity
 from backend.guard import channel, nflog, openings, upstream
 from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Done, Happened, Message, Request
 from backend.guard.explanation import explain
@@ -32,7 +33,6 @@ from network.allowlist import Allowlist, Check, Entry, Port
 from network.firewall import elements, ruleset
 
 MOST_AT_ONCE = 100  # names resolved side by side in a refresh
-REST_NAMES = "other names"
 
 
 class Guard:
@@ -50,22 +50,25 @@ class Guard:
         self._configured = asyncio.Event()
         self.refreshed_at = self.next_at = 0.0
         self._measured: ListMeasured | None = None
-        self._dns_refused: dict[str, events.Refused] = {}
+        self._dns_refused: dict[Severity, dict[str, events.Refused]] = {each: {} for each in Severity}
 
     # --- what is told ---
 
     def report(self, event: Event) -> None:
         """Hands an event to the journal. DNS refusals are gathered for a second, like those of packets."""
         if isinstance(event, events.Refused):
-            if event.key not in self._dns_refused and len(self._dns_refused) >= MOST_ROWS:
-                event = replace(event, name=REST_NAMES, address="")
-            known = self._dns_refused.get(event.key)
-            count = event.count + (known.count if known else 0)
-            self._dns_refused[event.key] = events.Refused(
-                event.via, event.reason, count, event.protocol, event.name, event.address, event.port
-            )
+            self._gather(event)
             return
         self._tell(Happened(events.encode(Stamped(time.time(), 0, event))))
+
+    def _gather(self, event: events.Refused) -> None:
+        """Each severity has room of its own: a flood of names that are not listed pushes out nothing else."""
+        mine = self._dns_refused[severity(event)]
+        if event.key not in mine and len(mine) >= MOST_ROWS:
+            # A private address stays: it says how serious it is.
+            event = replace(event, name=OTHER_NAMES, address=event.address if event.reason is Reason.PRIVATE else "")
+        known = mine.get(event.key)
+        mine[event.key] = replace(event, count=event.count + (known.count if known else 0))
 
     def _tell(self, message: Message) -> None:
         self._send(channel.encode(message))
@@ -201,14 +204,15 @@ class Guard:
                 # once more, since the counters have gone on after the last report.
                 busy, before = self.refusals.reported >= ruleset.NFLOG_RATE // 2, busy
                 if busy or before:
-                    self.refusals.add_totals(destination_totals(self.nft.query(elements.list_set(elements.REFUSED))))
+                    for name, kind in ((elements.REFUSED, Severity.POLICY), (elements.SERIOUS, Severity.SERIOUS)):
+                        self.refusals.add_totals(destination_totals(self.nft.query(elements.list_set(name))), kind)
             self.tell_refused()
             self.measure()
 
     def tell_refused(self) -> None:
         """What was refused since the last time."""
-        gathered = [*self.refusals.take(), *self._dns_refused.values()]
-        self._dns_refused = {}
+        gathered = [*self.refusals.take(), *(event for mine in self._dns_refused.values() for event in mine.values())]
+        self._dns_refused = {each: {} for each in Severity}
         for row in gathered:
             self._tell(Happened(events.encode(Stamped(time.time(), 0, row))))
 

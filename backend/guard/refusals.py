@@ -9,22 +9,24 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.contract.events import Reason, Refused, Via
+from backend.contract.refusals import OTHER_DESTINATIONS, Severity, severity
 from backend.guard.nflog import Report
 from network.allowlist import Entry
 from network.dns.dns_message import is_special
 from network.firewall.elements import REFUSED_SECONDS
 from network.firewall.packets import Packet
 
-MOST_ROWS = 256  # different destinations in one second; the rest are added up in one row
-MOST_SEEN = 4096  # as many as the kernel's set has room for
-REST = "other destinations"
+MOST_ROWS = 256  # different destinations in one second, of each severity; the rest are added up in a row for each reason
+MOST_SEEN = 4096  # as many as each of the kernel's two sets has room for
+Place = tuple[str, str, int]  # address, protocol, port
 
 
 @dataclass(slots=True)
 class Refusals:
     """Gathers reports until `take`. `name_of` gives the name last resolved to an address, `entry_of` what opens a name.
 
-    What was reported of a destination is known for as long as the kernel counts it: both begin anew at the same packet.
+    What was reported of a destination is known for as long as the kernel counts it: both begin anew at the same packet. Serious
+    refusals have bounds of their own, here as in the kernel.
     """
 
     name_of: Callable[[str], str]
@@ -32,8 +34,9 @@ class Refusals:
     clock: Callable[[], float] = time.monotonic
     rows: dict[tuple[str, str, int, int], Refused] = field(default_factory=dict)
     reported: int = 0  # the agent's packets that NFLOG brought since the last `take`
-    # Reported so far, and until when: by address, protocol, port.
-    _seen: dict[tuple[str, str, int], tuple[int, float]] = field(default_factory=dict)
+    # Reported so far, and until when.
+    _seen: dict[Severity, dict[Place, tuple[int, float]]] = field(default_factory=lambda: {each: {} for each in Severity})
+    _kept: dict[Severity, int] = field(default_factory=lambda: dict.fromkeys(Severity, 0))  # rows of each
 
     def add(self, report: Report) -> None:
         """Counts a packet of the agent's. The sandbox's own traffic is no refusal of the agent's."""
@@ -41,36 +44,44 @@ class Refusals:
             return
         packet = report.packet
         self.reported += 1
+        row = self._count(packet, report.uid, 1)
+        known = self._seen[severity(row)]
         place = packet.destination, packet.protocol, packet.port
         now = self.clock()
-        seen, until = self._seen.get(place, (0, 0.0))
+        seen, until = known.get(place, (0, 0.0))
         if until <= now:
             seen, until = 0, now + REFUSED_SECONDS
-        if place in self._seen or len(self._seen) < MOST_SEEN:
-            self._seen[place] = seen + 1, until
-        self._count((packet.protocol, packet.destination, packet.port, report.uid), packet, 1)
+        if place in known or len(known) < MOST_SEEN:
+            known[place] = seen + 1, until
 
-    def _count(self, key: tuple[str, str, int, int], packet: Packet, count: int) -> None:
-        known = self.rows.get(key)
-        if known is None and len(self.rows) >= MOST_ROWS:
-            key, packet = ("", REST, 0, -1), replace(packet, destination="")
-            known = self.rows.get(key)
-        if known is None:
-            known = self._row(packet, key[3])
-            if not packet.destination:
-                known = replace(known, name=REST, reason=Reason.NOT_LISTED, protocol="", port=0)
-        self.rows[key] = replace(known, count=known.count + count)
+    def _count(self, packet: Packet, uid: int, count: int) -> Refused:
+        """The row that it was counted in."""
+        key = packet.protocol, packet.destination, packet.port, uid
+        row = self.rows.get(key)
+        if row is None:
+            row = self._row(packet, uid)
+            kind = severity(row)
+            if self._kept[kind] < MOST_ROWS:
+                self._kept[kind] += 1
+            else:
+                reason = row.reason if kind is Severity.SERIOUS else Reason.NOT_LISTED
+                key = "", reason, 0, -1
+                row = self.rows.get(key, Refused(Via.FIREWALL, reason, 0, "", OTHER_DESTINATIONS))
+        self.rows[key] = row = replace(row, count=row.count + count)
+        return row
 
     def _row(self, packet: Packet, uid: int) -> Refused:
-        name = self.name_of(packet.destination) if packet.destination else ""
+        name = self.name_of(packet.destination)
         return Refused(Via.FIREWALL, self.reason(packet, name), 0, packet.protocol, name, packet.destination, packet.port, uid)
 
     def reason(self, packet: Packet, name: str) -> Reason:
         """Why the rules refused it, in the words that every screen uses."""
+        if packet.source == packet.destination or ipaddress.ip_address(packet.destination).is_loopback:
+            return Reason.OWN
+        if is_special(packet.destination):
+            return Reason.PRIVATE
         if packet.version == 6:
             return Reason.IPV6
-        if packet.destination and is_special(packet.destination):
-            return Reason.PRIVATE
         if packet.protocol != "tcp":
             return Reason.NOT_TCP
         if not name:
@@ -82,35 +93,39 @@ class Refusals:
             return Reason.PORT_NOT_LISTED
         return Reason.EXPIRED
 
-    def add_totals(self, totals: Mapping[tuple[str, str, int], int]) -> None:
-        """Makes the rows exact from the kernel's counter of each destination (address, protocol, port).
+    def add_totals(self, totals: Mapping[Place, int], kind: Severity = Severity.POLICY) -> None:
+        """Makes the rows exact from the kernel's counter of each destination, which is one for each severity.
 
         The kernel forgets a destination that was left alone for a while, and counts from nothing when it is tried again.
         """
-        for (address, protocol, port), total in totals.items():
-            seen, until = self._seen.get((address, protocol, port), (0, self.clock() + REFUSED_SECONDS))
+        fresh = self.clock() + REFUSED_SECONDS
+        before, self._seen[kind] = self._seen[kind], {}  # what the kernel no longer counts is forgotten here too
+        for place, total in totals.items():
+            seen, until = before.get(place, (0, fresh))
             missing = total - seen if total >= seen else 0
+            address, protocol, port = place
             if missing:
-                packet = Packet(4, protocol, "", address, 0, port)
-                self._count((protocol, address, port, -1), packet, missing)
-            self._seen[address, protocol, port] = total, until
-        # What the kernel no longer counts is forgotten here too, which bounds this by the size of its set.
-        self._seen = {key: seen for key, seen in self._seen.items() if key in totals}
+                # What is serious and no special address is the sandbox's own, where packets come from too.
+                own = kind is Severity.SERIOUS and not is_special(address)
+                self._count(Packet(4, protocol, address if own else "", address, 0, port), -1, missing)
+            self._seen[kind][place] = total, until
 
     def take(self) -> list[Refused]:
         """What was gathered since the last time."""
         rows, self.rows, self.reported = self.rows, {}, 0
+        self._kept = dict.fromkeys(Severity, 0)
         now = self.clock()
-        self._seen = {place: seen for place, seen in self._seen.items() if seen[1] > now}
+        for kind, known in self._seen.items():
+            self._seen[kind] = {place: seen for place, seen in known.items() if seen[1] > now}
         merged: dict[str, Refused] = {}
         for row in rows.values():
-            known = merged.get(row.key)
-            merged[row.key] = row if known is None else replace(known, count=known.count + row.count)
+            known_row = merged.get(row.key)
+            merged[row.key] = row if known_row is None else replace(known_row, count=known_row.count + row.count)
         return list(merged.values())
 
 
 def destination_totals(objects: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, int], int]:
-    """Packets of each refused destination, from the JSON of the set `refused4` (its elements carry counters)."""
+    """Packets of each refused destination, from the JSON of a set whose elements carry counters (network/elements.py)."""
     totals: dict[tuple[str, str, int], int] = {}
     for found in objects:
         for item in found.get("set", {}).get("elem", ()):

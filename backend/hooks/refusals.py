@@ -26,13 +26,16 @@ LOOKS_REFUSED = re.compile(
     re.IGNORECASE,
 )
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
-LISTABLE = ("not on the list", "port not listed", "another site on a listed address", "expired")
+LISTABLE = ("not on the list", "port not listed", "expired")
 PRIVATE = "private range"
 ADVICE = {
     "never resolved": "connect by a name that is on the list; addresses are opened by names only",
     "not the operator's credential": "use the credentials of this environment as they are; no other one works here",
     "not granted to the agent": "the operator keeps this (approvals, settings, workflows to start, deletions): ask for it",
     PRIVATE: "private and metadata addresses are never opened",
+    "another site on a listed address": "connect to names as DNS answers them; this one is not on the list",
+    "too many at once to be read": "send less at once",
+    "a port of the sandbox's own": "the sandbox's own services are not yours to speak to",
     "not TCP": "only TCP leaves, and names are resolved by the sandbox's own resolver",
     "IPv6": "nothing leaves over IPv6; use IPv4",
     "pushes go to OWNER/REPO only": "writes go to the sandbox's own repository; others the operator adds (CODETAINER_PUSH)",

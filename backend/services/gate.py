@@ -15,12 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from backend import system
-from backend.contract.events import Carried, Event, Noted, Reason, Refused, Via
+from backend.contract.events import Carried, Event, Refused
 from backend.contract.paths import Paths
-from backend.contract.traffic import Connection
-from backend.services.cookies import Cookies
-from backend.services.service import Service, Tally, lines
-from backend.services.tasks import Tasks
+from backend.services.gate_log import GateLog
+from backend.services.service import Service
 from backend.services.traffic import TrafficLog
 from backend.services.trust import Trust
 from backend.system import GATE, SystemFailure
@@ -29,7 +27,7 @@ from network.firewall.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
 from network.gate import haproxy
 from network.gate.credential_proxy import CredentialProxy
 from network.gate.credentials import Host
-from network.gate.haproxy import Line, Places
+from network.gate.haproxy import Places
 
 TEMPLATE = haproxy.TEMPLATE.read_text(encoding="utf-8")
 ASK_SECONDS = 5.0
@@ -38,16 +36,7 @@ MOST_SAID = 256  # names whose totals are said at one look
 MOST_NAMES = 4096  # below a wildcard there are as many as the agent likes
 INNER = "credential-proxy.sock"
 ASKS = "asks.sock"
-REST = "other names"
 BACKLOG = 4096
-REFUSALS = {
-    "refused": Reason.ANOTHER_SITE,
-    "unclear": Reason.ANOTHER_SITE,
-    "foreign": Reason.ANOTHER_SITE,
-    "credential": Reason.NOT_OURS,
-    "scope": Reason.PUSH_SCOPE,
-    "grant": Reason.NOT_GRANTED,
-}
 # What HAProxy needs of root until it has dropped it; nothing is left of it afterwards.
 _STARTING = [
     "setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+setuid,+setgid,+sys_chroot", "--clear-groups", "--",
@@ -61,17 +50,14 @@ class Gate:
         self._emit = emit
         self._places = Places(paths.gate)
         self.trust = Trust(paths, self._places)
-        self.log = TrafficLog(paths.traffic)
-        self.cookies = Cookies()
+        self.log = GateLog(emit, TrafficLog(paths.traffic), lambda: self.allowlist)
         self.service = Service("gate", self._spawn, self._ready, emit)
         self.allowlist = Allowlist()
         self.much_out = 1 << 63  # bytes to one name from which on it is marked
-        self.proxy: CredentialProxy | None = None  # where credentials are put in; it holds them
-        self._refused: Tally[Line] = Tally()
+        self.proxy: CredentialProxy | None = None  # where credentials are inserted; it holds them
         self._carried: dict[str, Carried] = {}
         self._usage: dict[str, haproxy.Usage] = {}  # the gate's table at the last look, by name and port
         self._before: dict[str, haproxy.Usage] = {}  # by name: what the table does not hold any more
-        self._tasks = Tasks()
 
     # --- its life ---
 
@@ -81,18 +67,17 @@ class Gate:
             descriptors, proxy = [tls.fileno(), http.fileno()], self.proxy
             if proxy is not None:
                 inner, asks = (opened.enter_context(self._socket(name)).fileno() for name in (INNER, ASKS))
-                proxy = replace(proxy, descriptor=inner, asks_descriptor=asks)
-                descriptors += [inner, asks]
+                log = await self.log.pipe(opened)
+                proxy = replace(proxy, descriptor=inner, asks_descriptor=asks, log_descriptor=log)
+                descriptors += [inner, asks, log]
             self._write_lists()
             text = haproxy.render(TEMPLATE, self._places, (tls.fileno(), http.fileno()), GATE.uid, proxy)
             system.write(self._places.configuration, text, mode=0o600)
             process = await system.spawn(
                 [*_STARTING, "haproxy", "-db", "-f", str(self._places.configuration)], environment={"PATH": system.SYSTEM_PATH},
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, pass_fds=descriptors,
+                stdout=await self.log.pipe(opened), stderr=asyncio.subprocess.STDOUT, pass_fds=descriptors,
             )  # fmt: skip
         self._keep({})
-        assert process.stdout is not None
-        self._tasks.begin(self._read(process.stdout))
         return process
 
     def prepare(self, hosts: tuple[Host, ...], secrets: Mapping[str, str], repositories: tuple[str, ...]) -> int:
@@ -182,36 +167,14 @@ class Gate:
 
     # --- what it has seen ---
 
-    async def _read(self, output: asyncio.StreamReader) -> None:
-        async for text in lines(output):
-            line = haproxy.parse_line(text)
-            if line is not None:
-                if line.cookies:
-                    self.cookies.add(line.name)
-                if line.verdict == "carried" and line.protocol != "https":  # those are counted by their connection
-                    self.log.add(_connection(line))
-                elif line.verdict in REFUSALS:
-                    self._refused.add(replace(line, bytes_out=0, bytes_in=0, milliseconds=0, cookies=False))
-            elif "[ALERT]" in text or "[WARNING]" in text:
-                self._emit(Noted("warning", f"gate: {text[:300]}"))
-
     def take_refused(self) -> list[Refused]:
         """What was asked of an open address and is not carried, since the last time."""
-        self.log.flush()
-        refused, rest = self._refused.take()
-        found = [self._refusal(line, count) for line, count in refused.items()]
-        return [*found, *([Refused(Via.GATE, Reason.ANOTHER_SITE, rest, "tcp", REST)] if rest else [])]
+        return self.log.take()
 
-    def _refusal(self, line: Line, count: int) -> Refused:
-        nameless = not line.name or line.name.startswith("(")
-        reason, detail = REFUSALS[line.verdict], line.detail
-        if nameless:
-            detail = line.name.strip("()")
-        elif line.verdict == "refused" and self.allowlist.match(line.name) is not None:
-            reason = Reason.PORT_NOT_LISTED
-        elif line.verdict == "foreign":
-            detail = "another host in the request"
-        return Refused(Via.GATE, reason, count, "tcp", "" if nameless else line.name, line.address, line.port, detail=detail)
+    async def take_lost(self) -> list[Refused]:
+        """What it had to say and nobody could read, since the last time. Raises SystemFailure."""
+        (info,) = await self.ask("show info")
+        return self.log.lost(info)
 
     async def take_carried(self) -> list[Carried]:
         """Names whose totals have changed since the last time, the rest of very many the next time. Raises SystemFailure."""
@@ -272,13 +235,6 @@ class Gate:
         if len(commands) == 1:
             return [answer]
         return answer.split("\n\n")
-
-
-def _connection(line: Line) -> Connection:
-    seconds = line.milliseconds / 1000
-    return Connection(
-        round(time.time(), 3), line.protocol, line.name, line.address, line.port, line.bytes_in, line.bytes_out, seconds
-    )
 
 
 def _listening(port: int) -> socket.socket:

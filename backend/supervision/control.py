@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import math
 import os
 import socket
 import struct
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 
 from backend.contract import control, durations, shell
 from backend.contract.control import Reply, Request
-from backend.contract.events import BootState, Muted, Outcome
+from backend.contract.events import Acknowledged, BootState, Muted, Outcome
 from backend.guard import channel
 from backend.journal import Journal
 from backend.policy import Policy
@@ -69,6 +70,8 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
                 return _from_guard(await target.services.guard.ask(channel.Explain(request.target)))
             case control.Mute():
                 return _mute(request, target)
+            case control.Acknowledge():
+                return _acknowledge(request, target, by)
             case control.Freeze():
                 await target.freeze(by)
                 return Reply(True, "the agent is stopped and every address is closed")
@@ -203,7 +206,21 @@ def _mute(request: control.Mute, target: Control) -> Reply:
     until = time.time() + request.seconds if request.seconds is not None else 0.0
     target.journal.emit(Muted(name, until))
     nothing = "" if known else "; nothing of it has been refused so far"
+    if any(name in (view.latest.name, view.latest.address) for view in state.refusals.serious.values()):
+        nothing = "; its serious refusals are shown all the same"
     return Reply(True, f"{name} is muted {_until(until) if until else 'until it is shown again'}{nothing}")
+
+
+def _acknowledge(request: control.Acknowledge, target: Control, by: str) -> Reply:
+    if not math.isfinite(request.until):
+        return Reply(False, "cannot acknowledge: until when is no moment")
+    event, before = Acknowledged(request.until, request.key, by), target.journal.state.refusals
+    after = before.acknowledged(event)
+    if after == before:
+        return Reply(False, "it has come again meanwhile: look again" if before.alarms else "there is nothing to acknowledge")
+    target.journal.emit(event)
+    left = f", {after.alarms} left" if after.alarms else ""
+    return Reply(True, f"{before.alarms - after.alarms} acknowledged{left}", data={"left": after.alarms})
 
 
 def _could_be_refused(name: str) -> bool:

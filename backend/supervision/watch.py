@@ -38,7 +38,7 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
     while True:
         for _ in range(2):  # refusals more often: Claude's hook waits for them
             await asyncio.sleep(SECOND / 2)
-            for event in (*services.coredns.take_refused(), *services.gate.take_refused(), *services.gate.cookies.take()):
+            for event in (*services.coredns.take_refused(), *services.gate.take_refused(), *services.gate.log.cookies.take()):
                 emit(event)
         if services.gate.service.pid:
             missed_gate = 0 if await _carried(services, emit, say=ticks % CARRIED_TICKS == 0) else missed_gate + 1
@@ -73,11 +73,11 @@ async def _carried(services: Services, emit: Callable[[Event], None], *, say: bo
         if not say:
             await services.gate.ask("show version")
             return True
-        changed = await services.gate.take_carried()
+        changed, lost = await services.gate.take_carried(), await services.gate.take_lost()
     except SystemFailure:
         return False
-    for carried in changed:
-        emit(carried)
+    for event in (*changed, *lost):
+        emit(event)
     return True
 
 

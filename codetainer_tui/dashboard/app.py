@@ -19,8 +19,9 @@ from textual import events
 from textual.app import SystemCommand
 from textual.screen import Screen
 
-from backend.contract.events import Refused, Stamped
+from backend.contract.events import Event, Refused, Stamped
 from backend.contract.paths import Paths
+from backend.contract.refusals import Severity, severity
 from backend.contract.state import State, fold_all
 from codetainer_tui import process
 from codetainer_tui.dashboard import notify
@@ -39,7 +40,7 @@ TICK_SECONDS = 0.25
 STILL_SECONDS = 1.0  # where nothing happens, times in words are looked at once a second
 NOTICE_SECONDS = 3.0  # before the hand-over
 NOTIFY_SECONDS = 15.0  # between two notifications: a scan is one, not a bell a tick
-MOST_EVENTS = 3000  # kept for the log
+MOST_EVENTS, MOST_SERIOUS = 3000, 500  # kept for the log
 
 
 def end_with_terminal(descriptor: int = 0) -> None:
@@ -52,6 +53,10 @@ def end_with_terminal(descriptor: int = 0) -> None:
     poll.register(descriptor, 0)  # POLLHUP and POLLERR are reported without being asked for (poll(2))
     poll.poll()
     os._exit(128 + signal.SIGHUP)
+
+
+def is_serious(event: Event) -> bool:
+    return isinstance(event, Refused) and severity(event) is Severity.SERIOUS
 
 
 def harmless_lines(text: str) -> str:
@@ -92,6 +97,7 @@ class Dashboard(Actions):
         self._steady = steady
         self._stay = stay
         self._events: deque[Stamped] = deque(maxlen=MOST_EVENTS)
+        self._serious: deque[Stamped] = deque(maxlen=MOST_SERIOUS)  # which a flood of others pushes out of those
         self._words = Lines()
         self._pending: dict[str, tuple[str, float]] = {}
         self._notice_until = 0.0
@@ -99,6 +105,8 @@ class Dashboard(Actions):
         self._first = ""
         self._untold: State | None = None  # the state before the first of the news that wait to be told
         self._notified_at = -NOTIFY_SECONDS
+        self._unalarmed: State | None = None  # the same of what is serious
+        self._alarmed_at = -NOTIFY_SECONDS
         self._viewed_at = -STILL_SECONDS
         self._seen_at = source.now()
         self._title = ""
@@ -150,18 +158,21 @@ class Dashboard(Actions):
 
     def tick(self) -> None:
         found = self.source.poll()
-        moment = self._steady()
+        moment, alarmed = self._steady(), False
         if found:
             before, self.state = self.state, fold_all(found, self.state)
-            if before.boot is not None and self._untold is None:  # what was there when the dashboard was opened is no news
-                self._untold = before
+            if before.boot is not None:  # what was there when the dashboard was opened is no news
+                self._untold = self._untold or before
+                self._unalarmed = self._unalarmed or before
+            alarmed = self.state.refusals.alarms != before.refusals.alarms
             self._events.extend(found)
+            self._serious.extend(one for one in found if is_serious(one.event))
             if self.coming is not None:
                 self.coming.extend(line for stamped in found for line in self._words.of(stamped))
         self._notify(moment)
         still = moment - self._viewed_at < STILL_SECONDS and not self.view.booting
-        # A flood of refusals is shown once a second; whatever else happens, at once.
-        if not still or any(not isinstance(stamped.event, Refused) for stamped in found):
+        # A flood of refusals is shown once a second; whatever else happens, and what is serious, at once.
+        if not still or alarmed or any(not isinstance(stamped.event, Refused) for stamped in found):
             self._viewed_at = moment
             self._show(moment)
         if self._notice_until and moment >= self._notice_until:
@@ -171,17 +182,24 @@ class Dashboard(Actions):
 
     def _notify(self, moment: float) -> None:
         """For who looks elsewhere. What comes too soon after the last notification waits, and is told as one."""
-        before, wanted = self._untold, self._preferences.notify
-        if before is None:
-            return
+        wanted = self._preferences.notify
         looking = wanted is Notify.NEVER or (wanted is Notify.BLUR and self.app_focus)
-        text = "" if looking else notify.news(before, self.state)
-        if text and moment - self._notified_at < NOTIFY_SECONDS:
-            return
-        self._untold = None
+        # Each has a pause of its own: a flood of names that are not listed holds up nothing that is serious.
+        if self._unalarmed is not None:
+            text = "" if looking else notify.alarm(self._unalarmed, self.state)
+            if not text or moment - self._alarmed_at >= NOTIFY_SECONDS:
+                self._unalarmed = None
+                self._alarmed_at = moment if self._tells(text) else self._alarmed_at
+        if self._untold is not None:
+            text = "" if looking else notify.news(self._untold, self.state)
+            if not text or moment - self._notified_at >= NOTIFY_SECONDS:
+                self._untold = None
+                self._notified_at = moment if self._tells(text) else self._notified_at
+
+    def _tells(self, text: str) -> bool:
         if text:
-            self._notified_at = moment
             self._to_terminal(notify.sequence(text))
+        return bool(text)
 
     def _remark(self) -> None:
         """A login waits for boot so long; longer is said, once. Boot goes on, and so does this screen."""
@@ -243,7 +261,9 @@ class Dashboard(Actions):
 
     def log_lines(self) -> list[str]:
         self._words = Lines(self.state)
-        return [line for stamped in self._events for line in self._words.of(stamped)]
+        begin = self._events[0].seq if self._events else 0
+        events = (*(one for one in self._serious if one.seq < begin), *self._events)
+        return [line for stamped in events for line in self._words.of(stamped)]
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The command palette: the same actions as the keys."""

@@ -35,6 +35,7 @@ ACTIONS = (
     Action(
         "mute", "m", "m", "mute", "count the selected name's refusals without showing them, or show them again (/ finds them)"
     ),
+    Action("acknowledge", "x", "x", "seen", "say that you have seen a serious refusal: the selected one, or all of them"),
     Action("copy", "y", "y", "copy", "copy the selected row"),
     Action("find", "slash", "/", "filter", "show only the refusals that contain a word"),
     Action("refresh", "r", "r", "refresh", "resolve every listed name again"),
@@ -58,6 +59,7 @@ MOVES = (
     Action("undo", "escape", "esc", "back", "take back a filter"),
     Action("command_palette", "ctrl+p", "ctrl+p", "palette", "all actions by name"),
 )
+ROW_KEYS = ("allow", "explain", "choose", "copy", "mute", "find")
 BINDINGS: list[BindingType] = [
     Binding(action.keys, action.name, action.label, show=False, tooltip=action.says, id=action.name)
     for action in (*ACTIONS, *MOVES)
@@ -102,7 +104,8 @@ class Keys:
             if view.frozen:
                 found.append(self._key("freeze", "let go on"))
         if row is not None and not on_steps:
-            found += [self._key(name) for name in ("allow", "explain", "choose", "copy", "mute", "find")]
+            names = ("acknowledge", "freeze", "explain", "choose", "copy", "find") if row.alarm else ROW_KEYS
+            found += [self._key(name) for name in names]
         if not view.booting and not view.halted:
             found += [self._key(name) for name in ("boot_steps", "log", "everything", "refresh")]
         return list(dict.fromkeys(found))
@@ -116,6 +119,8 @@ class Keys:
             *(f"{action.shown:>9}  {action.says}" for action in (*self.actions, *MOVES)), "",
             "READY      the walls hold and the agent is let in",
             "DEGRADED   the walls hold, something else does not",
-            "CLOSED     nothing can leave", "",
+            "CLOSED     nothing can leave",
+            "serious    refused, and no matter of the list: somebody else's credential, a write elsewhere, a private or",
+            "           metadata address, another site, a tunnel, a scan; it stays until it is acknowledged", "",
             f"Clock times are {zone}.", "The bars beside Refused are the last hour, three minutes each.",
         ]  # fmt: skip

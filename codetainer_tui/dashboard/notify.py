@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from backend.contract.events import SessionState
+from backend.contract.events import Refused, SessionState
 from backend.contract.state import State
 from codetainer_tui.refusal import what, why
 from codetainer_tui.view.headline import agent_needs_you, agent_words, headline
@@ -28,14 +28,39 @@ def news(before: State, now: State) -> str:
         return harmless(f"closed {closed.text}", MOST)
     if agent_needs_you(now) and not _same_need(before, now):
         return harmless(agent_words(now).partition(" since ")[0], MOST)
-    first = [
-        view for key, view in now.refusals.items() if key not in before.refusals and not is_muted(now, view, now.updated_at)
-    ]
+    old = {key for key, _ in before.refusals.policy()}
+    first = [view for key, view in now.refusals.policy() if key not in old and not is_muted(now, view, now.updated_at)]
+    first.sort(key=lambda view: view.first_at)
     if not first:
         return ""
-    latest = first[-1].latest
-    more = f" and {len(first) - 1} more" if len(first) > 1 else ""
-    return harmless(f"refused {what(latest)}: {why(latest, now.repository)}{more}", MOST)
+    more = max(len(first), now.refusals.kinds - before.refusals.kinds) - 1  # of very many, some are gone already
+    return _refused(first[-1].latest, now, f" and {more} more" if more > 0 else "")
+
+
+def alarm(before: State, now: State) -> str:
+    """What is serious, and has come or come again between two states; "" where nothing has. The first of it is named."""
+    old, new = before.refusals, now.refusals
+    views = [
+        view
+        for mine, theirs in ((new.serious, old.serious), (new.more, old.more))
+        for key, view in mine.items()
+        if view.alarm and view.count > (theirs[key].count if key in theirs else 0)
+    ]
+    crowds = [
+        (key, crowd) for key, crowd in new.crowds.items() if crowd.alarm and not (key in old.crowds and old.crowds[key].alarm)
+    ]
+    more = len(views) + len(crowds) - 1
+    rest = f" and {more} more" if more > 0 else ""
+    if views:
+        return _refused(views[0].latest, now, rest, "serious: ")
+    if crowds:
+        crowd = crowds[0][1]
+        return harmless(f"serious: {crowd.suspicion}: {crowd.below or what(crowd.latest)}{rest}", MOST)
+    return ""
+
+
+def _refused(refused: Refused, now: State, rest: str, before: str = "") -> str:
+    return harmless(f"{before}refused {what(refused)}: {why(refused, now.repository)}{rest}", MOST)
 
 
 def _same_need(before: State, now: State) -> bool:

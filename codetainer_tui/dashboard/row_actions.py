@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from backend.contract import shell
-from backend.contract.control import Allow, Explain, Mute, Reply, Revoke
+from backend.contract.control import Acknowledge, Allow, Explain, Mute, Reply, Revoke
+from backend.contract.refusals import Severity
 from codetainer_tui.dashboard.asking import Asking
 from codetainer_tui.dashboard.screens.choice import Answer, ChoiceScreen
 from codetainer_tui.dashboard.screens.text import TextScreen
+from codetainer_tui.lookalike import resembles
 from codetainer_tui.view import RefusedLine, Tone
+from codetainer_tui.words import harmless
 
 HOUR = 3600.0
+NO = "no"  # an answer; "" is all of them
 
 
 class RowActions(Asking):
@@ -46,7 +50,24 @@ class RowActions(Asking):
             elif value == "line":
                 self.say(self.copy(row.entry))
 
-        self.push_screen(ChoiceScreen(f"Allow {row.entry}", tuple(answers)), chosen)
+        looks = resembles(row.name, self.view.listed)
+        warning = f", which looks like {harmless(looks, 80)}, which is listed" if looks else ""
+        warning += f", refused as serious: {row.why}" if row.alarm else ""
+        self.push_screen(ChoiceScreen(f"Allow {row.entry}{warning}", tuple(answers)), chosen)
+
+    def action_acknowledge(self) -> None:
+        row, view = self.main.row, self.view
+        if not view.alarms:
+            self.say("there is nothing serious that is not acknowledged")
+            return
+        every = Answer("a", f"all: {view.alarm_summary}", "")
+        mine = [Answer("t", f"this: {row.what}, {row.why}", row.acknowledged_as)] if row is not None and row.alarm else []
+
+        def chosen(value: str | None) -> None:
+            if value is not None and value != NO:
+                self.request(Acknowledge(view.updated_at, value), "codetainer acknowledge", self._told)
+
+        self.push_screen(ChoiceScreen("You have seen", (*mine, every, Answer("n", "no", NO)), nothing=NO), chosen)
 
     def action_explain(self) -> None:
         row = self._row()
@@ -68,9 +89,14 @@ class RowActions(Asking):
 
     def action_mute(self) -> None:
         row = self._row()
-        if row is not None and not row.muted_as:
+        if row is None:
+            return
+        if row.severity is Severity.SERIOUS:
+            key = self.keys.shown("acknowledge")
+            self.say(f"what is serious is never muted; {key} acknowledges it", Tone.WARN)
+            return
+        if not row.muted_as:
             self.say(row.cannot, Tone.WARN)
-        if row is None or not row.muted_as:
             return
 
         def said(reply: Reply) -> None:

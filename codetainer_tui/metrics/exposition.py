@@ -114,8 +114,11 @@ def _services(tally: Tally) -> Iterator[Metric]:
 def _network(tally: Tally) -> Iterator[Metric]:
     refused: Labelled = {key: float(count) for key, count in tally.refused.items()}
     yield _counters("refused", "What was refused, by the wall that did and why.", ("via", "reason"), refused)
+    says = "Kinds of serious refusals that nobody has acknowledged."
+    yield _gauge("serious_refusals", says, tally.state.refusals.alarms)
     names: Labelled = {key: float(count) for key, count in tally.refused_names.items()}
-    yield _counters("refused_names", "The same by name; the first hundred, then (others).", ("name", "reason"), names)
+    says = "The same by name; the first hundred of serious and of other ones, then (others)."
+    yield _counters("refused_names", says, ("name", "reason"), names)
     cookies: Labelled = {(harmless(name, 253),): float(count) for name, count in tally.cookies.items()}
     says = "Requests to a host with a credential from which the gate dropped cookies."
     yield _counters("cookies_dropped", says, ("name",), cookies)

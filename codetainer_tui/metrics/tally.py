@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from backend.contract import events as e
+from backend.contract.refusals import Severity, severity
 from backend.contract.state import State, fold
 from codetainer_tui.words import harmless
 
@@ -38,6 +39,7 @@ class Tally:
     proofs: dict[str, int] = field(default_factory=lambda: {"held": 0, "broken": 0})
     _last: dict[str, e.Carried] = field(default_factory=dict)
     _begun: bool = False
+    _named: dict[Severity, int] = field(default_factory=lambda: dict.fromkeys(Severity, 0))  # names with a counter of their own
 
     def add(self, stamped: Iterable[e.Stamped]) -> None:
         for one in stamped:
@@ -62,7 +64,7 @@ class Tally:
 
     def _take_over(self, state: State) -> None:
         """What came before the first segment that could be read: as much of it as the state still knows."""
-        for row in state.refusals.values():
+        for row in (*state.refusals.values(), *state.refusals.more.values()):
             self._refuse(row.latest, row.count)
         self.cookies |= {name: count for name, (count, _) in state.cookies.items()}
         for carried in state.carried.values():
@@ -72,8 +74,12 @@ class Tally:
         wall = (str(event.via), str(event.reason))
         self.refused[wall] = self.refused.get(wall, 0) + count
         name = (harmless(event.name or event.address, 100), str(event.reason))
-        if name not in self.refused_names and len(self.refused_names) >= MOST_NAMES:
-            name = (OTHERS, str(event.reason))  # as many as there are reasons
+        if name not in self.refused_names:
+            mine = severity(event)  # a flood of names that are not listed leaves room for serious ones
+            if self._named[mine] >= MOST_NAMES:
+                name = (OTHERS, str(event.reason))  # as many as there are reasons
+            else:
+                self._named[mine] += 1
         self.refused_names[name] = self.refused_names.get(name, 0) + count
 
     def _carry(self, event: e.Carried) -> None:

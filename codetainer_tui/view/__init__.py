@@ -9,10 +9,10 @@ from backend.contract.events import BootState, Outcome, SessionState
 from backend.contract.state import State
 from codetainer_tui.view.blocks import blocks
 from codetainer_tui.view.everything import everything
-from codetainer_tui.view.headline import agent_words, headline
+from codetainer_tui.view.headline import headline
 from codetainer_tui.view.machinery import rows
 from codetainer_tui.view.parts import Block, Condition, Headline, RefusedLine, Row, StepLine, Tone, TrafficLine, View, Work
-from codetainer_tui.view.refusals import refused, spark, summary
+from codetainer_tui.view.refusals import alarm_summary, refused, spark, summary
 from codetainer_tui.view.steps import steps
 from codetainer_tui.view.traffic import traffic
 from codetainer_tui.view.walls import walls
@@ -54,17 +54,19 @@ def view(
         name="" if name == "claude" else name,
         place=place,
         up=up,
-        title=f"{head.word} {head.text if head.condition is not Condition.READY else agent_words(state)} - codetainer",
+        title=f"{head.word} {head.said} - codetainer",
         steps=steps(state, now),
         blocks=found,
         refused=lines,
-        refused_summary=summary(state, now, lines),
+        alarms=state.refusals.alarms,
+        alarm_summary=alarm_summary(state),
+        refused_summary=summary(state, now, lines, filtered=bool(wanted)),
         spark=spark(state, now),
         traffic=carried,
         rows=machinery,
         walls=walls(state),
         work=numbers(state),
-        one_line=f"{head.word}  {total}  {head.text.removeprefix('the agent ')}",
+        one_line=f"{head.word}  {f'{head.alarm}  ' if head.alarm else ''}{total}  {head.text.removeprefix('the agent ')}",
         zone=time.strftime("%Z", time.localtime(now)),
         frozen=state.frozen,
         booting=state.boot in (None, BootState.BOOTING),
@@ -73,6 +75,8 @@ def view(
         ended=ended,
         failed=tuple(harmless(step.title, 60) for step in state.steps.values() if step.outcome is Outcome.WARNED),
         full=everything(state, now, head, found, machinery, carried, place=place, up=up),
+        updated_at=state.updated_at,
+        listed=state.listed,
     )
 
 

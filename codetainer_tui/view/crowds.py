@@ -1,54 +1,166 @@
-"""Very many refusals of one kind (a scan, a tunnel through names) as one row, so that they hide no other."""
+"""Which policy refusals have a row of their own, and which are told together: a crowd as one row, with exact counts. Pure."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-from backend.contract.events import Via
-from backend.contract.state import RefusalView
-from codetainer_tui.refusal import what, why
-from codetainer_tui.view.parts import RefusedLine, Tone
-from codetainer_tui.words import count, grouped, harmless, many, when
+from backend.contract.crowds import ADDRESSES, BELOW, PORTS, REST, Crowd, Suspicion, crowds_of
+from backend.contract.events import Refused
+from backend.contract.refusals import UNTOLD, Refusals, RefusalView
+from codetainer_tui.words import harmless, many
 
-MOST_ALONE = 8  # so many of a kind have a row each
-MOST_LISTED = 200
-ONE_BY_ONE = "so many are shown, and dealt with, one by one under the filter"
+MOST_ALONE = 8  # of one domain, address list or name: so many have a row each
+MOST_CROWDS = 8  # of domains below one top-level domain that are told apart
+MOST_SPREAD = 24  # of all domains below one top-level domain
+MOST_NAMES = 48  # of all others
+MOST_STEADY = 24  # of a crowd that have a row all the same, since they are asked for again and again
+STEADY_TIMES, STEADY_SECONDS = 5, 60.0
 
-
-def kind(view: RefusalView) -> str:
-    """What makes a refusal one of many: addresses without a name by their reason, names by what they are below; else ""."""
-    latest = view.latest
-    if latest.via is Via.FIREWALL and not latest.name:
-        return f"addresses  {latest.reason}"
-    parent = latest.name.partition(".")[2]
-    return f"names below {parent}" if latest.via is Via.DNS and "." in parent else ""
+Kept = tuple[str, RefusalView]  # a key and its view
 
 
-def crowds(views: Iterable[RefusalView]) -> Mapping[str, list[RefusalView]]:
-    """The kinds of which there are too many, with their members, the latest first."""
-    found = list(views)
-    counts = Counter(kind(view) for view in found)
-    members: dict[str, list[RefusalView]] = defaultdict(list)
-    for view in found:
-        name = kind(view)
-        if name and counts[name] > MOST_ALONE:
-            members[name].append(view)
-    return members
+@dataclass(slots=True)
+class Folded:
+    """What is told as one row. `members` are those of it that are kept one by one, the latest first."""
+
+    key: str
+    noun: tuple[str, str]  # of one, of more
+    about: str
+    latest: Refused
+    kinds: int = 0
+    count: int = 0
+    last_at: float = 0.0
+    members: list[RefusalView] = field(default_factory=list)
+    suspicion: Suspicion = Suspicion.NONE
+    alarm: bool = False
+    first_at: float = 0.0
+
+    @property
+    def title(self) -> str:
+        return f"{many(self.kinds, *self.noun)} {harmless(self.about, 200)}".rstrip()
 
 
-def row(name: str, members: list[RefusalView], now: float, seen_at: float, repository: str) -> RefusedLine:
-    """One row for all of them."""
-    latest = members[0]
-    said = f"{len(members)} {harmless(name.partition('  ')[0], 200)}"
-    if latest.latest.via is Via.FIREWALL:
-        said += f"  {what(latest.latest)} the last"
-    total = sum(view.count for view in members)
-    reason = why(latest.latest, repository)
-    each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in members[:MOST_LISTED]]
-    rest = [f"and {many(len(members) - MOST_LISTED, 'more', 'more')}"] if len(members) > MOST_LISTED else []
-    full = (said, f"{reason}, {many(total, 'time')}", ONE_BY_ONE, *each, *rest)
-    return RefusedLine(
-        f"crowd {name}", "", "", "", ONE_BY_ONE, "", when(latest.last_at, now), count(total), said, reason, "", Tone.PLAIN,
-        any(view.first_at > seen_at for view in members), full,
-    )  # fmt: skip
+@dataclass(slots=True)
+class _Pool:
+    """Crowds that may have to be told together: what is kept of them, and what they are in all."""
+
+    kept: list[Kept] = field(default_factory=list)
+    crowds: list[Crowd] = field(default_factory=list)
+    hidden_kinds: int = 0
+    hidden_count: int = 0
+
+    @property
+    def kinds(self) -> int:
+        return sum(crowd.kinds for crowd in self.crowds) - self.hidden_kinds
+
+    @property
+    def count(self) -> int:
+        return sum(crowd.count for crowd in self.crowds) - self.hidden_count
+
+    def take(self, other: _Pool) -> None:
+        self.kept += other.kept
+        self.crowds += other.crowds
+        self.hidden_kinds += other.hidden_kinds
+        self.hidden_count += other.hidden_count
+
+
+def sort_out(refusals: Refusals, hidden: Callable[[RefusalView], bool]) -> tuple[list[Kept], list[Folded]]:
+    """Those that have a row of their own, the latest first, and the crowds. What is `hidden` is in neither."""
+    alone: list[Kept] = []
+    folded: list[Folded] = []
+    narrow: dict[str, list[tuple[str, _Pool]]] = defaultdict(list)  # by what they would be told with
+    wider: dict[str, _Pool] = defaultdict(_Pool)
+    for key, crowd in refusals.crowds.items():
+        pool = _Pool(crowds=[crowd])
+        for one in reversed(list(crowd.members.items())):
+            if hidden(one[1]):
+                pool.hidden_kinds += 1
+                pool.hidden_count += one[1].count
+            else:
+                pool.kept.append(one)
+        if key == UNTOLD:
+            alone += pool.kept
+        elif _is_wide(key):
+            wider[key].take(pool)
+        elif crowd.suspicion:
+            _fold(key, pool, alone, folded)
+        elif pool.kinds > MOST_ALONE:
+            narrow[crowds_of(crowd.latest)[1]].append((key, pool))
+        else:
+            wider[crowds_of(crowd.latest)[1]].take(pool)
+    for wide, found in narrow.items():
+        for key, pool in found:
+            if len(found) <= MOST_CROWDS:
+                _fold(key, pool, alone, folded)
+            else:  # a flood that is spread over many domains is one
+                wider[wide].take(pool)
+    rest = _Pool()
+    for key, pool in wider.items():
+        if pool.kinds > MOST_SPREAD:
+            _fold(key, pool, alone, folded)
+        else:
+            rest.take(pool)
+    if rest.kinds > MOST_NAMES:
+        _fold(REST, rest, alone, folded)
+    else:
+        alone += rest.kept
+    return sorted(alone, key=lambda kept: -kept[1].last_at), folded
+
+
+def _is_wide(key: str) -> bool:
+    """Whether a crowd is of everything below a top-level domain, or of what has no crowd of its own."""
+    return "." not in key[len(BELOW) :].partition(" ")[0] if key.startswith(BELOW) else not key.startswith((ADDRESSES, PORTS))
+
+
+def _fold(key: str, pool: _Pool, alone: list[Kept], folded: list[Folded]) -> None:
+    """One row for a pool, but for what is asked for again and again."""
+    (crowd, *others) = pool.crowds
+    suspicion = crowd.suspicion if not others else Suspicion.NONE
+    suspicious = bool(suspicion)
+    steady = [] if suspicious else _steady(pool.kept)
+    left = [kept for kept in pool.kept if kept not in steady]
+    kinds = pool.kinds - len(steady)
+    alone += steady
+    if kinds == len(left) <= MOST_ALONE and not suspicious:
+        alone += left
+        return
+    if kinds <= 0:
+        return
+    newest = max(pool.crowds, key=lambda one: one.last_at)
+    latest, last_at = (left[0][1].latest, left[0][1].last_at) if left else (newest.latest, newest.last_at)
+    noun, about = _words(key, crowd if not others else None)
+    folded.append(
+        Folded(
+            key,
+            noun,
+            about,
+            latest,
+            kinds,
+            pool.count - sum(view.count for _, view in steady),
+            last_at,
+            [view for _, view in left],
+            suspicion,
+            suspicious and crowd.alarm,
+            min(one.first_at for one in pool.crowds),
+        )
+    )
+
+
+def _steady(kept: Iterable[Kept]) -> list[Kept]:
+    """Those that came often, or again after a while: a generated name seldom does."""
+    found = [one for one in kept if one[1].count >= STEADY_TIMES or one[1].last_at - one[1].first_at >= STEADY_SECONDS]
+    return sorted(found, key=lambda one: -one[1].count)[:MOST_STEADY]
+
+
+def _words(key: str, crowd: Crowd | None) -> tuple[tuple[str, str], str]:
+    """What they are, and what they have in common."""
+    if key.startswith(ADDRESSES):
+        return ("address", "addresses"), ""
+    if key.startswith(PORTS):
+        return ("port", "ports"), f"of {key[len(PORTS) :]}"
+    if key.startswith(BELOW):
+        below = crowd.below if crowd is not None and crowd.below else key[len(BELOW) :].partition(" ")[0]
+        return ("name", "names"), f"below {below}"
+    return ("other name", "other names"), ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from backend.contract.events import BootState, Outcome, ServiceState, SessionState
 from backend.contract.state import State
 from codetainer_tui.view.parts import Condition, Headline, Tone
+from codetainer_tui.view.refusals import alarm_words
 from codetainer_tui.words import clock, harmless, many
 
 SERVICES = {"coredns": "CoreDNS", "guard": "the guard", "gate": "the gate", "sshd": "sshd", "metrics": "the metrics' process"}
@@ -13,6 +16,10 @@ GONE = "codetainer boot has gone, nobody watches this sandbox"
 
 def headline(state: State, *, supervised: bool = True) -> Headline:
     """`supervised`: the process that writes the journal is there, as far as can be told."""
+    return replace(_headline(state, supervised=supervised), alarm=alarm_words(state))
+
+
+def _headline(state: State, *, supervised: bool) -> Headline:
     closed = _closed(state, supervised=supervised)
     if closed:
         return Headline(Condition.CLOSED, closed, Tone.BAD)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from backend.contract.events import BootState, Outcome, ServiceState, Via
+from backend.contract.refusals import RefusalView
 from backend.contract.state import State
 from codetainer_tui.view import walls, work
 from codetainer_tui.view.headline import agent_words
@@ -54,7 +57,7 @@ def _gate(state: State) -> Row | None:
     if row is None or row.cells[0] != ServiceState.UP:
         return row
     open_now = sum(carried.open_now for carried in state.carried.values())
-    refused = sum(view.count for view in state.refusals.values() if view.latest.via is Via.GATE)
+    refused = sum(view.count for view in _of_gate(state))
     cells = [f"{many(open_now, 'connection')} open", *([f"{grouped(refused)} refused"] if refused else [])]
     return Row(row.label, (row.cells[0], *cells, *row.cells[1:]), row.tone)
 
@@ -66,6 +69,11 @@ def _cookies(state: State, now: float) -> Row | None:
     latest = sorted(state.cookies.items(), key=lambda found: found[1][1], reverse=True)
     cells = (f"{many(count, 'request')} to {harmless(name, 60)}, last {ago(at, now)}" for name, (count, at) in latest)
     return Row("Cookies", ("dropped", *cells), Tone.WARN)
+
+
+def _of_gate(state: State) -> Iterator[RefusalView]:
+    found = (*state.refusals.values(), *state.refusals.more.values())
+    return (view for view in found if view.latest.via is Via.GATE)
 
 
 def _names(state: State) -> Row | None:

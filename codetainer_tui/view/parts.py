@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from backend.contract.refusals import Severity
+
 
 class Tone(StrEnum):
     """Colour is for state only, and never says what no word says too."""
@@ -31,6 +33,12 @@ class Headline:
     text: str  # behind the word: "because ...", "9 of 15", "the agent waits for you"
     tone: Tone  # of the word
     text_tone: Tone = Tone.PLAIN
+    alarm: str = ""  # between the two: "4 serious" refusals that nobody has acknowledged
+
+    @property
+    def said(self) -> str:
+        """Everything behind the word."""
+        return f"{self.alarm}, {self.text}" if self.alarm else self.text
 
     @property
     def word(self) -> str:
@@ -62,16 +70,11 @@ class Block:
     keys: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedLine:
-    """All refusals of one kind. `key` stays the same while rows come and go; `name` is what could be allowed, or ""."""
+    """All refusals of one kind, or of several. `key` stays the same while rows come and go; `name` is what could be allowed."""
 
     key: str  # not to be shown
-    name: str
-    ports: str  # for `allow`: "" where the usual ones do
-    entry: str  # the line for domains.conf
-    cannot: str  # why it cannot be allowed, "" where it can
-    muted_as: str  # not to be shown
     last: str
     times: str
     what: str
@@ -80,6 +83,16 @@ class RefusedLine:
     tone: Tone
     new: bool
     full: tuple[str, ...]
+    count: int  # refusals, exactly; `times` is rounded
+    kinds: int = 1  # of how many kinds, as far as they are known
+    severity: Severity = Severity.POLICY
+    alarm: bool = False  # serious, and nobody has acknowledged all of it
+    acknowledged_as: str = ""  # not to be shown
+    name: str = ""
+    ports: str = ""  # for `allow`: "" where the usual ones do
+    entry: str = ""  # the line for domains.conf
+    cannot: str = ""  # why it cannot be allowed, "" where it can
+    muted_as: str = ""  # not to be shown
     muted: bool = False
     opened_by: str = ""  # the entry that somebody has allowed by hand for it
     target: str = ""  # what `explain` takes, not to be shown
@@ -138,7 +151,9 @@ class View:
     title: str  # of the terminal
     steps: tuple[StepLine, ...]
     blocks: tuple[Block, ...]
-    refused: tuple[RefusedLine, ...]
+    refused: tuple[RefusedLine, ...]  # alarms first
+    alarms: int  # serious refusals that nobody has acknowledged, as kinds
+    alarm_summary: str
     refused_summary: str
     spark: str
     traffic: tuple[TrafficLine, ...]
@@ -154,3 +169,5 @@ class View:
     ended: bool  # the agent, or its session, has ended
     failed: tuple[str, ...]  # titles of the boot steps that ended with a warning
     full: tuple[str, ...]  # everything there is to say, for reading
+    updated_at: float  # when the last of it was said
+    listed: tuple[str, ...]  # names of the list, not to be shown

@@ -1,21 +1,30 @@
-"""The refusals: one row a kind, latest first, and what became of what the operator did about them."""
+"""The refusals as rows: serious ones first that nobody has acknowledged; and what became of what was done about them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 
-from backend.contract.events import Allowed
-from backend.contract.state import RefusalView, State
+from backend.contract.crowds import Suspicion
+from backend.contract.events import Allowed, Via
+from backend.contract.refusals import RefusalView, Severity, severity
+from backend.contract.state import State
+from codetainer_tui.lookalike import resembles
 from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, listable_name, place, what, why
-from codetainer_tui.view.crowds import crowds, kind
-from codetainer_tui.view.crowds import row as crowd_row
+from codetainer_tui.view.crowds import MOST_ALONE, Folded, sort_out
 from codetainer_tui.view.parts import RefusedLine, Tone
 from codetainer_tui.words import clock, clock_seconds, count, date, grouped, harmless, many, until, when
 
 MOST_ROWS = 200
+MOST_LISTED = 200  # of a crowd, where it is read in full
+FIRST_ALONE = 4  # of the serious ones of one reason that have a row each, where there are many
 SPARK = "▁▂▃▄▅▆▇█"
 SPARK_BARS, SPARK_MINUTES = 20, 3  # the hour that stands beside it in words, in bars of three minutes
+ONE_BY_ONE = "so many are shown, and dealt with, one by one under the filter"
+WALLS = {"dns": "DNS", "firewall": "the firewall", "gate": "the gate"}
+CROWD = "crowd "  # how the key of a crowd's row begins
+Row = tuple[float, RefusedLine]  # with the moment it is put in order by
 
 
 def refused(
@@ -25,28 +34,17 @@ def refused(
 
     `wanted` leaves the rows that contain it, muted ones too. Without it, very many of one kind are one row.
     """
-    rows: list[RefusedLine] = []
-    shown = [(key, view) for key, view in reversed(list(state.refusals.items())) if wanted or not is_muted(state, view, now)]
-    many_of_a_kind = {} if wanted else dict(crowds(view for _, view in shown))
-    for key, view in shown:
-        name = kind(view)
-        if name in many_of_a_kind:
-            members = many_of_a_kind[name]
-            if members[0] is view:
-                rows.append(crowd_row(name, members, now, seen_at, state.repository))
-            continue
-        row = _row(key, view, state, now, seen_at, pending.get(key, ""))
-        if wanted and wanted.lower() not in f"{row.what} {row.why} {row.by}".lower():
-            continue
-        rows.append(row)
-        if len(rows) == MOST_ROWS:
-            break
-    return tuple(rows)
+    made = _Rows(state, now, seen_at, pending)
+    rows = list(made.wanted(wanted.lower()) if wanted else made.all())
+    alarms = sorted((row for row in rows if row[1].alarm), key=lambda row: -row[0])
+    others = sorted((row for row in rows if not row[1].alarm), key=lambda row: -row[0])
+    return (*(row for _, row in alarms), *(row for _, row in others[:MOST_ROWS]))
 
 
 def is_muted(state: State, view: RefusalView, now: float) -> bool:
+    """Whether it is counted and not shown. Serious ones never are."""
     end = state.muted.get(view.latest.name or view.latest.address)
-    return end is not None and (end == 0 or end > now)
+    return end is not None and (end == 0 or end > now) and severity(view.latest) is Severity.POLICY
 
 
 def opening(state: State, view: RefusalView, now: float) -> Allowed | None:
@@ -63,57 +61,196 @@ def opening(state: State, view: RefusalView, now: float) -> Allowed | None:
     return max(found, key=lambda grant: grant.until or math.inf, default=None)
 
 
-def _row(key: str, view: RefusalView, state: State, now: float, seen_at: float, said: str) -> RefusedLine:
-    latest = view.latest
-    name = listable_name(latest)
-    allowed = opening(state, view, now)
-    reason = why(latest, state.repository)
-    muted = is_muted(state, view, now)
-    shown, tone = reason, Tone.PLAIN
-    if said:
-        shown, tone = harmless(said, 160), Tone.WARN
-    elif allowed is not None:
-        shown = f"allowed {until(allowed.until, now)}"
-        carried = state.carried.get(name)
-        if carried is not None and carried.last_at > view.last_at:  # it was seen to work
-            shown += f", used {clock(carried.last_at)}"
-        shown += "  muted" if muted else ""
-    elif muted:
-        shown = f"muted  {reason}"
-    by = harmless(latest.program, 40)
-    times = f"first {clock_seconds(view.first_at)}, last {clock_seconds(view.last_at)}, {date(view.last_at)}"
-    full = (
-        f"{what(latest)}",
-        f"{reason}, refused by {WALLS[latest.via]}",
-        f"{many(view.count, 'time')}, {times}",
-        *([f"name {harmless(latest.name)}"] if latest.name and latest.address else []),
-        *([f"address {harmless(latest.address)}  port {latest.port}  {harmless(latest.protocol)}"] if latest.address else []),
-        *([f"program {by}"] if by else []),
-        *([f"uid {latest.uid}"] if latest.uid >= 0 else []),
-        *([shown] if shown != reason else []),
-        cannot_allow(latest) or f"line for domains.conf: {entry(name, {latest.port})}",
-    )
-    ports = str(latest.port) if latest.port not in USUAL_PORTS else ""
-    return RefusedLine(
-        key, name, ports, entry(name, {latest.port}) if name else "", cannot_allow(latest), latest.name or latest.address,
-        when(view.last_at, now),
-        count(view.count), what(latest), shown, by, tone, view.first_at > seen_at, full, muted,
-        allowed.name if allowed is not None else "", place(latest),
-    )  # fmt: skip
+def _suspicious(crowd: Folded) -> bool:
+    return bool(crowd.suspicion)
 
 
-WALLS = {"dns": "DNS", "firewall": "the firewall", "gate": "the gate"}
+class _Rows:
+    """Rows of a state at a moment."""
+
+    def __init__(self, state: State, now: float, seen_at: float, pending: Mapping[str, str]) -> None:
+        self._state, self._now, self._seen_at, self._pending = state, now, seen_at, pending
+
+    def wanted(self, text: str) -> Iterator[Row]:
+        """Each by itself: what is kept one by one and contains this."""
+        refusals = self._state.refusals
+        for key, view in (*refusals.serious.items(), *refusals.policy()):
+            row = self._one(key, view)
+            if text in f"{row.what} {row.why} {row.by}".lower():
+                yield view.last_at, row
+
+    def all(self) -> Iterator[Row]:
+        yield from self._serious()
+        alone, folded = sort_out(self._state.refusals, lambda view: is_muted(self._state, view, self._now))
+        for key, view in alone:
+            yield view.last_at, self._one(key, view)
+        yield from ((crowd.last_at, self._crowd(crowd)) for crowd in folded if not _suspicious(crowd))
+        for alarm in (True, False):
+            mine = [crowd for crowd in folded if _suspicious(crowd) and crowd.alarm is alarm]
+            mine.sort(key=lambda crowd: crowd.first_at)
+            first = mine if len(mine) <= MOST_ALONE else mine[:FIRST_ALONE]
+            yield from ((crowd.last_at, self._crowd(crowd)) for crowd in first)
+            for suspicion in Suspicion:
+                left = [crowd for crowd in mine[len(first) :] if crowd.suspicion is suspicion]
+                if left:
+                    yield self._many_suspicious(suspicion, left)
+
+    def _serious(self) -> Iterator[Row]:
+        """Of very many of one reason, the first have a row each: those were there before somebody began to make noise."""
+        groups: dict[tuple[str, bool], list[tuple[str, RefusalView]]] = defaultdict(list)
+        for key, view in self._state.refusals.serious.items():
+            groups[view.group, view.alarm].append((key, view))
+        for group, rest in self._state.refusals.more.items():
+            groups[group, rest.alarm] += []
+        for (group, alarm), members in groups.items():
+            more = self._state.refusals.more.get(group)
+            rest_here = more if more is not None and more.alarm is alarm else None
+            first = members if len(members) <= MOST_ALONE and rest_here is None else members[:FIRST_ALONE]
+            for key, view in first:
+                yield view.last_at, self._one(key, view)
+            left = [view for _, view in members[len(first) :]]
+            if left or rest_here is not None:
+                yield self._many_serious(group, left, rest_here)
+
+    def _many_serious(self, group: str, left: list[RefusalView], more: RefusalView | None) -> Row:
+        """What is left of one reason: kinds that are kept, and those that had no room (of which only the last is known)."""
+        views = [*left, *([more] if more is not None else [])]
+        newest = max(views, key=lambda view: view.last_at)
+        total, kinds = sum(view.count for view in views), len(left)
+        said = f"{kinds} more" if more is None else f"over {kinds} more" if kinds else many(total, "more refusal")
+        reason = why(newest.latest, self._state.repository)
+        each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in reversed(left[-MOST_LISTED:])]
+        rest = [f"{grouped(more.count):>7}  of other kinds, in the log"] if more is not None else []
+        full = (f"{said}, {reason}", f"{many(total, 'time')}, last {clock_seconds(newest.last_at)}", *each, *rest)
+        alarm = newest.alarm
+        return newest.last_at, RefusedLine(
+            key=f"more {group} {alarm}", last=when(newest.last_at, self._now), times=count(total),
+            what=f"{said}, latest {what(newest.latest)}", why=reason, by=harmless(newest.latest.program, 40),
+            tone=Tone.BAD if alarm else Tone.PLAIN, new=any(view.first_at > self._seen_at for view in views), full=full,
+            cannot=ONE_BY_ONE, severity=Severity.SERIOUS, alarm=alarm, acknowledged_as=group, count=total, kinds=kinds,
+        )  # fmt: skip
+
+    def _many_suspicious(self, suspicion: Suspicion, left: list[Folded]) -> Row:
+        """Very many tunnels, or scans: the first have a row each."""
+        newest, total = max(left, key=lambda crowd: crowd.last_at), sum(crowd.count for crowd in left)
+        said = f"{len(left)} more, latest {newest.title}"
+        full = (said, f"{suspicion}, {many(total, 'time')}", *(f"{grouped(crowd.count):>7}  {crowd.title}" for crowd in left))
+        return newest.last_at, RefusedLine(
+            key=f"{CROWD}{suspicion} {newest.alarm}", last=when(newest.last_at, self._now), times=count(total), what=said,
+            why=str(suspicion), by=harmless(newest.latest.program, 40), tone=Tone.BAD if newest.alarm else Tone.PLAIN,
+            new=False, full=full, cannot=ONE_BY_ONE, severity=Severity.SERIOUS, alarm=newest.alarm,
+            acknowledged_as=str(suspicion), count=total, kinds=sum(crowd.kinds for crowd in left),
+        )  # fmt: skip
+
+    def _crowd(self, crowd: Folded) -> RefusedLine:
+        """One row for all of them."""
+        latest, suspicion = crowd.latest, crowd.suspicion
+        reason = why(latest, self._state.repository)
+        said = crowd.title + (f", latest {what(latest)}" if latest.via is not Via.DNS else "")
+        each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in crowd.members[:MOST_LISTED]]
+        left = crowd.kinds - len(each)
+        full = (
+            said, *([str(suspicion)] if suspicion else []), f"{reason}, {many(crowd.count, 'time')}", ONE_BY_ONE, *each,
+            *([f"and {many(left, 'more', 'more')}, in the log"] if left > 0 else []),
+        )  # fmt: skip
+        alarm = crowd.alarm
+        return RefusedLine(
+            key=CROWD + crowd.key, last=when(crowd.last_at, self._now), times=count(crowd.count), what=said,
+            why=f"{suspicion}, {reason}" if suspicion else reason, by=harmless(latest.program, 40),
+            tone=Tone.BAD if alarm else Tone.PLAIN, new=any(view.first_at > self._seen_at for view in crowd.members),
+            full=full, cannot=ONE_BY_ONE, severity=Severity.SERIOUS if suspicion else Severity.POLICY, alarm=alarm,
+            acknowledged_as=crowd.key, count=crowd.count, kinds=crowd.kinds,
+        )  # fmt: skip
+
+    def _one(self, key: str, view: RefusalView) -> RefusedLine:
+        state, latest = self._state, view.latest
+        name = listable_name(latest)
+        allowed = opening(state, view, self._now)
+        reason = why(latest, state.repository)
+        if name and (looks := resembles(name, state.listed)):
+            reason += f", looks like {harmless(looks, 80)}"
+        muted = is_muted(state, view, self._now)
+        serious = severity(latest) is Severity.SERIOUS
+        alarm = serious and view.alarm
+        shown, tone = reason, Tone.BAD if alarm else Tone.PLAIN
+        if said := self._pending.get(key, ""):
+            shown, tone = harmless(said, 160), Tone.WARN
+        elif allowed is not None:
+            shown = f"allowed {until(allowed.until, self._now)}"
+            carried = state.carried.get(name)
+            if carried is not None and carried.last_at > view.last_at:  # it was seen to work
+                shown += f", used {clock(carried.last_at)}"
+            shown += "  muted" if muted else ""
+        elif muted:
+            shown = f"muted  {reason}"
+        elif serious and not alarm:
+            shown = f"{reason}, acknowledged"
+        by = harmless(latest.program, 40)
+        times = f"first {clock_seconds(view.first_at)}, last {clock_seconds(view.last_at)}, {date(view.last_at)}"
+        full = (
+            f"{what(latest)}",
+            f"{reason}, refused by {WALLS[latest.via]}",
+            *(["this is serious: no entry of the list is about it"] if serious else []),
+            f"{many(view.count, 'time')}, {times}",
+            *([f"name {harmless(latest.name)}"] if latest.name and latest.address else []),
+            *(
+                [f"address {harmless(latest.address)}  port {latest.port}  {harmless(latest.protocol)}"]
+                if latest.address
+                else []
+            ),
+            *([f"program {by}"] if by else []),
+            *([f"uid {latest.uid}"] if latest.uid >= 0 else []),
+            *([shown] if shown != reason else []),
+            cannot_allow(latest) or f"line for domains.conf: {entry(name, {latest.port})}",
+        )
+        return RefusedLine(
+            key=key, name=name, ports=str(latest.port) if latest.port not in USUAL_PORTS else "",
+            entry=entry(name, {latest.port}) if name else "", cannot=cannot_allow(latest),
+            muted_as=latest.name or latest.address, last=when(view.last_at, self._now), times=count(view.count),
+            what=what(latest), why=shown, by=by, tone=tone, new=view.first_at > self._seen_at, full=full, muted=muted,
+            opened_by=allowed.name if allowed is not None else "", target=place(latest),
+            severity=Severity.SERIOUS if serious else Severity.POLICY, alarm=alarm, acknowledged_as=key, count=view.count,
+        )  # fmt: skip
 
 
-def summary(state: State, now: float, rows: tuple[RefusedLine, ...]) -> str:
-    """`3 new   41 in the last hour   2 muted`, or that there is nothing."""
-    if not state.refusals:
+def summary(state: State, now: float, rows: tuple[RefusedLine, ...], *, filtered: bool = False) -> str:
+    """`3 new   + 12 more kinds, in the log   41 in the last hour   2 muted`, or that there is nothing.
+
+    `filtered`: the rows are those that the operator wanted; what was dropped could not be searched.
+    """
+    if not state.refused_total:
         return "nothing since boot"
     new = sum(row.new for row in rows)
     hour = sum(refusals for minute, refusals in state.refused_minutes.items() if int(minute) > now // 60 - 60)
-    muted = sum(is_muted(state, view, now) for view in state.refusals.values())
-    parts = (f"{new} new" if new else "", f"{grouped(hour)} in the last hour", f"{muted} muted" if muted else "")
+    muted = [view for _, view in state.refusals.policy() if is_muted(state, view, now)]
+    # What no row tells: dropped, or beyond the last row.
+    told = sum(row.kinds for row in rows if row.severity is Severity.POLICY or row.key.startswith(CROWD)) + len(muted)
+    more = state.refusals.kinds - (state.refusals.kept if filtered else told)
+    parts = (
+        f"{new} new" if new else "",
+        f"+ {many(more, 'more kind')}, in the log" if more > 0 else "",
+        f"{grouped(hour)} in the last hour",
+        f"{len(muted)} muted" if muted else "",
+    )
     return "   ".join(part for part in parts if part)
+
+
+def alarm_words(state: State) -> str:
+    """`4 serious`; "" where there is nothing that nobody has acknowledged."""
+    alarms = state.refusals.alarms
+    return f"{grouped(alarms)} serious" if alarms else ""
+
+
+def alarm_summary(state: State) -> str:
+    """`4 kinds   132 refusals since 11:56`; "" where there is nothing that nobody has acknowledged."""
+    refusals = state.refusals
+    found = [view for views in (refusals.serious, refusals.more) for view in views.values() if view.alarm]
+    crowds = [crowd for crowd in refusals.crowds.values() if crowd.alarm]
+    if not found and not crowds:
+        return ""
+    total = sum(view.count - view.acknowledged for view in found) + sum(one.count - one.acknowledged for one in crowds)
+    first = min([*(one.first_at for one in found), *(one.first_at for one in crowds)])
+    return f"{many(refusals.alarms, 'kind')}   {many(total, 'refusal')} since {clock(first)}"
 
 
 def spark(state: State, now: float) -> str:

@@ -10,7 +10,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from network.firewall.ruleset import SPECIAL_PURPOSE
+from network.firewall.ruleset import SPECIAL_PURPOSE, SPECIAL_PURPOSE6
 
 A, CNAME, OPT = 1, 5, 41
 IN = 1
@@ -22,7 +22,7 @@ UDP_SIZE = 1232  # fits an Ethernet frame whatever the path: https://www.dnsflag
 _LABEL = re.compile(rb"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
 
 
-_SPECIAL = tuple(ipaddress.IPv4Network(special) for special in SPECIAL_PURPOSE)
+_SPECIAL = tuple(map(ipaddress.ip_network, (*SPECIAL_PURPOSE, *SPECIAL_PURPOSE6)))
 
 
 class MessageError(ValueError):
@@ -170,7 +170,7 @@ def is_special(address: str) -> bool:
 
     The documentation ranges are not counted: nothing answers there, except where a test says so.
     """
-    number = ipaddress.IPv4Address(address)
+    number = ipaddress.ip_address(address)
     return any(number in special for special in _SPECIAL)
 
 

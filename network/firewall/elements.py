@@ -12,6 +12,7 @@ HTTP = "http4"  # address . port, checked by Host at the gate; without a gate su
 DIRECT = "direct4"  # address . port, reached by the agent itself, by address only (with a gate)
 SETS = (OPEN, HTTP, DIRECT)
 REFUSED = "refused4"  # destinations of refusals, for their totals
+SERIOUS = "serious4"  # the same of what no entry could allow: special-purpose addresses and the sandbox's own
 REFUSED_SECONDS = 600  # that each is counted, from its first refusal on
 
 

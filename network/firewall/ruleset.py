@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from string import Template
 
 from network.firewall import elements
-from network.firewall.elements import DIRECT, HTTP, OPEN, REFUSED, REFUSED_SECONDS, TABLE, Element
+from network.firewall.elements import DIRECT, HTTP, OPEN, REFUSED, REFUSED_SECONDS, SERIOUS, TABLE, Element
 
 NFLOG_GROUP = 100
-NFLOG_RATE = 50  # reports a second of the agent's refusals; the counters go on
+NFLOG_RATE = 50  # reports a second of the agent's refusals, and as many of serious ones; the counters go on
 # The kernel remembers a flow that has ended for two minutes (nf_conntrack_proto_tcp.c: TIME_WAIT), and the gate's half too.
 # So that the agent's fill five eighths of its table at most, what comes faster is dropped, not refused: TCP tries again.
 FLOWS = 65536  # places in the kernel's table on all but the smallest machines (nf_conntrack-sysctl.rst)
@@ -35,6 +35,8 @@ SPECIAL_PURPOSE = (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
     "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3",
 )  # fmt: skip
+# Of IPv6, where nothing leaves anyhow: this host, IPv4 in other clothes, private and link-local networks.
+SPECIAL_PURPOSE6 = ("::/127", "::ffff:0:0/96", "64:ff9b::/96", "fc00::/7", "fe80::/10", "fec0::/10")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -93,6 +95,7 @@ table $table {
   set $http { type ipv4_addr . inet_service; flags timeout; size 16384; }
   set $direct { type ipv4_addr . inet_service; flags timeout; size 8192; }
   set $refused { type ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout $counted; size 4096; counter; }
+  set $serious { type ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout $counted; size 4096; counter; }
   counter refused_agent {}
   counter refused_other {}
   counter refused_ownerless {}
@@ -176,6 +179,10 @@ $metrics_within    # The services begin nothing on loopback: one that was tricke
     goto refuse
   }
   chain refuse {
+    # What no entry could allow has a log and a table of its own: a flood of other refusals leaves room for it.
+    meta skuid $agent ip daddr @never4 goto refuse_serious
+    meta skuid $agent ip6 daddr { $special6 } goto refuse_serious
+    meta skuid $agent oif "lo" goto refuse_serious
     meta skuid $agent meta nfproto ipv4 meta l4proto { tcp, udp, sctp } \\
       add @$refused { ip daddr . meta l4proto . th dport }
     meta skuid $agent counter name refused_agent limit rate $rate/second burst $burst packets \\
@@ -185,6 +192,13 @@ $metrics_within    # The services begin nothing on loopback: one that was tricke
     meta skuid 0-4294967294 goto say_no
     counter name refused_ownerless
     drop
+  }
+  chain refuse_serious {
+    meta nfproto ipv4 meta l4proto { tcp, udp, sctp } \\
+      add @$serious { ip daddr . meta l4proto . th dport }
+    counter name refused_agent limit rate $rate/second burst $burst packets \\
+      log prefix "agent " group $group snaplen 96 queue-threshold 1
+    goto say_no
   }
   chain say_no {
     meta nfproto ipv6 counter name refused_ipv6
@@ -212,10 +226,12 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
     text = TABLE_TEMPLATE.substitute(
         table=TABLE,
         special=", ".join(SPECIAL_PURPOSE),
+        special6=", ".join(SPECIAL_PURPOSE6),
         open=OPEN,
         http=HTTP,
         direct=DIRECT,
         refused=REFUSED,
+        serious=SERIOUS,
         counted=f"{REFUSED_SECONDS}s",
         group=NFLOG_GROUP,
         rate=NFLOG_RATE,

@@ -30,7 +30,8 @@ class CredentialProxy:
     """`secrets` by variable.
 
     `inside` is the path of its socket as the gate sees it, `descriptor` that socket, listening. `asks` and `asks_descriptor`
-    are the same for questions of the gate's own, asked with the operator's credential (network/gate/github.lua).
+    are the same for questions of the gate's own, asked with the operator's credential (network/gate/github.lua). The log goes
+    to `log_descriptor`.
     """
 
     hosts: tuple[Host, ...]
@@ -42,6 +43,7 @@ class CredentialProxy:
     asks: str
     descriptor: int = -1
     asks_descriptor: int = -1
+    log_descriptor: int = -1
 
     @property
     def asks_github(self) -> bool:
@@ -55,6 +57,7 @@ def render(proxy: CredentialProxy, log_format: str) -> str:
     choices = "".join(f"    use_backend {_backend(host)} if {{ var(txn.name) -m str {host.name} }}\n" for host in proxy.hosts)
     return _FRONTEND.format(
         inside=proxy.inside, descriptor=proxy.descriptor, certificates=proxy.certificates, log=log_format,
+        log_descriptor=proxy.log_descriptor,
         choices=choices, foreign=answer("text", "request and connection name different hosts"),
     ) + "".join(_host(proxy, host) for host in proxy.hosts) + _asks(proxy)  # fmt: skip
 
@@ -69,6 +72,8 @@ frontend credential_proxy
     mode http
     bind fd@{descriptor} accept-proxy ssl crt {certificates}/ alpn h2,http/1.1 strict-sni
     option http-no-delay
+    no log
+    log fd@{log_descriptor} format raw local0
     log-format "{log}"
     http-request set-var(txn.verdict) str(foreign)
     http-request set-var(txn.address) dst
@@ -149,6 +154,8 @@ def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
     yield "http-request set-dst var(txn.target)"
     yield "http-request set-dst-port int(443)"
     yield "http-request set-var(txn.verdict) str(carried)"
+    # The connection is in the log already: this log has room for refusals, and for cookies that were dropped.
+    yield "http-request set-log-level silent unless { var(txn.cookies) -m int 1 }"
     yield (
         f"server itself 0.0.0.0:0 ssl verify required ca-file {proxy.authorities} sni str({host.name}) "
         f"verifyhost {host.name} alpn http/1.1"

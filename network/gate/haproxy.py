@@ -172,6 +172,12 @@ def parse_table(text: str) -> Mapping[str, Usage]:
     return found
 
 
+def parse_dropped(text: str) -> int:
+    """From the answer to `show info`: lines of the log for which there was no room; 0 where it does not say."""
+    found = next((line for line in text.splitlines() if line.startswith("DroppedLogs:")), "").rpartition(" ")[2]
+    return int(found) if found.isascii() and found.isdigit() else 0
+
+
 def parse_sessions(text: str) -> Mapping[int, str]:
     """The answer to `show sess`: source port of a connection -> its id."""
     found: dict[int, str] = {}

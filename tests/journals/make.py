@@ -46,6 +46,7 @@ DETAILS = {
     "readiness": "9 walls tried",
     "session": "claude above, a shell below",
 }
+LISTED = ("api.anthropic.com", "github.com", "api.github.com", "*.githubusercontent.com", "objects.example.com")
 SECONDS = {"tmpfs": 0.1, "list": 0.02, "rules": 0.05, "guard": 0.25, "names": 0.4, "gate": 0.1, "addresses": 0.31,
            "readonly": 0.03, "clone": 1.9, "readiness": 0.6, "session": 0.2}  # fmt: skip
 
@@ -62,6 +63,8 @@ def started(upto: str = "") -> Iterator[At]:
         begin = max((ended[need] for need in step.needs), default=0.01)
         spent = SECONDS.get(step.name, 0.01)
         yield begin, e.StepStarted(step.name)
+        if step.name == "list":
+            yield begin + 0.01, e.ListRead(LISTED)
         if step.name == "names":
             yield begin + 0.05, e.ServiceChanged("coredns", ServiceState.STARTING)
             yield begin + 0.39, e.ServiceChanged("coredns", ServiceState.UP, 40)
@@ -106,6 +109,7 @@ def worked() -> Iterator[At]:
     for at, refused, program, times in refusals:
         for again in range(times):
             yield at + again, replace(refused, program=program)
+    yield 7520, e.Acknowledged(BEGUN + 7520, "", "root")
     yield 7560, e.NamesMeasured(4210, 3915, 41, 1.2, ("198.51.100.53",))
     yield 7561, e.ListMeasured(23, 61, BEGUN + 7440, BEGUN + 7740)
     yield 7562, e.SandboxMeasured(34.0, 1_288_490_188, 4 * gib, tmpfs, 31.0, 943_718_400, 12)
@@ -191,8 +195,31 @@ def attacked() -> Iterator[At]:
     yield 132, e.SessionChanged(SessionState.WORKS, "\x1b[2Jclaude", 0.0, "[red]Opus[/]", 97.0, 0.2, "‮main")
 
 
+def flooded() -> Iterator[At]:
+    """Four attempts at what nobody could allow, then noise that is meant to hide them."""
+    yield from ready(work=False)
+    yield 10, Refused(Via.DNS, Reason.NOT_LISTED, 2, "dns", "telemetry.example.net", program="node")
+    yield 95, Refused(Via.DNS, Reason.NOT_LISTED, 2, "dns", "telemetry.example.net", program="node")
+    yield 96, Refused(Via.DNS, Reason.NOT_LISTED, 40, "dns", "githud.com", program="curl")
+    gate = ("api.github.com", "198.51.100.11", 443)
+    yield 100, Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80, 1000)
+    yield 101, Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", *gate)
+    yield 102, Refused(Via.GATE, Reason.PUSH_SCOPE, 2, "tcp", "github.com", "198.51.100.10", 443, detail="evil/repo")
+    yield 103, Refused(Via.GATE, Reason.ANOTHER_SITE, 1, "tcp", "evil.example", "198.51.100.10", 443)
+    for number in range(174):
+        yield (
+            104 + number * 0.01,
+            Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", f"{number:024x}.t.example.org", program="python3"),
+        )
+    for number in range(520):
+        yield 106 + number * 0.008, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", f"n{number}-{number * 7919 % 99991}.dev")
+    for number in range(212):
+        yield 111 + number * 0.01, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", f"h{number}.site{number % 37}.test")
+    yield 115, e.SessionChanged(SessionState.WORKS, "claude", 0.0, "Opus 4.6", 12.0, 0.4, "main")
+
+
 JOURNALS = {
-    "booting": booting, "ready": ready, "degraded": degraded, "halted": halted, "attacked": attacked,
+    "booting": booting, "ready": ready, "degraded": degraded, "halted": halted, "attacked": attacked, "flooded": flooded,
 }  # fmt: skip
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from backend.boot import registries
 from backend.boot.plan import StepFailed
 from backend.context import Boot
+from backend.contract.events import ListRead
 from network import allowlist
 from network.allowlist import AllowlistError
+
+MOST_SAID = 500  # names that readers of the journal are told of
 
 
 async def run(boot: Boot) -> str:
@@ -31,6 +34,8 @@ async def run(boot: Boot) -> str:
     for warning in (*listed.warnings, *extra.warnings):
         boot.say("list", f"warning: {warning}")
     await boot.policy.begin(listed.allowlist.merged(extra.allowlist).merged(telemetry.allowlist))
+    names = [entry.pattern for entry in boot.policy.listed.entries]
+    boot.emit(ListRead(tuple(names[:MOST_SAID]), max(0, len(names) - MOST_SAID)))
     for entry in boot.policy.listed.entries:
         if entry.source.startswith("@"):
             boot.say("list", f"{entry} from {entry.source}")

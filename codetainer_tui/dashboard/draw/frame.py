@@ -10,12 +10,14 @@ from codetainer_tui.view import Tone, View
 
 Key = tuple[str, str]  # the key as it is shown, and what it does
 NOTICE_LINES = 3
+ALARM = "✗"  # beside what is serious, for whoever sees no colour
 
 
 def headline(view: View, width: int, ink: Ink) -> Content:
     """What matters first; age, our own name, branch and repository give way to it on a narrow screen, in this order."""
     head = view.headline
-    core = cell_len(head.word) + 2 + cell_len(head.text)
+    alarm = f"{ALARM} {head.alarm}  " if head.alarm else ""
+    core = cell_len(head.word) + 2 + cell_len(alarm) + cell_len(head.text)
     names = (f" codetainer  {view.name}  " if view.name else " codetainer  ", f" {view.name}  " if view.name else " ", " ")
     places = (f"{view.place}   {view.up}" if view.place and view.up else "", view.place, view.place.partition("  ")[0], view.up)
     left, right = " ", ""
@@ -25,13 +27,14 @@ def headline(view: View, width: int, ink: Ink) -> Content:
         if fitting:
             left, right = fitting[0], candidate
             break
-    room = width - cell_len(left) - cell_len(head.word) - 2 - (cell_len(right) + 1 if right else 0)
+    room = width - cell_len(left) - cell_len(head.word) - 2 - cell_len(alarm) - (cell_len(right) + 1 if right else 0)
     text = head.text
     for shorter in (text.removeprefix("the agent "), text.removeprefix("the agent ").partition(" since ")[0]):
         if cell_len(text) > room:
             text = shorter
     return line(
         (left, ink.style(Tone.DIM)), (head.word, ink.style(head.tone) or "bold"), ("  ", ""),
+        (alarm.rstrip(), ink.style(Tone.BAD)), ("  " if alarm else "", ""),
         (fit(text, room), ink.style(head.text_tone)), (right, ink.style(Tone.DIM)),
     )  # fmt: skip
 

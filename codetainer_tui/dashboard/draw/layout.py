@@ -14,6 +14,7 @@ from codetainer_tui.view import RefusedLine, StepLine, Tone, View
 LOW = 14  # lines; below that there is no room for rules
 SMALLEST = (30, 6)  # below that, one line
 OUTPUT_LINES = 8
+REFUSED_LOW = 4  # lines that what is serious leaves to others on a low screen
 REFUSED_LINES = 7  # that traffic leaves to refusals
 TRAFFIC_LINES = 7
 
@@ -36,18 +37,34 @@ class Body:
 
 
 def body(
-    view: View, rows: Sequence[RefusedLine], cursor: Cursor, width: int, height: int, ink: Ink, *, show_steps: bool, wanted: str
+    view: View,
+    rows: Sequence[RefusedLine],
+    cursor: Cursor,
+    width: int,
+    height: int,
+    ink: Ink,
+    *,
+    show_steps: bool,
+    wanted: str,
+    hint: str,
 ) -> Body:
+    """`hint`: the key that acknowledges what is serious."""
     made = _Body(width, ink)
     low = height < LOW - 2
     blocks = view.blocks if not view.booting else ()
+    alarms, programs = [row for row in rows if row.alarm], any(row.by for row in rows)
+    if view.alarms:
+        _alarms(made, view, alarms, cursor, max(2, height - REFUSED_LOW if low else height // 2), hint, programs=programs)
+        made.gap(low)
     machinery = [overview.row(row, width, ink) for row in view.rows]
     if blocks:
-        most = max(1, height - (4 if view.refused or not low else 1) if view.halted else height // 2)
+        left = height - len(made.lines)
+        most = max(1, left - (4 if view.refused or not low else 1) if view.halted else left // 2)
         made.add(overview.blocks(blocks, width, most, ink))
         made.gap(low)
     if show_steps:
-        _steps(made, view, cursor, height if low else height - 3)
+        left = height - len(made.lines)
+        _steps(made, view, cursor, left if low else left - 3)
         made.gap(low)
     left = height - len(made.lines)
     keep_rows = 0 if low else min(len(machinery), max(0, left - 5))
@@ -58,7 +75,7 @@ def body(
         [] if low or show_steps else traffic.table(view.traffic, width, min(TRAFFIC_LINES, spare - REFUSED_LINES - 1), ink)
     )
     below = len(carried) + 1 if carried else 0
-    _refused(made, view, rows, cursor, spare - below, wanted, low=low)
+    _refused(made, view, rows[len(alarms) :], cursor, spare - below, wanted, low=low, programs=programs)
     if carried:
         made.gap(low)
         made.add(carried)
@@ -121,22 +138,34 @@ def selected_step(found: Sequence[StepLine], cursor: Cursor) -> int:
     return max(0, len(found) - 1)
 
 
+def _alarms(
+    made: _Body, view: View, rows: Sequence[RefusedLine], cursor: Cursor, height: int, hint: str, *, programs: bool
+) -> None:
+    """What is serious comes first and stays there, wherever the cursor is."""
+    made.add([refused.alarm_header(view.alarm_summary, made.width, made.ink, hint=hint)])
+    _rows(made, rows, cursor, height - 1, programs=programs)
+
+
+def _rows(made: _Body, rows: Sequence[RefusedLine], cursor: Cursor, height: int, *, programs: bool) -> None:
+    """The part of a list that has the cursor in it, or its beginning."""
+    at = next((index for index, row in enumerate(rows) if row.key == cursor.refusal), 0)
+    for index in window(len(rows), at, max(0, height)):
+        mine = not cursor.on_steps and rows[index].key == cursor.refusal
+        made.add(
+            [refused.row(rows[index], made.width, made.ink, selected=mine, programs=programs)], ("refused", rows[index].key)
+        )
+
+
 def _refused(
-    made: _Body, view: View, rows: Sequence[RefusedLine], cursor: Cursor, height: int, wanted: str, *, low: bool
+    made: _Body, view: View, rows: Sequence[RefusedLine], cursor: Cursor, height: int, wanted: str, *, low: bool, programs: bool
 ) -> None:
     if height <= 0:
         return
-    programs = any(row.by for row in rows)
     made.add([refused.header(view.refused_summary, view.spark, made.width, made.ink, wanted=wanted)])
     height -= 1
     if rows and not low and height > 3:
         made.add([refused.titles(made.width, made.ink, programs=programs)])
         height -= 1
-    at = next((index for index, row in enumerate(rows) if row.key == cursor.refusal), 0)
-    for index in window(len(rows), at, max(0, height)):
-        mine = not cursor.on_steps and index == at
-        made.add(
-            [refused.row(rows[index], made.width, made.ink, selected=mine, programs=programs)], ("refused", rows[index].key)
-        )
-    if wanted and not rows and height > 0:
+    _rows(made, rows, cursor, height, programs=programs)
+    if wanted and not view.refused and height > 0:
         made.add([line(("   nothing matches; esc shows all", made.ink.style(Tone.DIM)))])

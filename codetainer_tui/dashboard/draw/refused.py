@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.cells import cell_len
 from textual.content import Content
 
+from codetainer_tui.dashboard.draw.frame import ALARM
 from codetainer_tui.dashboard.draw.ink import Ink, cut, fit, line, right
 from codetainer_tui.view import RefusedLine, Tone
 
@@ -21,6 +22,14 @@ def header(summary: str, spark: str, width: int, ink: Ink, *, wanted: str = "") 
     room = width - 11 - cell_len(said) - 2
     bars = spark if spark and room >= cell_len(spark) + 2 else ""
     return line((" Refused   ", "bold"), (fit(said, width - 12 - cell_len(bars)), ""), (bars, ink.style(Tone.DIM)))
+
+
+def alarm_header(summary: str, width: int, ink: Ink, *, hint: str) -> Content:
+    """What is serious, above its rows. `hint` says which key helps, where there is room."""
+    said = cut(summary, max(0, width - 12))
+    room = width - 12 - cell_len(said) - 2
+    says = right(hint, room) if room >= cell_len(hint) + 2 else ""
+    return line((" ", ""), ("Serious", ink.style(Tone.BAD)), ("   ", ""), (said, "bold"), (says, ink.style(Tone.DIM)))
 
 
 def columns(width: int, *, programs: bool) -> tuple[int, int, int, int, int]:
@@ -54,18 +63,27 @@ def titles(width: int, ink: Ink, *, programs: bool) -> Content:
 def row(found: RefusedLine, width: int, ink: Ink, *, selected: bool, programs: bool) -> Content:
     last, times, what, why, by = columns(width, programs=programs)
     dim = ink.style(Tone.DIM)
-    body = ink.cursor if selected else "bold" if found.new else ""
+    body = ink.cursor if selected else "bold" if found.new or found.alarm else ""
     said = ink.style(found.tone) or ("" if found.why.startswith("allowed") else dim)
-    if found.why.startswith("allowed") or found.tone is not Tone.PLAIN:
+    if found.alarm and not why:
+        what_text = fit(f"{found.why}  {found.what}", what)  # a credential and a missing name must not look alike
+    elif found.why.startswith("allowed") or found.tone is not Tone.PLAIN:
         what_text = fit(f"{found.what}  {found.why}", what) if not why else fit(found.what, what)
     else:
         what_text = fit(found.what, what)
     parts = [("> " if selected else "  ", ink.cursor), (right(found.last, last) + "  ", dim)]
+    if found.alarm:
+        parts[:1] = [(">" if selected else " ", ink.cursor), (ALARM, ink.style(Tone.BAD))]
     if times:
         parts.append((right(found.times, times) + "  ", ""))
     parts.append((what_text, body))
     if why:
-        parts.append(("  " + fit(found.why, why), said))
+        reason = fit(found.why, why)
+        if found.alarm:  # what is reversed where there is no colour ends with the text
+            text = reason.rstrip()
+            parts += [("  ", ""), (text, said), (reason[len(text) :], "")]
+        else:
+            parts.append(("  " + reason, said))
     if by:
         parts.append(("  " + fit(found.by, by), dim))
     return line(*parts)

@@ -24,19 +24,20 @@ class Answer:
 
 
 class ChoiceScreen(ModalScreen[str]):
-    """Its result is the value of the answer, "" for none."""
+    """Its result is the value of the answer, `nothing` for none."""
 
     CSS_PATH = "choice.tcss"
 
-    def __init__(self, question: str, answers: tuple[Answer, ...], first: int = 0) -> None:
+    def __init__(self, question: str, answers: tuple[Answer, ...], first: int = 0, nothing: str = "") -> None:
         super().__init__()
-        self._question, self._answers, self._at = question, answers, first
+        self._question, self._answers, self._at, self._nothing = question, answers, first, nothing
 
     def compose(self) -> ComposeResult:
         yield Static(self._text(), id="choice")
 
     def _text(self) -> Content:
-        parts: list[str | tuple[str, str]] = [(self._question, "bold"), "\n\n"]
+        question = "\n".join(wrap(self._question, max(1, self.app.size.width - 2), MOST_LINES))
+        parts: list[str | tuple[str, str]] = [(question, "bold"), "\n\n"]
         for index, answer in enumerate(self._answers):
             mark = ("> ", "bold") if index == self._at else "  "
             said = f"\n{' ' * INDENT}".join(wrap(answer.says, max(1, self.app.size.width - INDENT - 2), MOST_LINES))
@@ -50,7 +51,7 @@ class ChoiceScreen(ModalScreen[str]):
     def on_key(self, event: Key) -> None:
         event.stop()
         if event.key in ("escape", "q", "ctrl+c"):
-            self.dismiss("")
+            self.dismiss(self._nothing)
         elif event.key == "enter":
             self.dismiss(self._answers[self._at].value)
         elif event.key in ("up", "k", "down", "j"):

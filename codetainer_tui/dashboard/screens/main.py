@@ -63,8 +63,9 @@ class MainScreen(Screen[None]):
         if settled or not mine or self._view is None:
             self._ordered_at = moment
             self._rows = view.refused
-        else:
-            self._rows = tuple(known[key] for key in mine)
+        else:  # the order is kept, but for what is serious: that is first, and at once
+            alarms = (row for row in view.refused if row.alarm)
+            self._rows = (*alarms, *(known[key] for key in mine if not known[key].alarm))
         if self.cursor.refusal not in known and self._rows:
             self.cursor = replace(self.cursor, refusal=self._rows[min(at, len(self._rows) - 1)].key)
         self._view = view
@@ -116,7 +117,7 @@ class MainScreen(Screen[None]):
             top.append(frame.rule(width, self.ink))
         made = body(
             view, self._rows, cursor, width, height - len(top) - len(bottom), self.ink,
-            show_steps=self.steps_shown, wanted=self.wanted,
+            show_steps=self.steps_shown, wanted=self.wanted, hint=f"{self.keys.shown('acknowledge')} when you have seen it",
         )  # fmt: skip
         self._targets = replace(made, targets=(*[None] * len(top), *made.targets))
         canvas.show([*top, *made.lines, *bottom])

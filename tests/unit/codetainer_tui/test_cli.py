@@ -10,7 +10,7 @@ from backend.contract import events as e
 from backend.contract.control import Reply, Request
 from backend.contract.state import fold_all
 from codetainer_tui import ask as asking
-from codetainer_tui import cli, process, state
+from codetainer_tui import cli, process, restart
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ REQUESTS: list[tuple[str, Request]] = [
     ("mute a.example", control.Mute("a.example")),
     ("mute a.example --for 5m", control.Mute("a.example", 300.0)),
     ("mute a.example --off", control.Mute("a.example", off=True)),
+    ("acknowledge", control.Acknowledge(0.0)),
     ("explain 192.0.2.1:443", control.Explain("192.0.2.1:443")),
     ("refresh", control.Refresh()),
     ("freeze", control.Freeze()),
@@ -217,7 +218,7 @@ def test_an_agent_at_work_is_not_restarted_by_mistake(
     doing: e.SessionChanged, stdin: io.StringIO, code: int, done: bool, says: str,
     asked: list[Request], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(state, "current", lambda _: fold_all([e.Stamped(1.0, 1, doing)]))
+    monkeypatch.setattr(restart, "current", lambda _: fold_all([e.Stamped(1.0, 1, doing)]))
     monkeypatch.setattr("sys.stdin", stdin)
     assert cli.main(["session", "restart"]) == code
     assert asked == ([control.RestartSession()] if done else [])

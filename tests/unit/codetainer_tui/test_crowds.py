@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backend.contract.events import Reason, Refused, Stamped, Via
+from backend.contract.refusals import MOST_OF_A_CROWD
 from backend.contract.state import State, fold_all
 from codetainer_tui.view import view
 from codetainer_tui.view.crowds import MOST_ALONE
@@ -27,9 +28,9 @@ def rows(state: State, wanted: str = "") -> list[tuple[str, str]]:
 def test_a_scan_and_a_tunnel_are_a_row_each_and_what_came_before_is_seen() -> None:
     state = after(Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.example.com", "198.51.100.1", 443), *scan(90), *tunnel(40))
     assert rows(state) == [
-        ("40", "40 names below exfil.example.net"),
-        ("180", "90 addresses  203.0.113.89:89 the last"),
+        ("180", "90 addresses, latest 203.0.113.89:89"),
         ("1", "api.example.com:443"),
+        ("40", "40 names below exfil.example.net"),
     ]
 
 
@@ -45,4 +46,4 @@ def test_all_of_them_can_be_read_and_none_be_allowed_together() -> None:
     (row,) = view(after(*tunnel(300)), 2000.0).refused
     assert row.cannot
     assert "x299.exfil.example.net" in "\n".join(row.full)
-    assert row.full[-1] == "and 100 more"
+    assert row.full[-1] == f"and {300 - MOST_OF_A_CROWD} more, in the log"

@@ -55,8 +55,11 @@ CASES = [
     (Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", "", "192.0.2.1", 53), "refused 192.0.2.1:53  udp: not TCP"),
     (
         Refused(Via.GATE, Reason.PUSH_SCOPE, 1, "tcp", "github.com", "192.0.2.1", 443, detail="push to other/repo"),
-        "refused github.com  push to other/repo: pushes go to octo/repo only",
+        "SERIOUS refused github.com  push to other/repo: pushes go to octo/repo only",
     ),
+    (e.ListRead(("a.example",)), ""),
+    (e.Acknowledged(43200.0, "", "root"), "acknowledged all serious refusals until 12:00:00, by root"),
+    (e.Acknowledged(43200.0, "gate x"), "acknowledged one kind of serious refusals until 12:00:00"),
     (e.Withdrawn("a.example", "root", "8443"), "closed again a.example ports 8443: root"),
     (
         e.Withdrawn("a.example", "its time was up", "", "443, 80 by a.example (domains.conf:2)"),

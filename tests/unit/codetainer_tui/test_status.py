@@ -10,6 +10,7 @@ from backend.contract.control import Reply
 from backend.contract.paths import Paths
 from backend.contract.state import fold_all
 from codetainer_tui import allowed, logs, status, suggest
+from codetainer_tui.recommendation import wanted
 from codetainer_tui.view import view
 from tests.journals.make import BEGUN, JOURNALS, text
 
@@ -55,12 +56,15 @@ def test_no_sandbox_is_not_well(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def shown(name: str, *, operator: bool) -> str:
     state = fold_all(e.decode(line) for line in text(JOURNALS[name]()).splitlines())
-    return status.text(view(state, state.updated_at + 3), operator=operator)
+    now = state.updated_at + 3
+    return status.text(view(state, now), wanted(state, now), operator=operator)
 
 
 def test_who_is_not_the_operator_learns_what_to_ask_for() -> None:
-    assert "ask the operator: codetainer allow pypi.example.org --for 1h" in shown("ready", operator=False)
-    assert "try: codetainer allow pypi.example.org --for 1h" in shown("ready", operator=True)
+    """Of what was refused most: pypi.example.org came last."""
+    wanted = "codetainer allow telemetry.example.net --for 1h   (refused 42 times, if the work needs it)\n"
+    assert shown("ready", operator=False).endswith(f"ask the operator: {wanted}")
+    assert shown("ready", operator=True).endswith(f"try: {wanted}")
     assert "ask the operator: codetainer retry" in shown("halted", operator=False)
 
 
@@ -89,7 +93,7 @@ def test_logs_begin_with_the_segment_before(paths: Paths, capsys: pytest.Capture
 
 def test_suggested_lines_are_entries_with_counts_and_programs() -> None:
     state = fold_all(e.decode(line) for line in text(JOURNALS["ready"]()).splitlines())
-    assert suggest.lines(state) == [
+    assert suggest.lines(state, state.updated_at) == [
         "telemetry.example.net   # refused 42 times, by node",
         "pypi.example.org        # refused 3 times, by pip",
         "_dmarc.example.org      # refused 2 times",
@@ -99,9 +103,10 @@ def test_suggested_lines_are_entries_with_counts_and_programs() -> None:
 
 def test_nothing_is_suggested_that_was_allowed_or_cannot_be() -> None:
     state = fold_all(e.decode(line) for line in text(JOURNALS["attacked"]()).splitlines())
-    names = [line.split()[0] for line in suggest.lines(state)]
-    assert names[0] == "x7f3a9.exfil.example.net"
-    assert all(name.replace(".", "").replace("-", "").isalnum() for name in names)
+    names = [line.split()[0] for line in suggest.lines(state, state.updated_at)]
+    entries = [name for name in names if name != "#"]
+    assert entries[0] == "x7f3a9.exfil.example.net"
+    assert all(name.replace(".", "").replace("-", "").isalnum() for name in entries)
 
 
 def test_open_names_as_a_table_and_for_programs() -> None:

@@ -35,6 +35,7 @@ def test_the_headline_of_each_story() -> None:
         "degraded": "DEGRADED because CoreDNS is down",
         "halted": "CLOSED boot halted at Readiness",
         "attacked": "READY the agent works",
+        "flooded": "READY the agent works",
     }
 
 
@@ -71,6 +72,7 @@ def test_only_ready_is_green() -> None:
     tones = {name: seen(state(name)).headline.tone for name in JOURNALS}
     assert tones == {
         "booting": Tone.PLAIN, "ready": Tone.GOOD, "degraded": Tone.WARN, "halted": Tone.BAD, "attacked": Tone.GOOD,
+        "flooded": Tone.GOOD,
     }  # fmt: skip
 
 
@@ -200,13 +202,16 @@ def test_the_bars_end_now_and_rise_for_a_single_refusal() -> None:
     assert view(found, BEGUN + 7200).spark == ""
 
 
+ASKED_WITH = ("key", "muted_as", "name", "target", "opened_by", "acknowledged_as")  # and not shown
+
+
 def texts(value: object) -> list[str]:
     """Every text in a View."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, tuple):
         return [text for item in value for text in texts(item)]
-    unseen = ("key", "muted_as", "name", "target", "opened_by") if isinstance(value, StepLine | RefusedLine) else ()
+    unseen = ASKED_WITH if isinstance(value, StepLine | RefusedLine) else ("listed",)
     slots = [slot for slot in getattr(type(value), "__slots__", ()) if slot not in unseen]
     return [text for slot in slots for text in texts(getattr(value, slot))]
 

@@ -10,7 +10,8 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 REQUESTS = st.one_of(
     st.builds(control.Allow, seconds=st.none() | FINITE),
     st.builds(control.Mute, seconds=st.none() | FINITE),
-    *(st.from_type(kind) for kind in control.VERBS.values() if kind not in (control.Allow, control.Mute)),
+    st.builds(control.Acknowledge, until=FINITE),
+    *(st.from_type(kind) for kind in control.VERBS.values() if kind not in (control.Allow, control.Mute, control.Acknowledge)),
 )
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from backend.contract.events import Reason, Refused, Via, decode
+from backend.contract.refusals import OTHER_NAMES, Severity, severity
 from backend.guard import process
 from backend.guard.process import Guard
 from backend.guard.refusals import MOST_ROWS
@@ -46,6 +47,18 @@ async def test_a_name_that_is_taken_off_the_list_while_it_is_resolved_does_not_f
     assert set(guard.server.failing) == {"a.example"}
 
 
+def test_a_flood_of_names_hides_no_other_refusal(guard: Guard, sent: list[bytes]) -> None:
+    """Of DNS: a name that is listed, and whose address is one that clouds have for their metadata."""
+    inner = [Refused(Via.DNS, Reason.PRIVATE, 1, "dns", f"{number}.test", "192.168.7.7") for number in range(2000)]
+    for event in (*inner, Refused(Via.DNS, Reason.PRIVATE, 1, "dns", "metadata.test", "169.254.169.254")):
+        guard.report(event)
+    guard.tell_refused()
+    found = [decode(json.loads(line)["line"]).event for line in sent]
+    serious = [event for event in found if isinstance(event, Refused) and severity(event) is Severity.SERIOUS]
+    assert [(event.name, event.address, event.count) for event in serious] == [("metadata.test", "169.254.169.254", 1)]
+    assert sum(event.count for event in found if isinstance(event, Refused)) == 2001
+
+
 def test_refused_names_of_a_flood_are_bounded_and_none_is_left_out(guard: Guard, sent: list[bytes]) -> None:
     """Where the list is too long for CoreDNS they are refused here."""
     for number in range(5000):
@@ -55,4 +68,4 @@ def test_refused_names_of_a_flood_are_bounded_and_none_is_left_out(guard: Guard,
     found = [decode(line["line"]).event for line in lines if line["message"] == "happened"]
     refused = [event for event in found if isinstance(event, Refused)]
     assert sum(event.count for event in refused) == 5000
-    assert (len(refused), refused[-1].name) == (MOST_ROWS + 1, process.REST_NAMES)
+    assert (len(refused), refused[-1].name) == (MOST_ROWS + 1, OTHER_NAMES)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from backend.contract.events import Reason
+from backend.contract.refusals import OTHER_DESTINATIONS, Severity
 from backend.guard import refusals
 from backend.guard.nflog import Report
 from backend.guard.refusals import Refusals
@@ -36,6 +37,13 @@ def report(address: str, port: int = 443, protocol: str = "tcp", version: int = 
         (report("169.254.169.254", 80), Reason.PRIVATE, ""),
         (report("198.51.100.1", 443, "udp"), Reason.NOT_TCP, "a.example"),
         (report("2001:db8::1", 443, "tcp", 6), Reason.IPV6, ""),
+        (report("fd00:ec2::254", 80, "tcp", 6), Reason.PRIVATE, ""),
+        (report("fe80::1", 80, "tcp", 6), Reason.PRIVATE, ""),
+        (report("::ffff:169.254.169.254", 80, "tcp", 6), Reason.PRIVATE, ""),
+        (report("ff02::fb", 5353, "udp", 6), Reason.IPV6, ""),
+        (report("127.0.0.54", 53, "udp"), Reason.OWN, ""),
+        (report("::1", 22, "tcp", 6), Reason.OWN, ""),
+        (report("203.0.113.2", 22), Reason.OWN, ""),  # where it comes from
     ],
 )
 def test_why_and_what(given: Report, reason: Reason, name: str) -> None:
@@ -72,7 +80,36 @@ def test_a_flood_of_destinations_costs_a_bounded_number_of_rows() -> None:
     rows = found.take()
     assert len(rows) == refusals.MOST_ROWS + 1
     assert sum(row.count for row in rows) == 5000
-    assert rows[-1].name == refusals.REST
+    assert rows[-1].name == OTHER_DESTINATIONS
+
+
+def test_a_flood_of_public_destinations_hides_no_serious_one_and_one_reason_no_other() -> None:
+    found = gathered()
+    for number in range(5000):
+        found.add(report(f"198.51.{number // 250}.{number % 250}", 7))
+    for number in range(5000):
+        found.add(report(f"10.51.{number // 250}.{number % 250}", 7))
+    found.add(report("203.0.113.2", 22))
+    rows = found.take()
+    assert sum(row.count for row in rows) == 10_001
+    by_reason = {reason: sum(row.count for row in rows if row.reason is reason) for reason in (Reason.PRIVATE, Reason.OWN)}
+    assert by_reason == {Reason.PRIVATE: 5000, Reason.OWN: 1}
+    assert len(rows) <= 2 * refusals.MOST_ROWS + 3
+    assert len(found.take()) == 0
+
+
+def test_the_kernels_totals_of_what_is_serious_are_exact_whatever_else_there_was() -> None:
+    found = gathered()
+    for number in range(2 * refusals.MOST_SEEN):
+        found.add(report(f"198.{number >> 16}.{number >> 8 & 255}.{number & 255}"))
+    found.add(report("169.254.169.254", 80))
+    found.add(report("203.0.113.2", 22))
+    found.add_totals({("169.254.169.254", "tcp", 80): 7, ("203.0.113.2", "tcp", 22): 3}, Severity.SERIOUS)
+    counts = {(row.reason, row.address): row.count for row in found.take()}
+    assert counts[Reason.PRIVATE, "169.254.169.254"] == 7
+    assert counts[Reason.OWN, "203.0.113.2"] == 3
+    found.add_totals({("169.254.169.254", "tcp", 80): 9}, Severity.SERIOUS)
+    assert [(row.reason, row.count) for row in found.take()] == [(Reason.PRIVATE, 2)]
 
 
 def test_totals_of_the_kernel_make_it_exact() -> None:

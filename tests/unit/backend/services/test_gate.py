@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
-from backend.contract.events import Carried, CookiesDropped
+from backend.contract.events import Carried
 from backend.contract.paths import Paths
 from backend.services import gate
 from backend.services.gate import Gate
@@ -74,18 +73,3 @@ async def test_what_is_remembered_is_bounded(table: Table, monkeypatch: pytest.M
     assert len(table._carried) <= 10
     assert len(table._before) <= 10
     assert isinstance(table._carried["999.example"], Carried)
-
-
-async def read(table: Table, *lines: str) -> None:
-    reader = asyncio.StreamReader()
-    reader.feed_data("".join(f"{line}\n" for line in lines).encode())
-    reader.feed_eof()
-    await table._read(reader)
-
-
-async def test_requests_with_cookies_are_counted_whatever_became_of_them(table: Table) -> None:
-    line = "carried https 198.51.100.1 443 1 2 3 a.test 1 -"
-    await read(table, line, line.replace("carried", "credential"), line.replace("1 -", "0 -"))
-    assert table.cookies.take() == [CookiesDropped("a.test", 2)]
-    (refused,) = table.take_refused()
-    assert (refused.name, refused.count) == ("a.test", 1)

@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from backend.contract.control import Allow, ListAllowed, Mute, Reply, Request, Revoke
+from backend.contract.control import Acknowledge, Allow, ListAllowed, Mute, Reply, Request, Revoke
 from backend.contract.durations import LONGEST
-from backend.contract.events import Muted, Reason, Refused, Stamped, Via
+from backend.contract.events import Event, Reason, Refused, Stamped, Via
 from backend.contract.state import State, fold
 from backend.policy import Policy
 from backend.supervision import control, grants
@@ -26,7 +26,7 @@ class Target:
     def policy(self) -> Policy:
         return self.case.policy
 
-    def emit(self, event: Muted | Refused) -> None:
+    def emit(self, event: Event) -> None:
         self.state = fold(self.state, Stamped(1.0, 1, event))
 
     async def ask(self, request: Request) -> Reply:
@@ -115,6 +115,29 @@ async def test_a_revoke_that_a_part_does_not_take_says_so(target: Target, monkey
     assert (reply.ok, "may still be open: guard is down" in reply.text) == (False, True)
     (entry,) = [one for one in (await target.ask(ListAllowed())).data["entries"] if one["name"] == "more.example"]
     assert entry["source"] == "by hand, by root; being closed, by root"
+
+
+METADATA = Refused(Via.FIREWALL, Reason.PRIVATE, 2, "tcp", "", "169.254.169.254", 80)
+FOREIGN = Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.github.com", "198.51.100.11", 443)
+
+
+async def test_what_is_serious_is_acknowledged_as_far_as_the_operator_has_seen_it(target: Target) -> None:
+    target.emit(METADATA)
+    target.emit(FOREIGN)
+    assert (await target.ask(Acknowledge(0.5))).text == "it has come again meanwhile: look again"
+    one = await target.ask(Acknowledge(1.0, METADATA.key))
+    assert (one.ok, one.text, one.data) == (True, "1 acknowledged, 1 left", {"left": 1})
+    assert (await target.ask(Acknowledge(1.0))).text == "1 acknowledged"
+    assert (await target.ask(Acknowledge(1.0))).text == "there is nothing to acknowledge"
+    for until in (float("nan"), float("inf")):
+        assert not (await target.ask(Acknowledge(until))).ok
+
+
+async def test_a_mute_says_that_what_is_serious_is_shown_all_the_same(target: Target) -> None:
+    target.emit(METADATA)
+    text = (await target.ask(Mute("169.254.169.254"))).text
+    assert text == "169.254.169.254 is muted until it is shown again; its serious refusals are shown all the same"
+    assert target.state.refusals.alarms == 1
 
 
 MUTES = [

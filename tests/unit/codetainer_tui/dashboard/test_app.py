@@ -110,38 +110,6 @@ async def test_what_cannot_be_allowed_says_why(asked: list[Request], tmp_path: P
         assert asked == []
 
 
-async def test_what_is_closed_again_is_the_entry_that_opened_it_and_only_where_that_is_one(
-    asked: list[Request], tmp_path: Path
-) -> None:
-    source = Told()
-    row = Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "a.wide.example", "192.0.2.1", 8443)
-    source.say(row, e.Allowed("*.wide.example"))
-    app = make(source, paths=Paths(tmp_path))
-    async with app.run_test(size=(120, 24)) as pilot:
-        await settle(pilot)
-        await pilot.press("a", "c", "escape")
-        assert asked == []
-        source.say(e.Allowed("*.wide.example", "8443"))
-        source.moment += 2
-        app.tick()
-        await pilot.press("a", "c")
-        await until(pilot, lambda: asked == [control.Revoke("*.wide.example")])
-
-
-async def test_explain_asks_about_the_port_and_begins_with_why_it_was_refused(asked: list[Request], tmp_path: Path) -> None:
-    source = Told()
-    source.say(Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "a.example", "192.0.2.1", 8443))
-    app = make(source, paths=Paths(tmp_path))
-    async with app.run_test(size=(120, 24)) as pilot:
-        await settle(pilot)
-        await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, TextScreen))
-        assert asked == [control.Explain("a.example:8443")]
-        assert isinstance(app.screen, TextScreen)
-        assert app.screen._lines[:2] == ("a.example:8443", "port not listed, refused by the firewall")
-        assert app.screen._lines[-2:] == ("Now:", "it is done")
-
-
 async def test_freeze_asks_first_and_enter_is_no(asked: list[Request], tmp_path: Path) -> None:
     app = make(Told("ready"), paths=Paths(tmp_path))
     async with app.run_test(size=(80, 24)) as pilot:

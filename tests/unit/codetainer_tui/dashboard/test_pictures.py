@@ -15,6 +15,7 @@ TOLD = (
     "degraded",
     "halted",
     "attacked",
+    "flooded",
 )  # by hand (tests/journals/make.py): what a real boot would rarely show
 RECORDED = ("recorded/clean", "recorded/degrades", "recorded/halts", "recorded/attacked")
 STORIES = (*TOLD, *RECORDED)

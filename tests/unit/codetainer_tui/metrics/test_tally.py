@@ -77,6 +77,12 @@ def test_names_are_bounded_and_none_is_lost() -> None:
     assert sum(total.connections for total in found.carried.values()) == many
 
 
+def test_names_of_serious_refusals_have_counters_of_their_own() -> None:
+    serious = e.Refused(e.Via.GATE, e.Reason.NOT_OURS, 1, "tcp", "api.example")
+    found = counted(*(refused(f"n{n}.example", 1) for n in range(2 * MOST_NAMES)), serious)
+    assert found.refused_names["api.example", "not the operator's credential"] == 1
+
+
 def test_a_journal_that_begins_with_a_snapshot_brings_what_it_knows() -> None:
     """Of what was refused again and again, all of it."""
     events = (*EVENTS, *(refused("telemetry.example", 2) for _ in range(3)))

@@ -1,0 +1,20 @@
+"""`codetainer acknowledge`: the serious refusals are printed, and have been seen then."""
+
+from __future__ import annotations
+
+import sys
+
+from backend.contract.control import Acknowledge
+from backend.contract.paths import Paths
+from codetainer_tui import ask
+from codetainer_tui.state import current
+from codetainer_tui.status import alarms
+
+
+def acknowledge(paths: Paths) -> int:
+    """What is acknowledged is what stands in the journal now; what comes meanwhile is not."""
+    state = current(paths)
+    reply = ask.ask(paths.control, Acknowledge(state.updated_at), "codetainer acknowledge")
+    if reply.ok:
+        sys.stdout.writelines(f"{line}\n" for line in alarms(state))
+    return ask.tell(reply)

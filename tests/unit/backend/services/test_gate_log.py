@@ -1,0 +1,81 @@
+"""What the gate says: refusals of one kind push out none of another, and lines that nobody could read are told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import CookiesDropped, Event, Noted, Reason
+from backend.contract.refusals import OTHER_NAMES
+from backend.services.gate_log import GateLog
+from backend.services.service import Tally
+from backend.services.traffic import TrafficLog
+from network.allowlist import Allowlist, parse_words
+
+SAID: list[Event] = []
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> GateLog:
+    SAID.clear()
+    listed: Allowlist = parse_words("listed.test", "test").allowlist
+    return GateLog(SAID.append, TrafficLog(tmp_path / "traffic.jsonl"), lambda: listed)
+
+
+async def says(log: GateLog, *lines: str) -> None:
+    """The gate writes lines, and ends."""
+    with contextlib.ExitStack() as opened:
+        pipe = await log.pipe(opened)
+        os.write(pipe, "".join(f"{line}\n" for line in lines).encode())
+    for task in list(log._tasks._running):
+        await task
+
+
+def line(verdict: str, name: str, kind: str = "http", detail: str = "") -> str:
+    return f"{verdict} {kind} 198.51.100.7 443 10 20 5 {name}" + (f" {detail}" if detail else "")
+
+
+async def test_each_verdict_has_its_reason(log: GateLog) -> None:
+    await says(
+        log, line("refused", "evil.test"), line("refused", "listed.test"), line("refused", "(no name)"),
+        line("credential", "api.test", "https", "-"), line("scope", "git.test", "https", "evil/repo"),
+        line("foreign", "api.test", "https", "-"), "[ALERT] no more", line("carried", "listed.test"),
+    )  # fmt: skip
+    assert {(one.reason, one.name, one.detail) for one in log.take()} == {
+        (Reason.ANOTHER_SITE, "evil.test", ""), (Reason.PORT_NOT_LISTED, "listed.test", ""),
+        (Reason.ANOTHER_SITE, "", "no name"), (Reason.NOT_OURS, "api.test", ""), (Reason.PUSH_SCOPE, "git.test", "evil/repo"),
+        (Reason.ANOTHER_SITE, "api.test", "another host in the request"),
+    }  # fmt: skip
+    assert [Noted("warning", "gate: [ALERT] no more")] == SAID
+    assert log.take() == []
+
+
+async def test_very_many_sites_hide_no_credential_and_no_repository(log: GateLog) -> None:
+    sites = [line("refused", f"s{number}.test") for number in range(3 * Tally.MOST)]
+    await says(log, *sites, line("credential", "api.test", "https", "-"), line("scope", "git.test", "https", "evil/repo"))
+    found = log.take()
+    assert {one.reason: one.count for one in found if one.reason is not Reason.ANOTHER_SITE} == {
+        Reason.NOT_OURS: 1, Reason.PUSH_SCOPE: 1,
+    }  # fmt: skip
+    others = [one for one in found if one.reason is Reason.ANOTHER_SITE]
+    assert sum(one.count for one in others) == len(sites)
+    assert (others[-1].name, others[-1].count) == (OTHER_NAMES, 2 * Tally.MOST)
+
+
+def test_lines_that_were_lost_are_told_once(log: GateLog) -> None:
+    said = [log.lost(f"Name: HAProxy\nDroppedLogs: {dropped}\nUptime: 1\n") for dropped in (0, 5, 5, 12, 3)]
+    assert [[(one.reason, one.count) for one in events] for events in said] == [
+        [], [(Reason.UNREAD, 5)], [], [(Reason.UNREAD, 7)], [(Reason.UNREAD, 3)],  # the last of another gate
+    ]  # fmt: skip
+    assert log.lost("nothing of the kind") == []
+
+
+async def test_requests_with_cookies_are_counted_whatever_became_of_them(log: GateLog) -> None:
+    text = "carried https 198.51.100.1 443 1 2 3 a.test 1 -"
+    await says(log, text, text.replace("carried", "credential"), text.replace("1 -", "0 -"))
+    assert log.cookies.take() == [CookiesDropped("a.test", 2)]
+    (refused,) = log.take()
+    assert (refused.name, refused.count) == ("a.test", 1)

@@ -1,0 +1,187 @@
+"""What the keys do that act on a row; and what is serious: first on the screen, never muted, until it is acknowledged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend.contract import control
+from backend.contract import events as e
+from backend.contract.control import Request
+from backend.contract.events import Reason, Refused, Via
+from backend.contract.paths import Paths
+from codetainer_tui.dashboard.app import MOST_EVENTS, NOTIFY_SECONDS, Dashboard
+from codetainer_tui.dashboard.draw.ink import Colours
+from codetainer_tui.dashboard.notify import Notify
+from codetainer_tui.dashboard.preferences import Preferences
+from codetainer_tui.dashboard.screens.choice import ChoiceScreen
+from codetainer_tui.dashboard.screens.text import TextScreen
+from codetainer_tui.dashboard.widgets.canvas import Canvas
+from tests.unit.codetainer_tui.dashboard.conftest import MakeDashboard, Told, make, refusal, screen_text, settle, until
+
+METADATA = Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80)
+FOREIGN = Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.github.com", "198.51.100.11", 443)
+SIZES = [(120, 40), (80, 24), (60, 20), (40, 12)]
+
+
+async def test_what_is_closed_again_is_the_entry_that_opened_it_and_only_where_that_is_one(
+    asked: list[Request], tmp_path: Path
+) -> None:
+    source = Told()
+    row = Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "a.wide.example", "192.0.2.1", 8443)
+    source.say(row, e.Allowed("*.wide.example"))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(120, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("a", "c", "escape")
+        assert asked == []
+        source.say(e.Allowed("*.wide.example", "8443"))
+        source.moment += 2
+        app.tick()
+        await pilot.press("a", "c")
+        await until(pilot, lambda: asked == [control.Revoke("*.wide.example")])
+
+
+async def test_explain_asks_about_the_port_and_begins_with_why_it_was_refused(asked: list[Request], tmp_path: Path) -> None:
+    source = Told()
+    source.say(Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "a.example", "192.0.2.1", 8443))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(120, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, TextScreen))
+        assert asked == [control.Explain("a.example:8443")]
+        assert isinstance(app.screen, TextScreen)
+        assert app.screen._lines[:2] == ("a.example:8443", "port not listed, refused by the firewall")
+        assert app.screen._lines[-2:] == ("Now:", "it is done")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_what_is_serious_stays_in_sight_wherever_the_cursor_is(size: tuple[int, int], dashboard: MakeDashboard) -> None:
+    app = dashboard("flooded")
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        for _ in range(3):
+            lines = [line.plain for line in app.main.query_one(Canvas).lines]
+            assert "✗ 5 serious" in lines[0]
+            marked = [line for line in lines[1:] if line[1:2] == "✗"]
+            assert len(marked) >= (5 if size[1] > 12 else 4)
+            for words in ("looks like a", "another site"):
+                assert any(words in line for line in marked), (words, lines)
+            await pilot.press("G")
+        assert app.main.row is not None
+        assert not app.main.row.alarm
+
+
+async def test_without_colour_it_is_marked_all_the_same(dashboard: MakeDashboard) -> None:
+    app = dashboard("flooded", Colours.NONE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        header, row = (app.main.query_one(Canvas).lines[index] for index in (2, 3))
+        assert header.plain.startswith(" Serious   5 kinds   179 refusals since ")
+        assert row.plain.startswith(">✗")
+        assert "reverse" in str(row.spans)
+
+
+async def test_more_of_it_is_shown_at_once_also_while_the_cursor_moves() -> None:
+    source = Told()
+    source.say(e.BootStarted("1", ()), e.LockReleased(True), refusal("a.example"), refusal("b.example"))
+    app = make(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("down")
+        source.say(FOREIGN)
+        source.moment += 0.25
+        app.tick()
+        assert [row.what for row in app.main._rows] == ["api.github.com:443", "b.example", "a.example"]
+        assert app.main.row is not None
+        assert app.main.row.what == "a.example"
+
+
+async def test_it_is_acknowledged_one_by_one_or_all_at_once(asked: list[Request], tmp_path: Path) -> None:
+    source = Told()
+    source.say(METADATA, FOREIGN)
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("x", "escape")
+        assert asked == []
+        await pilot.press("x", "enter")
+        await until(pilot, lambda: asked == [control.Acknowledge(source.at, METADATA.key)])
+        await pilot.press("x", "a")
+        await until(pilot, lambda: asked[1:] == [control.Acknowledge(source.at)])
+        source.say(e.Acknowledged(source.at, "", "root"))
+        source.moment += 2
+        app.tick()
+        assert "serious" not in screen_text(app)
+        assert "private range, acknowledged" in screen_text(app)
+        await pilot.press("x")
+        assert "there is nothing serious that is not acknowledged" in screen_text(app)
+        source.say(METADATA)
+        source.moment += 2
+        app.tick()
+        assert "✗ 1 serious" in screen_text(app)
+
+
+async def test_it_is_never_muted(asked: list[Request], tmp_path: Path) -> None:
+    source = Told()
+    source.say(FOREIGN, e.Muted("api.github.com"))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "api.github.com:443" in screen_text(app)
+        await pilot.press("m")
+        assert "what is serious is never muted; x acknowledges it" in screen_text(app)
+        assert asked == []
+
+
+async def test_a_name_that_looks_like_a_listed_one_is_allowed_with_a_warning(asked: list[Request], tmp_path: Path) -> None:
+    source = Told("ready")
+    source.say(refusal("githud.com"))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(40, 12)) as pilot:
+        await settle(pilot)
+        await pilot.press("a")
+        assert isinstance(app.screen, ChoiceScreen)
+        said = app.screen._text().plain
+        assert "Allow githud.com, which looks like github.com, which is listed" in " ".join(said.split())
+        assert max(map(len, said.splitlines())) <= 38
+
+
+async def test_the_log_has_it_however_much_came_after_it() -> None:
+    source = Told()
+    source.say(METADATA, *(refusal(f"n{number}.example") for number in range(MOST_EVENTS + 100)))
+    source.coming = [e.Stamped(source.at, seq, one.event) for seq, one in enumerate(source.coming, 1)]
+    app = make(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        lines = app.log_lines()
+        assert len(lines) == MOST_EVENTS + 2  # a day, and what is serious
+        assert lines[1].endswith("SERIOUS refused 169.254.169.254:80: private range")
+
+
+async def test_it_notifies_although_a_flood_has_just_notified(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Told("ready")
+    app = Dashboard(source, None, stay=True, steady=source.steady, preferences=Preferences(Notify.ALWAYS))
+    sent: list[str] = []
+    monkeypatch.setattr(app, "_to_terminal", sent.append)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        sent.clear()
+        for events in (
+            [refusal("n1.example")],
+            [FOREIGN, refusal("n2.example")],
+            [METADATA, e.SessionChanged(e.SessionState.ENDED)],
+        ):
+            source.say(*events)
+            source.moment += 0.25
+            app.tick()
+        source.moment += NOTIFY_SECONDS
+        app.tick()
+        assert [text.partition("codetainer: ")[2].rstrip("\x07\x1b\\") for text in sent if "]9;" in text] == [
+            "refused n1.example: not on the list",
+            "serious: refused api.github.com:443: not the operator's credential",
+            "serious: refused 169.254.169.254:80: private range",
+            "the agent has ended",
+        ]

@@ -1,0 +1,225 @@
+"""Refusals in their tables: two severities, bounded each by itself, and counted exactly whatever comes."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import pytest
+
+from backend.contract import events as e
+from backend.contract.crowds import MANY, Suspicion, crowds_of, domain
+from backend.contract.events import Acknowledged, Reason, Refused, Via
+from backend.contract.refusals import (
+    MOST_CROWDS,
+    MOST_KEPT,
+    MOST_OF_A_CROWD,
+    MOST_SERIOUS,
+    OTHER_NAMES,
+    QUIET_SECONDS,
+    Refusals,
+    Severity,
+    severity,
+)
+from backend.contract.state import State, fold_all
+
+
+def dns(name: str, count: int = 1) -> Refused:
+    return Refused(Via.DNS, Reason.NOT_LISTED, count, "dns", name)
+
+
+def dial(address: str, port: int = 443, reason: Reason = Reason.NEVER_RESOLVED) -> Refused:
+    return Refused(Via.FIREWALL, reason, 1, "tcp", "", address, port, 1000)
+
+
+METADATA = dial("169.254.169.254", 80, Reason.PRIVATE)
+FOREIGN = Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.github.com", "198.51.100.11", 443)
+ELSEWHERE = Refused(Via.GATE, Reason.PUSH_SCOPE, 1, "tcp", "github.com", "198.51.100.10", 443, detail="evil/repo")
+SITE = Refused(Via.GATE, Reason.ANOTHER_SITE, 1, "tcp", "evil.test", "198.51.100.10", 443)
+FOUR = (METADATA, FOREIGN, ELSEWHERE, SITE)
+
+
+def gathered(events: Iterable[Refused], before: Refusals | None = None, begin: float = 1000.0) -> Refusals:
+    return (before or Refusals()).adding((event, begin + number * 0.001) for number, event in enumerate(events))
+
+
+OF_THE_LIST = {
+    Reason.NOT_LISTED, Reason.PORT_NOT_LISTED, Reason.NEVER_RESOLVED, Reason.NOT_TCP, Reason.IPV6, Reason.EXPIRED,
+    Reason.STOPPED,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_each_reason_has_a_severity(reason: Reason) -> None:
+    assert severity(dial("192.0.2.1", reason=reason)) is (Severity.POLICY if reason in OF_THE_LIST else Severity.SERIOUS)
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("0.0.0.0", Severity.POLICY),
+        ("192.168.7.7", Severity.POLICY),
+        ("", Severity.SERIOUS),
+        ("169.254.169.254", Severity.SERIOUS),
+    ],
+)
+def test_a_listed_name_with_a_private_address_is_the_operators_matter_but_for_metadata(address: str, found: Severity) -> None:
+    assert severity(Refused(Via.DNS, Reason.PRIVATE, 1, "dns", "inner.test", address)) is found
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.example.org", "example.org"), ("x.y.example.org.", "example.org"), ("EXAMPLE.org", "example.org"), ("dev", "dev"),
+        ("a.example.co.uk", "example.co.uk"), ("co.uk", "co.uk"), ("t.co", "t.co"), ("x.t.co", "t.co"), ("", ""),
+    ],
+)  # fmt: skip
+def test_the_domain_that_somebody_has_registered(name: str, found: str) -> None:
+    assert domain(name) == found
+
+
+# --- floods of what is not listed ---
+
+CHANCE = random.Random(11)
+Name = Callable[[int], str]
+SHAPES: dict[str, Name] = {
+    "below a top-level domain": lambda n: f"n{n}-{CHANCE.randrange(99999)}.dev",
+    "below one domain": lambda n: f"{n:024x}.t.example.org",
+    "below many domains": lambda n: f"h{n}.site{n % 5000}.test",
+    "below many top-level domains": lambda n: f"n{n}.x{n % 9973}",
+    "of one label": lambda n: f"single{n}",
+    "of every shape": lambda n: ".".join(f"{CHANCE.randrange(1 << 30):x}" for _ in range(CHANCE.randrange(1, 6))),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fifty_thousand_names_hide_nothing_that_is_serious_and_are_counted_exactly(shape: str) -> None:
+    names = [SHAPES[shape](number) for number in range(50_000)]
+    before = gathered([*FOUR, *(dns("needed.example", 3) for _ in range(3))])
+    after = gathered(map(dns, names), before, 2000.0)
+    assert after.serious == before.serious
+    assert [view.latest for view in after.serious.values()] == list(FOUR)
+    assert after.kinds == len(set(names)) + 1
+    assert sum(crowd.count for crowd in after.crowds.values()) == 50_000 + 9
+    assert sum(crowd.kinds for crowd in after.crowds.values()) == after.kinds
+    assert len(after.crowds) <= MOST_CROWDS + 4
+    assert len(list(after.policy())) == after.kept <= MOST_KEPT
+    assert dict(after.policy())[dns("needed.example").key].count == 9
+
+
+def test_names_that_come_again_count_once_however_many_there_are() -> None:
+    """Very many of them were dropped in between."""
+    names = [dns(f"n{number}.flood.example") for number in range(5000)]
+    after = gathered(names * 4)
+    (crowd,) = (crowd for key, crowd in after.crowds.items() if key == "names below flood.example")
+    assert (after.kinds, crowd.kinds, crowd.count, after.kept) == (5000, 5000, 20_000, MOST_OF_A_CROWD)
+
+
+def test_a_crowd_drops_first_what_came_only_once() -> None:
+    after = gathered([dns("often.flood.example", 2), *(dns(f"n{number}.flood.example") for number in range(1000))])
+    assert dns("often.flood.example").key in dict(after.policy())
+
+
+def test_what_was_too_much_to_be_told_apart_is_a_row_of_its_own() -> None:
+    after = gathered([dns(OTHER_NAMES, 12_000), *(dns(f"single{number}") for number in range(100)), dns(OTHER_NAMES, 500)])
+    assert dict(after.policy())[dns(OTHER_NAMES).key].count == 12_500
+
+
+def test_a_crowd_that_has_long_been_quiet_makes_room() -> None:
+    before = gathered(dns(f"a.x{number}") for number in range(MOST_CROWDS * 2))
+    assert "names below later" not in gathered([dns("a.later")], before).crowds
+    after = gathered([dns("a.later")], before, 1000.0 + QUIET_SECONDS * 2)
+    assert "names below later" in after.crowds
+    assert len(list(after.policy())) == after.kept
+
+
+# --- tunnels and scans ---
+
+SUSPICIONS: list[tuple[str, Callable[[int], Refused], Suspicion]] = [
+    ("names below t.example.org", lambda n: dns(f"{n}.t.example.org"), Suspicion.TUNNEL),
+    ("names of two labels below one", lambda n: dns(f"{n}.x{n % 7}.example.org"), Suspicion.TUNNEL),
+    ("names below a top-level domain", lambda n: dns(f"n{n}.dev"), Suspicion.NONE),
+    ("names of addresses", lambda n: dns(f"{n}.2.0.192.in-addr.arpa"), Suspicion.NONE),
+    ("addresses", lambda n: dial(f"192.0.2.{n}"), Suspicion.SCAN),
+    ("ports of an address", lambda n: dial("192.0.2.1", n + 1), Suspicion.SCAN),
+    ("ports of a name",
+     lambda n: Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "a.example", "192.0.2.1", n + 1), Suspicion.SCAN),
+    ("one port of many names",
+     lambda n: Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", f"n{n}.example", "192.0.2.1", 443), Suspicion.NONE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "made", "suspicion"), SUSPICIONS, ids=[what for what, _, _ in SUSPICIONS])
+def test_very_many_of_a_crowd_are_a_tunnel_or_a_scan(what: str, made: Callable[[int], Refused], suspicion: Suspicion) -> None:
+    few = gathered(made(number) for number in range(MANY - 1))
+    assert few.alarms == 0
+    many = gathered((made(number) for number in range(2 * MANY)), few)
+    assert {crowd.suspicion for crowd in many.crowds.values() if crowd.kinds} == {suspicion}
+    assert many.alarms == bool(suspicion)
+
+
+def test_a_tunnel_stays_one_however_much_noise_there_is() -> None:
+    tunnel = gathered(dns(f"{number}.t.example.org") for number in range(MANY))
+    noise = gathered((dns(SHAPES["of every shape"](number)) for number in range(20_000)), tunnel, 1000.0 + 2 * QUIET_SECONDS)
+    after = gathered([dns("www.example.org")], noise, 1e6)
+    assert after.crowds["names below example.org"].alarm
+
+
+def test_what_crowds_are_made_of() -> None:
+    assert crowds_of(dns("a.b.example.org")) == ("names below example.org", "names below org")
+    assert crowds_of(dns("n1.dev")) == ("names below dev", "names below dev")
+    assert crowds_of(replace(dns("a.b.test"), reason=Reason.PRIVATE))[0] == "names below b.test private range"
+    assert crowds_of(dial("192.0.2.1")) == ("addresses never resolved", "addresses never resolved")
+
+
+# --- floods of what is serious ---
+
+
+def test_a_flood_of_one_reason_keeps_the_first_of_it_and_all_of_others() -> None:
+    flood = [dial(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 22, Reason.PRIVATE) for number in range(50_000)]
+    after = gathered([METADATA, *flood, FOREIGN, ELSEWHERE])
+    kept = [view.latest for view in after.serious.values()]
+    assert kept == [METADATA, *flood[: MOST_SERIOUS - 1], FOREIGN, ELSEWHERE]
+    (more,) = after.more.values()
+    assert more.count + len(kept) == 50_003
+    assert after.alarms == len(kept) + 1
+
+
+def test_what_was_acknowledged_is_no_alarm_until_it_comes_again() -> None:
+    found = gathered(FOUR)
+    one = found.acknowledged(Acknowledged(2000.0, METADATA.key))
+    assert (found.alarms, one.alarms) == (4, 3)
+    all_of_it = one.acknowledged(Acknowledged(2000.0))
+    assert all_of_it.alarms == 0
+    assert gathered([METADATA], all_of_it, 3000.0).alarms == 1
+
+
+def test_what_came_after_the_operator_has_looked_is_not_acknowledged() -> None:
+    found = gathered([FOREIGN], gathered(FOUR), 3000.0)
+    assert [view.latest for view in found.acknowledged(Acknowledged(2000.0)).serious.values() if view.alarm] == [FOREIGN]
+
+
+def test_those_of_a_reason_and_all_tunnels_are_acknowledged_together() -> None:
+    found = gathered([*FOUR, *(dial(f"10.0.{n >> 8}.{n & 255}", 22, Reason.PRIVATE) for n in range(500))])
+    assert found.acknowledged(Acknowledged(1e9, "firewall private range")).alarms == 3
+    tunnels = gathered(dns(f"{n}.t{n % 3}.example") for n in range(3 * MANY))
+    assert (tunnels.alarms, tunnels.acknowledged(Acknowledged(1e9, Suspicion.TUNNEL)).alarms) == (3, 0)
+
+
+def test_what_was_acknowledged_makes_room_for_more_and_is_counted_on() -> None:
+    scan = [dial(f"10.0.0.{number}", 22, Reason.PRIVATE) for number in range(MOST_SERIOUS)]
+    seen = gathered(scan).acknowledged(Acknowledged(1e9))
+    after = gathered([METADATA], seen, 5000.0)
+    assert (after.alarms, len(after.serious), METADATA.key in after.serious) == (1, MOST_SERIOUS, True)
+    assert sum(view.count for views in (after.serious, after.more) for view in views.values()) == MOST_SERIOUS + 1
+
+
+def test_all_of_it_survives_a_snapshot_that_is_no_larger_than_a_fraction_of_a_segment() -> None:
+    flood = [e.Stamped(float(n), n, dns(SHAPES["of every shape"](n))) for n in range(100_000)]
+    scan = [e.Stamped(2e5 + n, n, dial(f"10.0.{n >> 8}.{n & 255}", 22, Reason.PRIVATE)) for n in range(1000)]
+    state = fold_all([*flood, *scan, e.Stamped(3e5, 1, Acknowledged(2e5))])
+    text = json.dumps(state.as_json(), separators=(",", ":"))
+    assert State.from_json(json.loads(text)) == state
+    assert len(text) < 2 << 20
