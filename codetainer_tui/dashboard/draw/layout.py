@@ -46,15 +46,17 @@ def body(
     *,
     show_steps: bool,
     wanted: str,
-    hint: str,
+    acknowledge: str,
 ) -> Body:
-    """`hint`: the key that acknowledges what is serious."""
+    """`acknowledge`: the key that acknowledges what is serious."""
     made = _Body(width, ink)
     low = height < LOW - 2
     blocks = view.blocks if not view.booting else ()
     alarms, programs = [row for row in rows if row.alarm], any(row.by for row in rows)
     if view.alarms:
-        _alarms(made, view, alarms, cursor, max(2, height - REFUSED_LOW if low else height // 2), hint, programs=programs)
+        _alarms(
+            made, view, alarms, cursor, max(2, height - REFUSED_LOW if low else height // 2), acknowledge, programs=programs
+        )
         made.gap(low)
     machinery = [overview.row(row, width, ink) for row in view.rows]
     if blocks:
@@ -139,10 +141,10 @@ def selected_step(found: Sequence[StepLine], cursor: Cursor) -> int:
 
 
 def _alarms(
-    made: _Body, view: View, rows: Sequence[RefusedLine], cursor: Cursor, height: int, hint: str, *, programs: bool
+    made: _Body, view: View, rows: Sequence[RefusedLine], cursor: Cursor, height: int, acknowledge: str, *, programs: bool
 ) -> None:
     """What is serious comes first and stays there, wherever the cursor is."""
-    made.add([refused.alarm_header(view.alarm_summary, made.width, made.ink, hint=hint)])
+    made.add([refused.alarm_header(view.alarm_summary, made.width, made.ink, acknowledge=acknowledge)])
     _rows(made, rows, cursor, height - 1, programs=programs)
 
 

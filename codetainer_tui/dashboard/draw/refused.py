@@ -24,11 +24,11 @@ def header(summary: str, spark: str, width: int, ink: Ink, *, wanted: str = "") 
     return line((" Refused   ", "bold"), (fit(said, width - 12 - cell_len(bars)), ""), (bars, ink.style(Tone.DIM)))
 
 
-def alarm_header(summary: str, width: int, ink: Ink, *, hint: str) -> Content:
-    """What is serious, above its rows. `hint` says which key helps, where there is room."""
+def alarm_header(summary: str, width: int, ink: Ink, *, acknowledge: str) -> Content:
+    """What is serious, above its rows. `acknowledge` says which key helps, where there is room."""
     said = cut(summary, max(0, width - 12))
     room = width - 12 - cell_len(said) - 2
-    says = right(hint, room) if room >= cell_len(hint) + 2 else ""
+    says = right(acknowledge, room) if room >= cell_len(acknowledge) + 2 else ""
     return line((" ", ""), ("Serious", ink.style(Tone.BAD)), ("   ", ""), (said, "bold"), (says, ink.style(Tone.DIM)))
 
 

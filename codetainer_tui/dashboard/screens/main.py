@@ -117,7 +117,8 @@ class MainScreen(Screen[None]):
             top.append(frame.rule(width, self.ink))
         made = body(
             view, self._rows, cursor, width, height - len(top) - len(bottom), self.ink,
-            show_steps=self.steps_shown, wanted=self.wanted, hint=f"{self.keys.shown('acknowledge')} when you have seen it",
+            show_steps=self.steps_shown, wanted=self.wanted,
+            acknowledge=f"{self.keys.shown('acknowledge')} when you have seen it",
         )  # fmt: skip
         self._targets = replace(made, targets=(*[None] * len(top), *made.targets))
         canvas.show([*top, *made.lines, *bottom])

@@ -13,26 +13,26 @@ WORK = e.RepositoryWork("/workspace/repo", "main", commits=2, files=1, untracked
 AMOUNTS = "2 commits not pushed, 3 files not committed, 1 stash"
 CASES = [
     (e.BootStarted("0.1.0", (e.PlannedStep("a", "A"),), "octo/repo"), "boot begins of octo/repo: 1 step, codetainer 0.1.0"),
-    (e.StepStarted("names"), "Names (CoreDNS) ..."),
-    (e.StepOutput("names", "hello\x1b[31m"), "Names (CoreDNS): hello\\x1b[31m"),
+    (e.StepStarted("names"), "DNS (CoreDNS) ..."),
+    (e.StepOutput("names", "hello\x1b[31m"), "DNS (CoreDNS): hello\\x1b[31m"),
     (e.StepOutput("clone", "Receiving objects:  62% (806/1300)"), ""),
     (e.StepOutput("clone", "Receiving objects: 100% (6/6), done."), "clone: Receiving objects: 100% (6/6), done."),
-    (e.StepFinished("names", Outcome.DONE, 0.42, "23 names"), "Names (CoreDNS): done in 0.4 s, 23 names"),
+    (e.StepFinished("names", Outcome.DONE, 0.42, "23 names"), "DNS (CoreDNS): done in 0.4 s, 23 names"),
     (
         e.StepFinished("names", Outcome.FAILED, 61, "no port", "Free it."),
-        "Names (CoreDNS): FAILED in 61 s, no port. Free it.",
+        "DNS (CoreDNS): FAILED in 61 s, no port. Free it.",
     ),
-    (e.StepFinished("names", Outcome.SKIPPED, 0), "Names (CoreDNS): not needed"),
-    (e.StepFinished("names", Outcome.CANCELLED, 0, "not started"), "Names (CoreDNS): not run, not started"),
+    (e.StepFinished("names", Outcome.SKIPPED, 0), "DNS (CoreDNS): not needed"),
+    (e.StepFinished("names", Outcome.CANCELLED, 0, "not started"), "DNS (CoreDNS): not run, not started"),
     (
         e.SshOpened(2222, 1, "ssh-ed25519 AAAA", "SHA256:abc"),
         "ssh: port 2222, 1 key may log in as root, host key SHA256:abc",
     ),
     (e.BootFinished(BootState.READY, 4.3), "READY after 4.3 s"),
-    (e.BootFinished(BootState.DEGRADED, 4.3, "names", "slow"), "DEGRADED after 4.3 s because of Names (CoreDNS): slow"),
+    (e.BootFinished(BootState.DEGRADED, 4.3, "names", "slow"), "DEGRADED after 4.3 s because of DNS (CoreDNS): slow"),
     (
         e.BootFinished(BootState.HALTED, 4, "names", "no port", "Free it."),
-        "CLOSED, halted at Names (CoreDNS): no port. Free it.",
+        "CLOSED, halted at DNS (CoreDNS): no port. Free it.",
     ),
     (e.LockReleased(True), "init is over: the session is there"),
     (e.LockReleased(False), "init is over: there is no session"),
@@ -106,7 +106,7 @@ CASES = [
 @pytest.mark.parametrize(("event", "words"), CASES, ids=lambda value: value.kind if isinstance(value, e.Event) else "")
 def test_each_event_in_words(event: e.Event, words: str) -> None:
     lines = Lines()
-    lines.text(e.BootStarted("0.1.0", (e.PlannedStep("names", "Names (CoreDNS)"),), "octo/repo"), 0)
+    lines.text(e.BootStarted("0.1.0", (e.PlannedStep("names", "DNS (CoreDNS)"),), "octo/repo"), 0)
     assert lines.text(event, 0) == words
 
 

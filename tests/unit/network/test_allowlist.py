@@ -1,4 +1,4 @@
-"""The list: what is an entry, what is not and why, and what an entry opens."""
+"""Allowlist: what is an entry, what is not and why, and what an entry opens."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ def line(verdict: str, name: str, kind: str = "http", detail: str = "") -> str:
 async def test_each_verdict_has_its_reason(log: GateLog) -> None:
     await says(
         log, line("refused", "evil.test"), line("refused", "listed.test"), line("refused", "(no name)"),
-        line("credential", "api.test", "https", "-"), line("scope", "git.test", "https", "evil/repo"),
-        line("foreign", "api.test", "https", "-"), "[ALERT] no more", line("carried", "listed.test"),
+        line("credential", "api.test", "https", "0 -"), line("scope", "git.test", "https", "0 evil/repo"),
+        line("foreign", "api.test", "https", "0 -"), "[ALERT] no more", line("carried", "listed.test"),
     )  # fmt: skip
     assert {(one.reason, one.name, one.detail) for one in log.take()} == {
         (Reason.ANOTHER_SITE, "evil.test", ""), (Reason.PORT_NOT_LISTED, "listed.test", ""),
@@ -55,7 +55,7 @@ async def test_each_verdict_has_its_reason(log: GateLog) -> None:
 
 async def test_very_many_sites_hide_no_credential_and_no_repository(log: GateLog) -> None:
     sites = [line("refused", f"s{number}.test") for number in range(3 * Tally.MOST)]
-    await says(log, *sites, line("credential", "api.test", "https", "-"), line("scope", "git.test", "https", "evil/repo"))
+    await says(log, *sites, line("credential", "api.test", "https", "0 -"), line("scope", "git.test", "https", "0 evil/repo"))
     found = log.take()
     assert {one.reason: one.count for one in found if one.reason is not Reason.ANOTHER_SITE} == {
         Reason.NOT_OURS: 1, Reason.PUSH_SCOPE: 1,

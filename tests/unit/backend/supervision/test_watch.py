@@ -21,7 +21,7 @@ async def test_each_time_a_service_came_back_is_told(monkeypatch: pytest.MonkeyP
     coredns = SimpleNamespace(name="coredns", pid=10, state=ServiceState.UP, restarts=0)
     away = SimpleNamespace(pid=0)
     services: Any = SimpleNamespace(
-        gate=SimpleNamespace(take_refused=list, cookies=Cookies(), service=away),
+        gate=SimpleNamespace(take_refused=list, log=SimpleNamespace(cookies=Cookies()), service=away),
         coredns=SimpleNamespace(take_refused=list, service=away),
         guard=SimpleNamespace(service=away),
         kept=(coredns,),
