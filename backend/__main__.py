@@ -27,8 +27,23 @@ def boot() -> int:
         return settings.EXIT_CODE if isinstance(error, CapabilitiesMissing) else 1
 
 
+MAX_REPORTED = 512 << 10  # bytes; of what a process of the agent's may write to stderr, its own message needs a part too
+
+
+def observe_on_stderr(most: int) -> None:
+    """Reports the commands of this process as lines on stderr. Who reads them knows the secrets and takes them out."""
+    from backend import commands
+    from backend.debug_log import DebugLines
+    from backend.redaction import Redaction
+
+    commands.observe(DebugLines(Redaction(()), most=most))
+
+
 def main(argv: list[str]) -> int:
     match argv:
+        case [("guard" | "work") as verb, "--debug", *rest]:
+            observe_on_stderr(MAX_REPORTED if verb == "work" else sys.maxsize)
+            return main([verb, *rest])
         case ["boot"]:
             return boot()
         case ["guard", *descriptors]:

@@ -1,7 +1,7 @@
 """The one door to processes, mounts and ownership. Lint forbids `subprocess` anywhere else.
 
 Every effect is an argument list and a list of what the child may have: no shell, no inherited environment, no inherited
-descriptor, and an identity that says as whom.
+descriptor, and an identity that says as whom. Each is reported to the observer (backend/commands.py), if there is one.
 
 Length: one door, in one place.
 """
@@ -19,11 +19,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend import commands
 from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, Paths
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -34,6 +36,7 @@ MOST_ERRORS = 64 << 10
 MOST_SAID = 64 << 20
 MAX_AGENT_OUTPUT = 1 << 20  # bytes that a process of the agent's may write to stdout, and as many to stderr
 PAGE = os.sysconf("SC_PAGE_SIZE")
+LAST_LINES_SECONDS = 1.0  # between a service's end and its last lines, for the observer
 Environment = Mapping[str, str]
 # With CAP_SYS_ADMIN there, it is the engine's profile that says no.
 MOUNT_HINT = "Start the container with --security-opt apparmor=unconfined: Docker's AppArmor profile refuses mounts."
@@ -89,6 +92,17 @@ COREDNS = Identity("coredns", COREDNS_UID, ("net_bind_service",))
 GUARD = Identity("guard", GUARD_UID, ("net_admin",))
 GATE = Identity("gate", GATE_UID)
 EXPORTER = Identity("exporter", EXPORTER_UID)
+
+
+def name_of(uid: int) -> str:
+    """The name of the identity with this uid."""
+    known = (ROOT, AGENT, COREDNS, GUARD, GATE, EXPORTER)
+    return next((identity.name for identity in known if identity.uid == uid), f"uid {uid}")
+
+
+def actual_name(identity: Identity = ROOT) -> str:
+    """Who runs what is started with this identity: ROOT only if this process is root, since it drops nothing."""
+    return name_of(identity.uid or os.geteuid())
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +178,24 @@ def run(
     What it says goes into memory files, in which a process of the agent's finds room for MAX_AGENT_OUTPUT (see `run_async`).
     """
     most = MAX_AGENT_OUTPUT if identity.uid == AGENT_UID else None
-    with _memory_files(argv, 2, most) as (out, err):
+    command = identity.wrap(argv)
+    with (
+        commands.observed(
+            argv, identity=actual_name(identity), environment=environment, cwd=cwd, exec_argv=command, stdin=input
+        ) as outcome,
+        _memory_files(argv, 2, most) as (out, err),
+    ):
         try:
-            done = subprocess.run(
-                identity.wrap(argv), env=dict(environment), input=input, cwd=cwd, timeout=timeout, stdout=out, stderr=err,
-                text=True, stdin=subprocess.DEVNULL if input is None else None, umask=0o022, check=False,
-            )  # fmt: skip
+            with _last_lines(outcome, err):
+                done = subprocess.run(
+                    command, env=dict(environment), input=input, cwd=cwd, timeout=timeout, stdout=out, stderr=err,
+                    text=True, stdin=subprocess.DEVNULL if input is None else None, umask=0o022, check=False,
+                )  # fmt: skip
         except OSError as error:
             raise _cannot_run(argv, error) from error
         except subprocess.TimeoutExpired as error:
             raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s") from error
+        outcome.code = done.returncode
         finished = Finished(tuple(argv), done.returncode, _written(out, most), _written(err, most))
     if check and finished.code != 0:
         raise SystemFailure(f"cannot run {argv[0]}: {finished.last_line}")
@@ -182,10 +204,12 @@ def run(
 
 def run_bytes(argv: Sequence[str], environment: Mapping[str, str], data: bytes, *, timeout: float = 60.0) -> bytes:
     """Runs a filter over bytes; returns what it writes. Raises SystemFailure."""
-    try:
-        done = subprocess.run(argv, env=dict(environment), input=data, capture_output=True, timeout=timeout, cwd="/")
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SystemFailure(f"cannot run {argv[0]}: {error}") from error
+    with commands.observed(argv, identity=actual_name(), environment=environment, cwd="/", stdin=data) as outcome:
+        try:
+            done = subprocess.run(argv, env=dict(environment), input=data, capture_output=True, timeout=timeout, cwd="/")
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SystemFailure(f"cannot run {argv[0]}: {error}") from error
+        outcome.code, outcome.stderr = done.returncode, done.stderr.decode(errors="replace")
     if done.returncode != 0:
         raise SystemFailure(f"cannot run {argv[0]}: {done.stderr.decode(errors='replace').strip() or done.returncode}")
     return done.stdout
@@ -216,7 +240,10 @@ def ask(
     Its errors and its input are memory files: neither can fill a pipe that nobody reads. Raises SystemFailure where it cannot
     start or outlasts `timeout` (s).
     """
-    with _memory_files(argv, 2) as (given, errors):
+    with (
+        commands.observed(argv, identity=actual_name(), environment=environment, cwd=cwd, stdin=input) as outcome,
+        _memory_files(argv, 2) as (given, errors),
+    ):
         os.write(given, input)
         os.lseek(given, 0, os.SEEK_SET)
         try:
@@ -226,11 +253,12 @@ def ask(
             )  # fmt: skip
         except OSError as error:
             raise _cannot_run(argv, error) from error
-        with _bounded(process, timeout):
+        with _bounded(process, timeout), _last_lines(outcome, errors):
             out = process.stdout.read(most + 1) if process.stdout is not None else b""
             if len(out) > most:
                 process.kill()
             code = process.wait()
+        outcome.code = code
         return Answered(code, out[:most], _end_of(errors), len(out) <= most)
 
 
@@ -241,7 +269,10 @@ def feed(
 
     Whoever reads no further ends it: its code then tells why. Raises SystemFailure as `ask`.
     """
-    with _memory_files(argv, 1) as (errors,):
+    with (
+        commands.observed(argv, identity=actual_name(), environment=environment, cwd=cwd) as outcome,
+        _memory_files(argv, 1) as (errors,),
+    ):
         try:
             process = subprocess.Popen(
                 argv,
@@ -255,12 +286,13 @@ def feed(
         except OSError as error:
             raise _cannot_run(argv, error) from error
         assert process.stdin is not None
-        with _bounded(process, timeout):
+        with _bounded(process, timeout), _last_lines(outcome, errors):
             with contextlib.suppress(BrokenPipeError):
                 for piece in pieces:
                     process.stdin.write(piece)
                 process.stdin.close()
             code = process.wait()
+        outcome.code = code
         return Answered(code, b"", _end_of(errors))
 
 
@@ -292,6 +324,16 @@ def _bounded(process: subprocess.Popen[bytes], timeout: float) -> Iterator[None]
         raise SystemFailure(f"cannot wait for {name}: not done within {timeout:g} s")
 
 
+@contextlib.contextmanager
+def _last_lines(outcome: commands.Outcome, errors: int) -> Iterator[None]:
+    """When the block is left, however it is, the outcome gets the end of what was written to the memory file."""
+    try:
+        yield
+    finally:
+        if outcome.observed:
+            outcome.stderr = commands.last_lines_of(errors)
+
+
 def _end_of(errors: int) -> str:
     """The last of what a program wrote to its memory file."""
     return os.pread(errors, MOST_ERRORS, max(0, os.fstat(errors).st_size - MOST_ERRORS)).decode(errors="replace")
@@ -300,22 +342,30 @@ def _end_of(errors: int) -> str:
 async def run_distrusted(
     argv: Sequence[str], *, what: str, identity: Identity, environment: Environment, seconds: float, most: int
 ) -> Finished:
-    """As `run_async`, for a process that others of its uid may meddle with: what it says goes into a memory file.
+    """As `run_async`, for a process that others of its uid may meddle with: what it says goes into memory files.
 
-    A pipe stays open for as long as anybody holds it, and whoever waits for its end waits for them. The file has room for
-    `most` bytes, which are read once the process has ended; a write beyond them fails. Raises SystemFailure, with `what` it
-    is, if the process cannot start or has not ended within `seconds`.
+    A pipe stays open for as long as anybody holds it, and whoever waits for its end waits for them. The files have room for
+    `most` bytes each, which are read once the process has ended; a write beyond them fails. Lines of an observer in it are
+    handed to the one here. Raises SystemFailure, with `what` it is, if the process cannot start or has not ended within
+    `seconds`.
     """
-    with _memory_files(argv, 1, most) as (said,):
-        process = await spawn(argv, identity=identity, environment=environment, stdout=said, stderr=said)
+    name = actual_name(identity)
+    with (
+        commands.observed(argv, identity=name, environment=environment, cwd="/", exec_argv=identity.wrap(argv)) as outcome,
+        _memory_files(argv, 2, most) as (said, errors),
+    ):
+        process = await _start(argv, identity, environment, stdout=said, stderr=errors)
         try:
             code = await asyncio.wait_for(process.wait(), seconds)
         except TimeoutError as error:
             raise SystemFailure(f"cannot wait for {what}: not done within {seconds:.3g} s") from error
         finally:
             kill_group(process)
-        text = _written(said, most)
-    return Finished(tuple(argv), code, text, text if code else "")
+            own = [line for line in _written(errors, most).splitlines() if not commands.relayed(line, name)]
+            outcome.stderr = "\n".join(own)
+        outcome.code = code
+        out = _written(said, most)
+    return Finished(tuple(argv), code, out, outcome.stderr)
 
 
 async def run_async(
@@ -337,12 +387,19 @@ async def run_async(
     """
     if most is None and identity.uid == AGENT_UID:
         most = MAX_AGENT_OUTPUT
-    with _memory_files(argv, 1) as (given,), _memory_files(argv, 2, most) as (out, err):
+    with (
+        commands.observed(
+            argv, identity=actual_name(identity), environment=environment, cwd=cwd, exec_argv=identity.wrap(argv), stdin=input
+        ) as outcome,
+        _memory_files(argv, 1) as (given,),
+        _memory_files(argv, 2, most) as (out, err),
+        _last_lines(outcome, err),
+    ):
         if input is not None:
             os.pwrite(given, input.encode(), 0)
-        process = await spawn(
-            argv, identity=identity, environment=environment, cwd=cwd,
-            stdin=asyncio.subprocess.DEVNULL if input is None else given, stdout=out, stderr=err,
+        process = await _start(
+            argv, identity, environment, cwd=cwd, stdin=asyncio.subprocess.DEVNULL if input is None else given, stdout=out,
+            stderr=err,
         )  # fmt: skip
         try:
             code = await asyncio.wait_for(process.wait(), timeout)
@@ -350,6 +407,7 @@ async def run_async(
             raise SystemFailure(f"cannot wait for {argv[0]}: not done within {timeout:g} s") from error
         finally:
             kill_group(process)
+        outcome.code = code
         said, errors = _written(out, most), _written(err, most)
     finished = Finished(tuple(argv), code, said, errors)
     if check and finished.code != 0:
@@ -369,6 +427,45 @@ async def spawn(
     pass_fds: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
     """Starts a process in a session of its own, so that `kill_group` reaches all it starts. Raises SystemFailure."""
+    observation = commands.begin(
+        argv,
+        identity=actual_name(identity),
+        environment=environment,
+        cwd=cwd,
+        exec_argv=identity.wrap(argv),
+        descriptors=pass_fds,
+    )
+    try:
+        process = await _start(
+            argv, identity, environment, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds
+        )
+    except BaseException as error:
+        if observation is not None:
+            observation.ended(commands.Outcome(problem=str(error) or type(error).__name__))
+        raise
+    if observation is not None:
+        stream = process.stdout if stderr == asyncio.subprocess.STDOUT else process.stderr
+        if stream is not None:
+            commands.keep_lines(stream)
+        errors = os.dup(stderr) if stderr is not None and stderr >= 0 else -1  # the caller may close its own at once
+        task = asyncio.create_task(_report_end(process, observation, stream, errors))
+        _reports.add(task)
+        task.add_done_callback(_reports.discard)
+    return process
+
+
+async def _start(
+    argv: Sequence[str],
+    identity: Identity,
+    environment: Environment,
+    *,
+    cwd: Path | str = "/",
+    stdin: int = asyncio.subprocess.DEVNULL,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    pass_fds: Sequence[int] = (),
+) -> asyncio.subprocess.Process:
+    """`spawn`, unobserved."""
     try:
         return await asyncio.create_subprocess_exec(
             *identity.wrap(argv), env=dict(environment), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr,
@@ -376,6 +473,35 @@ async def spawn(
         )  # fmt: skip
     except OSError as error:
         raise _cannot_run(argv, error) from error
+
+
+_reports: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task alive
+
+
+async def _report_end(
+    process: asyncio.subprocess.Process, observation: commands.Observation, stream: asyncio.StreamReader | None, errors: int
+) -> None:
+    """Waits for the end of an observed process. Its last lines are in the file `errors`, or are read from `stream` by others.
+
+    Closes `errors` (-1: there is none).
+    """
+    outcome = commands.Outcome(observed=True)
+    try:
+        outcome.code = await process.wait()
+        deadline = time.monotonic() + LAST_LINES_SECONDS
+        while stream is not None and not stream.at_eof() and time.monotonic() < deadline:  # noqa: ASYNC110 (it has no event)
+            await asyncio.sleep(0.02)
+    except asyncio.CancelledError:
+        outcome.code = process.returncode
+        outcome.problem = "" if outcome.code is not None else "left running at the end of this process"
+        raise
+    finally:
+        if errors >= 0:
+            outcome.stderr = commands.last_lines_of(errors)
+            os.close(errors)
+        elif stream is not None:
+            outcome.stderr = commands.kept_lines(stream)
+        observation.ended(outcome)
 
 
 def watch_children() -> None:

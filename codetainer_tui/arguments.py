@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--plain", action="store_true", help="on a terminal: text lines instead of the dashboard")
     v.add_argument("--json", action="store_true", help="with --no-tui: journal lines (also CODETAINER_LOG_FORMAT=json)")
     v.add_argument("--on-failure", choices=("exit", "hold"), help="after a halt: exit with code 1, or hold it for inspection")
+    v.add_argument("--debug", action="store_true", help="log every command that is run (also CODETAINER_DEBUG=on)")
 
     v = verb("attach", "Wait for boot on the dashboard, then become the Claude session (as the agent).")
     v.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
@@ -80,7 +81,9 @@ def parser() -> argparse.ArgumentParser:
     v = verb("logs", "Print the journal.")
     v.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     v.add_argument("--json", action="store_true", help="the journal's own lines")
-    v.add_argument("--traffic", action="store_true", help="instead: every connection that the gate carried")
+    instead = v.add_mutually_exclusive_group()
+    instead.add_argument("--traffic", action="store_true", help="instead: every connection that the gate carried")
+    instead.add_argument("--debug", action="store_true", help="instead: every command that was run (root only)")
 
     v = verb("allow", "Open a name now, for a time or until it is revoked.")
     v.add_argument("name", metavar="NAME", help="a name, or *.NAME for all names below it")

@@ -76,8 +76,8 @@ def backend(verb: str, arguments: list[str]) -> int:
 def boot(options: argparse.Namespace) -> int:
     from codetainer_tui import boot as verb
 
-    if options.on_failure:
-        process.change_environment({"CODETAINER_ON_FAILURE": options.on_failure})
+    chosen = {"CODETAINER_ON_FAILURE": options.on_failure, "CODETAINER_DEBUG": "on" if options.debug else ""}
+    process.change_environment({name: value for name, value in chosen.items() if value})
     argv = process.backend("boot")
     if options.no_tui or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return verb.lines(Paths(), argv, as_json=options.json)
@@ -124,6 +124,8 @@ def status(options: argparse.Namespace) -> int:
 def logs(options: argparse.Namespace) -> int:
     from codetainer_tui import logs as verb
 
+    if options.debug:
+        return verb.debug(Paths(), go_on=options.follow, as_json=options.json)
     if options.traffic:
         return verb.traffic(Paths(), go_on=options.follow, as_json=options.json)
     return verb.logs(Paths(), go_on=options.follow, as_json=options.json)

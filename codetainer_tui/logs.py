@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from backend.contract.command_line import wrong
 from backend.contract.events import Snapshot, encode
 from backend.contract.paths import Paths
 from backend.contract.traffic import Connection, decode
@@ -70,6 +71,34 @@ def traffic(paths: Paths, *, go_on: bool, as_json: bool) -> int:
     while True:
         for line in found:
             _tell(line, as_json=as_json)
+        if not go_on and not current.behind:
+            return 0
+        sys.stdout.flush()
+        if not current.behind:
+            time.sleep(POLL_SECONDS)
+        found = current.lines()
+
+
+def debug(paths: Paths, *, go_on: bool, as_json: bool) -> int:
+    """Prints the commands that boot ran. Exit code 2 without such a log or asked for JSON, 1 if it may not be read."""
+    if as_json:
+        sys.stderr.write(wrong("cannot run logs: --json does not go with --debug", "codetainer logs --help says more"))
+        return 2
+    if not go_on and not paths.debug_log.exists():
+        sys.stderr.write(wrong("there is no debug log here", "Boot with --debug or CODETAINER_DEBUG=on to have one."))
+        return 2
+    earlier = paths.debug_log.with_name(f"{paths.debug_log.name}.1")
+    try:
+        found = earlier.read_bytes().splitlines() if earlier.exists() else []
+        if paths.debug_log.exists():
+            paths.debug_log.open("rb").close()
+    except PermissionError:
+        sys.stderr.write(wrong("cannot read the debug log: only root may", "Run codetainer logs --debug as root."))
+        return 1
+    current = Reader(paths.debug_log)
+    found += current.lines()
+    while True:
+        sys.stdout.writelines(f"{harmless(line.decode(errors='replace'))}\n" for line in found)
         if not go_on and not current.behind:
             return 0
         sys.stdout.flush()

@@ -21,6 +21,7 @@ from network.problems import Problems
 PREFIX = "OTEL_"
 SWITCH = "CLAUDE_CODE_ENABLE_TELEMETRY"
 _OTLP = "OTEL_EXPORTER_OTLP_"
+SHORTEST = 4  # characters of a part of a header; what is shorter keeps nobody out, and may stand anywhere
 SIGNALS = ("", "METRICS_", "LOGS_", "TRACES_")
 _HEADER = re.compile(r"[a-z][a-z0-9-]*\Z")
 _VALUE = re.compile(r"[!-&(-~]+\Z")  # as the gate's configuration takes it: no blank, no quote
@@ -52,6 +53,16 @@ def is_ours(name: str) -> bool:
 
 def is_secret(name: str) -> bool:
     return name.startswith(_OTLP) and name.endswith("HEADERS")
+
+
+def header_parts(text: str) -> Iterator[str]:
+    """Whatever in a variable with headers may be a secret: all of it, each value, and a token or a password in a value."""
+    yield text
+    for pair in text.split(","):
+        encoded = pair.partition("=")[2].strip()
+        value = unquote(encoded)
+        token = value.rpartition(" ")[2]
+        yield from (part for part in (encoded, value, token, _basic(token)[1]) if len(part) >= SHORTEST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,11 @@ class Paths:
         return self.run / "traffic.jsonl"
 
     @property
+    def debug_log(self) -> Path:
+        """Every command that boot ran (0600, root), only with CODETAINER_DEBUG; what came before it is `debug.log.1`."""
+        return self.run / "debug.log"
+
+    @property
     def front_end(self) -> Path:
         """The settings that the front ends and confine read (backend/contract/front_end.py)."""
         return self.run / "front-end"

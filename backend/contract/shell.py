@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+QUOTED = "'\\"  # what means something between $' and '
+
 
 def word(text: str) -> str:
     """One argument, whatever is in it: no shell expands or obeys any of it, and no terminal either.
@@ -13,7 +15,7 @@ def word(text: str) -> str:
     """
     if text.isprintable():
         return shlex.quote(text)
-    return f"$'{''.join(map(_escaped, text))}'"
+    return f"$'{''.join(_escaped(character, QUOTED) for character in text)}'"
 
 
 def command(*words: str) -> str:
@@ -26,10 +28,20 @@ def file(name: str) -> str:
     return word(f"./{name}" if name.startswith("-") else name)
 
 
-def _escaped(character: str) -> str:
-    if character in "'\\":
+def printf(text: str) -> str:
+    """A printf(1) that writes this text, whatever is in it."""
+    form = "".join(_escaped(character, "\\") for character in text).replace("%", "%%")
+    if form.startswith("-"):
+        form = f"\\055{form[1:]}"  # a dash would begin an option
+    return f"printf {shlex.quote(form)}"
+
+
+def _escaped(character: str, special: str) -> str:
+    if character in special:
         return f"\\{character}"
     if character.isprintable():
         return character
     # Three octal digits: a hexadecimal escape would take the digits that follow for its own.
-    return "".join(f"\\{byte:03o}" for byte in character.encode(errors="surrogateescape"))
+    undecodable = 0xDC80 <= ord(character) <= 0xDCFF  # stands for a byte (PEP 383)
+    data = character.encode(errors="surrogateescape" if undecodable else "surrogatepass")
+    return "".join(f"\\{byte:03o}" for byte in data)

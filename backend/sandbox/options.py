@@ -39,6 +39,7 @@ class Options:
     show: Show
     as_root: bool
     command: tuple[str, ...]
+    debug: bool
 
 
 def sandbox_name(text: str) -> str:
@@ -75,6 +76,8 @@ def parse(argv: Sequence[str]) -> Options:
     parser.add_argument("--no-tui", action="store_true", help="one line an event, until a signal or COMMAND ends it")
     parser.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
     parser.add_argument("--root-command", action="store_true", help="run COMMAND as root")
+    parser.add_argument("--debug", action="store_true",
+                        help="log every command that is run, this one's own on stderr (also CODETAINER_DEBUG=on)")  # fmt: skip
     found = parser.parse_args(own)
     net = Net(found.net)
     for name in ("pretend", "pretend_log"):
@@ -97,4 +100,5 @@ def parse(argv: Sequence[str]) -> Options:
         show,
         found.root_command,
         command,
+        found.debug,
     )

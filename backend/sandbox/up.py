@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from backend import settings
+from backend import commands, settings
+from backend.commands import Observation, Outcome
 from backend.contract import events
 from backend.contract.command_line import wrong
 from backend.contract.events import BootState, LockReleased
@@ -28,10 +29,12 @@ from backend.sandbox.layout import Sources
 from backend.sandbox.networks import Network
 from backend.sandbox.options import Options, Show
 from backend.sandbox.output import Output
+from backend.sandbox.own_commands import OwnCommands
 from backend.sandbox.pretend.description import DescriptionError
 from backend.sandbox.registry import Beacon, NoSandbox
 from backend.sandbox.relay import Command
-from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure, in_words
+from backend.settings.values import Debug
+from backend.system import AGENT, ROOT, SYSTEM_PATH, Identity, SystemFailure, in_words
 
 END_SECONDS = 2.0  # beyond the grace period that the sandbox knows of
 CHECKOUT = Path(__file__).parents[2]
@@ -89,13 +92,19 @@ class Up:
         self._at_terminal = not chosen.command and chosen.show is not Show.LINES and relay.on_terminal()
         self._network: Network | None = None
         self._waiting = ""  # the line about it
+        self._own = OwnCommands()
+        self._boot: Observation | None = None
         self._boot_failed = ""  # what is to be said of it when all that boot said is there
 
     def run(self) -> int:
         inputs.require_files(self._options)
         network = networks.chosen(self._options)
         environment, claude = inputs.read(self._options, network.environment)
-        grace = settings.load(environment, self._options.credentials).grace_seconds
+        if self._options.debug:
+            environment["CODETAINER_DEBUG"] = Debug.ON.value
+        chosen = settings.load(environment, self._options.credentials)
+        drawn_on = self._at_terminal or (bool(self._options.command) and relay.on_terminal())
+        self._own.begin(chosen, drawn_on=drawn_on)
         sources = self._sources(network, claude)
         beacon = Beacon(self._options.name)
         output = self._output()
@@ -121,7 +130,9 @@ class Up:
             self._progress("")
             output.given()
             farewell = Farewell(self._paths.journal)
-            self._sandbox.end(grace + END_SECONDS)
+            self._sandbox.end(chosen.grace_seconds + END_SECONDS)
+            if self._boot is not None:
+                self._boot.ended(Outcome(code=self._sandbox.ended()))
             network.end()
             output.finish()
             if self._boot_failed:
@@ -129,6 +140,7 @@ class Up:
             beacon.close()
             if self._at_terminal:  # lines have said it themselves
                 sys.stderr.write(farewell.text())
+            self._own.show()
 
     # --- making it ---
 
@@ -154,6 +166,8 @@ class Up:
         return Output.held_back() if self._options.show is Show.DASHBOARD else Output.shown(2, 2)
 
     def _start(self, network: Network, sources: Sources, output: Output, environment: Mapping[str, str]) -> None:
+        argv = ["tini", "-s", "--", "/usr/local/bin/codetainer", "boot", "--no-tui"]
+        variables = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", **terminal_variables(), **environment}
         waiting, go = os.pipe()
         started, starting = os.pipe()  # closed by the kernel with the exec
 
@@ -165,14 +179,14 @@ class Up:
                 return
             output.give()
             close_on_exec()
-            argv = ["tini", "-s", "--", "/usr/local/bin/codetainer", "boot", "--no-tui"]
-            os.execvpe("tini", argv, {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", **terminal_variables(), **environment})
+            os.execvpe("tini", argv, variables)
 
         try:
             self._sandbox.start(namespaces.SANDBOX, first)
             output.given()
             network.connect(self._sandbox.pid)
             self._say_way_in(network, environment)
+            self._boot = commands.begin(argv, identity=ROOT.name, environment=variables, cwd="/")
             os.write(go, b"g")
             os.close(starting)
             starting = -1
@@ -198,7 +212,8 @@ class Up:
 
     def _progress(self, text: str) -> None:
         """The one line while a command waits for boot, at a terminal only; "" takes it away, and nothing of the command's."""
-        if text != self._waiting and self._options.command and self._options.show is Show.DASHBOARD and os.isatty(2):
+        shown = self._options.command and self._options.show is Show.DASHBOARD and not self._own.at_once
+        if text != self._waiting and shown and os.isatty(2):
             self._waiting = text
             sys.stderr.write(f"\r\x1b[K{text}\r")
             sys.stderr.flush()
@@ -217,9 +232,17 @@ class Up:
         identity = ROOT if self._options.as_root else AGENT
         cloned = state.steps.get("clone")
         folder = "/workspace/repo" if cloned and cloned.outcome is events.Outcome.DONE else "/workspace"
-        return relay.run(
-            Command(self._sandbox.pid, self._options.command, identity, environment_for(identity, self._sandbox.pid), folder)
-        )
+        return self._enter(self._options.command, identity, folder, relay.PASSED)
+
+    def _enter(self, argv: Sequence[str], identity: Identity, folder: str, passed: Sequence[signal.Signals]) -> int:
+        """Runs a command in the sandbox, and returns its exit code. Raises OSError."""
+        environment = environment_for(identity, self._sandbox.pid)
+        into = ("nsenter", "--all", f"--target={self._sandbox.pid}", f"--wdns={folder}", "--")
+        with commands.observed(
+            argv, identity=identity.name, environment=environment, cwd="/", exec_argv=(*into, *identity.wrap(argv))
+        ) as outcome:
+            outcome.code = relay.run(Command(self._sandbox.pid, argv, identity, environment, folder), passed=passed)
+        return outcome.code
 
     def _attach(self, output: Output) -> int:
         """The login, as over `docker exec -it NAME attach-claude`; when it ends the sandbox does."""
@@ -230,7 +253,7 @@ class Up:
             time.sleep(POLL_SECONDS)
         argv = ["/usr/local/bin/attach-claude", *(["--plain"] if self._options.show is Show.PLAIN else [])]
         # Signals end `up` itself, and with it the login.
-        return relay.run(Command(self._sandbox.pid, argv, ROOT, environment_for(ROOT, self._sandbox.pid), "/"), passed=())
+        return self._enter(argv, ROOT, "/", ())
 
     @property
     def _paths(self) -> Paths:

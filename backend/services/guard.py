@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 
-from backend import system
+from backend import commands, system
 from backend.contract import events
 from backend.contract.events import Event, Noted, ServiceState
 from backend.contract.paths import Paths
@@ -84,7 +84,7 @@ class Guard:
             listener.listen(64)
             descriptors = (theirs.fileno(), datagrams.fileno(), listener.fileno())
             process = await system.spawn(
-                [str(self._paths.python), "-I", "-m", "backend", "guard", *map(str, descriptors)],
+                [str(self._paths.python), "-I", "-m", "backend", "guard", *commands.option(), *map(str, descriptors)],
                 identity=GUARD,
                 environment={"PATH": system.SYSTEM_PATH, "LANG": "C.UTF-8", "PYTHONMALLOC": "malloc"},
                 stderr=asyncio.subprocess.PIPE,
@@ -112,7 +112,8 @@ class Guard:
 
     async def _read_errors(self, output: asyncio.StreamReader) -> None:
         async for line in lines(output):
-            self._emit(Noted("error", f"guard: {line[:300]}"))
+            if not commands.relayed(line, GUARD.name):
+                self._emit(Noted("error", f"guard: {line[:300]}"))
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

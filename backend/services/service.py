@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from backend import system
+from backend import commands, system
 from backend.contract.events import Event, ServiceChanged, ServiceState
 from backend.system import SystemFailure
 
@@ -33,6 +33,7 @@ async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
         if not read:
             return
         if text := read.decode(errors="replace").rstrip():
+            commands.heard(stream, text)
             yield text
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from backend.contract import durations
 from backend.settings import credentials_file, values
-from backend.settings.values import Autosave, GateMode, LogFormat, Login, OnFailure, Seccomp, Where
+from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Seccomp, Where
 from backend.settings.variable import Variable, declared, setting
+from network import telemetry
 from network.firewall.ruleset import Listener
 from network.gate import credentials
 from network.gate.credentials import Host
@@ -219,6 +220,13 @@ class Settings:
     log_format: LogFormat = setting(
         "CODETAINER_LOG_FORMAT", "What `codetainer boot --no-tui` prints", LogFormat, "text", "text or json"
     )
+    debug: Debug = setting(
+        "CODETAINER_DEBUG",
+        "Whether every command that is run goes to a log that root alone can read (`codetainer logs --debug`)",
+        Debug,
+        "off",
+        "on or off",
+    )
 
     @property
     def repository(self) -> str:
@@ -249,6 +257,13 @@ class Settings:
         shipped = credentials.variables(credentials_file.shipped())
         others = shipped.keys() | self.telemetry.secrets.keys()
         return {name: value for name, value in self.agent_secrets.by_variable.items() if name not in others}
+
+    @property
+    def secret_values(self) -> tuple[tuple[str, str], ...]:
+        """Every value that no log may show, after its variable. The headers of telemetry are in there in all their parts."""
+        headers = ((name, value) for name, value in self.telemetry.variables.items() if telemetry.is_secret(name))
+        parts = ((name, part) for name, value in headers for part in telemetry.header_parts(value))
+        return (*self.secrets.by_variable.items(), *parts)
 
     @property
     def writable(self) -> tuple[str, ...]:

@@ -40,6 +40,11 @@ class Seccomp(StrEnum):
     OFF = "off"  # the agent may make every system call that its uid may
 
 
+class Debug(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
 class Save(StrEnum):
     """When work that is not pushed goes to `wip/`."""
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from backend import capabilities, system
+from backend import capabilities, commands, system
+from backend.contract.events import BootState
 from backend.contract.front_end import FrontEndSettings
 from backend.contract.paths import Paths
 from backend.lock import Lock
 from backend.settings import Settings
+from backend.settings.values import Debug
 from backend.supervision.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from backend.debug_log import DebugLog
 
 RUN_BYTES = 32 << 20
 LOGIN_SECONDS = 2.0  # a login may be looking at the lock
@@ -22,6 +30,28 @@ def _make_folder(paths: Paths) -> None:
     paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not paths.run.is_mount():
         system.mount("tmpfs", paths.run, source="tmpfs", options=f"nosuid,nodev,noexec,size={RUN_BYTES},mode=0755")
+
+
+@contextlib.contextmanager
+def observed_from_here(settings: Settings, paths: Paths) -> Iterator[DebugLog | None]:
+    """With CODETAINER_DEBUG=on, logs every command from here on, to the log that it yields. The block makes the log's folder.
+
+    If the block fails there is no log, so what would be in it goes to stderr.
+    """
+    if settings.debug is Debug.OFF:
+        yield None
+        return
+    from backend.debug_log import DebugLog, write_lines
+    from backend.redaction import Redaction
+
+    log = DebugLog(Redaction(settings.secret_values))
+    commands.observe(log)
+    try:
+        yield log
+    except BaseException:
+        write_lines(2, log.early)
+        raise
+    log.open(paths.debug_log)
 
 
 def front_end(settings: Settings) -> FrontEndSettings:
@@ -35,15 +65,20 @@ def main(settings: Settings, paths: Paths) -> int:
     """Boots, supervises, and returns the exit code. Raises SystemFailure."""
     capabilities.require(Path("/proc/self/status").read_text())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # here and in all that it starts: a dump would hold credentials
-    _make_folder(paths)
-    alone = Lock(paths.boot_lock)
-    alone.acquire()
+    with observed_from_here(settings, paths) as log:
+        _make_folder(paths)
+        alone = Lock(paths.boot_lock)
+        alone.acquire()
     system.write(paths.front_end, front_end(settings).render())  # before anything is started as the agent
     lock = Lock(paths.lock)
     lock.acquire(LOGIN_SECONDS)
 
-    async def begin() -> int:
-        return await Supervisor(settings, paths).run(lock)
+    async def begin() -> tuple[int, BootState | None]:
+        supervisor = Supervisor(settings, paths)
+        return await supervisor.run(lock), supervisor.journal.state.boot
 
     system.watch_children()
-    return asyncio.run(begin())
+    code, state = asyncio.run(begin())
+    if log is not None:
+        log.close(show=state is BootState.HALTED)  # with the sandbox its file goes too
+    return code

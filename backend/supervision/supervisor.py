@@ -40,7 +40,7 @@ from backend.selftest import selftest
 from backend.services.bundle import Services
 from backend.session import activity, session
 from backend.settings import Settings
-from backend.settings.values import GateMode, OnFailure
+from backend.settings.values import Debug, GateMode, OnFailure
 from backend.supervision import load, watch
 from backend.supervision.control import Control, ControlServer
 from backend.supervision.freezing import Freezing
@@ -139,6 +139,8 @@ class Supervisor(Control):
                 pid=os.getpid(),
             )
         )
+        if self.settings.debug is Debug.ON:
+            self.journal.emit(Noted("info", f"commands are logged in {self.paths.debug_log}: run codetainer logs --debug"))
         result = await self._runner.run(self.boot)
         state = self._conclude(result, time.monotonic() - begun)
         lock.release()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from backend import system
+from backend import commands, system
 from backend.contract import shell
 from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
@@ -48,8 +48,14 @@ def main(argv: Sequence[str]) -> int:
         prog="codetainer export", usage="%(prog)s [--patch] [REPOSITORY] > FILE", epilog=CODES, description=DESCRIPTION
     )
     parser.add_argument("--patch", action="store_true", help="one patch for git apply instead of a bundle")
+    parser.add_argument("--debug", action="store_true", help="report every command that is run on stderr")
     parser.add_argument("repository", nargs="?", metavar="REPOSITORY", help="a folder of /workspace (default: repo)")
     options = parser.parse_args(argv)
+    if options.debug:  # neither root's part nor the agent's gets a secret
+        from backend.debug_log import DebugLines
+        from backend.redaction import Redaction
+
+        commands.observe(DebugLines(Redaction(())))
     if os.isatty(1):
         tell("a bundle is nothing for a terminal", "codetainer export > work.bundle")
         return USAGE

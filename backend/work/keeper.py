@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backend import processes, system
+from backend import commands, processes, system
 from backend.context import Boot
 from backend.contract.events import (
     BootState,
@@ -214,7 +214,7 @@ class Keeper:
         """What a process of the agent's says. Raises SystemFailure, ValueError."""
         paths, given = self._boot.paths, self._boot.agent_environment
         environment: dict[str, str] = {name: given[name] for name in PASSED_ON if name in given}
-        argv = [*through, str(paths.python), "-I", "-m", "backend", "work", *arguments]
+        argv = [*through, str(paths.python), "-I", "-m", "backend", "work", *commands.option(), *arguments]
         done = await system.run_distrusted(
             argv, what=f"git to {arguments[0]}", identity=AGENT, environment={**environment, "PATH": PATH}, seconds=seconds,
             most=MOST_SAID,

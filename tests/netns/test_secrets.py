@@ -46,7 +46,8 @@ true
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with running(GH_PAT=TOKEN, CLAUDE_CODE_OAUTH_TOKEN=PLANTED) as found:
+    """With the debug log, which has the environment of each command that failed."""
+    with running(GH_PAT=TOKEN, CLAUDE_CODE_OAUTH_TOKEN=PLANTED, CODETAINER_DEBUG="on") as found:
         yield found
 
 
@@ -78,8 +79,8 @@ def test_the_values_arrived(sandbox: Sandbox) -> None:
 
 
 def test_the_journal_and_the_log_hold_none(sandbox: Sandbox) -> None:
-    segments = list(sandbox.paths.run.glob("events*.jsonl"))
-    assert segments
+    segments = [*sandbox.paths.run.glob("events*.jsonl"), *sandbox.paths.run.glob("debug.log*")]
+    assert len(segments) >= 2
     assert [path.name for path in segments if planted(path.read_bytes())] == []
     assert not planted(sandbox.log.read_bytes())
 

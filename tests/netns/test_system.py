@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from backend import system
+from backend import commands, system
+from backend.commands import Command, Outcome
 from backend.contract.paths import AGENT_UID
+from backend.debug_log import Words
+from backend.redaction import Redaction
+from backend.services.service import lines
+from backend.system import GATE, ROOT, SystemFailure
+from tests.recorder import Recorder
 
 pytestmark = pytest.mark.netns
 
@@ -86,3 +94,114 @@ def test_what_it_is_told_arrives_and_failures_are_named() -> None:
         asyncio.run(system.run_async(["sh", "-c", "echo why >&2; exit 3"]))
     with pytest.raises(system.SystemFailure, match="not done within"):
         asyncio.run(system.run_async(["sleep", "60"], timeout=0.1))
+
+
+# --- what the observer is told ---
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    made = Recorder()
+    commands.observe(made)
+    yield made
+    commands.observe(None)
+
+
+WHY = ["sh", "-c", "cat; echo why >&2; exit 3"]
+
+
+def test_each_way_to_run_a_command_is_reported(recorder: Recorder) -> None:
+    environment = {"PATH": system.SYSTEM_PATH, "A": "b"}
+
+    def found() -> tuple[object, ...]:
+        command, outcome = recorder.last
+        assert command.argv == tuple(WHY) and dict(command.environment) == environment
+        return command.identity, command.stdin, outcome.code, outcome.stderr.strip()
+
+    system.run(WHY, environment=environment, input="in", check=False)
+    assert found() == ("root", b"in", 3, "why")
+    with pytest.raises(SystemFailure):
+        system.run_bytes(WHY, environment, b"\xff")
+    assert found() == ("root", b"\xff", 3, "why")
+    system.ask(WHY, environment=environment, cwd="/tmp", input=b"in", timeout=30.0, most=100)
+    assert (found(), recorder.last[0].cwd) == (("root", b"in", 3, "why"), "/tmp")
+    asyncio.run(system.run_async(WHY, environment=environment, input="in", check=False))
+    assert found() == ("root", b"in", 3, "why")
+    asyncio.run(system.run_distrusted(WHY, what="it", identity=GATE, environment=environment, seconds=30.0, most=1000))
+    assert found() == ("gate", None, 3, "why")
+    assert recorder.last[0].exec_argv == tuple(GATE.wrap(WHY))
+
+
+@pytest.mark.parametrize("where", ["file", "stderr", "stdout"])
+def test_a_service_is_reported_with_its_last_lines(recorder: Recorder, where: str) -> None:
+    async def run() -> None:
+        file, pipe = os.memfd_create("stderr"), asyncio.subprocess.PIPE
+        stdout, stderr = {"file": (None, file), "stderr": (None, pipe), "stdout": (pipe, asyncio.subprocess.STDOUT)}[where]
+        process = await system.spawn(["sh", "-c", "echo why >&2; exit 3"], stdout=stdout, stderr=stderr, pass_fds=(file,))
+        os.close(file)  # who started it need not wait
+        if (stream := process.stdout or process.stderr) is not None:
+            assert [line async for line in lines(stream)] == ["why"]
+        await process.wait()
+        await asyncio.gather(*system._reports)
+
+    asyncio.run(run())
+    command, outcome = recorder.last
+    assert (outcome.code, outcome.stderr.strip(), len(command.descriptors)) == (3, "why", 1)
+
+
+def test_what_still_runs_at_the_end_is_reported(recorder: Recorder) -> None:
+    async def run() -> asyncio.subprocess.Process:
+        return await system.spawn(["sleep", "60"])
+
+    process = asyncio.run(run())
+    os.kill(process.pid, signal.SIGKILL)
+    assert recorder.last[1].problem == "left running at the end of this process"
+
+
+def test_what_cannot_start_and_what_takes_too_long_is_reported(recorder: Recorder) -> None:
+    def problem() -> str:
+        assert recorder.last[1].code is None
+        return recorder.last[1].problem
+
+    nothing, long = ["codetainer-no-such-program"], ["sh", "-c", "echo why >&2; exec sleep 60"]
+    starts: list[Callable[[list[str]], object]] = [
+        lambda argv: system.run(argv, timeout=0.5),
+        lambda argv: system.ask(argv, environment=system.BASE_ENVIRONMENT, cwd="/", timeout=0.5, most=1),
+        lambda argv: asyncio.run(system.run_async(argv, timeout=0.5)),
+    ]
+    for begin in starts:
+        with pytest.raises(SystemFailure):
+            begin(nothing)
+        assert problem() == "cannot run codetainer-no-such-program: not found"
+        with pytest.raises(SystemFailure):
+            begin(long)
+        assert problem() == "cannot wait for sh: not done within 0.5 s"
+        assert recorder.last[1].stderr.strip() == "why"
+    with pytest.raises(SystemFailure):
+        asyncio.run(system.spawn(nothing))
+    assert "not found" in problem()
+
+
+def test_lines_of_an_observer_in_a_child_are_relayed(recorder: Recorder) -> None:
+    script = f"echo '{{}}'; echo '{commands.PREFIX}3#1 git' >&2; echo why >&2; exit 1"
+    done = asyncio.run(
+        system.run_distrusted(
+            ["sh", "-c", script], what="it", identity=ROOT, environment=system.BASE_ENVIRONMENT, seconds=30.0, most=1000
+        )
+    )
+    assert recorder.lines == [("3#1 git", "root")]
+    assert (done.value(), done.last_line, recorder.last[1].stderr) == ({}, "why", "why")
+
+
+def test_what_is_pasted_does_the_same_again() -> None:
+    """The line that the debug log has of a failing command, through bash."""
+    awkward = "it's $HOME \x1b[2J\n\\ ü %s \udcff -"
+    script = 'cat; printf "%s|" "$PWD" "$VALUE" "$1"; exit 3'
+    for text in (awkward, "-e", ""):
+        environment = {"PATH": system.SYSTEM_PATH, "VALUE": text}
+        argv = ["sh", "-c", script, "sh", text]
+        one = Command(tuple(argv), tuple(argv), "root", environment, "/tmp", text.encode(errors="surrogateescape"), (), 0.0)
+        paste = Words(Redaction(())).ended(one, Outcome(code=3), 0.0)[1]
+        done = subprocess.run(["bash", "-c", paste], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (3, b"")
+        assert done.stdout.decode(errors="surrogateescape") == f"{text}/tmp|{text}|{text}|"

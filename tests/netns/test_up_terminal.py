@@ -244,6 +244,17 @@ def test_a_command_at_a_terminal_is_told_that_boot_is_under_way_and_then_has_it_
         assert terminal.seen == b"\r\r\x1b[K\rran"
 
 
+def test_commands_that_are_reported_wait_for_the_terminal_to_be_free() -> None:
+    """While the command has the terminal in raw mode each line would begin where the one before it ends."""
+    up = ("up", "--net", "pretend", "--debug", "--domains", str(SHORT), "--claude", str(IDLE), "--name", f"drawn-{os.getpid()}")
+    with at(*up, "--", "sh", "-c", "echo of-the-command; exit 4") as terminal:
+        assert terminal.code() == 4
+        before, _, after = terminal.seen.partition(b"of-the-command\r\n")
+        assert b"codetainer: debug:" not in before
+        assert b" started: nsenter " in after and b"of-the-command; exit 4'\r\n" in after
+        assert all(line.startswith(b"codetainer: debug: ") for line in after.splitlines() if b"debug" in line)
+
+
 def test_a_killed_enter_takes_its_command_with_it(running: Running) -> None:
     command = [
         *CODETAINER,

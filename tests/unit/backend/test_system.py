@@ -19,8 +19,10 @@ from backend.system import (
     Finished,
     Identity,
     SystemFailure,
+    actual_name,
     ask,
     in_words,
+    name_of,
     run_async,
     write,
 )
@@ -96,3 +98,9 @@ def test_what_cannot_be_written_is_said_and_leaves_the_old_text_and_nothing_besi
 )
 def test_an_error_in_words(error: OSError, words: str) -> None:
     assert in_words(error) == words
+
+
+def test_who_a_command_runs_as() -> None:
+    """The guard starts its commands with ROOT, which drops nothing, so the process's own uid counts."""
+    assert [name_of(uid) for uid in (0, GUARD.uid, 4711)] == ["root", "guard", "uid 4711"]
+    assert (actual_name(), actual_name(AGENT)) == (name_of(os.geteuid()), "claude")

@@ -8,9 +8,10 @@ import pytest
 from backend.contract import control
 from backend.contract import events as e
 from backend.contract.control import Reply, Request
+from backend.contract.paths import Paths
 from backend.contract.state import fold_all
 from codetainer_tui import ask as asking
-from codetainer_tui import cli, process, restart
+from codetainer_tui import boot, cli, logs, process, restart
 
 
 @pytest.fixture
@@ -248,3 +249,35 @@ def test_what_is_typed_for_the_operator_is_what_the_operator_would_type(
     monkeypatch.setattr(cli, "_ask", asked)
     assert cli.main(argv) == 0
     assert typed == [command]
+
+
+def test_boot_with_debug_tells_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes: dict[str, str] = {}
+    monkeypatch.setattr(process, "change_environment", changes.update)
+    monkeypatch.setattr(boot, "lines", lambda *_, **__: 0)
+    assert cli.main(["boot", "--no-tui"]) == 0
+    assert changes == {}
+    assert cli.main(["boot", "--no-tui", "--debug"]) == 0
+    assert changes == {"CODETAINER_DEBUG": "on"}
+
+
+def test_the_debug_log_is_printed_from_its_beginning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = Paths(tmp_path)
+    assert logs.debug(paths, go_on=False, as_json=False) == 2
+    assert "Boot with --debug or CODETAINER_DEBUG=on" in capsys.readouterr().err
+    paths.run.mkdir(parents=True)
+    paths.debug_log.with_name("debug.log.1").write_text("first\n")
+    paths.debug_log.write_bytes(b"second \x1b[2J \xff\nhalf of a li")
+    assert logs.debug(paths, go_on=False, as_json=False) == 0
+    assert capsys.readouterr().out == "first\nsecond \\x1b[2J \ufffd\n"
+
+
+@pytest.mark.parametrize("argv", [["logs", "--debug", "--json"], ["logs", "--debug", "--traffic"]])
+def test_what_does_not_go_with_the_debug_log(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code = cli.main(argv)
+    except SystemExit as ended:
+        assert isinstance(ended.code, int)
+        code = ended.code
+    assert code == 2
+    assert "--debug" in capsys.readouterr().err

@@ -26,6 +26,7 @@ from backend.contract import shell
         ("it's\x7f\\", "$'it\\'s\\177\\\\'"),
         ("\u202egnp.exe", "$'\\342\\200\\256gnp.exe'"),
         ("\udcff", "$'\\377'"),
+        ("\ud800", "$'\\355\\240\\200'"),
     ],
 )
 def test_a_word_is_one_argument(name: str, word: str) -> None:
@@ -42,3 +43,18 @@ def test_nothing_of_it_is_obeyed(name: str) -> None:
     assert word.isprintable()
     if not word.startswith("$'"):
         assert shlex.split(word) == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("a\nb", "printf 'a\\012b'"),
+        ("100%", "printf 100%%"),
+        ("-e", "printf '\\055e'"),
+        ("it's \\", "printf 'it'\"'\"'s \\\\'"),
+        ("\udcff\0", "printf '\\377\\000'"),
+        ("", "printf ''"),
+    ],
+)
+def test_a_text_that_printf_writes(text: str, command: str) -> None:
+    assert shell.printf(text) == command

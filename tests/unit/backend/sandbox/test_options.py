@@ -28,6 +28,10 @@ def test_what_is_shown(argv: list[str], show: Show) -> None:
     assert options.parse(argv).show is show
 
 
+def test_commands_are_reported_on_request() -> None:
+    assert [options.parse(argv).debug for argv in ([], ["--debug"], ["--", "--debug"])] == [False, True, False]
+
+
 def test_files() -> None:
     found = options.parse(["--net", "pretend", "--pretend", "a.toml", "--pretend-log", "-", "--domains", "d", "--claude", "c"])
     assert (found.pretend, found.pretend_log, found.domains, found.claude) == (Path("a.toml"), Path("-"), Path("d"), Path("c"))

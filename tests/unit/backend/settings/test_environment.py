@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import tempfile
 from dataclasses import fields
@@ -11,7 +12,7 @@ import pytest
 
 from backend import settings
 from backend.settings import VARIABLES, SettingsError
-from backend.settings.values import Autosave, GateMode, LogFormat, Login, OnFailure, Save, Seccomp, Where
+from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Save, Seccomp, Where
 from backend.system import AGENT, Identity
 from network.firewall.ruleset import Listener
 
@@ -112,6 +113,18 @@ def test_a_secret_whose_file_the_agent_could_read_is_refused() -> None:
 
 def test_nothing_shows_a_secret() -> None:
     assert all(value not in repr(settings.load(GOOD)) for value in GOOD.values())
+
+
+def test_values_that_no_log_may_show() -> None:
+    """The agent may have a header's text (credentials inside), so the text and its parts count as secrets."""
+    headers = "x-key=top%2Fsecret,Authorization=Basic " + base64.b64encode(b"user:pass-word").decode()
+    telemetry = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_EXPORTER_OTLP_HEADERS": headers}
+    for where in ("inside", "outside"):
+        found = settings.load({**GOOD, **telemetry, "CODETAINER_CREDENTIALS": where}).secret_values
+        values = {value for _, value in found}
+        assert {*GOOD.values(), headers, "top%2Fsecret", "top/secret", "pass-word"} <= values
+        assert all(len(value) >= 4 for value in values)
+        assert ("GH_PAT", GOOD["GH_PAT"]) in found
 
 
 def test_only_our_variables_are_handed_on() -> None:
@@ -226,6 +239,7 @@ SENTINELS = {
     "CODETAINER_POPUP_KEY": ("popup_key", "Q", "Q"),
     "CODETAINER_LOCK_TIMEOUT": ("lock_timeout", "107s", 107.0),
     "CODETAINER_LOG_FORMAT": ("log_format", "json", LogFormat.JSON),
+    "CODETAINER_DEBUG": ("debug", "on", Debug.ON),
 }
 SECRETS = {
     "GH_PAT": ("gh_pat", "ghp_sentinel"),
