@@ -1,4 +1,4 @@
-"""`python3 -I -m backend boot | guard | work | export | up | enter | check`: the processes behind `codetainer`."""
+"""The processes behind `codetainer`: `python3 -I -m backend boot|guard|certificates|work|export|up|enter|check`."""
 
 from __future__ import annotations
 
@@ -50,6 +50,10 @@ def main(argv: list[str]) -> int:
             from backend.guard.process import run
 
             return run(descriptors)
+        case ["certificates"]:
+            from backend.services.certificates import main as certificates
+
+            return certificates()
         case ["work", *rest]:
             from backend.work.process import main as work
 
@@ -71,7 +75,7 @@ def main(argv: list[str]) -> int:
 
             return check(rest)
         case _:
-            sys.stderr.write("usage: python3 -I -m backend boot|guard|work|export|up|enter|check\n")
+            sys.stderr.write("usage: python3 -I -m backend boot|guard|certificates|work|export|up|enter|check\n")
             return 2
 
 

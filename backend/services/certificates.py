@@ -1,34 +1,58 @@
-"""Certificates for the hosts whose TLS ends at the gate: an authority of this boot, whose key is gone when they are signed.
+"""`python3 -I -m backend certificates`: an authority for the hosts whose TLS ends at the gate, and a certificate for each.
 
-Made with `cryptography`. The authority is constrained to these names (RFC 5280, section 4.2.1.10): whoever had its key could
-speak for no other.
+The authority is constrained to these names (RFC 5280, section 4.2.1.10): its key could sign for no other. It signs and is
+gone: this process ends, and with it the 10 MB that `cryptography` takes. stdin and stdout: `Wanted` and `Made`, as JSON.
 """
 
 from __future__ import annotations
 
 import datetime
+import json
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TypedDict
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-SKEW = datetime.timedelta(days=1)
 COMMON_NAME = "Codetainer gate of this boot"
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Wanted(TypedDict):
+    """Certificates for `names`, valid for `seconds` from now and from `skew` seconds before now."""
+
+    names: Sequence[str]
+    seconds: float
+    skew: float
+
+
+class Made(TypedDict):
     """`authority` is PEM, to be trusted inside; `leaves` is by name, PEM of key and certificate, for the gate alone."""
 
-    authority: bytes
-    leaves: dict[str, bytes]
+    authority: str
+    leaves: dict[str, str]
 
 
-def make(names: Sequence[str], valid: datetime.timedelta) -> Made:
-    """An authority for these names and a certificate for each. One name a certificate: HTTP/2 reuses no connection then."""
+class Validity:
+    """From when until when (UTC) certificates hold that are made now."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        now = datetime.datetime.now(datetime.UTC)
+        self.begin = now - datetime.timedelta(seconds=wanted["skew"])
+        self.end = now + datetime.timedelta(seconds=wanted["seconds"])
+
+
+def main() -> int:
+    """Makes what stdin asks for."""
+    json.dump(make(json.load(sys.stdin)), sys.stdout)
+    return 0
+
+
+def make(wanted: Wanted) -> Made:
+    """An authority and the certificates. One name in each: with several, HTTP/2 clients would share connections."""
+    names, valid = wanted["names"], Validity(wanted)
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME)])
     constraints = x509.NameConstraints([x509.DNSName(name) for name in names], None)
@@ -40,10 +64,10 @@ def make(names: Sequence[str], valid: datetime.timedelta) -> Made:
         .sign(key, hashes.SHA256())
     )
     leaves = {name: _leaf(name, issuer, key, valid) for name in names}
-    return Made(authority.public_bytes(serialization.Encoding.PEM), leaves)
+    return {"authority": authority.public_bytes(serialization.Encoding.PEM).decode(), "leaves": leaves}
 
 
-def _leaf(name: str, issuer: x509.Name, authority: ec.EllipticCurvePrivateKey, valid: datetime.timedelta) -> bytes:
+def _leaf(name: str, issuer: x509.Name, authority: ec.EllipticCurvePrivateKey, valid: Validity) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     certificate = (
@@ -56,7 +80,7 @@ def _leaf(name: str, issuer: x509.Name, authority: ec.EllipticCurvePrivateKey, v
         .sign(authority, hashes.SHA256())
     )
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return private + certificate.public_bytes(serialization.Encoding.PEM)
+    return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
@@ -68,16 +92,15 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, valid: datetime.timedelta
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, valid: Validity
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
-        .not_valid_after(now + valid)
+        .not_valid_before(valid.begin)
+        .not_valid_after(valid.end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )

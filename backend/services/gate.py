@@ -80,11 +80,11 @@ class Gate:
         self._keep({})
         return process
 
-    def prepare(self, hosts: tuple[Host, ...], secrets: Mapping[str, str], repositories: tuple[str, ...]) -> int:
+    async def prepare(self, hosts: tuple[Host, ...], secrets: Mapping[str, str], repositories: tuple[str, ...]) -> int:
         """Gets ready to end TLS for those hosts whose credentials there are; returns how many. Raises SystemFailure."""
         self._make_folders()
         ended = tuple(host for host in hosts if any(c.variable in secrets for c in host.credentials))
-        self.trust.begin(host.name for host in ended)
+        await self.trust.begin(host.name for host in ended)
         places = self._places
         self.proxy = CredentialProxy(
             ended, secrets, repositories, places.certificates, places.authorities, f"/{INNER}", f"/{ASKS}"
@@ -93,7 +93,7 @@ class Gate:
 
     async def renew(self) -> None:
         """New certificates, without a reload: what is open stays open. Raises SystemFailure."""
-        for file, leaf in self.trust.renew().items():
+        for file, leaf in (await self.trust.renew()).items():
             await self.ask(f"set ssl cert {file} <<\n{leaf.strip()}\n")
             (said,) = await self.ask(f"commit ssl cert {file}")
             if "Success" not in said:

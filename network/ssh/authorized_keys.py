@@ -12,10 +12,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-
 from network.problems import Problems
 
 TYPES = (
@@ -94,6 +90,10 @@ def _options(line: str) -> tuple[list[tuple[str, str | None]], str, str]:
 
 
 def _wrong_key(kind: str, text: str) -> str:
+    from cryptography.exceptions import UnsupportedAlgorithm  # late: 10 MB, for a process that may have no key to check
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
     try:
         blob = base64.b64decode(text, validate=True)
         named = blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii")
@@ -128,6 +128,9 @@ class HostKey:
 
 
 def new_host_key() -> HostKey:
+    from cryptography.hazmat.primitives import serialization  # late, as above
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
     key = ed25519.Ed25519PrivateKey.generate()
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)

@@ -72,7 +72,7 @@ def attacked(sandbox: Running) -> None:
 SCENES: dict[str, tuple[Callable[[Running], None], str, dict[str, Any]]] = {
     "clean": (clean, LISTED, {"CLAUDE_PROMPT": "look around", "REPO_URL": REPOSITORY}),
     "degrades": (degrades, LISTED, {"REPO_URL": "https://github.com/example/absent"}),
-    "halts": (halts, LISTED + "not a name\n", {"REPO_URL": REPOSITORY}),
+    "halts": (halts, LISTED, {"REPO_URL": REPOSITORY, "CODETAINER_TMPFS_HOME": "900000G"}),
     "attacked": (attacked, LISTED, {"CLAUDE_PROMPT": "look around", "REPO_URL": REPOSITORY}),
 }
 

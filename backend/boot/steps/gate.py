@@ -1,4 +1,4 @@
-"""Certificates and the gate: what reaches an open address passes it, and goes on where the name it asks for is on the list."""
+"""The gate: what reaches an open address passes it, and goes on where the name it asks for is on the list."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ async def run(boot: Boot) -> str:
     if boot.settings.gate is GateMode.OFF:
         raise StepSkipped("CODETAINER_GATE=off: listed hosts are held apart by their addresses alone")
     gate, settings = boot.services.gate, boot.settings
-    if settings.outside and gate.proxy is None:  # a second boot finds them still good
-        gate.trust.valid = settings.certificate_seconds
-        hosts = gate.prepare(settings.hosts, settings.secrets.by_variable, settings.writable)
+    if gate.proxy is not None:
         pushes = ", ".join(settings.writable) or "no repository"
-        boot.say("gate", f"credentials for {hosts} hosts are put in outside; writes go to {pushes}")
+        boot.say("gate", f"credentials for {len(gate.proxy.hosts)} hosts are put in outside; writes go to {pushes}")
         for line in _unused(boot):
             boot.say("gate", line)
     gate.much_out = settings.much_out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import socket
 import ssl
 import threading
@@ -144,7 +143,8 @@ def test_another_site_has_to_be_cut_whatever_certificate_it_has(
     tmp_path: Path, closed: int, silence: Callable[[], None]
 ) -> None:
     """A gate that refuses closes; whoever speaks TLS, if only to say no, was reached."""
-    (tmp_path / "leaf").write_bytes(certificates.make(("other.example",), datetime.timedelta(days=1)).leaves["other.example"])
+    made = certificates.make({"names": ["other.example"], "seconds": 86400.0, "skew": 60.0})
+    (tmp_path / "leaf").write_text(made["leaves"]["other.example"])
     names: list[str | None] = []
     answers, objects = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     answers.load_cert_chain(tmp_path / "leaf")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from backend.contract.paths import Paths
-from backend.services.certificates import SKEW
-from backend.services.trust import Trust
+from backend.services import certificates
+from backend.services.certificates import Made, Wanted
+from backend.services.trust import SKEW, Trust
 from backend.system import SystemFailure
 from network.gate.haproxy import Places
 
@@ -36,7 +37,11 @@ def trust(tmp_path: Path, clock: Clock) -> Trust:
     places.certificates.mkdir(parents=True)
     paths.trusted.parent.mkdir(parents=True)
     paths.trusted.write_text("the system's\n")
-    made = Trust(paths, places, clock)
+
+    async def maker(_: Paths, wanted: Wanted) -> Made:
+        return certificates.make(wanted)
+
+    made = Trust(paths, places, clock, maker)
     made.valid, made._names = 3 * DAY, ("api.example",)
     made.in_use()
     return made
@@ -49,7 +54,7 @@ def trust(tmp_path: Path, clock: Clock) -> Trust:
         (1.9 * DAY, False),
         (2.1 * DAY, True),  # also where most of that time was slept through, or the clock was set
         (-3600.0, False),
-        (-SKEW.total_seconds() * 0.9, True),  # soon they would not be valid yet
+        (-SKEW * 0.9, True),  # soon they would not be valid yet
         (-400 * DAY, True),
     ],
 )
@@ -60,7 +65,7 @@ def test_when_it_is_time_for_new_ones(trust: Trust, clock: Clock, step: float, e
     assert not trust.ends
 
 
-def test_an_authority_that_has_no_room_leaves_those_before_it_whole(trust: Trust, tmp_path: Path) -> None:
+async def test_an_authority_that_has_no_room_leaves_those_before_it_whole(trust: Trust, tmp_path: Path) -> None:
     bundle = Paths(tmp_path).trusted
     limits, before = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     text = "the system's\n" + "more\n" * 2000  # larger than what else is written
@@ -68,25 +73,25 @@ def test_an_authority_that_has_no_room_leaves_those_before_it_whole(trust: Trust
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(text) + 100, limits[1]))
     try:
         with pytest.raises(SystemFailure, match="cannot have new certificates trusted"):
-            trust.renew()
+            await trust.renew()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
     assert bundle.read_text() == text
-    trust.renew()
+    await trust.renew()
     assert bundle.read_text().startswith(text)
     assert bundle.read_text().count("-----END CERTIFICATE-----") == 1
 
 
-def test_while_the_gate_cannot_take_them_no_more_are_made(trust: Trust, clock: Clock, tmp_path: Path) -> None:
+async def test_while_the_gate_cannot_take_them_no_more_are_made(trust: Trust, clock: Clock, tmp_path: Path) -> None:
     """It is tried every minute: an authority each time would be thousands in a day."""
     clock.now += 2.5 * DAY
-    first = trust.renew()
+    first = await trust.renew()
     for _ in range(10):
         clock.now += 60
-        assert trust.renew() == first
+        assert await trust.renew() == first
     assert Paths(tmp_path).trusted.read_text().count("-----END CERTIFICATE-----") == 1
     trust.in_use()
     clock.now += 2 * DAY  # of them
     assert trust.ends
-    assert trust.renew() != first
+    assert await trust.renew() != first
