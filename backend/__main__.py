@@ -1,4 +1,4 @@
-"""The processes behind `codetainer`: `python3 -I -m backend boot|guard|certificates|work|export|up|enter|check`."""
+"""The processes behind `codetainer`: `python3 -I -m backend boot|guard|certificates|work|export|up|enter|as-agent|check`."""
 
 from __future__ import annotations
 
@@ -70,12 +70,16 @@ def main(argv: list[str]) -> int:
             from backend.sandbox.enter import main as enter
 
             return enter(rest)
+        case ["as-agent", *rest]:
+            from backend.sandbox.as_agent import main as as_agent
+
+            return as_agent(rest)
         case ["check", *rest]:
             from backend.sandbox.check import main as check
 
             return check(rest)
         case _:
-            sys.stderr.write("usage: python3 -I -m backend boot|guard|certificates|work|export|up|enter|check\n")
+            sys.stderr.write("usage: python3 -I -m backend boot|guard|certificates|work|export|up|enter|as-agent|check\n")
             return 2
 
 

@@ -32,6 +32,7 @@ inside
   ssh-config the entry for ~/.ssh/config to log in here, and the host key
 
 inside, for the operator (root)
+  as-agent   a command, or a shell, as the agent: for work on its files
   allow      open a name now, for a time or until revoked
   revoke     close it again, and cut what it carries
   mute       count a name's refusals without showing them

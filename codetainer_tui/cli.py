@@ -15,7 +15,7 @@ from codetainer_tui import process
 if TYPE_CHECKING:
     from backend.contract.control import Reply, Request
 
-BACKEND_VERBS = ("up", "enter", "check", "export")  # they parse their own arguments: a COMMAND may follow
+BACKEND_VERBS = ("up", "enter", "check", "export", "as-agent")  # they parse their own arguments: a COMMAND may follow
 
 
 def main(argv: list[str] | None = None) -> int:

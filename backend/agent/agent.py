@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend import system
 from backend.contract.paths import Paths
-from backend.settings import Settings
 from backend.system import AGENT, Finished
+
+if TYPE_CHECKING:
+    from backend.settings import Settings
 
 WRITE_SECONDS = 5.0
 # Runtimes that do not look at the system's bundle by themselves, each by its own variable.
@@ -17,10 +20,10 @@ TRUST = (
 )  # fmt: skip
 
 
-def environment(settings: Settings, paths: Paths, *, credentials: bool) -> dict[str, str]:
-    """The agent's environment. `credentials`: with the tokens or their placeholders, for all that works for it."""
+def own_environment(paths: Paths) -> dict[str, str]:
+    """What all of the agent's processes have, without tokens and without what the operator has set for them."""
     home = str(paths.home)
-    found = {
+    return {
         "HOME": home,
         "USER": "claude",
         "LOGNAME": "claude",
@@ -32,16 +35,19 @@ def environment(settings: Settings, paths: Paths, *, credentials: bool) -> dict[
         **dict.fromkeys(TRUST, f"/{paths.ca_bundle.relative_to(paths.root)}"),
         "DISABLE_AUTOUPDATER": "1",
     }
-    if credentials:
-        secrets = settings.agent_secrets
-        found["GH_TOKEN"] = secrets.gh_pat
-        if secrets.oauth_token:
-            found["CLAUDE_CODE_OAUTH_TOKEN"] = secrets.oauth_token
-        else:
-            found["ANTHROPIC_API_KEY"] = secrets.api_key
-        telemetry = settings.telemetry.for_agent(outside=settings.outside)
-        found = {**settings.own_secrets, **telemetry, **found}
-    return found
+
+
+def environment(settings: Settings, paths: Paths) -> dict[str, str]:
+    """The agent's environment, with the tokens or their placeholders: for all that works for it."""
+    found = own_environment(paths)
+    secrets = settings.agent_secrets
+    found["GH_TOKEN"] = secrets.gh_pat
+    if secrets.oauth_token:
+        found["CLAUDE_CODE_OAUTH_TOKEN"] = secrets.oauth_token
+    else:
+        found["ANTHROPIC_API_KEY"] = secrets.api_key
+    telemetry = settings.telemetry.for_agent(outside=settings.outside)
+    return {**settings.own_secrets, **telemetry, **found}
 
 
 def make_folder(path: Path, mode: int = 0o755) -> None:

@@ -33,7 +33,7 @@ def environment_for(identity: Identity, init: int) -> dict[str, str]:
     given = Path(f"/proc/{init}/environ").read_bytes().decode(errors="surrogateescape").split("\0")
     there = Paths(Path(f"/proc/{init}/root"))
     sandbox_settings = settings.load(dict(variable.partition("=")[::2] for variable in given if variable), there.credentials)
-    return {**agent.environment(sandbox_settings, Paths(), credentials=True), **terminal_variables()}
+    return {**agent.environment(sandbox_settings, Paths()), **terminal_variables()}
 
 
 def main(argv: Sequence[str]) -> int:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import backend
 from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, Paths
 
 USERS = {"claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID, "exporter": EXPORTER_UID}
+OTHER_NAMES_OF_GIT = ("git-upload-pack", "git-receive-pack", "git-upload-archive")
 LAUNCHERS = Path(backend.__file__).parent / "launchers"
 
 
@@ -26,7 +28,13 @@ def install(root: Path) -> None:
     for launcher in sorted(LAUNCHERS.iterdir()):
         if launcher.is_file():
             place(launcher, local / launcher.name, 0o755)
+    for name in OTHER_NAMES_OF_GIT:  # as `git clone root@HOST:/workspace/repo` starts them
+        (local / name).unlink(missing_ok=True)
+        (local / name).symlink_to("git")
     paths = Paths(root)
+    if not os.path.lexists(paths.git):  # where `up` has laid the machine's
+        paths.git.parent.mkdir(parents=True, exist_ok=True)
+        paths.git.symlink_to("/usr/bin/git")
     for folder in (paths.workspace, paths.home, paths.tmp, paths.run, paths.sshd):
         folder.mkdir(parents=True, exist_ok=True)
     for link, target in ((paths.gh_config, paths.gh_files), (paths.git_config, paths.git_file)):

@@ -17,6 +17,7 @@ from backend.sandbox import installation
 from backend.sandbox.claude import FAKE_CLAUDE
 from backend.sandbox.installation import LAUNCHERS, place, write
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
+from backend.system import GIT
 
 HOLDERS = ("/mnt", "/media", "/srv", "/opt", "/home")  # one of them is covered by a tmpfs, in the new mount namespace only
 # What belongs to the system (hier(7)). Everything else at the top is people's: covered, whatever it is called.
@@ -116,6 +117,7 @@ def _install(root: Path, sources: Sources) -> None:
     bind(Path(sysconfig.get_path("purelib")), opt / "site-packages")
     _venv(opt / "venv")
     bind(sources.confine, opt / "confine")
+    _git(opt / "git", Path(GIT).resolve())
     installation.install(root)
     (local / "coredns").unlink(missing_ok=True)
     bind(sources.coredns, local / "coredns")
@@ -171,6 +173,14 @@ def package(program: Path) -> Path:
         if (folder / "package.json").is_file():
             return folder
     return program
+
+
+def _git(link: Path, program: Path) -> None:
+    """This machine's git, where the launcher looks for it, which takes its name in /usr/local/bin."""
+    if visible(program) and program.parent != Path("/usr/local/bin"):
+        link.symlink_to(program)
+    else:
+        bind(program, link)
 
 
 def _claude(root: Path, program: Path) -> None:

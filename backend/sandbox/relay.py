@@ -1,7 +1,8 @@
 """A command inside a sandbox: on a terminal of the sandbox's own, relayed, or with this process's pipes.
 
 Nothing in a sandbox holds the operator's terminal, be it on stdin, stdout or stderr: whoever does can read what is typed there
-and, where the kernel allows TIOCSTI, push keystrokes that a root shell reads afterwards. Pipes and files pass as they are.
+and, where the kernel allows TIOCSTI, push keystrokes that a root shell reads afterwards. Pipes and files pass as they are,
+unless the caller wants them kept too: whoever holds a pipe keeps its reader waiting.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import socket
 import struct
 import termios
 import tty
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
@@ -41,21 +42,22 @@ def on_terminal() -> bool:
 class Command:
     """What is run in the sandbox whose first process is `init`, as whom, with what, where."""
 
-    init: int
+    init: int  # 0: this process is in the sandbox
     argv: Sequence[str]
     identity: Identity
     environment: Mapping[str, str]
-    folder: str
+    folder: str  # "": the one that this process is in
 
 
-def run(command: Command, *, passed: Sequence[signal.Signals] = PASSED) -> int:
+def run(command: Command, *, passed: Sequence[signal.Signals] = PASSED, keeps: Callable[[int], bool] = os.isatty) -> int:
     """Runs a command to its end; returns its exit code (128 + n for signal n). `passed`: signals that go to it instead.
 
-    With a terminal on both stdin and stdout it gets one of the sandbox's own. Raises OSError.
+    With a terminal on both stdin and stdout it gets one of the sandbox's own. Of its other descriptors, those for which `keeps`
+    is true are kept from it: it gets pipes. Raises OSError.
     """
     terminal = os.isatty(0) and os.isatty(1)
     with contextlib.ExitStack() as stack:
-        wires = [] if terminal else stack.enter_context(_wires())
+        wires = stack.enter_context(_wires([n for n in (0, 1, 2) if keeps(n) and not (terminal and os.isatty(n))]))
         joiner, running, master = _start(command, terminal, {wire.descriptor: wire.theirs for wire in wires}, passed)
         handle = os.pidfd_open(joiner)
         stack.callback(os.close, handle)
@@ -65,7 +67,7 @@ def run(command: Command, *, passed: Sequence[signal.Signals] = PASSED) -> int:
         for wire in wires:
             os.close(wire.theirs)
         if terminal and running:
-            return _on_terminal(joiner, running, handle, master, awake)
+            return _on_terminal(joiner, running, handle, master, awake, [wire.flow for wire in wires])
         copy([wire.flow for wire in wires], handle, awake)
         return shell_code(os.waitpid(joiner, 0)[1])
 
@@ -75,7 +77,7 @@ def run(command: Command, *, passed: Sequence[signal.Signals] = PASSED) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Wire:
-    """A pipe in place of a descriptor that is the operator's terminal."""
+    """A pipe in place of a descriptor that is the operator's."""
 
     descriptor: int
     theirs: int
@@ -83,15 +85,14 @@ class _Wire:
 
 
 @contextlib.contextmanager
-def _wires() -> Iterator[list[_Wire]]:
+def _wires(descriptors: Sequence[int]) -> Iterator[list[_Wire]]:
     wires = []
-    for descriptor in (0, 1, 2):
-        if os.isatty(descriptor):
-            reading, writing = os.pipe()
-            if descriptor == 0:
-                wires.append(_Wire(0, reading, Flow(0, writing, inward=True)))
-            else:
-                wires.append(_Wire(descriptor, writing, Flow(reading, descriptor, inward=False)))
+    for descriptor in descriptors:
+        reading, writing = os.pipe()
+        if descriptor == 0:
+            wires.append(_Wire(0, reading, Flow(0, writing, inward=True)))
+        else:
+            wires.append(_Wire(descriptor, writing, Flow(reading, descriptor, inward=False)))
     try:
         yield wires
     finally:
@@ -136,14 +137,16 @@ def _join(command: Command, parent: int, back: socket.socket, terminal: bool, gi
     try:
         namespaces.die_with_parent(parent)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the parent's handler looks after children of the parent's
-        namespaces.enter(command.init)
-        os.chdir("/")
+        if command.init:
+            namespaces.enter(command.init)
+            os.chdir("/")
+        seen_as = 0 if command.init else os.getpid()  # by the command: 0 from another pid namespace
         master, slave = os.openpty() if terminal else (-1, -1)
         inner = os.fork()
         if inner == 0:
             if master >= 0:
                 os.close(master)
-            _become(command, back, slave, given)
+            _become(command, seen_as, back, slave, given)
         # Keys and signals of the operator's terminal are for the command, by way of the parent.
         for number in PASSED:
             signal.signal(number, signal.SIG_IGN)
@@ -157,10 +160,10 @@ def _join(command: Command, parent: int, back: socket.socket, terminal: bool, gi
         os._exit(code)
 
 
-def _become(command: Command, back: socket.socket, slave: int, given: Mapping[int, int]) -> None:
+def _become(command: Command, parent: int, back: socket.socket, slave: int, given: Mapping[int, int]) -> None:
     """Turns this process into the command, as somebody, in a session of its own. Does not return."""
     try:
-        namespaces.die_with_parent(0)  # its parent is outside its pid namespace
+        namespaces.die_with_parent(parent)
         back.recv(1)  # the terminal has its size
         os.setsid()
         if slave >= 0:
@@ -174,7 +177,8 @@ def _become(command: Command, back: socket.socket, slave: int, given: Mapping[in
         close_on_exec()
         os.umask(0o022)
         reset_signals()
-        os.chdir(command.folder)
+        if command.folder:
+            os.chdir(command.folder)
         argv = command.identity.wrap(command.argv)
         if SETPRIV in argv[: len(argv) - len(command.argv)]:
             argv.insert(argv.index(SETPRIV) + 1, "--pdeathsig=keep")  # the kernel forgets it with the change of credentials
@@ -205,7 +209,7 @@ def _passing(pid: int, numbers: Sequence[signal.Signals]) -> Iterator[None]:
 # --- a terminal ---
 
 
-def _on_terminal(joiner: int, running: int, handle: int, master: int, awake: int) -> int:
+def _on_terminal(joiner: int, running: int, handle: int, master: int, awake: int, others: Sequence[Flow]) -> int:
     saved = termios.tcgetattr(0)
     resized = signal.signal(signal.SIGWINCH, lambda *_: _copy_size(master))
     _copy_size(master)  # it may have changed before the handler was there
@@ -213,7 +217,7 @@ def _on_terminal(joiner: int, running: int, handle: int, master: int, awake: int
     try:
         tty.setraw(0)
         os.set_blocking(master, False)
-        gone = copy([Flow(0, master, inward=True), Flow(master, 1, inward=False)], handle, awake)
+        gone = copy([Flow(0, master, inward=True), Flow(master, 1, inward=False), *others], handle, awake)
         os.close(master)  # the kernel hangs up on whoever is left on it
         master = -1
         if gone and not select.select([handle], [], [], HANG_UP_SECONDS)[0]:

@@ -77,7 +77,7 @@ class Supervisor(Control):
 
     def _new_boot(self) -> Boot:
         boot = Boot(self.settings, self.paths, self.journal.emit, self.services, self.policy)
-        boot.agent_environment = agent.environment(self.settings, self.paths, credentials=True)
+        boot.agent_environment = agent.environment(self.settings, self.paths)
         return boot
 
     def _emit(self, event: Event) -> None:

@@ -109,7 +109,12 @@ class Actions(RowActions):
             self.say(RECORDING, Tone.WARN)
             return
         with self.suspend():
-            process.write(f"codetainer: a shell as {'root' if os.geteuid() == 0 else 'the agent'}; exit leads back\n")
+            if os.geteuid() == 0:
+                process.write(
+                    "codetainer: a shell as root; work on the agent's files by codetainer as-agent; exit leads back\n"
+                )
+            else:
+                process.write("codetainer: a shell as the agent; exit leads back\n")
             code = process.run(["/bin/bash", "--norc", "--noprofile", "-i"])
         self.refresh()
         self.say(f"the shell has ended with code {code}" if code else "the shell has ended")

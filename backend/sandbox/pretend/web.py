@@ -141,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
             "GIT_CONFIG_KEY_2": "receive.autogc", "GIT_CONFIG_VALUE_2": "false",  # it would go on in the background
         }  # fmt: skip
         try:
-            output = system.run_bytes(["git", "http-backend"], environment, body)
+            output = system.run_bytes([system.GIT, "http-backend"], environment, body)
         except SystemFailure as error:
             self.reply(500, f"{error}\n".encode(), {"Content-Type": "text/plain"})
             return
@@ -229,7 +229,7 @@ def marketplace() -> dict[str, str]:
 def make_repository(repositories: Path, name: str, files: Mapping[str, str]) -> None:
     """A repository to clone, with a commit for each file."""
     bare = repositories / name
-    git = ["git", "-c", "user.name=Example", "-c", "user.email=example@example.com", "-c", "init.defaultBranch=main"]
+    git = [system.GIT, "-c", "user.name=Example", "-c", "user.email=example@example.com", "-c", "init.defaultBranch=main"]
     system.run([*git, "init", "--quiet", "--bare", str(bare)])
     work = repositories / f".work-{bare.name}"
     system.run([*git, "clone", "--quiet", str(bare), str(work)])
@@ -246,5 +246,5 @@ def make_parent(repositories: Path, name: str) -> None:
     """What a repository is a fork of (github.py): the same history, as long as nobody pushes to the fork."""
     parent = repositories / f"upstream/{name.rpartition('/')[2]}"
     parent.parent.mkdir(exist_ok=True)
-    system.run(["git", "clone", "--quiet", "--bare", str(repositories / name), str(parent)])
+    system.run([system.GIT, "clone", "--quiet", "--bare", str(repositories / name), str(parent)])
     (parent.parent / (parent.name + ".git")).symlink_to(parent.name)

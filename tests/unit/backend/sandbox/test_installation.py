@@ -41,8 +41,10 @@ def prepared(root: Path) -> Paths:
 def test_launchers_folders_and_accounts_are_placed(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
     installation.install(tmp_path)
-    for name in ("codetainer", "attach-claude", "start-claude", "status", "entrypoint", "gh"):
+    for name in ("codetainer", "attach-claude", "start-claude", "status", "entrypoint", "gh", "git"):
         assert (tmp_path / "usr/local/bin" / name).stat().st_mode & 0o777 == 0o755
+    assert str(paths.git.readlink()) == "/usr/bin/git"
+    assert str((tmp_path / "usr/local/bin/git-receive-pack").readlink()) == "git"
     assert all(folder.is_dir() for folder in (paths.workspace, paths.home, paths.tmp, paths.run, paths.sshd))
     assert "claude:x:1000:" in (tmp_path / "etc/group").read_text()
 

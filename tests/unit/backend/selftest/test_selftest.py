@@ -21,7 +21,7 @@ def boot(folder: Path, **more: str) -> Boot:
     found = settings.load({"GH_PAT": "ghp_the_real_one", "ANTHROPIC_API_KEY": "sk-the-real-one", **more})
     services = Services(paths, print)
     made = Boot(found, paths, print, services, Policy(found, services))
-    made.agent_environment = agent.environment(found, paths, credentials=True)
+    made.agent_environment = agent.environment(found, paths)
     return made
 
 

@@ -1,0 +1,63 @@
+"""`codetainer as-agent`: a command, or a shell, as the agent, for root in a sandbox who works on the agent's files.
+
+What the agent has written can name programs to run: git's configuration and hooks, makefiles, an editor's settings. Root who
+uses them there would run them as root. This is also how `git` runs for root (backend/launchers/git).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from backend import settings
+from backend.agent import agent
+from backend.contract.command_line import Parser
+from backend.contract.paths import AGENT_UID, Paths
+from backend.sandbox import relay
+from backend.sandbox.relay import Command
+from backend.system import AGENT, in_words
+
+SIGPIPE_CODE = 141  # as a shell has it: 128 + SIGPIPE
+# Of root's environment the agent gets what describes the terminal and says how git shall work. Root's may hold the tokens.
+PASSED_ON = (
+    "TERM", "COLORTERM", "NO_COLOR", "TZ", "PAGER", "EDITOR", "VISUAL", "LESS", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR", "GIT_PAGER", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_OPTIONAL_LOCKS", "GIT_AUTHOR_NAME",
+    "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_DATE",
+)  # fmt: skip
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = Parser(
+        prog="codetainer as-agent", usage="%(prog)s [-- COMMAND ...]",
+        description="Run a command as the agent, in this folder, or a shell; exit with its code. Without a terminal of root's.",
+    )  # fmt: skip
+    at = argv.index("--") if "--" in argv else len(argv)
+    parser.parse_args(argv[:at])
+    command = list(argv[at + 1 :]) or ["bash", "-l"]
+    if not Paths().journal.exists():
+        sys.stderr.write(
+            "codetainer: no sandbox is running here\n  codetainer enter -- COMMAND runs one as the agent of another\n"
+        )
+        return 1
+    if os.geteuid() not in (0, AGENT_UID):
+        sys.stderr.write("codetainer: only root and the agent may run something as the agent\n")
+        return 1
+    return run(command)
+
+
+def run(command: Sequence[str]) -> int:
+    """Runs it to its end; returns its exit code."""
+    if os.geteuid() != 0:
+        os.execvp(command[0], list(command))
+    here = settings.environment()
+    environment = {**agent.own_environment(Paths()), **{name: here[name] for name in PASSED_ON if name in here}}
+    if os.isatty(0) and not os.isatty(1):  # what is typed meanwhile is for the shell that waits, as in a prompt's $(git status)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        return relay.run(Command(0, command, AGENT, environment, ""), keeps=lambda _: True)
+    except BrokenPipeError:  # who reads no further ends it, as `git log | head` does
+        return SIGPIPE_CODE
+    except OSError as error:
+        sys.stderr.write(f"codetainer: cannot run {command[0]} as the agent: {in_words(error)}\n")
+        return 1
