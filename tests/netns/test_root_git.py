@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend.system import ROOT
-from tests.netns.conftest import CODETAINER, PATIENCE, Running, start
+from tests.netns.sandbox import CODETAINER, PATIENCE, Running, start
 from tests.netns.work import shell
 
 pytestmark = pytest.mark.netns
