@@ -1,39 +1,39 @@
-# `make` lists what there is. Everything works from a clean clone, without a terminal; what needs root says so.
+# `make` lists the targets. All of them work from a clean clone, without a terminal; those that need root say so.
 
 BIN := .venv/bin
 SOURCES := network backend codetainer_tui tests .ci/commits
 
-# In a clone of somebody else's nothing can be cached: ruff panics there, and the others complain.
+# In another user's clone the caches cannot be written: ruff panics, the other tools complain.
 ifneq ($(shell test -w . && echo yes),yes)
 export RUFF_NO_CACHE := true
 export MYPY_CACHE_DIR := /dev/null
 NO_CACHE := --no-cache
 endif
 
-# Of `make test` and `make cover`: a path, a node id, or an expression for pytest's -k.
+# For `make test` and `make cover`: a path, a node id, or an expression for pytest's -k.
 T ?=
 export T
 
 .PHONY: help setup demo test cover lint unit format bench engines pictures docs clean
 .DEFAULT_GOAL := help
 
-help: ## this list
+help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: ## install what is missing: Debian packages (root), .venv, CoreDNS, confine
+setup: ## install missing parts: Debian packages (root), .venv, CoreDNS, confine
 	@.ci/setup
 
-demo: setup ## boot a sandbox on this machine, with an internet of its own (root)
+demo: setup ## boot a sandbox on this machine, with a pretend internet (root)
 	@$(BIN)/codetainer up --net pretend
 
-test: ## everything: lint, unit tests, tests in real namespaces (root); T=NAME: only the tests that match, without lint
+test: ## run lint, unit tests and tests in real namespaces (root); T=NAME: only matching tests, without lint
 	@.ci/test "$$T"
 
-cover: ## coverage of the unit tests by folder; T=NAME: of the tests that match
+cover: ## print coverage of the unit tests by folder; T=NAME: of matching tests
 	@.ci/setup venv
 	@$(BIN)/python -m tests.cover "$$T"
 
-lint: ## formatter, linter, strict types, import arrows, workflows, subjects of new commits
+lint: ## check format, style, types, import layers, workflows and the subjects of new commits
 	@.ci/setup venv
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
@@ -42,30 +42,30 @@ lint: ## formatter, linter, strict types, import arrows, workflows, subjects of 
 	@$(BIN)/python .ci/commits
 	@$(BIN)/zizmor --offline --quiet --persona pedantic .github/workflows
 
-unit: ## unit tests only: no root, no process, seconds
+unit: ## run the unit tests only: no root, no processes, seconds
 	@.ci/setup venv
 	@$(BIN)/pytest tests/unit
 
-format: ## let the formatter and the linter put right what they can
+format: ## apply the fixes of the formatter and the linter
 	@.ci/setup venv
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-bench: setup ## measure; prints a table and writes build/bench.json (root)
+bench: setup ## run the benchmarks: print a table, write build/bench.json (root)
 	@.ci/setup image
 	@$(BIN)/python -m tests.bench
 
-engines: setup ## real container engines (Docker) with what docs/deploy ships: minutes, not in CI (root)
+engines: setup ## test docs/deploy on real container engines (Docker): minutes, not in CI (root)
 	@.ci/setup image
 	@$(BIN)/pytest tests/engines
 
-pictures: ## draw the pictures of the documentation anew
+pictures: ## redraw the documentation's pictures
 	@.ci/setup venv
 	@$(BIN)/codetainer dashboard --replay tests/journals/recorded/attacked.jsonl --speed 0 --picture docs/dashboard.svg
 
-docs: ## write the parts of the documentation anew that are derived from the code
+docs: ## update the parts of the documentation that are derived from the code
 	@.ci/setup venv
 	@$(BIN)/python -m tests.documentation
 
-clean: ## remove what was built: build/ and .venv
+clean: ## remove build/ and .venv
 	@rm -rf build .venv

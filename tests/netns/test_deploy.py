@@ -85,7 +85,7 @@ def test_without_a_repository_nothing_is_saved_to_one(log: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environment", "said"),
     [
-        ((), SECRETS, "an app's name is expected"),
+        ((), SECRETS, "usage: ./launch-on-fly APP"),
         (("box",), {"CLAUDE_CODE_OAUTH_TOKEN": "x"}, "GH_PAT is not set"),
         (("box",), {"GH_PAT": "x"}, "neither CLAUDE_CODE_OAUTH_TOKEN nor ANTHROPIC_API_KEY"),
     ],

@@ -49,7 +49,7 @@ def test_good(subject: str) -> None:
 @pytest.mark.parametrize(
     ("subject", "why"),
     [
-        (LONGEST + "x", "73 characters, at most 72 fit"),
+        (LONGEST + "x", "73 characters, expected at most 72"),
         ("Drop cookies in both directions", "no area"),
         ("drop cookies in both directions", "no area"),
         ("gate:drop cookies", "no area"),
