@@ -6,9 +6,11 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 
 CHUNK = 65536
+MOST_LEFT = 2 << 20  # bytes that are read when the process has ended: more than any pipe or terminal of its own holds
 
 
 class Flow:
@@ -17,9 +19,11 @@ class Flow:
     Outward writes wait: whoever reads there (a terminal, a pipe of the operator's) sets the pace.
     """
 
-    def __init__(self, source: int, target: int, *, inward: bool) -> None:
-        self.source, self.target, self.inward = source, target, inward
+    def __init__(self, source: int, target: int, *, inward: bool, seen: Callable[[bytes], None] = lambda _: None) -> None:
+        """`seen` is told what passes."""
+        self.source, self.target, self.inward, self._seen = source, target, inward, seen
         self.kept = b""
+        self.passed = 0  # bytes
         self.open = True  # there may be more to read
         self.closed = False
         if inward:
@@ -32,6 +36,8 @@ class Flow:
             return
         except OSError:  # EIO: nobody has the other side of this terminal any more
             data = b""
+        self.passed += len(data)
+        self._seen(data)
         if not data:
             self.open = False
         elif self.inward:
@@ -84,14 +90,21 @@ def woken() -> Iterator[int]:
 def copy(flows: Sequence[Flow], ended: int, woken: int = -1) -> bool:
     """Copies until `ended` (a pidfd) says that the process has ended, and then what it has left to say.
 
+    Somebody else may hold its output open and go on writing there: no more is read than it can have left itself.
+
     `woken` becomes readable when a signal has come, whose handler is then run.
 
     The end of an inward source is handed on by closing the flow; where its target is a terminal that means that somebody has
     hung up: then it returns True at once.
     """
     over = False
+    until: dict[Flow, int] = {}  # how far each is read
     while True:
-        reading = [f.source for f in flows if f.open and not (f.inward and (over or len(f.kept) >= CHUNK))]
+        reading = [
+            f.source
+            for f in flows
+            if f.open and not (f.inward and (over or len(f.kept) >= CHUNK)) and f.passed < until.get(f, sys.maxsize)
+        ]
         writing = [f.target for f in flows if f.kept and not over]
         waiting = [] if over else [ended]
         if woken >= 0:
@@ -110,4 +123,6 @@ def copy(flows: Sequence[Flow], ended: int, woken: int = -1) -> bool:
             os.read(woken, CHUNK)
         if over and not readable:
             return False
-        over = over or ended in readable
+        if not over and ended in readable:
+            over = True
+            until = {flow: flow.passed + MOST_LEFT for flow in flows}

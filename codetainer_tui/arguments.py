@@ -35,6 +35,8 @@ inside, for the operator (root)
   as-agent   a command, or a shell, as the agent: for work on its files
   allow      open a name now, for a time or until revoked
   revoke     close it again, and cut what it carries
+  work       count unsaved work now
+  save       push it to a branch wip/... now, and again when the sandbox stops
   mute       count a name's refusals without showing them
   acknowledge  print the serious refusals, and say that you have seen them
   refresh    resolve every listed name again, now
@@ -66,6 +68,8 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
     v.add_argument("--stay", action="store_true", help="stay on the dashboard when the session is there")
     v.add_argument("--timeout", type=_duration, metavar="TIME", help="how long to wait for boot (default: 5m)")
+    v.add_argument("--of-up", metavar="NAME", default="", help=argparse.SUPPRESS)  # codetainer up's own; ends as Leaving says
+    v.add_argument("--locked", action="store_true", help=argparse.SUPPRESS)
 
     v = verb("dashboard", "Show the dashboard of the sandbox this runs in, or of a recorded journal.")
     v.add_argument("--stay", action="store_true", help="do not hand over to the session (it never does; as for attach)")
@@ -112,6 +116,12 @@ def parser() -> argparse.ArgumentParser:
 
     v = verb("explain", "Tell what would happen to a name or an address, and which line of which file decides.")
     v.add_argument("target", metavar="NAME|ADDRESS[:PORT]")
+
+    v = verb("work", "Count unsaved work now: unpushed commits, uncommitted files, stashes.")
+    v.add_argument("--json", action="store_true", help="for programs")
+
+    v = verb("save", "Push unsaved work to a branch wip/... now, and again when the sandbox stops.")
+    v.add_argument("--off", action="store_true", help="instead: save nothing when the sandbox stops")
 
     v = verb("traffic", "Show what the gate carried, by name.")
     v.add_argument("--json", action="store_true", help="for programs")

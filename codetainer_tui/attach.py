@@ -20,7 +20,7 @@ POLL_SECONDS = 0.1
 
 def attach(paths: Paths, *, plain: bool = False, stay: bool = False, timeout: float | None = None) -> int:
     """Waits for the init lock and hands this terminal over. Exit code 1 where there is no sandbox, or no session to go to."""
-    if not _begun(paths):
+    if not begun(paths):
         sys.stderr.write(f"codetainer: {NONE_HERE}\n  {NONE_HERE_HINT}\n")
         return 1
     settings = front_end.read(paths.front_end)
@@ -28,7 +28,7 @@ def attach(paths: Paths, *, plain: bool = False, stay: bool = False, timeout: fl
     stay = stay or settings.login == "dashboard"
     if not plain and process.on_screen():
         return _screen(paths, stay=stay, patience=seconds)
-    code = _lines(paths, seconds)
+    code = lines(paths, seconds)
     if code or stay:
         return code
     if not process.on_screen():
@@ -37,7 +37,7 @@ def attach(paths: Paths, *, plain: bool = False, stay: bool = False, timeout: fl
     return handover.go(paths)
 
 
-def _begun(paths: Paths) -> bool:
+def begun(paths: Paths) -> bool:
     deadline = time.monotonic() + BEGIN_SECONDS
     said = False
     while not paths.journal.exists():
@@ -59,7 +59,7 @@ def _screen(paths: Paths, *, stay: bool, patience: float) -> int:
     return handover.go(paths) if left is None else left
 
 
-def _lines(paths: Paths, seconds: float) -> int:
+def lines(paths: Paths, seconds: float) -> int:
     """Text lines until init is over: 0 where there is a session then."""
     deadline = time.monotonic() + seconds
     words, state = Lines(), State()

@@ -1,4 +1,7 @@
-"""`codetainer`: one function a verb. What a verb needs is imported in it: a login must not wait for what it does not use."""
+"""`codetainer`: one function a verb. What a verb needs is imported in it: a login must not wait for what it does not use.
+
+Length: one function a verb, and all of them short.
+"""
 
 from __future__ import annotations
 
@@ -86,6 +89,10 @@ def boot(options: argparse.Namespace) -> int:
 
 
 def attach(options: argparse.Namespace) -> int:
+    if options.of_up:
+        from codetainer_tui import of_up
+
+        return of_up.run(Paths(), options.of_up, plain=options.plain, stay=options.stay, locked=options.locked)
     from codetainer_tui import attach as verb
 
     return verb.attach(Paths(), plain=options.plain, stay=options.stay, timeout=options.timeout)
@@ -219,6 +226,27 @@ def explain(options: argparse.Namespace) -> int:
     return _tell(_ask(Explain(options.target), shell.command("codetainer", "explain", options.target)))
 
 
+def work(options: argparse.Namespace) -> int:
+    import json
+
+    from backend.contract.control import CountWork
+    from codetainer_tui.view import stakes
+
+    reply = _ask(CountWork(), "codetainer work")
+    if not reply.ok:
+        return _tell(reply)
+    sys.stdout.write(json.dumps(reply.data) + "\n" if options.json else stakes.table(reply))
+    return 1 if reply.data.get("problem") else 0
+
+
+def save(options: argparse.Namespace) -> int:
+    from backend.contract.control import DropWork, SaveWork
+
+    if options.off:
+        return _tell(_ask(DropWork(), "codetainer save --off"))
+    return _tell(_ask(SaveWork(), "codetainer save"))
+
+
 def refresh(_: argparse.Namespace) -> int:
     from backend.contract.control import Refresh
 
@@ -269,6 +297,8 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
         allowed,
         mute,
         acknowledge,
+        work,
+        save,
         explain,
         refresh,
         freeze,

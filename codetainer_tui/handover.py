@@ -22,6 +22,7 @@ from codetainer_tui import process
 SESSION = "$0"  # the server's first session by its id (tmux(1)): its name changes with what the agent works on
 PATH = "/usr/local/bin:/usr/bin:/bin"
 SETTLE_SECONDS = 1.0
+ANSWER_SECONDS = 5.0  # the agent may have stopped its tmux server
 _PRIMARY_ATTRIBUTES = re.compile(rb"\x1b\[\?[0-9;]*c")
 
 
@@ -55,11 +56,11 @@ def client(paths: Paths, *command: str) -> list[str]:
 
 
 def session_is_there(paths: Paths) -> bool:
-    """Asked as the agent: a root client would trust the agent's server."""
+    """Asked as the agent: a root client would trust the agent's server. One that does not answer is none to go to."""
     with contextlib.suppress(OSError):  # the folder is the agent's, and may be closed to root without CAP_DAC_OVERRIDE
         if not paths.tmux_socket.exists():
             return False
-    return process.succeeds(client(paths, "has-session", "-t", SESSION))
+    return process.succeeds(client(paths, "has-session", "-t", SESSION), ANSWER_SECONDS)
 
 
 def inside_tmux() -> bool:

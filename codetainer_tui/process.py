@@ -6,6 +6,7 @@ Only `posix_spawn` and `exec`: the front end never runs code of its own between 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -121,14 +122,20 @@ def agreed(question: str) -> bool:
         return False
 
 
-def succeeds(argv: Sequence[str]) -> bool:
-    """Whether a program runs and ends well; what it says is thrown away."""
+def succeeds(argv: Sequence[str], seconds: float = math.inf) -> bool:
+    """Whether a program runs and ends well; what it says is thrown away. One that takes longer is killed, and does not."""
     program = shutil.which(argv[0])
     if program is None:
         return False
     nowhere = os.open(os.devnull, os.O_RDWR)
     try:
-        return wait(start([program, *argv[1:]], stdout=nowhere, stderr=nowhere)) == 0
+        pid = start([program, *argv[1:]], stdout=nowhere, stderr=nowhere)
+        deadline = time.monotonic() + seconds
+        while (code := ended(pid)) is None:
+            if time.monotonic() > deadline:
+                send(pid, signal.SIGKILL)
+            time.sleep(WAIT_SECONDS)
+        return code == 0
     finally:
         os.close(nowhere)
 

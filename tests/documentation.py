@@ -20,7 +20,7 @@ from backend.contract import events
 from backend.contract.traffic import Connection
 from backend.settings import VARIABLES
 from backend.settings.variable import Variable
-from codetainer_tui.dashboard.keys import ACTIONS
+from codetainer_tui.dashboard.keys import ACTIONS, Action
 from codetainer_tui.metrics import exposition
 from tests.journals import counted
 
@@ -85,7 +85,11 @@ def boot_steps() -> str:
 
 
 def keys() -> str:
-    return table(("Key", "Name", "Does"), ((f"`{action.shown}`", f"`{action.name}`", action.says) for action in ACTIONS))
+    def does(action: Action) -> str:
+        of_up = action.of_up.removeprefix(f"{action.says}; ")
+        return f"{action.says}. Under `codetainer up`: {of_up}" if of_up else action.says
+
+    return table(("Key", "Name", "Does"), ((f"`{action.shown}`", f"`{action.name}`", does(action)) for action in ACTIONS))
 
 
 def connection() -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from backend.contract.events import build
+from backend.contract.events import RepositoryWork, build
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,45 @@ class RestartSession(Request):
     verb: ClassVar[str] = "restart-session"
 
 
+@dataclass(frozen=True, slots=True)
+class CountWork(Request):
+    """Count what exists only here, now. The reply's data is a WorkAtStake; also when it could not be counted."""
+
+    verb: ClassVar[str] = "work"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveWork(Request):
+    """Push it to `wip/` now, and once more when the sandbox stops. `data`: branch, left_out."""
+
+    verb: ClassVar[str] = "save"
+
+
+@dataclass(frozen=True, slots=True)
+class DropWork(Request):
+    """Do not save when the sandbox stops, whatever CODETAINER_AUTOSAVE says."""
+
+    verb: ClassVar[str] = "drop"
+
+
 VERBS: dict[str, type[Request]] = {
     request.verb: request
-    for request in (Allow, Revoke, ListAllowed, Refresh, Explain, Mute, Acknowledge, Freeze, Thaw, Retry, RestartSession)
+    for request in (
+        Allow,
+        Revoke,
+        ListAllowed,
+        Refresh,
+        Explain,
+        Mute,
+        Acknowledge,
+        Freeze,
+        Thaw,
+        Retry,
+        RestartSession,
+        CountWork,
+        SaveWork,
+        DropWork,
+    )
 }
 
 
@@ -131,6 +167,26 @@ class Reply:
     text: str = ""
     hint: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkAtStake:
+    """What a stop of the sandbox would lose. Everything in `repositories` is the agent's word: shown, never trusted.
+
+    `at`: when it was counted (seconds since the epoch), 0 for never; `problem`: why it was not counted now. `cannot_save`: why
+    it cannot be pushed to `branch`. `saves`: whether a stop pushes it.
+    """
+
+    repositories: tuple[RepositoryWork, ...] = ()
+    at: float = 0.0
+    problem: str = ""
+    branch: str = ""
+    cannot_save: str = ""
+    saves: bool = False
+
+    @property
+    def anything(self) -> bool:
+        return any(work.anything for work in self.repositories)
 
 
 def encode_request(request: Request) -> str:

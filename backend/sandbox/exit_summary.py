@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from backend.contract import events
 from backend.contract.events import Event, RepositoryWork, WorkCounted, WorkSaved
+from backend.contract.paths import Paths
+
+MAIN = str(Paths().repository)
+NOT_ASKED_FOR = "CODETAINER_AUTOSAVE=exit would have saved it"
 
 
 class Farewell:
@@ -44,18 +48,25 @@ def said(counted: WorkCounted | None, saved: WorkSaved | None) -> str:
     """Paths and reasons may be the agent's: whatever a terminal would obey is spelled out."""
     if counted is None or not (counted.anything or counted.unknown):
         return ""
-    lines = [
-        f"was only in the sandbox: {ascii(work.path)[1:-1]}: {_amounts(work)}" for work in counted.repositories if work.anything
-    ]
-    lines += [f"not all that was in the sandbox is known: {ascii(why)[1:-1]}" for why in counted.unknown]
-    if saved is not None and not saved.problem:
+    with_work = [work for work in counted.repositories if work.anything]
+    is_saved = saved is not None and not saved.problem
+    kept = [work for work in with_work if is_saved and work.path == MAIN]
+    lost = [work for work in with_work if work not in kept]
+    lines: list[str] = []
+    if saved is not None and kept:
+        lines += _only_here(kept)
         lines.append(f"is saved to {ascii(saved.branch)[1:-1]} of the repository that was cloned")
         lines += [f"left out: {ascii(name)[1:-1]}" for name in saved.left_out]
-    elif counted.anything or counted.problem or saved:
-        lines.append(
-            f"is lost: {ascii(saved.problem)[1:-1]}" if saved else "is lost: CODETAINER_AUTOSAVE=exit would have saved it"
-        )
+    lines += _only_here(lost)
+    lines += [f"not all that was in the sandbox is known: {ascii(why)[1:-1]}" for why in counted.unknown]
+    if lost or (not is_saved and (counted.problem or saved)):
+        why = "only the cloned repository is saved" if is_saved else saved.problem if saved else NOT_ASKED_FOR
+        lines.append(f"is lost: {ascii(why)[1:-1]}")
     return "".join(f"codetainer: {line}\n" for line in lines)
+
+
+def _only_here(works: Iterable[RepositoryWork]) -> Iterator[str]:
+    return (f"was only in the sandbox: {ascii(work.path)[1:-1]}: {_amounts(work)}" for work in works)
 
 
 def _amounts(work: RepositoryWork) -> str:

@@ -58,7 +58,9 @@ def parse(argv: Sequence[str]) -> Options:
     parser = Parser(
         prog="codetainer up", usage="%(prog)s [options] [-- COMMAND ...]",
         description="Boot a sandbox in namespaces of this machine. On a terminal it shows the dashboard, then the session; "
-        "with a COMMAND it runs that as the agent and exits with its code, and says nothing of its own unless boot fails. "
+        "ctrl+b d returns to the dashboard. q on the dashboard stops the sandbox, after showing unsaved work and asking. "
+        "A signal, or closing the terminal, stops it without asking. "
+        "With a COMMAND it runs that as the agent and exits with its code, and says nothing of its own unless boot fails. "
         "Afterwards nothing is left.",
     )  # fmt: skip
     parser.add_argument("--net", choices=[net.value for net in Net], default=Net.NAT.value,

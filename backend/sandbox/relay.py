@@ -15,27 +15,20 @@ import resource
 import select
 import signal
 import socket
-import struct
 import termios
-import tty
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
+from typing import Protocol
 
+from backend import commands
 from backend.copying import Flow, copy, woken
-from backend.sandbox import namespaces
+from backend.sandbox import namespaces, terminal
 from backend.sandbox.first_process import close_on_exec, reset_signals, say, shell_code
 from backend.system import SETPRIV, Identity
 
 PASSED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 HANG_UP_SECONDS = 5.0
-# Alternate screen, mouse, focus and paste reports off, cursor on, colours and keypad as they were (xterm's control sequences).
-AS_IT_WAS = b"\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?25h\x1b[0m\x1b>"
-
-
-def on_terminal() -> bool:
-    """Whether this process is used by somebody at a terminal."""
-    return os.isatty(0) and os.isatty(1) and os.isatty(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +42,68 @@ class Command:
     folder: str  # "": the one that this process is in
 
 
-def run(command: Command, *, passed: Sequence[signal.Signals] = PASSED, keeps: Callable[[int], bool] = os.isatty) -> int:
-    """Runs a command to its end; returns its exit code (128 + n for signal n). `passed`: signals that go to it instead.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command has ended: its exit code (128 + n for signal n), and whether the operator's terminal has gone."""
+
+    code: int
+    hung_up: bool = False
+
+
+class Watcher(Protocol):
+    """Looks on while a command has the terminal."""
+
+    def typed(self, data: bytes) -> None:
+        """The operator has typed, or the terminal has answered."""
+
+    def began(self, command: int) -> None:
+        """It has begun. It is given as a pidfd, which is the watcher's to close.
+
+        Not the joiner: if that is killed somebody else has to reap the command, before its sandbox can end.
+        """
+
+
+def run(command: Command, *, keeps: Callable[[int], bool] = os.isatty) -> int:
+    """Runs a command to its end; returns its exit code. Signals that this process gets go to it instead.
 
     With a terminal on both stdin and stdout it gets one of the sandbox's own. Of its other descriptors, those for which `keeps`
     is true are kept from it: it gets pipes. Raises OSError.
     """
-    terminal = os.isatty(0) and os.isatty(1)
+    at_terminal = os.isatty(0) and os.isatty(1)
+    with _wires([n for n in (0, 1, 2) if keeps(n) and not (at_terminal and os.isatty(n))]) as wires:
+        if not at_terminal:
+            return _run(command, PASSED, wires).code
+        code = 255
+        try:
+            code = _run(command, PASSED, wires, held=terminal.raw).code
+            return code
+        finally:
+            if code > 128:  # it was killed, and could not do this itself
+                terminal.reset(code)
+
+
+def show(command: Command, watcher: Watcher | None = None) -> Ended:
+    """Runs a command on a terminal of the sandbox's own. This process's is raw already, and its signals stay its own.
+
+    Raises OSError.
+    """
+    return _run(command, (), held=contextlib.nullcontext, watcher=watcher)
+
+
+Hold = Callable[[], contextlib.AbstractContextManager[None]]
+
+
+def _run(
+    command: Command,
+    passed: Sequence[signal.Signals],
+    wires: Sequence[_Wire] = (),
+    held: Hold | None = None,
+    watcher: Watcher | None = None,
+) -> Ended:
+    """`held` holds this process's terminal while the command is on one of the sandbox's own; None: it gets none."""
     with contextlib.ExitStack() as stack:
-        wires = stack.enter_context(_wires([n for n in (0, 1, 2) if keeps(n) and not (terminal and os.isatty(n))]))
-        joiner, running, master = _start(command, terminal, {wire.descriptor: wire.theirs for wire in wires}, passed)
+        given = {wire.descriptor: wire.theirs for wire in wires}
+        joiner, running, master = _start(command, held is not None, given, passed)
         handle = os.pidfd_open(joiner)
         stack.callback(os.close, handle)
         awake = stack.enter_context(woken())
@@ -66,10 +111,25 @@ def run(command: Command, *, passed: Sequence[signal.Signals] = PASSED, keeps: C
             stack.enter_context(_passing(running, passed))
         for wire in wires:
             os.close(wire.theirs)
-        if terminal and running:
-            return _on_terminal(joiner, running, handle, master, awake, [wire.flow for wire in wires])
+        if held is not None and running:
+            stack.enter_context(held())
+            return _on_terminal(joiner, running, handle, master, awake, [wire.flow for wire in wires], watcher)
         copy([wire.flow for wire in wires], handle, awake)
-        return shell_code(os.waitpid(joiner, 0)[1])
+        return Ended(shell_code(os.waitpid(joiner, 0)[1]))
+
+
+@contextlib.contextmanager
+def reported(command: Command) -> Iterator[commands.Outcome]:
+    """Reports the command to this process's observer. The block runs it, and fills in its exit code."""
+    into = ("nsenter", "--all", f"--target={command.init}", f"--wdns={command.folder}", "--")
+    with commands.observed(
+        command.argv,
+        identity=command.identity.name,
+        environment=command.environment,
+        cwd="/",
+        exec_argv=(*into, *command.identity.wrap(command.argv)),
+    ) as outcome:
+        yield outcome
 
 
 # --- descriptors ---
@@ -104,7 +164,7 @@ def _wires(descriptors: Sequence[int]) -> Iterator[list[_Wire]]:
 
 
 def _start(
-    command: Command, terminal: bool, given: Mapping[int, int], passed: Sequence[signal.Signals]
+    command: Command, on_terminal: bool, given: Mapping[int, int], passed: Sequence[signal.Signals]
 ) -> tuple[int, int, int]:
     """Starts a process that joins the namespaces, and its child, which is in them and becomes the command.
 
@@ -118,12 +178,12 @@ def _start(
         joiner = os.fork()
         if joiner == 0:
             ours.close()
-            _join(command, parent, theirs, terminal, given)
+            _join(command, parent, theirs, on_terminal, given)
         theirs.close()
         with ours:
             message, ancillary, _, _ = ours.recvmsg(16, socket.CMSG_SPACE(4))
             master = array.array("i", bytes(ancillary[0][2][:4]))[0] if ancillary else -1
-            if terminal and master >= 0:
+            if on_terminal and master >= 0:
                 _copy_size(master)
             ours.send(b"g")
             return joiner, int(message or 0), master
@@ -131,7 +191,7 @@ def _start(
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _join(command: Command, parent: int, back: socket.socket, terminal: bool, given: Mapping[int, int]) -> None:
+def _join(command: Command, parent: int, back: socket.socket, on_terminal: bool, given: Mapping[int, int]) -> None:
     """The joiner: outlives the command by a moment, to say how it ended. Does not return."""
     code = 127
     try:
@@ -141,7 +201,7 @@ def _join(command: Command, parent: int, back: socket.socket, terminal: bool, gi
             namespaces.enter(command.init)
             os.chdir("/")
         seen_as = 0 if command.init else os.getpid()  # by the command: 0 from another pid namespace
-        master, slave = os.openpty() if terminal else (-1, -1)
+        master, slave = os.openpty() if on_terminal else (-1, -1)
         inner = os.fork()
         if inner == 0:
             if master >= 0:
@@ -150,7 +210,7 @@ def _join(command: Command, parent: int, back: socket.socket, terminal: bool, gi
         # Keys and signals of the operator's terminal are for the command, by way of the parent.
         for number in PASSED:
             signal.signal(number, signal.SIG_IGN)
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))] if terminal else []
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))] if on_terminal else []
         back.sendmsg([str(inner).encode()], rights)
         os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # the end of a pipe is seen when the command's own copy closes
         code = shell_code(os.waitpid(inner, 0)[1])
@@ -209,34 +269,31 @@ def _passing(pid: int, numbers: Sequence[signal.Signals]) -> Iterator[None]:
 # --- a terminal ---
 
 
-def _on_terminal(joiner: int, running: int, handle: int, master: int, awake: int, others: Sequence[Flow]) -> int:
-    saved = termios.tcgetattr(0)
+def _on_terminal(
+    joiner: int, running: int, handle: int, master: int, awake: int, others: Sequence[Flow], watcher: Watcher | None
+) -> Ended:
     resized = signal.signal(signal.SIGWINCH, lambda *_: _copy_size(master))
     _copy_size(master)  # it may have changed before the handler was there
-    code = 255  # where an exception ends it
     try:
-        tty.setraw(0)
         os.set_blocking(master, False)
-        gone = copy([Flow(0, master, inward=True), Flow(master, 1, inward=False), *others], handle, awake)
+        typed = Flow(0, master, inward=True)
+        if watcher:
+            typed = Flow(0, master, inward=True, seen=watcher.typed)
+            with contextlib.suppress(ProcessLookupError):
+                watcher.began(os.pidfd_open(running))
+        gone = copy([typed, Flow(master, 1, inward=False), *others], handle, awake)
         os.close(master)  # the kernel hangs up on whoever is left on it
         master = -1
         if gone and not select.select([handle], [], [], HANG_UP_SECONDS)[0]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running, signal.SIGKILL)
-        code = shell_code(os.waitpid(joiner, 0)[1])
-        return code
+        return Ended(shell_code(os.waitpid(joiner, 0)[1]), gone)
     finally:
         signal.signal(signal.SIGWINCH, resized)
         if master >= 0:
             os.close(master)
-        with contextlib.suppress(OSError, termios.error):  # the terminal may have gone
-            if code > 128:
-                os.write(1, AS_IT_WAS)  # it was killed, and could not do this itself
-            # What was typed for the sandbox, or pushed by it, is not for the shell that comes after.
-            termios.tcsetattr(0, termios.TCSAFLUSH, saved)
 
 
 def _copy_size(master: int) -> None:
     with contextlib.suppress(OSError):
-        size = fcntl.ioctl(1, termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
-        fcntl.ioctl(master, termios.TIOCSWINSZ, size)
+        fcntl.ioctl(master, termios.TIOCSWINSZ, terminal.size())

@@ -21,7 +21,8 @@ from backend.contract.events import BootState, LockReleased
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold
 from backend.guard.nftables import NftError
-from backend.sandbox import check, inputs, layout, namespaces, networks, options, relay
+from backend.sandbox import check, inputs, layout, namespaces, networks, options, relay, terminal
+from backend.sandbox.attended import Attended, NoFrontEnd
 from backend.sandbox.enter import environment_for, terminal_variables
 from backend.sandbox.exit_summary import Farewell
 from backend.sandbox.first_process import ASKING, POLL_SECONDS, FirstProcess, close_on_exec
@@ -34,7 +35,7 @@ from backend.sandbox.pretend.description import DescriptionError
 from backend.sandbox.registry import Beacon, NoSandbox
 from backend.sandbox.relay import Command
 from backend.settings.values import Debug
-from backend.system import AGENT, ROOT, SYSTEM_PATH, Identity, SystemFailure, in_words
+from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure, in_words
 
 END_SECONDS = 2.0  # beyond the grace period that the sandbox knows of
 CHECKOUT = Path(__file__).parents[2]
@@ -89,7 +90,7 @@ class Up:
     def __init__(self, chosen: Options) -> None:
         self._options = chosen
         self._sandbox = FirstProcess("the sandbox")
-        self._at_terminal = not chosen.command and chosen.show is not Show.LINES and relay.on_terminal()
+        self._at_terminal = not chosen.command and chosen.show is not Show.LINES and terminal.is_ours()
         self._network: Network | None = None
         self._waiting = ""  # the line about it
         self._own = OwnCommands()
@@ -103,7 +104,7 @@ class Up:
         if self._options.debug:
             environment["CODETAINER_DEBUG"] = Debug.ON.value
         chosen = settings.load(environment, self._options.credentials)
-        drawn_on = self._at_terminal or (bool(self._options.command) and relay.on_terminal())
+        drawn_on = self._at_terminal or (bool(self._options.command) and terminal.is_ours())
         self._own.begin(chosen, drawn_on=drawn_on)
         sources = self._sources(network, claude)
         beacon = Beacon(self._options.name)
@@ -128,6 +129,9 @@ class Up:
                 # Once is enough: taking down is not to be broken off. Children have to be waited for, so not SIG_IGN there.
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
             self._progress("")
+            if self._at_terminal:
+                sys.stderr.write("\r\x1b[Kcodetainer: stopping the sandbox\r")
+                sys.stderr.flush()
             output.given()
             farewell = Farewell(self._paths.journal)
             self._sandbox.end(chosen.grace_seconds + END_SECONDS)
@@ -139,7 +143,7 @@ class Up:
                 sys.stderr.write(output.said() + self._boot_failed)
             beacon.close()
             if self._at_terminal:  # lines have said it themselves
-                sys.stderr.write(farewell.text())
+                sys.stderr.write("\r\x1b[K" + farewell.text())
             self._own.show()
 
     # --- making it ---
@@ -232,28 +236,29 @@ class Up:
         identity = ROOT if self._options.as_root else AGENT
         cloned = state.steps.get("clone")
         folder = "/workspace/repo" if cloned and cloned.outcome is events.Outcome.DONE else "/workspace"
-        return self._enter(self._options.command, identity, folder, relay.PASSED)
-
-    def _enter(self, argv: Sequence[str], identity: Identity, folder: str, passed: Sequence[signal.Signals]) -> int:
-        """Runs a command in the sandbox, and returns its exit code. Raises OSError."""
         environment = environment_for(identity, self._sandbox.pid)
-        into = ("nsenter", "--all", f"--target={self._sandbox.pid}", f"--wdns={folder}", "--")
-        with commands.observed(
-            argv, identity=identity.name, environment=environment, cwd="/", exec_argv=(*into, *identity.wrap(argv))
-        ) as outcome:
-            outcome.code = relay.run(Command(self._sandbox.pid, argv, identity, environment, folder), passed=passed)
+        command = Command(self._sandbox.pid, self._options.command, identity, environment, folder)
+        with relay.reported(command) as outcome:
+            outcome.code = relay.run(command)
         return outcome.code
 
     def _attach(self, output: Output) -> int:
-        """The login, as over `docker exec -it NAME attach-claude`; when it ends the sandbox does."""
+        """The dashboard and the session, until the operator stops the sandbox."""
         while not self._paths.journal.exists():
             if (code := self._sandbox.ended()) is not None:
                 sys.stderr.write(output.said())
                 return code
             time.sleep(POLL_SECONDS)
-        argv = ["/usr/local/bin/attach-claude", *(["--plain"] if self._options.show is Show.PLAIN else [])]
-        # Signals end `up` itself, and with it the login.
-        return self._enter(argv, ROOT, "/", ())
+        try:
+            with terminal.titled(), terminal.raw():
+                return Attended(self._sandbox, self._options.name, plain=self._options.show is Show.PLAIN).run()
+        except NoFrontEnd:
+            name = self._options.name
+            sys.stderr.write(
+                "codetainer: cannot show the dashboard; the sandbox keeps running until ctrl+c\n"
+                f"  Run codetainer enter --name {name} --root -- attach-claude in another terminal to open it.\n"
+            )
+            return self._sandbox.wait()
 
     @property
     def _paths(self) -> Paths:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
 import math
 import os
@@ -20,13 +21,14 @@ from typing import Any, Protocol
 
 from backend.contract import control, durations, shell
 from backend.contract.control import Reply, Request
-from backend.contract.events import Acknowledged, BootState, Muted, Outcome
+from backend.contract.events import Acknowledged, BootState, Muted, Outcome, WorkSaved
 from backend.guard import channel
 from backend.journal import Journal
 from backend.policy import Policy
 from backend.services.bundle import Services
 from backend.supervision.grants import BY_HAND, Grants, in_words
 from backend.system import SystemFailure
+from backend.work.keeper import Keeper
 from network import allowlist
 from network.names import EntryError, normalise
 
@@ -41,6 +43,7 @@ class Control(Protocol):
     services: Services
     grants: Grants
     policy: Policy
+    work: Keeper
 
     async def freeze(self, by: str) -> None: ...
     async def thaw(self, by: str) -> None: ...
@@ -87,6 +90,13 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
                     )
                 await target.restart_session()
                 return Reply(True, "the session was started anew")
+            case control.CountWork():
+                return Reply(True, data=dataclasses.asdict(await target.work.at_stake()))
+            case control.SaveWork():
+                return _saved(await target.work.save())
+            case control.DropWork():
+                target.work.drop()
+                return Reply(True, "nothing will be saved when the sandbox stops")
             case _:
                 return Reply(False, f"cannot do {request.verb}")
     except SystemFailure as error:
@@ -95,6 +105,19 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
         return Reply(False, f"cannot do {request.verb}: {error.strerror or type(error).__name__}")
     except EntryError as error:
         return Reply(False, f"cannot read {error.text!a}: {error.reason}", error.remedy)
+
+
+def _saved(saved: WorkSaved) -> Reply:
+    if saved.problem:
+        return Reply(
+            False,
+            f"cannot save to {saved.branch}: {saved.problem}",
+            "Run codetainer export to get the work out of the sandbox.",
+        )
+    text = f"the work is saved to {saved.branch}, and will be saved again when the sandbox stops"
+    if saved.left_out:
+        text += f"; left out: {', '.join(saved.left_out)}"
+    return Reply(True, text, data={"branch": saved.branch, "left_out": list(saved.left_out)})
 
 
 def _from_guard(done: Any) -> Reply:

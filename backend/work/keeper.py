@@ -19,6 +19,7 @@ from typing import Any
 
 from backend import commands, processes, system
 from backend.context import Boot
+from backend.contract.control import WorkAtStake
 from backend.contract.events import (
     BootState,
     Noted,
@@ -80,6 +81,9 @@ class Keeper:
         self._boot, self._journal = boot, journal
         self.branch = f"{SAVED}{time.strftime('%Y-%m-%d-%H%M', time.gmtime())}-{secrets.token_hex(2)}"
         self._counted: WorkCounted | None = None
+        self._counted_at = 0.0  # seconds since the epoch
+        self._at_end: bool | None = None  # whether the operator wants the last save; None: as CODETAINER_AUTOSAVE says
+        self._saving = asyncio.Lock()
         self._fingerprint = ""  # of the work as it was saved last
         self._problems = Once()  # of saving, said since the last save
         self._noted = Once()
@@ -114,12 +118,16 @@ class Keeper:
                         occasion = before  # what has to be said then is said as soon as it can be counted
                     look = time.monotonic() + max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
                 if due:
-                    saving = asyncio.create_task(self._save(SAVE_SECONDS, GENTLY))
+                    saving = asyncio.create_task(self._save_regularly())
                 await asyncio.sleep(SECOND)
         finally:
             if saving is not None:
                 saving.cancel()
                 await asyncio.gather(saving, return_exceptions=True)
+
+    async def _save_regularly(self) -> None:
+        async with self._saving:
+            await self._save(SAVE_SECONDS, GENTLY)
 
     async def last(self, grace: float) -> None:
         """Before the sandbox goes: ends the session and all of the agent's, counts, and saves where that is wanted.
@@ -133,10 +141,11 @@ class Keeper:
         await end_agent()
         if not self._began:
             return
-        wanted = self._boot.settings.autosave.when is not Save.OFF
+        wanted = self._saves_at_end()
         left = max(1.0, until - time.monotonic())
         await asyncio.gather(self._count(Occasion.STOPPING, left), *([self._last_save(left)] if wanted else []))
-        if not wanted and self._counted is not None and (self._counted.anything or self._counted.problem):
+        known = self._counted
+        if not wanted and self._at_end is None and known is not None and (known.anything or known.problem):
             self._note(
                 "what is only here ends with this sandbox: CODETAINER_AUTOSAVE=exit would have pushed it to a branch wip/..."
             )
@@ -149,6 +158,44 @@ class Keeper:
             return Occasion.SESSION_ENDED
         return Occasion.LOOKED
 
+    # --- what the operator asks for ---
+
+    async def at_stake(self) -> WorkAtStake:
+        """What a stop would lose, counted now if that can be done."""
+        problem = "the agent is frozen, and git would run as the agent" if self._boot.policy.frozen else ""
+        if not problem:
+            await self._count(Occasion.LOOKED, COUNT_SECONDS)
+        known = self._counted or WorkCounted()
+        return WorkAtStake(
+            known.repositories,
+            self._counted_at,
+            problem or known.problem,
+            self.branch,
+            self._cannot_push(),
+            self._saves_at_end(),
+        )
+
+    async def save(self) -> WorkSaved:
+        """Pushes what is not pushed, and does so again at the end. Its `problem` is "" if all of it is on the branch."""
+        if problem := self._cannot_push():
+            return WorkSaved(self.branch, problem=problem)
+        async with self._saving:
+            problem = await self._save(SAVE_SECONDS)
+        if problem:
+            return WorkSaved(self.branch, problem=problem)
+        self._at_end = True
+        return self._journal.state.saved or WorkSaved(self.branch)
+
+    def drop(self) -> None:
+        """The operator wants no last save."""
+        self._at_end = False
+
+    def _saves_at_end(self) -> bool:
+        return self._boot.settings.autosave.when is not Save.OFF if self._at_end is None else self._at_end
+
+    def _cannot_push(self) -> str:
+        return self._cannot_save() if self._boot.settings.repo_url else "REPO_URL is not set"
+
     # --- counting ---
 
     async def _count(self, occasion: Occasion, seconds: float, through: Sequence[str] = ()) -> bool:
@@ -157,6 +204,7 @@ class Keeper:
         try:
             said = await self._ask(through, seconds, "count", str(self._boot.paths.workspace))
             counted = parsed(said, occasion)
+            self._counted_at = time.time()
             repeats = occasion is Occasion.LOOKED and last is not None and replace(last, occasion=occasion) == counted
         except (SystemFailure, ValueError) as error:
             # "Not known" must not look like "nothing": what was counted last is not true any more.
@@ -185,11 +233,16 @@ class Keeper:
     async def _last_save(self, seconds: float) -> None:
         if self._boot.settings.repo_url and (why := self._cannot_save()):
             self._journal.emit(WorkSaved(self.branch, problem=why))
-        else:
-            await self._save(seconds)
+            return
+        before = self._journal.state.saved
+        if not await self._save(seconds) and self._fingerprint and self._journal.state.saved is before is not None:
+            self._journal.emit(before)  # nothing is new since then: who reads from the end on has to know where it is
 
-    async def _save(self, seconds: float, through: Sequence[str] = ()) -> None:
-        """Pushes what is not pushed, where it is not what was saved before. A failure is said once."""
+    async def _save(self, seconds: float, through: Sequence[str] = ()) -> str:
+        """Pushes what is not pushed, where it is not what was saved before. Returns why not, "" if it is there.
+
+        A failure is said once.
+        """
         settings, repository = self._boot.settings, self._boot.paths.repository
         try:
             said = await self._ask(through, seconds, "save", str(repository), settings.repo_url, self.branch, self._fingerprint)
@@ -198,7 +251,7 @@ class Keeper:
             problem = str(error)[:MOST_TEXT]
             if self._problems.is_new(problem):
                 self._journal.emit(WorkSaved(self.branch, problem=problem))
-            return
+            return problem
         self._problems.clear()
         if commit:
             self._fingerprint = fingerprint
@@ -207,6 +260,7 @@ class Keeper:
             self._journal.emit(WorkSaved(self.branch, commit, names[:MOST_REPOSITORIES]))
         elif self._journal.state.save_problem and self._journal.state.saved is not None:
             self._journal.emit(self._journal.state.saved)  # it is well again: what was saved is still all there is
+        return ""
 
     # --- processes ---
 

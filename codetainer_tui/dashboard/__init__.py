@@ -19,10 +19,10 @@ codetainer: the dashboard has failed, the sandbox goes on
 """
 
 
-def run(paths: Paths, *, stay: bool, patience: float = 0.0) -> int | None:
+def run(paths: Paths, *, stay: bool, patience: float = 0.0, of_up: str = "", locked: bool = False) -> int | None:
     """Shows the sandbox until the operator leaves; None: into the session, which is there. 1 where the dashboard has failed.
 
-    `patience`: seconds after which a boot that is not over is remarked upon.
+    `patience`: seconds after which a boot that is not over is remarked upon. `of_up` and `locked` as in Dashboard.
     """
     say_first()
     from codetainer_tui.dashboard.app import Dashboard
@@ -35,7 +35,7 @@ def run(paths: Paths, *, stay: bool, patience: float = 0.0) -> int | None:
     except PreferencesError as error:
         wrong = f"{error}; what is shipped holds"
     gc.freeze()  # what was imported stays: it need not be looked at again and again
-    app = Dashboard(Live(paths), paths, stay=stay, preferences=preferences, patience=patience)
+    app = Dashboard(Live(paths), paths, stay=stay, preferences=preferences, patience=patience, of_up=of_up, locked=locked)
     if wrong:
         app.say_first(wrong)
     return shown(app)

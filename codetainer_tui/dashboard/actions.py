@@ -12,10 +12,11 @@ from codetainer_tui.dashboard.row_actions import RowActions
 from codetainer_tui.dashboard.screens.choice import Answer, ChoiceScreen
 from codetainer_tui.dashboard.screens.log import LogScreen
 from codetainer_tui.dashboard.screens.text import TextScreen
+from codetainer_tui.dashboard.stopping import Stopping
 from codetainer_tui.view import Tone
 
 
-class Actions(RowActions):
+class Actions(RowActions, Stopping):
     """The half of the dashboard that does something; the other half shows."""
 
     coming: deque[str] | None = None
@@ -23,10 +24,7 @@ class Actions(RowActions):
     def log_lines(self) -> list[str]:
         raise NotImplementedError
 
-    def leave(self, code: int | None) -> None:
-        raise NotImplementedError
-
-    # --- the session, and leaving ---
+    # --- the session ---
 
     def action_open_session(self) -> None:
         paths = self.paths
@@ -34,6 +32,8 @@ class Actions(RowActions):
             self.say(RECORDING, Tone.WARN)
         elif handover.inside_tmux():
             self.leave(0)
+        elif self.view.frozen and self.of_up:
+            self.say(f"the agent is frozen, and its session with it: press {self.keys.shown('freeze')} to thaw it", Tone.WARN)
         elif not self.view.session:
             self.say("there is no session yet: it is opened when boot is over" if self.view.booting else "there is no session")
         else:
@@ -48,10 +48,7 @@ class Actions(RowActions):
         if there:
             self.leave(None)
         else:
-            self.say("the session is gone: R starts it anew", Tone.WARN, seconds=3600.0)
-
-    def action_leave(self) -> None:
-        self.leave(0)
+            self.say("the session is gone, or does not answer: R starts it anew", Tone.WARN, seconds=3600.0)
 
     def action_suspend_process(self) -> None:
         """Not this: over SSH it leaves a raw terminal behind (ctrl+z)."""

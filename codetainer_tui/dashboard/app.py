@@ -27,7 +27,7 @@ from codetainer_tui import process
 from codetainer_tui.dashboard import notify
 from codetainer_tui.dashboard.actions import Actions
 from codetainer_tui.dashboard.draw.ink import Colours, Ink
-from codetainer_tui.dashboard.keys import BINDINGS, Keys
+from codetainer_tui.dashboard.keys import BINDINGS, UNLOCK, Keys
 from codetainer_tui.dashboard.notify import Notify
 from codetainer_tui.dashboard.preferences import Preferences
 from codetainer_tui.dashboard.screens.main import MainScreen
@@ -41,6 +41,9 @@ STILL_SECONDS = 1.0  # where nothing happens, times in words are looked at once 
 NOTICE_SECONDS = 3.0  # before the hand-over
 NOTIFY_SECONDS = 15.0  # between two notifications: a scan is one, not a bell a tick
 MOST_EVENTS, MOST_SERIOUS = 3000, 500  # kept for the log
+FOR_EVER = 1e9  # seconds
+QUIET_SECONDS = 1.0
+LOCKED = f"the session closed by itself: keys are ignored here until you press {UNLOCK}"
 
 
 def end_with_terminal(descriptor: int = 0) -> None:
@@ -79,9 +82,12 @@ class Dashboard(Actions):
         stay: bool,
         preferences: Preferences | None = None,
         patience: float = 0.0,
+        of_up: str = "",
+        locked: bool = False,
         colours: Colours | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`of_up` as in Stopping. `locked`: keys do nothing until UNLOCK: they were being typed for the session."""
         # Said here already: with NO_COLOR, Textual decides in __init__ how colours go, and would paint black on black.
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # the terminal's own colours, all of them
@@ -91,8 +97,10 @@ class Dashboard(Actions):
         self.left: int | None = 0
         self.state = State()
         self._preferences = preferences or Preferences()
-        self.keys = Keys(self._preferences.keys)
+        self.of_up = of_up
+        self.keys = Keys(self._preferences.keys, of_up=bool(of_up))
         self.main = MainScreen(Ink(colours), self.keys)
+        self.keys.locked = locked
         self._patience = patience  # seconds until a boot that is not over is remarked upon; 0: never
         self._steady = steady
         self._stay = stay
@@ -110,6 +118,7 @@ class Dashboard(Actions):
         self._viewed_at = -STILL_SECONDS
         self._seen_at = source.now()
         self._title = ""
+        self._typed_at = 0.0
         self.view: View = view(self.state, source.now())
 
     def get_default_screen(self) -> MainScreen:
@@ -124,6 +133,9 @@ class Dashboard(Actions):
         self.set_keymap(self.keys.keymap)
         if self._first:
             self.say(self._first, Tone.WARN, seconds=60.0)
+        if self.keys.locked:
+            self._typed_at = self._steady()
+            self.say(LOCKED, Tone.WARN, seconds=FOR_EVER)
         self.tick()
         self.set_interval(TICK_SECONDS, self.tick)
         if not self.is_headless:
@@ -146,6 +158,9 @@ class Dashboard(Actions):
                 self._driver.write(text)
 
     async def on_event(self, event: events.Event) -> None:
+        if self.keys.locked and isinstance(event, events.Key | events.Paste | events.MouseEvent):
+            self._unlock(event)
+            return
         if isinstance(event, events.Key):
             self._seen_at = self.source.now()
             if self._opens_at is not None and event.key != "t":
@@ -153,6 +168,14 @@ class Dashboard(Actions):
                 self.say("staying here; t opens the session")
                 return
         await super().on_event(event)
+
+    def _unlock(self, event: events.Event) -> None:
+        """Only a key that nobody types as text, and only when nothing else has been typed for a moment."""
+        quiet, self._typed_at = self._steady() - self._typed_at, self._steady()
+        if isinstance(event, events.Key) and event.key == UNLOCK and quiet >= QUIET_SECONDS:
+            self.keys.locked = False
+            self.say("")
+            self._show(self._steady())
 
     # --- the tick ---
 

@@ -11,20 +11,26 @@ from textual.binding import Binding, BindingType
 from codetainer_tui.dashboard.draw.frame import Key as Shown
 from codetainer_tui.view import RefusedLine, View
 
+UNLOCK = "ctrl+x"
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`name` is the action's method and what a key is rebound by."""
+    """`name` is the action's method and what a key is rebound by. `of_up` is what it does under `codetainer up`."""
 
     name: str
     keys: str
     shown: str
     label: str
     says: str
+    of_up: str = ""
 
 
 ACTIONS = (
-    Action("open_session", "t", "t", "tmux", "go into the Claude session"),
+    Action(
+        "open_session", "t", "t", "tmux", "go into the Claude session",
+        of_up="go into the Claude session; ctrl+b d returns here",
+    ),
     Action(
         "choose", "enter", "enter", "details", "read all there is about the selected row; where there is none, into the session"
     ),
@@ -46,8 +52,11 @@ ACTIONS = (
     Action("shell", "s", "s", "shell", "a shell in the sandbox, as whom the dashboard runs; its end leads back here"),
     Action("freeze", "F", "F", "freeze", "stop the agent and close every address, or let it go on (asks first)"),
     Action("help", "question_mark", "?", "help", "all keys"),
-    Action("leave", "q,ctrl+c", "q", "quit", "leave the dashboard; the sandbox goes on"),
-)
+    Action(
+        "leave", "q,ctrl+c", "q", "quit", "leave the dashboard; the sandbox goes on",
+        of_up="stop the sandbox; shows unsaved work and asks first",
+    ),
+)  # fmt: skip
 MOVES = (
     Action("move(-1)", "up,k", "↑ k", "up", "the row above"),
     Action("move(1)", "down,j", "↓ j", "down", "the row below"),
@@ -69,9 +78,18 @@ BINDINGS: list[BindingType] = [
 class Keys:
     """The actions with the keys they have here: `changed` by name, the others as shipped."""
 
-    def __init__(self, changed: Mapping[str, str] = MappingProxyType({})) -> None:
-        self.changed = changed
-        self.actions = tuple(replace(action, shown=changed.get(action.name, action.shown)) for action in ACTIONS)
+    def __init__(self, changed: Mapping[str, str] = MappingProxyType({}), *, of_up: bool = False) -> None:
+        """`of_up`: the dashboard is that of `codetainer up`, whose sandbox ends with it."""
+        self.changed, self._of_up = changed, of_up
+        self.locked = False  # no key does anything but UNLOCK
+        self.actions = tuple(
+            replace(
+                action,
+                shown=changed.get(action.name, action.shown),
+                says=action.of_up if of_up and action.of_up else action.says,
+            )
+            for action in ACTIONS
+        )
         self._by_name = {action.name: action for action in self.actions}
 
     @property
@@ -89,6 +107,8 @@ class Keys:
 
     def footer(self, view: View, row: RefusedLine | None, *, on_steps: bool) -> list[Shown]:
         """The keys that act on what is selected, the most useful first."""
+        if self.locked:
+            return [(UNLOCK, "enable keys")]
         found: list[Shown] = []
         if view.halted:
             found += [self._key("again", "try again"), self._key("choose"), self._key("shell"), self._key("log")]
@@ -111,6 +131,10 @@ class Keys:
         return list(dict.fromkeys(found))
 
     def leaving(self, view: View) -> list[Shown]:
+        if self.locked:
+            return []
+        if self._of_up:
+            return [self._key("help"), self._key("leave", "stop")]
         return [self._key("help"), self._key("leave", "leave, boot goes on" if view.booting else "quit")]
 
     def help(self, zone: str) -> list[str]:

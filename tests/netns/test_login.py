@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from backend.contract.events import LockReleased
 from backend.sandbox import claude, registry
 from backend.sandbox.registry import NoSandbox
 from codetainer_tui import handover
-from tests.netns.sandbox import CODETAINER, IDLE, SHORT, eventually
+from tests.netns.sandbox import IDLE, SHORT, eventually
 from tests.netns.test_up_terminal import Terminal, at
 from tests.netns.traces import nothing_left
 
@@ -59,6 +58,14 @@ def test_the_demo_up_to_the_session_and_away(options: tuple[str, ...]) -> None:
         journal = Path(f"/proc/{init()}/root/run/codetainer/events.jsonl").read_text()
         assert LockReleased.kind in journal
         terminal.type(DETACH)
+        if options:
+            terminal.expect("Type a word and press enter: ")
+            terminal.type("stop\r")
+        else:
+            terminal.expect("stop")  # the last of the dashboard's keys
+            terminal.type("q")
+            terminal.expect("Stop sandbox")
+            terminal.type("y")
         assert terminal.code() == 0
         assert terminal.restored()
         assert b"\x1b[?1049h" not in terminal.seen.rpartition(b"\x1b[?1049l")[2]  # the screen of before is back
@@ -85,17 +92,6 @@ def test_a_terminal_that_goes_away_takes_the_demo_down() -> None:
         eventually("it ends", lambda: terminal.process.poll() is not None)
 
 
-def test_whoever_leaves_learns_what_became_of_the_work() -> None:
-    with at(*SHORTER) as terminal:
-        terminal.expect(FAKE_CLAUDE)
-        write = [*CODETAINER, "enter", "--name", NAME, "--", "sh", "-c", "echo x > /workspace/repo/new"]
-        subprocess.run(write, stdin=subprocess.DEVNULL, check=True)
-        terminal.type(DETACH)
-        terminal.expect("was only in the sandbox: /workspace/repo: files 1")
-        terminal.expect("is lost: CODETAINER_AUTOSAVE=exit would have saved it")
-        assert terminal.code() == 0
-
-
 def test_ctrl_c_while_boot_is_on_the_screen() -> None:
     with at(*SHORTER, "--plain") as terminal:
         terminal.expect("Network closed")
@@ -116,6 +112,8 @@ def test_a_shell_from_the_dashboard_leads_back_to_it() -> None:
         terminal.type("exit\r")
         terminal.expect("the shell has ended")
         terminal.type("q")
+        terminal.expect("Stop sandbox")
+        terminal.type("y")
         assert terminal.code() == 0
         assert terminal.restored()
 

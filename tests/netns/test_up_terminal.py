@@ -65,12 +65,16 @@ class Terminal:
         while select.select([self.master], [], [], 0)[0]:
             data = os.read(self.master, 65536)
             self.seen += data
-            for question, answer in self._answers.items():
-                os.write(self.master, answer * data.count(question))
+            self.answer(data)
         if wanted not in self.seen:
             return False
         self.seen = self.seen.partition(wanted)[2]
         return True
+
+    def answer(self, data: bytes) -> None:
+        """What the terminal says when it has been shown something."""
+        for question, answer in self._answers.items():
+            os.write(self.master, answer * data.count(question))
 
     def code(self) -> int:
         def ended() -> bool:

@@ -1,7 +1,8 @@
-"""A question with a few answers, each with a key; escape is always no."""
+"""A question with a few answers, each with a key, and what has to be known for it; escape is always no."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from textual.app import ComposeResult
@@ -11,6 +12,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from codetainer_tui.dashboard.draw.ink import wrap
+from codetainer_tui.dashboard.screens.text import hanging
+from codetainer_tui.words import harmless
 
 INDENT = 5  # what an answer says begins behind the cursor and its key, on each of its lines
 MOST_LINES = 4
@@ -28,22 +31,37 @@ class ChoiceScreen(ModalScreen[str]):
 
     CSS_PATH = "choice.tcss"
 
-    def __init__(self, question: str, answers: tuple[Answer, ...], first: int = 0, nothing: str = "") -> None:
+    def __init__(
+        self, question: str, answers: tuple[Answer, ...], first: int = 0, nothing: str = "", *, lines: Sequence[str] = ()
+    ) -> None:
+        """`lines` stand between question and answers; on a low screen not all of them."""
         super().__init__()
         self._question, self._answers, self._at, self._nothing = question, answers, first, nothing
+        self._lines = lines
 
     def compose(self) -> ComposeResult:
         yield Static(self._text(), id="choice")
 
     def _text(self) -> Content:
-        question = "\n".join(wrap(self._question, max(1, self.app.size.width - 2), MOST_LINES))
-        parts: list[str | tuple[str, str]] = [(question, "bold"), "\n\n"]
-        for index, answer in enumerate(self._answers):
+        width, height = self.app.size
+        question = wrap(self._question, max(1, width - 2), MOST_LINES)
+        said = [wrap(answer.says, max(1, width - INDENT - 2), MOST_LINES) for answer in self._answers]
+        about = [part for line in self._lines for part in hanging(harmless(line), max(1, width - 2))]
+        room = height - 1 - len(question) - sum(map(len, said))  # the border
+        roomy = not about or len(about) + 4 <= room  # three empty lines, and the last one
+        between = "\n\n" if roomy else "\n"
+        if len(about) > room:
+            about = [*about[: max(0, room - 1)], "…"]
+        parts: list[str | tuple[str, str]] = [("\n".join(question), "bold"), between]
+        if about:
+            parts += ["\n".join(about), between]
+        for index, (answer, lines) in enumerate(zip(self._answers, said, strict=True)):
             mark = ("> ", "bold") if index == self._at else "  "
-            said = f"\n{' ' * INDENT}".join(wrap(answer.says, max(1, self.app.size.width - INDENT - 2), MOST_LINES))
-            parts += [mark, (answer.key, "bold"), "  ", (said, "bold" if index == self._at else ""), "\n"]
-        parts.append(("\n  enter does it, esc does nothing", "dim"))
-        return Content.assemble(*parts)
+            text = f"\n{' ' * INDENT}".join(lines)
+            parts += [mark, (answer.key, "bold"), "  ", (text, "bold" if index == self._at else ""), "\n"]
+        if roomy:
+            parts.append(("\n  enter does it, esc does nothing", "dim"))
+        return Content.assemble(*parts).rstrip()
 
     def on_resize(self, _: Resize) -> None:
         self.query_one("#choice", Static).update(self._text())

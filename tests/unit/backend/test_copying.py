@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from backend import copying
 from backend.copying import CHUNK, Flow, copy, woken, write_all
 
 
@@ -32,6 +33,33 @@ def test_what_was_said_last_is_copied_after_the_end(pipe: list[int]) -> None:
     assert not copy([Flow(source, target, inward=False)], ended)
     assert os.read(shown, 100) == b"last words"
     pipe += [source, said, shown, target]
+
+
+def test_who_goes_on_writing_after_the_end_is_not_read_for_ever(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of the agent's may hold the output open, and has nothing to do with what has ended."""
+    monkeypatch.setattr(copying, "MOST_LEFT", 10 * CHUNK)
+    ended, running = pipe
+    source, said = os.pipe()
+    shown = os.open("/dev/null", os.O_WRONLY)
+    over = threading.Event()
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError):  # nobody reads any more
+            while not over.is_set():
+                write_all(said, b"x" * 4096)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    os.close(running)
+    flow = Flow(source, shown, inward=False)
+    try:
+        assert not copy([flow], ended)
+        assert flow.passed < 12 * CHUNK
+    finally:
+        over.set()
+        os.close(source)
+        writer.join()
+    pipe += [said, shown]
 
 
 def test_the_end_of_what_is_typed_is_handed_on_after_all_of_it(pipe: list[int]) -> None:

@@ -7,9 +7,13 @@ import pytest
 from backend.contract.events import Noted, RepositoryWork, Stamped, WorkCounted, WorkSaved, encode
 from backend.sandbox.exit_summary import Farewell, said
 
-WORK = WorkCounted((RepositoryWork("/workspace/re\npo", commits=2, files=1, untracked=2, stashes=1),))
+MAIN = RepositoryWork("/workspace/repo", commits=2, files=1, untracked=2, stashes=1)
+WORK = WorkCounted((MAIN,))
 LOST = "codetainer: is lost: CODETAINER_AUTOSAVE=exit would have saved it\n"
-LINE = "codetainer: was only in the sandbox: /workspace/re\\npo: commits 2, files 3, stashes 1\n"
+LINE = "codetainer: was only in the sandbox: /workspace/repo: commits 2, files 3, stashes 1\n"
+SAVED_TO = "codetainer: is saved to wip/x of the repository that was cloned\n"
+OTHER = RepositoryWork("/workspace/oth\ner", commits=1)
+OTHER_LINE = "codetainer: was only in the sandbox: /workspace/oth\\ner: commits 1\n"
 
 
 @pytest.mark.parametrize(
@@ -24,7 +28,11 @@ LINE = "codetainer: was only in the sandbox: /workspace/re\\npo: commits 2, file
         (WORK, None, LINE + LOST),
         (WORK, WorkSaved("wip/x", problem="no\x1broute"), f"{LINE}codetainer: is lost: no\\x1broute\n"),
         (WORK, WorkSaved("wip/x", "abc", ("big",)),
-         f"{LINE}codetainer: is saved to wip/x of the repository that was cloned\ncodetainer: left out: big\n"),
+         f"{LINE}{SAVED_TO}codetainer: left out: big\n"),
+        (WorkCounted((MAIN, OTHER)), WorkSaved("wip/x", "abc"),
+         f"{LINE}{SAVED_TO}{OTHER_LINE}codetainer: is lost: only the cloned repository is saved\n"),
+        (WorkCounted((OTHER, MAIN)), None,
+         f"{OTHER_LINE}{LINE}codetainer: is lost: CODETAINER_AUTOSAVE=exit would have saved it\n"),
     ],
 )  # fmt: skip
 def test_what_is_said(counted: WorkCounted | None, saved: WorkSaved | None, text: str) -> None:

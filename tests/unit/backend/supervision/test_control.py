@@ -6,9 +6,23 @@ from typing import cast
 
 import pytest
 
-from backend.contract.control import Acknowledge, Allow, ListAllowed, Mute, Reply, Request, Revoke
+from backend.contract.control import (
+    Acknowledge,
+    Allow,
+    CountWork,
+    DropWork,
+    ListAllowed,
+    Mute,
+    Reply,
+    Request,
+    Revoke,
+    SaveWork,
+    WorkAtStake,
+    decode_reply,
+    encode_reply,
+)
 from backend.contract.durations import LONGEST
-from backend.contract.events import Event, Reason, Refused, Stamped, Via
+from backend.contract.events import Event, Reason, Refused, RepositoryWork, Stamped, Via, WorkSaved, build
 from backend.contract.state import State, fold
 from backend.policy import Policy
 from backend.supervision import control, grants
@@ -21,6 +35,7 @@ class Target:
     def __init__(self, case: Case) -> None:
         self.case, self.grants, self.journal = case, case.grants, self
         self.state = State()
+        self.work = Saving()
 
     @property
     def policy(self) -> Policy:
@@ -31,6 +46,26 @@ class Target:
 
     async def ask(self, request: Request) -> Reply:
         return await control.answer(request, cast(control.Control, self))
+
+
+STAKE = WorkAtStake((RepositoryWork("/workspace/repo", commits=2, notes=("one",)),), 7.0, "why", "wip/x", "no", True)
+
+
+class Saving:
+    """A keeper that is told what comes of it."""
+
+    def __init__(self, saved: WorkSaved | None = None) -> None:
+        self.saved, self.dropped = saved, False
+
+    async def at_stake(self) -> WorkAtStake:
+        return STAKE
+
+    async def save(self) -> WorkSaved:
+        assert self.saved is not None
+        return self.saved
+
+    def drop(self) -> None:
+        self.dropped = True
 
 
 @pytest.fixture
@@ -165,3 +200,27 @@ async def test_what_is_not_muted_cannot_be_shown_again(target: Target) -> None:
     await target.ask(Mute("noisy.example"))
     assert (await target.ask(Mute("NOISY.example", off=True))).text == "noisy.example is shown again"
     assert not target.state.muted
+
+
+@pytest.mark.parametrize(
+    ("saved", "text", "ok"),
+    [
+        (WorkSaved("wip/x", "abc"), "the work is saved to wip/x, and will be saved again when the sandbox stops", True),
+        (WorkSaved("wip/x", "abc", ("a", "b")),
+         "the work is saved to wip/x, and will be saved again when the sandbox stops; left out: a, b", True),
+        (WorkSaved("wip/x", problem="no route"), "cannot save to wip/x: no route", False),
+    ],
+)  # fmt: skip
+async def test_what_came_of_a_save(target: Target, saved: WorkSaved, text: str, ok: bool) -> None:
+    target.work = Saving(saved)
+    reply = await target.ask(SaveWork())
+    assert (reply.ok, reply.text) == (ok, text)
+    assert reply.data == ({"branch": "wip/x", "left_out": list(saved.left_out)} if ok else {})
+
+
+async def test_what_is_at_stake_crosses_the_socket_as_it_is(target: Target) -> None:
+    target.work = Saving()
+    reply = decode_reply(encode_reply(await target.ask(CountWork())))
+    assert build(WorkAtStake, reply.data) == STAKE
+    assert (await target.ask(DropWork())).ok
+    assert target.work.dropped

@@ -1,6 +1,8 @@
 """What a process of the agent's says about the work is cut to size, or refused."""
 
 import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,11 +20,14 @@ from backend.contract.events import (
     RepositoryWork,
     Stamped,
     WorkCounted,
+    WorkSaved,
     decode,
     encode,
 )
-from backend.contract.state import fold_all
+from backend.contract.paths import Paths
+from backend.contract.state import State, fold, fold_all
 from backend.journal import Journal
+from backend.settings.values import Autosave, Save
 from backend.system import SystemFailure
 from backend.work.keeper import MOST_COUNT, MOST_TEXT, Keeper, Once, parsed
 from backend.work.place import MOST_REPOSITORIES
@@ -142,3 +147,113 @@ def test_what_is_said_once_is_remembered_but_not_without_end() -> None:
     assert len(once._said) <= Once.MOST
     once.clear()
     assert once.is_new("one")
+
+
+class Journaled:
+    """A journal that folds."""
+
+    def __init__(self, *events: Event) -> None:
+        self.state = State()
+        self.events: list[Event] = []
+        for event in events:
+            self.emit(event)
+        self.events.clear()
+
+    def emit(self, event: Event) -> None:
+        self.state = fold(self.state, Stamped(1.0, 1, event))
+        self.events.append(event)
+
+
+class Asked(Keeper):
+    """A keeper that is told what git would say. An error is raised."""
+
+    def __init__(
+        self,
+        journal: Journaled,
+        *,
+        repo_url: str = "https://github.com/octo/repo",
+        when: Save = Save.OFF,
+        frozen: bool = False,
+    ) -> None:
+        settings = SimpleNamespace(repo_url=repo_url, autosave=Autosave(when))
+        policy = SimpleNamespace(frozen=frozen)
+        boot = SimpleNamespace(settings=settings, paths=Paths(Path("/none")), policy=policy, cloned=True)
+        super().__init__(cast(Boot, boot), cast(Journal, journal))
+        self.says: dict[str, Any] = {"count": {"repositories": [{"path": "/workspace/repo", "commits": 1}]}}
+        self.asked: list[str] = []
+
+    async def _ask(self, through: Sequence[str], seconds: float, *arguments: str) -> Mapping[str, Any]:
+        self.asked.append(arguments[0])
+        said = self.says[arguments[0]]
+        if isinstance(said, Exception):
+            raise said
+        return cast(Mapping[str, Any], said)
+
+
+ONE = (RepositoryWork("/workspace/repo", commits=1),)
+PUSHED = {"commit": "abc", "fingerprint": "f", "left_out": ["big"]}
+
+
+async def test_what_is_at_stake_is_counted_when_it_is_asked_for() -> None:
+    journal = Journaled(*READY)
+    keeper = Asked(journal)
+    found = await keeper.at_stake()
+    assert (found.repositories, found.problem, found.cannot_save, found.saves) == (ONE, "", "", False)
+    assert found.at > 0
+    assert found.branch == keeper.branch
+    assert journal.events == [WorkCounted(ONE)]
+    keeper.says["count"] = SystemFailure("git hangs")
+    again = await keeper.at_stake()
+    assert (again.repositories, again.at, again.problem) == (ONE, found.at, "git hangs")
+
+
+async def test_nothing_is_counted_or_saved_as_an_agent_that_is_frozen() -> None:
+    keeper = Asked(Journaled(*READY), frozen=True)
+    found = await keeper.at_stake()
+    assert found.problem == "the agent is frozen, and git would run as the agent"
+    assert found.cannot_save == "the sandbox is frozen, nothing may leave"
+    assert (await keeper.save()).problem == found.cannot_save
+    assert keeper.asked == []
+
+
+async def test_without_a_repository_to_push_to_nothing_can_be_saved() -> None:
+    keeper = Asked(Journaled(*READY), repo_url="")
+    assert (await keeper.at_stake()).cannot_save == "REPO_URL is not set"
+    assert (await keeper.save()).problem == "REPO_URL is not set"
+
+
+async def test_a_save_that_is_asked_for_is_made_again_at_the_end() -> None:
+    journal = Journaled(*READY)
+    keeper = Asked(journal)
+    keeper.says["save"] = PUSHED
+    assert await keeper.save() == WorkSaved(keeper.branch, "abc", ("big",))
+    assert (await keeper.at_stake()).saves
+    keeper.drop()
+    assert not (await keeper.at_stake()).saves
+
+
+async def test_a_save_that_fails_says_why_each_time_and_promises_nothing() -> None:
+    keeper = Asked(Journaled(*READY))
+    keeper.says["save"] = SystemFailure("cannot push: no route")
+    for _ in range(2):  # the journal has it once
+        assert await keeper.save() == WorkSaved(keeper.branch, problem="cannot push: no route")
+    assert not (await keeper.at_stake()).saves
+
+
+async def test_a_stop_does_what_autosave_says_unless_the_operator_has_said_otherwise() -> None:
+    keeper = Asked(Journaled(*READY), when=Save.EXIT)
+    assert (await keeper.at_stake()).saves
+    keeper.drop()
+    assert not (await keeper.at_stake()).saves
+
+
+async def test_at_the_end_it_is_said_where_the_work_is_also_if_nothing_is_new() -> None:
+    """Who reads on from there, as `up` does, would take it for lost."""
+    journal = Journaled(*READY)
+    keeper = Asked(journal)
+    keeper.says["save"] = PUSHED
+    saved = await keeper.save()
+    journal.events.clear()
+    keeper.says["save"] = {"commit": "", "fingerprint": "f"}
+    await keeper._last_save(1.0)
+    assert journal.events == [saved]

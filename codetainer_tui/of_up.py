@@ -1,0 +1,128 @@
+"""The front end of `codetainer up`: what it ends with tells `up` what to do (backend/contract/leaving.py).
+
+Never becomes the session itself: `up` shows that on a terminal of its own, and comes back here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+
+from backend.contract import front_end
+from backend.contract.control import CountWork, DropWork, Reply, SaveWork, WorkAtStake
+from backend.contract.events import build
+from backend.contract.leaving import Leaving
+from backend.contract.paths import Paths
+from codetainer_tui import attach, handover, logs, process
+from codetainer_tui.ask import ask
+from codetainer_tui.state import current
+from codetainer_tui.view import stakes
+from codetainer_tui.words import harmless
+
+MOST_SILENT = 3  # ends of input after which nobody is there to answer
+
+
+def run(paths: Paths, name: str, *, plain: bool, stay: bool, locked: bool) -> int:
+    """Shows boot, and then what the operator wants to see, until it is clear what `up` is to do.
+
+    `name` is the sandbox's, `locked` as in Dashboard; a plain question takes words, which nobody types by mistake.
+    """
+    if not attach.begun(paths):
+        return Leaving.NO_SESSION
+    settings = front_end.read(paths.front_end)
+    if not plain and process.on_screen():
+        if not stay and settings.login != "dashboard" and handover.lock_is_free(paths) and handover.session_is_there(paths):
+            return Leaving.SESSION
+        from codetainer_tui import dashboard
+
+        stay = stay or settings.login == "dashboard"
+        left = dashboard.run(paths, stay=stay, patience=settings.lock_timeout, of_up=name, locked=locked)
+        return Leaving.SESSION if left is None else left
+    try:
+        if not stay:
+            code = attach.lines(paths, settings.lock_timeout)
+            if code:
+                return Leaving.NO_SESSION
+            if process.on_screen():
+                return Leaving.SESSION
+    except KeyboardInterrupt:
+        if not stakes.has_begun(current(paths)):
+            return Leaving.INTERRUPTED
+    return Plain(paths, name).ask()
+
+
+class Plain:
+    """The question in lines of text, for terminals without a screen and for screen readers."""
+
+    def __init__(self, paths: Paths, name: str) -> None:
+        self._paths, self._name = paths, name
+
+    def ask(self) -> int:
+        """Asks until there is an answer that ends this. Whoever stays reads the journal meanwhile."""
+        problem = ""
+        left_out: tuple[str, ...] = ()
+        silent = 0
+        while silent < MOST_SILENT:
+            process.write("\n")
+            stake = self._stake()
+            asks = stakes.question(self._name, stake, current(self._paths), time.time(), saved=left_out, problem=problem)
+            problem, left_out = "", ()
+            answers = self._answers(asks)
+            lines = [asks.text, *asks.lines, *(f"{word:>8}  {says}" for word, says in answers.items())]
+            process.write("".join(f"{harmless(line)}\n" for line in lines) + "Type a word and press enter: ")
+            answer = _read()
+            silent = silent + 1 if answer is None else 0
+            match answer:
+                case "stay":
+                    self._follow()
+                case "session" if "session" in answers:
+                    return Leaving.SESSION
+                case "save" if asks.save:
+                    process.write("codetainer: saving to wip/ ...\n")
+                    reply = ask(self._paths.control, SaveWork(), "codetainer save")
+                    left_out = _left_out(reply)
+                    if reply.ok and not left_out:
+                        return Leaving.STOP
+                    problem = "" if reply.ok else reply.text
+                case "stop":
+                    if asks.drops:
+                        ask(self._paths.control, DropWork(), "codetainer save --off")
+                    return Leaving.STOP
+        return 128 + 1  # as whoever is hung up on
+
+    def _answers(self, asks: stakes.Question) -> dict[str, str]:
+        found = {"stay": "keep the sandbox running; ctrl+c asks again"}
+        if process.on_screen() and handover.session_is_there(self._paths):
+            found["session"] = "open the Claude session; ctrl+b d returns here"
+        if asks.save:
+            found["save"] = asks.save
+        return found | {"stop": asks.stop}
+
+    def _stake(self) -> WorkAtStake:
+        reply = ask(self._paths.control, CountWork(), "codetainer work")
+        with contextlib.suppress(TypeError, ValueError):
+            if reply.ok:
+                found: WorkAtStake = build(WorkAtStake, reply.data)
+                return found
+        return WorkAtStake(stakes.last_known(current(self._paths)).repositories, problem=reply.text)
+
+    def _follow(self) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            logs.logs(self._paths, go_on=True, as_json=False)
+
+
+def _read() -> str | None:
+    """A line of the operator's; "" after ctrl+c, None where there is nobody any more."""
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        return ""
+    return line.strip().lower() if line else None
+
+
+def _left_out(reply: Reply) -> tuple[str, ...]:
+    found = reply.data.get("left_out")
+    names: Sequence[object] = found if isinstance(found, list) else ()
+    return tuple(str(name) for name in names)

@@ -1,0 +1,295 @@
+"""Leaving what `codetainer up` shows at a terminal: back from the session, and asked before anything is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.netns.sandbox import CODETAINER, Running, backend_of, eventually
+from tests.netns.test_login import DETACH, FAKE_CLAUDE, NAME, SHORTER, init
+from tests.netns.test_up_terminal import Terminal
+from tests.netns.traces import nothing_left
+from tests.netns.work import host
+
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("nothing_left")]
+
+__all__ = ["nothing_left"]
+LAST_KEY = "stop\x1b"  # of the dashboard, whose footer ends with it
+EVIL = b"\x1b[21t"  # a question that this terminal answers with what would stop the sandbox
+TMUX = "/run/codetainer/tmux/server.sock"
+
+
+class Real(Terminal):
+    """A terminal that answers: where its cursor is, where it was told to go; and in the order of the questions."""
+
+    QUESTIONS = re.compile(rb"\x1b\[(\d+);(\d+)H\x1b\[6n|" + re.escape(EVIL))
+
+    def __init__(self, *argv: str, **options: Any) -> None:
+        self._before, self.asked = b"", 0
+        super().__init__(*argv, **options)
+        os.set_blocking(self.master, False)  # whoever does not read its answers does not hold it up
+
+    def answer(self, data: bytes) -> None:
+        text = self._before + data
+        end = 0
+        for question in self.QUESTIONS.finditer(text):
+            end = question.end()
+            self.asked += question[0] == EVIL
+            with contextlib.suppress(BlockingIOError):
+                os.write(self.master, b"qy\r" if question[0] == EVIL else b"\x1b[%s;%sR" % question.groups())
+        self._before = text[max(end, len(text) - 40) :]
+
+    def sandbox(self) -> Running:
+        return Running(NAME, self.process, init(), Path("/dev/null"))  # type: ignore[arg-type]
+
+    def detach(self) -> None:
+        """Leaves the session as an operator does, and waits for the dashboard."""
+        self.type(DETACH)
+        self.expect(LAST_KEY)
+
+
+@contextlib.contextmanager
+def session(*options: str) -> Iterator[Real]:
+    """A sandbox whose session is shown."""
+    terminal = Real(*SHORTER, *options)
+    try:
+        terminal.expect(FAKE_CLAUDE)
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def work(script: str = "git commit -q --allow-empty -m one; git commit -q --allow-empty -m two; echo x > new") -> None:
+    command = [*CODETAINER, "enter", "--name", NAME, "--", "sh", "-ec", f"cd /workspace/repo; {script}"]
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
+
+
+def as_agent(*argv: str) -> None:
+    subprocess.run([*CODETAINER, "enter", "--name", NAME, "--", *argv], stdin=subprocess.DEVNULL, check=True)
+
+
+def goes_on(terminal: Terminal) -> bool:
+    return terminal.process.poll() is None and bool(init())
+
+
+def test_detach_leads_back_to_the_dashboard_which_shows_what_would_be_lost_before_it_stops() -> None:
+    with session() as terminal:
+        work()
+        work("mkdir ../other; cd ../other; git init -q; echo x > y")
+        terminal.detach()
+        terminal.type("q")
+        terminal.expect(f"Stop sandbox {NAME}?")
+        terminal.expect("/workspace/repo: 2 commits not pushed, 1 file not committed")
+        terminal.expect("/workspace/other: 1 file not committed")
+        terminal.expect("stop and lose it")
+        terminal.type("\x1b")
+        terminal.expect(LAST_KEY)
+        assert goes_on(terminal)
+        terminal.type("t")  # and into the session again
+        terminal.expect(FAKE_CLAUDE)
+        terminal.detach()
+        terminal.type("\x03")  # ctrl+c asks, too
+        terminal.expect(f"Stop sandbox {NAME}?")
+        terminal.expect("stop and lose it")
+        terminal.type("y")
+        terminal.expect("was only in the sandbox: /workspace/repo: commits 2, files 1")
+        terminal.expect("is lost: CODETAINER_AUTOSAVE=exit would have saved it")
+        assert terminal.code() == 0
+        assert terminal.restored()
+
+
+def test_the_work_is_saved_before_it_stops_where_that_is_wanted(tmp_path: Path) -> None:
+    seen = tmp_path / "seen.jsonl"
+    with session("--pretend-log", str(seen)) as terminal:
+        work()
+        terminal.detach()
+        terminal.type("q")
+        terminal.expect("then stop")
+        terminal.type("s")
+        terminal.expect("was only in the sandbox: /workspace/repo: commits 2, files 1")
+        terminal.expect("is saved to wip/")
+        assert terminal.code() == 0
+        assert "/example/demo/git-receive-pack" in seen.read_text()
+
+
+def test_a_save_that_fails_is_said_and_stops_nothing() -> None:
+    with session() as terminal:
+        work()
+        with host(terminal.sandbox()) as opened:
+            hook = Path(f"/proc/self/fd/{opened}/example/demo/hooks/pre-receive")
+            hook.write_text("#!/bin/sh\nexit 1\n")
+            hook.chmod(0o755)
+        terminal.detach()
+        terminal.type("q")
+        terminal.expect("then stop")
+        terminal.type("s")
+        terminal.expect("Saving failed: cannot save to wip/")
+        terminal.expect("stop and lose it")
+        assert goes_on(terminal)
+        terminal.type("y")
+        assert terminal.code() == 0
+
+
+def test_with_nothing_to_lose_the_question_is_shorter_and_a_save_is_not_offered() -> None:
+    with session() as terminal:
+        terminal.detach()
+        terminal.type("q")
+        terminal.expect("No unsaved work: every commit is pushed, and no file is changed.")
+        terminal.expect("stay")
+        terminal.expect("stop")
+        assert b"wip/" not in terminal.seen
+        terminal.type("y")
+        assert terminal.code() == 0
+
+
+def test_before_there_is_a_session_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODETAINER_GRACE", "1s")
+    for _ in range(5):  # on a busy machine boot may be over before anybody looks
+        terminal = Real(*SHORTER)
+        try:
+            eventually("it is there", init)
+            sandbox = terminal.sandbox()
+            eventually("boot has begun", lambda: sandbox.paths.journal.exists() and sandbox.stamped())  # noqa: B023
+            os.kill(backend_of(sandbox), signal.SIGSTOP)
+            if sandbox.state.session is None:
+                terminal.expect(LAST_KEY)
+                terminal.type("q")
+                assert terminal.code() == 0
+                assert b"Stop sandbox" not in terminal.seen
+                return
+        finally:
+            terminal.close()
+            eventually("it has gone", lambda: not init())
+    raise AssertionError("boot was over each time")
+
+
+def test_keys_do_nothing_after_a_session_that_let_go_by_itself() -> None:
+    """What the operator was typing was meant for the session; the agent chooses the moment."""
+    with session() as terminal:
+        as_agent("tmux", "-S", TMUX, "detach-client", "-s", "claude")
+        terminal.expect("the session closed by itself")
+        terminal.type("qy")
+        terminal.expect("enable keys")
+        time.sleep(1.2)  # so long nothing may be typed before it
+        terminal.type("\x18")
+        terminal.expect(LAST_KEY)
+        assert b"Stop sandbox" not in terminal.seen
+        assert goes_on(terminal)
+        terminal.type("q")
+        terminal.expect("Stop sandbox")
+        terminal.type("y")
+        assert terminal.code() == 0
+
+
+def test_a_session_that_does_not_let_go_is_taken_away() -> None:
+    """The agent has stopped its own tmux server: the keys lead to the dashboard all the same, and from there to the end."""
+    with session() as terminal:
+        stop = 'kill -STOP "$(tmux -S "$0" display-message -p "#{pid}")"'
+        as_agent("sh", "-c", stop, TMUX)
+        terminal.detach()
+        terminal.type("q")
+        terminal.expect("Stop sandbox")
+        terminal.type("y")
+        assert terminal.code() == 0
+
+
+FLOOD = """
+import os, sys, time
+terminal = os.open(sys.argv[1], os.O_WRONLY | os.O_NOCTTY)
+until = time.monotonic() + 60
+while time.monotonic() < until:
+    os.write(terminal, sys.argv[2].encode())
+"""
+
+
+@contextlib.contextmanager
+def flooded(terminal: Real, text: str) -> Iterator[None]:
+    """The agent writes to its client's terminal without end, beside tmux, also when the client has gone."""
+    done = terminal.sandbox().agent("tmux", "-S", TMUX, "list-clients", "-F", "#{client_tty}")
+    tty = done.stdout.strip()
+    assert tty.startswith("/dev/pts/"), done
+    command = [*CODETAINER, "enter", "--name", NAME, "--", "/usr/bin/python3", "-I", "-c", FLOOD, tty, text]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_the_agent_makes_the_terminal_say_answers_no_question() -> None:
+    """And its flood does not keep the operator from the dashboard."""
+    with session() as terminal, flooded(terminal, EVIL.decode() * 20):
+        eventually("the terminal answers", lambda: terminal._read(b"\0") or terminal.asked > 50)
+        terminal.detach()
+        terminal.type("?")
+        terminal.expect("shows unsaved work and asks first")
+        assert b"Stop sandbox" not in terminal.seen
+        assert goes_on(terminal)
+        terminal.type("\x1b")
+        terminal.expect(LAST_KEY)
+        terminal.type("q")
+        terminal.expect("Stop sandbox")
+        terminal.type("y")
+        assert terminal.code() == 0
+
+
+def test_the_terminal_is_put_right_before_the_dashboard_comes_back() -> None:
+    left_behind = "\x1b[?1000h\x1b[?2004h\x1b]4;0;rgb:ff/ff/ff\x07\x1b[?69h\x1b[5;10r\x1b]0;yours\x07\x1b]2;half a title"
+    with session() as terminal, flooded(terminal, left_behind):
+        eventually("it is there", lambda: terminal._read(b"half a title"))
+        terminal.type(DETACH)
+        for undone in ("\x1b\\", "\x1b[?1047l", "\x1b[?1000l", "\x1b[?2004l", "\x1b[?69l\x1b[r", "\x1b]104\x1b\\"):
+            terminal.expect(undone)
+        terminal.expect("opening the dashboard")
+        terminal.expect(LAST_KEY)
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.code() == 128 + signal.SIGTERM
+        assert terminal.restored()
+
+
+def test_a_dashboard_that_is_killed_leaves_the_question_in_words() -> None:
+    with session() as terminal:
+        work()
+        terminal.detach()
+        done = terminal.sandbox().root("pkill", "-KILL", "-f", "codetainer_tui.cli attach|bin/codetainer attach")
+        assert done.returncode == 0
+        terminal.expect("2 commits not pushed, 1 file not committed")
+        terminal.expect("Type a word and press enter: ")
+        terminal.type("y\r")  # no word of it
+        terminal.expect("Type a word and press enter: ")
+        terminal.type("session\r")
+        terminal.expect(FAKE_CLAUDE)
+        terminal.type(DETACH)
+        terminal.expect("Type a word and press enter: ")
+        terminal.type("stop\r")
+        assert terminal.code() == 0
+        assert terminal.restored()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_asks_nobody(number: signal.Signals) -> None:
+    with session() as terminal:
+        work()
+        terminal.detach()
+        terminal.process.send_signal(number)
+        terminal.expect("is lost: CODETAINER_AUTOSAVE=exit would have saved it")
+        assert terminal.code() == 128 + number
+        assert terminal.restored()
+
+
+def test_a_terminal_that_goes_away_under_the_dashboard_takes_the_sandbox_down() -> None:
+    with session() as terminal:
+        terminal.detach()
+        os.close(terminal.master)
+        terminal.master = os.open("/dev/null", os.O_RDWR)
+        eventually("it ends", lambda: terminal.process.poll() is not None)

@@ -1,0 +1,270 @@
+"""Leaving the dashboard of `codetainer up`: what is shown, what is asked of the sandbox, and what it ends with."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from backend.contract import control
+from backend.contract import events as e
+from backend.contract.control import Reply, Request, WorkAtStake
+from backend.contract.events import RepositoryWork
+from backend.contract.leaving import Leaving
+from backend.contract.paths import Paths
+from codetainer_tui.dashboard import stopping
+from codetainer_tui.dashboard.app import LOCKED, QUIET_SECONDS, Dashboard
+from codetainer_tui.dashboard.screens.choice import ChoiceScreen
+from tests.unit.codetainer_tui.dashboard.conftest import Told, screen_text, settle, until
+
+REPO = RepositoryWork("/workspace/repo", "main", commits=3, files=2)
+STAKE = WorkAtStake((REPO,), 100.0, branch="wip/x")
+SIZE = (80, 24)
+
+
+class Sandbox:
+    """Answers what it is asked; `gate` holds the answers back until it is set."""
+
+    def __init__(self, stake: WorkAtStake = STAKE, saved: Reply | None = None) -> None:
+        self.stake, self.saved = stake, saved or Reply(True, "it is saved", data={"branch": "wip/x", "left_out": []})
+        self.asked: list[Request] = []
+        self.answered = 0
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def ask(self, _path: object, request: Request, _typed: str) -> Reply:
+        self.asked.append(request)
+        self.gate.wait(30)
+        self.answered += 1
+        match request:
+            case control.CountWork():
+                return Reply(True, data=dataclasses.asdict(self.stake))
+            case control.SaveWork():
+                return self.saved
+            case _:
+                return Reply(True, "it is done")
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    found = Sandbox()
+    monkeypatch.setattr(stopping, "ask", found.ask)
+    return found
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Dashboard:
+    return of_up(Told("ready"), tmp_path)
+
+
+def of_up(source: Told, folder: Path, *, locked: bool = False) -> Dashboard:
+    return Dashboard(source, Paths(folder), stay=True, steady=source.steady, of_up="look1", locked=locked)
+
+
+def question(app: Dashboard) -> str:
+    return app.screen._text().plain if isinstance(app.screen, ChoiceScreen) else ""
+
+
+async def asks(pilot: Pilot[None], app: Dashboard, *keys: str) -> str:
+    await pilot.press(*(keys or ("q",)))
+    await until(pilot, lambda: bool(question(app)))
+    return question(app)
+
+
+async def ends(pilot: Pilot[None], app: Dashboard, holds: Callable[[], bool] = lambda: True) -> None:
+    await until(pilot, lambda: app.left == Leaving.STOP and holds())
+
+
+async def test_elsewhere_it_is_left_at_once(tmp_path: Path, sandbox: Sandbox) -> None:
+    source = Told("ready")
+    app = Dashboard(source, Paths(tmp_path), stay=True, steady=source.steady)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert screen_text(app).endswith("? help   q quit")
+        await pilot.press("q")
+    assert (app.left, sandbox.asked) == (0, [])
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c"])
+async def test_what_would_be_lost_is_shown_and_asked_about(app: Dashboard, sandbox: Sandbox, key: str) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert screen_text(app).endswith("? help   q stop")
+        said = await asks(pilot, app, key)
+        assert "Stop sandbox look1?" in said
+        assert "/workspace/repo: 3 commits not pushed, 2 files not committed" in said
+        assert "> n  stay" in said
+        assert "s  save /workspace/repo to wip/x, then stop" in said
+        await pilot.press("enter")  # the first answer
+        await until(pilot, lambda: not question(app))
+        assert app.left == 0
+        await asks(pilot, app, key)
+        await pilot.press("y")
+        await ends(pilot, app)
+    assert sandbox.asked == [control.CountWork(), control.CountWork()]
+
+
+@pytest.mark.parametrize("key", ["escape", "q", "ctrl+c", "n"])
+async def test_nothing_else_answers_it(app: Dashboard, sandbox: Sandbox, key: str) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await asks(pilot, app)
+        await pilot.press(key)
+        await until(pilot, lambda: not question(app))
+        assert app.is_running
+        assert app.left == 0
+
+
+async def test_before_there_is_an_agent_nothing_is_asked(tmp_path: Path, sandbox: Sandbox) -> None:
+    source = Told()
+    source.say(e.BootStarted("0.1.0", (e.PlannedStep("clone", "Clone"),)))
+    app = of_up(source, tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert screen_text(app).endswith("? help   q stop")
+        await pilot.press("q")
+        await ends(pilot, app)
+    assert sandbox.asked == []
+
+
+async def test_a_save_comes_before_the_stop(app: Dashboard, sandbox: Sandbox) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await asks(pilot, app)
+        sandbox.gate.clear()
+        await pilot.press("s")
+        await until(pilot, lambda: "Saving to wip/" in question(app))
+        assert app.left == 0
+        sandbox.gate.set()
+        await ends(pilot, app)
+    assert sandbox.asked == [control.CountWork(), control.SaveWork()]
+
+
+async def test_a_save_that_failed_leads_back_to_the_question(app: Dashboard, sandbox: Sandbox) -> None:
+    sandbox.saved = Reply(False, "cannot save to wip/x: no route", "codetainer export")
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await asks(pilot, app)
+        await pilot.press("s")
+        await until(pilot, lambda: "Saving failed: cannot save to wip/x: no route" in question(app))
+        assert app.left == 0
+
+
+async def test_what_a_save_left_out_is_asked_about(app: Dashboard, sandbox: Sandbox) -> None:
+    sandbox.saved = Reply(True, "saved", data={"branch": "wip/x", "left_out": ["big.bin"]})
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await asks(pilot, app)
+        await pilot.press("s")
+        await until(pilot, lambda: "except for: big.bin" in question(app))
+        assert "y  stop and lose what was not saved" in question(app)
+        await pilot.press("y")
+        await ends(pilot, app)
+
+
+async def test_who_does_not_wait_for_the_save_stays(app: Dashboard, sandbox: Sandbox) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await asks(pilot, app)
+        sandbox.gate.clear()
+        await pilot.press("s")
+        await until(pilot, lambda: "Saving to wip/" in question(app))
+        await pilot.press("escape")
+        sandbox.gate.set()
+        await until(pilot, lambda: "it is saved" in screen_text(app))
+        assert app.left == 0
+
+
+async def test_a_stop_without_a_save_is_said_to_the_sandbox_that_would_make_one(app: Dashboard, sandbox: Sandbox) -> None:
+    sandbox.stake = dataclasses.replace(STAKE, saves=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await asks(pilot, app)
+        await pilot.press("y")
+        await ends(pilot, app)
+    assert sandbox.asked == [control.CountWork(), control.DropWork()]
+
+
+async def test_a_count_that_takes_long_keeps_nobody(app: Dashboard, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent can make it take as long as it likes. What is known is shown, and the late answer changes nothing."""
+    app.source.say(e.WorkCounted((REPO,)))  # type: ignore[attr-defined]
+    sandbox.gate.clear()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("q")
+        await until(pilot, lambda: "counting unsaved work" in screen_text(app))
+        said = await asks(pilot, app)  # the same key once more
+        assert "git takes too long" in said
+        assert "/workspace/repo: 3 commits not pushed, 2 files not committed" in said
+        await pilot.press("n")
+        await until(pilot, lambda: not question(app))
+        sandbox.gate.set()
+        await until(pilot, lambda: sandbox.answered == 1)
+        await settle(pilot)
+        assert not question(app)
+        monkeypatch.setattr(stopping, "COUNT_SECONDS", 0.05)
+        sandbox.gate.clear()
+        assert "git takes too long" in await asks(pilot, app)
+        await pilot.press("y")
+        await ends(pilot, app)
+    sandbox.gate.set()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 20), (40, 12), (30, 10)])
+async def test_the_answers_are_on_every_screen(app: Dashboard, sandbox: Sandbox, size: tuple[int, int]) -> None:
+    """And as much of what is at stake as there is room for."""
+    sandbox.stake = dataclasses.replace(
+        STAKE, repositories=(REPO, *[dataclasses.replace(REPO, path=f"/workspace/{n}") for n in "abc"])
+    )
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        await asks(pilot, app)
+        lines = question(app).splitlines()
+        assert len(lines) < size[1]
+        assert lines[0] == "Stop sandbox look1?"
+        assert any("stay" in line for line in lines)
+        assert any("y  stop and lose it" in line for line in lines)
+        assert any("Unsaved work" in line for line in lines) or size == (30, 10)
+
+
+async def test_keys_wait_for_the_operator_after_a_session_that_let_go(tmp_path: Path, sandbox: Sandbox) -> None:
+    source = Told("ready")
+    app = of_up(source, tmp_path, locked=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        said = " ".join(screen_text(app).split())
+        assert LOCKED.split(":")[0] in said
+        assert said.endswith("ctrl+x enable keys")
+        await pilot.press("q", "a", "h", "ctrl+x")  # at once: it may be typed for a program in the session
+        source.moment += 0.5
+        await pilot.press("y", "ctrl+x")
+        await pilot.click()
+        assert sandbox.asked == []
+        source.moment += QUIET_SECONDS
+        await pilot.press("ctrl+x")
+        await settle(pilot)
+        assert screen_text(app).endswith("? help   q stop")
+        await asks(pilot, app)
+
+
+async def test_the_help_says_what_is_true_there(app: Dashboard) -> None:
+    text = "\n".join(app.keys.help("UTC"))
+    assert "stop the sandbox; shows unsaved work and asks first" in text
+    assert "ctrl+b d returns here" in text
+    assert "the sandbox goes on" not in text
+
+
+async def test_a_frozen_session_is_not_opened(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Its tmux is frozen, too: the terminal would show nothing, and take no key."""
+    source = Told("ready")
+    source.say(e.Froze(True))
+    app = of_up(source, tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("t")
+        assert "the agent is frozen, and its session with it: press F to thaw it" in screen_text(app)
+        assert app.left == 0
