@@ -71,16 +71,6 @@ class Crowd:
     suspicion: Suspicion = Suspicion.NONE
     acknowledged: int = 0
 
-    def more(self, key: str, event: Refused, at: float, *, another: bool) -> Crowd:
-        """With refusals more, maybe of `another` kind. `key` is the crowd's own."""
-        kinds, below = self.kinds + another, self.below
-        if another:
-            below = _common(below, event.name) if self.kinds else _parent(_plain(event.name))
-        return Crowd(
-            event, self.first_at, at, kinds, self.count + event.count, self.members, below, self.domains,
-            self.suspicion or _suspicion(key, kinds, below), self.acknowledged,
-        )  # fmt: skip
-
     @property
     def alarm(self) -> bool:
         """Whether it is serious, and the operator has not acknowledged all of it."""
@@ -90,22 +80,66 @@ class Crowd:
         return replace(self, acknowledged=self.count)
 
 
+class Growing:
+    """A crowd while refusals are added to it, of which there may be very many. `key` is the crowd's own."""
+
+    __slots__ = (
+        "_before",
+        "below",
+        "count",
+        "domains",
+        "first_at",
+        "key",
+        "kinds",
+        "last_at",
+        "latest",
+        "members",
+        "suspicion",
+    )
+
+    def __init__(self, key: str, before: Crowd) -> None:
+        self.key, self._before = key, before
+        self.latest, self.first_at, self.last_at = before.latest, before.first_at, before.last_at
+        self.kinds, self.count, self.members = before.kinds, before.count, dict(before.members)
+        self.below, self.domains, self.suspicion = before.below, before.domains, before.suspicion
+
+    def add(self, event: Refused, at: float, *, another: bool) -> None:
+        """Refusals, maybe of `another` kind."""
+        self.latest, self.last_at = event, at
+        self.count += event.count
+        if another:
+            self.below = _common(self.below, event.name) if self.kinds else _parent(_plain(event.name))
+            self.kinds += 1
+            self.suspicion = self.suspicion or _suspicion(self.key, self.kinds, self.below)
+
+    @property
+    def alarm(self) -> bool:
+        return bool(self.suspicion) and self.count > self._before.acknowledged
+
+    def grown(self) -> Crowd:
+        return Crowd(
+            self.latest, self.first_at, self.last_at, self.kinds, self.count, self.members, self.below, self.domains,
+            self.suspicion, self._before.acknowledged,
+        )  # fmt: skip
+
+
 def domain(name: str) -> str:
     """The domain that somebody has registered, as far as its shape tells: `example.org`, `example.co.uk`."""
-    return _domain(_plain(name).split("."))
+    rest, _, top = _plain(name).rpartition(".")
+    return _domain(rest, top) if rest else top
 
 
 def crowds_of(refused: Refused) -> tuple[str, str]:
     """The crowd that a policy refusal belongs to, and a wider one where there are too many like it."""
-    if refused.via is Via.FIREWALL and not refused.name:
-        addresses = f"{ADDRESSES}{refused.reason}"
-        return addresses, addresses
     if refused.via is not Via.DNS:
+        if refused.via is Via.FIREWALL and not refused.name:
+            addresses = f"{ADDRESSES}{refused.reason}"
+            return addresses, addresses
         return f"{PORTS}{refused.name}", f"several {refused.reason}"
-    labels = _plain(refused.name).split(".")
+    rest, dot, top = _plain(refused.name).rpartition(".")
     why = "" if refused.reason is Reason.NOT_LISTED else f" {refused.reason}"
-    top = f"{BELOW}{labels[-1]}{why}" if len(labels) > 1 else f"names of one label{why}"
-    return (f"{BELOW}{_domain(labels)}{why}", top) if len(labels) > 2 else (top, top)
+    wide = f"{BELOW}{top}{why}" if dot else f"names of one label{why}"
+    return (f"{BELOW}{_domain(rest, top)}{why}", wide) if "." in rest else (wide, wide)
 
 
 def _plain(name: str) -> str:
@@ -116,9 +150,12 @@ def _parent(name: str) -> str:
     return name.partition(".")[2]
 
 
-def _domain(labels: list[str]) -> str:
-    country = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND
-    return ".".join(labels[-3 if country else -2 :])
+def _domain(rest: str, top: str) -> str:
+    """Of a name without its last label, and that."""
+    before, _, second = rest.rpartition(".")
+    if before and len(top) == 2 and second in _SECOND:
+        second = f"{before.rpartition('.')[2]}.{second}"
+    return f"{second}.{top}"
 
 
 def _common(below: str, name: str) -> str:

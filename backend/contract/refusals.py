@@ -16,9 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import blake2b
-from typing import cast
 
-from backend.contract.crowds import BELOW, REST, Crowd, RefusalView, crowds_of
+from backend.contract.crowds import BELOW, REST, Crowd, Growing, RefusalView, crowds_of
 from backend.contract.events import Acknowledged, Reason, Refused, Via
 
 __all__ = ["OTHER_DESTINATIONS", "OTHER_NAMES", "RefusalView", "Refusals", "Severity", "severity"]
@@ -115,7 +114,7 @@ class Refusals:
         book = _Book(self)
         for event, at in run:
             book.add(event, at)
-        return Refusals(book.serious, book.more, book.crowds, book.kinds, book.kept, book.known)
+        return book.closed()
 
     def acknowledged(self, event: Acknowledged) -> Refusals:
         """What had come by then is acknowledged: all of it, or what has this key, or is of this group, crowd or suspicion."""
@@ -136,9 +135,13 @@ class _Book:
     """The tables while refusals are written into them."""
 
     def __init__(self, before: Refusals) -> None:
-        self.serious, self.more, self.crowds = dict(before.serious), dict(before.more), dict(before.crowds)
-        self.kinds, self.kept, self.known = before.kinds, before.kept, dict(before.known)
-        self._own: set[str] = set()  # crowds whose members are a copy of ours
+        self.serious, self.more, self.known = dict(before.serious), dict(before.more), dict(before.known)
+        self.kinds, self.kept = before.kinds, before.kept
+        self.crowds: dict[str, Crowd | Growing] = dict(before.crowds)
+
+    def closed(self) -> Refusals:
+        crowds = {key: crowd.grown() if isinstance(crowd, Growing) else crowd for key, crowd in self.crowds.items()}
+        return Refusals(self.serious, self.more, crowds, self.kinds, self.kept, self.known)
 
     def add(self, event: Refused, at: float) -> None:
         if severity(event) is Severity.SERIOUS:
@@ -171,32 +174,31 @@ class _Book:
         return True
 
     def _add_policy(self, event: Refused, at: float) -> None:
-        key, mine = event.key, self._crowd_for(event, at)
-        members, crowd = self._members(mine), self.crowds[mine]
-        view = members.pop(key, None)
-        another = view is None and not self._is_known(f"{mine} {crowd.first_at} {key}")
+        key, crowd = event.key, self._crowd_for(event, at)
+        view = crowd.members.pop(key, None)
+        another = view is None and not self._is_known(f"{crowd.key} {crowd.first_at} {key}")
         if view is None:
             self.kinds += another
-            self._make_room(mine)
+            self._make_room(crowd)
             self.kept += 1
-        members[key] = RefusalView(event, event.count, at, at) if view is None else view.more(event, at)
-        self.crowds[mine] = self.crowds[mine].more(mine, event, at, another=another)
+        crowd.members[key] = RefusalView(event, event.count, at, at) if view is None else view.more(event, at)
+        crowd.add(event, at, another=another)
 
-    def _members(self, key: str) -> dict[str, RefusalView]:
-        """Of a crowd, to be written to."""
-        if key not in self._own:
-            self._own.add(key)
-            self.crowds[key] = replace(self.crowds[key], members=dict(self.crowds[key].members))
-        return cast(dict[str, RefusalView], self.crowds[key].members)
+    def _growing(self, key: str) -> Growing:
+        """A crowd that is there, to be written to."""
+        crowd = self.crowds[key]
+        if not isinstance(crowd, Growing):
+            self.crowds[key] = crowd = Growing(key, crowd)
+        return crowd
 
-    def _make_room(self, mine: str) -> None:
+    def _make_room(self, crowd: Growing) -> None:
         """For another member of a crowd: of its own where it has many, else of the crowd that has the most."""
-        if len(self.crowds[mine].members) < MOST_OF_A_CROWD:
+        if len(crowd.members) < MOST_OF_A_CROWD:
             if self.kept < MOST_KEPT:
                 return
-            mine = max(self.crowds, key=lambda key: len(self.crowds[key].members))
-        members = self._members(mine)
+            crowd = self._growing(max(self.crowds, key=lambda key: len(self.crowds[key].members)))
         # The least recent that came once only, as generated names do; else the least recent.
+        members = crowd.members
         del members[next((key for key, view in members.items() if view.count == 1), next(iter(members)))]
         self.kept -= 1
 
@@ -212,23 +214,24 @@ class _Book:
             self.known[bucket] = known + rest
         return at >= 0
 
-    def _crowd_for(self, event: Refused, at: float) -> str:
-        """The key of an event's crowd, which is there then: of too many narrow ones it is the wide one."""
+    def _crowd_for(self, event: Refused, at: float) -> Growing:
+        """An event's crowd, to be written to: of too many narrow ones it is the wide one."""
         narrow, wide = (UNTOLD, UNTOLD) if event.name in (OTHER_NAMES, OTHER_DESTINATIONS) else crowds_of(event)
         if narrow in self.crowds:
-            return narrow
+            return self._growing(narrow)
         above = self.crowds.get(wide)
         if narrow != wide and (above is None or above.domains < MOST_BELOW_TLD) and self._room(at, 2):
-            above = self.crowds.get(wide) or Crowd(event, at, at)
-            self.crowds[wide] = replace(above, domains=above.domains + 1, last_at=at)
+            self.crowds.setdefault(wide, Crowd(event, at, at))
+            above = self._growing(wide)
+            above.domains += 1
+            above.last_at = at
             self.crowds[narrow] = Crowd(event, at, at)
-            return narrow
+            return self._growing(narrow)
         # Other crowds than those of names are as few as there are reasons.
         if wide not in self.crowds and wide.startswith(BELOW) and not self._room(at, 1):
             wide = REST
-        if wide not in self.crowds:
-            self.crowds[wide] = Crowd(event, at, at)
-        return wide
+        self.crowds.setdefault(wide, Crowd(event, at, at))
+        return self._growing(wide)
 
     def _room(self, at: float, wanted: int) -> bool:
         """Whether there is room for more crowds; one that has been quiet for long, and is no alarm, makes room."""
@@ -242,7 +245,8 @@ class _Book:
                 return False
             gone = self.crowds.pop(min(quiet)[1])
             self.kept -= len(gone.members)
-            above = self.crowds.get(crowds_of(gone.latest)[1])
-            if above is not None and above.domains:
-                self.crowds[crowds_of(gone.latest)[1]] = replace(above, domains=above.domains - 1)
+            wide = crowds_of(gone.latest)[1]
+            if wide in self.crowds:
+                above = self._growing(wide)
+                above.domains = max(0, above.domains - 1)
         return True
