@@ -47,7 +47,7 @@ def test_who_asks_is_told_and_nothing_is_half_done(box: Running) -> None:
     eventually("its time is up", lambda: any(event.name == "plain.test" for event in box.events(Withdrawn)))
     eventually("what was lost is said", lambda: [n for n in box.events(Noted) if "events were lost" in n.text])
     eventually("the gate is up, and readers know", lambda: box.state.services["gate"].state is ServiceState.UP)
-    assert set(box.state.allowed) == {"wild.test"}
+    assert set(box.state.allowed) == {"wild.test:8443"}
     proofs = len(box.events(ProofFinished))
     eventually("the walls are tried", lambda: len(box.events(ProofFinished)) > proofs)
     assert box.state.boot != "halted", box.state.reason
