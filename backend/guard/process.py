@@ -12,7 +12,7 @@ import gc
 import random
 import socket
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Done, Ha
 from backend.guard.explanation import explain
 from backend.guard.nftables import Nftables, NftError
 from backend.guard.openings import Openings
-from backend.guard.refusals import MOST_ROWS, Refusals, destination_totals
+from backend.guard.refusals import MOST_ROWS, Place, Refusals, destination_totals
 from backend.guard.server import Server, serve
 from backend.guard.upstream import UpstreamError, Upstreams
 from backend.system import SystemFailure
@@ -112,6 +112,8 @@ class Guard:
         first = self.settings is None
         if first:
             self.openings.read_back()
+            for totals, kind in self._totals():
+                self.refusals.begin(totals, kind)
         else:
             self.openings.restore()
         known = self.server.upstreams
@@ -204,10 +206,15 @@ class Guard:
                 # once more, since the counters have gone on after the last report.
                 busy, before = self.refusals.reported >= ruleset.NFLOG_RATE // 2, busy
                 if busy or before:
-                    for name, kind in ((elements.REFUSED, Severity.POLICY), (elements.SERIOUS, Severity.SERIOUS)):
-                        self.refusals.add_totals(destination_totals(self.nft.query(elements.list_set(name))), kind)
+                    for totals, kind in self._totals():
+                        self.refusals.add_totals(totals, kind)
             self.tell_refused()
             self.measure()
+
+    def _totals(self) -> Iterator[tuple[Mapping[Place, int], Severity]]:
+        """What the kernel counts of each refused destination. Raises NftError."""
+        for name, kind in ((elements.REFUSED, Severity.POLICY), (elements.SERIOUS, Severity.SERIOUS)):
+            yield destination_totals(self.nft.query(elements.list_set(name))), kind
 
     def tell_refused(self) -> None:
         """What was refused since the last time."""

@@ -110,6 +110,11 @@ class Refusals:
                 self._count(Packet(4, protocol, address if own else "", address, 0, port), -1, missing)
             self._seen[kind][place] = total, until
 
+    def begin(self, totals: Mapping[Place, int], kind: Severity) -> None:
+        """What the kernel has counted before this guard was started: somebody else has told it."""
+        until = self.clock() + REFUSED_SECONDS
+        self._seen[kind] = {place: (total, until) for place, total in totals.items()}
+
     def take(self) -> list[Refused]:
         """What was gathered since the last time."""
         rows, self.rows, self.reported = self.rows, {}, 0

@@ -112,6 +112,17 @@ def test_the_kernels_totals_of_what_is_serious_are_exact_whatever_else_there_was
     assert [(row.reason, row.count) for row in found.take()] == [(Reason.PRIVATE, 2)]
 
 
+def test_what_the_kernel_counted_before_the_guard_was_started_is_told_by_nobody_again() -> None:
+    """It has been told, and some of it the sandbox itself has brought about."""
+    found = gathered()
+    place = ("127.0.0.1", "tcp", 22)
+    found.begin({place: 4}, Severity.SERIOUS)
+    found.add_totals({place: 4}, Severity.SERIOUS)
+    assert found.take() == []
+    found.add_totals({place: 5}, Severity.SERIOUS)
+    assert [(row.reason, row.count) for row in found.take()] == [(Reason.OWN, 1)]
+
+
 def test_totals_of_the_kernel_make_it_exact() -> None:
     found = gathered()
     key = ("198.51.100.9", "tcp", 443)
