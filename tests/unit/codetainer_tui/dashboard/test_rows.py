@@ -61,7 +61,7 @@ async def test_explain_asks_about_the_port_and_begins_with_why_it_was_refused(as
 async def test_what_is_serious_stays_in_sight_wherever_the_cursor_is(size: tuple[int, int], dashboard: MakeDashboard) -> None:
     app = dashboard("flooded")
     async with app.run_test(size=size) as pilot:
-        await settle(pilot)
+        await until(pilot, lambda: bool(app.main.query_one(Canvas).lines))
         for _ in range(3):
             lines = [line.plain for line in app.main.query_one(Canvas).lines]
             assert "✗ 5 serious" in lines[0]
@@ -77,7 +77,7 @@ async def test_what_is_serious_stays_in_sight_wherever_the_cursor_is(size: tuple
 async def test_without_colour_it_is_marked_all_the_same(dashboard: MakeDashboard) -> None:
     app = dashboard("flooded", Colours.NONE)
     async with app.run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
+        await until(pilot, lambda: bool(app.main.query_one(Canvas).lines))
         header, row = (app.main.query_one(Canvas).lines[index] for index in (2, 3))
         assert header.plain.startswith(" Serious   5 kinds   179 refusals since ")
         assert row.plain.startswith(">✗")
