@@ -38,16 +38,17 @@ async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
 
 
 class Tally(Generic[Key]):
-    """Counts between two looks: at most `MOST` different keys, and how many did not fit."""
+    """Counts between two looks: at most `most` different keys, and how many did not fit."""
 
     MOST = 256
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._counts: dict[Key, int] = {}
         self._rest = 0
 
     def add(self, key: Key) -> None:
-        if key in self._counts or len(self._counts) < self.MOST:
+        if key in self._counts or len(self._counts) < self._most:
             self._counts[key] = self._counts.get(key, 0) + 1
         else:
             self._rest += 1

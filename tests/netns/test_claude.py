@@ -133,7 +133,7 @@ def test_started_again_the_conversation_goes_on(at_work: Running) -> None:
     """What was said is on its screen again; the pane was emptied with its process."""
     eventually("it has answered", lambda: SENTENCE[:20] in at_work.screen())
     before = at_work.pane.pane_pid
-    assert at_work.codetainer("session", "restart").returncode == 0
+    assert at_work.codetainer("session", "restart", "--yes").returncode == 0
     assert at_work.pane.pane_pid != before
     eventually("it goes on", lambda: SENTENCE[:20] in at_work.screen())
 

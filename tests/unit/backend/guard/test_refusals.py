@@ -94,7 +94,7 @@ def test_a_flood_of_public_destinations_hides_no_serious_one_and_one_reason_no_o
     assert sum(row.count for row in rows) == 10_001
     by_reason = {reason: sum(row.count for row in rows if row.reason is reason) for reason in (Reason.PRIVATE, Reason.OWN)}
     assert by_reason == {Reason.PRIVATE: 5000, Reason.OWN: 1}
-    assert len(rows) <= 2 * refusals.MOST_ROWS + 3
+    assert len(rows) <= refusals.MOST_ROWS + refusals.MOST_SERIOUS_ROWS + 3
     assert len(found.take()) == 0
 
 
