@@ -29,7 +29,7 @@ def agreed(paths: Paths) -> bool:
 
 
 def _interrupted(paths: Paths) -> str:
-    """What a restart of the session would break off, "" where nothing is known to be going on."""
+    """What a restart of the session would break off, "" where no turn is known to be under way."""
     state = current(paths)
-    busy = state.session is not None and state.session.state in (SessionState.WORKS, SessionState.WAITS)
+    busy = state.session is not None and state.session.state is SessionState.WORKS
     return agent_words(state) if busy and not state.frozen and not state.stopping else ""

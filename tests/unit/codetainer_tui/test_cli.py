@@ -202,7 +202,7 @@ WORKS, IDLE = e.SessionChanged(e.SessionState.WORKS), e.SessionChanged(e.Session
 WAITS, ENDED = e.SessionChanged(e.SessionState.WAITS), e.SessionChanged(e.SessionState.ENDED)
 RESTARTS: list[tuple[e.SessionChanged, io.StringIO, int, bool, str]] = [
     (WORKS, io.StringIO(), 1, False, "cannot restart the session: the agent works, and a restart interrupts it\n  say --yes"),
-    (WAITS, io.StringIO(), 1, False, "the agent waits for you, and a restart interrupts it"),
+    (WAITS, io.StringIO(), 0, True, ""),  # its turn is over, and the conversation goes on
     (
         WORKS,
         Typed("n\n"),
