@@ -14,7 +14,7 @@ from backend.sandbox import networks
 from backend.sandbox.enter import environment_for
 from backend.system import AGENT, Identity
 from tests.image import engine
-from tests.netns.sandbox import INTERNET, LISTED, Running, eventually
+from tests.netns.sandbox import INTERNET, LISTED, UNTIL_WE_END, Running, eventually
 
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -45,21 +45,30 @@ class Contained(Running):
 
     internet: Internet = field(kw_only=True)
     started_at: float = field(kw_only=True)  # when podman was called, seconds since the epoch
+    id: str = field(kw_only=True)
 
     def command(self, identity: Identity, *argv: str) -> list[str]:
-        if identity is not AGENT:
-            return [*engine.PODMAN, "exec", "-i", self.name, *argv]
-        environment = (f"{name}={value}" for name, value in environment_for(AGENT, self.init).items())
-        return [*engine.PODMAN, "exec", "-i", "-w", "/workspace", self.name, *AGENT.wrap(["env", "-i", *environment, *argv])]
+        return [*engine.PODMAN, "exec", "-i", f"--workdir={_folder(identity)}", self.name, *self._as(identity, argv)]
 
     def called(self, identity: Identity, *argv: str) -> tuple[list[str], dict[str, str] | None]:
-        return self.command(identity, *argv), None
+        """With the rights and the environment that podman exec gives, by the runtime below it: a third of the CPU time."""
+        return ["runc", "exec", f"--cwd={_folder(identity)}", self.id, *self._as(identity, argv)], None
+
+    def _as(self, identity: Identity, argv: Sequence[str]) -> list[str]:
+        if identity is not AGENT:
+            return list(argv)
+        environment = (f"{name}={value}" for name, value in environment_for(AGENT, self.init).items())
+        return AGENT.wrap(["env", "-i", *environment, *argv])
 
     def stop(self) -> int:
         try:
             return Running.stop(self)
         finally:
             self.internet.end()
+
+
+def _folder(identity: Identity) -> str:
+    return "/workspace" if identity is AGENT else "/"
 
 
 def start(
@@ -92,22 +101,25 @@ def start(
             raise AssertionError(f"a container has no {' '.join(options)}")
     given = {**world.pretend.environment, **environment}
     names = (word for variable in given for word in ("--env", variable))  # values are podman's environment, not its arguments
-    pidfile = folder / "pid"
-    pidfile.unlink(missing_ok=True)
+    pidfile, cidfile = folder / "pid", folder / "cid"
+    for written in (pidfile, cidfile):
+        written.unlink(missing_ok=True)
     command = engine.run(
-        str(world.namespace), volumes, "--name", name, "--replace", f"--pidfile={pidfile}", *names, *engine_options
-    )
+        str(world.namespace), volumes, "--name", name, "--replace", f"--pidfile={pidfile}", f"--cidfile={cidfile}", *names,
+        *engine_options,
+    )  # fmt: skip
     started_at = time.time()
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"), stderr=(folder / "err").open("w"), text=True,
-        env={**os.environ, **given},
+        [*UNTIL_WE_END, *command], stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"),
+        stderr=(folder / "err").open("w"), text=True, env={**os.environ, **given},
     )  # fmt: skip
 
     def found() -> int:
         assert process.poll() is None, (folder / "err").read_text() + (folder / "out").read_text()
         return int(pidfile.read_text()) if pidfile.exists() and pidfile.stat().st_size else 0
 
-    running = Contained(name, process, eventually(f"{name} is there", found), seen, internet=world, started_at=started_at)
+    init = eventually(f"{name} is there", found)
+    running = Contained(name, process, init, seen, internet=world, started_at=started_at, id=cidfile.read_text())
     if until_released:
         eventually("the init lock is released", lambda: running.paths.journal.exists() and running.events(LockReleased))
     return running

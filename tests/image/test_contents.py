@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,13 @@ def configuration(image: str) -> dict[str, Any]:
     return found
 
 
-def within(image: str, *argv: str) -> str:
-    """Something in the image, without a sandbox around it."""
-    return engine.podman(
-        "run", "--rm", "--pull=never", "--network=none", *engine.limits(), f"--entrypoint={argv[0]}", image, *argv[1:]
-    )
+@pytest.fixture(scope="module")
+def within(image: str) -> Iterator[Callable[..., str]]:
+    """Runs something in the image, without a sandbox around it; returns what it printed."""
+    command = ("--detach", "--rm", "--pull=never", "--network=none", *engine.limits(), "--entrypoint=sleep", image, "600")
+    container = engine.podman("run", *command).strip()
+    yield lambda *argv: engine.podman("exec", container, *argv)
+    engine.podman("kill", container)
 
 
 def regular(folder: Path) -> Iterator[tuple[Path, int]]:
@@ -58,15 +60,15 @@ def regular(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_programs_are_there_under_their_names(image: str, program: str) -> None:
+def test_programs_are_there_under_their_names(within: Callable[..., str], program: str) -> None:
     if not PROGRAMS[program]:
-        assert within(image, "sh", "-c", f"command -v {program}").strip() == f"/usr/local/bin/{program}"
+        assert within("sh", "-c", f"command -v {program}").strip() == f"/usr/local/bin/{program}"
     else:
-        assert re.search(PROGRAMS[program], within(image, program, *ASKING.get(program, ["--version"])))
+        assert re.search(PROGRAMS[program], within(program, *ASKING.get(program, ["--version"])))
 
 
-def test_tmux_draws_a_frame_at_once(image: str) -> None:
-    major, minor = re.findall(r"\d+", within(image, "tmux", "-V"))[:2]
+def test_tmux_draws_a_frame_at_once(within: Callable[..., str]) -> None:
+    major, minor = re.findall(r"\d+", within("tmux", "-V"))[:2]
     assert (int(major), int(minor)) >= (3, 6)
 
 

@@ -30,6 +30,7 @@ from backend.sandbox.registry import NoSandbox
 from backend.system import AGENT, ROOT, Identity
 
 CODETAINER = [sys.executable, "-I", "-m", "codetainer_tui.cli"]
+UNTIL_WE_END = ["setpriv", "--pdeathsig", "TERM", "--"]  # runs a command that is stopped when this process has ended, however
 PATIENCE = 60.0  # seconds until something that has to happen counts as not happening
 IDLE = Path(__file__).with_name("idle")  # in place of Claude Code, where a test does not say another program
 
@@ -233,8 +234,9 @@ def start(
     (folder / "domains.conf").write_text(listed)
     seen = folder / "seen.jsonl"
     process = subprocess.Popen(
-        [*CODETAINER, "up", "--net", "pretend", "--pretend", str(folder / "internet.toml"), "--pretend-log", str(seen),
-         "--domains", str(folder / "domains.conf"), "--claude", str(IDLE), "--name", name, "--no-tui", *options],
+        [*UNTIL_WE_END, *CODETAINER, "up", "--net", "pretend", "--pretend", str(folder / "internet.toml"),
+         "--pretend-log", str(seen), "--domains", str(folder / "domains.conf"), "--claude", str(IDLE), "--name", name,
+         "--no-tui", *options],
         stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"), stderr=(folder / "err").open("w"), text=True,
         env={**os.environ, **environment},
     )  # fmt: skip

@@ -6,10 +6,13 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from backend.sandbox import registry
+from tests.documentation import ROOT
 from tests.netns.sandbox import CODETAINER, IDLE, INTERNET, LISTED, PATIENCE, Running, eventually, start
 from tests.netns.traces import descendants, nothing_left, traces
 
@@ -157,6 +160,15 @@ def test_kill_9_leaves_nothing_and_a_second_run_starts(tmp_path: Path, nothing_l
     again = start(tmp_path, name)
     assert again.agent("true").returncode == 0
     assert again.stop() == 128 + signal.SIGTERM
+
+
+def test_a_sandbox_of_a_test_run_that_is_killed_stops(tmp_path: Path, nothing_left: None) -> None:
+    name = f"orphan-{os.getpid()}"
+    code = f"from pathlib import Path; from tests.netns.sandbox import start; start(Path({str(tmp_path)!r}), {name!r}); input()"
+    run = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE)
+    eventually("its sandbox is there", lambda: name in registry.running())
+    run.kill()
+    run.communicate(timeout=PATIENCE)
 
 
 def test_two_sandboxes_of_one_name_do_not_start(tmp_path: Path, nothing_left: None) -> None:

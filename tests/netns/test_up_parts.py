@@ -28,6 +28,7 @@ def namespace(pid: int, kind: str = "pid") -> int:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
+    """One for a test that ends it; `sandbox` is for the others."""
     found = start(tmp_path, f"parts-{os.getpid()}")
     yield found
     if found.process.poll() is None:
@@ -65,12 +66,12 @@ def test_the_sandboxs_end_is_the_end(running: Running, which: str) -> None:
         registry.find(running.name)
 
 
-def test_each_part_has_namespaces_of_its_own(running: Running) -> None:
-    internet = children(waiters(running)["internet"])[0]
+def test_each_part_has_namespaces_of_its_own(sandbox: Running) -> None:
+    internet = children(waiters(sandbox)["internet"])[0]
     for kind in ("mnt", "net", "pid"):
-        assert len({namespace(pid, kind) for pid in (running.init, internet, os.getpid())}) == 3
+        assert len({namespace(pid, kind) for pid in (sandbox.init, internet, os.getpid())}) == 3
     for kind in ("uts", "ipc"):
-        assert namespace(running.init, kind) != namespace(os.getpid(), kind)
+        assert namespace(sandbox.init, kind) != namespace(os.getpid(), kind)
 
 
 def test_a_program_gets_no_descriptor_of_ours(tmp_path: Path) -> None:
@@ -124,21 +125,21 @@ def test_nothing_else_of_the_operators_environment_goes_in(tmp_path: Path) -> No
     assert "REPO_URL=https://github.com/example/demo" in done.stdout
 
 
-def test_what_lies_at_the_top_of_this_machine_is_covered(tmp_path: Path, running: Running) -> None:
+def test_what_lies_at_the_top_of_this_machine_is_covered(tmp_path: Path, sandbox: Running) -> None:
     known = {"bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr", "var", "dev", "proc", "run", "sys", "tmp"}
     ours = {"home", "opt", "root", "workspace"}
     tops = [entry.name for entry in Path("/").iterdir() if entry.is_dir() and entry.name not in known | ours]
-    found = running.root("sh", "-c", 'for top; do ls -A "/$top"; done', "sh", *tops)
+    found = sandbox.root("sh", "-c", 'for top; do ls -A "/$top"; done', "sh", *tops)
     assert found.stdout == ""
-    assert set(running.root("ls", "-A", "/root").stdout.split()) <= {".bashrc", ".profile"}  # the login's, placed anew
-    assert str(tmp_path) not in running.root("find", "/tmp", "-maxdepth", "3").stdout
+    assert set(sandbox.root("ls", "-A", "/root").stdout.split()) <= {".bashrc", ".profile"}  # the login's, placed anew
+    assert str(tmp_path) not in sandbox.root("find", "/tmp", "-maxdepth", "3").stdout
 
 
-def test_a_sandbox_goes_on_with_the_code_that_it_began_with(running: Running) -> None:
+def test_a_sandbox_goes_on_with_the_code_that_it_began_with(sandbox: Running) -> None:
     """A newer version in its place is none for boot that runs: the first probe of another form would close everything."""
     for module in (probe, process, tally):
         ours = Path(str(module.__file__))
-        inside = running.paths.root / "opt/codetainer/lib" / ours.relative_to(Path(str(backend.__file__)).parents[1])
+        inside = sandbox.paths.root / "opt/codetainer/lib" / ours.relative_to(Path(str(backend.__file__)).parents[1])
         assert inside.read_bytes() == ours.read_bytes()
         assert not inside.samefile(ours)
 
@@ -159,8 +160,8 @@ def test_check_says_how_to_install_claude_code(tmp_path: Path) -> None:
     assert "claude       not found on PATH; needed for the agent: npm install -g @anthropic-ai/claude-code" in done.stdout
 
 
-def test_check_says_what_is_missing(running: Running) -> None:
+def test_check_says_what_is_missing(sandbox: Running) -> None:
     """To the agent, who is not root: with what for and how to get it, and without failing itself."""
-    done = running.agent("codetainer", "check")
+    done = sandbox.agent("codetainer", "check")
     assert done.returncode == 1
     assert "not root; needed for namespaces, mounts and the firewall. Run it as root." in done.stdout
