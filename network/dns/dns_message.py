@@ -113,7 +113,7 @@ def parse_answer(data: bytes, question: Question) -> Answer:
 
     The name has to come back in the same spelling (0x20: draft-vixie-dnsext-dns0x20), which a spoofer would have to guess.
     """
-    ident, flags, questions, answers, _, _ = _header(data)
+    ident, flags, questions, answers, authorities, additional = _header(data)
     if ident != question.id or not flags & 0x8000 or flags & 0x7800 or questions != 1:
         raise MessageError("not an answer to this question")
     name, offset = _name(data, 12, strict=True)
@@ -126,28 +126,36 @@ def parse_answer(data: bytes, question: Question) -> Answer:
         return Answer(rcode, truncated=True)
     if rcode != NOERROR:
         return Answer(rcode)
-    if answers > MOST_RECORDS:
+    if answers + authorities + additional > MOST_RECORDS:
         raise MessageError("too many records")
     found: dict[str, list[tuple[str, int]]] = {}
     aliases: dict[str, tuple[str, int]] = {}
-    for _ in range(answers):
+    extended = None  # the upper bits of the response code (RFC 6891, 6.1.3)
+    for number in range(answers + authorities + additional):
         owner, offset = _name(data, offset)
         kind, group, ttl, length = _unpack("!HHIH", data, offset)
         offset += 10
         if offset + length > len(data):
             raise MessageError("a record ends after the message")
+        if kind == OPT:
+            if owner or extended is not None or number < answers + authorities:
+                raise MessageError("an EDNS record out of place")
+            extended = ttl >> 24
         ttl = 0 if ttl > 0x7FFFFFFF else ttl  # RFC 2181, 8
-        if group == IN and kind == A:
+        if group == IN and kind == A and number < answers:
             if length != 4:
                 raise MessageError("an address of another length than four")
-            found.setdefault(owner.lower(), []).append((str(ipaddress.IPv4Address(data[offset : offset + 4])), ttl))
-        elif group == IN and kind == CNAME:
+            found.setdefault(owner, []).append((str(ipaddress.IPv4Address(data[offset : offset + 4])), ttl))
+        elif group == IN and kind == CNAME and number < answers:
             target, end = _name(data, offset)
             if end != offset + length:
                 raise MessageError("an alias of another length than it says")
-            aliases.setdefault(owner.lower(), (target.lower(), ttl))
+            known, least = aliases.get(owner, (target, ttl))
+            if known != target:
+                raise MessageError("an alias of two names")
+            aliases[owner] = target, min(least, ttl)
         offset += length
-    return _follow(question.name.lower(), found, aliases)
+    return Answer(extended << 4) if extended else _follow(question.name.lower(), found, aliases)
 
 
 def _follow(name: str, found: dict[str, list[tuple[str, int]]], aliases: dict[str, tuple[str, int]]) -> Answer:
@@ -194,7 +202,11 @@ def _unpack(form: str, data: bytes, offset: int) -> tuple[int, ...]:
 
 
 def _name(data: bytes, offset: int, *, strict: bool = False) -> tuple[str, int]:
-    """The name at an offset and the offset after it. Pointers (RFC 1035, 4.1.4) go backwards only, so they end."""
+    """The name at an offset and the offset after it. Pointers (RFC 1035, 4.1.4) go backwards only, so they end.
+
+    `strict` accepts host names without compression and keeps their spelling. Otherwise letters become lower case (ASCII only,
+    RFC 4343) and dots within labels are escaped, so that two texts are equal only if the names are.
+    """
     labels: list[bytes] = []
     end: int | None = None
     least = offset
@@ -226,6 +238,8 @@ def _name(data: bytes, offset: int, *, strict: bool = False) -> tuple[str, int]:
         offset += length
     if strict and not labels:
         raise MessageError("the root is no host")
+    if not strict:
+        labels = [label.lower().replace(b"\\", b"\\\\").replace(b".", b"\\.") for label in labels]
     return ".".join(label.decode("latin-1") for label in labels), offset if end is None else end
 
 
