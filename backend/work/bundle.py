@@ -46,34 +46,21 @@ def _cut(scratch: Scratch, commit: str, outside: Iterable[str]) -> list[str]:
 def write(made: Wip, outside: Sequence[str], needed: Sequence[str], out: int) -> None:
     """Writes it to a descriptor: the commit as `refs/wip`, and what it reaches under its own names.
 
-    `needed` are commits that are declared as needed. Raises SystemFailure, OSError.
+    `needed` are commits that are declared as needed beside those of `outside`. `git bundle create` can only declare what it has
+    itself, and calls the bundle of a shallow clone complete. Raises SystemFailure, OSError.
     """
+    git, kind = made.scratch.git, made.scratch.kind
     named = {"refs/wip": made.commit, **{f"refs/{tip.name}": tip.commit for tip in made.tips}}
-    without = b"".join(b"^%s\n" % commit.encode() for commit in outside)
-    if needed:
-        _by_hand(made.scratch, named, without, needed, out)
-        return
-    git = made.scratch.git
-    git.ask("update-ref", "--stdin", "-z", given=b"".join(b"create %s\0%s\0" % (data(n), c.encode()) for n, c in named.items()))
-    wanted = b"".join(data(name) + b"\n" for name in named) + without
-    done = git.answer("bundle", "create", "--quiet", "-", "--stdin", given=wanted, seconds=WRITE_SECONDS, stdout=out)
-    if done.code != 0:
-        raise SystemFailure(f"cannot write the bundle: {last_line(done)}")
-
-
-def _by_hand(scratch: Scratch, named: dict[str, str], without: bytes, needed: Sequence[str], out: int) -> None:
-    """As `git bundle create`, which cannot declare what it does not have itself: `git bundle verify` would call it complete."""
-    wanted = b"".join(b"%s\n" % commit.encode() for commit in dict.fromkeys(named.values())) + without
-    listed = scratch.git.ask("rev-list", "--boundary", "--stdin", given=wanted).decode().split()
+    wanted = "".join(f"{commit}\n" for commit in dict.fromkeys(named.values())) + "".join(f"^{one}\n" for one in outside)
+    listed = git.ask("rev-list", "--boundary", "--stdin", given=wanted.encode()).decode().split()
     known = [commit.removeprefix("-") for commit in listed if commit.startswith("-")]
-    head = ["# v2 git bundle"] if scratch.kind == "sha1" else ["# v3 git bundle", f"@object-format={scratch.kind}"]
+    head = ["# v2 git bundle"] if kind == "sha1" else ["# v3 git bundle", f"@object-format={kind}"]
     head += [f"-{commit}" for commit in dict.fromkeys((*known, *needed))]
-    lines = b"".join(line.encode() + b"\n" for line in head)
-    lines += b"".join(b"%s %s\n" % (commit.encode(), data(name)) for name, commit in named.items()) + b"\n"
+    head += [f"{commit} {name}" for name, commit in named.items()]
+    lines = data("".join(f"{line}\n" for line in head) + "\n")
     while lines:
         lines = lines[os.write(out, lines) :]
-    done = scratch.git.answer(
-        "pack-objects", "--revs", "--stdout", "--quiet", "--delta-base-offset", given=wanted, seconds=WRITE_SECONDS, stdout=out
-    )
+    arguments = ("--revs", "--thin", "--stdout", "--quiet", "--delta-base-offset")
+    done = git.answer("pack-objects", *arguments, given=wanted.encode(), seconds=WRITE_SECONDS, stdout=out)
     if done.code != 0:
         raise SystemFailure(f"cannot write the bundle: {last_line(done)}")

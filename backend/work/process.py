@@ -88,6 +88,8 @@ def counted(read: Repository) -> RepositoryWork:
 
 def save(folder: Path, url: str, branch: str, unless: str, home: Path, certificates: str = "") -> Mapping[str, Any]:
     """Pushes a commit with all of it to `branch` of `url`, unless the work is what it was at `unless`, a fingerprint."""
+    if not folder.is_dir():
+        raise SystemFailure(f"there is no folder {folder}")
     found = place.locate(folder) or Place(folder, problem="there is no .git")
     with scratch.workshop(home, certificates) as workshop:
         read = repository.read(found, workshop)

@@ -6,9 +6,10 @@ Sources: gitrepository-layout(5), git-pack-refs(1), git-check-ref-format(1), git
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,6 +156,12 @@ def _entries(log: Path) -> tuple[str, ...]:
 
 def _last(log: Path) -> str:
     return next(iter(_entries(log)), "")
+
+
+def component(name: str, taken: Collection[str]) -> str:
+    """What stands for a folder's name in a ref: git does not allow every character there. None of those that are taken."""
+    short = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "tree"
+    return next(found for number in itertools.count(1) if (found := short if number == 1 else f"{short}-{number}") not in taken)
 
 
 def of_tables(git: Git) -> tuple[Refs, Head]:

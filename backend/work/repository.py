@@ -105,8 +105,12 @@ class _Reading:
         elsewhere = {key.removeprefix("remote.").rpartition(".")[0] for key, url in self._urls if ELSEWHERE.match(url)}
         named = {name.removeprefix("refs/"): known.get(value) for name, value in found.values.items()}
         outside = sorted({commit for name, commit in named.items() if commit and _is_outside(name, elsewhere)})
+        detached: dict[str, str] = {}
+        for path, _, head in heads:
+            if head.commit and not head.branch and (commit := known.get(head.commit)):
+                detached[refs.component(path.name, detached)] = commit
         tips = [
-            *(Tip(f"detached/{path.name}", known[head.commit]) for path, _, head in heads if _detached(head, known)),
+            *(Tip(f"detached/{name}", commit) for name, commit in detached.items()),
             *(Tip(name, commit) for name, commit in named.items() if commit and name.startswith(("heads/", "tags/"))),
         ]
         only_here = commits.only_here(git, tips, outside, _begun(self._common), found.values)
@@ -230,10 +234,6 @@ class _Reading:
                 self.notes.append(f"the commit that {path} is at is missing: its files are kept without it")
             found.append(Worktree(path, folder, commit, head.branch))
         return tuple(found)
-
-
-def _detached(head: Head, commits: Mapping[str, str]) -> bool:
-    return bool(head.commit and not head.branch and commits.get(head.commit))
 
 
 def _is_outside(name: str, elsewhere: set[str]) -> bool:

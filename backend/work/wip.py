@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backend.system import SystemFailure
+from backend.work import refs
 from backend.work.checkout import Changes, Checkout
 from backend.work.commits import Tip
 from backend.work.repository import Repository, Worktree
@@ -122,10 +123,12 @@ def _make(repository: Repository, trees: list[tuple[Worktree, _Trees]]) -> Wip |
     scratch = repository.scratch
     notes = [*repository.notes, *(note for _, found in trees for note in found.notes)]
     tips = [*repository.tips, *repository.stashes]
+    named: list[str] = []
     for other, its in trees[1:]:
         if its.changes.files or its.changes.untracked:
             made = _stash(scratch, its, other, other.head or _nothing(scratch), ())
-            tips.append(Tip(f"worktrees/{other.path.name}", made))
+            named.append(refs.component(other.path.name, named))
+            tips.append(Tip(f"worktrees/{named[-1]}", made))
     if len(tips) > MOST_TIPS:
         notes.append(f"{len(tips) - MOST_TIPS} branches more than {MOST_TIPS} are left out")
         tips = tips[:MOST_TIPS]

@@ -123,12 +123,21 @@ def test_the_agents_work_comes_over_ssh(sandbox: Running, ssh: Run, tmp_path: Pa
     work = "cd /workspace/repo && echo here > here && git add . && git commit -qm one && git rev-parse HEAD"
     commit = sandbox.agent("env", "HOME=/home/claude", "sh", "-c", work).stdout.strip()
     done = ssh("codetainer", "export")
-    assert (done.returncode, b"git stash apply" in done.stderr) == (0, True)
+    assert (done.returncode, b" stash apply " in done.stderr) == (0, True)
     (tmp_path / "work.bundle").write_bytes(done.stdout)
     heads = subprocess.run(
         ["git", "bundle", "list-heads", tmp_path / "work.bundle"], capture_output=True, text=True, check=True
     )
     assert f"{commit} refs/heads/main" in heads.stdout
+
+
+def test_a_clone_over_ssh_is_made_by_the_agents_git(sandbox: Running, key: Path, tmp_path: Path) -> None:
+    """sshd starts git-upload-pack as root, which git refuses in a repository of somebody else's."""
+    command = f"core.sshCommand={shlex.join(['ssh', *options(sandbox, key)])}"
+    git = ["git", "-c", command, "clone", "--quiet", "root@sandbox:/workspace/repo", str(tmp_path / "clone")]
+    done = subprocess.run(git, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "clone/README.md").exists()
 
 
 def test_a_terminal_becomes_the_session_and_again(sandbox: Running, key: Path) -> None:

@@ -28,6 +28,22 @@ def test_what_is_not_committed_in_another_work_tree_is_in_the_export_too(room: R
     room.shell(f"git fetch -q {file} refs/worktrees/other; git show FETCH_HEAD:u", room.folder / "seed")
 
 
+def test_work_trees_are_told_apart_whatever_they_are_called(room: Room) -> None:
+    """Their names stand in refs, where git does not allow all that a folder may be called."""
+    room.clone()
+    for number, name in enumerate(("a b", "../deep/a b", "..~^:", "x.lock")):
+        room.shell(f"git worktree add -q --detach '../../{name}'")
+        room.shell(f"git commit -q --allow-empty -m {number}; echo {number} > u", room.repo / "../.." / name)
+    code, file = room.export()
+    assert code == WRITTEN
+    seed = room.folder / "seed"
+    room.shell(f"git fetch -q {file} '+refs/*:refs/codetainer/*'", seed)
+    places = "refs/codetainer/detached refs/codetainer/worktrees"
+    names = room.shell(f"git for-each-ref --format='%(refname)' {places}", seed)
+    found = [name.rpartition("/")[2] for name in names.split()]
+    assert sorted(found) == sorted(["a-b", "a-b-2", "tree", "x-lock"] * 2)
+
+
 def test_the_fingerprint_changes_with_the_work_alone(room: Room) -> None:
     room.clone()
     room.shell("git worktree add -q ../other -b other; echo u > ../other/u; echo u > u")
