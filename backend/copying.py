@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 CHUNK = 65536
-MOST_LEFT = 2 << 20  # bytes that are read when the process has ended: more than any pipe or terminal of its own holds
+MAX_LEFT = 2 << 20  # bytes that are read when the process has ended: more than any pipe or terminal of its own holds
 
 
 class Flow:
@@ -125,4 +125,4 @@ def copy(flows: Sequence[Flow], ended: int, woken: int = -1) -> bool:
             return False
         if not over and ended in readable:
             over = True
-            until = {flow: flow.passed + MOST_LEFT for flow in flows}
+            until = {flow: flow.passed + MAX_LEFT for flow in flows}

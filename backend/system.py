@@ -32,8 +32,8 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SETPRIV = shutil.which("setpriv", path=SYSTEM_PATH) or "/usr/bin/setpriv"
 # git itself: in a sandbox the first `git` of the PATH is a launcher, which for root runs it as the agent.
 GIT = str(Paths().git) if Paths().git.exists() else shutil.which("git", path=SYSTEM_PATH) or "/usr/bin/git"
-MOST_ERRORS = 64 << 10
-MOST_SAID = 64 << 20
+MAX_ERRORS = 64 << 10
+MAX_SAID = 64 << 20
 MAX_AGENT_OUTPUT = 1 << 20  # bytes that a process of the agent's may write to stdout, and as many to stderr
 PAGE = os.sysconf("SC_PAGE_SIZE")
 LAST_LINES_SECONDS = 1.0  # between a service's end and its last lines, for the observer
@@ -159,7 +159,7 @@ def _memory_files(argv: Sequence[str], count: int, most: int | None = None) -> I
 def _written(descriptor: int, most: int | None) -> str:
     """What stands in a memory file. One that had its whole size from the start has zeros behind it."""
     if most is None:
-        return os.pread(descriptor, MOST_SAID, 0).decode(errors="replace")
+        return os.pread(descriptor, MAX_SAID, 0).decode(errors="replace")
     return os.pread(descriptor, most, 0).rstrip(b"\0").decode(errors="replace")
 
 
@@ -336,7 +336,7 @@ def _last_lines(outcome: commands.Outcome, errors: int) -> Iterator[None]:
 
 def _end_of(errors: int) -> str:
     """The last of what a program wrote to its memory file."""
-    return os.pread(errors, MOST_ERRORS, max(0, os.fstat(errors).st_size - MOST_ERRORS)).decode(errors="replace")
+    return os.pread(errors, MAX_ERRORS, max(0, os.fstat(errors).st_size - MAX_ERRORS)).decode(errors="replace")
 
 
 async def run_distrusted(
@@ -383,7 +383,7 @@ async def run_async(
 
     What it is told and what it says are memory files: a pipe stays open for as long as anybody holds it, and a process of the
     agent's can be made to say anything, without end, by others of its uid. With `most` (bytes; MAX_AGENT_OUTPUT for the
-    agent's) more cannot be written to either of them. Without it, MOST_SAID are read.
+    agent's) more cannot be written to either of them. Without it, MAX_SAID are read.
     """
     if most is None and identity.uid == AGENT_UID:
         most = MAX_AGENT_OUTPUT

@@ -9,7 +9,7 @@ from pathlib import Path
 from backend.contract.control import Reply, Request, decode_reply, encode_request
 from codetainer_tui.words import harmless
 
-MOST_REPLY = 8 << 20
+MAX_REPLY = 8 << 20
 CONNECT_SECONDS = 5.0
 NONE_HERE = "no sandbox is running here"
 NONE_HERE_HINT = "Run codetainer up to start one on this machine, or codetainer enter --root to go into one."
@@ -56,7 +56,7 @@ def tell(reply: Reply) -> int:
 
 def _line(connection: socket.socket) -> str:
     data = bytearray()
-    while not data.endswith(b"\n") and len(data) < MOST_REPLY:
+    while not data.endswith(b"\n") and len(data) < MAX_REPLY:
         more = connection.recv(65536)
         if not more:
             return ""

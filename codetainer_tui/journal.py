@@ -15,7 +15,7 @@ from pathlib import Path
 from backend.contract.events import Stamped, decode
 
 POLL_SECONDS = 0.15
-MOST_BYTES = 1 << 20  # of one poll, so that a long journal does not stop a screen
+MAX_BYTES = 1 << 20  # of one poll, so that a long journal does not stop a screen
 
 
 class Reader:
@@ -84,7 +84,7 @@ class Reader:
         descriptor = self._file.fileno()
         if os.fstat(descriptor).st_size < self._offset:
             self._offset = 0  # begun again
-        room = MOST_BYTES
+        room = MAX_BYTES
         while True:
             data = os.pread(descriptor, room, self._offset)
             end = data.rfind(b"\n") + 1

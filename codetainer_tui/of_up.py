@@ -21,7 +21,7 @@ from codetainer_tui.state import current
 from codetainer_tui.view import stakes
 from codetainer_tui.words import harmless
 
-MOST_SILENT = 3  # ends of input after which nobody is there to answer
+MAX_SILENT = 3  # ends of input after which nobody is there to answer
 
 
 def run(paths: Paths, name: str, *, plain: bool, stay: bool, locked: bool) -> int:
@@ -64,7 +64,7 @@ class Plain:
         problem = ""
         left_out: tuple[str, ...] = ()
         silent = 0
-        while silent < MOST_SILENT:
+        while silent < MAX_SILENT:
             process.write("\n")
             stake = self._stake()
             asks = stakes.question(self._name, stake, current(self._paths), time.time(), saved=left_out, problem=problem)

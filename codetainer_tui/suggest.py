@@ -12,7 +12,7 @@ from codetainer_tui.state import current
 from codetainer_tui.view import View, view
 from codetainer_tui.words import harmless, many
 
-MOST_LINES = 50
+MAX_LINES = 50
 
 
 def lines(state: State, now: float) -> list[str]:
@@ -22,11 +22,11 @@ def lines(state: State, now: float) -> list[str]:
     """
     found = wanted(state, now)
     good = [one for one in found if one.recommended]
-    shown = good[:MOST_LINES]
+    shown = good[:MAX_LINES]
     width = max((len(one.entry) for one in shown), default=0)
     return [
         *(f"{one.entry:<{width}}  # {_refused(one)}" for one in shown),
-        *([f"# and {many(len(good) - MOST_LINES, 'more name')} that came less often"] if len(good) > MOST_LINES else []),
+        *([f"# and {many(len(good) - MAX_LINES, 'more name')} that came less often"] if len(good) > MAX_LINES else []),
         *(f"# not suggested: {one.entry}  {_refused(one)}; {_reason(one)}" for one in found if not one.recommended),
         *_left_out(view(state, now)),
     ]

@@ -22,7 +22,7 @@ from enum import StrEnum
 from network.names import ADDRESS, EntryError, normalise
 
 REGISTRY_TOOLS = ("npm", "pip", "go", "apt", "bun")
-MOST_PORTS = 16  # of one entry
+MAX_PORTS = 16  # of one entry
 
 
 class Check(StrEnum):
@@ -204,8 +204,8 @@ def parse_ports(text: str, offset: int = 0) -> tuple[Port, ...]:
         check = Check(check_text) if slash else DEFAULT_CHECKS.get(number, Check.ADDRESS)
         ports[number] = Port(number, check)
         offset += len(part) + 1
-    if len(ports) > MOST_PORTS:
-        raise EntryError(0, text, f"an entry has at most {MOST_PORTS} ports")
+    if len(ports) > MAX_PORTS:
+        raise EntryError(0, text, f"an entry has at most {MAX_PORTS} ports")
     return tuple(ports.values())
 
 

@@ -19,7 +19,7 @@ from network.allowlist import Allowlist
 BEGIN = "<!-- codetainer: begin (written anew whenever the list changes) -->"
 END = "<!-- codetainer: end -->"
 TEMPLATE = Path(__file__).with_name("briefing.template")
-MOST_NAMES = 80
+MAX_NAMES = 80
 OUTSIDE = (
     "The tokens in your environment are placeholders; the real ones are put in outside the sandbox. git, gh, npm and the API\n"
     "  work with them as they are, and any other credential is refused. Pushes and writes on GitHub go to {} only;\n"
@@ -32,8 +32,8 @@ INSIDE = "git, gh, npm and the API work with the tokens of your environment."
 def render(settings: Settings, allowlist: Allowlist) -> str:
     """The section, with its markers."""
     names = [str(entry) for entry in allowlist.entries]
-    if len(names) > MOST_NAMES:
-        names[MOST_NAMES:] = [f"and {len(names) - MOST_NAMES} more"]
+    if len(names) > MAX_NAMES:
+        names[MAX_NAMES:] = [f"and {len(names) - MAX_NAMES} more"]
     text = string.Template(TEMPLATE.read_text()).substitute(
         names=", ".join(names) or "none",
         credentials=OUTSIDE.format(", ".join(settings.writable) or "no repository") if settings.outside else INSIDE,

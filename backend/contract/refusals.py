@@ -5,7 +5,7 @@ metadata address, another site on a listed address, the sandbox's own ports. The
 operator has acknowledged them; what does not fit is counted by its reason. *Policy* ones are matters of the list. They are
 gathered in crowds (crowds.py), each of which may only push out its own; one that is a tunnel or a scan is serious as a whole.
 
-Counts of refusals are exact whatever comes. Counts of kinds are up to MOST_KNOWN; beyond, one that was dropped and comes again
+Counts of refusals are exact whatever comes. Counts of kinds are up to MAX_KNOWN; beyond, one that was dropped and comes again
 counts as another.
 """
 
@@ -22,12 +22,12 @@ from backend.contract.events import Acknowledged, Reason, Refused, Via
 
 __all__ = ["OTHER_DESTINATIONS", "OTHER_NAMES", "RefusalView", "Refusals", "Severity", "severity"]
 
-MOST_KEPT = 500  # policy kinds
-MOST_OF_A_CROWD = 64
-MOST_CROWDS = 256
-MOST_BELOW_TLD = 32  # domains below one top-level domain that are crowds of their own
-MOST_SERIOUS = 64  # kinds of one wall and reason
-MOST_KNOWN = 65536  # policy kinds whose digests are kept, so that one that was dropped and comes again counts once
+MAX_KEPT = 500  # policy kinds
+MAX_OF_A_CROWD = 64
+MAX_CROWDS = 256
+MAX_BELOW_TLD = 32  # domains below one top-level domain that are crowds of their own
+MAX_SERIOUS = 64  # kinds of one wall and reason
+MAX_KNOWN = 65536  # policy kinds whose digests are kept, so that one that was dropped and comes again counts once
 DIGITS, BUCKET = 10, 2  # hexadecimal ones of a digest; those of them that say where it is kept
 QUIET_SECONDS = 3600.0  # after which a crowd makes room for another
 OTHER_NAMES = "other names"  # in place of those that were too many to be told apart
@@ -154,7 +154,7 @@ class _Book:
         known = self.serious.get(key)
         if known is not None:
             self.serious[key] = known.more(event, at)
-        elif sum(view.group == mine for view in self.serious.values()) < MOST_SERIOUS or self._forget_acknowledged(mine):
+        elif sum(view.group == mine for view in self.serious.values()) < MAX_SERIOUS or self._forget_acknowledged(mine):
             self.serious[key] = RefusalView(event, event.count, at, at, mine)
         else:
             rest = self.more.get(mine)
@@ -193,8 +193,8 @@ class _Book:
 
     def _make_room(self, crowd: Growing) -> None:
         """For another member of a crowd: of its own where it has many, else of the crowd that has the most."""
-        if len(crowd.members) < MOST_OF_A_CROWD:
-            if self.kept < MOST_KEPT:
+        if len(crowd.members) < MAX_OF_A_CROWD:
+            if self.kept < MAX_KEPT:
                 return
             crowd = self._growing(max(self.crowds, key=lambda key: len(self.crowds[key].members)))
         # The least recent that came once only, as generated names do; else the least recent.
@@ -210,7 +210,7 @@ class _Book:
         at = known.find(rest)
         while at >= 0 and at % len(rest):  # a part of one and a part of the next
             at = known.find(rest, at + 1)
-        if at < 0 and len(known) < MOST_KNOWN // 16**BUCKET * len(rest):
+        if at < 0 and len(known) < MAX_KNOWN // 16**BUCKET * len(rest):
             self.known[bucket] = known + rest
         return at >= 0
 
@@ -220,7 +220,7 @@ class _Book:
         if narrow in self.crowds:
             return self._growing(narrow)
         above = self.crowds.get(wide)
-        if narrow != wide and (above is None or above.domains < MOST_BELOW_TLD) and self._room(at, 2):
+        if narrow != wide and (above is None or above.domains < MAX_BELOW_TLD) and self._room(at, 2):
             self.crowds.setdefault(wide, Crowd(event, at, at))
             above = self._growing(wide)
             above.domains += 1
@@ -235,7 +235,7 @@ class _Book:
 
     def _room(self, at: float, wanted: int) -> bool:
         """Whether there is room for more crowds; one that has been quiet for long, and is no alarm, makes room."""
-        while len(self.crowds) + wanted > MOST_CROWDS:
+        while len(self.crowds) + wanted > MAX_CROWDS:
             quiet = [
                 (crowd.last_at, key)
                 for key, crowd in self.crowds.items()

@@ -14,8 +14,8 @@ from network.firewall import elements
 from network.firewall.elements import Element
 
 LONGEST_SECONDS = 7 * 24 * 3600
-MOST_REMEMBERED = 20_000  # addresses, open or expired, whose names are known
-MOST_NAMES = 32  # of one entry, for one address: below a wildcard there are as many as the agent likes
+MAX_REMEMBERED = 20_000  # addresses, open or expired, whose names are known
+MAX_NAMES = 32  # of one entry, for one address: below a wildcard there are as many as the agent likes
 _FLOW = re.compile(r" dst=([0-9.]+) sport=[0-9]+ dport=([0-9]+) ")
 
 
@@ -38,7 +38,7 @@ class Opening:
         names = self.by_entry.setdefault(pattern, {})
         names.pop(name, None)
         names[name] = None
-        if len(names) > MOST_NAMES:
+        if len(names) > MAX_NAMES:
             del names[next(iter(names))]
 
     def keep(self, needs: Callable[[str], bool]) -> bool:
@@ -94,7 +94,7 @@ class Openings:
                 self.open[self.set_for(port.check), address, port.number].add(entry.pattern, name)
             self.last_names.pop(address, None)
             self.last_names[address] = name
-        while len(self.last_names) > MOST_REMEMBERED:
+        while len(self.last_names) > MAX_REMEMBERED:
             del self.last_names[next(iter(self.last_names))]
 
     def expire(self) -> None:

@@ -25,14 +25,14 @@ from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Done, Ha
 from backend.guard.explanation import explain
 from backend.guard.nftables import Nftables, NftError
 from backend.guard.openings import Openings
-from backend.guard.refusals import MOST_ROWS, Place, Refusals, destination_totals
+from backend.guard.refusals import MAX_ROWS, Place, Refusals, destination_totals
 from backend.guard.server import Server, serve
 from backend.guard.upstream import UpstreamError, Upstreams
 from backend.system import SystemFailure
 from network.allowlist import Allowlist, Check, Entry, Port
 from network.firewall import elements, ruleset
 
-MOST_AT_ONCE = 100  # names resolved side by side in a refresh
+MAX_AT_ONCE = 100  # names resolved side by side in a refresh
 
 
 class Guard:
@@ -64,7 +64,7 @@ class Guard:
     def _gather(self, event: events.Refused) -> None:
         """Each severity has room of its own: a flood of names that are not listed pushes out nothing else."""
         mine = self._dns_refused[severity(event)]
-        if event.key not in mine and len(mine) >= MOST_ROWS:
+        if event.key not in mine and len(mine) >= MAX_ROWS:
             # A private address stays: it says how serious it is.
             event = replace(event, name=OTHER_NAMES, address=event.address if event.reason is Reason.PRIVATE else "")
         known = mine.get(event.key)
@@ -161,7 +161,7 @@ class Guard:
 
     async def refresh(self) -> tuple[int, int]:
         """Resolves every plain entry, all at once within bounds, so that nothing in use goes cold. Counts of good and bad."""
-        slots = asyncio.Semaphore(MOST_AT_ONCE)
+        slots = asyncio.Semaphore(MAX_AT_ONCE)
 
         async def one(entry: Entry) -> bool:
             async with slots:

@@ -16,9 +16,9 @@ from network.dns.dns_message import is_special
 from network.firewall.elements import REFUSED_SECONDS
 from network.firewall.packets import Packet
 
-MOST_ROWS = 256  # different destinations in one second; the rest are added up in one row
-MOST_SERIOUS_ROWS = 64  # of serious ones, beside those; the rest are added up in a row for each reason
-MOST_SEEN = 4096  # as many as each of the kernel's two sets has room for
+MAX_ROWS = 256  # different destinations in one second; the rest are added up in one row
+MAX_SERIOUS_ROWS = 64  # of serious ones, beside those; the rest are added up in a row for each reason
+MAX_SEEN = 4096  # as many as each of the kernel's two sets has room for
 Place = tuple[str, str, int]  # address, protocol, port
 
 
@@ -52,7 +52,7 @@ class Refusals:
         seen, until = known.get(place, (0, 0.0))
         if until <= now:
             seen, until = 0, now + REFUSED_SECONDS
-        if place in known or len(known) < MOST_SEEN:
+        if place in known or len(known) < MAX_SEEN:
             known[place] = seen + 1, until
 
     def _count(self, packet: Packet, uid: int, count: int) -> Refused:
@@ -62,7 +62,7 @@ class Refusals:
         if row is None:
             row = self._row(packet, uid)
             kind = severity(row)
-            if self._kept[kind] < (MOST_ROWS if kind is Severity.POLICY else MOST_SERIOUS_ROWS):
+            if self._kept[kind] < (MAX_ROWS if kind is Severity.POLICY else MAX_SERIOUS_ROWS):
                 self._kept[kind] += 1
             else:
                 reason = row.reason if kind is Severity.SERIOUS else Reason.NOT_LISTED

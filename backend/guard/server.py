@@ -22,7 +22,7 @@ from network.dns import dns_message
 from network.dns.corefile import CACHE_SECONDS
 from network.dns.dns_message import Answer, MessageError
 
-MOST_CONNECTIONS = 64  # TCP, from CoreDNS
+MAX_CONNECTIONS = 64  # TCP, from CoreDNS
 STREAM_SECONDS = 10.0
 
 
@@ -99,7 +99,7 @@ class Server:
 class Datagrams(asyncio.DatagramProtocol):
     """UDP: one task a query; the kernel's buffer is the queue."""
 
-    MOST_TASKS = 1000
+    MAX_TASKS = 1000
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -111,7 +111,7 @@ class Datagrams(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
-        if len(self._tasks) >= self.MOST_TASKS:
+        if len(self._tasks) >= self.MAX_TASKS:
             return
         task = asyncio.create_task(self._answer(data, addr))
         self._tasks.add(task)
@@ -145,7 +145,7 @@ async def serve(server: Server, datagrams: socket.socket, listener: socket.socke
     """Begins to answer on sockets that were bound by whoever started the guard."""
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: Datagrams(server), sock=datagrams)
-    slots = asyncio.Semaphore(MOST_CONNECTIONS)
+    slots = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with slots:

@@ -13,13 +13,13 @@ import re
 import sys
 import time
 
-MOST_INPUT = 4 << 20
+MAX_INPUT = 4 << 20
 TAIL_BYTES = 64 << 10
 RECENT_SECONDS = 120.0
 WAIT_SECONDS = 2.5
 BEHIND_SECONDS = 0.2  # what was refused just now is in the journal from here on
 ENOUGH_SECONDS = 1.0  # that the refusal which the call's output names may come behind one that it does not
-MOST_TOLD = 5
+MAX_TOLD = 5
 LOOKS_REFUSED = re.compile(
     r"codetainer:|resolve host|name or service not known|not resolve|ENOTFOUND|EAI_AGAIN|refused|ECONNRE|reset by peer|"
     r"unreachable|SSL_ERROR_SYSCALL|unexpected eof|timed out",
@@ -94,9 +94,9 @@ def message(events: list[dict[str, object]]) -> str:
     said = list(dict.fromkeys(sentence(event) for event in reversed(events)))
     if not said:
         return ""
-    more = [f"- and {len(said) - MOST_TOLD} more"] if len(said) > MOST_TOLD else []
+    more = [f"- and {len(said) - MAX_TOLD} more"] if len(said) > MAX_TOLD else []
     lines = [
-        "The sandbox this runs in (Codetainer) refused network access during the last tool calls:", *said[:MOST_TOLD], *more,
+        "The sandbox this runs in (Codetainer) refused network access during the last tool calls:", *said[:MAX_TOLD], *more,
         "It will be refused again: do not retry and do not look for a way around it. Go on with what works without it.",
     ]  # fmt: skip
     return "\n".join(lines)
@@ -151,7 +151,7 @@ def respond(said_by_claude: bytes, report: str, journal: str, clock: object = ti
 
 def main() -> None:
     report, journal = sys.argv[1:3]
-    said = respond(sys.stdin.buffer.read(MOST_INPUT), report, journal)
+    said = respond(sys.stdin.buffer.read(MAX_INPUT), report, journal)
     if said:
         sys.stdout.write(said + "\n")
 

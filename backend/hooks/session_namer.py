@@ -14,9 +14,9 @@ import re
 import subprocess
 import sys
 
-MOST_INPUT = 1 << 20
-MOST_SAID = 2000  # characters of each side that Haiku gets to see
-MOST_NAME = 40
+MAX_INPUT = 1 << 20
+MAX_SAID = 2000  # characters of each side that Haiku gets to see
+MAX_NAME = 40
 SECONDS = 60
 MARK = "CODETAINER_NAMING"
 
@@ -30,8 +30,8 @@ def kebab(answer: str) -> str:
     words = re.findall(r"[a-z0-9]+", first.lower())
     name = ""
     for word in words:
-        longer = f"{name}-{word}" if name else word[:MOST_NAME]
-        if len(longer) > MOST_NAME:
+        longer = f"{name}-{word}" if name else word[:MAX_NAME]
+        if len(longer) > MAX_NAME:
             break
         name = longer
     return name
@@ -41,7 +41,7 @@ def first_request(transcript: str) -> str:
     """What the operator asked for first, from Claude Code's transcript (a JSON object a line). "" where it cannot be told."""
     try:
         with open(transcript, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            lines = file.read(MOST_INPUT).splitlines()
+            lines = file.read(MAX_INPUT).splitlines()
     except (OSError, ValueError):
         return ""
     for line in lines:
@@ -60,7 +60,7 @@ def first_request(transcript: str) -> str:
 
 
 def question(request: str, answer: str) -> str:
-    return f"Asked:\n---\n{request[:MOST_SAID]}\n---\nAnswered:\n---\n{answer[:MOST_SAID]}\n---\n"
+    return f"Asked:\n---\n{request[:MAX_SAID]}\n---\nAnswered:\n---\n{answer[:MAX_SAID]}\n---\n"
 
 
 def ask(said: str) -> str:
@@ -139,7 +139,7 @@ def main() -> None:
     report, socket = sys.argv[1:3]
     if MARK in os.environ:
         return
-    given = parse(sys.stdin.buffer.read(MOST_INPUT))
+    given = parse(sys.stdin.buffer.read(MAX_INPUT))
     path = claim(f"{report.rpartition('/')[0]}/names", str(given.get("session_id", "")))
     if path and detach():
         name_session(path, socket, given)

@@ -12,16 +12,16 @@ import os
 import sys
 import time
 
-MOST_INPUT = 1 << 20
+MAX_INPUT = 1 << 20
 TAIL_BYTES = 64 << 10  # of the journal: some hundred refusals, read in well under a millisecond
 MINUTES = 10
 BAR_CELLS = 10
-MOST_TEXT = 48
+MAX_TEXT = 48
 
 GREEN, YELLOW, RED, DIM, PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
 
-def clean(value: object, most: int = MOST_TEXT) -> str:
+def clean(value: object, most: int = MAX_TEXT) -> str:
     """Text of somebody else's, as it may stand on a terminal: printable, one line, bounded."""
     text = "".join(character if character.isprintable() else "?" for character in value) if isinstance(value, str) else ""
     return text if len(text) <= most else text[: most - 1] + "…"
@@ -69,7 +69,7 @@ def session_name(names: str, session: str) -> str:
         return ""
     try:
         with open(f"{names}/{session}", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 (pathlib costs 5 ms)
-            return clean(file.read(MOST_TEXT).strip())
+            return clean(file.read(MAX_TEXT).strip())
     except OSError:
         return ""
 
@@ -143,7 +143,7 @@ def respond(said_by_claude: bytes, report: str, journal: str, now: float) -> str
 
 def main() -> None:
     report, journal = sys.argv[1:3]
-    shown = respond(sys.stdin.buffer.read(MOST_INPUT), report, journal, time.time())
+    shown = respond(sys.stdin.buffer.read(MAX_INPUT), report, journal, time.time())
     sys.stdout.buffer.write(shown.encode("utf-8", "replace") + b"\n")
 
 

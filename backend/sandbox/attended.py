@@ -120,7 +120,7 @@ class Detaching:
     _KEYS = re.compile(rb"(?<!\x02)" + _PREFIX + rb"(?:d|\x1b\[27;1;100~|\x1b\[100(?:;1(?::1)?)?u)")
     # What terminals say by themselves, or asked by the agent: focus, mouse, attributes, places, modes, strings.
     _REPORTS = re.compile(rb"\x1b\[[IO]|\x1b\[[<>=?]?[0-9;:]*[$]?[cMmnRty]|\x1b[P\]_^][^\x1b\x07]*(?:\x1b\\|\x07)")
-    _MOST_TAIL = 4096
+    _MAX_TAIL = 4096
 
     def __init__(self) -> None:
         self._tail = b""
@@ -132,7 +132,7 @@ class Detaching:
         self._client = command
 
     def typed(self, data: bytes) -> None:
-        self._tail = (self._tail + data)[-self._MOST_TAIL :]
+        self._tail = (self._tail + data)[-self._MAX_TAIL :]
         found = list(self._KEYS.finditer(self._tail))
         if found:
             self._tail = self._tail[found[-1].end() :]

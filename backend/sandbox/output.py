@@ -11,7 +11,7 @@ from backend.copying import CHUNK, write_all
 from backend.sandbox import namespaces
 from backend.sandbox.first_process import ASKING
 
-MOST_HELD = 256 << 10  # bytes; boot itself says a few
+MAX_HELD = 256 << 10  # bytes; boot itself says a few
 
 
 class Output:
@@ -41,7 +41,7 @@ class Output:
         """Kept for `said`: all that boot says, should it fail. Of what comes later, while a command runs, no more than fits."""
         kept = os.memfd_create("codetainer-boot")
         output = cls(-1, -1, kept)
-        output.stdout = output.stderr = output._pumped(kept, MOST_HELD)
+        output.stdout = output.stderr = output._pumped(kept, MAX_HELD)
         return output
 
     def give(self) -> None:

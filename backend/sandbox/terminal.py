@@ -23,7 +23,7 @@ from backend.copying import CHUNK, write_all
 QUESTIONS = 6  # 2^40 sequences of places on a screen of 20 by 5; on 80 by 24 more than 2^64
 ANSWER_SECONDS = 1.0
 QUIET_SECONDS = 0.3
-MOST_SECONDS = 10.0  # for a terminal that goes on answering
+MAX_SECONDS = 10.0  # for a terminal that goes on answering
 
 # Control sequences of xterm (ctlseqs) and those that others have added. Whoever does not know one ignores it.
 _SCREEN_OF_BEFORE = b"\x1b[?1049l"  # and the cursor of before
@@ -120,7 +120,7 @@ def settle(typed: int = 0, shown: int = 1) -> None:
     while wanted not in seen and (data := _read(typed, until - time.monotonic())):
         seen = (seen + data)[-CHUNK:]
     if wanted not in seen:
-        until = time.monotonic() + MOST_SECONDS
+        until = time.monotonic() + MAX_SECONDS
         while _read(typed, min(QUIET_SECONDS, until - time.monotonic())):
             pass
     with contextlib.suppress(termios.error):

@@ -22,8 +22,8 @@ from network.firewall.ruleset import COREDNS_ADDRESS
 
 OUTSIDE = ("192.0.2.1", 443)  # TEST-NET-1: nobody answers there, and it is on no list
 SECONDS = 20.0
-MOST_TEXT = 500  # characters
-MOST_WALLS = 64
+MAX_TEXT = 500  # characters
+MAX_WALLS = 64
 SHORTEST = 8  # what is shorter is no credential, and may stand anywhere
 LISTED = "listed host"
 RESOLVER = "resolver"
@@ -78,7 +78,7 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
     try:
         found = results(done)
     except ValueError as error:
-        raise SystemFailure(f"cannot try the walls: {done.last_line[:MOST_TEXT]}", REMEDY) from error
+        raise SystemFailure(f"cannot try the walls: {done.last_line[:MAX_TEXT]}", REMEDY) from error
     if boot.settings.outside:
         found["credentials"] = credentials_inside(boot)
     broken = tuple(text for name, text in found.items() if text and name not in (LISTED, RESOLVER))
@@ -88,9 +88,9 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
 def results(done: Finished) -> dict[str, str]:
     """What the probe found, by wall. Raises ValueError for what no probe says: others of its uid may have said it."""
     said = done.value()
-    if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()) or len(said) > MOST_WALLS:
+    if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()) or len(said) > MAX_WALLS:
         raise ValueError("no results")
-    return {name[:MOST_TEXT]: text[:MOST_TEXT] for name, text in said.items()}
+    return {name[:MAX_TEXT]: text[:MAX_TEXT] for name, text in said.items()}
 
 
 def credentials_inside(boot: Boot) -> str:

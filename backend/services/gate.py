@@ -32,8 +32,8 @@ from network.gate.haproxy import Places
 TEMPLATE = haproxy.TEMPLATE.read_text(encoding="utf-8")
 ASK_SECONDS = 5.0
 BATCH = 40  # commands that fit one line of the admin socket
-MOST_SAID = 256  # names whose totals are said at one look
-MOST_NAMES = 4096  # below a wildcard there are as many as the agent likes
+MAX_SAID = 256  # names whose totals are said at one look
+MAX_NAMES = 4096  # below a wildcard there are as many as the agent likes
 INNER = "credential-proxy.sock"
 ASKS = "asks.sock"
 BACKLOG = 4096
@@ -198,12 +198,12 @@ class Gate:
                 now = replace(now, last_at=round(time.time(), 1))
                 self._carried.pop(name, None)
                 self._carried[name] = now  # the latest last
-                if len(self._carried) > MOST_NAMES:
+                if len(self._carried) > MAX_NAMES:
                     oldest = next(iter(self._carried))
                     del self._carried[oldest]
                     self._before.pop(oldest, None)
                 changed.append(now)
-                if len(changed) == MOST_SAID:
+                if len(changed) == MAX_SAID:
                     break
         return changed
 

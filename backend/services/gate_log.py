@@ -27,7 +27,7 @@ from network.gate import haproxy
 from network.gate.haproxy import Line
 
 PIPE_BYTES = 1 << 20  # as much as the kernel gives without asking (pipe(7))
-MOST_OF_A_VERDICT = 64  # different ones between two looks; no more of a reason are kept one by one
+MAX_OF_A_VERDICT = 64  # different ones between two looks; no more of a reason are kept one by one
 REFUSALS = {
     "refused": Reason.ANOTHER_SITE,
     "unclear": Reason.ANOTHER_SITE,
@@ -44,7 +44,7 @@ class GateLog:
     def __init__(self, emit: Callable[[Event], None], traffic: TrafficLog, listed: Callable[[], Allowlist]) -> None:
         self._emit, self._traffic, self._listed = emit, traffic, listed
         # None pushes out another.
-        self._refused: dict[str, Tally[Line]] = {verdict: Tally(MOST_OF_A_VERDICT) for verdict in REFUSALS}
+        self._refused: dict[str, Tally[Line]] = {verdict: Tally(MAX_OF_A_VERDICT) for verdict in REFUSALS}
         self._dropped = 0  # lines, as the gate that runs counts them
         self._tasks = Tasks()
         self.cookies = Cookies()

@@ -40,9 +40,9 @@ async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
 class Tally(Generic[Key]):
     """Counts between two looks: at most `most` different keys, and how many did not fit."""
 
-    MOST = 256
+    MAX = 256
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MAX) -> None:
         self._most = most
         self._counts: dict[Key, int] = {}
         self._rest = 0

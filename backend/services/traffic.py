@@ -12,7 +12,7 @@ from pathlib import Path
 from backend.contract.traffic import Connection, encode
 
 SEGMENT_BYTES = 2 << 20  # and one more that came before
-MOST_A_SECOND = 256
+MAX_A_SECOND = 256
 
 
 class _File(RotatingFileHandler):
@@ -35,7 +35,7 @@ class TrafficLog:
             self._second, self._lines = second, 0
             self.flush()
         self._lines += 1
-        if self._lines <= MOST_A_SECOND:
+        if self._lines <= MAX_A_SECOND:
             self._write(connection)
         elif self._rest is None:
             self._rest = replace(connection, name="", address="", port=0)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from backend.session.server import Answer, Server
 
 NAME = "claude"
-MOST_PROMPT = 120_000  # bytes; the kernel takes 128 KiB in one argument
+MAX_PROMPT = 120_000  # bytes; the kernel takes 128 KiB in one argument
 ROOM = 1 << 20  # bytes for socket and prompt
-MOST_TITLE = 200  # columns of a pane's title
+MAX_TITLE = 200  # columns of a pane's title
 TITLE_SECONDS = 3.0
 END_SECONDS = 5.0
 
@@ -45,9 +45,9 @@ def prepare(paths: Paths, popup_key: str) -> None:
 def keep_prompt(paths: Paths, prompt: str) -> str:
     """Writes the prompt where the session's first command reads it once; returns what may be said of it: its hash."""
     data = prompt.encode()
-    if len(data) > MOST_PROMPT:
+    if len(data) > MAX_PROMPT:
         raise SystemFailure(
-            f"CLAUDE_PROMPT has {len(data)} bytes, at most {MOST_PROMPT} fit",
+            f"CLAUDE_PROMPT has {len(data)} bytes, at most {MAX_PROMPT} fit",
             "Put the task into a file of the repository and refer to it.",
         )
     agent.write(_prompt(paths), prompt, 0o600)  # as the agent: the folder is its own, and may hold anything
@@ -106,10 +106,10 @@ async def restart(paths: Paths, environment: dict[str, str], folder: Path, befor
 async def title(paths: Paths, session: Session) -> str:
     """The title of the agent's pane, "" if it cannot be told. The agent may have put anything there. Raises SystemFailure."""
     answer = await _server(paths).perform(
-        lambda tmux: tmux.cmd("display-message", "-p", f"#{{={MOST_TITLE}:pane_title}}", target=session.pane),
+        lambda tmux: tmux.cmd("display-message", "-p", f"#{{={MAX_TITLE}:pane_title}}", target=session.pane),
         TITLE_SECONDS,
     )
-    return answer.stdout[0].strip()[:MOST_TITLE] if answer.stdout else ""
+    return answer.stdout[0].strip()[:MAX_TITLE] if answer.stdout else ""
 
 
 async def end(paths: Paths) -> None:

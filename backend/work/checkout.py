@@ -22,7 +22,7 @@ from backend.work.repository import Repository, Worktree
 from backend.work.scratch import room
 
 RESERVE = 0.1  # of the free space, which stays the agent's
-MOST_NAMED = 20
+MAX_NAMED = 20
 _CLOSED = re.compile(r"warning: could not open directory '(.*)/': (.*)")
 _UNSEEN = re.compile(r"(.*): (Permission denied|Input/output error)\Z")
 
@@ -211,5 +211,5 @@ def _unseen(*done: Answered) -> tuple[str, ...]:
             found.append(f"{closed[1]}: cannot be looked into: {closed[2]}")
         elif unseen := _UNSEEN.match(line):
             found.append(f"{unseen[1]}: cannot be looked at: {unseen[2]}")
-    more = [f"{len(found) - MOST_NAMED} files or folders more cannot be looked at"] if len(found) > MOST_NAMED else []
-    return (*found[:MOST_NAMED], *more)
+    more = [f"{len(found) - MAX_NAMED} files or folders more cannot be looked at"] if len(found) > MAX_NAMED else []
+    return (*found[:MAX_NAMED], *more)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from backend.work.git import Git, last_line
 
-MOST_ENDS = 20  # times that git is asked again after it has ended early
-MOST_ALONE = 200  # tips that are asked for one by one
+MAX_ENDS = 20  # times that git is asked again after it has ended early
+MAX_ALONE = 200  # tips that are asked for one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def behind(git: Git, names: Iterable[str]) -> dict[str, str]:
 def _checked(git: Git, names: list[str]) -> list[str]:
     """`OBJECT TYPE` of each name, or `NAME missing`; "" where git ended over it, as over an object that it may not read."""
     said: list[str] = []
-    for _ in range(MOST_ENDS):
+    for _ in range(MAX_ENDS):
         rest = names[len(said) :]
         if not rest:
             break
@@ -80,15 +80,15 @@ def _reached(git: Git, tips: tuple[Tip, ...], without: str) -> OnlyHere:
     if not isinstance(every, str):
         return OnlyHere(tips, every)
     reached, notes = set[str](), []
-    for tip in tips[:MOST_ALONE]:
+    for tip in tips[:MAX_ALONE]:
         one = _listed(git, (tip,), without)
         if isinstance(one, str):
             notes.append(f"the history of {tip.name} cannot be read: {one}")
             reached.add(tip.commit)
         else:
             reached |= one
-    if len(tips) > MOST_ALONE:
-        notes.append(f"the history is damaged ({every}): {len(tips) - MOST_ALONE} branches and tags are not looked into")
+    if len(tips) > MAX_ALONE:
+        notes.append(f"the history is damaged ({every}): {len(tips) - MAX_ALONE} branches and tags are not looked into")
     return OnlyHere(tips, frozenset(reached), tuple(notes))
 
 

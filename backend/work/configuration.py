@@ -9,7 +9,7 @@ from backend.work.git import last_line, parts
 from backend.work.place import contents
 from backend.work.scratch import Workshop
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 TRUE = ("true", "yes", "on", "1")  # git-config(1), "Values"
 
 
@@ -25,7 +25,7 @@ def read(workshop: Workshop, file: Path) -> tuple[list[tuple[str, str]], str]:
         return [], ""
     except OSError as error:
         return [], error.strerror or str(error)
-    if said is None or len(said) > MOST_BYTES:
+    if said is None or len(said) > MAX_BYTES:
         return [], "it is no file, or too large"
     copied.write_bytes(said)
     done = workshop.git.answer("config", "--file", str(copied), "--no-includes", "-z", "--list")

@@ -35,7 +35,7 @@ class Form(StrEnum):
 WRITTEN, FAILED, USAGE, NOTHING, PARTLY, INCOMPLETE = 0, 1, 2, 3, 4, 5
 LARGEST = 1 << 62
 SECONDS = 3600.0
-MOST_NAMED = 20
+MAX_NAMED = 20
 DESCRIPTION = "Write what is only in this sandbox to stdout: commits not pushed, files not committed, stashes."
 CODES = (
     "Exit code 0: written; 1: it could not be; 2: wrongly asked; 3: there is nothing; 4: written, but for what stderr names; "
@@ -210,7 +210,7 @@ def _write(chosen: Repository, near: Sequence[Path], out: int, form: Form) -> in
     if needed:
         tell(
             f"it is not complete: {chosen.path} is a shallow clone, and the history before it is not in this sandbox",
-            f"git clone cannot read it; a clone that has these commits can fetch it: {' '.join(needed[:MOST_NAMED])}",
+            f"git clone cannot read it; a clone that has these commits can fetch it: {' '.join(needed[:MAX_NAMED])}",
             "without one: codetainer export --patch > work.patch has all files, and no history",
         )
     for note in made.notes:

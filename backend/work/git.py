@@ -15,7 +15,7 @@ from backend.contract.paths import Paths
 from backend.system import GIT, Answered, SystemFailure
 
 PATH = "/usr/local/bin:/usr/bin:/bin"  # root's: the agent's own PATH may begin with a git of its own
-MOST = 64 << 20  # bytes of an answer
+MAX = 64 << 20  # bytes of an answer
 SECONDS = 120.0
 
 
@@ -45,7 +45,7 @@ class Git:
         self,
         *arguments: str,
         given: bytes = b"",
-        most: int = MOST,
+        most: int = MAX,
         seconds: float = SECONDS,
         stdout: int | None = None,
     ) -> Answered:
@@ -56,7 +56,7 @@ class Git:
         )  # fmt: skip
 
     def ask(self, *arguments: str, given: bytes = b"", seconds: float = SECONDS) -> bytes:
-        """What git says. Raises SystemFailure if it fails, or says more than MOST."""
+        """What git says. Raises SystemFailure if it fails, or says more than MAX."""
         done = self.answer(*arguments, given=given, seconds=seconds)
         if not done.whole:
             raise SystemFailure(f"cannot ask git {arguments[0]}: its answer is too long")

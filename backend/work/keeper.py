@@ -35,7 +35,7 @@ from backend.session import session
 from backend.settings.values import Save
 from backend.system import AGENT, SystemFailure
 from backend.work.git import PATH
-from backend.work.place import MOST_REPOSITORIES
+from backend.work.place import MAX_REPOSITORIES
 from backend.work.repository import SAVED
 
 PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "GIT_SSL_CAINFO")
@@ -49,15 +49,15 @@ TMUX_SECONDS = 1.0  # for tmux to end, so that its clients leave their terminals
 END_SECONDS = 0.5  # for the agent's processes to end by themselves
 POLL_SECONDS = 0.02
 REST_SECONDS = 3.0  # of the grace period: for ending what runs, before and after the last save
-MOST_SAID = 1 << 20
-MOST_TEXT = 300
-MOST_COUNT = 1_000_000_000
+MAX_SAID = 1 << 20
+MAX_TEXT = 300
+MAX_COUNT = 1_000_000_000
 
 
 class Once:
     """What was said lately is not said again. Only so much is remembered: what there is to say is the agent's text."""
 
-    MOST = 32
+    MAX = 32
 
     def __init__(self) -> None:
         self._said: dict[str, None] = {}
@@ -66,7 +66,7 @@ class Once:
         known = text in self._said
         self._said.pop(text, None)
         self._said[text] = None  # the latest last
-        if len(self._said) > self.MOST:
+        if len(self._said) > self.MAX:
             del self._said[next(iter(self._said))]
         return not known
 
@@ -208,7 +208,7 @@ class Keeper:
             repeats = occasion is Occasion.LOOKED and last is not None and replace(last, occasion=occasion) == counted
         except (SystemFailure, ValueError) as error:
             # "Not known" must not look like "nothing": what was counted last is not true any more.
-            counted = WorkCounted(last.repositories if last else (), occasion, str(error)[:MOST_TEXT])
+            counted = WorkCounted(last.repositories if last else (), occasion, str(error)[:MAX_TEXT])
             repeats = last == counted
             if occasion is Occasion.LOOKED:
                 self._note(f"cannot count what is only here: {counted.problem}")
@@ -248,7 +248,7 @@ class Keeper:
             said = await self._ask(through, seconds, "save", str(repository), settings.repo_url, self.branch, self._fingerprint)
             commit, fingerprint = _text(said, "commit")[:64], _text(said, "fingerprint")[:64]
         except (SystemFailure, ValueError) as error:
-            problem = str(error)[:MOST_TEXT]
+            problem = str(error)[:MAX_TEXT]
             if self._problems.is_new(problem):
                 self._journal.emit(WorkSaved(self.branch, problem=problem))
             return problem
@@ -256,8 +256,8 @@ class Keeper:
         if commit:
             self._fingerprint = fingerprint
             left_out = said.get("left_out")
-            names = tuple(str(name)[:MOST_TEXT] for name in left_out) if isinstance(left_out, list) else ()
-            self._journal.emit(WorkSaved(self.branch, commit, names[:MOST_REPOSITORIES]))
+            names = tuple(str(name)[:MAX_TEXT] for name in left_out) if isinstance(left_out, list) else ()
+            self._journal.emit(WorkSaved(self.branch, commit, names[:MAX_REPOSITORIES]))
         elif self._journal.state.save_problem and self._journal.state.saved is not None:
             self._journal.emit(self._journal.state.saved)  # it is well again: what was saved is still all there is
         return ""
@@ -271,7 +271,7 @@ class Keeper:
         argv = [*through, str(paths.python), "-I", "-m", "backend", "work", *commands.option(), *arguments]
         done = await system.run_distrusted(
             argv, what=f"git to {arguments[0]}", identity=AGENT, environment={**environment, "PATH": PATH}, seconds=seconds,
-            most=MOST_SAID,
+            most=MAX_SAID,
         )  # fmt: skip
         if done.code != 0:
             raise SystemFailure(done.last_line)
@@ -291,16 +291,16 @@ def parsed(said: Mapping[str, Any], occasion: Occasion) -> WorkCounted:
         found: WorkCounted = build(WorkCounted, {"repositories": said.get("repositories", ()), "occasion": occasion})
     except (TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"not counted: {error}") from error
-    return replace(found, repositories=tuple(_cut(work) for work in found.repositories[:MOST_REPOSITORIES]))
+    return replace(found, repositories=tuple(_cut(work) for work in found.repositories[:MAX_REPOSITORIES]))
 
 
 def _cut(work: RepositoryWork) -> RepositoryWork:
     def number(value: int) -> int:
-        return min(max(0, value), MOST_COUNT)
+        return min(max(0, value), MAX_COUNT)
 
     return RepositoryWork(
-        work.path[:MOST_TEXT], work.branch[:MOST_TEXT], number(work.commits), number(work.files), number(work.untracked),
-        number(work.stashes), work.more, tuple(note[:MOST_TEXT] for note in work.notes[:MOST_REPOSITORIES]),
+        work.path[:MAX_TEXT], work.branch[:MAX_TEXT], number(work.commits), number(work.files), number(work.untracked),
+        number(work.stashes), work.more, tuple(note[:MAX_TEXT] for note in work.notes[:MAX_REPOSITORIES]),
     )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from backend.system import SystemFailure
 
-MOST_REPOSITORIES = 20
-MOST_BYTES = 64 << 20  # of a file that is read whole
+MAX_REPOSITORIES = 20
+MAX_BYTES = 64 << 20  # of a file that is read whole
 CLONE = "repo"  # the folder of the workspace that boot clones into
 
 
@@ -49,7 +49,7 @@ def find(workspace: Path) -> Iterator[Place]:
         if place is not None or (folder == workspace / CLONE and any(folder.iterdir())):
             yield place or Place(folder, problem="there is no .git")
             found += 1
-            if found == MOST_REPOSITORIES:
+            if found == MAX_REPOSITORIES:
                 return
 
 
@@ -91,13 +91,13 @@ def _common(own: Path) -> Path:
 
 
 def contents(path: Path) -> bytes | None:
-    """What a regular file holds; None if it is no regular file, or larger than MOST_BYTES. Raises OSError."""
+    """What a regular file holds; None if it is no regular file, or larger than MAX_BYTES. Raises OSError."""
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
             return None
         with os.fdopen(os.dup(file), "rb") as opened:
-            return opened.read(MOST_BYTES)
+            return opened.read(MAX_BYTES)
     finally:
         os.close(file)

@@ -20,7 +20,7 @@ from backend.work.repository import Repository
 from backend.work.wip import Wip
 
 LARGEST = 95 << 20  # GitHub refuses a push with a file of 100 MB
-MOST_NAMED = 20
+MAX_NAMED = 20
 
 
 def main(argv: Sequence[str]) -> int:
@@ -79,7 +79,7 @@ def counted(read: Repository) -> RepositoryWork:
     return RepositoryWork(
         str(read.path), read.worktrees[0].branch if read.worktrees else "", read.commits,
         sum(len(changes.files) for changes in found), sum(len(changes.untracked) for changes in found), len(read.stashes),
-        any(changes.more for changes in found), tuple(notes[:MOST_NAMED]),
+        any(changes.more for changes in found), tuple(notes[:MAX_NAMED]),
     )  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def save(folder: Path, url: str, branch: str, unless: str, home: Path, certifica
         if made is None or made.fingerprint == unless:
             return {"fingerprint": made.fingerprint if made else "", "commit": ""}
         return {
-            "fingerprint": made.fingerprint, "commit": made.commit, "left_out": [*made.left_out, *made.notes][:MOST_NAMED],
+            "fingerprint": made.fingerprint, "commit": made.commit, "left_out": [*made.left_out, *made.notes][:MAX_NAMED],
         }  # fmt: skip
 
 

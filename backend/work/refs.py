@@ -16,8 +16,8 @@ from pathlib import Path
 from backend.work.git import Git, last_line, text
 from backend.work.place import contents, locate
 
-MOST_REFS = 100_000
-MOST_LINKS = 5  # symbolic refs that name each other (git's SYMREF_MAXDEPTH)
+MAX_REFS = 100_000
+MAX_LINKS = 5  # symbolic refs that name each other (git's SYMREF_MAXDEPTH)
 OBJECT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _PACKED = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64}) (refs/\S+)\Z")
 _INVALID = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|[/.]\Z|\A/|(?:\A|/)\.|\.lock(?:/|\Z)")
@@ -58,7 +58,7 @@ def read(common: Path) -> Refs:
             notes.append(f"{name} cannot be read" + (": an older value of it is kept" if name in values else ""))
     for name, leads_to in links.items():
         target = leads_to
-        for _ in range(MOST_LINKS):
+        for _ in range(MAX_LINKS):
             target = links.get(target, target)
         if target in values:
             values[name] = values[target]
@@ -132,8 +132,8 @@ def _loose(common: Path, notes: list[str]) -> Iterator[tuple[str, str]]:
             if _INVALID.search(name):
                 continue  # a lock, or what no git takes for a ref either
             found += 1
-            if found > MOST_REFS:
-                notes.append(f"there are more than {MOST_REFS} refs: the rest is not looked into")
+            if found > MAX_REFS:
+                notes.append(f"there are more than {MAX_REFS} refs: the rest is not looked into")
                 return
             try:
                 if entry.is_symlink() and (target := str(Path(entry.path).readlink())).startswith("refs/"):

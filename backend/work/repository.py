@@ -17,9 +17,9 @@ from backend.work.place import Place, contents
 from backend.work.refs import OBJECT, Head, Refs
 from backend.work.scratch import Scratch, Workshop
 
-MOST_WORKTREES = 20
-MOST_STASHES = 200
-MOST_NAMED = 20
+MAX_WORKTREES = 20
+MAX_STASHES = 200
+MAX_NAMED = 20
 SAVED = "wip/"  # branches that saves go to: having been saved is not having been pushed
 ELSEWHERE = re.compile(
     r"(?!(?i:file):)(?:[A-Za-z][A-Za-z0-9+.-]*:|(?![^:]*/)[^:]+:)"
@@ -115,7 +115,7 @@ class _Reading:
         ]
         only_here = commits.only_here(git, tips, outside, _begun(self._common), found.values)
         self.notes += only_here.notes
-        stashes = found.stashes[:MOST_STASHES] or ((found.values["refs/stash"],) if "refs/stash" in found.values else ())
+        stashes = found.stashes[:MAX_STASHES] or ((found.values["refs/stash"],) if "refs/stash" in found.values else ())
         kept = [known[commit] for commit in stashes if known.get(commit)]
         return Repository(
             self._scratch, self._place.folder, self._common, worktrees, tuple(outside), len(only_here.commits), only_here.tips,
@@ -178,8 +178,8 @@ class _Reading:
         for path, folder in (*main, *self._added()):
             if folder == self._own or (path.is_dir() and path.samefile(self._place.folder)):
                 continue
-            if len(heads) == MOST_WORKTREES:
-                self.notes.append(f"there are more than {MOST_WORKTREES} work trees: the rest is not looked into")
+            if len(heads) == MAX_WORKTREES:
+                self.notes.append(f"there are more than {MAX_WORKTREES} work trees: the rest is not looked into")
                 break
             heads.append((path, folder, refs.head(folder, found)))
         for path, _, head in heads:
@@ -218,10 +218,10 @@ class _Reading:
         names = dict.fromkeys((*found.values.values(), *found.stashes, *(commit for commit in more if commit)))
         known = commits.behind(git, names)
         lost = [ref for ref, value in found.values.items() if value not in known]
-        lost += [f"stash@{{{number}}}" for number, commit in enumerate(found.stashes[:MOST_STASHES]) if commit not in known]
-        self.notes += [f"{ref}: its object is missing" for ref in lost[:MOST_NAMED]]
-        if len(lost) > MOST_NAMED:
-            self.notes.append(f"the objects of {len(lost) - MOST_NAMED} refs more are missing")
+        lost += [f"stash@{{{number}}}" for number, commit in enumerate(found.stashes[:MAX_STASHES]) if commit not in known]
+        self.notes += [f"{ref}: its object is missing" for ref in lost[:MAX_NAMED]]
+        if len(lost) > MAX_NAMED:
+            self.notes.append(f"the objects of {len(lost) - MAX_NAMED} refs more are missing")
         return known
 
     def _worktrees(self, heads: Iterable[tuple[Path, Path, Head]], commits: Mapping[str, str]) -> tuple[Worktree, ...]:

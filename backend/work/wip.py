@@ -21,7 +21,7 @@ from backend.work.commits import Tip
 from backend.work.repository import Repository, Worktree
 from backend.work.scratch import Scratch
 
-MOST_TIPS = 1000
+MAX_TIPS = 1000
 # Where the operator's core.hooksPath is relative, as husky sets it, hooks would come from the agent's files (githooks(5)).
 SAFE_GIT = "git -c core.hooksPath=/dev/null"
 LONG_AGO = "@0 +0000"  # what is made of the same files is the same commit each time
@@ -129,9 +129,9 @@ def _make(repository: Repository, trees: list[tuple[Worktree, _Trees]]) -> Wip |
             made = _stash(scratch, its, other, other.head or _nothing(scratch), ())
             named.append(refs.component(other.path.name, named))
             tips.append(Tip(f"worktrees/{named[-1]}", made))
-    if len(tips) > MOST_TIPS:
-        notes.append(f"{len(tips) - MOST_TIPS} branches more than {MOST_TIPS} are left out")
-        tips = tips[:MOST_TIPS]
+    if len(tips) > MAX_TIPS:
+        notes.append(f"{len(tips) - MAX_TIPS} branches more than {MAX_TIPS} are left out")
+        tips = tips[:MAX_TIPS]
     tree = trees[0][0] if trees else None
     found = trees[0][1] if trees else _Trees(Changes(), scratch.empty_tree(), scratch.empty_tree())
     changed = found.changes.files or found.changes.untracked

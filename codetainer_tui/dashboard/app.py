@@ -40,7 +40,7 @@ TICK_SECONDS = 0.25
 STILL_SECONDS = 1.0  # where nothing happens, times in words are looked at once a second
 NOTICE_SECONDS = 3.0  # before the hand-over
 NOTIFY_SECONDS = 15.0  # between two notifications: a scan is one, not a bell a tick
-MOST_EVENTS, MOST_SERIOUS = 3000, 500  # kept for the log
+MAX_EVENTS, MAX_SERIOUS = 3000, 500  # kept for the log
 FOR_EVER = 1e9  # seconds
 QUIET_SECONDS = 1.0
 LOCKED = f"the session closed by itself: keys are ignored here until you press {UNLOCK}"
@@ -104,8 +104,8 @@ class Dashboard(Actions):
         self._patience = patience  # seconds until a boot that is not over is remarked upon; 0: never
         self._steady = steady
         self._stay = stay
-        self._events: deque[Stamped] = deque(maxlen=MOST_EVENTS)
-        self._serious: deque[Stamped] = deque(maxlen=MOST_SERIOUS)  # which a flood of others pushes out of those
+        self._events: deque[Stamped] = deque(maxlen=MAX_EVENTS)
+        self._serious: deque[Stamped] = deque(maxlen=MAX_SERIOUS)  # which a flood of others pushes out of those
         self._words = Lines()
         self._pending: dict[str, tuple[str, float]] = {}
         self._notice_until = 0.0

@@ -72,7 +72,7 @@ class Asking(App[None]):
 
     def copy(self, text: str) -> str:
         """Copies by way of the terminal, or into a file where that is too long; says what came of it."""
-        if len(text.encode()) > copied.MOST_COPIED:
+        if len(text.encode()) > copied.MAX_COPIED:
             return copied.to_file(text)
         self.copy_to_clipboard(text)
         return copied.said(text)

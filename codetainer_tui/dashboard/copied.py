@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 
-MOST_COPIED = 8 << 10  # bytes; terminals cut or refuse long OSC 52 texts
+MAX_COPIED = 8 << 10  # bytes; terminals cut or refuse long OSC 52 texts
 
 
 def said(text: str) -> str:

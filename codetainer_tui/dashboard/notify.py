@@ -12,7 +12,7 @@ from codetainer_tui.view.parts import Condition
 from codetainer_tui.view.refusals import is_muted
 from codetainer_tui.words import harmless
 
-MOST = 120
+MAX = 120
 
 
 class Notify(StrEnum):
@@ -25,9 +25,9 @@ def news(before: State, now: State) -> str:
     """What has happened between two states that is worth a notification; "" where nothing has."""
     closed = headline(now)
     if closed.condition is Condition.CLOSED and headline(before).condition is not Condition.CLOSED:
-        return harmless(f"closed {closed.text}", MOST)
+        return harmless(f"closed {closed.text}", MAX)
     if agent_needs_you(now) and not _same_need(before, now):
-        return harmless(agent_words(now).partition(" since ")[0], MOST)
+        return harmless(agent_words(now).partition(" since ")[0], MAX)
     old = {key for key, _ in before.refusals.policy()}
     first = [view for key, view in now.refusals.policy() if key not in old and not is_muted(now, view, now.updated_at)]
     first.sort(key=lambda view: view.first_at)
@@ -55,12 +55,12 @@ def alarm(before: State, now: State) -> str:
         return _refused(views[0].latest, now, rest, "serious: ")
     if crowds:
         crowd = crowds[0][1]
-        return harmless(f"serious: {crowd.suspicion}: {crowd.below or what(crowd.latest)}{rest}", MOST)
+        return harmless(f"serious: {crowd.suspicion}: {crowd.below or what(crowd.latest)}{rest}", MAX)
     return ""
 
 
 def _refused(refused: Refused, now: State, rest: str, before: str = "") -> str:
-    return harmless(f"{before}refused {what(refused)}: {why(refused, now.repository)}{rest}", MOST)
+    return harmless(f"{before}refused {what(refused)}: {why(refused, now.repository)}{rest}", MAX)
 
 
 def _same_need(before: State, now: State) -> bool:

@@ -21,7 +21,7 @@ from codetainer_tui.journal import Reader, follow
 from codetainer_tui.metrics.exposition import CONTENT_TYPE, text
 from codetainer_tui.metrics.tally import Tally
 
-MOST_CONNECTIONS = 8
+MAX_CONNECTIONS = 8
 SECONDS = 5.0  # a connection's whole life
 OFTEN = 1.0  # seconds: within them everybody gets the same answer
 YIELD_SECONDS = 1.0  # for the oldest to go
@@ -82,7 +82,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         super().__init__(("", 0), handler, bind_and_activate=False)
         self.socket.close()
         self.socket = sock
-        self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._open: dict[int, Any] = {}  # requests that are being served, the oldest first
         self.service_actions = source.keep_up  # type: ignore[method-assign]  # between two requests, twice a second
 

@@ -14,8 +14,8 @@ from backend.contract.refusals import Severity, severity
 from backend.contract.state import State, fold
 from codetainer_tui.words import harmless
 
-MOST_NAMES = 100  # with a counter of their own, of what is carried and of what is refused
-MOST_SEEN = 4096  # names whose last totals are known
+MAX_NAMES = 100  # with a counter of their own, of what is carried and of what is refused
+MAX_SEEN = 4096  # names whose last totals are known
 OTHERS = "(others)"
 
 
@@ -76,7 +76,7 @@ class Tally:
         name = (harmless(event.name or event.address, 100), str(event.reason))
         if name not in self.refused_names:
             mine = severity(event)  # a flood of names that are not listed leaves room for serious ones
-            if self._named[mine] >= MOST_NAMES:
+            if self._named[mine] >= MAX_NAMES:
                 name = (OTHERS, str(event.reason))  # as many as there are reasons
             else:
                 self._named[mine] += 1
@@ -86,12 +86,12 @@ class Tally:
         """The event has totals; a total that has shrunk has begun anew."""
         before = self._last.pop(event.name, None)
         self._last[event.name] = event
-        if len(self._last) > MOST_SEEN:
+        if len(self._last) > MAX_SEEN:
             del self._last[next(iter(self._last))]
         if before is None or event.connections < before.connections:
             before = e.Carried(event.name, 0, 0, 0, 0, 0.0)
         label = harmless(event.name, 100)
-        if label not in self.carried and len(self.carried) >= MOST_NAMES:
+        if label not in self.carried and len(self.carried) >= MAX_NAMES:
             label = OTHERS
         total = self.carried.setdefault(label, Carried())
         total.connections += event.connections - before.connections

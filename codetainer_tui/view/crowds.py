@@ -11,11 +11,11 @@ from backend.contract.events import Refused
 from backend.contract.refusals import UNTOLD, Refusals, RefusalView
 from codetainer_tui.words import harmless, many
 
-MOST_ALONE = 8  # of one domain, address list or name: so many have a row each
-MOST_CROWDS = 8  # of domains below one top-level domain that are told apart
-MOST_SPREAD = 24  # of all domains below one top-level domain
-MOST_NAMES = 48  # of all others
-MOST_STEADY = 24  # of a crowd that have a row all the same, since they are asked for again and again
+MAX_ALONE = 8  # of one domain, address list or name: so many have a row each
+MAX_CROWDS = 8  # of domains below one top-level domain that are told apart
+MAX_SPREAD = 24  # of all domains below one top-level domain
+MAX_NAMES = 48  # of all others
+MAX_STEADY = 24  # of a crowd that have a row all the same, since they are asked for again and again
 STEADY_TIMES, STEADY_SECONDS = 5, 60.0
 
 Kept = tuple[str, RefusalView]  # a key and its view
@@ -86,23 +86,23 @@ def sort_out(refusals: Refusals, hidden: Callable[[RefusalView], bool]) -> tuple
             wider[key].take(pool)
         elif crowd.suspicion:
             _fold(key, pool, alone, folded)
-        elif pool.kinds > MOST_ALONE:
+        elif pool.kinds > MAX_ALONE:
             narrow[crowds_of(crowd.latest)[1]].append((key, pool))
         else:
             wider[crowds_of(crowd.latest)[1]].take(pool)
     for wide, found in narrow.items():
         for key, pool in found:
-            if len(found) <= MOST_CROWDS:
+            if len(found) <= MAX_CROWDS:
                 _fold(key, pool, alone, folded)
             else:  # a flood that is spread over many domains is one
                 wider[wide].take(pool)
     rest = _Pool()
     for key, pool in wider.items():
-        if pool.kinds > MOST_SPREAD:
+        if pool.kinds > MAX_SPREAD:
             _fold(key, pool, alone, folded)
         else:
             rest.take(pool)
-    if rest.kinds > MOST_NAMES:
+    if rest.kinds > MAX_NAMES:
         _fold(REST, rest, alone, folded)
     else:
         alone += rest.kept
@@ -123,7 +123,7 @@ def _fold(key: str, pool: _Pool, alone: list[Kept], folded: list[Folded]) -> Non
     left = [kept for kept in pool.kept if kept not in steady]
     kinds = pool.kinds - len(steady)
     alone += steady
-    if kinds == len(left) <= MOST_ALONE and not suspicious:
+    if kinds == len(left) <= MAX_ALONE and not suspicious:
         alone += left
         return
     if kinds <= 0:
@@ -151,7 +151,7 @@ def _fold(key: str, pool: _Pool, alone: list[Kept], folded: list[Folded]) -> Non
 def _steady(kept: Iterable[Kept]) -> list[Kept]:
     """Those that came often, or again after a while: a generated name seldom does."""
     found = [one for one in kept if one[1].count >= STEADY_TIMES or one[1].last_at - one[1].first_at >= STEADY_SECONDS]
-    return sorted(found, key=lambda one: -one[1].count)[:MOST_STEADY]
+    return sorted(found, key=lambda one: -one[1].count)[:MAX_STEADY]
 
 
 def _words(key: str, crowd: Crowd | None) -> tuple[tuple[str, str], str]:

@@ -12,12 +12,12 @@ from backend.contract.refusals import RefusalView, Severity, severity
 from backend.contract.state import State
 from codetainer_tui.lookalike import resembles
 from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, listable_name, place, what, why
-from codetainer_tui.view.crowds import MOST_ALONE, Folded, sort_out
+from codetainer_tui.view.crowds import MAX_ALONE, Folded, sort_out
 from codetainer_tui.view.parts import RefusedLine, Tone
 from codetainer_tui.words import clock, clock_seconds, count, date, grouped, harmless, many, until, when
 
-MOST_ROWS = 200
-MOST_LISTED = 200  # of a crowd, where it is read in full
+MAX_ROWS = 200
+MAX_LISTED = 200  # of a crowd, where it is read in full
 FIRST_ALONE = 4  # of the serious ones of one reason that have a row each, where there are many
 SPARK = "▁▂▃▄▅▆▇█"
 SPARK_BARS, SPARK_MINUTES = 20, 3  # the hour that stands beside it in words, in bars of three minutes
@@ -38,7 +38,7 @@ def refused(
     rows = list(made.wanted(wanted.lower()) if wanted else made.all())
     alarms = sorted((row for row in rows if row[1].alarm), key=lambda row: -row[0])
     others = sorted((row for row in rows if not row[1].alarm), key=lambda row: -row[0])
-    return (*(row for _, row in alarms), *(row for _, row in others[:MOST_ROWS]))
+    return (*(row for _, row in alarms), *(row for _, row in others[:MAX_ROWS]))
 
 
 def is_muted(state: State, view: RefusalView, now: float) -> bool:
@@ -88,7 +88,7 @@ class _Rows:
         for alarm in (True, False):
             mine = [crowd for crowd in folded if _suspicious(crowd) and crowd.alarm is alarm]
             mine.sort(key=lambda crowd: crowd.first_at)
-            first = mine if len(mine) <= MOST_ALONE else mine[:FIRST_ALONE]
+            first = mine if len(mine) <= MAX_ALONE else mine[:FIRST_ALONE]
             yield from ((crowd.last_at, self._crowd(crowd)) for crowd in first)
             for suspicion in Suspicion:
                 left = [crowd for crowd in mine[len(first) :] if crowd.suspicion is suspicion]
@@ -105,7 +105,7 @@ class _Rows:
         for (group, alarm), members in groups.items():
             more = self._state.refusals.more.get(group)
             rest_here = more if more is not None and more.alarm is alarm else None
-            first = members if len(members) <= MOST_ALONE and rest_here is None else members[:FIRST_ALONE]
+            first = members if len(members) <= MAX_ALONE and rest_here is None else members[:FIRST_ALONE]
             for key, view in first:
                 yield view.last_at, self._one(key, view)
             left = [view for _, view in members[len(first) :]]
@@ -119,7 +119,7 @@ class _Rows:
         total, kinds = sum(view.count for view in views), len(left)
         said = f"{kinds} more" if more is None else f"over {kinds} more" if kinds else many(total, "more refusal")
         reason = why(newest.latest, self._state.repository)
-        each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in reversed(left[-MOST_LISTED:])]
+        each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in reversed(left[-MAX_LISTED:])]
         rest = [f"{grouped(more.count):>7}  of other kinds, in the log"] if more is not None else []
         full = (f"{said}, {reason}", f"{many(total, 'time')}, last {clock_seconds(newest.last_at)}", *each, *rest)
         alarm = newest.alarm
@@ -147,7 +147,7 @@ class _Rows:
         latest, suspicion = crowd.latest, crowd.suspicion
         reason = why(latest, self._state.repository)
         said = crowd.title + (f", latest {what(latest)}" if latest.via is not Via.DNS else "")
-        each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in crowd.members[:MOST_LISTED]]
+        each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in crowd.members[:MAX_LISTED]]
         left = crowd.kinds - len(each)
         full = (
             said, *([str(suspicion)] if suspicion else []), f"{reason}, {many(crowd.count, 'time')}", ONE_BY_ONE, *each,

@@ -8,7 +8,7 @@ from codetainer_tui.view.parts import Block, Row, Tone, Work
 from codetainer_tui.words import clock, harmless, many
 
 EXPORT = "codetainer export > work.bundle"
-MOST_REPOSITORIES = 4
+MAX_REPOSITORIES = 4
 
 
 def amounts(work: RepositoryWork) -> str:
@@ -30,9 +30,9 @@ def short(work: RepositoryWork) -> str:
 def only_here(counted: WorkCounted) -> tuple[str, ...]:
     """A line a repository that has something, with its place; and what is not known."""
     with_work = [work for work in counted.repositories if work.anything]
-    lines = [f"{harmless(work.path, 80)}: {amounts(work)}" for work in with_work[:MOST_REPOSITORIES]]
-    if len(with_work) > MOST_REPOSITORIES:
-        lines.append(f"and {many(len(with_work) - MOST_REPOSITORIES, 'repository', 'repositories')} more")
+    lines = [f"{harmless(work.path, 80)}: {amounts(work)}" for work in with_work[:MAX_REPOSITORIES]]
+    if len(with_work) > MAX_REPOSITORIES:
+        lines.append(f"and {many(len(with_work) - MAX_REPOSITORIES, 'repository', 'repositories')} more")
     notes = [harmless(note, 200) for work in counted.repositories for note in work.notes[:2]]
     return (*lines, *notes, *([f"cannot be counted: {harmless(counted.problem, 200)}"] if counted.problem else []))
 
@@ -48,7 +48,7 @@ def row(state: State) -> Row | None:
     elif len(with_work) == 1:
         cells = [f"only here: {short(with_work[0])}"]
     else:
-        named = [f"{short(work)} in {harmless(work.path.rpartition('/')[2], 40)}" for work in with_work[:MOST_REPOSITORIES]]
+        named = [f"{short(work)} in {harmless(work.path.rpartition('/')[2], 40)}" for work in with_work[:MAX_REPOSITORIES]]
         cells = [f"only here: {named[0]}", *named[1:]]
     if counted.problem:
         cells.append(f"cannot be counted: {harmless(counted.problem, 160)}")

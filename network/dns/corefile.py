@@ -1,7 +1,7 @@
 """CoreDNS's configuration, and the lines of its log that say what it refused. An unlisted name never leaves.
 
 A server block a name is exact about nesting, which a child template in one big block is not (it hits names it should not);
-it costs 23 MB for 23 names and 131 MB for 1,000. Above MOST_BLOCKS names one block passes everything on and the guard, which
+it costs 23 MB for 23 names and 131 MB for 1,000. Above MAX_BLOCKS names one block passes everything on and the guard, which
 holds the same list, decides.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from network.allowlist import Allowlist
 from network.firewall.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
 
-MOST_BLOCKS = 1000
+MAX_BLOCKS = 1000
 HEALTH_PORT, READY_PORT, METRICS_PORT = 8180, 8181, 9153
 CACHE_SECONDS = 300  # the guard keeps addresses open for longer than this
 
@@ -47,7 +47,7 @@ _RESOLVE = f"""\
 
 def render(allowlist: Allowlist) -> str:
     """The Corefile for a list. Its names went through `allowlist.normalise`: letters, digits, `-`, `_` and dots only."""
-    if len(allowlist.entries) > MOST_BLOCKS:
+    if len(allowlist.entries) > MAX_BLOCKS:
         return _block(".", _COMMON, _WATCH, _RESOLVE)
     wildcards = Allowlist(tuple(entry for entry in allowlist.entries if entry.below))
     exact = {entry.name for entry in allowlist.entries if not entry.below}

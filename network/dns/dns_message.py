@@ -15,8 +15,8 @@ from network.firewall.ruleset import SPECIAL_PURPOSE, SPECIAL_PURPOSE6
 A, CNAME, OPT = 1, 5, 41
 IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
-MOST_RECORDS = 256
-MOST_CNAMES = 16
+MAX_RECORDS = 256
+MAX_CNAMES = 16
 UDP_SIZE = 1232  # fits an Ethernet frame whatever the path: https://www.dnsflagday.net/2020/
 
 _LABEL = re.compile(rb"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
@@ -126,7 +126,7 @@ def parse_answer(data: bytes, question: Question) -> Answer:
         return Answer(rcode, truncated=True)
     if rcode != NOERROR:
         return Answer(rcode)
-    if answers + authorities + additional > MOST_RECORDS:
+    if answers + authorities + additional > MAX_RECORDS:
         raise MessageError("too many records")
     found: dict[str, list[tuple[str, int]]] = {}
     aliases: dict[str, tuple[str, int]] = {}
@@ -161,7 +161,7 @@ def parse_answer(data: bytes, question: Question) -> Answer:
 def _follow(name: str, found: dict[str, list[tuple[str, int]]], aliases: dict[str, tuple[str, int]]) -> Answer:
     """Addresses are taken only from the end of the chain that begins with the name asked for."""
     ttls: list[int] = []
-    for _ in range(MOST_CNAMES):
+    for _ in range(MAX_CNAMES):
         records = found.get(name)
         if records:
             addresses = tuple(dict.fromkeys(address for address, _ in records))

@@ -5,7 +5,7 @@
 -- is none: "(no TLS)", "(no name)", "(encrypted name)", "(unreadable hello)".
 
 local SERVER_NAME, ENCRYPTED_HELLO, ENCRYPTED_NAME = 0x0000, 0xfe0d, 0xffce
-local MOST_HELLO = 16384
+local MAX_HELLO = 16384
 
 local Reader = {}
 Reader.__index = Reader
@@ -74,7 +74,7 @@ core.register_fetches("hello_name", function(txn)
   if data:byte(1) ~= 22 or (#data > 1 and data:byte(2) ~= 3) then return "(no TLS)" end
   if #data < 5 then return "" end
   local size = data:byte(4) * 256 + data:byte(5)
-  if size == 0 or size > MOST_HELLO then return "(unreadable hello)" end
+  if size == 0 or size > MAX_HELLO then return "(unreadable hello)" end
   if #data < 5 + size then return "" end
   local fine, name = pcall(read_hello, data:sub(6, 5 + size))
   return fine and name or "(unreadable hello)"

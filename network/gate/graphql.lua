@@ -8,9 +8,9 @@
 -- txn.graphql_mutations (names, between blanks), txn.graphql_path and txn.graphql_ask (the socket at which the host is asked, with
 -- the operator's credential). It sets txn.graphql to "fine", or to the words of a refusal.
 
-local MOST_OBJECTS = 100 -- GitHub's own limit for nodes(ids:)
+local MAX_OBJECTS = 100 -- GitHub's own limit for nodes(ids:)
 local WORD = "%f[%w_]mutation%f[^%w_]"
-local MOST_DEPTH, NULL = Json.MOST_DEPTH, Json.NULL
+local MAX_DEPTH, NULL = Json.MAX_DEPTH, Json.NULL
 
 -- --- GraphQL: tokens, and of a document as much as says what it writes ---
 
@@ -99,7 +99,7 @@ end
 
 -- A value, in the form in which JSON's values are here. An enum is a word of no interest.
 function Reader:value(depth)
-  if depth > MOST_DEPTH then refuse("its query cannot be read") end
+  if depth > MAX_DEPTH then refuse("its query cannot be read") end
   local kind = self:peek()
   if self:may_take("$") then
     local given = self.variables.fields[self:take("name")]
@@ -291,7 +291,7 @@ local function judge(body, push, known, look_up)
     collect(mutation.input, mutation.found)
     collect(mutation.input, wanted)
     if #mutation.found.ids + #mutation.found.repositories == 0 then refuse(mutation.name .. " names no object") end
-    if #wanted.ids > MOST_OBJECTS then refuse(mutation.name .. " names too many objects") end
+    if #wanted.ids > MAX_OBJECTS then refuse(mutation.name .. " names too many objects") end
   end
   local nodes = {}
   for number, node in ipairs(#wanted.ids > 0 and look_up(wanted.ids) or {}) do nodes[wanted.ids[number]] = node end

@@ -8,7 +8,7 @@ function refuse(why) error({ why = why }, 0) end
 function refused(caught) return type(caught) == "table" and caught.why or nil end
 
 -- `read`: the value of a text. Objects are { fields = {} }, arrays { items = {} }, null is NULL. `quote`: a string as JSON.
-Json = { MOST_DEPTH = 40, NULL = setmetatable({}, { __tostring = function() return "null" end }) }
+Json = { MAX_DEPTH = 40, NULL = setmetatable({}, { __tostring = function() return "null" end }) }
 
 local ESCAPES = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
 
@@ -61,7 +61,7 @@ local function json_members(text, at, close, read)
 end
 
 function json_value(text, at, depth)
-  if depth > Json.MOST_DEPTH then refuse("its JSON cannot be read") end
+  if depth > Json.MAX_DEPTH then refuse("its JSON cannot be read") end
   local first = text:sub(at, at)
   if first == '"' then return json_string(text, at) end
   if first == "{" then

@@ -18,7 +18,7 @@ from tests.netns.sandbox import Running, eventually, start
 
 pytestmark = pytest.mark.netns
 
-MOST = "400"  # the kernel keeps the first 300 to itself once they have been used
+MAX = "400"  # the kernel keeps the first 300 to itself once they have been used
 TAKE = """
 import os, signal, sys, time
 pids = []
@@ -77,7 +77,7 @@ def test_the_supervisor_goes_on_and_freezes(tmp_path: Path) -> None:
     try:
         if sandbox.root("cat", limit).stdout == Path(limit).read_text():
             pytest.skip("this kernel has one pid_max for all namespaces")
-        assert sandbox.root("sh", "-c", f"echo {MOST} > {limit}").returncode == 0
+        assert sandbox.root("sh", "-c", f"echo {MAX} > {limit}").returncode == 0
         command = sandbox.command(AGENT, "/usr/bin/python3", "-I", "-c", TAKE)
         taking = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         eventually("every process is taken", (sandbox.paths.tmp / "taken").exists)

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
 from backend.contract.events import BootFinished, BootState
-from codetainer_tui.metrics.server import MOST_CONNECTIONS
+from codetainer_tui.metrics.server import MAX_CONNECTIONS
 from tests.netns.sandbox import Running, eventually, start
 
 pytestmark = pytest.mark.netns
@@ -129,7 +129,7 @@ print("over", flush=True)
 
 def test_whoever_says_nothing_is_shown_the_door(watched: Running) -> None:
     """More of them than there is room for, and still it answers afterwards."""
-    argv = [*outside(watched), "/usr/bin/python3", "-I", "-c", HOLD, str(3 * MOST_CONNECTIONS)]
+    argv = [*outside(watched), "/usr/bin/python3", "-I", "-c", HOLD, str(3 * MAX_CONNECTIONS)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as held:
         assert held.stdout is not None
         assert held.stdout.readline() == "held\n"
@@ -137,7 +137,7 @@ def test_whoever_says_nothing_is_shown_the_door(watched: Running) -> None:
         assert held.stdout.readline() == "over\n"
     assert samples(ask(watched))
     status = Path(f"/proc/{watched.pid('metrics')}/status").read_text()
-    assert int(status.split("Threads:\t")[1].split()[0]) <= 2 * MOST_CONNECTIONS + 2
+    assert int(status.split("Threads:\t")[1].split()[0]) <= 2 * MAX_CONNECTIONS + 2
 
 
 def test_killed_it_comes_back_and_its_port_is_never_free(watched: Running) -> None:

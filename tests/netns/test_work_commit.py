@@ -122,12 +122,12 @@ def test_very_many_are_counted_up_to_a_bound_and_that_is_said(
 ) -> None:
     room.clone()
     room.shell(f"for n in a b c; do git worktree add -q ../$n -b $n; (cd ../$n; {AHEAD.replace('-qm more', '-qm $n')}); done")
-    monkeypatch.setattr(repository, "MOST_WORKTREES", 2)
-    monkeypatch.setattr(wip, "MOST_TIPS", 2)
+    monkeypatch.setattr(repository, "MAX_WORKTREES", 2)
+    monkeypatch.setattr(wip, "MAX_TIPS", 2)
     assert "more than 2 work trees" in str(room.counted()[0].notes)
     assert room.export()[0] == PARTLY
     assert "1 branches more than 2 are left out" in capfd.readouterr().err
-    monkeypatch.setattr(place, "MOST_REPOSITORIES", 1)
+    monkeypatch.setattr(place, "MAX_REPOSITORIES", 1)
     assert len(room.counted()) == 1
 
 

@@ -9,7 +9,7 @@ from backend.contract.events import ListRead
 from network import allowlist
 from network.allowlist import AllowlistError
 
-MOST_SAID = 500  # names that readers of the journal are told of
+MAX_SAID = 500  # names that readers of the journal are told of
 
 
 async def run(boot: Boot) -> str:
@@ -35,7 +35,7 @@ async def run(boot: Boot) -> str:
         boot.say("list", f"warning: {warning}")
     await boot.policy.begin(listed.allowlist.merged(extra.allowlist).merged(telemetry.allowlist))
     names = [entry.pattern for entry in boot.policy.listed.entries]
-    boot.emit(ListRead(tuple(names[:MOST_SAID]), max(0, len(names) - MOST_SAID)))
+    boot.emit(ListRead(tuple(names[:MAX_SAID]), max(0, len(names) - MAX_SAID)))
     for entry in boot.policy.listed.entries:
         if entry.source.startswith("@"):
             boot.say("list", f"{entry} from {entry.source}")

@@ -17,9 +17,9 @@ from backend.system import AGENT
 
 SECONDS = 600.0
 LOOK_SECONDS = 0.2
-MOST_LOOK = 16 << 10  # bytes that are read at a look
-MOST_LINES = 500  # that are said
-MOST_LAST = 500  # characters
+MAX_LOOK = 16 << 10  # bytes that are read at a look
+MAX_LINES = 500  # that are said
+MAX_LAST = 500  # characters
 API = "api.github.com"
 
 
@@ -55,17 +55,17 @@ async def _clone(boot: Boot) -> tuple[int, str]:
             while code is None:
                 with contextlib.suppress(TimeoutError):
                     code = await asyncio.wait_for(process.wait(), LOOK_SECONDS)
-                text = os.pread(said, MOST_LOOK, at)
-                if len(text) < MOST_LOOK and code is None:
+                text = os.pread(said, MAX_LOOK, at)
+                if len(text) < MAX_LOOK and code is None:
                     text = text[: max(text.rfind(b"\n"), text.rfind(b"\r")) + 1]  # a line that is not whole yet
                 at += len(text)
-                for line in _lines(text)[: MOST_LINES - lines]:
+                for line in _lines(text)[: MAX_LINES - lines]:
                     boot.say("clone", line)
                     lines += 1
         finally:
             system.kill_group(process)
-        end = _lines(os.pread(said, MOST_LOOK, max(0, os.fstat(said).st_size - MOST_LOOK)))
-        return code, end[-1][:MOST_LAST] if end else ""
+        end = _lines(os.pread(said, MAX_LOOK, max(0, os.fstat(said).st_size - MAX_LOOK)))
+        return code, end[-1][:MAX_LAST] if end else ""
     finally:
         os.close(said)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMMAND = "curl -sS -m 5 https://telemetry.example.net/ || true; git -C /workspace/repo log --oneline | cat"
 SENTENCE = "Done: the repository is cloned, and an unlisted host was refused by the sandbox."
-MOST_SAID = 2000
+MAX_SAID = 2000
 PATIENCE = "take your time"
 PATIENCE_SECONDS = 60.0
 
@@ -63,7 +63,7 @@ def said(body: bytes) -> dict[str, object]:
         return {}
     if not isinstance(request, dict):
         return {}
-    return {"model": request.get("model"), "stream": bool(request.get("stream")), "asked": _asked(request)[-MOST_SAID:]}
+    return {"model": request.get("model"), "stream": bool(request.get("stream")), "asked": _asked(request)[-MAX_SAID:]}
 
 
 def _asked(request: Mapping[str, Any]) -> str:

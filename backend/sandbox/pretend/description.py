@@ -18,7 +18,7 @@ RANGES = tuple(ipaddress.IPv4Network(text) for text in ("192.0.2.0/24", "198.51.
 RESOLVERS = ipaddress.IPv4Network("203.0.113.0/25")
 HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})+\Z")
 REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)+\Z")
-MOST_TTL = (1 << 31) - 1  # RFC 2181
+MAX_TTL = (1 << 31) - 1  # RFC 2181
 
 
 class DescriptionError(ValueError):
@@ -126,7 +126,7 @@ def _name(table: _Table) -> Name:
     cname = table.host("cname")
     if cname and (addresses or rotate):
         table.problem("cname: goes without addresses and rotate")
-    ttl, latency = table.number("ttl", 60, MOST_TTL), table.number("latency_ms", 0, 60_000)
+    ttl, latency = table.number("ttl", 60, MAX_TTL), table.number("latency_ms", 0, 60_000)
     return Name(name, addresses, cname, int(ttl), latency / 1000, rotate)
 
 

@@ -20,7 +20,7 @@ import dns.rrset
 from backend.sandbox.pretend.description import Description, Name
 from backend.sandbox.pretend.record import Record
 
-MOST_UDP = 1232
+MAX_UDP = 1232
 
 
 class Resolver:
@@ -86,7 +86,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, data: bytes, addr: tuple[str | object, int]) -> None:
-        reply = await self._resolver.answer(data, most=MOST_UDP)
+        reply = await self._resolver.answer(data, most=MAX_UDP)
         if self._transport is not None and reply:
             self._transport.sendto(reply, addr)
 

@@ -18,8 +18,8 @@ from backend.sandbox.pretend.record import Record
 from backend.system import SystemFailure
 
 IDLE_SECONDS = 30.0
-MOST_BODY = 256 << 20
-MOST_ZEROS = 1 << 30
+MAX_BODY = 256 << 20
+MAX_ZEROS = 1 << 30
 EVERY_ADDRESS = "0.0.0.0"  # of a namespace that has no network but the sandbox's
 GIT_PATHS = ("/info/refs", "/git-upload-pack", "/git-receive-pack")
 
@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         ):
             self.reply(*known, {"Content-Type": "application/json; charset=utf-8"})
         elif path.startswith("/bytes/") and path[7:].isdigit():
-            self._zeros(min(int(path[7:]), MOST_ZEROS))
+            self._zeros(min(int(path[7:]), MAX_ZEROS))
         else:
             self.reply(200, f"{host or 'a site without a name'} answers {path}\n".encode(), {"Content-Type": "text/plain"})
 
@@ -120,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):
-            return self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MOST_BODY))
+            return self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY))
         parts: list[bytes] = []
         while size := int(self.rfile.readline().split(b";")[0], 16):
             parts.append(self.rfile.read(size))

@@ -10,7 +10,7 @@ from codetainer_tui.view import Block, Row, Tone
 
 GLYPHS = {Tone.BAD: "✗", Tone.WARN: "!"}
 LABEL = 9
-MOST_LINES = 6  # of a paragraph, where the others want room too
+MAX_LINES = 6  # of a paragraph, where the others want room too
 
 
 def block(found: Block, width: int, ink: Ink, *, most: int, first: int = 0) -> list[Content]:
@@ -30,7 +30,7 @@ def block(found: Block, width: int, ink: Ink, *, most: int, first: int = 0) -> l
 
 def blocks(found: tuple[Block, ...], width: int, height: int, ink: Ink) -> list[Content]:
     """As much of all blocks as fits: whole, else shortened to their first lines, else counted."""
-    for most in range(MOST_LINES, 0, -1):
+    for most in range(MAX_LINES, 0, -1):
         drawn = [one for each in found for one in block(each, width, ink, most=most)]
         if len(drawn) <= height:
             spare = height - len(drawn) + most

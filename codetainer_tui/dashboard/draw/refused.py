@@ -10,7 +10,7 @@ from codetainer_tui.dashboard.draw.ink import Ink, cut, fit, line, right
 from codetainer_tui.view import RefusedLine, Tone
 
 WIDE, MIDDLE, NARROW = 100, 72, 50
-MOST_WHAT = 60
+MAX_WHAT = 60
 
 
 def header(summary: str, spark: str, width: int, ink: Ink, *, wanted: str = "") -> Content:
@@ -48,8 +48,8 @@ def columns(width: int, *, programs: bool) -> tuple[int, int, int, int, int]:
     by = by if programs else 0
     used = 2 + sum(cells + 2 for cells in (last, times, why, by) if cells) + 1
     what = max(8, width - used)
-    if what > MOST_WHAT:
-        why, what = why + what - MOST_WHAT, MOST_WHAT  # a reason stands near what it is about
+    if what > MAX_WHAT:
+        why, what = why + what - MAX_WHAT, MAX_WHAT  # a reason stands near what it is about
     return last, times, what, why, by
 
 

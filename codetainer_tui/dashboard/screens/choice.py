@@ -16,7 +16,7 @@ from codetainer_tui.dashboard.screens.text import hanging
 from codetainer_tui.words import harmless
 
 INDENT = 5  # what an answer says begins behind the cursor and its key, on each of its lines
-MOST_LINES = 4
+MAX_LINES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class ChoiceScreen(ModalScreen[str]):
 
     def _text(self) -> Content:
         width, height = self.app.size
-        question = wrap(self._question, max(1, width - 2), MOST_LINES)
-        said = [wrap(answer.says, max(1, width - INDENT - 2), MOST_LINES) for answer in self._answers]
+        question = wrap(self._question, max(1, width - 2), MAX_LINES)
+        said = [wrap(answer.says, max(1, width - INDENT - 2), MAX_LINES) for answer in self._answers]
         about = [part for line in self._lines for part in hanging(harmless(line), max(1, width - 2))]
         room = height - 1 - len(question) - sum(map(len, said))  # the border
         roomy = not about or len(about) + 4 <= room  # three empty lines, and the last one

@@ -15,7 +15,7 @@ from textual.widgets import Log, Static
 from codetainer_tui.dashboard.screens.text import keys_line
 from codetainer_tui.words import harmless
 
-MOST_LINES = 5000
+MAX_LINES = 5000
 DRAIN_SECONDS = 0.25
 
 
@@ -39,7 +39,7 @@ class LogScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(Content.styled(" Log", "bold"), id="log-title")
-        yield Log(max_lines=MOST_LINES, auto_scroll=True, id="log")
+        yield Log(max_lines=MAX_LINES, auto_scroll=True, id="log")
         yield Static(keys_line("↑↓←→"), id="log-keys")
 
     def on_mount(self) -> None:

@@ -17,7 +17,7 @@ from textual.widgets import Static
 from codetainer_tui.dashboard.draw.ink import wrap
 from codetainer_tui.words import harmless
 
-MOST_LINES = 500  # of one line that is wrapped
+MAX_LINES = 500  # of one line that is wrapped
 FIRST_COLUMN = re.compile(r" *\S+(?: \S+)* {2,}")
 
 
@@ -27,7 +27,7 @@ def hanging(text: str, width: int) -> list[str]:
     column = found.end() if found else len(text) - len(text.lstrip())
     if column > width // 2:
         column = 0
-    parts = wrap(text[column:], width - column, MOST_LINES) or [""]
+    parts = wrap(text[column:], width - column, MAX_LINES) or [""]
     return [text[:column] + parts[0], *(" " * column + part for part in parts[1:])]
 
 

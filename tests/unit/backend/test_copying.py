@@ -37,7 +37,7 @@ def test_what_was_said_last_is_copied_after_the_end(pipe: list[int]) -> None:
 
 def test_who_goes_on_writing_after_the_end_is_not_read_for_ever(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A process of the agent's may hold the output open, and has nothing to do with what has ended."""
-    monkeypatch.setattr(copying, "MOST_LEFT", 10 * CHUNK)
+    monkeypatch.setattr(copying, "MAX_LEFT", 10 * CHUNK)
     ended, running = pipe
     source, said = os.pipe()
     shown = os.open("/dev/null", os.O_WRONLY)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from backend.contract.events import Reason, Refused, Stamped, Via
-from backend.contract.refusals import MOST_OF_A_CROWD
+from backend.contract.refusals import MAX_OF_A_CROWD
 from backend.contract.state import State, fold_all
 from codetainer_tui.view import view
-from codetainer_tui.view.crowds import MOST_ALONE
+from codetainer_tui.view.crowds import MAX_ALONE
 
 
 def scan(count: int) -> list[Refused]:
@@ -35,7 +35,7 @@ def test_a_scan_and_a_tunnel_are_a_row_each_and_what_came_before_is_seen() -> No
 
 
 def test_a_few_have_a_row_each() -> None:
-    assert len(rows(after(*scan(MOST_ALONE), *tunnel(MOST_ALONE)))) == 2 * MOST_ALONE
+    assert len(rows(after(*scan(MAX_ALONE), *tunnel(MAX_ALONE)))) == 2 * MAX_ALONE
 
 
 def test_the_filter_shows_them_one_by_one() -> None:
@@ -46,4 +46,4 @@ def test_all_of_them_can_be_read_and_none_be_allowed_together() -> None:
     (row,) = view(after(*tunnel(300)), 2000.0).refused
     assert row.cannot
     assert "x299.exfil.example.net" in "\n".join(row.full)
-    assert row.full[-1] == f"and {300 - MOST_OF_A_CROWD} more, in the log"
+    assert row.full[-1] == f"and {300 - MAX_OF_A_CROWD} more, in the log"

@@ -11,7 +11,7 @@ import pytest
 
 from backend.contract import events as e
 from backend.contract.events import Reason, Refused, Via
-from backend.contract.refusals import MOST_CROWDS, Severity
+from backend.contract.refusals import MAX_CROWDS, Severity
 from backend.contract.state import State, fold_all
 from codetainer_tui.dashboard import notify
 from codetainer_tui.recommendation import wanted
@@ -75,13 +75,13 @@ def test_fifty_thousand_names_are_a_few_rows_below_what_is_serious(shape: str) -
 
 def test_what_has_no_row_any_more_is_said() -> None:
     """Crowds of hours ago have made room for others."""
-    old = after(*(dns(f"a{n}.x{n}") for n in range(MOST_CROWDS)))
+    old = after(*(dns(f"a{n}.x{n}") for n in range(MAX_CROWDS)))
     state = fold_all([e.Stamped(1e5 + n, n, dns(f"b{n}.y{n}")) for n in range(20)], old)
     found = view(state, state.updated_at)
     kept = sum(row.kinds for row in found.refused)
-    assert kept < MOST_CROWDS + 20
-    assert f"+ {MOST_CROWDS + 20 - kept} more kinds, in the log" in found.refused_summary
-    assert told(found)[0] == MOST_CROWDS + 20
+    assert kept < MAX_CROWDS + 20
+    assert f"+ {MAX_CROWDS + 20 - kept} more kinds, in the log" in found.refused_summary
+    assert told(found)[0] == MAX_CROWDS + 20
 
 
 def test_dropped_kinds_are_said_with_a_filter_too() -> None:

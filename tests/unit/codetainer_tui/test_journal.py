@@ -106,7 +106,7 @@ def test_what_an_earlier_sandbox_wrote_is_passed_over(paths: Paths) -> None:
 
 
 def test_a_long_journal_comes_in_pieces(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "MOST_BYTES", 100)
+    monkeypatch.setattr(journal, "MAX_BYTES", 100)
     writer = Journal(paths)
     for number in range(10):
         writer.emit(noted(number))

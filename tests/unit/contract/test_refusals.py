@@ -13,10 +13,10 @@ from backend.contract import events as e
 from backend.contract.crowds import MANY, Suspicion, crowds_of, domain
 from backend.contract.events import Acknowledged, Reason, Refused, Via
 from backend.contract.refusals import (
-    MOST_CROWDS,
-    MOST_KEPT,
-    MOST_OF_A_CROWD,
-    MOST_SERIOUS,
+    MAX_CROWDS,
+    MAX_KEPT,
+    MAX_OF_A_CROWD,
+    MAX_SERIOUS,
     OTHER_NAMES,
     QUIET_SECONDS,
     Refusals,
@@ -104,8 +104,8 @@ def test_fifty_thousand_names_hide_nothing_that_is_serious_and_are_counted_exact
     assert after.kinds == len(set(names)) + 1
     assert sum(crowd.count for crowd in after.crowds.values()) == 50_000 + 9
     assert sum(crowd.kinds for crowd in after.crowds.values()) == after.kinds
-    assert len(after.crowds) <= MOST_CROWDS + 4
-    assert len(list(after.policy())) == after.kept <= MOST_KEPT
+    assert len(after.crowds) <= MAX_CROWDS + 4
+    assert len(list(after.policy())) == after.kept <= MAX_KEPT
     assert dict(after.policy())[dns("needed.example").key].count == 9
 
 
@@ -114,7 +114,7 @@ def test_names_that_come_again_count_once_however_many_there_are() -> None:
     names = [dns(f"n{number}.flood.example") for number in range(5000)]
     after = gathered(names * 4)
     (crowd,) = (crowd for key, crowd in after.crowds.items() if key == "names below flood.example")
-    assert (after.kinds, crowd.kinds, crowd.count, after.kept) == (5000, 5000, 20_000, MOST_OF_A_CROWD)
+    assert (after.kinds, crowd.kinds, crowd.count, after.kept) == (5000, 5000, 20_000, MAX_OF_A_CROWD)
 
 
 def test_a_crowd_drops_first_what_came_only_once() -> None:
@@ -128,7 +128,7 @@ def test_what_was_too_much_to_be_told_apart_is_a_row_of_its_own() -> None:
 
 
 def test_a_crowd_that_has_long_been_quiet_makes_room() -> None:
-    before = gathered(dns(f"a.x{number}") for number in range(MOST_CROWDS * 2))
+    before = gathered(dns(f"a.x{number}") for number in range(MAX_CROWDS * 2))
     assert "names below later" not in gathered([dns("a.later")], before).crowds
     after = gathered([dns("a.later")], before, 1000.0 + QUIET_SECONDS * 2)
     assert "names below later" in after.crowds
@@ -181,7 +181,7 @@ def test_a_flood_of_one_reason_keeps_the_first_of_it_and_all_of_others() -> None
     flood = [dial(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 22, Reason.PRIVATE) for number in range(50_000)]
     after = gathered([METADATA, *flood, FOREIGN, ELSEWHERE])
     kept = [view.latest for view in after.serious.values()]
-    assert kept == [METADATA, *flood[: MOST_SERIOUS - 1], FOREIGN, ELSEWHERE]
+    assert kept == [METADATA, *flood[: MAX_SERIOUS - 1], FOREIGN, ELSEWHERE]
     (more,) = after.more.values()
     assert more.count + len(kept) == 50_003
     assert after.alarms == len(kept) + 1
@@ -209,11 +209,11 @@ def test_those_of_a_reason_and_all_tunnels_are_acknowledged_together() -> None:
 
 
 def test_what_was_acknowledged_makes_room_for_more_and_is_counted_on() -> None:
-    scan = [dial(f"10.0.0.{number}", 22, Reason.PRIVATE) for number in range(MOST_SERIOUS)]
+    scan = [dial(f"10.0.0.{number}", 22, Reason.PRIVATE) for number in range(MAX_SERIOUS)]
     seen = gathered(scan).acknowledged(Acknowledged(1e9))
     after = gathered([METADATA], seen, 5000.0)
-    assert (after.alarms, len(after.serious), METADATA.key in after.serious) == (1, MOST_SERIOUS, True)
-    assert sum(view.count for views in (after.serious, after.more) for view in views.values()) == MOST_SERIOUS + 1
+    assert (after.alarms, len(after.serious), METADATA.key in after.serious) == (1, MAX_SERIOUS, True)
+    assert sum(view.count for views in (after.serious, after.more) for view in views.values()) == MAX_SERIOUS + 1
 
 
 def test_all_of_it_survives_a_snapshot_that_is_no_larger_than_a_fraction_of_a_segment() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.contract import events as e
-from backend.contract.refusals import MOST_KEPT, MOST_OF_A_CROWD
+from backend.contract.refusals import MAX_KEPT, MAX_OF_A_CROWD
 from backend.contract.state import REFUSED_MINUTES, STEP_LINES, State, fold, fold_all
 from tests.journals.make import JOURNALS, text
 
@@ -69,15 +69,15 @@ def test_a_new_boot_forgets_the_old_one_and_keeps_what_was_refused() -> None:
 def test_what_is_kept_is_bounded() -> None:
     flood = [
         e.Stamped(number * 10.0, number, e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, name=f"x{number}.example"))
-        for number in range(MOST_KEPT * 3)
+        for number in range(MAX_KEPT * 3)
     ]
     lines = [e.Stamped(1.0, number, e.StepOutput("clone", str(number))) for number in range(STEP_LINES * 2)]
     state = fold_all([*flood, *lines])
     kept = [view.latest.name for _, view in state.refusals.policy()]
-    assert len(kept) == state.refusals.kept == MOST_OF_A_CROWD
-    assert state.refused_total == state.refusals.kinds == MOST_KEPT * 3
+    assert len(kept) == state.refusals.kept == MAX_OF_A_CROWD
+    assert state.refused_total == state.refusals.kinds == MAX_KEPT * 3
     assert len(state.refused_minutes) <= REFUSED_MINUTES
-    assert kept[-1] == f"x{MOST_KEPT * 3 - 1}.example"
+    assert kept[-1] == f"x{MAX_KEPT * 3 - 1}.example"
     assert state.steps["clone"].lines[-1] == str(STEP_LINES * 2 - 1)
     assert len(state.steps["clone"].lines) == STEP_LINES
 

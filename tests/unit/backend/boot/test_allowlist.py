@@ -49,11 +49,11 @@ async def test_a_list_with_bad_lines_halts_and_each_is_said(tmp_path: Path) -> N
 
 
 async def test_of_a_very_long_list_the_first_names_are_said(tmp_path: Path) -> None:
-    boot, said = booting(tmp_path, "".join(f"n{number}.example\n" for number in range(allowlist.MOST_SAID + 9)))
+    boot, said = booting(tmp_path, "".join(f"n{number}.example\n" for number in range(allowlist.MAX_SAID + 9)))
     await allowlist.run(boot)
     (event,) = said
     assert isinstance(event, ListRead)
-    assert (len(event.names), event.more) == (allowlist.MOST_SAID, 9)
+    assert (len(event.names), event.more) == (allowlist.MAX_SAID, 9)
 
 
 async def test_a_list_that_is_not_there_halts(tmp_path: Path) -> None:

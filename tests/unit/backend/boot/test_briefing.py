@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from backend import settings
 from backend.agent import agent
 from backend.boot import briefing
-from backend.boot.briefing import BEGIN, END, MOST_NAMES, merged, render
+from backend.boot.briefing import BEGIN, END, MAX_NAMES, merged, render
 from backend.contract.paths import Paths
 from backend.session import activity
 from network.allowlist import Allowlist, parse_words
@@ -49,9 +49,9 @@ def test_where_there_is_none_that_is_said() -> None:
 
 
 def test_a_long_list_is_cut() -> None:
-    text = render(settings.load(ENVIRONMENT), listed(" ".join(f"n{i}.example" for i in range(MOST_NAMES + 5))))
+    text = render(settings.load(ENVIRONMENT), listed(" ".join(f"n{i}.example" for i in range(MAX_NAMES + 5))))
     assert "and 5 more" in text
-    assert f"n{MOST_NAMES}.example" not in text
+    assert f"n{MAX_NAMES}.example" not in text
 
 
 def test_the_section_is_replaced_and_the_rest_stays() -> None:

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from backend.guard.nftables import Nftables, NftError
-from backend.guard.openings import MOST_NAMES, Openings
+from backend.guard.openings import MAX_NAMES, Openings
 from network import allowlist
 from network.allowlist import Allowlist
 from tests.unit.backend.guard.kernel import Kernel
@@ -134,7 +134,7 @@ def test_names_below_a_wildcard_are_no_end_and_those_of_others_stay(openings: Op
     openings.admit("a.example", a, [ONE], 30)
     for number in range(10_000):
         openings.admit(f"{number}.wild.example", wild, [ONE], 30)
-    assert len(openings.open["open4", ONE, 443].names) <= MOST_NAMES + 1
+    assert len(openings.open["open4", ONE, 443].names) <= MAX_NAMES + 1
     assert openings.close_unlisted(Allowlist((wild,)).match) == []
     assert openings.close_unlisted(listed.match) == []
     openings.admit("a.example", a, [ONE], 30)

@@ -10,7 +10,7 @@ from backend.contract.events import Reason, Refused, Via, decode
 from backend.contract.refusals import OTHER_NAMES, Severity, severity
 from backend.guard import process
 from backend.guard.process import Guard
-from backend.guard.refusals import MOST_ROWS
+from backend.guard.refusals import MAX_ROWS
 from backend.guard.server import Server
 from backend.guard.upstream import UpstreamError
 from network import allowlist
@@ -68,4 +68,4 @@ def test_refused_names_of_a_flood_are_bounded_and_none_is_left_out(guard: Guard,
     found = [decode(line["line"]).event for line in lines if line["message"] == "happened"]
     refused = [event for event in found if isinstance(event, Refused)]
     assert sum(event.count for event in refused) == 5000
-    assert (len(refused), refused[-1].name) == (MOST_ROWS + 1, OTHER_NAMES)
+    assert (len(refused), refused[-1].name) == (MAX_ROWS + 1, OTHER_NAMES)

@@ -78,7 +78,7 @@ def test_a_flood_of_destinations_costs_a_bounded_number_of_rows() -> None:
     for number in range(5000):
         found.add(report(f"198.51.{number // 250}.{number % 250}"))
     rows = found.take()
-    assert len(rows) == refusals.MOST_ROWS + 1
+    assert len(rows) == refusals.MAX_ROWS + 1
     assert sum(row.count for row in rows) == 5000
     assert rows[-1].name == OTHER_DESTINATIONS
 
@@ -94,13 +94,13 @@ def test_a_flood_of_public_destinations_hides_no_serious_one_and_one_reason_no_o
     assert sum(row.count for row in rows) == 10_001
     by_reason = {reason: sum(row.count for row in rows if row.reason is reason) for reason in (Reason.PRIVATE, Reason.OWN)}
     assert by_reason == {Reason.PRIVATE: 5000, Reason.OWN: 1}
-    assert len(rows) <= refusals.MOST_ROWS + refusals.MOST_SERIOUS_ROWS + 3
+    assert len(rows) <= refusals.MAX_ROWS + refusals.MAX_SERIOUS_ROWS + 3
     assert len(found.take()) == 0
 
 
 def test_the_kernels_totals_of_what_is_serious_are_exact_whatever_else_there_was() -> None:
     found = gathered()
-    for number in range(2 * refusals.MOST_SEEN):
+    for number in range(2 * refusals.MAX_SEEN):
         found.add(report(f"198.{number >> 16}.{number >> 8 & 255}.{number & 255}"))
     found.add(report("169.254.169.254", 80))
     found.add(report("203.0.113.2", 22))
@@ -165,7 +165,7 @@ def test_destinations_of_days_do_not_keep_new_ones_from_being_known() -> None:
     """One after the other, never many at once; then a flood, whose reports would be counted twice."""
     now = 0.0
     found = Refusals(lambda _: "", LISTED.match, lambda: now)
-    for number in range(2 * refusals.MOST_SEEN):
+    for number in range(2 * refusals.MAX_SEEN):
         now += 1.0
         found.add(report(f"198.{number >> 16}.{number >> 8 & 255}.{number & 255}"))
         found.take()

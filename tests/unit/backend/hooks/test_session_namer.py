@@ -26,7 +26,7 @@ from backend.hooks import session_namer
         ("\x1b]0;x\x07", "0-x"),
         ("日本", ""),
         ("", ""),
-        ("x" * 100, "x" * session_namer.MOST_NAME),
+        ("x" * 100, "x" * session_namer.MAX_NAME),
         ("one " * 30, "one-one-one-one-one-one-one-one-one-one"),
     ],
 )
@@ -38,7 +38,7 @@ def test_kebab(answer: str, name: str) -> None:
 def test_any_answer_gives_a_name_that_tmux_can_bear(answer: str) -> None:
     name = session_namer.kebab(answer)
     assert name == "" or re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
-    assert len(name) <= session_namer.MOST_NAME
+    assert len(name) <= session_namer.MAX_NAME
 
 
 def transcript(tmp_path: Path, *entries: object) -> str:
@@ -82,7 +82,7 @@ def test_a_session_id_is_no_path(tmp_path: Path, session: str) -> None:
 
 
 def test_the_question_is_bounded() -> None:
-    assert len(session_namer.question("x" * 10**6, "y" * 10**6)) < 3 * session_namer.MOST_SAID
+    assert len(session_namer.question("x" * 10**6, "y" * 10**6)) < 3 * session_namer.MAX_SAID
 
 
 @pytest.mark.parametrize("text", [b"", b"[", b"[]", b"null", b"\xff", b"[" * 100_000])

@@ -92,7 +92,7 @@ def test_a_terminal_that_does_not_answer_is_read_until_it_is_quiet(monkeypatch: 
 
 def test_one_that_says_things_without_end_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "ANSWER_SECONDS", 0.05)
-    monkeypatch.setattr(terminal, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(terminal, "MAX_SECONDS", 0.2)
     over = threading.Event()
 
     def talk(one: Person) -> None:

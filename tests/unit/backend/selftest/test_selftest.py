@@ -51,7 +51,7 @@ def test_with_the_credentials_inside_it_is_what_it_says(tmp_path: Path) -> None:
 
 def test_what_the_probe_finds_is_cut_to_size() -> None:
     assert selftest.results(Finished((), 0, '{"root": "", "resolver": "silent"}', "")) == {"root": "", "resolver": "silent"}
-    assert selftest.results(Finished((), 0, f'{{"root": "{"x" * 9999}"}}', "")) == {"root": "x" * selftest.MOST_TEXT}
+    assert selftest.results(Finished((), 0, f'{{"root": "{"x" * 9999}"}}', "")) == {"root": "x" * selftest.MAX_TEXT}
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ async def test_a_gate_that_was_started_again_counts_on(table: Table) -> None:
 
 
 async def test_what_is_remembered_is_bounded(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "MOST_NAMES", 10)
+    monkeypatch.setattr(gate, "MAX_NAMES", 10)
     for number in range(1000):
         await table.look({f"{number}.example:443": (1, 1)})
     assert len(table._carried) <= 10

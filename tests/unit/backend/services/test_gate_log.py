@@ -10,7 +10,7 @@ import pytest
 
 from backend.contract.events import CookiesDropped, Event, Noted, Reason
 from backend.contract.refusals import OTHER_NAMES
-from backend.services.gate_log import MOST_OF_A_VERDICT, GateLog
+from backend.services.gate_log import MAX_OF_A_VERDICT, GateLog
 from backend.services.traffic import TrafficLog
 from network.allowlist import Allowlist, parse_words
 
@@ -53,7 +53,7 @@ async def test_each_verdict_has_its_reason(log: GateLog) -> None:
 
 
 async def test_very_many_sites_hide_no_credential_and_no_repository(log: GateLog) -> None:
-    sites = [line("refused", f"s{number}.test") for number in range(3 * MOST_OF_A_VERDICT)]
+    sites = [line("refused", f"s{number}.test") for number in range(3 * MAX_OF_A_VERDICT)]
     await says(log, *sites, line("credential", "api.test", "https", "0 -"), line("scope", "git.test", "https", "0 evil/repo"))
     found = log.take()
     assert {one.reason: one.count for one in found if one.reason is not Reason.ANOTHER_SITE} == {
@@ -61,7 +61,7 @@ async def test_very_many_sites_hide_no_credential_and_no_repository(log: GateLog
     }  # fmt: skip
     others = [one for one in found if one.reason is Reason.ANOTHER_SITE]
     assert sum(one.count for one in others) == len(sites)
-    assert (others[-1].name, others[-1].count) == (OTHER_NAMES, 2 * MOST_OF_A_VERDICT)
+    assert (others[-1].name, others[-1].count) == (OTHER_NAMES, 2 * MAX_OF_A_VERDICT)
 
 
 def test_lines_that_were_lost_are_told_once(log: GateLog) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.traffic import Connection, decode, encode
-from backend.services.traffic import MOST_A_SECOND, TrafficLog
+from backend.services.traffic import MAX_A_SECOND, TrafficLog
 from codetainer_tui import logs
 
 ONE = Connection(1000.0, "tls", "a.example", "198.51.100.1", 443, 2048, 512, 0.25)
@@ -34,12 +34,12 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_a_flood_is_added_up_second_by_second(tmp_path: Path) -> None:
     clock = Clock()
     log = TrafficLog(tmp_path / "traffic.jsonl", clock)
-    for _ in range(MOST_A_SECOND + 1000):
+    for _ in range(MAX_A_SECOND + 1000):
         log.add(ONE)
     clock.now += 1
     log.add(replace(ONE, name="b.example"))
     found = written(tmp_path / "traffic.jsonl")
-    assert len(found) == MOST_A_SECOND + 2
+    assert len(found) == MAX_A_SECOND + 2
     assert (found[-2].count, found[-2].bytes_in, found[-2].name) == (1000, 2048 * 1000, "")
     assert found[-1].name == "b.example"
 

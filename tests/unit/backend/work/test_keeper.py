@@ -29,8 +29,8 @@ from backend.contract.state import State, fold, fold_all
 from backend.journal import Journal
 from backend.settings.values import Autosave, Save
 from backend.system import SystemFailure
-from backend.work.keeper import MOST_COUNT, MOST_TEXT, Keeper, Once, parsed
-from backend.work.place import MOST_REPOSITORIES
+from backend.work.keeper import MAX_COUNT, MAX_TEXT, Keeper, Once, parsed
+from backend.work.place import MAX_REPOSITORIES
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -51,9 +51,9 @@ def test_what_is_counted() -> None:
 def test_it_is_cut_to_size() -> None:
     one = {"path": "x" * 9999, "branch": "b" * 9999, "commits": 10**30, "files": -5, "notes": ["n" * 9999] * 999}
     found = parsed({"repositories": [one] * 99}, Occasion.LOOKED)
-    assert len(found.repositories) == MOST_REPOSITORIES
+    assert len(found.repositories) == MAX_REPOSITORIES
     work = found.repositories[0]
-    assert (len(work.path), len(work.branch), work.commits, work.files) == (MOST_TEXT, MOST_TEXT, MOST_COUNT, 0)
+    assert (len(work.path), len(work.branch), work.commits, work.files) == (MAX_TEXT, MAX_TEXT, MAX_COUNT, 0)
     assert len(encode(Stamped(1.0, 1, found))) < 200_000
 
 
@@ -144,7 +144,7 @@ def test_what_is_said_once_is_remembered_but_not_without_end() -> None:
     for number in range(10_000):
         assert once.is_new(f"problem {number}")
         assert not once.is_new("one")
-    assert len(once._said) <= Once.MOST
+    assert len(once._said) <= Once.MAX
     once.clear()
     assert once.is_new("one")
 

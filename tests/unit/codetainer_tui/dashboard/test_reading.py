@@ -12,7 +12,7 @@ from backend.contract.control import Request
 from backend.contract.paths import Paths
 from codetainer_tui import handover
 from codetainer_tui.dashboard.app import NOTICE_SECONDS, NOTIFY_SECONDS, Dashboard
-from codetainer_tui.dashboard.copied import MOST_COPIED
+from codetainer_tui.dashboard.copied import MAX_COPIED
 from codetainer_tui.dashboard.notify import Notify
 from codetainer_tui.dashboard.preferences import Preferences
 from codetainer_tui.dashboard.screens.choice import ChoiceScreen
@@ -81,9 +81,9 @@ async def test_what_is_too_long_to_copy_is_written_to_a_file_each_time(monkeypat
         await settle(pilot)
         assert app.copy("short\nmore").endswith(": short …")
         assert copied == ["short\nmore"]
-        files = [Path(app.copy("é" * MOST_COPIED).rpartition(" ")[2]) for _ in range(2)]
+        files = [Path(app.copy("é" * MAX_COPIED).rpartition(" ")[2]) for _ in range(2)]
         try:
-            assert [file.read_text() for file in files] == ["é" * MOST_COPIED] * 2
+            assert [file.read_text() for file in files] == ["é" * MAX_COPIED] * 2
             assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
             assert copied == ["short\nmore"]
         finally:

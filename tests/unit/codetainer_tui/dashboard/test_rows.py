@@ -11,7 +11,7 @@ from backend.contract import events as e
 from backend.contract.control import Request
 from backend.contract.events import Reason, Refused, Via
 from backend.contract.paths import Paths
-from codetainer_tui.dashboard.app import MOST_EVENTS, NOTIFY_SECONDS, Dashboard
+from codetainer_tui.dashboard.app import MAX_EVENTS, NOTIFY_SECONDS, Dashboard
 from codetainer_tui.dashboard.draw.ink import Colours
 from codetainer_tui.dashboard.notify import Notify
 from codetainer_tui.dashboard.preferences import Preferences
@@ -151,13 +151,13 @@ async def test_a_name_that_looks_like_a_listed_one_is_allowed_with_a_warning(ask
 
 async def test_the_log_has_it_however_much_came_after_it() -> None:
     source = Told()
-    source.say(METADATA, *(refusal(f"n{number}.example") for number in range(MOST_EVENTS + 100)))
+    source.say(METADATA, *(refusal(f"n{number}.example") for number in range(MAX_EVENTS + 100)))
     source.coming = [e.Stamped(source.at, seq, one.event) for seq, one in enumerate(source.coming, 1)]
     app = make(source)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         lines = app.log_lines()
-        assert len(lines) == MOST_EVENTS + 2  # a day, and what is serious
+        assert len(lines) == MAX_EVENTS + 2  # a day, and what is serious
         assert lines[1].endswith("SERIOUS refused 169.254.169.254:80: private range")
 
 

@@ -14,9 +14,9 @@ import pytest
 from backend.contract import events as e
 from backend.contract.paths import Paths
 from backend.journal import Journal
-from codetainer_tui.journal import MOST_BYTES
+from codetainer_tui.journal import MAX_BYTES
 from codetainer_tui.metrics import server
-from codetainer_tui.metrics.server import MOST_CONNECTIONS, Server, Source
+from codetainer_tui.metrics.server import MAX_CONNECTIONS, Server, Source
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def serving(paths: Paths) -> Iterator[int]:
 def test_a_journal_that_is_longer_than_one_look_is_counted_to_its_end(paths: Paths) -> None:
     journal = Journal(paths, segment_bytes=1 << 30)
     written = 0
-    while paths.journal.stat().st_size <= 2 * MOST_BYTES if written else True:
+    while paths.journal.stat().st_size <= 2 * MAX_BYTES if written else True:
         for _ in range(1000):
             journal.emit(refused("x" * 200))
         written += 1000
@@ -98,9 +98,7 @@ def test_where_there_is_no_room_the_oldest_is_hung_up_on(paths: Paths, monkeypat
     monkeypatch.setattr(server, "YIELD_SECONDS", 30.0)
     Journal(paths).emit(refused())
     with serving(paths) as port, contextlib.ExitStack() as held:
-        silent = [
-            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(MOST_CONNECTIONS)
-        ]
+        silent = [held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(MAX_CONNECTIONS)]
         with socket.create_connection(("127.0.0.1", port), timeout=30) as late:
             late.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
             assert late.recv(100).startswith(b"HTTP/1.0 200")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backend.contract import events as e
 from backend.contract.state import fold_all
-from codetainer_tui.metrics.tally import MOST_NAMES, MOST_SEEN, OTHERS, Tally
+from codetainer_tui.metrics.tally import MAX_NAMES, MAX_SEEN, OTHERS, Tally
 from tests.journals.counted import EVENTS, tally
 
 
@@ -54,32 +54,32 @@ def test_the_first_start_of_a_service_is_none_after_a_fall() -> None:
 
 
 def test_names_that_were_not_seen_for_long_are_forgotten() -> None:
-    found = counted(*(carried(f"n{n}.example", 1) for n in range(MOST_SEEN + 5)))
-    assert len(found._last) == MOST_SEEN
+    found = counted(*(carried(f"n{n}.example", 1) for n in range(MAX_SEEN + 5)))
+    assert len(found._last) == MAX_SEEN
 
 
 def test_one_that_is_seen_again_is_not_the_first_to_be_forgotten() -> None:
-    found = counted(carried("old.example", 3), *(carried(f"n{n}.example", 1) for n in range(MOST_SEEN - 1)))
+    found = counted(carried("old.example", 3), *(carried(f"n{n}.example", 1) for n in range(MAX_SEEN - 1)))
     found.add([e.Stamped(9.0, 9, carried("old.example", 4)), e.Stamped(9.0, 9, carried("new.example", 1))])
     found.add([e.Stamped(9.0, 9, carried("old.example", 5))])
     assert found.carried["old.example"].connections == 5
 
 
 def test_names_are_bounded_and_none_is_lost() -> None:
-    many = 3 * MOST_NAMES
+    many = 3 * MAX_NAMES
     found = counted(
         *(refused(f"n{n}.example", 2) for n in range(many)), *(carried(f"n{n}.example", 1, 5, 5) for n in range(many))
     )
-    assert len(found.refused_names) == MOST_NAMES + 1
-    assert len(found.carried) == MOST_NAMES + 1
+    assert len(found.refused_names) == MAX_NAMES + 1
+    assert len(found.carried) == MAX_NAMES + 1
     assert sum(found.refused_names.values()) == 2 * many
-    assert found.refused_names[OTHERS, "not on the list"] == 2 * (many - MOST_NAMES)
+    assert found.refused_names[OTHERS, "not on the list"] == 2 * (many - MAX_NAMES)
     assert sum(total.connections for total in found.carried.values()) == many
 
 
 def test_names_of_serious_refusals_have_counters_of_their_own() -> None:
     serious = e.Refused(e.Via.GATE, e.Reason.NOT_OURS, 1, "tcp", "api.example")
-    found = counted(*(refused(f"n{n}.example", 1) for n in range(2 * MOST_NAMES)), serious)
+    found = counted(*(refused(f"n{n}.example", 1) for n in range(2 * MAX_NAMES)), serious)
     assert found.refused_names["api.example", "not the operator's credential"] == 1
 
 

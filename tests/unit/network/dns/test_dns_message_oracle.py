@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from network.dns import dns_message
-from network.dns.dns_message import MOST_RECORDS, OPT, Answer, MessageError, Question
+from network.dns.dns_message import MAX_RECORDS, OPT, Answer, MessageError, Question
 from tests.unit.network.dns.oracle import (
     ADDITIONAL,
     ANSWER,
@@ -177,8 +177,8 @@ HERE = b"\xc0\x0c"
 STRICTER = {
     "another spelling of the name, which a spoofer would have to guess": rendered(ADDRESS, name=QUESTION.name.lower()),
     "an alias of two names": rendered(alias(QUESTION.name, "a.test"), alias(QUESTION.name, "b.test")),
-    f"more than {MOST_RECORDS} records": rendered(
-        *(Record(NAME, "A", str(ipaddress.IPv4Address(n)), 60) for n in range(MOST_RECORDS + 1))
+    f"more than {MAX_RECORDS} records": rendered(
+        *(Record(NAME, "A", str(ipaddress.IPv4Address(n)), 60) for n in range(MAX_RECORDS + 1))
     ),
     "an opcode other than QUERY": rendered(ADDRESS, flags=0x8180 | 4 << 11),
 }
