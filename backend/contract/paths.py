@@ -88,6 +88,11 @@ class Paths:
         return self.run / "front-end"
 
     @property
+    def frozen(self) -> Path:
+        """There while the sandbox is frozen: nothing is started as the agent then, by root's hand either."""
+        return self.run / "frozen"
+
+    @property
     def cgroups(self) -> Path:
         """The hierarchy of cgroups (0700, root), mounted when the agent is first frozen."""
         return self.run / "cgroups"

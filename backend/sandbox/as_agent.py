@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from backend import settings
 from backend.agent import agent
@@ -26,6 +27,14 @@ PASSED_ON = (
     "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_DATE",
 )  # fmt: skip
 
+FROZEN = "the sandbox is frozen: nothing is started as the agent\n  Run codetainer thaw first."
+GIT_OPTIONS_WITH_VALUE = ("-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env", "--super-prefix")
+READ_STDIN = (
+    "am", "apply", "column", "credential", "fast-import", "fmt-merge-msg", "get-tar-commit-id", "http-backend",
+    "interpret-trailers", "mailinfo", "mailsplit", "mktag", "mktree", "pack-objects", "patch-id", "receive-pack", "shortlog",
+    "stripspace", "unpack-objects", "upload-archive", "upload-pack",
+)  # fmt: skip
+
 
 def main(argv: Sequence[str]) -> int:
     parser = Parser(
@@ -35,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     at = argv.index("--") if "--" in argv else len(argv)
     parser.parse_args(argv[:at])
     command = list(argv[at + 1 :]) or ["bash", "-l"]
-    if not Paths().journal.exists():
+    if not Paths().front_end.exists():
         sys.stderr.write(
             "codetainer: no sandbox is running here\n  codetainer enter -- COMMAND runs one as the agent of another\n"
         )
@@ -43,7 +52,35 @@ def main(argv: Sequence[str]) -> int:
     if os.geteuid() not in (0, AGENT_UID):
         sys.stderr.write("codetainer: only root and the agent may run something as the agent\n")
         return 1
+    if Paths().frozen.exists():
+        sys.stderr.write(f"codetainer: {FROZEN}\n")
+        return 1
+    if not os.isatty(0) and not reads_stdin(command):
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     return run(command)
+
+
+def reads_stdin(command: Sequence[str]) -> bool:
+    """Whether a command reads its stdin. git does by some of its subcommands and where an argument says so.
+
+    Otherwise root's stdin (a list in a shell's loop, a secret in a pipe) would be read to its end for the agent's process.
+    """
+    if Path(command[0]).name != "git":
+        return True
+    words = iter(command[1:])
+    subcommand = ""
+    for word in words:
+        if word in GIT_OPTIONS_WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            subcommand = word
+            break
+    return subcommand in READ_STDIN or any(
+        word in ("-", "-F-")
+        or word.endswith("=-")
+        or word.startswith(("--stdin", "--batch", "--index-info", "--annotate-stdin"))
+        for word in words
+    )
 
 
 def run(command: Sequence[str]) -> int:

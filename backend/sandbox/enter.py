@@ -11,6 +11,7 @@ from backend.agent import agent
 from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
 from backend.sandbox import registry, relay
+from backend.sandbox.as_agent import FROZEN
 from backend.sandbox.options import sandbox_name
 from backend.sandbox.registry import NoSandbox
 from backend.sandbox.relay import Command
@@ -50,6 +51,9 @@ def main(argv: Sequence[str]) -> int:
     identity = ROOT if options.root else AGENT
     try:
         init = registry.find(options.name)
+        if identity is AGENT and Paths(Path(f"/proc/{init}/root")).frozen.exists():
+            sys.stderr.write(f"codetainer: {FROZEN}\n")
+            return 1
         folder = "/" if options.root else "/workspace"
         # root's own start-up files make a shell the login (backend/launchers/login).
         shell = ["bash", "--noprofile", "--norc"] if options.root else ["bash", "-l"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import ipaddress
 import math
 import os
@@ -21,13 +20,14 @@ from typing import Any, Protocol
 
 from backend.contract import control, durations, shell
 from backend.contract.control import Reply, Request
-from backend.contract.events import Acknowledged, BootState, Muted, Outcome, WorkSaved
+from backend.contract.events import Acknowledged, BootState, Muted, Outcome
 from backend.guard import channel
 from backend.journal import Journal
 from backend.policy import Policy
 from backend.services.bundle import Services
 from backend.supervision.grants import BY_HAND, Grants, in_words
 from backend.system import SystemFailure
+from backend.work import requests
 from backend.work.keeper import Keeper
 from network import allowlist
 from network.names import EntryError, normalise
@@ -90,13 +90,8 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
                     )
                 await target.restart_session()
                 return Reply(True, "the session was started anew")
-            case control.CountWork():
-                return Reply(True, data=dataclasses.asdict(await target.work.at_stake()))
-            case control.SaveWork():
-                return _saved(await target.work.save())
-            case control.DropWork():
-                target.work.drop()
-                return Reply(True, "nothing will be saved when the sandbox stops")
+            case control.CountWork() | control.SaveWork() | control.DropWork():
+                return await requests.answer(request, target.work)
             case _:
                 return Reply(False, f"cannot do {request.verb}")
     except SystemFailure as error:
@@ -105,19 +100,6 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
         return Reply(False, f"cannot do {request.verb}: {error.strerror or type(error).__name__}")
     except EntryError as error:
         return Reply(False, f"cannot read {error.text!a}: {error.reason}", error.remedy)
-
-
-def _saved(saved: WorkSaved) -> Reply:
-    if saved.problem:
-        return Reply(
-            False,
-            f"cannot save to {saved.branch}: {saved.problem}",
-            "Run codetainer export to get the work out of the sandbox.",
-        )
-    text = f"the work is saved to {saved.branch}, and will be saved again when the sandbox stops"
-    if saved.left_out:
-        text += f"; left out: {', '.join(saved.left_out)}"
-    return Reply(True, text, data={"branch": saved.branch, "left_out": list(saved.left_out)})
 
 
 def _from_guard(done: Any) -> Reply:

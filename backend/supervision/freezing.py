@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from backend import processes
+from backend import processes, system
 from backend.agent.cgroups import hierarchy
 from backend.agent.freezer import Freezer
 from backend.contract.events import Event, Froze
@@ -18,10 +18,10 @@ STARTING_SECONDS = 0.2  # from a process's fork until it has the agent's uid
 
 
 class Freezing:
-    """Stops the agent and lets it go on. Whether it is stopped is `Policy.frozen`."""
+    """Stops the agent and lets it go on. Whether it is stopped is `Policy.frozen`; `marker` tells root's own commands."""
 
-    def __init__(self, policy: Policy, emit: Callable[[Event], None]) -> None:
-        self._policy, self._emit = policy, emit
+    def __init__(self, policy: Policy, emit: Callable[[Event], None], marker: Path) -> None:
+        self._policy, self._emit, self._marker = policy, emit, marker
         self._changing = asyncio.Lock()
         # Its one thread is there before the agent is, which may leave no room for another.
         self._thread = ThreadPoolExecutor(1)
@@ -35,6 +35,10 @@ class Freezing:
         """Closes every address, cuts all flows, stops the agent's processes. Raises SystemFailure; the rest is done even so."""
         async with self._changing:
             failures: list[str] = []
+            try:
+                system.write(self._marker, "")
+            except (SystemFailure, OSError) as error:
+                failures.append(f"root's git may start programs of the agent's: {error}")
             try:
                 await self._policy.freeze()
             except SystemFailure as error:
@@ -67,6 +71,7 @@ class Freezing:
     async def _release(self) -> None:
         if self._freezer is not None:
             await self._run((await self._freezer).thaw)
+        self._marker.unlink(missing_ok=True)
 
     async def _make(self, cgroups: Path) -> Freezer:
         within = await asyncio.get_running_loop().run_in_executor(self._thread, hierarchy, cgroups)

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import Any
 
 from backend.agent import agent
+from backend.agent.ending import end_agent
 from backend.boot import steps
 from backend.boot.runner import Result, Runner
 from backend.boot.steps import closed
@@ -46,7 +47,7 @@ from backend.supervision.control import Control, ControlServer
 from backend.supervision.freezing import Freezing
 from backend.supervision.grants import Grants
 from backend.system import SystemFailure
-from backend.work.keeper import Keeper, end_agent
+from backend.work.keeper import Keeper
 
 NOT_STARTED = "nothing is started as the agent"
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
@@ -65,7 +66,7 @@ class Supervisor(Control):
         self.policy = Policy(settings, self.services)
         self.boot = self._new_boot()
         self.work = Keeper(self.boot, self.journal)
-        self.freezing = Freezing(self.policy, self.journal.emit)
+        self.freezing = Freezing(self.policy, self.journal.emit, paths.frozen)
         self._runner = Runner(steps.plan(settings.repository), self.journal.emit)
         self._stop = asyncio.Event()
         self._stopped_by = ""

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from backend import commands, processes, system
+from backend import commands, system
+from backend.agent.ending import end_agent
 from backend.context import Boot
 from backend.contract.control import WorkAtStake
 from backend.contract.events import (
@@ -35,6 +33,7 @@ from backend.session import session
 from backend.settings.values import Save
 from backend.system import AGENT, SystemFailure
 from backend.work.git import PATH
+from backend.work.once import Once
 from backend.work.place import MAX_REPOSITORIES
 from backend.work.repository import SAVED
 
@@ -46,32 +45,10 @@ SHARE = 20  # a look that takes long is followed by a pause that many times as l
 COUNT_SECONDS = 60.0
 SAVE_SECONDS = 300.0
 TMUX_SECONDS = 1.0  # for tmux to end, so that its clients leave their terminals as they were
-END_SECONDS = 0.5  # for the agent's processes to end by themselves
-POLL_SECONDS = 0.02
 REST_SECONDS = 3.0  # of the grace period: for ending what runs, before and after the last save
 MAX_SAID = 1 << 20
 MAX_TEXT = 300
 MAX_COUNT = 1_000_000_000
-
-
-class Once:
-    """What was said lately is not said again. Only so much is remembered: what there is to say is the agent's text."""
-
-    MAX = 32
-
-    def __init__(self) -> None:
-        self._said: dict[str, None] = {}
-
-    def is_new(self, text: str) -> bool:
-        known = text in self._said
-        self._said.pop(text, None)
-        self._said[text] = None  # the latest last
-        if len(self._said) > self.MAX:
-            del self._said[next(iter(self._said))]
-        return not known
-
-    def clear(self) -> None:
-        self._said.clear()
 
 
 class Keeper:
@@ -309,33 +286,3 @@ def _text(said: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{key} is no text")
     return value
-
-
-def _is_here(pid: int) -> bool:
-    """Whether a process is in this sandbox: in a container with the machine's pids the uid is somebody's outside, too.
-
-    Any of its threads tells: the main one may have ended before the others.
-    """
-    own = Path("/proc/self/ns/mnt").stat().st_ino
-    for thread in processes.places(processes.PROC / str(pid)):
-        try:
-            return (thread / "ns/mnt").stat().st_ino == own
-        except PermissionError:
-            return True  # who may not ask (no CAP_SYS_PTRACE) has a pid namespace of its own
-        except OSError:
-            continue  # it has ended
-    return not processes.ended(pid)  # its threads end faster than they can be looked at
-
-
-async def end_agent() -> None:
-    """Ends every process of the agent's: what is counted and saved then is what there is at the end."""
-    by_themselves = round(END_SECONDS / POLL_SECONDS)
-    for look in range(2 * by_themselves):
-        left = [pid for pid in processes.of_agent() if _is_here(pid)]
-        if not left:
-            return
-        if look >= by_themselves:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        await asyncio.sleep(POLL_SECONDS)

@@ -217,16 +217,31 @@ local function forces(value) return value ~= false and value ~= NULL end
 
 local function deletes(oid) return type(oid) ~= "string" or not oid:find("^%x+$") or not oid:find("[^0]") end
 
--- What some mutations may not do within the repository: branches move forwards only, and the default branch stays.
+local BRANCHES = "refs/heads/"
+
+local function no_branch(name) return type(name) ~= "string" or name:sub(1, #BRANCHES) ~= BRANCHES end
+
+-- Refuses where one of the objects is a tag, or another ref that is no branch.
+local function only_branches(mutation, nodes)
+  for _, id in ipairs(mutation.found.ids) do
+    if GitHub.text_of(nodes[id], "prefix") ~= BRANCHES then refuse(mutation.name .. " names what is no branch") end
+  end
+end
+
+-- What some mutations may not do within the repository: branches move forwards only, the default branch stays,
+-- and so do tags.
 local CAREFUL = {
-  updateRef = function(mutation)
+  updateRef = function(mutation, nodes)
+    only_branches(mutation, nodes)
     if holds(mutation.input, "force", forces) then refuse("updateRef forces; git push does that") end
   end,
   updateRefs = function(mutation)
+    if holds(mutation.input, "name", no_branch) then refuse("updateRefs names what is no branch") end
     if holds(mutation.input, "force", forces) then refuse("updateRefs forces; git push does that") end
     if holds(mutation.input, "afterOid", deletes) then refuse("updateRefs deletes; deleteRef does that") end
   end,
   deleteRef = function(mutation, nodes)
+    only_branches(mutation, nodes)
     for _, id in ipairs(mutation.found.ids) do
       local name = GitHub.text_of(nodes[id], "name")
       local default = GitHub.text_of(nodes[id], "repository", "defaultBranchRef", "name")
@@ -237,7 +252,7 @@ local CAREFUL = {
 
 -- Where each object belongs, by GitHub's word: its own reading of an id is the only one that counts.
 local QUERY = "query($ids:[ID!]!){nodes(ids:$ids){__typename ...on RepositoryNode{repository{nameWithOwner}} "
-  .. "...on Repository{nameWithOwner} ...on Ref{name repository{nameWithOwner defaultBranchRef{name}}} ...on Label{repository{nameWithOwner}} "
+  .. "...on Repository{nameWithOwner} ...on Ref{name prefix repository{nameWithOwner defaultBranchRef{name}}} ...on Label{repository{nameWithOwner}} "
   .. "...on Milestone{repository{nameWithOwner}} ...on PullRequestReviewThread{repository{nameWithOwner}} "
   .. "...on LinkedBranch{ref{repository{nameWithOwner}}} ...on DiscussionComment{discussion{repository{nameWithOwner}}}}}"
 

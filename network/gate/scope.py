@@ -13,11 +13,14 @@ from network.gate.rules import answer, deny
 
 # What is left after decoding that a server may read in another way: encoded twice, doubled, dotted, cut short.
 UNPLAIN = r"'[%;\\?#[:cntrl:]]|//|/\.\.?(/|$)'"
+UNPRINTABLE = "'[^ -~]'"
+NUL = "%00"
 ENCODED_SLASH = "%2f"  # within one part of the path for some servers, between two for others
 OVERRIDES = r"^x[_-](http[_-])?method([_-]override)?$"
 # All that an update of a branch may say: GitHub refuses one that is not forced and not a fast-forward.
 _FORCE = r'"force"\s*:\s*false'
 FORWARD = rf'^\s*\{{\s*({_FORCE}\s*,\s*)?"sha"\s*:\s*"[0-9a-fA-F]+"\s*(,\s*{_FORCE}\s*)?\}}\s*$'
+NO_NUL = "^([1-9a-f].|0[1-9a-f])+$"  # of a body in hexadecimal
 NOT_GRANTED = "this request is not granted to the agent; if the work needs it, ask the operator to make it"
 TWO_WAYS = "this path can be read in two ways; send it as it is, without encoding, dots or doubled slashes"
 NOT_FORWARD = "the agent moves a branch forwards only, with its sha alone; git push does the rest"
@@ -58,10 +61,16 @@ def _headers(host: Host, granted: str) -> Iterable[str]:
 
 
 def _path() -> Iterable[str]:
-    """Sets txn.path, which every rule reads, and txn.unplain. Not set: it cannot be decoded."""
+    """Sets txn.path, which every rule reads, txn.unplain, and txn.shown, the path as the log has it. Not set: it cannot be decoded.
+
+    A decoded line break would begin another line of the log. HAProxy's regular expressions end at a NUL, so it is found before.
+    """
     yield "http-request set-var(txn.path) path,url_dec"
     yield f"http-request set-var(txn.unplain) bool(true) if {{ var(txn.path) -m reg {UNPLAIN} }}"
+    yield f"http-request set-var(txn.unplain) bool(true) if {{ path -m sub {NUL} }}"
     yield "http-request set-var(txn.path) var(txn.path),regsub(/+$,)"
+    yield "http-request set-var(txn.shown) var(txn.path)"
+    yield f"http-request set-var(txn.shown) path if {{ var(txn.path) -m reg {UNPRINTABLE} }} || {{ path -m sub {NUL} }}"
 
 
 def _what(host: Host) -> str:
@@ -72,7 +81,7 @@ def _what(host: Host) -> str:
     numbers = "\"regsub('/[0-9]+(?![^/])','/*',g)\""
     pattern, short = f"^([A-Z]+) {host.below}/([^/]+/[^/]+)/(.+)", r"\\1 \\3 in \\2"
     repository = f",\"regsub('{pattern}','{short}',i)\"" if host.below else ""
-    return f'http-request set-var(txn.detail) method,concat(" ",txn.path),{numbers}{repository}'
+    return f'http-request set-var(txn.detail) method,concat(" ",txn.shown),{numbers}{repository}'
 
 
 def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: str) -> Iterable[str]:
@@ -86,8 +95,8 @@ def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: str
     yield from deny(two_ways, f"{writes} {{ var(txn.unplain) -m bool }}")
     yield from deny(two_ways, f"{writes} {{ path -m sub -i {ENCODED_SLASH} }}")
     if host.announces:  # the repository, as a push names it
-        yield "http-request set-var(txn.owner) var(txn.path),field(2,/)"
-        yield "http-request set-var(txn.detail) var(txn.path),field(3,/)"
+        yield "http-request set-var(txn.owner) var(txn.shown),field(2,/)"
+        yield "http-request set-var(txn.detail) var(txn.shown),field(3,/)"
         yield "http-request set-var(txn.detail) var(txn.owner),concat(/,txn.detail)"
     yield "http-request set-var(txn.fits) bool(false)"
     for write in host.allowed(repositories):
@@ -114,6 +123,7 @@ def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[
     yield from deny(forward, f"{moves} {{ query -m found }}")
     yield f"http-request wait-for-body time 10s if {moves}"
     yield from deny(forward, f"{moves} !{{ req.body -m reg '{FORWARD}' }}")
+    yield from deny(forward, f"{moves} !{{ req.body,hex -m reg -i '{NO_NUL}' }}")  # what follows a NUL is not compared
     yield "http-request set-var(txn.length) req.body_len"
     yield from deny(forward, f"{moves} !{{ req.hdr(content-length),sub(txn.length) eq 0 }}")  # more of it may follow
     deletes = "branch { method DELETE }"

@@ -14,6 +14,7 @@ import pytest
 
 from backend.agent import cgroups, freezer
 from backend.contract.events import Froze
+from backend.sandbox.as_agent import FROZEN
 from backend.system import AGENT
 from tests.netns import headless
 from tests.netns.sandbox import Running, eventually, start
@@ -156,6 +157,20 @@ def test_nothing_is_opened_or_begun_meanwhile(sandbox: Running, argv: tuple[str,
         assert (done.returncode, "the sandbox is frozen" in done.stderr) == (1, True)
     finally:
         assert sandbox.codetainer("thaw").returncode == 0
+
+
+@pytest.mark.parametrize("command", [("git", "-C", "/workspace", "status"), ("codetainer", "as-agent", "--", "true")])
+def test_root_starts_nothing_as_the_agent_meanwhile(sandbox: Running, command: tuple[str, ...]) -> None:
+    """What it starts would be free until the next freeze: git runs programs of the agent's choice."""
+    assert sandbox.codetainer("freeze").returncode == 0
+    try:
+        done = sandbox.root(*command)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"codetainer: {FROZEN}\n"
+    finally:
+        assert sandbox.codetainer("thaw").returncode == 0
+    assert sandbox.root(*command).stderr == "" or command[0] == "git"
+    assert not sandbox.paths.frozen.exists()
 
 
 def test_the_agent_is_stopped_where_the_guard_does_not_answer(sandbox: Running) -> None:

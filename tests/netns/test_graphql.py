@@ -79,6 +79,10 @@ def mutate(fields: str) -> str:
     return request(f"mutation {{ {fields} }}")
 
 
+def move(update: str) -> str:
+    return mutate(f'updateRefs(input: {{repositoryId: "R_1", refUpdates: [{{{update}}}]}}) {{ x }}')
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -152,12 +156,14 @@ def test_what_is_written_in_the_repository_passes(sandbox: Running, body: str) -
         (mutate('updateRef(input: {refId: "BRANCH_1", oid: "a1", force: true}) { x }'), "updateRef forces"),
         (request("mutation($f: Boolean) { updateRef(input: {refId: \"BRANCH_1\", force: $f}) { x } }", {"f": True}), "forces"),
         (request("mutation($i: X!) { updateRef(input: $i) { x } }", {"i": {"refId": "BRANCH_1", "force": "no"}}), "forces"),
-        (mutate('updateRefs(input: {repositoryId: "R_1", refUpdates: {name: "a", afterOid: "1", force: true}}) { x }'),
-         "updateRefs forces"),
-        (mutate(f'updateRefs(input: {{repositoryId: "R_1", refUpdates: [{{name: "a", afterOid: "{"0" * 40}"}}]}}) {{ x }}'),
-         "updateRefs deletes"),
-        (mutate('updateRefs(input: {repositoryId: "R_1", refUpdates: [{name: "a", afterOid: "\\u0030"}]}) { x }'), "deletes"),
+        (move('name: "refs/heads/a", afterOid: "1", force: true'), "updateRefs forces"),
+        (move(f'name: "refs/heads/a", afterOid: "{"0" * 40}"'), "updateRefs deletes"),
+        (move('name: "refs/heads/a", afterOid: "\\u0030"'), "deletes"),
+        (move('name: "refs/tags/v1", afterOid: "a1"'), "updateRefs names what is no branch"),
+        (move('name: "\\u0072efs/heads/a", afterOid: "a1"'), "updateRefs names what is no branch"),
         (mutate('deleteRef(input: {refId: "DEFAULT_1"}) { clientMutationId }'), "deleteRef names the default branch"),
+        (mutate('deleteRef(input: {refId: "TAG_1"}) { clientMutationId }'), "deleteRef names what is no branch"),
+        (mutate('updateRef(input: {refId: "TAG_1", oid: "a1"}) { clientMutationId }'), "updateRef names what is no branch"),
         (mutate('a: deleteRef(input: {refId: "BRANCH_1"}) { x } b: deleteRef(input: {refId: "DEFAULT_1"}) { x }'),
          "deleteRef names the default branch"),
         (mutate('deleteRef(input: {refId: "BRANCH_2"}) { clientMutationId }'), "names what is elsewhere"),

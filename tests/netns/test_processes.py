@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from backend import processes
+from backend.agent import ending
 from backend.services import dns_client
 from backend.supervision import load
 from backend.supervision.load import Load
-from backend.work import keeper
 from tests.netns.headless import CODE, PYTHON, headless
 from tests.netns.sandbox import Running, eventually
 from tests.netns.test_freezer import changes
@@ -63,7 +63,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_it_does_not_outlive_the_agent(place: Path) -> None:
     with headless(place, *AS_UID) as process:
-        asyncio.run(keeper.end_agent())
+        asyncio.run(ending.end_agent())
         assert process.wait(timeout=30) == -signal.SIGKILL
 
 
@@ -73,8 +73,8 @@ def test_one_that_has_ended_as_a_whole_is_not_waited_for(place: Path, monkeypatc
         process.send_signal(signal.SIGKILL)
         eventually("it has ended", lambda: processes.ended(process.pid))
         assert processes.of_agent() == [process.pid]
-        monkeypatch.setattr(keeper, "END_SECONDS", 3600.0)
-        asyncio.run(keeper.end_agent())
+        monkeypatch.setattr(ending, "END_SECONDS", 3600.0)
+        asyncio.run(ending.end_agent())
 
 
 def test_its_memory_is_the_agents(place: Path) -> None:

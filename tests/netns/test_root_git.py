@@ -115,6 +115,8 @@ def test_root_gets_what_git_says(hostile: Running) -> None:
     assert (failed.returncode, failed.stdout, "fatal: " in failed.stderr) == (128, "", True)
     odd = "a b\n$(id)'\"\\x"
     assert hostile.root("git", "-C", REPO, "-c", f"x.y={odd}", "config", "--get", "x.y").stdout == f"{odd}\n"
+    loop = root(hostile, f"printf '1\\n2\\n3\\n' | while read -r n; do git -C {REPO} rev-parse --is-bare-repository; done")
+    assert loop.stdout == "false\n" * 3, "git must not read a loop's list"
     piped = root(hostile, f"git -C {REPO} cat-file --batch-all-objects --batch | head -c 3 | wc -c; git --version")
     assert piped.stdout.splitlines()[0] == "3"
     assert piped.stderr == ""

@@ -235,7 +235,7 @@ MOVED = [
     ('{"sha": "0123456789012345678901234567890123456789", "force": "1"}', 403),
     ('{"sha": "0123456789012345678901234567890123456789", "force": false, "force": true}', 403),
     ('{"sha": "0123456789012345678901234567890123456789"}{"force": true}', 403), ("sha=0123456789&force=true", 403),
-    (FORWARD + " " * 60_000 + '{"force": true}', 403), ("", 403), ("{}", 403),
+    (FORWARD + " " * 60_000 + '{"force": true}', 403), (FORWARD + "\0" + '{"force": true}', 403), ("", 403), ("{}", 403),
 ]  # fmt: skip
 
 
@@ -354,3 +354,25 @@ def test_the_operator_reads_what_was_not_granted_and_what_was_out_of_scope(sandb
         return wanted <= {(r.name, r.reason, r.detail) for r in sandbox.events(Refused) if r.via is Via.GATE}
 
     eventually("it is in the journal", told)
+
+
+def test_a_path_cannot_write_lines_of_the_log(sandbox: Running) -> None:
+    """Nor can it cut its own short. The operator reads such a path as it was sent."""
+    forged = "/v1/forged%0A198.51.100.9:443%20carried%20forged.example"
+    before = len(sandbox.events(Refused))
+    ends = [
+        ("api.anthropic.com", forged),
+        ("api.anthropic.com", "/v1/cut%00short"),
+        (API, f"{OURS}/forged%0Ax"),
+        (GIT, "/a/forged%0Ax"),
+    ]
+    for name, path in ends:
+        ask(sandbox, [asked("POST", path, name)])
+
+    def told() -> bool:
+        mine = [refused.detail for refused in sandbox.events(Refused)[before:]]
+        return all(any(path.split("/")[-1] in detail for detail in mine) for _, path in ends[:3])
+
+    eventually("they are in the journal", told)
+    assert "forged.example" not in {refused.name for refused in sandbox.events(Refused)}
+    assert not [line for line in sandbox.paths.traffic.read_text().splitlines() if "forged.example" in line]

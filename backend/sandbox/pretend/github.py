@@ -83,7 +83,7 @@ def _graph(owner: str, name: str, variables: dict[str, Any]) -> dict[str, Any]:
 def _nodes(body: bytes, repository: str) -> list[Any]:
     """Objects by their ids: X_1 belongs to the repository, X_2 to somebody else's, U_ are users; others are not there.
 
-    DEFAULT_1 is its default branch, BRANCH_1 another one.
+    DEFAULT_1 is its default branch, BRANCH_1 another one, TAG_1 a tag.
     """
     ids = _variables(body).get("ids")
     if not isinstance(ids, list):
@@ -98,9 +98,10 @@ def _nodes(body: bytes, repository: str) -> list[Any]:
             found.append(None)
         elif kind == "R":
             found.append({"__typename": "Repository", **places[number]})
-        elif kind in ("DEFAULT", "BRANCH"):
+        elif kind in ("DEFAULT", "BRANCH", "TAG"):
             here = {**places[number], "defaultBranchRef": {"name": DEFAULT_BRANCH}}
-            found.append({"__typename": "Ref", "name": DEFAULT_BRANCH if kind == "DEFAULT" else "work", "repository": here})
+            name, prefix = {"DEFAULT": (DEFAULT_BRANCH, "heads"), "BRANCH": ("work", "heads"), "TAG": ("v1", "tags")}[kind]
+            found.append({"__typename": "Ref", "name": name, "prefix": f"refs/{prefix}/", "repository": here})
         elif kind == "LB":
             found.append({"__typename": "LinkedBranch", "ref": {"repository": places[number]}})
         elif kind == "DC":

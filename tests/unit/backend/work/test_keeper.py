@@ -29,7 +29,8 @@ from backend.contract.state import State, fold, fold_all
 from backend.journal import Journal
 from backend.settings.values import Autosave, Save
 from backend.system import SystemFailure
-from backend.work.keeper import MAX_COUNT, MAX_TEXT, Keeper, Once, parsed
+from backend.work.keeper import MAX_COUNT, MAX_TEXT, Keeper, parsed
+from backend.work.once import Once
 from backend.work.place import MAX_REPOSITORIES
 
 JSON = st.recursive(
