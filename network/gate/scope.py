@@ -61,7 +61,7 @@ def _headers(host: Host, granted: str) -> Iterable[str]:
 
 
 def _path() -> Iterable[str]:
-    """Sets txn.path, which every rule reads, txn.unplain, and txn.shown, the path as the log has it. Not set: it cannot be decoded.
+    """Sets txn.path, which every rule reads (unset: it cannot be decoded), txn.unplain, and txn.shown, as the log has it.
 
     A decoded line break would begin another line of the log. HAProxy's regular expressions end at a NUL, so it is found before.
     """
