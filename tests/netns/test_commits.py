@@ -42,7 +42,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def test_only_new_commits_are_checked(clone: Path) -> None:
-    assert (check(clone).returncode, check(clone).stdout) == (0, "commits: 0 of 0 subjects since @{upstream} are right\n")
+    assert (check(clone).returncode, check(clone).stdout) == (0, "commits: 0 of 0 subjects since @{upstream} are valid\n")
     commit(clone, "gate: drop cookies")
     git(clone, "switch", "--quiet", "--create", "feature")  # it has no upstream
     commit(clone, "The cookies are dropped")
@@ -52,7 +52,7 @@ def test_only_new_commits_are_checked(clone: Path) -> None:
     git(clone, "merge", "--quiet", "main")
     done = check(clone)
     assert done.returncode == 1
-    assert done.stdout == "commits: 2 of 3 subjects since origin/main are right\n"
+    assert done.stdout == "commits: 2 of 3 subjects since origin/main are valid\n"
     assert " 'The cookies are dropped': no area" in done.stderr
 
 
@@ -60,7 +60,7 @@ def test_a_pull_request_is_compared_with_its_base(clone: Path) -> None:
     git(clone, "update-ref", "refs/remotes/origin/stable", "refs/remotes/origin/main")
     commit(clone, "gate: Drop cookies")
     done = check(clone, GITHUB_BASE_REF="stable")
-    assert (done.returncode, done.stdout) == (1, "commits: 0 of 1 subjects since origin/stable are right\n")
+    assert (done.returncode, done.stdout) == (1, "commits: 0 of 1 subjects since origin/stable are valid\n")
     assert "a capital letter after the area" in done.stderr
     done = check(clone, GITHUB_BASE_REF="missing")
     assert (done.returncode, done.stdout) == (1, "")
@@ -71,6 +71,6 @@ def test_without_a_base_nothing_is_checked(clone: Path) -> None:
     git(clone, "remote", "remove", "origin")
     commit(clone, "No area")
     done = check(clone)
-    assert (done.returncode, done.stdout) == (0, "commits: no base branch here, so no subject was checked\n")
+    assert (done.returncode, done.stdout) == (0, "commits: no base branch found, no subject checked\n")
     shutil.rmtree(clone / ".git")
     assert check(clone).returncode == 0

@@ -157,7 +157,7 @@ def test_check_says_how_to_install_claude_code(tmp_path: Path) -> None:
         env={**os.environ, "PATH": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 1
-    assert "claude       not found on PATH; needed for the agent: npm install -g @anthropic-ai/claude-code" in done.stdout
+    assert "claude       not found on PATH; needed for the agent. " in done.stdout
 
 
 def test_check_says_what_is_missing(sandbox: Running) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backend.settings import credentials_file
 from network.gate.credentials import Host
-from network.gate.scope import ENCODED_SLASH, FORWARD, UNPLAIN, scope
+from network.gate.scope import ENCODED_SLASH, FORWARD, NUL, UNPLAIN, scope
 
 HOSTS = {host.name: host for host in credentials_file.shipped()}
 UNPLAIN_PATH = re.compile(UNPLAIN.strip("'").replace("[:cntrl:]", r"\x00-\x1f\x7f"))
@@ -23,7 +23,7 @@ def rules(host: Host, *repositories: str) -> list[str]:
 @pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
 def test_every_rule_reads_the_one_form_of_a_path(host: Host) -> None:
     conditions = {found for rule in rules(host, "octo/repo") for found in re.findall(r"\{ path [^}]*\}", rule)}
-    assert conditions == {f"{{ path -m sub -i {ENCODED_SLASH} }}"}
+    assert conditions == {f"{{ path -m sub -i {ENCODED_SLASH} }}", f"{{ path -m sub {NUL} }}"}
 
 
 def test_without_a_repository_nothing_is_inside_and_no_branch_is_moved() -> None:
