@@ -133,14 +133,14 @@ def test_one_that_talks_without_end_is_read_to_a_bound(folder: Path, talk: str) 
     before = us.memory_info().rss
     answer = ask(pretending(folder, f"timeout 2 {talk}"))
     assert answer.returncode == 1
-    assert len("\n".join([*answer.stdout, *answer.stderr]).encode()) <= MAX_ANSWER
+    assert max(len("\n".join(lines).encode()) for lines in (answer.stdout, answer.stderr)) <= MAX_ANSWER
     assert us.memory_info().rss - before < 4 << 20
 
 
 def test_what_fits_is_read_whole_and_nothing_more_can_be_written(folder: Path) -> None:
     fill = f"head -c {MAX_ANSWER} /dev/zero | tr '\\0' x; echo 2>/dev/null || exit 7"
     answer = ask(pretending(folder, fill))
-    assert (answer.returncode, answer.stderr) == (7, ["x" * MAX_ANSWER])
+    assert (answer.returncode, answer.stdout) == (7, ["x" * MAX_ANSWER])
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_call_asks_for_so_many_commands_and_for_the_same_again(folder: Path) -
 
     with pytest.raises(SystemFailure, match=f"more than {MAX_COMMANDS} commands"):
         asyncio.run(pretending(folder, "true").perform(endless))
-    with pytest.raises(RuntimeError, match="something else"):
+    with pytest.raises(RuntimeError, match="other commands each time"):
         asyncio.run(pretending(folder, "true").perform(lambda server: server.cmd(f"at-{time.monotonic_ns()}")))
 
 
@@ -274,7 +274,7 @@ def test_there_is_no_other_way_to_a_process(folder: Path, started: list[list[str
                 try:
                     asyncio.run(tmux.perform(lambda _, call=call: call(), PATIENT))  # type: ignore[misc]
                 except SystemFailure as failure:
-                    if "may not start it by itself" in str(failure):
+                    if "it would start tmux itself" in str(failure):
                         refused.add(what)
             if len(started) > before:
                 reached.add(what)
