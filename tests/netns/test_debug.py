@@ -13,7 +13,6 @@ import pytest
 
 from backend.commands import PREFIX
 from backend.contract.events import Noted
-from backend.contract.paths import Paths
 from tests.netns.sandbox import CODETAINER, IDLE, PATIENCE, SHORT, Running, eventually, start
 
 pytestmark = pytest.mark.netns
@@ -64,7 +63,7 @@ def test_each_kind_of_command_is_in_it(sandbox: Running) -> None:
 def test_what_a_process_of_the_agents_runs_is_in_it(sandbox: Running) -> None:
     """The work is counted by git, in a process that may not write to the log itself. The end of a session is an occasion."""
     assert sandbox.agent("git", "init", "-q", "/workspace/other").returncode == 0
-    sandbox.agent("tmux", "-S", str(Paths().tmux_socket), "kill-server")
+    sandbox.tmux.kill()
     relayed = re.compile(r"^claude\| \S+Z \d+#\d+ claude exit \d+, started \S+, took \S+ s: \S*git ", re.MULTILINE)
     eventually("a command of git's is in the log", lambda: relayed.search(log(sandbox)))
 

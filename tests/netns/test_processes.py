@@ -107,9 +107,7 @@ def test_a_restart_of_the_session_ends_it(sandbox: Running) -> None:
     """As the program of the agent's pane it is like Claude: it is hung up on."""
     place = sandbox.paths.root / "tmp/works"
     program = shlex.join(["/usr/bin/python3", "-I", "-c", CODE, "/tmp/works"])
-    tmux = ("tmux", "-S", "/run/codetainer/tmux/server.sock")
-    done = sandbox.agent(*tmux, "respawn-pane", "-k", "-t", "=claude:.0", program)
-    assert done.returncode == 0, done.stderr
+    sandbox.pane.respawn(kill=True, shell=program)
     eventually("it works", place.exists)
     assert changes(place, 500)
     done = sandbox.codetainer("session", "restart")
