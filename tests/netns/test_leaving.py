@@ -56,6 +56,19 @@ class Real(Terminal):
         self.type(DETACH)
         self.expect(LAST_KEY)
 
+    def unlock(self) -> None:
+        """Turns the dashboard's keys on, which takes a second without any other. Does nothing where they are on."""
+        typed = 0.0
+
+        def on() -> bool:
+            nonlocal typed
+            if time.monotonic() - typed > 1.5:
+                typed = time.monotonic()
+                self.type("\x18")
+            return self._read(LAST_KEY.encode())
+
+        self._eventually("the keys are on", on)
+
 
 @contextlib.contextmanager
 def session(*options: str) -> Iterator[Real]:
@@ -179,9 +192,7 @@ def test_keys_do_nothing_after_a_session_that_let_go_by_itself() -> None:
         terminal.expect("the session closed by itself")
         terminal.type("qy")
         terminal.expect("enable keys")
-        time.sleep(1.2)  # so long nothing may be typed before it
-        terminal.type("\x18")
-        terminal.expect(LAST_KEY)
+        terminal.unlock()
         assert b"Stop sandbox" not in terminal.seen
         assert goes_on(terminal)
         terminal.type("q")
@@ -227,10 +238,12 @@ def flooded(terminal: Real, text: str) -> Iterator[None]:
 
 
 def test_what_the_agent_makes_the_terminal_say_answers_no_question() -> None:
-    """And its flood does not keep the operator from the dashboard."""
+    """Nor does its flood keep the operator from the dashboard and its keys, though such an answer may come after ctrl+b d."""
     with session() as terminal, flooded(terminal, EVIL.decode() * 20):
         eventually("the terminal answers", lambda: terminal._read(b"\0") or terminal.asked > 50)
-        terminal.detach()
+        terminal.type(DETACH)
+        terminal.expect("opening the dashboard")
+        terminal.unlock()
         terminal.type("?")
         terminal.expect("shows unsaved work and asks first")
         assert b"Stop sandbox" not in terminal.seen

@@ -8,7 +8,7 @@ import pytest
 from tests.documentation import ROOT
 
 REGISTER = (ROOT / "docs/accepted-risks.md").read_text()
-FEWEST = 81  # raise it with every new number: a risk that was once written down stays
+FEWEST = 82  # raise it with every new number: a risk that was once written down stays
 
 
 def rows(section: str, text: str = REGISTER) -> list[list[str]]:
