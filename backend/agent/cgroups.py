@@ -118,9 +118,13 @@ class Cgroup:
         """The threads in it. 0 stands for those of other pid namespaces, which never are here: left out, as kill(0) is ours."""
         return {int(text) for text in (self.folder / self._within.version.tasks).read_text().split()} - {0}
 
+    def thaw(self) -> None:
+        """Lets what is in it go on, within it."""
+        self._switch(self._within.version.thaw)
+
     def remove(self) -> None:
         """Lets everything go on, where it was before. What cannot be moved in time stays, thawed."""
-        self._switch(self._within.version.thaw)
+        self.thaw()
 
         def move_out() -> None:
             for thread in self.threads():

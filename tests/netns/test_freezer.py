@@ -86,6 +86,24 @@ def test_what_is_frozen_by_a_cgroup_stands_still_whatever_is_sent_to_it(
     assert not cgroup.exists()
 
 
+def test_a_thaw_that_does_nothing_is_no_success(
+    counting: tuple[subprocess.Popen[bytes], Path], within: Hierarchy, tmp_path: Path
+) -> None:
+    """Here because somebody has unmounted the hierarchy. What is done about it is not forgotten: the next thaw works."""
+    process, place = counting
+    frozen = Freezer(lambda: [process.pid], within, stops(process.pid))
+    frozen.freeze()
+    system.run(["umount", str(tmp_path / "cgroups")])
+    try:
+        with pytest.raises(system.SystemFailure, match="the agent stays stopped: its cgroup cannot be thawed"):
+            frozen.thaw()
+        assert not changes(place, 10)
+    finally:
+        assert cgroups.hierarchy(tmp_path / "cgroups", versions=(within.version,)) is not None
+        frozen.thaw()
+    assert changes(place, 500)
+
+
 def test_signals_stop_and_let_go_on(counting: tuple[subprocess.Popen[bytes], Path]) -> None:
     process, place = counting
     frozen = Freezer(lambda: [process.pid], None, stops(process.pid))
