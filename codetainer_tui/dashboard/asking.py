@@ -58,7 +58,7 @@ class Asking(App[None]):
         self.run_worker(work, thread=True, group=typed)
 
     def _told(self, reply: Reply) -> None:
-        text = reply.text if reply.ok or not reply.hint else f"{reply.text}: {reply.hint}"
+        text = reply.text if reply.ok or not reply.hint else f"{reply.text}. {reply.hint}"
         self.say(text or "done", Tone.PLAIN if reply.ok else Tone.WARN)
 
     def _told_row(self, row: str) -> Callable[[Reply], None]:

@@ -201,7 +201,7 @@ def test_the_dashboard_in_a_popup_is_the_agents_and_only_looks(sandbox: Running,
         terminal.type("\x02D")
         terminal.expect("quit")
         terminal.type("r")
-        terminal.expect("only root may ask for this: ask the operator: codetainer refresh")
+        terminal.expect("only root may ask for this. Ask the operator to run codetainer refresh.")
         terminal.type("q")
         terminal.expect(PROMPT)  # the popup has gone, and what was under it is drawn again
         terminal.type(DETACH)

@@ -87,7 +87,7 @@ async def test_allow_for_an_hour(asked: list[Request], tmp_path: Path) -> None:
 
 
 async def test_a_row_says_that_it_is_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "ask", lambda *_: Reply(False, "only root may ask for this", "ask the operator"))
+    monkeypatch.setattr(asking, "ask", lambda *_: Reply(False, "only root may ask for this", "Ask the operator."))
     app = make(Told("ready"), paths=Paths(tmp_path))
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -95,7 +95,7 @@ async def test_a_row_says_that_it_is_being_asked(tmp_path: Path, monkeypatch: py
         app.pend(app.main.row.key, "asking …")
         assert "asking …" in screen_text(app)
         await pilot.press("a", "s")
-        await until(pilot, lambda: "only root may ask for this: ask the operator" in screen_text(app))
+        await until(pilot, lambda: "only root may ask for this. Ask the operator." in screen_text(app))
         assert "asking …" not in screen_text(app)
 
 
