@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import libtmux
 import pytest
@@ -20,6 +21,15 @@ def begin(request: pytest.FixtureRequest) -> Begin:
         return namespaces.start
     request.getfixturevalue("image")
     return container.start
+
+
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """The test's folder, which every uid may enter, with all of ours above it (pytest-xdist adds one)."""
+    for above in (tmp_path, *tmp_path.parents):
+        if above.stat().st_uid == os.geteuid() and above != Path("/"):
+            above.chmod(above.stat().st_mode | 0o011)
+    return tmp_path
 
 
 @pytest.fixture

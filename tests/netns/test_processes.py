@@ -49,13 +49,11 @@ threading.Thread(target=apart).start()
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(open_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file that processes of UID may write. They count as the agent's for this test."""
     for module in (processes, load, dns_client):
         monkeypatch.setattr(module, "AGENT_UID", UID)
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
-    found = tmp_path / "place"
+    found = open_path / "place"
     found.touch()
     os.chown(found, UID, UID)
     yield found

@@ -51,15 +51,12 @@ def started() -> Iterator[list[list[str]]]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """One that the agent may enter, with all folders above it."""
-    for above in (tmp_path, *tmp_path.parents):
-        if above.stat().st_uid == os.geteuid() and above != Path("/"):
-            above.chmod(above.stat().st_mode | 0o011)
-    (tmp_path / "run/codetainer/tmux").mkdir(parents=True)
-    os.chown(tmp_path / "run/codetainer/tmux", AGENT_UID, AGENT_UID)
-    (tmp_path / "run/codetainer/tmux.conf").touch()
-    return tmp_path
+def folder(open_path: Path) -> Path:
+    """The root of a sandbox's paths, with what tmux needs there."""
+    (open_path / "run/codetainer/tmux").mkdir(parents=True)
+    os.chown(open_path / "run/codetainer/tmux", AGENT_UID, AGENT_UID)
+    (open_path / "run/codetainer/tmux.conf").touch()
+    return open_path
 
 
 def pretending(folder: Path, program: str) -> Server:
