@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.netns.sandbox import CODETAINER, Running, backend_of, eventually
+from tests.netns.answering_terminal import EVIL, LAST_KEY, AnsweringTerminal, session
+from tests.netns.sandbox import CODETAINER, backend_of, eventually
 from tests.netns.test_login import DETACH, FAKE_CLAUDE, NAME, SHORTER, init
 from tests.netns.test_up_terminal import Terminal
 from tests.netns.traces import nothing_left
@@ -23,62 +21,8 @@ from tests.netns.work import host
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("nothing_left")]
 
 __all__ = ["nothing_left"]
-LAST_KEY = "stop\x1b"  # of the dashboard, whose footer ends with it
-EVIL = b"\x1b[21t"  # a question that this terminal answers with what would stop the sandbox
+
 TMUX = "/run/codetainer/tmux/server.sock"
-
-
-class Real(Terminal):
-    """A terminal that answers: where its cursor is, where it was told to go; and in the order of the questions."""
-
-    QUESTIONS = re.compile(rb"\x1b\[(\d+);(\d+)H\x1b\[6n|" + re.escape(EVIL))
-
-    def __init__(self, *argv: str, **options: Any) -> None:
-        self._before, self.asked = b"", 0
-        super().__init__(*argv, **options)
-        os.set_blocking(self.master, False)  # whoever does not read its answers does not hold it up
-
-    def answer(self, data: bytes) -> None:
-        text = self._before + data
-        end = 0
-        for question in self.QUESTIONS.finditer(text):
-            end = question.end()
-            self.asked += question[0] == EVIL
-            with contextlib.suppress(BlockingIOError):
-                os.write(self.master, b"qy\r" if question[0] == EVIL else b"\x1b[%s;%sR" % question.groups())
-        self._before = text[max(end, len(text) - 40) :]
-
-    def sandbox(self) -> Running:
-        return Running(NAME, self.process, init(), Path("/dev/null"))  # type: ignore[arg-type]
-
-    def detach(self) -> None:
-        """Leaves the session as an operator does, and waits for the dashboard."""
-        self.type(DETACH)
-        self.expect(LAST_KEY)
-
-    def unlock(self) -> None:
-        """Turns the dashboard's keys on, which takes a second without any other. Does nothing where they are on."""
-        typed = 0.0
-
-        def on() -> bool:
-            nonlocal typed
-            if time.monotonic() - typed > 1.5:
-                typed = time.monotonic()
-                self.type("\x18")
-            return self._read(LAST_KEY.encode())
-
-        self._eventually("the keys are on", on)
-
-
-@contextlib.contextmanager
-def session(*options: str) -> Iterator[Real]:
-    """A sandbox whose session is shown."""
-    terminal = Real(*SHORTER, *options)
-    try:
-        terminal.expect(FAKE_CLAUDE)
-        yield terminal
-    finally:
-        terminal.close()
 
 
 def work(script: str = "git commit -q --allow-empty -m one; git commit -q --allow-empty -m two; echo x > new") -> None:
@@ -167,7 +111,7 @@ def test_with_nothing_to_lose_the_question_is_shorter_and_a_save_is_not_offered(
 def test_before_there_is_a_session_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODETAINER_GRACE", "1s")
     for _ in range(5):  # on a busy machine boot may be over before anybody looks
-        terminal = Real(*SHORTER)
+        terminal = AnsweringTerminal(*SHORTER)
         try:
             eventually("it is there", init)
             sandbox = terminal.sandbox()
@@ -223,7 +167,7 @@ while time.monotonic() < until:
 
 
 @contextlib.contextmanager
-def flooded(terminal: Real, text: str) -> Iterator[None]:
+def flooded(terminal: AnsweringTerminal, text: str) -> Iterator[None]:
     """The agent writes to its client's terminal without end, beside tmux, also when the client has gone."""
     done = terminal.sandbox().agent("tmux", "-S", TMUX, "list-clients", "-F", "#{client_tty}")
     tty = done.stdout.strip()

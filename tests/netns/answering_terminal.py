@@ -1,0 +1,71 @@
+"""A terminal that answers what a program asks it, and a session of `codetainer up` shown on one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.netns.sandbox import Running
+from tests.netns.test_login import DETACH, FAKE_CLAUDE, NAME, SHORTER, init
+from tests.netns.test_up_terminal import Terminal
+
+LAST_KEY = "stop\x1b"  # the end of the dashboard's footer
+EVIL = b"\x1b[21t"  # a question that this terminal answers with what would stop the sandbox
+
+
+class AnsweringTerminal(Terminal):
+    """A terminal that reports its cursor where a program has put it, and answers questions in their order."""
+
+    QUESTIONS = re.compile(rb"\x1b\[(\d+);(\d+)H\x1b\[6n|" + re.escape(EVIL))
+
+    def __init__(self, *argv: str, **options: Any) -> None:
+        self._before, self.asked = b"", 0
+        super().__init__(*argv, **options)
+        os.set_blocking(self.master, False)  # whoever does not read its answers does not hold it up
+
+    def answer(self, data: bytes) -> None:
+        text = self._before + data
+        end = 0
+        for question in self.QUESTIONS.finditer(text):
+            end = question.end()
+            self.asked += question[0] == EVIL
+            with contextlib.suppress(BlockingIOError):
+                os.write(self.master, b"qy\r" if question[0] == EVIL else b"\x1b[%s;%sR" % question.groups())
+        self._before = text[max(end, len(text) - 40) :]
+
+    def sandbox(self) -> Running:
+        return Running(NAME, self.process, init(), Path("/dev/null"))  # type: ignore[arg-type]
+
+    def detach(self) -> None:
+        """Leaves the session as an operator does, and waits for the dashboard."""
+        self.type(DETACH)
+        self.expect(LAST_KEY)
+
+    def unlock(self) -> None:
+        """Turns the dashboard's keys on, which takes a second without any other. Does nothing where they are on."""
+        typed = 0.0
+
+        def on() -> bool:
+            nonlocal typed
+            if time.monotonic() - typed > 1.5:
+                typed = time.monotonic()
+                self.type("\x18")
+            return self._read(LAST_KEY.encode())
+
+        self._eventually("the keys are on", on)
+
+
+@contextlib.contextmanager
+def session(*options: str) -> Iterator[AnsweringTerminal]:
+    """A sandbox whose session is shown."""
+    terminal = AnsweringTerminal(*SHORTER, *options)
+    try:
+        terminal.expect(FAKE_CLAUDE)
+        yield terminal
+    finally:
+        terminal.close()
