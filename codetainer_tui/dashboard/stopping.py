@@ -116,7 +116,7 @@ class Stopping(Asking):
 
         def work() -> None:
             reply = ask(paths.control, request, typed)
-            with contextlib.suppress(RuntimeError, CancelledError):  # the dashboard has been left meanwhile
-                self.call_from_thread(said, reply)
+            with contextlib.suppress(RuntimeError):  # the operator has left the dashboard meanwhile
+                self.call_later(said, reply)
 
         threading.Thread(target=work, daemon=True).start()
