@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -115,6 +116,25 @@ class _Content:
                 left -= min(left, CHUNK)
         finally:
             os.close(self.file)
+
+
+def matches(tree: Path, name: str, pattern: re.Pattern[bytes]) -> bool:
+    """True if `pattern`, of at most three bytes, is in this regular file, or the file cannot be read."""
+    try:
+        opened = _open(tree, name)
+        if isinstance(opened, _Odd) or opened.file < 0:
+            return True
+        try:
+            before = b""
+            while piece := os.read(opened.file, CHUNK):
+                if pattern.search(before + piece):
+                    return True
+                before = piece[-2:]
+        finally:
+            os.close(opened.file)
+    except OSError:
+        return True
+    return False
 
 
 def _open(tree: Path, name: str) -> _Content | _Odd:

@@ -10,19 +10,23 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from backend.system import Answered, SystemFailure
 from backend.work import blobs
 from backend.work.blobs import GITLINK
-from backend.work.git import Git, data, last_line, parts
+from backend.work.git import Git, data, last_line, parts, text
 from backend.work.repository import Repository, Worktree
 from backend.work.scratch import room
 
 RESERVE = 0.1  # of the free space, which stays the agent's
 MAX_NAMED = 20
+_CONVERSIONS = ("working-tree-encoding", "eol", "text", "ident")
+_NO_VALUE = ("unspecified", "unset", "set", "")  # for an attribute whose value is a word
+_LONE_LF = re.compile(rb"(?:\A|[^\r])\n")
+_IDENT = re.compile(rb"\$Id")
 _CLOSED = re.compile(r"warning: could not open directory '(.*)/': (.*)")
 _UNSEEN = re.compile(r"(.*): (Permission denied|Input/output error)\Z")
 
@@ -179,6 +183,34 @@ class Checkout:
         if lines:
             self._git.ask("update-index", "-z", "--index-info", given=lines)
         return found.problems
+
+    def converted(self, names: Iterable[str]) -> list[str]:
+        """Returns those of these files whose bytes git would change when another clone checks our index out.
+
+        Attributes alone are asked (gitattributes(5)), so a file may be returned that would stay the same. Text files without
+        an attribute `eol` follow the operator's own configuration and are not returned. Raises SystemFailure, OSError.
+        """
+        wanted = b"".join(data(name) + b"\0" for name in names)
+        if not wanted:
+            return []
+        elsewhere = self._scratch.elsewhere
+        git = Git({**elsewhere.environment, "GIT_INDEX_FILE": str(self._index)}, elsewhere.folder)
+        answer = git.ask("check-attr", "-z", "--stdin", "--cached", *_CONVERSIONS, given=wanted)
+        fields = [text(field) for field in answer.split(b"\0")[:-1]]  # a value may be empty
+        values: dict[str, dict[str, str]] = {}
+        for name, attribute, value in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
+            values.setdefault(name, {})[attribute] = value
+        return [name for name, value in values.items() if self._changes(name, value)]
+
+    def _changes(self, name: str, values: Mapping[str, str]) -> bool:
+        """True if a checkout with these attributes can change the file's bytes."""
+        path = self.tree.path / name
+        if path.is_symlink() or not path.is_file():
+            return False
+        if values["working-tree-encoding"] not in _NO_VALUE:
+            return True
+        lines = values["eol"] == "crlf" and values["text"] != "unset" and blobs.matches(self.tree.path, name, _LONE_LF)
+        return lines or (values["ident"] == "set" and blobs.matches(self.tree.path, name, _IDENT))
 
     def names(self) -> list[str]:
         """Every file that git knows here."""

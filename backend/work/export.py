@@ -237,6 +237,7 @@ def _recipe(chosen: Repository, made: Wip) -> tuple[str, ...]:
     fetch = "git fetch --no-tags work.bundle '+refs/*:refs/codetainer/*'"
     return (
         f"in a clone: {fetch} && {made.restore('refs/codetainer/wip')}",
+        wip.differing("refs/codetainer/wip", made.converted),
         "if that clone lacks commits, git fetch gets them: they were pushed" if chosen.outside else "",
         "the work is then in ../work: read it before anything there is built, committed or opened in an editor",
         "branches are refs/codetainer/heads/..., stashes refs/codetainer/stash/0 and so on" if made.tips else "",
@@ -252,7 +253,7 @@ def contents(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(found[:-1]), found[-1])))
 
 
-def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:
+def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, ...]:
     """A patch from the last pushed commit of HEAD to the work tree. Raises SystemFailure."""
     excluded = b"".join(b"^%s\n" % commit.encode() for commit in chosen.outside)
     listed = (
@@ -271,4 +272,13 @@ def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, str]:
     return (
         f"written: {chosen.path} as one patch, without other branches and stashes",
         f"{begin} && {wip.SAFE_GIT} -C ../work apply < work.patch",
+        _changed_by_apply(made.converted),
     )
+
+
+def _changed_by_apply(converted: Sequence[str]) -> str:
+    """Returns a warning about files that git apply converts as their attributes ask; "" if there are none."""
+    if not converted:
+        return ""
+    names = " ".join(map(shell.word, converted[:MAX_NAMED])) + (" ..." if len(converted) > MAX_NAMED else "")
+    return f"git apply converts {names} (.gitattributes): a bundle restores them byte for byte"

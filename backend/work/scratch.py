@@ -190,6 +190,19 @@ class Scratch:
         kept = {name: value for name, value in found.environment.items() if name != "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
         return Git(kept, found.folder)
 
+    @property
+    def elsewhere(self) -> Git:
+        """`git` without the attributes that only the agent's clone has (info/attributes): as any other clone reads files.
+
+        Raises OSError.
+        """
+        place = self.place.parent / "plain"
+        if not place.exists():
+            _make(place, self.kind, "")
+        objects = ":".join(map(str, (self.place / "objects", *self._theirs)))
+        environment = {**self.git.environment, "GIT_DIR": str(place), "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects}
+        return Git(environment, self.git.folder)
+
     def ignore(self, patterns: Iterable[bytes]) -> None:
         """What counts as ignored beside .gitignore, in gitignore(5)'s form: a later line decides."""
         (self.place / "info/exclude").write_bytes(b"\n".join(patterns) + b"\n")

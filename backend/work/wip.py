@@ -4,16 +4,17 @@ Its tree is the work tree with everything not committed, untracked files too. It
 (git-stash(1), DISCUSSION), whose further parents are the tips of every other branch, tag and stash that is not pushed. So one
 name keeps all of it, and `git stash apply --index` gives back what was staged, what was not, and untracked files. Where nothing
 was staged git takes the index for unset and stages the untracked files; `git reset` puts that right (git's builtin/stash.c,
-do_apply_stash).
+do_apply_stash). Files that attributes would change on checkout are then written again, byte for byte.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from backend.contract import shell
 from backend.system import SystemFailure
 from backend.work import refs
 from backend.work.checkout import Changes, Checkout
@@ -22,6 +23,7 @@ from backend.work.repository import Repository, Worktree
 from backend.work.scratch import Scratch
 
 MAX_TIPS = 1000
+MAX_NAMED = 20
 # Where the operator's core.hooksPath is relative, as husky sets it, hooks would come from the agent's files (githooks(5)).
 SAFE_GIT = "git -c core.hooksPath=/dev/null"
 LONG_AGO = "@0 +0000"  # what is made of the same files is the same commit each time
@@ -42,21 +44,40 @@ class Wip:
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
     staged: bool  # something was staged
+    converted: tuple[str, ...] = ()  # files that git would change on checkout, see Checkout.converted
 
     def restore(self, name: str) -> str:
-        """The command that lays it out beside a clone in which it has this name; see `restore`."""
-        return restore(name, staged=self.staged)
+        """The command that restores it beside a clone in which it has this name; see `restore`."""
+        return restore(name, staged=self.staged, converted=self.converted)
 
 
-def restore(name: str, *, staged: bool) -> str:
-    """A command for a clone, by the commit's name there; that is an argument without characters of the shell's.
+def restore(name: str, *, staged: bool, converted: Sequence[str] = ()) -> str:
+    """Returns a shell command for a clone in which the commit has this name, a word without special characters.
 
-    It makes a work tree beside the clone's own. To switch the clone to the commit would overwrite what it ignores, such as a
-    .env, by files of the same name that the agent has committed: git keeps no copy of them.
+    It makes a work tree beside the clone's own. Switching the clone to the commit would overwrite ignored files, such as a
+    .env, with files of the same name that the agent has committed: git keeps no copy of them. The bytes of `converted` files
+    come from the commit itself: no option of git 2.39 makes a checkout ignore the attributes of a tree.
     """
     apply = f"{SAFE_GIT} -C ../work stash apply"
-    given_back = f"{apply} --index {name}" if staged else f"{apply} {name} && {SAFE_GIT} -C ../work reset --quiet"
-    return f"{SAFE_GIT} worktree add --detach ../work {name}^1 && {given_back}"
+    applied = f"{apply} --index {name}" if staged else f"{apply} {name} && {SAFE_GIT} -C ../work reset --quiet"
+    written = [
+        f"git cat-file blob {shell.word(f'{name}:{file}')} > {shell.word(f'../work/{file}')}" for file in _nameable(converted)
+    ]
+    return " && ".join((f"{SAFE_GIT} worktree add --detach ../work {name}^1", applied, *written))
+
+
+def differing(name: str, converted: Sequence[str]) -> str:
+    """Returns a sentence about the `converted` files that the command of `restore` does not write; "" if it writes all."""
+    more = len(converted) - len(_nameable(converted))
+    if not more:
+        return ""
+    files = "1 more file" if more == 1 else f"{more} more files"
+    return f"git converts {files} on checkout (.gitattributes); for the saved bytes: git cat-file blob {name}:FILE"
+
+
+def _nameable(files: Sequence[str]) -> list[str]:
+    """Those that a command names: the first MAX_NAMED whose names a terminal shows as they are."""
+    return [file for file in files if file.isprintable()][:MAX_NAMED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +89,7 @@ class _Trees:
     whole: str
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    converted: tuple[str, ...] = ()
 
 
 def make(repository: Repository, largest: int) -> Wip | None:
@@ -148,7 +170,8 @@ def _make(repository: Repository, trees: list[tuple[Worktree, _Trees]]) -> Wip |
     lacking = [ascii((left_out, notes))] if left_out or notes else []  # what cannot be saved has to be said, too
     fingerprint = hashlib.sha256("\n".join((said, *inner, *lacking)).encode(errors="surrogateescape")).hexdigest()
     return Wip(
-        scratch, commit, base, fingerprint, tuple(tips), tuple(left_out), tuple(notes), _is_staged(scratch, found, base)
+        scratch, commit, base, fingerprint, tuple(tips), tuple(left_out), tuple(notes), _is_staged(scratch, found, base),
+        found.converted,
     )  # fmt: skip
 
 
@@ -160,11 +183,12 @@ def _trees(repository: Repository, tree: Worktree, largest: int) -> _Trees:
     left_out = checkout.too_large(changes, largest)
     staged = checkout.staged()
     notes = [*_notes(repository, tree, checkout, changes)]
-    notes += checkout.take(name for name in (*changes.unstaged, *changes.untracked) if name not in set(left_out))
+    taken = [name for name in (*changes.unstaged, *changes.untracked) if name not in set(left_out)]
+    notes += checkout.take(taken)
     whole = checkout.written()
     if not staged:
         notes.append("there are conflicts: what was staged is not kept apart")
-    return _Trees(changes, staged or whole, whole, tuple(left_out), tuple(notes))
+    return _Trees(changes, staged or whole, whole, tuple(left_out), tuple(notes), _converted(checkout, taken))
 
 
 def _salvaged(repository: Repository, tree: Worktree, largest: int, lacks: _Lacks) -> _Trees:
@@ -184,9 +208,18 @@ def _salvaged(repository: Repository, tree: Worktree, largest: int, lacks: _Lack
     left_out = checkout.too_large(every, largest)
     checkout.forget()
     notes = [*_notes(repository, tree, checkout, changes), _NOT_APART]
-    notes += checkout.take(name for name in names if name not in set(left_out))
+    taken = [name for name in names if name not in set(left_out)]
+    notes += checkout.take(taken)
     whole = checkout.written()
-    return _Trees(every, whole, whole, tuple(left_out), tuple(notes))
+    return _Trees(every, whole, whole, tuple(left_out), tuple(notes), _converted(checkout, taken))
+
+
+def _converted(checkout: Checkout, names: Iterable[str]) -> tuple[str, ...]:
+    """As Checkout.converted; none if git cannot tell, since the files themselves are saved all the same."""
+    try:
+        return tuple(checkout.converted(names))
+    except (SystemFailure, OSError):
+        return ()
 
 
 _NOT_APART = "what was staged is not kept apart"
@@ -218,7 +251,8 @@ def _stash(scratch: Scratch, found: _Trees, tree: Worktree | None, base: str, ti
     listed = "".join(f"{tip.commit} {tip.name}\n" for tip in tips)
     before = dict.fromkeys((base, *(tip.commit for tip in tips)))
     index = scratch.commit(found.staged, before, f"index on {on}\n" + (f"\nNot pushed:\n{listed}" if listed else ""))
-    return scratch.commit(found.whole, (base, index), _about(tree, restore("C", staged=_is_staged(scratch, found, base)), tips))
+    restored = restore("C", staged=_is_staged(scratch, found, base), converted=found.converted)
+    return scratch.commit(found.whole, (base, index), _about(tree, restored, differing("C", found.converted), tips))
 
 
 def _branch(tree: Worktree | None) -> str:
@@ -227,8 +261,8 @@ def _branch(tree: Worktree | None) -> str:
     return tree.branch or "a detached HEAD"
 
 
-def _about(tree: Worktree | None, restored: str, tips: tuple[Tip, ...]) -> str:
-    said = f"""\
+def _about(tree: Worktree | None, restored: str, differs: str, tips: tuple[Tip, ...]) -> str:
+    message = f"""\
 WIP on {_branch(tree)}
 
 Made by Codetainer beside the agent's branches. The tree is the work tree with all that is not committed, untracked
@@ -238,7 +272,9 @@ files too; the first parent is HEAD, the second the index. [skip ci] In a clone,
 
 It is laid out in ../work, so that no file of the clone's is overwritten.
 """
+    if differs:
+        message += f"\n{differs[0].upper()}{differs[1:]}\n"
     if tips:
-        said += "\nBranches, tags and stashes that were not pushed are reached from the second parent:\n\n"
-        said += "".join(f"    {tip.commit} {tip.name}\n" for tip in tips)
-    return said
+        message += "\nBranches, tags and stashes that were not pushed are reached from the second parent:\n\n"
+        message += "".join(f"    {tip.commit} {tip.name}\n" for tip in tips)
+    return message

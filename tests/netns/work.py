@@ -107,14 +107,15 @@ def export(sandbox: Running, file: Path, *arguments: str, root: bool = True) -> 
 
 
 def restore(clone: Path, commit: str) -> Path:
-    """As the commit's own message says, in ../work."""
+    """Restores a commit in ../work with the command of its own message."""
     (command,) = [
         line.strip()
         for line in git(clone, "log", "-1", "--format=%B", commit).splitlines()
         if " worktree add --detach ../work " in line
     ]
-    for words in command.removeprefix("git ").split(" && git "):
-        git(clone, *(re.sub(r"\AC(?=\Z|\^)", commit, word) for word in words.split()))
+    command = re.sub(r"(?<= )('?)C(?=[ ^:]|\Z)", rf"\1{commit}", command)
+    done = subprocess.run(["sh", "-ec", command], cwd=clone, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, (command, done.stderr)
     return clone.parent / "work"
 
 
