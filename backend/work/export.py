@@ -19,7 +19,7 @@ from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
 from backend.copying import Flow, copy
 from backend.system import AGENT, SystemFailure
-from backend.work import bundle, git, place, repository, scratch, wip
+from backend.work import bundle, git, place, repository, restoring, scratch, wip
 from backend.work.checkout import Checkout
 from backend.work.git import last_line
 from backend.work.repository import Repository
@@ -237,7 +237,7 @@ def _recipe(chosen: Repository, made: Wip) -> tuple[str, ...]:
     fetch = "git fetch --no-tags work.bundle '+refs/*:refs/codetainer/*'"
     return (
         f"in a clone: {fetch} && {made.restore('refs/codetainer/wip')}",
-        wip.differing("refs/codetainer/wip", made.converted),
+        restoring.differing("refs/codetainer/wip", made.converted),
         "if that clone lacks commits, git fetch gets them: they were pushed" if chosen.outside else "",
         "the work is then in ../work: read it before anything there is built, committed or opened in an editor",
         "branches are refs/codetainer/heads/..., stashes refs/codetainer/stash/0 and so on" if made.tips else "",
@@ -267,11 +267,11 @@ def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, ...]:
     )  # fmt: skip
     if done.code != 0:
         raise SystemFailure(f"cannot write the patch: {last_line(done)}")
-    add = f"in a clone: {wip.SAFE_GIT} worktree add --detach ../work {base}"
+    add = f"in a clone: {restoring.SAFE_GIT} worktree add --detach ../work {base}"
     begin = add if boundary or not listed else "git init ../work"
     return (
         f"written: {chosen.path} as one patch, without other branches and stashes",
-        f"{begin} && {wip.SAFE_GIT} -C ../work apply < work.patch",
+        f"{begin} && {restoring.SAFE_GIT} -C ../work apply < work.patch",
         _changed_by_apply(made.converted),
     )
 

@@ -10,22 +10,18 @@ do_apply_stash). Files that attributes would change on checkout are then written
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backend.contract import shell
 from backend.system import SystemFailure
-from backend.work import refs
+from backend.work import refs, restoring
 from backend.work.checkout import Changes, Checkout
 from backend.work.commits import Tip
 from backend.work.repository import Repository, Worktree
 from backend.work.scratch import Scratch
 
 MAX_TIPS = 1000
-MAX_NAMED = 20
-# Where the operator's core.hooksPath is relative, as husky sets it, hooks would come from the agent's files (githooks(5)).
-SAFE_GIT = "git -c core.hooksPath=/dev/null"
 LONG_AGO = "@0 +0000"  # what is made of the same files is the same commit each time
 
 
@@ -47,37 +43,8 @@ class Wip:
     converted: tuple[str, ...] = ()  # files that git would change on checkout, see Checkout.converted
 
     def restore(self, name: str) -> str:
-        """The command that restores it beside a clone in which it has this name; see `restore`."""
-        return restore(name, staged=self.staged, converted=self.converted)
-
-
-def restore(name: str, *, staged: bool, converted: Sequence[str] = ()) -> str:
-    """Returns a shell command for a clone in which the commit has this name, a word without special characters.
-
-    It makes a work tree beside the clone's own. Switching the clone to the commit would overwrite ignored files, such as a
-    .env, with files of the same name that the agent has committed: git keeps no copy of them. The bytes of `converted` files
-    come from the commit itself: no option of git 2.39 makes a checkout ignore the attributes of a tree.
-    """
-    apply = f"{SAFE_GIT} -C ../work stash apply"
-    applied = f"{apply} --index {name}" if staged else f"{apply} {name} && {SAFE_GIT} -C ../work reset --quiet"
-    written = [
-        f"git cat-file blob {shell.word(f'{name}:{file}')} > {shell.word(f'../work/{file}')}" for file in _nameable(converted)
-    ]
-    return " && ".join((f"{SAFE_GIT} worktree add --detach ../work {name}^1", applied, *written))
-
-
-def differing(name: str, converted: Sequence[str]) -> str:
-    """Returns a sentence about the `converted` files that the command of `restore` does not write; "" if it writes all."""
-    more = len(converted) - len(_nameable(converted))
-    if not more:
-        return ""
-    files = "1 more file" if more == 1 else f"{more} more files"
-    return f"git converts {files} on checkout (.gitattributes); for the saved bytes: git cat-file blob {name}:FILE"
-
-
-def _nameable(files: Sequence[str]) -> list[str]:
-    """Those that a command names: the first MAX_NAMED whose names a terminal shows as they are."""
-    return [file for file in files if file.isprintable()][:MAX_NAMED]
+        """The command that restores it beside a clone in which it has this name; see `restoring.command`."""
+        return restoring.command(name, staged=self.staged, converted=self.converted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +218,8 @@ def _stash(scratch: Scratch, found: _Trees, tree: Worktree | None, base: str, ti
     listed = "".join(f"{tip.commit} {tip.name}\n" for tip in tips)
     before = dict.fromkeys((base, *(tip.commit for tip in tips)))
     index = scratch.commit(found.staged, before, f"index on {on}\n" + (f"\nNot pushed:\n{listed}" if listed else ""))
-    restored = restore("C", staged=_is_staged(scratch, found, base), converted=found.converted)
-    return scratch.commit(found.whole, (base, index), _about(tree, restored, differing("C", found.converted), tips))
+    restored = restoring.command("C", staged=_is_staged(scratch, found, base), converted=found.converted)
+    return scratch.commit(found.whole, (base, index), _about(tree, restored, restoring.differing("C", found.converted), tips))
 
 
 def _branch(tree: Worktree | None) -> str:
