@@ -10,7 +10,7 @@ from backend import settings
 from backend.agent import agent
 from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
-from backend.sandbox import registry, relay
+from backend.sandbox import inputs, registry, relay
 from backend.sandbox.as_agent import FROZEN
 from backend.sandbox.options import sandbox_name
 from backend.sandbox.registry import NoSandbox
@@ -31,9 +31,13 @@ def environment_for(identity: Identity, init: int) -> dict[str, str]:
     if identity is not AGENT:
         own = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash"}
         return {**BASE_ENVIRONMENT, **terminal_variables(), **own}
-    given = Path(f"/proc/{init}/environ").read_bytes().decode(errors="surrogateescape").split("\0")
     there = Paths(Path(f"/proc/{init}/root"))
-    sandbox_settings = settings.load(dict(variable.partition("=")[::2] for variable in given if variable), there.credentials)
+    variables = {}
+    for variable in Path(f"/proc/{init}/environ").read_bytes().decode(errors="surrogateescape").split("\0"):
+        name, _, value = variable.partition("=")
+        variables[name] = f"{there.root}{value}" if value.startswith(f"{inputs.HANDED_OVER}/") else value
+    variables.pop("", None)
+    sandbox_settings = settings.load(variables, there.credentials)
     return {**agent.environment(sandbox_settings, Paths()), **terminal_variables()}
 
 

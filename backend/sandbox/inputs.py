@@ -12,6 +12,9 @@ from backend.sandbox.options import Options
 from network import allowlist
 from network.allowlist import AllowlistError
 
+MAX_STRING = 4096  # bytes of a variable that is handed over in the environment
+HANDED_OVER = Path("/run/codetainer-settings")  # in the sandbox, for root only
+
 
 def require_files(chosen: Options) -> None:
     """Raises SettingsError with every file of the command line that is not there."""
@@ -84,9 +87,21 @@ def settings_for_boot(of_network: Mapping[str, str], credentials: Path | None) -
     """
     own = settings.variables(settings.environment(), credentials)
     both = {name: value for name, value in of_network.items() if not own.get(f"{name}_FILE")} | own
-    settings.load(both, credentials)
-    for name in [name for name in both if name.endswith("_FILE")]:
-        file = both.pop(name)
-        if file:
-            both[name.removesuffix("_FILE")] = Path(file).read_text().rstrip("\n")
-    return both
+    try:
+        complete = settings.with_files_read(both)
+    except settings.SettingsError:
+        settings.load(both, credentials)  # reports this and everything else
+        raise
+    settings.load(complete, credentials)
+    return complete
+
+
+def handed_over(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the variables for boot, and the contents of files in HANDED_OVER that some of them name as NAME_FILE.
+
+    The kernel limits one string of an environment to 128 KiB and all together to about 2 MiB (execve(2)), so large values are
+    handed over in files.
+    """
+    large = {name: value for name, value in environment.items() if len(value.encode()) > MAX_STRING}
+    named = {f"{name}_FILE": str(HANDED_OVER / name) for name in large}
+    return {name: value for name, value in environment.items() if name not in large} | named, large

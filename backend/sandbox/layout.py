@@ -9,7 +9,7 @@ import socket
 import stat
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,15 @@ def build(sources: Sources) -> None:
     _names(root, sources.resolvers)
     pivot(root)
     os.umask(0o022)
+
+
+def keep(folder: Path, files: Mapping[str, str]) -> None:
+    """Writes files that only root can read. Raises OSError."""
+    if files:
+        folder.mkdir(mode=0o700)
+    for name, text in files.items():
+        (folder / name).touch(mode=0o400)
+        (folder / name).write_text(text)
 
 
 def holder(needed: Iterable[Path]) -> Path:

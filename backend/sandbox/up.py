@@ -171,7 +171,8 @@ class Up:
 
     def _start(self, network: Network, sources: Sources, output: Output, environment: Mapping[str, str]) -> None:
         argv = ["tini", "-s", "--", "/usr/local/bin/codetainer", "boot", "--no-tui"]
-        variables = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", **terminal_variables(), **environment}
+        handed_over, files = inputs.handed_over(environment)
+        variables = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", **terminal_variables(), **handed_over}
         waiting, go = os.pipe()
         started, starting = os.pipe()  # closed by the kernel with the exec
 
@@ -179,6 +180,7 @@ class Up:
             """Makes the root, waits for the network, becomes tini."""
             os.close(go)  # its end is then seen here too
             layout.build(sources)
+            layout.keep(inputs.HANDED_OVER, files)
             if os.read(waiting, 1) != b"g":
                 return
             output.give()

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from backend.session.server import Answer, Server
 
 NAME = "claude"
-MAX_PROMPT = 120_000  # bytes; the kernel takes 128 KiB in one argument
+MAX_ARGUMENT = 120_000  # bytes of a prompt that is passed as an argument; the kernel takes 128 KiB (execve(2))
+LONG_PROMPT = "Your task is in the file {file} ({size} bytes). Read the whole file in parts, then do what it says."
 ROOM = 1 << 20  # bytes for socket and prompt
 MAX_TITLE = 200  # columns of a pane's title
 TITLE_SECONDS = 3.0
@@ -43,13 +44,15 @@ def prepare(paths: Paths, popup_key: str) -> None:
 
 
 def keep_prompt(paths: Paths, prompt: str) -> str:
-    """Writes the prompt where the session's first command reads it once; returns what may be said of it: its hash."""
+    """Writes the prompt for the session's first command, which reads it once; returns its SHA-256, which may be logged.
+
+    A prompt that is too long for one argument of a program is kept in the agent's home, and Claude is told to read it there.
+    """
     data = prompt.encode()
-    if len(data) > MAX_PROMPT:
-        raise SystemFailure(
-            f"CLAUDE_PROMPT has {len(data)} bytes, at most {MAX_PROMPT} fit",
-            "Put the task into a file of the repository and refer to it.",
-        )
+    if len(data) > MAX_ARGUMENT:
+        file = paths.home / "prompt.md"
+        agent.write(file, prompt, 0o600)
+        prompt = LONG_PROMPT.format(file=file, size=len(data))
     agent.write(_prompt(paths), prompt, 0o600)  # as the agent: the folder is its own, and may hold anything
     return hashlib.sha256(data).hexdigest()
 

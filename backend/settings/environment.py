@@ -21,7 +21,8 @@ from network.problems import Problems
 from network.telemetry import Telemetry
 
 EXIT_CODE = 2
-MAX_TEXT = 1 << 20  # bytes of a file that holds a value
+MAX_FILE = 4 << 20  # bytes of a file that holds a value
+MAX_SHOWN = 40  # problems in an error message
 PREFIX = "CODETAINER_"
 # No credential may have one of these names: other settings, and what steers a process.
 RESERVED = frozenset(variable.name for variable in VARIABLES if not variable.secret) | {
@@ -36,11 +37,12 @@ RESERVED = frozenset(variable.name for variable in VARIABLES if not variable.sec
 
 
 class SettingsError(Exception):
-    """Everything that is wrong with the environment, a line each."""
+    """Everything that is wrong with the environment, a line each; the text shows the first MAX_SHOWN."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = tuple(problems)
-        lines = "".join(f"\n  {problem}" for problem in problems)
+        more = [f"and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else []
+        lines = "".join(f"\n  {line}" for line in (*problems[:MAX_SHOWN], *more))
         super().__init__(f"cannot boot: the settings are not right{lines}")
 
 
@@ -101,11 +103,9 @@ def _value(variable: Variable, environment: Mapping[str, str], problems: list[st
         return variable.unset
     if file:
         try:
-            with Path(file).open(errors="strict") as opened:
-                text = opened.read(MAX_TEXT).rstrip("\n")
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "not text"
-            problems.append(f"{variable.name}_FILE: cannot read {file}: {reason}")
+            text = _read(Path(file))
+        except (OSError, ValueError) as error:
+            problems.append(f"{variable.name}_FILE: cannot read {file}: {getattr(error, 'strerror', None) or error}")
             return variable.unset
     if not text:
         if variable.default is None:
@@ -123,6 +123,46 @@ def _value(variable: Variable, environment: Mapping[str, str], problems: list[st
         shown = "invalid value (not shown)" if variable.secret else f"invalid value {text[:80]!a}"
         problems.append(f"{variable.name}: {shown}, expected {variable.expected}")
     return variable.unset
+
+
+def with_files_read(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with NAME in place of each NAME_FILE, for a process that does not have these files.
+
+    Each file is read once, so it may be a pipe. NAME_FILE stays if NAME is set too; `load` then reports that. Raises
+    SettingsError with every file that cannot be read.
+    """
+    found = dict(environment)
+    problems = []
+    for name in [name for name in environment if name.endswith("_FILE")]:
+        variable = name.removesuffix("_FILE")
+        if variable.startswith(PREFIX) and variable not in {known.name for known in VARIABLES}:
+            continue  # an unknown setting, which `load` reports
+        if not environment[name]:
+            del found[name]
+        elif not environment.get(variable):
+            try:
+                found[variable] = _read(Path(environment[name]))
+            except (OSError, ValueError) as error:
+                problems.append(f"{name}: cannot read {environment[name]}: {getattr(error, 'strerror', None) or error}")
+            del found[name]
+    if problems:
+        raise SettingsError(problems)
+    return found
+
+
+def _read(file: Path) -> str:
+    """The text of a file, without the line feeds at its end. Raises OSError, ValueError with the reason."""
+    with file.open("rb") as opened:
+        data = opened.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise ValueError(f"larger than {MAX_FILE >> 20} MiB")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 text (byte {error.start})") from None
+    if "\0" in text:
+        raise ValueError(f"not text (a NUL character at position {text.index(chr(0))})")
+    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
 
 
 def _readable(path: Path, identity: Identity) -> bool:
