@@ -13,6 +13,9 @@ endif
 # For `make test` and `make cover`: a path, a node id, or an expression for pytest's -k.
 T ?=
 export T
+# For `make bench`: another checkout of this project, to measure in the same run.
+BESIDE ?=
+export BESIDE
 
 .PHONY: help setup demo test cover lint unit format bench engines pictures docs clean
 .DEFAULT_GOAL := help
@@ -51,9 +54,9 @@ format: ## apply the fixes of the formatter and the linter
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-bench: setup ## run the benchmarks: print a table, write build/bench.json (root)
+bench: setup ## run the benchmarks: print a table, write build/bench.json (root); BESIDE=FOLDER: next to another checkout
 	@.ci/setup image
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench $${BESIDE:+--beside "$$BESIDE"}
 
 engines: setup ## test docs/deploy on real container engines (Docker): minutes, not in CI (root)
 	@.ci/setup image

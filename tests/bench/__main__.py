@@ -1,4 +1,7 @@
-"""`python -m tests.bench [NAME ...]`: all measurements, or those named. A table to stdout; of all also build/bench.json."""
+"""`python -m tests.bench [--beside CHECKOUT] [NAME ...]`: all measurements, or those named, as a table on stdout.
+
+A run of all also writes build/bench.json. With --beside each is measured in another checkout, too; see beside.py.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,35 @@ import json
 import pkgutil
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests import bench
-from tests.bench.rows import Row, register, table
+from tests.bench import beside
+from tests.bench.rows import Measurement, Row, register, table
 
 RESULT = Path(__file__).parents[2] / "build/bench.json"
 
 
-def main(wanted: list[str]) -> int:
-    """0: every bound holds; 1: one does not, or a measurement failed; 2: no such measurement."""
+def measurements() -> Mapping[tuple[str, ...], Measurement]:
+    """Every measurement, by the names of its rows."""
     for module in pkgutil.iter_modules(bench.__path__):
         if module.name != "__main__":
             importlib.import_module(f"tests.bench.{module.name}")
-    known = {name for names in register() for name in names}
+    return register()
+
+
+def main(arguments: list[str]) -> int:
+    """0: every bound holds; 1: one does not, or a measurement failed; 2: no such measurement."""
+    other = Path(arguments[1]).resolve() if arguments[:1] == ["--beside"] and arguments[1:] else None
+    wanted = arguments[2:] if other else arguments
+    known = {name for names in measurements() for name in names}
     if unknown := set(wanted) - known:
         print(f"cannot measure {', '.join(sorted(unknown))}: known are {', '.join(sorted(known))}", file=sys.stderr)
         return 2
+    if other:
+        print(beside.compare(other, wanted))
+        return 0
     rows: list[Row] = []
     failed: list[str] = []
     for names, measurement in register().items():
