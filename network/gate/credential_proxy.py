@@ -91,7 +91,9 @@ frontend credential_proxy
     http-request deny deny_status 400 {foreign} unless {{ req.hdr_cnt(host) le 1 }}
     http-request deny deny_status 400 {foreign} if {{ fc_http_major 1 }} !{{ url -m beg / }}
     http-request deny deny_status 400 {foreign} if {{ fc_http_major 2 }} !{{ url -m beg / https:// }}
-    http-request deny deny_status 400 {foreign} if {{ method CONNECT TRACE }} or {{ req.hdr(upgrade) -m found }}
+    http-request deny deny_status 400 {foreign} if {{ method CONNECT TRACE }}
+    http-request del-header connection if {{ req.hdr(upgrade) -m found }}
+    http-request del-header ^(upgrade|http2-settings)$ -m reg
 {choices}    default_backend nothing
 
 backend nothing
@@ -130,8 +132,7 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
         *deny(ours, f"{{ var(txn.names) -m reg ':({CREDENTIAL_HEADERS}|{spelled}):' }}"),
         "http-request set-var(txn.scheme) req.fhdr(authorization),word(1,' '),lower",
         "http-request set-var(txn.secret) req.fhdr(authorization),word(2,' ')",
-        "http-request set-var(txn.login) var(txn.secret),b64dec if { var(txn.scheme) -m str basic }",
-        "http-request set-var(txn.secret) var(txn.login),field(2,:) if { var(txn.scheme) -m str basic }",
+        *_basic(),
         *(f"http-request set-var({fine}) bool(false)" for fine in held.values()),
         *(line for c in given for line in _replace(c, proxy.secrets[c.variable], held[c.header])),
         # Each for itself: one that is not ours beside a good one is refused too.
@@ -144,6 +145,19 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
         *_onward(proxy, host),
     ]
     return "\n    ".join(lines) + "\n"
+
+
+def _basic() -> Iterable[str]:
+    """Takes the token from Basic credentials: the password, or the user if the password is empty or says that it is a token.
+
+    GitHub's REST documentation and git's URLs have both spellings: `user:TOKEN`, `TOKEN:` and `TOKEN:x-oauth-basic`.
+    """
+    basic = "{ var(txn.scheme) -m str basic }"
+    yield f"http-request set-var(txn.login) var(txn.secret),b64dec if {basic}"
+    yield f"http-request unset-var(txn.secret) if {basic}"
+    yield f"http-request set-var(txn.secret) var(txn.login),field(2,:) if {basic}"
+    yield f"http-request set-var(txn.secret) var(txn.login),field(1,:) if {basic} !{{ var(txn.secret) -m len gt 0 }}"
+    yield f"http-request set-var(txn.secret) var(txn.login),field(1,:) if {basic} {{ var(txn.secret) -m str x-oauth-basic }}"
 
 
 def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:

@@ -76,6 +76,25 @@ for number in (1, 2):
 """
 
 
+# Clients that offer another protocol with a plain HTTP request (h2c), as they are.
+JAVA = """
+import java.net.URI;
+import java.net.http.*;
+
+class Ask {
+    public static void main(String[] arguments) throws Exception {
+        var request = HttpRequest.newBuilder(URI.create(arguments[0])).build();
+        var answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
+        if (answer.statusCode() != 200) throw new Exception(answer.statusCode() + " " + answer.body());
+    }
+}
+"""
+OFFERS = {
+    "curl": ["curl", "-sSf", "--http2", "http://plain.test/offer/curl"],
+    "java": ["java", "-Xmx64m", f"{HOME}/Ask.java", "http://plain.test/offer/java"],
+}
+
+
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("clients")
@@ -87,6 +106,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     for name, program in (("bun", _bun()), ("cargo", _cargo()), ("go-client", _go_client(folder))):
         shutil.copyfile(program, home / name)
         (home / name).chmod(0o755)
+    (home / "Ask.java").write_text(JAVA)
     yield running
     running.stop()
 
@@ -119,6 +139,23 @@ def test_a_client_works_with_the_placeholder(sandbox: Running, client: str) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     arrived = [f"{scheme} {REAL}" for scheme in ("Bearer", "token")]
     assert sum(sandbox.asked(kind="http", path=f"/client/{client}", credential=one) for one in arrived) == 1
+
+
+@pytest.mark.parametrize("client", OFFERS)
+def test_an_offer_to_change_protocols_is_ignored(sandbox: Running, client: str) -> None:
+    done = sandbox.agent(*OFFERS[client])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sandbox.asked(kind="http", path=f"/offer/{client}") == 1
+
+
+@pytest.mark.parametrize(
+    "login", [f"{TOKEN}:", f"{TOKEN}:x-oauth-basic", f"x-access-token:{TOKEN}", f"{TOKEN}:{TOKEN}"], ids=range(4)
+)
+def test_a_repository_is_cloned_with_the_placeholder_in_its_url(sandbox: Running, login: str) -> None:
+    """In every form that GitHub's documentation has had."""
+    for url in (f"https://{login}@github.com/example/demo", f"https://{login.removesuffix(':')}@github.com/example/demo"):
+        done = sandbox.agent("sh", "-ec", 'rm -rf /tmp/cloned; git clone -q "$0" /tmp/cloned', url)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("client", DOWNLOADS)

@@ -62,8 +62,12 @@ FORGE = "codetainer-holds-FORGE_TOKEN"
 API = "https://api.github.com"
 
 
+def encoded(login: str) -> str:
+    return "Basic " + base64.b64encode(login.encode()).decode()
+
+
 def basic(secret: str) -> str:
-    return "Basic " + base64.b64encode(f"x-access-token:{secret}".encode()).decode()
+    return encoded(f"x-access-token:{secret}")
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +101,12 @@ def curl(sandbox: Running, url: str, *options: str, credential: str = "") -> tup
         (f"token {GITHUB}", f"token {REAL['GH_PAT']}"),
         (f"bearer {GITHUB} and more", f"Bearer {REAL['GH_PAT']}"),
         (basic(GITHUB), basic(REAL["GH_PAT"])),
+        (encoded(f"octocat:{GITHUB}"), basic(REAL["GH_PAT"])),
+        (encoded(f"{GITHUB}:"), basic(REAL["GH_PAT"])),
+        (encoded(GITHUB), basic(REAL["GH_PAT"])),
+        (encoded(f"{GITHUB}:x-oauth-basic"), basic(REAL["GH_PAT"])),
+        (encoded(f"{GITHUB}:{GITHUB}"), basic(REAL["GH_PAT"])),
+        (encoded(f"ghp_somebody-elses:{GITHUB}:ghp_somebody-elses"), basic(REAL["GH_PAT"])),
     ],
 )
 def test_a_placeholder_becomes_the_credential_outside(sandbox: Running, scheme: str, arrives: str) -> None:
@@ -112,7 +122,21 @@ def test_a_placeholder_becomes_the_credential_outside(sandbox: Running, scheme: 
         (f"{API}/x1", ["-H", "Authorization: token ghp_somebody-elses"]),
         (f"{API}/x1", ["-H", f"Authorization: {basic('ghp_somebody-elses')}"]),
         (f"{API}/x1", ["-H", "Authorization: Basic nonsense"]),
-        (f"{API}/x1", ["-H", f"Authorization: Basic {base64.b64encode(b'ghp_somebody-elses:x-oauth-basic').decode()}"]),
+        *(
+            (f"{API}/x1", ["-H", f"Authorization: {encoded(login)}"])
+            for login in (
+                "ghp_somebody-elses:x-oauth-basic",
+                "ghp_somebody-elses:",
+                "ghp_somebody-elses",
+                f"{GITHUB}:ghp_somebody-elses",
+                f":{GITHUB}x",
+                f"{GITHUB}x:",
+                f":{GITHUB[:-1]}",
+                ":",
+                "",
+                f"{GITHUB}::ghp_somebody-elses"[:-19] + "x",
+            )
+        ),
         (f"{API}/x1", ["-H", f"Authorization: Digest {GITHUB}"]),
         (f"{API}/x1", ["-H", f"Authorization: {GITHUB}"]),
         (f"{API}/x1", ["-H", f"Authorization: Bearer {GITHUB}", "-H", "Authorization: Bearer ghp_somebody-elses"]),

@@ -213,7 +213,11 @@ GET = b"GET /%s HTTP/1.1\r\nHost: %s\r\n%s\r\n"
         (b"GET / HTTP/1.1\r\n\r\n", "400"),
         (b"GET http://unlisted.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n", "400"),
         (b"CONNECT unlisted.test:443 HTTP/1.1\r\nHost: plain.test\r\n\r\n", "40"),
-        (GET % (b"a", b"plain.test", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"), "400"),
+        (GET % (b"a", b"plain.test", b"Connection: Upgrade\r\nUpgrade: TLS/1.2\r\n"), "200"),
+        (
+            GET % (b"a", b"plain.test", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"),
+            "200",
+        ),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400"),
     ],
 )
