@@ -1,4 +1,4 @@
-"""All that the operator decides: declared in `declared.py`, read from the environment by `environment.py`."""
+"""The operator's settings: declared in `declared.py`, read from the environment by `environment.py`."""
 
 from backend.settings.declared import VARIABLES, Secrets, Settings
 from backend.settings.environment import EXIT_CODE, SettingsError, environment, load, variables, with_files_read

@@ -1,4 +1,4 @@
-"""The files that describe hosts with credentials: the one that comes with Codetainer, and the operator's own beside it."""
+"""The files that describe hosts with credentials: the one shipped with Codetainer, and the operator's own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SHIPPED = Path(credentials.__file__).with_name("credentials.toml")
 
 
 def shipped() -> tuple[Host, ...]:
-    """The hosts that come with Codetainer."""
+    """The hosts of the shipped file."""
     return credentials.parse(SHIPPED.read_text(encoding="utf-8"), SHIPPED.name)
 
 
 def read(own: Path | None = None) -> tuple[Host, ...]:
-    """The shipped hosts and those of the operator's own file, if there is one: of two with one name, the operator's.
+    """The shipped hosts and those of the operator's own file, which need not exist and wins if both describe a host.
 
     Raises CredentialsError.
     """
@@ -25,6 +25,6 @@ def read(own: Path | None = None) -> tuple[Host, ...]:
         try:
             text = own.read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
-            raise CredentialsError(f"{own}: cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from error
+            raise CredentialsError(f"cannot read {own}: {getattr(error, 'strerror', None) or 'not text'}") from error
         hosts |= {host.name: host for host in credentials.parse(text, own.name, credentials.variables(hosts.values()))}
     return tuple(hosts.values())

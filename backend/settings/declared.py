@@ -15,7 +15,7 @@ from network.gate import credentials
 from network.gate.credentials import Host
 from network.telemetry import Telemetry
 
-# Credentials that every sandbox may have; an operator's own credentials file adds more (`Secrets`).
+# Credentials of every sandbox; the operator's own credentials file may add others (see `Secrets`).
 CREDENTIALS = (
     Variable("GH_PAT", "GitHub token: clone, fetch, push, gh, GitHub Packages", values.token, None, "a token", secret=True),
     Variable(
@@ -27,7 +27,7 @@ CREDENTIALS = (
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Credentials, or placeholders for them, by variable. Their text is in no repr, so it is in no traceback either."""
+    """Credentials, or placeholders for them, by variable. Kept out of repr(), and so out of tracebacks."""
 
     by_variable: Mapping[str, str]
 
@@ -49,7 +49,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All that the operator decides. Fields without a declared variable are derived by `environment.load`."""
+    """All settings. `environment.load` derives the fields that have no variable of their own."""
 
     secrets: Secrets
     hosts: tuple[Host, ...]  # the hosts that get a credential
@@ -66,19 +66,19 @@ class Settings:
     )
     prompt: str = setting(
         "CLAUDE_PROMPT",
-        "Work that Claude begins at boot, before anybody logs in",
+        "Task that Claude starts at boot, before any login",
         values.text,
         "",
         unset="",
         example="Fix the failing test in tests/test_login.py and open a pull request",
     )
-    git_user_name: str = setting("GIT_USER_NAME", "Author of commits", values.one_line, "codetainer", "one line")
+    git_user_name: str = setting("GIT_USER_NAME", "Commit author's name", values.one_line, "codetainer", "one line")
     git_user_email: str = setting(
-        "GIT_USER_EMAIL", "Address of the author", values.one_line, "codetainer@noreply.github.com", "one line"
+        "GIT_USER_EMAIL", "Commit author's email address", values.one_line, "codetainer@noreply.github.com", "one line"
     )
     extra_domains: str = setting(
         "CODETAINER_EXTRA_DOMAINS",
-        "Entries added to domains.conf, separated by blanks or commas",
+        "Entries to add to the allowlist, separated by spaces or commas",
         values.domains,
         "",
         "entries",
@@ -87,7 +87,7 @@ class Settings:
     )
     upstreams: tuple[str, ...] = setting(
         "CODETAINER_UPSTREAM",
-        "Resolvers that the guard asks; default: those of /etc/resolv.conf",
+        "Upstream resolvers; default: those of /etc/resolv.conf",
         values.upstreams,
         "",
         "IPv4 addresses, each ADDRESS[:PORT] or tls://ADDRESS[#NAME]",
@@ -100,21 +100,21 @@ class Settings:
     tmpfs_tmp: int = setting("CODETAINER_TMPFS_TMP", "Size of /tmp", values.size, "512M", "a size such as 512M or 2G")
     tmpfs_home: int = setting("CODETAINER_TMPFS_HOME", "Size of /home/claude", values.size, "1G", "a size such as 512M or 2G")
     refresh_seconds: float = setting(
-        "CODETAINER_REFRESH", "How often every listed name is resolved again", durations.read, "5m", values.DURATION
+        "CODETAINER_REFRESH", "Interval between resolving all names of the allowlist", durations.read, "5m", values.DURATION
     )
     keep_seconds: float = setting(
         "CODETAINER_KEEP",
-        "How long an address stays open after it was last handed out",
+        "How long an address stays open after DNS last handed it out",
         durations.read,
         "4h",
         values.DURATION,
     )
     proof_seconds: float = setting(
-        "CODETAINER_PROOF", "How often the protections are tested again", durations.read, "3m", values.DURATION
+        "CODETAINER_PROOF", "Interval between self-tests of the protections", durations.read, "3m", values.DURATION
     )
     inbound_ports: tuple[int, ...] = setting(
         "CODETAINER_INBOUND_PORTS",
-        "TCP ports that may be reached from outside",
+        "TCP ports that are reachable from outside",
         values.ports,
         "",
         "port numbers",
@@ -123,16 +123,16 @@ class Settings:
     )
     ssh_keys: tuple[str, ...] = setting(
         "CODETAINER_SSH_KEYS",
-        "Who may log in over ssh, as root; sshd runs only if there are keys",
+        "Public keys that may log in over ssh, as root; sshd runs only if this is set",
         values.ssh_keys,
         "",
-        "authorized keys, one a line",
+        "authorized keys, one per line",
         unset=(),
     )
     ssh_port: int = setting("CODETAINER_SSH_PORT", "sshd's TCP port inside the sandbox", values.port, "22", "a port number")
     metrics: Listener | None = setting(
         "CODETAINER_METRICS",
-        "Where /metrics is served for Prometheus; off unless set",
+        "Address that serves /metrics to Prometheus; off unless set",
         values.listener,
         "",
         "ADDRESS:PORT, an IPv4 address of the sandbox or 0.0.0.0",
@@ -140,37 +140,37 @@ class Settings:
     )
     gate: GateMode = setting(
         "CODETAINER_GATE",
-        "Whether connections are checked by name too; off if the kernel has no nat",
+        "Check connections by host name, not only by address; turn off only if the kernel lacks NAT",
         GateMode,
         "on",
         "on or off",
     )
     credentials: Where = setting(
         "CODETAINER_CREDENTIALS",
-        "Whether the gate holds the credentials, or the agent itself",
+        "Whether credentials stay outside, in the gate, or go inside, to the agent",
         Where,
         "outside",
         "outside or inside",
     )
     seccomp: Seccomp = setting(
         "CODETAINER_SECCOMP",
-        "Whether the agent's system calls are filtered; off for work that needs user namespaces",
+        "Filter the agent's system calls; turn off only for work that needs user namespaces",
         Seccomp,
         "on",
         "on or off",
     )
     push: tuple[str, ...] = setting(
         "CODETAINER_PUSH",
-        "Repositories beside REPO_URL's that may be pushed and written to; * for all",
+        "Repositories that the agent may write to, besides REPO_URL's; * for all",
         values.push,
         "",
-        "OWNER/REPO, OWNER/* or *, separated by blanks or commas",
+        "OWNER/REPO, OWNER/* or *, separated by spaces or commas",
         unset=(),
         example="owner/other friends/*",
     )
     certificate_seconds: float = setting(
         "CODETAINER_CERTIFICATES",
-        "How long the gate's certificates are valid; renewed after two thirds",
+        "Validity of the gate's certificates; renewed after two thirds of it",
         durations.read,
         "365d",
         values.DURATION,
@@ -184,7 +184,7 @@ class Settings:
     )
     autosave: Autosave = setting(
         "CODETAINER_AUTOSAVE",
-        "How often unpushed work is pushed to a branch wip/...; exit: when the sandbox stops",
+        "Interval between saves of unpushed work to a wip/... branch; exit: only when the sandbox stops",
         values.autosave,
         "off",
         f"{values.DURATION}, exit or off",
@@ -192,37 +192,37 @@ class Settings:
     )
     grace_seconds: float = setting(
         "CODETAINER_GRACE",
-        "Time from SIGTERM to the sandbox's end; the last save has to fit into it",
+        "Time from SIGTERM to the end of the sandbox, final save included",
         durations.read,
         "10s",
         values.DURATION,
     )
     on_failure: OnFailure = setting(
         "CODETAINER_ON_FAILURE",
-        "After a halted boot: hold the container, or exit with code 1",
+        "After a halted boot: keep the container running (hold), or exit with code 1",
         OnFailure,
         "hold",
         "hold or exit",
     )
     login: Login = setting(
         "CODETAINER_LOGIN",
-        "What a login shows once boot is over: tmux, or the dashboard first",
+        "First screen of a login after boot: the session in tmux, or the dashboard",
         Login,
         "tmux",
         "tmux or dashboard",
     )
     popup_key: str = setting(
-        "CODETAINER_POPUP_KEY", "After the tmux prefix: the dashboard in a popup", values.one_key, "D", "one letter or digit"
+        "CODETAINER_POPUP_KEY", "Key after the tmux prefix that opens the dashboard", values.one_key, "D", "one letter or digit"
     )
     lock_timeout: float = setting(
-        "CODETAINER_LOCK_TIMEOUT", "How long a login waits for boot", durations.read, "5m", values.DURATION
+        "CODETAINER_LOCK_TIMEOUT", "How long a login waits for boot to finish", durations.read, "5m", values.DURATION
     )
     log_format: LogFormat = setting(
-        "CODETAINER_LOG_FORMAT", "What `codetainer boot --no-tui` prints", LogFormat, "text", "text or json"
+        "CODETAINER_LOG_FORMAT", "Output format of `codetainer boot --no-tui`", LogFormat, "text", "text or json"
     )
     debug: Debug = setting(
         "CODETAINER_DEBUG",
-        "Whether every command that is run goes to a log that root alone can read (`codetainer logs --debug`)",
+        "Record every command that boot runs in a root-only log (`codetainer logs --debug`)",
         Debug,
         "off",
         "on or off",
@@ -230,22 +230,22 @@ class Settings:
 
     @property
     def repository(self) -> str:
-        """`owner/repo`, as it is shown."""
+        """REPO_URL's `owner/repo`, for display; "" if it is not set."""
         return "/".join(self.repo_url.removesuffix(".git").rstrip("/").split("/")[-2:]) if self.repo_url else ""
 
     @property
     def open_ssh_port(self) -> int:
-        """The port that is open for our own sshd, 0 if none runs."""
+        """The port open for sshd, 0 if sshd does not run."""
         return self.ssh_port if self.ssh_keys else 0
 
     @property
     def outside(self) -> bool:
-        """True if the gate holds the credentials. Without a gate nothing can insert them, so the agent has them."""
+        """True if the gate holds the credentials. Without a gate nothing can insert them, so the agent gets them."""
         return self.credentials is Where.OUTSIDE and self.gate is GateMode.ON
 
     @property
     def agent_secrets(self) -> Secrets:
-        """What the agent gets: placeholders for the credentials that are set, or (inside) the credentials."""
+        """The agent's values of the credentials that are set: placeholders, or (inside) the credentials themselves."""
         if not self.outside:
             return self.secrets
         placeholders = credentials.placeholders(self.hosts)
@@ -253,21 +253,21 @@ class Settings:
 
     @property
     def own_secrets(self) -> Mapping[str, str]:
-        """What the agent gets of the credentials in the operator's own file, by variable."""
+        """The agent's values of the credentials that only the operator's own file describes, by variable."""
         shipped = credentials.variables(credentials_file.shipped())
         others = shipped.keys() | self.telemetry.secrets.keys()
         return {name: value for name, value in self.agent_secrets.by_variable.items() if name not in others}
 
     @property
     def secret_values(self) -> tuple[tuple[str, str], ...]:
-        """Every value that no log may show, after its variable. The headers of telemetry are in there in all their parts."""
+        """Variable and value of each secret that must stay out of logs, and of each part of the telemetry headers."""
         headers = ((name, value) for name, value in self.telemetry.variables.items() if telemetry.is_secret(name))
         parts = ((name, part) for name, value in headers for part in telemetry.header_parts(value))
         return (*self.secrets.by_variable.items(), *parts)
 
     @property
     def writable(self) -> tuple[str, ...]:
-        """Repositories at GitHub that may be written to: REPO_URL's own and those that CODETAINER_PUSH adds."""
+        """GitHub repositories that the agent may write to: REPO_URL's own and those of CODETAINER_PUSH."""
         own = (self.repository,) if self.repo_url.startswith("https://github.com/") else ()
         return tuple(dict.fromkeys((*own, *self.push)))
 

@@ -1,4 +1,4 @@
-"""From the environment to Settings. This is the only reader of the environment; it reports everything that is wrong at once."""
+"""Reads Settings from the environment, which no other module of the backend reads, and reports all errors at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXIT_CODE = 2
 MAX_FILE = 4 << 20  # bytes of a file that holds a value
 MAX_SHOWN = 40  # problems in an error message
 PREFIX = "CODETAINER_"
-# No credential may have one of these names: other settings, and what steers a process.
+# Names that a credential must not have: other settings, and variables that control processes.
 RESERVED = frozenset(variable.name for variable in VARIABLES if not variable.secret) | {
     "PATH",
     "HOME",
@@ -37,20 +37,20 @@ RESERVED = frozenset(variable.name for variable in VARIABLES if not variable.sec
 
 
 class SettingsError(Exception):
-    """Everything that is wrong with the environment, a line each; the text shows the first MAX_SHOWN."""
+    """All errors in the environment. The message shows the first MAX_SHOWN, one per line."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = tuple(problems)
         more = [f"and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else []
         lines = "".join(f"\n  {line}" for line in (*problems[:MAX_SHOWN], *more))
-        super().__init__(f"cannot boot: the settings are not right{lines}")
+        super().__init__(f"cannot boot: invalid settings{lines}")
 
 
 def load(environment: Mapping[str, str], own_credentials: Path | None = None, hidden_from: Identity | None = None) -> Settings:
-    """The settings of an environment and of the operator's own credentials file. Raises SettingsError with all that is wrong.
+    """The settings in an environment and the operator's own credentials file. Raises SettingsError with all errors.
 
-    A variable NAME may be given as NAME_FILE, the path of a file that holds its value (a mounted secret). Mounted secrets often
-    belong to uid 1000, which is the agent's, or to everybody: a secret's file that `hidden_from` could read is an error too.
+    NAME_FILE may replace NAME: it is the path of a file that contains the value (a mounted secret). Mounted secrets often
+    belong to uid 1000, the agent's, or are world-readable: a secret's file that `hidden_from` could read is an error, too.
     """
     problems: list[str] = []
     hosts: tuple[Host, ...] = ()
@@ -64,7 +64,7 @@ def load(environment: Mapping[str, str], own_credentials: Path | None = None, hi
         by_name[variable.name] = _value(variable, environment, problems)
         file = environment.get(f"{variable.name}_FILE", "")
         if hidden_from and variable.secret and by_name[variable.name] and file and _readable(Path(file), hidden_from):
-            problems.append(f"{variable.name}_FILE: the agent could read {file}; give it to root alone (mode 0400)")
+            problems.append(f"{variable.name}_FILE: the agent could read {file}; make root its owner, with mode 0400")
     by_field = {variable.field: by_name[variable.name] for variable in variables if variable.field}
     exported = _telemetry(by_name, hosts, by_field, problems)
     problems += _misspelt(environment, by_name)
@@ -79,27 +79,27 @@ def load(environment: Mapping[str, str], own_credentials: Path | None = None, hi
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, for `load` and for handing parts of it on."""
+    """This process's environment, for `load` and `variables`."""
     return dict(os.environ)
 
 
 def variables(environment: Mapping[str, str], own_credentials: Path | None = None) -> dict[str, str]:
-    """The part of an environment that is ours, with the `_FILE` forms: what is handed on into a sandbox."""
+    """The settings in an environment, `_FILE` forms included, as `codetainer up` passes them into a sandbox."""
     try:
         own = _own(credentials_file.read(own_credentials))
     except CredentialsError:
-        own = ()  # `load` reports what is wrong
-    known = (*VARIABLES, *own, *_of_telemetry(environment))
-    names = {name for variable in known for name in (variable.name, f"{variable.name}_FILE")}
+        own = ()  # `load` reports the error
+    variables = (*VARIABLES, *own, *_of_telemetry(environment))
+    names = {name for variable in variables for name in (variable.name, f"{variable.name}_FILE")}
     return {name: value for name, value in environment.items() if name in names or name.startswith(PREFIX)}
 
 
 def _value(variable: Variable, environment: Mapping[str, str], problems: list[str]) -> Any:
-    """One variable's value; `variable.unset` if it is not set, or if it is wrong, which `problems` then says."""
+    """One variable's value; `variable.unset` if it is not set or invalid. Appends errors to `problems`."""
     text = environment.get(variable.name, "")
     file = environment.get(f"{variable.name}_FILE", "")
     if text and file:
-        problems.append(f"{variable.name}: set twice, by itself and by {variable.name}_FILE; keep one of them")
+        problems.append(f"{variable.name}: set twice, also as {variable.name}_FILE; remove one of them")
         return variable.unset
     if file:
         try:
@@ -177,20 +177,20 @@ def _readable(path: Path, identity: Identity) -> bool:
 def _contradictions(
     by_name: Mapping[str, Any], by_field: Mapping[str, Any], hosts: tuple[Host, ...], own_credentials: Path | None
 ) -> Iterator[str]:
-    """Settings that are right one by one and wrong together."""
+    """Settings that are valid alone but not together."""
     taken = [name for name in credentials.variables(hosts) if name in RESERVED]
     if taken:
-        yield f"{own_credentials}: {', '.join(taken)} means something else; a credential needs a variable of its own"
+        yield f"{own_credentials}: {', '.join(taken)} is reserved; give the credential a variable of its own"
     if not by_name["CLAUDE_CODE_OAUTH_TOKEN"] and not by_name["ANTHROPIC_API_KEY"]:
-        yield "CLAUDE_CODE_OAUTH_TOKEN or ANTHROPIC_API_KEY: neither is set; Claude Code needs one of them"
+        yield "CLAUDE_CODE_OAUTH_TOKEN, ANTHROPIC_API_KEY: neither is set; Claude Code needs one of them"
     saved = by_field["autosave"]
     if saved and saved.when is not Save.OFF and not by_field["repo_url"]:
-        yield "CODETAINER_AUTOSAVE: there is nothing to push to; set REPO_URL too"
+        yield "CODETAINER_AUTOSAVE: no repository to push to; set REPO_URL, too"
 
 
-def _misspelt(environment: Mapping[str, str], known: Iterable[str]) -> Iterator[str]:
-    """Names that look like settings and are none. If they were ignored, the operator would believe that they do something."""
-    names = {*known, *(f"{name}_FILE" for name in known)}
+def _misspelt(environment: Mapping[str, str], variables: Iterable[str]) -> Iterator[str]:
+    """Unknown names with our prefix. If they were ignored, the operator would believe that they take effect."""
+    names = {*variables, *(f"{name}_FILE" for name in variables)}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in names:
             near = difflib.get_close_matches(name, names, 1)
@@ -199,16 +199,16 @@ def _misspelt(environment: Mapping[str, str], known: Iterable[str]) -> Iterator[
 
 def _own(hosts: tuple[Host, ...]) -> tuple[Variable, ...]:
     """The variables of credentials that only the operator's own file describes."""
-    known = {variable.name for variable in VARIABLES}
+    shipped = {variable.name for variable in VARIABLES}
     return tuple(
         Variable(name, "a credential of the operator's own", values.token, "", "a token", secret=True)
         for name in credentials.variables(hosts)
-        if name not in known
+        if name not in shipped
     )
 
 
 def _of_telemetry(environment: Mapping[str, str]) -> tuple[Variable, ...]:
-    """A variable for each of OpenTelemetry's that is set. Claude Code and its exporters define what they mean."""
+    """The OpenTelemetry variables that are set. Claude Code and its exporters define their meaning."""
     names = {name.removesuffix("_FILE") if telemetry.is_secret(name.removesuffix("_FILE")) else name for name in environment}
     return tuple(
         Variable(name, "of Claude Code's telemetry", values.text, "", secret=telemetry.is_secret(name))
@@ -220,7 +220,7 @@ def _of_telemetry(environment: Mapping[str, str]) -> tuple[Variable, ...]:
 def _telemetry(
     by_name: Mapping[str, Any], hosts: tuple[Host, ...], by_field: Mapping[str, Any], problems: list[str]
 ) -> Telemetry:
-    """What is opened for telemetry; nothing if something about it is wrong, which `problems` then says."""
+    """The hosts to open for telemetry; none if its settings are invalid. Appends errors to `problems`."""
     outside = by_field["credentials"] is Where.OUTSIDE and by_field["gate"] is GateMode.ON
     try:
         read = telemetry.read({name: value for name, value in by_name.items() if telemetry.is_ours(name)}, outside=outside)
@@ -229,5 +229,5 @@ def _telemetry(
         return Telemetry()
     taken = {host.name for host in hosts} & {host.name for host in read.hosts}
     if taken:
-        problems.append(f"OTEL_EXPORTER_OTLP_HEADERS: {', '.join(sorted(taken))} has credentials of its own already")
+        problems.append(f"OTEL_EXPORTER_OTLP_HEADERS: {', '.join(sorted(taken))} already has a credential of its own")
     return read

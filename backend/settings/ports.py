@@ -1,4 +1,4 @@
-"""Checks ports that are reached from outside: no two are the same, and none belongs to a service of the sandbox."""
+"""Checks that the ports open to the outside differ from each other and from the ports of the sandbox's services."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ SERVICES = frozenset((
 
 
 def problems(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the ports among settings, given by field. A value that could not be read is what it is if unset."""
+    """The errors in the ports among settings, which are given by field. Invalid values count as unset."""
     ours: dict[str, int] = {}
     if values["ssh_keys"] and values["ssh_port"]:
         ours["CODETAINER_SSH_PORT"] = values["ssh_port"]
     if values["metrics"]:
         ours["CODETAINER_METRICS"] = values["metrics"].port
-    found = []
+    errors = []
     for name, port in ours.items():
         if port in SERVICES:
-            found.append(f"{name}: {port} is a service's of the sandbox; take another, and publish it under any number")
+            errors.append(f"{name}: a service in the sandbox uses port {port}; choose another, and publish it as any number")
         if port in values["inbound_ports"]:
-            found.append(f"CODETAINER_INBOUND_PORTS: {port} is open by itself ({name}), and not for the agent; leave it out")
+            errors.append(f"CODETAINER_INBOUND_PORTS: {name} already opens port {port}, and not for the agent; remove it here")
     if len(set(ours.values())) < len(ours):
-        found.append(f"{' and '.join(ours)}: both have the same port")
-    return found
+        errors.append(f"{' and '.join(ours)}: both have the same port")
+    return errors

@@ -1,4 +1,4 @@
-"""The values that settings may have, and how each is read from text. A reader raises ValueError for any other text."""
+"""The types of settings and the functions that read them from text, which raise ValueError for invalid text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Login(StrEnum):
 
 class GateMode(StrEnum):
     ON = "on"
-    OFF = "off"  # addresses shall do
+    OFF = "off"  # connections are checked by address alone
 
 
 class Where(StrEnum):
@@ -37,7 +37,7 @@ class Where(StrEnum):
 
 class Seccomp(StrEnum):
     ON = "on"
-    OFF = "off"  # the agent may make every system call that its uid may
+    OFF = "off"  # the agent may make every system call that the kernel permits to its uid
 
 
 class Debug(StrEnum):
@@ -46,7 +46,7 @@ class Debug(StrEnum):
 
 
 class Save(StrEnum):
-    """When work that is not pushed goes to `wip/`."""
+    """When unpushed work is saved to a `wip/` branch."""
 
     OFF = "off"
     EXIT = "exit"  # when the sandbox stops
@@ -69,7 +69,7 @@ def text(value: str) -> str:
 
 
 def token(value: str) -> str:
-    """A credential: printable, without blanks, so that it fits a header whole."""
+    """A credential: printable ASCII without spaces or apostrophes, which fits into an HTTP header unchanged."""
     if not re.match(r"[!-&(-~]+\Z", value):
         raise ValueError
     return value
@@ -82,7 +82,7 @@ def one_line(value: str) -> str:
 
 
 def one_key(value: str) -> str:
-    """A key as tmux's bind-key takes it."""
+    """A key for tmux's bind-key."""
     if not re.match(r"[A-Za-z0-9]\Z", value):
         raise ValueError
     return value
@@ -96,64 +96,67 @@ def autosave(value: str) -> Autosave:
 
 
 def size(value: str) -> int:
-    """A size in bytes: `512M`, `1G`."""
-    found = re.match(r"([0-9]{1,9})([KMG]?)\Z", value.upper())
-    if not found or int(found[1]) == 0:
+    """A size such as `512M` or `1G`, in bytes."""
+    match = re.match(r"([0-9]{1,9})([KMG]?)\Z", value.upper())
+    if not match or int(match[1]) == 0:
         raise ValueError
-    return int(found[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[found[2]]
+    return int(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2]]
 
 
 def repository(value: str) -> str:
-    """A repository's address: https, without credentials, which would end up in the agent's `.git/config`."""
-    found = re.match(r"https://([A-Za-z0-9.-]+)(:[0-9]+)?(/[A-Za-z0-9._~/-]+)\Z", value)
-    if not found or ".." in value:
+    """A repository's https URL, without credentials: git would store them in the agent's `.git/config`."""
+    match = re.match(r"https://([A-Za-z0-9.-]+)(:[0-9]+)?(/[A-Za-z0-9._~/-]+)\Z", value)
+    if not match or ".." in value:
         raise ValueError
     return value
 
 
 def upstreams(value: str) -> tuple[str, ...]:
     """Resolvers: IPv4 addresses, each with an optional port or as `tls://address[#name]`."""
-    found = tuple(part for part in re.split(r"[,\s]+", value) if part)
-    for part in found:
+    parts = tuple(part for part in re.split(r"[,\s]+", value) if part)
+    for part in parts:
         place = part.removeprefix("tls://").partition("#")[0]
         address, _, port = place.partition(":")
         ipaddress.IPv4Address(address)
         if port and not 0 < int(port) < 65536:
             raise ValueError
-    return found
+    return parts
 
 
 def ports(value: str) -> tuple[int, ...]:
-    found = tuple(int(part) for part in re.split(r"[,\s]+", value) if part)
-    if any(not 0 < port < 65536 for port in found):
+    numbers = tuple(int(part) for part in re.split(r"[,\s]+", value) if part)
+    if any(not 0 < number < 65536 for number in numbers):
         raise ValueError
-    return found
+    return numbers
 
 
 def port(value: str) -> int:
-    (found,) = ports(value)
-    return found
+    (number,) = ports(value)
+    return number
 
 
 def listener(value: str) -> Listener:
-    """ADDRESS:PORT, an IPv4 address: over IPv6 nothing is open."""
+    """ADDRESS:PORT with an IPv4 address, because the firewall closes IPv6."""
     address, _, number = value.strip().rpartition(":")
     return Listener(str(ipaddress.IPv4Address(address)), port(number))
 
 
 def ssh_keys(value: str) -> tuple[str, ...]:
-    """Authorized keys, one a line. Raises Problems."""
-    from network.ssh import authorized_keys  # what it takes to check keys is loaded only where there are some
+    """Authorized keys, one per line. Raises Problems."""
+    from network.ssh import authorized_keys  # loaded only if keys are set
 
     return authorized_keys.parse(value, "CODETAINER_SSH_KEYS")
 
 
 def push(value: str) -> tuple[str, ...]:
-    """Repositories beside REPO_URL's that may be pushed to."""
+    """Repositories that the agent may write to, besides REPO_URL's."""
     return credentials.repositories(value)
 
 
 def domains(value: str) -> str:
-    """Entries of the list, checked here so that all errors come at once; parsed again with the registries at boot."""
+    """Entries of the allowlist, unchanged. Parsed here to report all errors at once, and at boot with the package registries.
+
+    Raises AllowlistError.
+    """
     allowlist.parse_words(value, "CODETAINER_EXTRA_DOMAINS")
     return value

@@ -1,4 +1,4 @@
-"""How a setting is declared: its environment variable and its field, in one place."""
+"""Declarations of settings: environment variable and field in one place."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _VARIABLE = "variable"  # the key in a field's metadata
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable. The documentation's table is made from these.
+    """One environment variable. `make docs` writes the table of variables from these.
 
-    `read` turns its text into a value; it raises ValueError, or an error that lists problems. `default` is text too: None means
-    that the variable is required, "" that it may be missing, and then its value is `unset`. The value of a `secret` is never
-    shown. `example` is for the documentation, if `expected` leaves a question open. `field` names its field of Settings; it is
-    "" for a secret, which `Secrets` holds under the variable's own name.
+    `read` converts its text and raises ValueError, or an error that lists problems. `default` is text, too; None means that the
+    variable is required, "" that it is optional, with the value `unset`. The value of a `secret` is never shown. `example` goes
+    into the documentation if `expected` is not clear enough. `field` names the field of Settings; it is "" for a secret, which
+    `Secrets` holds by variable.
     """
 
     name: str
@@ -42,12 +42,12 @@ def setting(
     unset: T | None = None,
     example: str = "",
 ) -> T:
-    """Declares a field of a settings class with its variable. The type checker holds the field to what `read` returns."""
+    """Declares a field of a settings class and its variable. mypy compares the field's type with the result of `read`."""
     variable = Variable(name, meaning, read, default, expected, example=example, unset=unset)
     return cast("T", dataclasses.field(metadata={_VARIABLE: variable}))
 
 
 def declared(settings: type) -> tuple[Variable, ...]:
-    """The variables of a class whose fields are declared with `setting`, in their order."""
-    of_fields = ((field.name, field.metadata.get(_VARIABLE)) for field in dataclasses.fields(settings))
-    return tuple(dataclasses.replace(variable, field=name) for name, variable in of_fields if variable is not None)
+    """The variables of the fields that a class declares with `setting`, in order."""
+    by_field = ((field.name, field.metadata.get(_VARIABLE)) for field in dataclasses.fields(settings))
+    return tuple(dataclasses.replace(variable, field=name) for name, variable in by_field if variable is not None)

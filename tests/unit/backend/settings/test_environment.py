@@ -1,4 +1,4 @@
-"""The environment: what is accepted, and that everything wrong is said at once, without a secret."""
+"""The environment: accepted values, and all errors reported at once, without secrets."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okW
 
 
 def test_defaults() -> None:
-    found = settings.load(GOOD)
-    assert (found.git_user_name, found.git_user_email) == ("codetainer", "codetainer@noreply.github.com")
-    assert (found.tmpfs_workspace, found.tmpfs_home) == (512 << 20, 1 << 30)
-    assert (found.refresh_seconds, found.lock_timeout, found.keep_seconds) == (300.0, 300.0, 14400.0)
-    assert found.on_failure is OnFailure.HOLD
-    assert found.upstreams == ()
+    loaded = settings.load(GOOD)
+    assert (loaded.git_user_name, loaded.git_user_email) == ("codetainer", "codetainer@noreply.github.com")
+    assert (loaded.tmpfs_workspace, loaded.tmpfs_home) == (512 << 20, 1 << 30)
+    assert (loaded.refresh_seconds, loaded.lock_timeout, loaded.keep_seconds) == (300.0, 300.0, 14400.0)
+    assert loaded.on_failure is OnFailure.HOLD
+    assert loaded.upstreams == ()
 
 
-def test_all_that_is_wrong_at_once_and_no_secret() -> None:
+def test_all_errors_are_reported_at_once_and_without_secrets() -> None:
     wrong = {
         "GH_PAT": "two words", "REPO_URL": "https://user:pass@host/a/b", "CODETAINER_TMPFS_TMP": "lots",
         "CODETAINER_UPSTREAM": "dns.example", "CODETAINER_EXTRA_DOMAINS": "10.0.0.1", "CODETAINER_LOGIN": "shell",
@@ -34,10 +34,10 @@ def test_all_that_is_wrong_at_once_and_no_secret() -> None:
     }  # fmt: skip
     with pytest.raises(SettingsError) as caught:
         settings.load(wrong)
-    said = str(caught.value)
+    message = str(caught.value)
     for name in (*wrong, "CLAUDE_CODE_OAUTH_TOKEN"):
-        assert name in said
-    assert "two words" not in said
+        assert name in message
+    assert "two words" not in message
     assert len(caught.value.problems) == len(wrong) + 1
 
 
@@ -63,19 +63,19 @@ def test_all_that_is_wrong_at_once_and_no_secret() -> None:
         ("GH_PAT", "ghp_with'a-quote"),
     ],
 )
-def test_values_that_are_refused(variable: str, value: str) -> None:
+def test_invalid_values_are_refused(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=variable):
         settings.load({**GOOD, variable: value})
 
 
-def test_values_that_are_read() -> None:
-    found = settings.load(
+def test_valid_values_are_converted() -> None:
+    loaded = settings.load(
         {**GOOD, "REPO_URL": "https://github.com/owner/repo.git", "CODETAINER_UPSTREAM": "203.0.113.1, tls://203.0.113.2#dns.example",
          "CODETAINER_TMPFS_TMP": "2g", "CODETAINER_REFRESH": "90s", "CODETAINER_INBOUND_PORTS": "8080 9090"}
     )  # fmt: skip
-    assert found.repository == "owner/repo"
-    assert found.upstreams == ("203.0.113.1", "tls://203.0.113.2#dns.example")
-    assert (found.tmpfs_tmp, found.refresh_seconds, found.inbound_ports) == (2 << 30, 90.0, (8080, 9090))
+    assert loaded.repository == "owner/repo"
+    assert loaded.upstreams == ("203.0.113.1", "tls://203.0.113.2#dns.example")
+    assert (loaded.tmpfs_tmp, loaded.refresh_seconds, loaded.inbound_ports) == (2 << 30, 90.0, (8080, 9090))
 
 
 def test_many_problems_are_counted() -> None:
@@ -86,25 +86,25 @@ def test_many_problems_are_counted() -> None:
     assert str(caught.value).endswith("\n  and 60 more")
 
 
-def test_nothing_shows_a_secret() -> None:
+def test_repr_shows_no_secret() -> None:
     assert all(value not in repr(settings.load(GOOD)) for value in GOOD.values())
 
 
-def test_values_that_no_log_may_show() -> None:
-    """The agent may have a header's text (credentials inside), so the text and its parts count as secrets."""
+def test_values_to_redact_from_logs() -> None:
+    """With credentials inside the agent has the whole text of a header, so the text counts as a secret, like its parts."""
     headers = "x-key=top%2Fsecret,Authorization=Basic " + base64.b64encode(b"user:pass-word").decode()
     telemetry = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_EXPORTER_OTLP_HEADERS": headers}
     for where in ("inside", "outside"):
-        found = settings.load({**GOOD, **telemetry, "CODETAINER_CREDENTIALS": where}).secret_values
-        values = {value for _, value in found}
+        secrets = settings.load({**GOOD, **telemetry, "CODETAINER_CREDENTIALS": where}).secret_values
+        values = {value for _, value in secrets}
         assert {*GOOD.values(), headers, "top%2Fsecret", "top/secret", "pass-word"} <= values
         assert all(len(value) >= 4 for value in values)
-        assert ("GH_PAT", GOOD["GH_PAT"]) in found
+        assert ("GH_PAT", GOOD["GH_PAT"]) in secrets
 
 
-def test_only_our_variables_are_handed_on() -> None:
-    given = {"GH_PAT": "x", "GH_PAT_FILE": "y"}
-    assert settings.variables({**given, "PATH": "z", "AWS_SECRET": "w"}) == given
+def test_only_settings_are_passed_on() -> None:
+    ours = {"GH_PAT": "x", "GH_PAT_FILE": "y"}
+    assert settings.variables({**ours, "PATH": "z", "AWS_SECRET": "w"}) == ours
 
 
 def test_every_variable_has_a_meaning_and_an_expectation() -> None:
@@ -132,10 +132,10 @@ credentials = ["GH_PAT"]
 def test_the_operators_own_credentials(tmp_path: Path) -> None:
     file = tmp_path / "credentials.toml"
     file.write_text(OWN)
-    found = settings.load({**GOOD, "FORGE_TOKEN": "real-one"}, file)
-    assert found.secrets.by_variable["FORGE_TOKEN"] == "real-one"
-    assert found.own_secrets == {"FORGE_TOKEN": "codetainer-holds-FORGE_TOKEN"}
-    assert {host.name for host in found.hosts} >= {"github.com", "forge.example", "github.enterprise.example"}
+    loaded = settings.load({**GOOD, "FORGE_TOKEN": "real-one"}, file)
+    assert loaded.secrets.by_variable["FORGE_TOKEN"] == "real-one"
+    assert loaded.own_secrets == {"FORGE_TOKEN": "codetainer-holds-FORGE_TOKEN"}
+    assert {host.name for host in loaded.hosts} >= {"github.com", "forge.example", "github.enterprise.example"}
     assert settings.variables({"FORGE_TOKEN": "x", "OTHER": "y"}, file) == {"FORGE_TOKEN": "x"}
     assert settings.variables({"FORGE_TOKEN": "x"}) == {}
 
@@ -144,19 +144,19 @@ def test_the_operators_own_credentials(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("what is this", "credentials.toml"),
-        (OWN.replace("FORGE_TOKEN", "CODETAINER_PUSH"), "means something else"),
-        (OWN.replace("FORGE_TOKEN", "LD_PRELOAD"), "means something else"),
+        (OWN.replace("FORGE_TOKEN", "CODETAINER_PUSH"), "is reserved"),
+        (OWN.replace("FORGE_TOKEN", "LD_PRELOAD"), "is reserved"),
         (OWN.replace('header = "private-token"', ""), "header is missing"),
     ],
 )
-def test_a_file_of_credentials_that_is_wrong_is_a_setting_that_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+def test_errors_in_the_credentials_file_are_reported_as_settings(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "credentials.toml"
     file.write_text(text)
     with pytest.raises(SettingsError, match=words):
         settings.load(GOOD, file)
 
 
-def test_a_credential_of_the_operators_own_is_in_no_message(tmp_path: Path) -> None:
+def test_no_message_shows_one_of_the_operators_own_credentials(tmp_path: Path) -> None:
     file = tmp_path / "credentials.toml"
     file.write_text(OWN)
     with pytest.raises(SettingsError, match="FORGE_TOKEN") as caught:
@@ -169,21 +169,21 @@ def test_when_work_is_saved() -> None:
     assert settings.load(GOOD).autosave.when is Save.OFF
     assert settings.load({**repository, "CODETAINER_AUTOSAVE": "exit"}).autosave.when is Save.EXIT
     assert settings.load({**repository, "CODETAINER_AUTOSAVE": "10m"}).autosave == Autosave(Save.REGULARLY, 600.0)
-    with pytest.raises(SettingsError, match="set REPO_URL too"):
+    with pytest.raises(SettingsError, match="set REPO_URL, too"):
         settings.load({**GOOD, "CODETAINER_AUTOSAVE": "10m"})
 
 
-def test_what_is_no_setting_is_not_passed_over() -> None:
+def test_unknown_settings_are_errors() -> None:
     with pytest.raises(SettingsError) as caught:
         settings.load({**GOOD, "CODETAINER_AUTOSVAE": "exit", "CODETAINER_GATE_FLIE": "x", "OTHER": "y"})
     assert caught.value.problems == (
         "unknown setting CODETAINER_AUTOSVAE; did you mean CODETAINER_AUTOSAVE?",
         "unknown setting CODETAINER_GATE_FLIE; did you mean CODETAINER_GATE_FILE?",
     )
-    assert "CODETAINER_AUTOSVAE" in settings.variables({"CODETAINER_AUTOSVAE": "exit"})  # `up` hands it on, to be told of it
+    assert "CODETAINER_AUTOSVAE" in settings.variables({"CODETAINER_AUTOSVAE": "exit"})  # `up` passes it on, to boot's check
 
 
-# Each variable's field, a text that no other variable has, and the value that the field must then hold.
+# By variable: its field, a text that no other variable gets, and the value that the field must then have.
 SENTINELS = {
     "REPO_URL": ("repo_url", "https://github.com/sentinel/repo", "https://github.com/sentinel/repo"),
     "CLAUDE_PROMPT": ("prompt", "sentinel prompt", "sentinel prompt"),
@@ -224,9 +224,9 @@ SECRETS = {
 
 
 def test_every_variable_reaches_its_own_field() -> None:
-    """Two settings that are swapped, in their declaration or on the way, fail here."""
+    """Fails if two settings are swapped, in their declarations or anywhere before `Settings`."""
     assert {variable.name for variable in VARIABLES} == SENTINELS.keys() | SECRETS.keys()
-    assert len({text for _, text, _ in SENTINELS.values()}) >= len(SENTINELS) - 2  # `off` is two switches' only other word
+    assert len({text for _, text, _ in SENTINELS.values()}) >= len(SENTINELS) - 2  # two switches share the word `off`
     loaded = settings.load(
         {name: text for name, (_, text, _) in SENTINELS.items()} | {name: text for name, (_, text) in SECRETS.items()}
     )
