@@ -1,1 +1,1 @@
-"""All that the front ends may know of the backend: events, the state they fold into, paths, control requests. No I/O."""
+"""The interface of backend and front ends: events, the state that they fold into, paths, control requests. No I/O."""

@@ -1,7 +1,7 @@
-"""Crowds: policy refusals that have something in common, counted together however many they are. Pure.
+"""Crowds: groups of related policy refusals, which share one count and a bounded table. Pure.
 
-Names below one domain are a crowd, and so are the addresses that were refused for one reason, and the ports of one name. One of
-very many is a tunnel or a scan.
+The names below one domain form a crowd; so do all addresses refused for one reason, and all ports of one name. A very large
+crowd indicates a tunnel or a scan.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from enum import StrEnum
 
 from backend.contract.events import Reason, Refused, Via
 
-MANY = 64  # names below one domain, addresses, ports of a name: nobody needs so many that are not listed
-BELOW, ADDRESSES, PORTS = "names below ", "addresses ", "ports of "  # how the keys of crowds begin
+MANY = 64  # unlisted names below one domain, addresses, or ports of a name; legitimate work needs fewer
+BELOW, ADDRESSES, PORTS = "names below ", "addresses ", "ports of "  # prefixes of the keys of crowds
 REST = "names of many domains"
 _SECOND = frozenset(("ac", "co", "com", "edu", "go", "gob", "gov", "ne", "net", "nom", "or", "org", "sch"))  # as in co.uk
 
 
 class Suspicion(StrEnum):
-    """What a crowd of very many looks like."""
+    """The attack that a very large crowd resembles."""
 
     NONE = ""
     TUNNEL = "looks like a tunnel"
@@ -28,9 +28,9 @@ class Suspicion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RefusalView:
-    """All refusals of one kind: the latest event, the total, first and last time.
+    """All refusals of one kind: the latest event, the total, the first and the last time (seconds since the epoch).
 
-    `group` is what a serious one shares a table with; `acknowledged` how many of them the operator has acknowledged.
+    `group` names the table of a serious kind; `acknowledged` is the number of refusals that the operator has acknowledged.
     """
 
     latest: Refused
@@ -45,7 +45,7 @@ class RefusalView:
 
     @property
     def alarm(self) -> bool:
-        """Of a serious one: whether the operator has not acknowledged all of it."""
+        """True if the operator has not acknowledged all refusals of a serious kind."""
         return self.count > self.acknowledged
 
     def seen(self) -> RefusalView:
@@ -54,10 +54,10 @@ class RefusalView:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Kinds that have something in common: how many there were, how many refusals, and those that are kept one by one.
+    """Related kinds: the number of kinds and of refusals, and the kinds that are kept individually.
 
-    `members` by Refused.key, the least recent first. `below` is what their names end in, "" where they are no names. `domains`
-    is, of a top-level domain, how many domains below it are crowds of their own.
+    `members` are by Refused.key, the least recent first. `below` is the common suffix of their names, "" if they have none.
+    `domains` counts the domains below a top-level domain that are crowds of their own.
     """
 
     latest: Refused
@@ -73,7 +73,7 @@ class Crowd:
 
     @property
     def alarm(self) -> bool:
-        """Whether it is serious, and the operator has not acknowledged all of it."""
+        """True if the crowd is suspicious and the operator has not acknowledged all of it."""
         return bool(self.suspicion) and self.count > self.acknowledged
 
     def seen(self) -> Crowd:
@@ -81,7 +81,7 @@ class Crowd:
 
 
 class Growing:
-    """A crowd while refusals are added to it, of which there may be very many. `key` is the crowd's own."""
+    """A mutable crowd, to add many refusals without a copy for each. `key` is the key of the crowd."""
 
     __slots__ = (
         "_before",
@@ -104,7 +104,7 @@ class Growing:
         self.below, self.domains, self.suspicion = before.below, before.domains, before.suspicion
 
     def add(self, event: Refused, at: float, *, another: bool) -> None:
-        """Refusals, maybe of `another` kind."""
+        """Adds refusals; `another` if their kind is new to the crowd."""
         self.latest, self.last_at = event, at
         self.count += event.count
         if another:
@@ -124,13 +124,13 @@ class Growing:
 
 
 def domain(name: str) -> str:
-    """The domain that somebody has registered, as far as its shape tells: `example.org`, `example.co.uk`."""
+    """The registrable domain of a name, guessed from its shape: `example.org`, `example.co.uk`."""
     rest, _, top = _plain(name).rpartition(".")
     return _domain(rest, top) if rest else top
 
 
 def crowds_of(refused: Refused) -> tuple[str, str]:
-    """The crowd that a policy refusal belongs to, and a wider one where there are too many like it."""
+    """The crowd of a policy refusal, and the wider one that it joins if there are too many narrow ones."""
     if refused.via is not Via.DNS:
         if refused.via is Via.FIREWALL and not refused.name:
             addresses = f"{ADDRESSES}{refused.reason}"
@@ -151,7 +151,7 @@ def _parent(name: str) -> str:
 
 
 def _domain(rest: str, top: str) -> str:
-    """Of a name without its last label, and that."""
+    """The registrable domain of a name, given as its top-level label and the labels before it."""
     before, _, second = rest.rpartition(".")
     if before and len(top) == 2 and second in _SECOND:
         second = f"{before.rpartition('.')[2]}.{second}"
@@ -159,7 +159,7 @@ def _domain(rest: str, top: str) -> str:
 
 
 def _common(below: str, name: str) -> str:
-    """What names below a domain and another one have in common at their end."""
+    """The longest suffix that `below` shares with the parent of another name."""
     if name.endswith(f".{below}"):
         return below
     one, other = below.split("."), _parent(_plain(name)).split(".")
@@ -170,7 +170,11 @@ def _common(below: str, name: str) -> str:
 
 
 def _suspicion(key: str, kinds: int, below: str) -> Suspicion:
-    """Many names below a domain would tell its owner something; nobody owns a top-level one, nor names of addresses (.arpa)."""
+    """The suspicion that a crowd of this size raises.
+
+    Queries for many names below a domain can carry data to its owner. Top-level domains and reverse names (.arpa) are exempt:
+    they belong to no attacker.
+    """
     if kinds < MANY:
         return Suspicion.NONE
     if key.startswith(BELOW):

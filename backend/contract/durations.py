@@ -1,4 +1,4 @@
-"""Durations as they are typed: `90`, `90s`, `5m`, `4h`, `1d`. One reader for the command line and for the settings."""
+"""Parses durations such as `90`, `90s`, `5m`, `4h` and `1d`, for the command line and the settings."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _UNITS = {"": 1.0, "s": 1.0, "m": MINUTE, "h": HOUR, "d": DAY}
 
 
 def read(text: str) -> float:
-    """Seconds, from one second to a year. Raises ValueError with a sentence that says what is wrong.
+    """A duration in seconds, from 1 s to 366 days. Raises ValueError with a message for the operator.
 
-    Zero is refused: it can be read as "not at all" and as "without an end".
+    Zero is refused because it could mean "not at all" or "forever".
     """
-    found = _DURATION.match(text)
-    if not found:
+    match = _DURATION.match(text)
+    if not match:
         raise ValueError(f"cannot read {text[:40]!a} as a duration: expected {EXPECTED}")
-    digits = found[1].lstrip("0")
+    digits = match[1].lstrip("0")
     if not digits:
         raise ValueError(f"cannot use {text[:40]!a} as a duration: the shortest is 1s")
-    if len(digits) > 9 or int(digits) * _UNITS[found[2]] > LONGEST:
+    if len(digits) > 9 or int(digits) * _UNITS[match[2]] > LONGEST:
         raise ValueError(f"cannot use {text[:40]!a} as a duration: the longest is {LONGEST / DAY:.0f}d")
-    return int(digits) * _UNITS[found[2]]
+    return int(digits) * _UNITS[match[2]]

@@ -1,10 +1,10 @@
-"""What the journal holds: one event a line, as JSON. The vocabulary that backend and front ends share.
+"""The events of the journal, one JSON object per line: the vocabulary of backend and front ends.
 
-A line is an object with `at` (seconds since the epoch), `seq` (counts up by one within a sandbox's life), `kind` (the event's
-name, see KINDS) and the event's own fields. Text that the agent can influence (names, programs, branches) may hold any
-character: whoever shows it makes it harmless.
+Each object has `at` (seconds since the epoch), `seq` (increases by one, never reset while the sandbox lives), `kind` (the name
+of the event, see KINDS) and the fields of its event. Text that the agent can influence (names, programs, branches) may contain
+any character; code that displays it must escape it.
 
-Length: one vocabulary, read and kept as a whole.
+Length: the vocabulary is easier to read in one module.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any, ClassVar
 
 
 class Outcome(StrEnum):
-    """How a boot step ended."""
+    """The result of a boot step."""
 
     DONE = "done"
-    WARNED = "warned"  # failed, and boot goes on: the sandbox is degraded
-    FAILED = "failed"  # failed, and boot halts
-    SKIPPED = "skipped"  # not needed by these settings
+    WARNED = "warned"  # failed; boot continues, and the sandbox is degraded
+    FAILED = "failed"  # failed; boot halts
+    SKIPPED = "skipped"  # not needed with these settings
     CANCELLED = "cancelled"  # another step halted boot first
 
 
@@ -40,13 +40,13 @@ class BootState(StrEnum):
 class ServiceState(StrEnum):
     STARTING = "starting"
     UP = "up"
-    UNRESPONSIVE = "unresponsive"  # the process lives and does not answer
-    DOWN = "down"  # ended; will be started again after a pause
-    STOPPED = "stopped"  # ended on purpose
+    UNRESPONSIVE = "unresponsive"  # the process runs but does not answer
+    DOWN = "down"  # exited; will be restarted after a pause
+    STOPPED = "stopped"  # stopped on purpose
 
 
 class SessionState(StrEnum):
-    """What the agent does, as far as can be told."""
+    """The agent's activity, as far as it is known."""
 
     NONE = "none"
     WORKS = "works"
@@ -57,7 +57,7 @@ class SessionState(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why something was refused: these words and no others stand on every screen."""
+    """The reason of a refusal, worded the same on every screen."""
 
     NOT_LISTED = "not on the list"
     PORT_NOT_LISTED = "port not listed"
@@ -65,7 +65,7 @@ class Reason(StrEnum):
     ANOTHER_SITE = "another site on a listed address"
     PUSH_SCOPE = "pushes go to OWNER/REPO only"
     NOT_OURS = "not the operator's credential"
-    NOT_GRANTED = "not granted to the agent"  # at a host with the operator's credential, of which it may use a part
+    NOT_GRANTED = "not granted to the agent"  # a request to a credential host that credentials.toml does not grant
     PRIVATE = "private range"
     NOT_TCP = "not TCP"
     IPV6 = "IPv6"
@@ -76,7 +76,7 @@ class Reason(StrEnum):
 
 
 class Via(StrEnum):
-    """Which wall refused."""
+    """The protection that refused."""
 
     DNS = "dns"
     FIREWALL = "firewall"
@@ -100,7 +100,7 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class BootStarted(Event):
-    """`repository` is `owner/repo` or a URL without credentials; `credentials` is `outside` or `inside`."""
+    """Boot begins. `repository` is `owner/repo` or a URL without credentials; `credentials` is `outside` or `inside`."""
 
     kind: ClassVar[str] = "boot.started"
     version: str
@@ -119,7 +119,7 @@ class StepStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepOutput(Event):
-    """One line a step has to say while it runs (progress, a tool's output). Never a secret."""
+    """One line of a running step's output (progress, or the output of a tool). Never contains a secret."""
 
     kind: ClassVar[str] = "step.output"
     step: str
@@ -128,7 +128,7 @@ class StepOutput(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepFinished(Event):
-    """`detail` says what came of it ("23 names") or, where it failed, why; `remedy` what to do about it."""
+    """A boot step ended. `detail` is its result ("23 names") or why it failed; `remedy` tells the operator what to do."""
 
     kind: ClassVar[str] = "step.finished"
     step: str
@@ -150,7 +150,7 @@ class BootFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class LockReleased(Event):
-    """Init is over: the session exists (`session`), or init has failed."""
+    """Boot released the init lock: the session exists (`session`), or boot has failed."""
 
     kind: ClassVar[str] = "lock.released"
     session: bool
@@ -158,7 +158,7 @@ class LockReleased(Event):
 
 @dataclass(frozen=True, slots=True)
 class Stopping(Event):
-    """The sandbox is going down (`reason`: a signal's name or a verb)."""
+    """The sandbox is stopping. `reason` is the name of a signal or a verb."""
 
     kind: ClassVar[str] = "stopping"
     reason: str
@@ -179,7 +179,7 @@ class ServiceChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class SshOpened(Event):
-    """sshd listens: its TCP port, how many keys may log in, its public host key (`TYPE KEY`) and that one's fingerprint."""
+    """sshd listens on TCP `port`; `keys` keys may log in. `host_key` is public (`TYPE KEY`), `fingerprint` its hash."""
 
     kind: ClassVar[str] = "ssh.opened"
     port: int
@@ -190,7 +190,7 @@ class SshOpened(Event):
 
 @dataclass(frozen=True, slots=True)
 class NamesMeasured(Event):
-    """Health of CoreDNS. Counts are totals since it started, `latency_ms` the mean of what was answered since then."""
+    """Health of DNS. Counts are totals since CoreDNS started; `latency_ms` is the mean of all answers since then."""
 
     kind: ClassVar[str] = "names.measured"
     queries: int
@@ -202,7 +202,7 @@ class NamesMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class ListRead(Event):
-    """The names of the list as it was read at boot, as they are written there; of a very long one the first, and `more`."""
+    """The names of the allowlist as written at boot. Of a very long one, `names` has the first and `more` counts the rest."""
 
     kind: ClassVar[str] = "list.read"
     names: tuple[str, ...]
@@ -211,7 +211,7 @@ class ListRead(Event):
 
 @dataclass(frozen=True, slots=True)
 class ListMeasured(Event):
-    """The open list: names on it, addresses now in the firewall, its refreshes, names that fail and since when."""
+    """The allowlist in force: its names, open addresses, last and next refresh, and failing names with the time since when."""
 
     kind: ClassVar[str] = "list.measured"
     names: int
@@ -223,7 +223,7 @@ class ListMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class SandboxMeasured(Event):
-    """Load: CPU in percent of one core, memory and each tmpfs in bytes (used, size); of it, what the agent's processes are."""
+    """Load: CPU in percent of one core, memory and each tmpfs in bytes (used, size), and the share of the agent's processes."""
 
     kind: ClassVar[str] = "sandbox.measured"
     cpu: float
@@ -237,7 +237,7 @@ class SandboxMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProofFinished(Event):
-    """The walls were tried; `failed` says which did not hold. `results` is by probe: "" where it held, else in words."""
+    """The self-test ended; `failed` lists protections that failed. `results` are by probe: "" if passed, else the reason."""
 
     kind: ClassVar[str] = "proof.finished"
     tried: int
@@ -248,23 +248,23 @@ class ProofFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class Noted(Event):
-    """Something worth a line that has no event of its own. `level` is info, warning or error."""
+    """A message without an event kind of its own. `level` is info, warning or error."""
 
     kind: ClassVar[str] = "noted"
     level: str
     text: str
 
 
-# --- what the network refuses and carries ---
+# --- refused and carried traffic ---
 
 
 @dataclass(frozen=True, slots=True)
 class Refused(Event):
-    """`count` refusals more of the same (via, protocol, name, address, port, reason) since the last such event.
+    """`count` more refusals of the same kind (via, protocol, name, address, port, reason) since the last such event.
 
-    `name` is what the program asked for, or the name last resolved to that address; "" if there is none. `detail` is what
-    the reason leaves open (the query type, a repository). `program` is the one that asked for a name (proc(5), comm: it may
-    call itself what it likes), "" where nobody could tell: a refused connection has no socket any more when that is read.
+    `name` is the name that the program asked for, or the one that last resolved to `address`; "" if unknown. `detail` completes
+    the reason (the query type, a repository). `program` asked for a name (proc(5), comm, which a program can set to anything);
+    it is "" if unknown, as for refused connections, whose socket is gone when the refusal is read.
     """
 
     kind: ClassVar[str] = "refused"
@@ -281,16 +281,16 @@ class Refused(Event):
 
     @property
     def key(self) -> str:
-        """What makes two refusals the same row."""
+        """Identifies a kind of refusal: events with equal keys share a row."""
         return "|".join((self.via, self.protocol, self.name or self.address, str(self.port), self.reason, self.detail))
 
 
 @dataclass(frozen=True, slots=True)
 class CookiesDropped(Event):
-    """`count` requests more to the host `name` carried cookies, which the gate dropped; the requests went on without them.
+    """The gate dropped the cookies of `count` more requests to the host `name` and forwarded the requests without them.
 
-    At a host with a credential the gate drops the cookies that the host sets, too. So whatever comes back is not of this
-    host's giving: the agent, or what it runs, brought it along. At most one such event a minute for each of these hosts.
+    For hosts with a credential the gate drops the cookies that the host sets, too. Cookies in a request therefore come from
+    the agent or a program that it runs. At most one such event per minute and host.
     """
 
     kind: ClassVar[str] = "cookies.dropped"
@@ -300,7 +300,7 @@ class CookiesDropped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Carried(Event):
-    """Totals of what the gate carried for one name since boot. Times in seconds since the epoch, sizes in bytes."""
+    """The gate's totals for one name since boot. Times in seconds since the epoch, sizes in bytes."""
 
     kind: ClassVar[str] = "carried"
     name: str
@@ -317,16 +317,16 @@ DEFAULT_PORTS = "443,80"
 
 
 def port_number(port: str) -> int:
-    """The number of a port as the list writes it ("8443/tls"); 0 where it is none."""
+    """The number of an allowlist port such as "8443/tls"; 0 if it has none."""
     number = port.partition("/")[0]
     return int(number) if number.isascii() and number.isdigit() else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed(Event):
-    """These ports of a name were opened by hand; others of it stay as they are.
+    """The operator opened these ports of a name; its other ports stay unchanged.
 
-    `ports` as written in the list, "" for its default (443 and 80). `until` is seconds since the epoch, 0 for "until revoked".
+    `ports` in allowlist syntax, "" for the default (443 and 80). `until` in seconds since the epoch, 0 for "until revoked".
     """
 
     kind: ClassVar[str] = "allowed"
@@ -345,11 +345,11 @@ class Allowed(Event):
 
     @property
     def entry(self) -> str:
-        """As a line of the list."""
+        """The line for the allowlist."""
         return f"{self.name}:{self.ports}" if self.ports else self.name
 
     def without(self, numbers: Collection[int]) -> Allowed | None:
-        """What is left when these ports are closed; None where nothing is."""
+        """The rest after closing these ports; None if none is left."""
         left = [port for port in self.each_port if port_number(port) not in numbers]
         ports = ",".join(left)
         return dataclasses.replace(self, ports="" if ports == DEFAULT_PORTS else ports) if left else None
@@ -357,9 +357,9 @@ class Allowed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn(Event):
-    """What was opened by hand is closed again (`ports` "": all of that name): its time was up, or `by` somebody.
+    """Ports that the operator had opened are closed again (`ports` "": all of the name). `by` is a person, or the time limit.
 
-    `stays` says what is open of it all the same ("443, 80 by github.com (domains.conf:2)"), "" where nothing is.
+    `stays` names what an allowlist entry keeps open ("443, 80 by github.com (domains.conf:2)"), "" if nothing.
     """
 
     kind: ClassVar[str] = "withdrawn"
@@ -371,9 +371,9 @@ class Withdrawn(Event):
 
 @dataclass(frozen=True, slots=True)
 class Muted(Event):
-    """Refusals of this name are counted and no longer shown, until then (0: until unmuted; -1: unmuted).
+    """Refusals of this name are only counted, not shown, up to the time `until` (0: until unmuted; -1: unmuted).
 
-    Serious ones are shown all the same.
+    Serious refusals are shown anyway.
     """
 
     kind: ClassVar[str] = "muted"
@@ -383,9 +383,9 @@ class Muted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged(Event):
-    """Serious refusals were acknowledged: those that had come `until` then (seconds since the epoch), of this kind, or all.
+    """The operator acknowledged the serious refusals up to the time `until` (seconds since the epoch).
 
-    `key` is a Refused.key, or what several kinds have in common (see refusals.Refusals); "" for all of them.
+    `key` is a Refused.key, or a group or suspicion of several kinds (see refusals.Refusals.acknowledged); "" for all.
     """
 
     kind: ClassVar[str] = "acknowledged"
@@ -396,7 +396,7 @@ class Acknowledged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Froze(Event):
-    """The agent was stopped and the network emptied (`frozen`), or let go on."""
+    """The operator froze the sandbox (`frozen`): all agent processes stopped, all addresses closed. Otherwise: thawed it."""
 
     kind: ClassVar[str] = "froze"
     frozen: bool
@@ -408,7 +408,7 @@ class Froze(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionChanged(Event):
-    """The Claude session, as far as tmux and the agent's hooks tell (their report is shown, never trusted)."""
+    """State of the Claude session, from tmux and the agent's hooks. Display it, do not trust it."""
 
     kind: ClassVar[str] = "session.changed"
     state: SessionState
@@ -425,9 +425,9 @@ class SessionChanged(Event):
 
 
 class Occasion(StrEnum):
-    """Why the work is counted."""
+    """The occasion for counting unsaved work."""
 
-    LOOKED = "looked"  # from time to time
+    LOOKED = "looked"  # regularly
     SESSION_ENDED = "session ended"
     HALTED = "halted"
     STOPPING = "stopping"
@@ -435,10 +435,10 @@ class Occasion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RepositoryWork:
-    """What one repository of the workspace has that is nowhere else.
+    """Unsaved work in one repository of the workspace.
 
-    `files` are tracked files that differ from HEAD. `more`: there are more files than were counted. `notes`: what was not
-    looked into, or why nothing is known.
+    `files` counts tracked files that differ from HEAD. `more` is true if there are more files than were counted. `notes` say
+    what was not examined, and why.
     """
 
     path: str
@@ -457,9 +457,9 @@ class RepositoryWork:
 
 @dataclass(frozen=True, slots=True)
 class WorkCounted(Event):
-    """What exists in the sandbox only, as git tells it to the agent's uid (shown, never trusted).
+    """Unsaved work, as git reports it to a process with the agent's uid. Display it, do not trust it.
 
-    If there is a `problem`, it could not be counted this time, and `repositories` are as they were counted last.
+    If there is a `problem`, counting failed this time, and `repositories` is the previous result.
     """
 
     kind: ClassVar[str] = "work.counted"
@@ -473,13 +473,13 @@ class WorkCounted(Event):
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """What is not known of it: then nothing counted does not mean that there is nothing."""
+        """Reasons why the count may be incomplete: if there are any, a count of zero proves nothing."""
         return (*filter(None, (self.problem,)), *(note for repository in self.repositories for note in repository.notes))
 
 
 @dataclass(frozen=True, slots=True)
 class WorkSaved(Event):
-    """A save was pushed to `branch`, as `commit`, without the files `left_out`; or, where there is a `problem`, it was not."""
+    """A save was pushed to `branch`, as `commit`, without the files `left_out`; if there is a `problem`, the save failed."""
 
     kind: ClassVar[str] = "work.saved"
     branch: str
@@ -490,7 +490,7 @@ class WorkSaved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Event):
-    """The folded state of all before it: first line of a segment, and where events were lost (see `state.State.as_json`)."""
+    """The state before this line (see `state.State.as_json`): begins a segment, and follows lost events."""
 
     kind: ClassVar[str] = "snapshot"
     state: Mapping[str, Any]
@@ -498,7 +498,7 @@ class Snapshot(Event):
 
 @dataclass(frozen=True, slots=True)
 class Unknown(Event):
-    """A line of a newer version. Readers pass it over."""
+    """An event from a newer version. Readers skip it."""
 
     kind: ClassVar[str] = "unknown"
     name: str
@@ -524,7 +524,7 @@ class Stamped:
 
 
 def encode(stamped: Stamped) -> str:
-    """One journal line, without the newline. Control characters are escaped by JSON, so a line stays a line."""
+    """One journal line, without the newline. JSON escapes control characters, so the text contains no line break."""
     event = stamped.event
     body = {name: getattr(event, name) for name, _ in _plan(type(event))}
     return json.dumps(
@@ -533,19 +533,19 @@ def encode(stamped: Stamped) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What json does not know: our own dataclasses, and mappings that are no dict."""
+    """Converts our dataclasses, and mappings other than dict, for json."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{type(value).__name__} is no part of an event")
+    raise TypeError(f"cannot write {type(value).__name__} in an event")
 
 
 def decode(line: str) -> Stamped:
     """The event of a journal line.
 
-    Fields that this version does not know are passed over, and so is a whole event of an unknown kind (as Unknown).
-    Raises ValueError where the line is no event at all, e.g. one cut short by a crash.
+    Ignores fields that this version does not know; an event of an unknown kind becomes Unknown. Raises ValueError if the line
+    is not an event, for example because a crash cut it short.
     """
     body = json.loads(line)
     if not isinstance(body, dict) or not {"at", "seq", "kind"} <= body.keys():
@@ -557,29 +557,29 @@ def decode(line: str) -> Stamped:
     except (TypeError, AttributeError, KeyError, OverflowError) as error:
         raise ValueError(f"cannot read journal line of kind {body['kind']}: {error}") from error
     if not math.isfinite(at):
-        raise ValueError("cannot read journal line: it has no time")
+        raise ValueError("cannot read journal line: its time is not a finite number")
     return Stamped(at, seq, event)
 
 
 def build(cls: type[Any], body: Mapping[str, Any]) -> Any:
-    """An instance of a dataclass from JSON values, by its annotations: enums, tuples, mappings and nested dataclasses.
+    """Builds a dataclass from JSON values by its annotations: enums, tuples, mappings and nested dataclasses.
 
-    Raises TypeError and ValueError where a value is not what its annotation says.
+    Raises TypeError or ValueError if a value does not match its annotation.
     """
     return cls(**{name: read(body[name]) for name, read in _plan(cls) if name in body})
 
 
 Read = Callable[[Any], Any]
-_PLANS: dict[type[Any], tuple[tuple[str, Read], ...]] = {}  # reading annotations costs more than decoding a line
+_PLANS: dict[type[Any], tuple[tuple[str, Read], ...]] = {}  # a cache: reading annotations costs more than decoding a line
 
 
 def _plan(cls: type[Any]) -> tuple[tuple[str, Read], ...]:
-    """The fields of a dataclass, each with what reads its JSON value."""
-    known = _PLANS.get(cls)
-    if known is None:
+    """The fields of a dataclass, each with a function that converts its JSON value."""
+    plan = _PLANS.get(cls)
+    if plan is None:
         hints = typing.get_type_hints(cls)
-        known = _PLANS[cls] = tuple((f.name, _reader(hints[f.name])) for f in dataclasses.fields(cls))
-    return known
+        plan = _PLANS[cls] = tuple((f.name, _reader(hints[f.name])) for f in dataclasses.fields(cls))
+    return plan
 
 
 def _reader(hint: Any) -> Read:
@@ -608,7 +608,7 @@ def _reader(hint: Any) -> Read:
 def _exactly(kind: type[Any]) -> Read:
     def read(value: Any) -> Any:
         if not isinstance(value, kind):
-            raise TypeError(f"{value!r} is no {kind.__name__}")
+            raise TypeError(f"{value!r}: expected {kind.__name__}")
         return value
 
     return read

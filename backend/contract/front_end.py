@@ -1,7 +1,7 @@
-"""What boot tells the front ends: the few settings that a login, whose environment is another, has to know.
+"""The few settings that front ends need. A login has an environment of its own, so boot passes them in a file.
 
-One file that root writes and everybody reads, a line `NAME=VALUE` for each, so that sh (launchers/attach-claude) and Go
-(confine/main.go) can read it as well.
+Root writes the file, every user can read it. It has one `NAME=VALUE` per line, which sh (launchers/attach-claude) and Go
+(confine/main.go) can read, too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class FrontEndSettings:
-    """`lock_timeout` in seconds; the others as their variables have them (docs/configuration.md)."""
+    """`lock_timeout` is in seconds; the other values are those of their variables (docs/configuration.md)."""
 
     login: str = "tmux"
     lock_timeout: float = 300.0
@@ -24,7 +24,7 @@ class FrontEndSettings:
 
 
 def read(path: Path) -> FrontEndSettings:
-    """The settings of a file. Whatever is missing or malformed in it has its default."""
+    """The settings of a file; defaults for missing or malformed values."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:

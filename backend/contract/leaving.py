@@ -1,6 +1,6 @@
-"""How the front end of `codetainer up` ends: what its exit code asks `up` to do.
+"""The exit codes of the front end of `codetainer up`, which tell `up` what to do next.
 
-Only root's front end says so. Whatever the agent's tmux client ends with means nothing.
+Only root's front end can send them; `up` ignores the exit code of the agent's tmux client.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class Leaving(IntEnum):
-    SESSION = 64  # show the agent's session, and come back
-    STOP = 65  # stop the sandbox: the operator was asked, or there is nothing to lose
-    NO_SESSION = 66  # boot gave no session, and there is no screen to look at that: exit code 1
-    INTERRUPTED = 67  # ctrl+c before there was anything to lose: exit code 130
+    SESSION = 64  # show the agent's session, then return to the front end
+    STOP = 65  # stop the sandbox: the operator agreed, or there was no work to lose
+    NO_SESSION = 66  # boot ended without a session, and there is no screen for the dashboard: `up` exits with code 1
+    INTERRUPTED = 67  # ctrl+c before there was work to lose: `up` exits with code 130

@@ -1,4 +1,4 @@
-"""Where everything lives inside a sandbox. Nothing else in the project spells one of these paths out."""
+"""The paths and uids of a sandbox. No other module spells out one of these paths."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,24 +8,23 @@ COREDNS_UID = 953
 GUARD_UID = 954
 GATE_UID = 955
 EXPORTER_UID = 956
-STOPPER_UID = 957  # nobody's: backend/agent/freezer.py
+STOPPER_UID = 957  # owns no files: backend/agent/freezer.py
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
     """The files of one sandbox, below `root`.
 
-    `root` is `/` in a running sandbox and a temporary folder in tests: a path prefix, so that nothing in `os` has to be
-    patched.
+    `root` is `/` in a running sandbox and a temporary folder in tests, which therefore need not patch `os`.
     """
 
     root: Path = Path("/")
 
-    # --- /run/codetainer: ours, root-owned, memory-backed, writable after the root is read-only ---
+    # --- /run/codetainer: root-owned, in memory, stays writable when the root becomes read-only ---
 
     @property
     def run(self) -> Path:
-        """The folder of everything that changes while the sandbox runs (root-owned, 0755)."""
+        """The folder of all files that change while the sandbox runs (root-owned, 0755)."""
         return self.root / "run/codetainer"
 
     @property
@@ -35,17 +34,17 @@ class Paths:
 
     @property
     def lock(self) -> Path:
-        """The init lock: held (flock, exclusive) from before anybody can log in until the session exists or init failed."""
+        """The init lock (flock, exclusive): boot holds it until the session exists or boot has failed; logins wait for it."""
         return self.run / "init.lock"
 
     @property
     def boot_lock(self) -> Path:
-        """Held as long as the sandbox's one boot process lives."""
+        """The lock that the sandbox's one boot process holds while it lives."""
         return self.run / "boot.lock"
 
     @property
     def control(self) -> Path:
-        """The control socket (0600, root by peer credentials)."""
+        """The control socket (0600; peer credentials must be root's)."""
         return self.run / "control.sock"
 
     @property
@@ -54,32 +53,32 @@ class Paths:
 
     @property
     def gate(self) -> Path:
-        """The gate's folder (0700, root): its configuration, its lists, its admin socket."""
+        """The gate's folder (0700, root): configuration, host lists, admin socket."""
         return self.run / "gate"
 
     @property
     def ssh(self) -> Path:
-        """sshd's folder (0700, root): its host key, the authorized keys, its configuration."""
+        """sshd's folder (0700, root): host key, authorized keys, configuration."""
         return self.run / "ssh"
 
     @property
     def sshd(self) -> Path:
-        """Where sshd's unprivileged half lives, an empty folder: its path is compiled in."""
+        """The empty folder that sshd's unprivileged half uses as its root. The path is compiled into sshd."""
         return self.root / "run/sshd"
 
     @property
     def trusted(self) -> Path:
-        """The authorities that everything inside trusts, the gate's own among them; it covers the system's bundle."""
+        """The CA bundle with the gate's own authority added, which is mounted over the system's bundle."""
         return self.run / "trusted.crt"
 
     @property
     def traffic(self) -> Path:
-        """What the gate carried, a connection a line (contract/traffic.py); what came before it is `traffic.jsonl.1`."""
+        """The gate's traffic log, one connection per line (contract/traffic.py); the previous file is `traffic.jsonl.1`."""
         return self.run / "traffic.jsonl"
 
     @property
     def debug_log(self) -> Path:
-        """Every command that boot ran (0600, root), only with CODETAINER_DEBUG; what came before it is `debug.log.1`."""
+        """The log of all commands that boot runs (0600, root), if CODETAINER_DEBUG is on; the previous one is `debug.log.1`."""
         return self.run / "debug.log"
 
     @property
@@ -89,17 +88,17 @@ class Paths:
 
     @property
     def frozen(self) -> Path:
-        """There while the sandbox is frozen: nothing is started as the agent then, by root's hand either."""
+        """Exists while the sandbox is frozen: no process may start as the agent then, not even on root's behalf."""
         return self.run / "frozen"
 
     @property
     def cgroups(self) -> Path:
-        """The hierarchy of cgroups (0700, root), mounted when the agent is first frozen."""
+        """The cgroup hierarchy (0700, root), mounted when the agent is first frozen."""
         return self.run / "cgroups"
 
     @property
     def tmux_socket(self) -> Path:
-        """In a folder of the agent's own (0711, uid claude): the server runs as the agent, so does every client."""
+        """The socket of the tmux server, in a folder that the agent owns (0711): server and clients run as the agent."""
         return self.run / "tmux/server.sock"
 
     @property
@@ -108,25 +107,25 @@ class Paths:
 
     @property
     def gh_files(self) -> Path:
-        """What `gh_config` is a link to: the root may be read-only from the start."""
+        """The target of the link `gh_config`, because the root may be read-only from the start."""
         return self.run / "gh-config"
 
     @property
     def git_file(self) -> Path:
-        """What `git_config` is a link to."""
+        """The target of the link `git_config`."""
         return self.run / "gitconfig"
 
     @property
     def agent_report(self) -> Path:
-        """What the agent's hooks say of the session. Only the agent writes it and nobody trusts it."""
+        """The report of the agent's hooks on the session. The agent writes it, so do not trust it."""
         return self.root / "home/claude/.codetainer/session.json"
 
     @property
     def agent_activity(self) -> Path:
-        """Beside it: whether the agent works, waits or is idle, and since when."""
+        """The other report of the hooks: whether the agent works, waits or is idle, and since when."""
         return self.agent_report.with_name("activity.json")
 
-    # --- what the image (or `codetainer up`) lays down, read-only ---
+    # --- files that the image (or `codetainer up`) provides, read-only ---
 
     @property
     def opt(self) -> Path:
@@ -134,12 +133,12 @@ class Paths:
 
     @property
     def python(self) -> Path:
-        """The interpreter of our virtual environment; always started with `-I`: the work directory is the agent's."""
+        """The Python of our virtual environment. Start it with `-I`, because the agent can write to the work directory."""
         return self.opt / "venv/bin/python3"
 
     @property
     def hooks(self) -> Path:
-        """The programs of `backend/hooks`: started by path, without a package around them, by claude-settings.json."""
+        """The programs of `backend/hooks`, which claude-settings.json starts by path, outside of any package."""
         return self.opt / "lib/backend/hooks"
 
     @property
@@ -148,27 +147,27 @@ class Paths:
 
     @property
     def credentials(self) -> Path:
-        """The operator's own hosts and credentials, beside the shipped ones; need not be there."""
+        """The operator's own hosts and credentials, in addition to the shipped ones; optional."""
         return self.root / "opt/network/credentials.toml"
 
     @property
     def dashboard(self) -> Path:
-        """The operator's keys and notifications (codetainer_tui/dashboard/preferences.py); need not be there."""
+        """The operator's keys and notifications (codetainer_tui/dashboard/preferences.py); optional."""
         return self.root / "opt/codetainer/dashboard.toml"
 
     @property
     def claude_settings(self) -> Path:
-        """Template of Claude Code's settings, and beside it an optional CLAUDE.md and skills/."""
+        """The template of Claude Code's settings. Its folder may also contain a CLAUDE.md and skills/."""
         return self.root / "opt/claude/settings.json"
 
     @property
     def gh_config(self) -> Path:
-        """gh's configuration, by the name that its users are given."""
+        """The folder of gh's configuration that GH_CONFIG_DIR names."""
         return self.root / "opt/gh-config"
 
     @property
     def git_config(self) -> Path:
-        """The system's git configuration, where git looks for it."""
+        """The path where git looks for its system configuration."""
         return self.root / "etc/gitconfig"
 
     @property
@@ -177,12 +176,12 @@ class Paths:
 
     @property
     def git(self) -> Path:
-        """git itself: /usr/local/bin/git is a launcher of ours."""
+        """The real git: /usr/local/bin/git is our launcher."""
         return self.root / "opt/codetainer/git"
 
     @property
     def confine(self) -> Path:
-        """What every process of the agent's is started through: it puts on the system call filter (backend/confine/)."""
+        """The program that installs the system call filter and then starts a process as the agent (backend/confine/)."""
         return self.root / "opt/codetainer/confine"
 
     @property
@@ -196,20 +195,20 @@ class Paths:
 
     @property
     def own_resolv_conf(self) -> Path:
-        """Covers `resolv_conf` where that cannot be written."""
+        """Mounted over `resolv_conf` if that cannot be written."""
         return self.run / "resolv.conf"
 
     @property
     def ca_bundle(self) -> Path:
-        """The certificates that everything in the sandbox trusts."""
+        """The system's CA bundle."""
         return self.root / "etc/ssl/certs/ca-certificates.crt"
 
     @property
     def fly(self) -> Path:
-        """What Fly.io's init puts into a machine: its SSH server, and the socket of the machine's API."""
+        """The folder that Fly.io's init adds to a machine: its SSH server and the socket of the machine's API."""
         return self.root / ".fly"
 
-    # --- the agent's ---
+    # --- the agent's folders ---
 
     @property
     def workspace(self) -> Path:

@@ -1,12 +1,13 @@
-"""Refusals, gathered in bounded tables of which none can push anything out of another. Pure.
+"""Refusals in bounded tables: a flood in one table evicts nothing from another. Pure.
 
-*Serious* ones are attempts at what no entry of the list is about: somebody else's credential, a write elsewhere, a private or
-metadata address, another site on a listed address, the sandbox's own ports. The first of each reason are kept until the
-operator has acknowledged them; what does not fit is counted by its reason. *Policy* ones are matters of the list. They are
-gathered in crowds (crowds.py), each of which may only push out its own; one that is a tunnel or a scan is serious as a whole.
+*Serious* refusals are attempts that no allowlist entry could permit: a foreign credential, a write to another repository, a
+private or metadata address, a different host on an allowed address, the sandbox's own ports. The first kinds of each reason are
+kept until the operator acknowledges them; if the table is full, further kinds are only counted, by reason. *Policy* refusals
+are those that an entry could permit. They are grouped in crowds (crowds.py), each of which evicts only its own members; a crowd
+that looks like a tunnel or a scan is serious as a whole.
 
-Counts of refusals are exact whatever comes. Counts of kinds are up to MAX_KNOWN; beyond, one that was dropped and comes again
-counts as another.
+Counts of refusals are always exact. Counts of kinds are exact up to MAX_KNOWN kinds; beyond, a kind that was dropped and comes
+back is counted twice.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ MAX_KEPT = 500  # policy kinds
 MAX_OF_A_CROWD = 64
 MAX_CROWDS = 256
 MAX_BELOW_TLD = 32  # domains below one top-level domain that are crowds of their own
-MAX_SERIOUS = 64  # kinds of one wall and reason
-MAX_KNOWN = 65536  # policy kinds whose digests are kept, so that one that was dropped and comes again counts once
-DIGITS, BUCKET = 10, 2  # hexadecimal ones of a digest; those of them that say where it is kept
-QUIET_SECONDS = 3600.0  # after which a crowd makes room for another
-OTHER_NAMES = "other names"  # in place of those that were too many to be told apart
+MAX_SERIOUS = 64  # kinds of one protection and reason
+MAX_KNOWN = 65536  # policy kinds whose digests are kept, to count a kind once even if it was dropped and comes back
+DIGITS, BUCKET = 10, 2  # hexadecimal digits of a digest; how many of them select its bucket
+QUIET_SECONDS = 3600.0  # without refusals before a crowd may be evicted
+OTHER_NAMES = "other names"  # stands for the names in a flood that were too many to list individually
 OTHER_DESTINATIONS = "other destinations"
-UNTOLD = "untold"  # the crowd of those two, which are rows of their own
+UNTOLD = "untold"  # the crowd of these two, each of which has a row of its own
 
 
 class Severity(StrEnum):
@@ -40,7 +41,7 @@ class Severity(StrEnum):
     SERIOUS = "serious"
 
 
-# Whatever is not known to be a matter of the list is serious, also a reason that is new.
+# All other reasons are serious, including ones that this version does not know.
 _POLICY = frozenset(
     (
         Reason.NOT_LISTED,
@@ -61,9 +62,9 @@ def severity(refused: Refused) -> Severity:
 
 
 def _own_list(refused: Refused) -> bool:
-    """Whether the sandbox's own look at its list found a private address: its resolver blocks names, or has inner ones.
+    """True if an allowlisted name resolved to a private address, as with a resolver that blocks names or serves internal ones.
 
-    Where the address is a link-local one, such as clouds have for their metadata, somebody means harm.
+    False for link-local addresses, which clouds use for metadata: those indicate an attack.
     """
     if refused.via is not Via.DNS or refused.reason is not Reason.PRIVATE:
         return False
@@ -74,16 +75,16 @@ def _own_list(refused: Refused) -> bool:
 
 
 def group(refused: Refused) -> str:
-    """Of a serious refusal: those with the same reason from the same wall share a table."""
+    """The table of a serious refusal: one for each protection and reason."""
     return f"{refused.via} {refused.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """`serious` by Refused.key, the first one first; `more` has what of them did not fit, by group.
+    """`serious` kinds are by Refused.key, the oldest first; `more` counts those that did not fit, by group.
 
-    `crowds` have the policy ones; `kinds` is how many kinds of them there were, `kept` how many are kept one by one, and
-    `known` has digests of them, by how these begin.
+    `crowds` hold the policy kinds: `kinds` counts all that ever came, `kept` those that are kept individually, and `known` has
+    digests of them by bucket.
     """
 
     serious: Mapping[str, RefusalView] = field(default_factory=dict)
@@ -94,45 +95,45 @@ class Refusals:
     known: Mapping[str, str] = field(default_factory=dict)
 
     def policy(self) -> Iterator[tuple[str, RefusalView]]:
-        """The policy kinds that are kept one by one."""
+        """The policy kinds that are kept individually."""
         for crowd in self.crowds.values():
             yield from crowd.members.items()
 
     def values(self) -> Iterator[RefusalView]:
-        """What is kept one by one, of both severities."""
+        """The kinds of both severities that are kept individually."""
         yield from self.serious.values()
         yield from (view for _, view in self.policy())
 
     @property
     def alarms(self) -> int:
-        """Serious ones that nobody has acknowledged: kinds, reasons of which not all did fit, tunnels and scans."""
+        """Counts unacknowledged serious entries: kinds, groups with kinds that did not fit, tunnels and scans."""
         kinds = sum(view.alarm for views in (self.serious, self.more) for view in views.values())
         return kinds + sum(crowd.alarm for crowd in self.crowds.values())
 
     def adding(self, run: Iterable[tuple[Refused, float]]) -> Refusals:
-        """With refusals one after another: the tables are copied once for all of them."""
+        """These tables plus further refusals with their times. Copies the tables once for all of them."""
         book = _Book(self)
         for event, at in run:
             book.add(event, at)
         return book.closed()
 
     def acknowledged(self, event: Acknowledged) -> Refusals:
-        """What had come by then is acknowledged: all of it, or what has this key, or is of this group, crowd or suspicion."""
+        """These tables with entries acknowledged up to the event's time: all, or those with its key, group or suspicion."""
 
-        def meant(key: str, common: str, last_at: float) -> bool:
+        def matches(key: str, common: str, last_at: float) -> bool:
             return last_at <= event.until and event.key in ("", key, common)
 
-        serious = {key: view.seen() if meant(key, view.group, view.last_at) else view for key, view in self.serious.items()}
-        more = {key: view.seen() if meant(key, key, view.last_at) else view for key, view in self.more.items()}
+        serious = {key: view.seen() if matches(key, view.group, view.last_at) else view for key, view in self.serious.items()}
+        more = {key: view.seen() if matches(key, key, view.last_at) else view for key, view in self.more.items()}
         crowds = {
-            key: crowd.seen() if crowd.suspicion and meant(key, crowd.suspicion, crowd.last_at) else crowd
+            key: crowd.seen() if crowd.suspicion and matches(key, crowd.suspicion, crowd.last_at) else crowd
             for key, crowd in self.crowds.items()
         }
         return replace(self, serious=serious, more=more, crowds=crowds)
 
 
 class _Book:
-    """The tables while refusals are written into them."""
+    """A mutable copy of the tables, for adding refusals."""
 
     def __init__(self, before: Refusals) -> None:
         self.serious, self.more, self.known = dict(before.serious), dict(before.more), dict(before.known)
@@ -151,9 +152,9 @@ class _Book:
 
     def _add_serious(self, event: Refused, at: float) -> None:
         key, mine = event.key, group(event)
-        known = self.serious.get(key)
-        if known is not None:
-            self.serious[key] = known.more(event, at)
+        view = self.serious.get(key)
+        if view is not None:
+            self.serious[key] = view.more(event, at)
         elif sum(view.group == mine for view in self.serious.values()) < MAX_SERIOUS or self._forget_acknowledged(mine):
             self.serious[key] = RefusalView(event, event.count, at, at, mine)
         else:
@@ -161,7 +162,7 @@ class _Book:
             self.more[mine] = RefusalView(event, event.count, at, at, mine) if rest is None else rest.more(event, at)
 
     def _forget_acknowledged(self, mine: str) -> bool:
-        """Whether one could make room that the operator has seen: it is counted on, among those that did not fit."""
+        """Moves an acknowledged kind of a group to the counts in `more`. False if the group has none."""
         key = next((key for key, view in self.serious.items() if view.group == mine and not view.alarm), None)
         if key is None:
             return False
@@ -185,37 +186,37 @@ class _Book:
         crowd.add(event, at, another=another)
 
     def _growing(self, key: str) -> Growing:
-        """A crowd that is there, to be written to."""
+        """An existing crowd in mutable form."""
         crowd = self.crowds[key]
         if not isinstance(crowd, Growing):
             self.crowds[key] = crowd = Growing(key, crowd)
         return crowd
 
     def _make_room(self, crowd: Growing) -> None:
-        """For another member of a crowd: of its own where it has many, else of the crowd that has the most."""
+        """Drops a member to make room for a new one: of the crowd itself if it is full, else of the largest crowd."""
         if len(crowd.members) < MAX_OF_A_CROWD:
             if self.kept < MAX_KEPT:
                 return
             crowd = self._growing(max(self.crowds, key=lambda key: len(self.crowds[key].members)))
-        # The least recent that came once only, as generated names do; else the least recent.
+        # The least recent one that came only once, as generated names do; else the least recent.
         members = crowd.members
         del members[next((key for key, view in members.items() if view.count == 1), next(iter(members)))]
         self.kept -= 1
 
     def _is_known(self, text: str) -> bool:
-        """Whether a kind has come before, and was dropped; from now on it has."""
+        """True if this kind has come before (and was dropped). Remembers it."""
         digest = blake2b(text.encode(errors="surrogatepass"), digest_size=DIGITS // 2).hexdigest()
         bucket, rest = digest[:BUCKET], digest[BUCKET:]
-        known = self.known.get(bucket, "")
-        at = known.find(rest)
-        while at >= 0 and at % len(rest):  # a part of one and a part of the next
-            at = known.find(rest, at + 1)
-        if at < 0 and len(known) < MAX_KNOWN // 16**BUCKET * len(rest):
-            self.known[bucket] = known + rest
+        digests = self.known.get(bucket, "")
+        at = digests.find(rest)
+        while at >= 0 and at % len(rest):  # a match across two digests
+            at = digests.find(rest, at + 1)
+        if at < 0 and len(digests) < MAX_KNOWN // 16**BUCKET * len(rest):
+            self.known[bucket] = digests + rest
         return at >= 0
 
     def _crowd_for(self, event: Refused, at: float) -> Growing:
-        """An event's crowd, to be written to: of too many narrow ones it is the wide one."""
+        """The crowd for an event, in mutable form: the wide one if there are too many narrow ones."""
         narrow, wide = (UNTOLD, UNTOLD) if event.name in (OTHER_NAMES, OTHER_DESTINATIONS) else crowds_of(event)
         if narrow in self.crowds:
             return self._growing(narrow)
@@ -227,14 +228,14 @@ class _Book:
             above.last_at = at
             self.crowds[narrow] = Crowd(event, at, at)
             return self._growing(narrow)
-        # Other crowds than those of names are as few as there are reasons.
+        # Only crowds of names need a bound: the others are no more than there are reasons.
         if wide not in self.crowds and wide.startswith(BELOW) and not self._room(at, 1):
             wide = REST
         self.crowds.setdefault(wide, Crowd(event, at, at))
         return self._growing(wide)
 
     def _room(self, at: float, wanted: int) -> bool:
-        """Whether there is room for more crowds; one that has been quiet for long, and is no alarm, makes room."""
+        """True if there is room for more crowds. Evicts crowds that have been quiet for long and raise no alarm."""
         while len(self.crowds) + wanted > MAX_CROWDS:
             quiet = [
                 (crowd.last_at, key)

@@ -1,6 +1,6 @@
-"""What a sandbox is like now: the journal folded into one value. Pure; front ends and the journal's snapshots use it.
+"""The current state of a sandbox: the journal folded into one value, for front ends and the journal's snapshots. Pure.
 
-Length: one value and its folding, read as a whole.
+Length: the value and the functions that fold it belong together.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 from backend.contract import events as e
 from backend.contract.refusals import Refusals
 
-CARRIED_NAMES = 500  # names below a wildcard are many; the least recent go first
+CARRIED_NAMES = 500  # a wildcard may match many names; the least recent are dropped first
 STEP_LINES = 200  # output lines kept of each boot step
 REFUSED_MINUTES = 60  # length of the history behind the sparkline
 
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """A boot step as far as it has come. `outcome` is None while it waits or runs."""
+    """Progress of a boot step. `outcome` is None until it ends."""
 
     name: str
     title: str
@@ -44,7 +44,7 @@ class State:
     pid: int = 0
     started_at: float = 0.0
     updated_at: float = 0.0
-    boot: e.BootState | None = None  # None: nothing has been heard yet
+    boot: e.BootState | None = None  # None: no event yet
     boot_seconds: float = 0.0
     halted_step: str = ""
     reason: str = ""
@@ -55,10 +55,10 @@ class State:
     frozen: bool = False
     steps: Mapping[str, StepView] = field(default_factory=dict)  # in plan order
     services: Mapping[str, e.ServiceChanged] = field(default_factory=dict)
-    services_at: Mapping[str, float] = field(default_factory=dict)  # since when each is in its state
+    services_at: Mapping[str, float] = field(default_factory=dict)  # when each entered its state
     ssh: e.SshOpened | None = None
     names: e.NamesMeasured | None = None
-    listed: tuple[str, ...] = ()  # names of the list, without those allowed by hand; of a very long one the first
+    listed: tuple[str, ...] = ()  # names of the allowlist at boot, without those allowed later; the first ones if very long
     list: e.ListMeasured | None = None
     sandbox: e.SandboxMeasured | None = None
     proof: e.ProofFinished | None = None
@@ -67,13 +67,13 @@ class State:
     work: e.WorkCounted | None = None
     saved: e.WorkSaved | None = None  # the last save that was pushed
     saved_at: float = 0.0
-    save_problem: str = ""  # of the saves tried since then
+    save_problem: str = ""  # why the saves since then failed
     refusals: Refusals = field(default_factory=Refusals)
     refused_total: int = 0
     refused_minutes: Mapping[str, int] = field(default_factory=dict)  # minute since the epoch -> refusals in it
-    cookies: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # by host: requests with some, the last time
+    cookies: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # by host: requests with cookies, time of the last
     carried: Mapping[str, e.Carried] = field(default_factory=dict)
-    allowed: Mapping[str, e.Allowed] = field(default_factory=dict)  # by entry: no port of a name stands in two of them
+    allowed: Mapping[str, e.Allowed] = field(default_factory=dict)  # by entry; no port of a name is in two entries
     muted: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[e.Noted, ...] = ()
 
@@ -89,16 +89,16 @@ class State:
 
 @functools.singledispatch
 def _apply(event: e.Event, state: State, at: float) -> State:
-    return state  # an event that changes nothing here, or one of a newer version
+    return state  # an event that does not affect the state, or is from a newer version
 
 
 def fold(state: State, stamped: e.Stamped) -> State:
-    """The state after one more event."""
+    """The state after another event."""
     return replace(_apply(stamped.event, state, stamped.at), updated_at=stamped.at)
 
 
 def fold_all(stamped: Iterable[e.Stamped], state: State | None = None) -> State:
-    """The state after many more. Runs of refusals, which come in floods, are folded at once."""
+    """The state after many events. Folds consecutive refusals, which come in floods, in one step."""
     folded, refused = state or State(), list[e.Stamped]()
     for one in stamped:
         if isinstance(one.event, e.Refused):
@@ -117,7 +117,7 @@ def _(event: e.Snapshot, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.BootStarted, state: State, at: float) -> State:
-    """A boot begins anew (also after a retry): what was refused and allowed before stays known."""
+    """Begins a new boot, also after a retry, and keeps refusals and grants of earlier ones."""
     steps = {step.name: StepView(step.name, step.title, step.needs) for step in event.plan}
     return replace(
         state, version=event.version, repository=event.repository, credentials=event.credentials,
@@ -169,8 +169,8 @@ def _(event: e.Stopping, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.ServiceChanged, state: State, at: float) -> State:
-    known = state.services.get(event.service)
-    since = state.services_at.get(event.service, at) if known is not None and known.state is event.state else at
+    before = state.services.get(event.service)
+    since = state.services_at.get(event.service, at) if before is not None and before.state is event.state else at
     return replace(
         state, services={**state.services, event.service: event}, services_at={**state.services_at, event.service: since}
     )
@@ -217,32 +217,32 @@ def _(event: e.Refused, state: State, at: float) -> State:
 
 
 def _refuse(state: State, run: Sequence[e.Stamped]) -> State:
-    """Refusals one after another, counted by minute and gathered in their tables."""
+    """Counts consecutive refusals by minute and adds them to the tables."""
     minutes, total = dict(state.refused_minutes), state.refused_total
-    found: list[tuple[e.Refused, float]] = []
+    refused: list[tuple[e.Refused, float]] = []
     for stamped in run:
         event, at = stamped.event, stamped.at
         assert isinstance(event, e.Refused)
-        found.append((event, at))
+        refused.append((event, at))
         minute = str(int(at // 60))
         minutes[minute] = minutes.get(minute, 0) + event.count
         total += event.count
     oldest = int(run[-1].at // 60) - REFUSED_MINUTES
     minutes = {minute: count for minute, count in minutes.items() if int(minute) > oldest}
-    refusals = state.refusals.adding(found)
+    refusals = state.refusals.adding(refused)
     return replace(state, refusals=refusals, refused_total=total, refused_minutes=minutes, updated_at=run[-1].at)
 
 
 @_apply.register
 def _(event: e.CookiesDropped, state: State, at: float) -> State:
-    """Bounded by the number of hosts with a credential."""
+    """Counts requests with cookies; only hosts with a credential have such events, so there are few."""
     before, _ = state.cookies.get(event.name, (0, 0.0))
     return replace(state, cookies={**state.cookies, event.name: (before + event.count, at)})
 
 
 @_apply.register
 def _(event: e.Carried, state: State, at: float) -> State:
-    carried = {name: known for name, known in state.carried.items() if name != event.name}
+    carried = {name: totals for name, totals in state.carried.items() if name != event.name}
     carried[event.name] = event
     if len(carried) > CARRIED_NAMES:
         del carried[next(iter(carried))]
@@ -261,13 +261,13 @@ def _(event: e.Withdrawn, state: State, at: float) -> State:
 
 
 def _closed(allowed: Mapping[str, e.Allowed], name: str, ports: Collection[int] | None) -> dict[str, e.Allowed]:
-    """What is left of it when these ports of a name (None: all) are closed, or opened anew."""
-    found: dict[str, e.Allowed] = {}
+    """The grants without these ports of a name (None: without the name)."""
+    remaining: dict[str, e.Allowed] = {}
     for entry, grant in allowed.items():
         left = grant if grant.name != name else None if ports is None else grant.without(ports)
         if left is not None:
-            found[entry if left is grant else left.entry] = left
-    return found
+            remaining[entry if left is grant else left.entry] = left
+    return remaining
 
 
 @_apply.register

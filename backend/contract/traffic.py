@@ -1,4 +1,4 @@
-"""One connection that the gate carried, as a line of the log: names, counts, times, never a path, a header or a body."""
+"""The lines of the traffic log, one for each connection through the gate: names, counts, times, no paths, headers or bodies."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """`at`: when it ended, seconds since 1970. Bytes as the agent sees them. `address`: what was dialled.
+    """`at` is the end, in seconds since the epoch. Bytes are as the agent sees them. `address` is the destination.
 
-    `protocol`: tls (a connection), http (a request). `count`: more than one where there were too many to be told apart; the
-    rest is then that of all of them together, and `name` is "".
+    `protocol` is tls (a connection) or http (a request). If `count` is more than 1, the line sums up connections that were too
+    many to log individually, and `name` is "".
     """
 
     at: float
@@ -31,8 +31,8 @@ def encode(connection: Connection) -> str:
 
 
 def decode(line: str) -> Connection:
-    """Raises ValueError for what is no such line."""
+    """The connection of a line. Raises ValueError if the text is not such a line."""
     try:
         return Connection(**json.loads(line))
     except TypeError as error:
-        raise ValueError(f"no line of a traffic log: {error}") from error
+        raise ValueError(f"cannot read traffic log line: {error}") from error
