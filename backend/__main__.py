@@ -8,30 +8,30 @@ from backend.contract.paths import Paths
 
 
 def boot() -> int:
-    """Exit code 2: settings or capabilities are not right; 1: boot halted and was told to exit; 0: stopped."""
+    """Boots the sandbox. Exit code 0: stopped; 1: boot halted or failed; 2: invalid settings or missing capabilities."""
     from backend import settings
     from backend.capabilities import CapabilitiesMissing
     from backend.supervision import start
     from backend.system import AGENT, SystemFailure
 
-    def tell(text: str) -> None:
+    def complain(text: str) -> None:
         sys.stderr.write(f"codetainer: {text}\n")
 
     try:
         return start.main(settings.load(settings.environment(), Paths().credentials, hidden_from=AGENT), Paths())
     except settings.SettingsError as error:
-        tell(str(error))
+        complain(str(error))
         return settings.EXIT_CODE
     except SystemFailure as error:
-        tell(f"{error}" + (f"\n  {error.hint}" if error.hint else ""))
+        complain(f"{error}" + (f"\n  {error.hint}" if error.hint else ""))
         return settings.EXIT_CODE if isinstance(error, CapabilitiesMissing) else 1
 
 
-MAX_REPORTED = 512 << 10  # bytes; of what a process of the agent's may write to stderr, its own message needs a part too
+MAX_REPORTED = 512 << 10  # bytes; leaves room on stderr for an agent process's own message (system.MAX_AGENT_OUTPUT)
 
 
 def observe_on_stderr(most: int) -> None:
-    """Reports the commands of this process as lines on stderr. Who reads them knows the secrets and takes them out."""
+    """Reports the commands of this process as lines on stderr. The reader, which knows the secrets, redacts them."""
     from backend import commands
     from backend.debug_log import DebugLines
     from backend.redaction import Redaction

@@ -1,6 +1,6 @@
-"""Commands that this process runs, reported to an observer. Without one (`observe`) nothing is recorded.
+"""Reports the commands that this process runs to an observer. Records nothing until `observe` sets one.
 
-`backend/system.py` reports here; `backend/debug_log.py` has the observers.
+`backend/system.py` makes the reports; `backend/debug_log.py` contains the observers.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-MAX_STDERR = 16 << 10  # bytes of a command's stderr that are kept
-MAX_LINES = 20  # of a service's output that are kept
-PREFIX = "codetainer: debug: "  # of an observer's lines on a process's stderr
+MAX_STDERR = 16 << 10  # bytes of a command's stderr to keep
+MAX_LINES = 20  # lines of a service's output to keep
+PREFIX = "codetainer: debug: "  # marks an observer's lines on a process's stderr
 OPTION = "--debug"
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command that has been started. `argv` is what was asked for; `exec_argv` also has what leads to the identity.
+    """A command that has been started. `exec_argv` is `argv` with the commands before it that switch to the identity.
 
-    `stdin` is what it gets to read, None if that is nothing or not known here. `descriptors` are those that it inherits
-    beside the standard ones. `started_at` is in seconds since the epoch.
+    `stdin` is the command's input, None if it is empty or unknown here. `descriptors` are inherited in addition to the standard
+    ones. `started_at` is in seconds since the epoch.
     """
 
     argv: tuple[str, ...]
@@ -41,9 +41,9 @@ class Command:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a command ended. `code` is None if it did not start or did not end, and then `problem` has the reason.
+    """The end of a command. `code` is None if it did not start or did not end; `problem` is then the reason.
 
-    `observed` is false without an observer: nobody needs `stderr`, its last lines, then.
+    `observed` is false without an observer, in which case `stderr` (the last lines) is not needed.
     """
 
     observed: bool = False
@@ -58,7 +58,7 @@ class Observer(Protocol):
     def ended(self, command: Command, outcome: Outcome, seconds: float) -> None: ...
 
     def relay(self, line: str, source: str) -> None:
-        """Takes over a line that another process's observer wrote. `source` is that process's identity."""
+        """Accepts a line from another process's observer. `source` is the identity of that process."""
 
 
 _observer: Observer | None = None
@@ -66,18 +66,18 @@ _last_lines: WeakKeyDictionary[StreamReader, deque[str]] = WeakKeyDictionary()
 
 
 def observe(observer: Observer | None) -> None:
-    """From now on reports every command to this observer; None stops it."""
+    """Sets the observer for all further commands; None removes it."""
     global _observer
     _observer = observer
 
 
 def option() -> tuple[str, ...]:
-    """What makes a child process of ours (`python3 -I -m backend VERB`) report its own commands on its stderr."""
+    """The option that makes a child (`python3 -I -m backend VERB`) report its commands on stderr; () without an observer."""
     return () if _observer is None else (OPTION,)
 
 
 class Observation:
-    """One command, from its start to its end, for an observer."""
+    """Observes one command from start to end."""
 
     def __init__(self, observer: Observer, command: Command) -> None:
         self._observer, self._command = observer, command
@@ -98,7 +98,7 @@ def begin(
     stdin: str | bytes | None = None,
     descriptors: Sequence[int] = (),
 ) -> Observation | None:
-    """Reports the start of a command. None without an observer."""
+    """Reports the start of a command. Returns None without an observer."""
     if _observer is None:
         return None
     data = stdin.encode(errors="replace") if isinstance(stdin, str) else stdin
@@ -117,7 +117,7 @@ def observed(
     exec_argv: Sequence[str] | None = None,
     stdin: str | bytes | None = None,
 ) -> Iterator[Outcome]:
-    """Reports the start of a command and, when the block is left, how it ended. The block fills in the outcome."""
+    """Reports the start of a command and, after the block, its outcome, which the block fills in."""
     observation = begin(argv, identity=identity, environment=environment, cwd=cwd, exec_argv=exec_argv, stdin=stdin)
     outcome = Outcome(observed=observation is not None)
     if observation is None:
@@ -133,10 +133,10 @@ def observed(
 
 
 def last_lines_of(descriptor: int) -> str:
-    """The whole lines at the end of a file that a command wrote, MAX_STDERR bytes at most; "" if it cannot be read twice.
+    """The last lines in a command's output file, at most MAX_STDERR bytes; "" if the file is not seekable.
 
-    The first line is left out if its beginning is: half of a secret would not be recognised. Lines of an observer are too. A
-    file may have had its whole size from the start: what is behind the last byte that was written is no text.
+    Leaves out a first line that is cut, because redaction would miss half a secret, and the lines of an observer. Ignores zeros
+    at the end: the file may have had its full size before the command wrote to it.
     """
     try:
         end = os.fstat(descriptor).st_size
@@ -153,12 +153,12 @@ def last_lines_of(descriptor: int) -> str:
 
 
 def keep_lines(stream: StreamReader) -> None:
-    """Remembers the last lines that are read from a service's output (`heard`)."""
+    """Starts keeping the last lines of a service's output, which its reader passes to `heard`."""
     _last_lines[stream] = deque(maxlen=MAX_LINES)
 
 
 def heard(stream: StreamReader, line: str) -> None:
-    """A line has been read from a service's output."""
+    """Keeps a line of a service's output, if `keep_lines` asked for it."""
     if (kept := _last_lines.get(stream)) is not None and not line.startswith(PREFIX):
         kept.append(line)
 
@@ -168,7 +168,7 @@ def kept_lines(stream: StreamReader) -> str:
 
 
 def relayed(line: str, source: str) -> bool:
-    """Hands a child process's line to this process's observer. False without one, or if the line is no observer's."""
+    """Passes a child's line to this process's observer. False without an observer, or if no observer wrote the line."""
     if _observer is None or not line.startswith(PREFIX):
         return False
     _observer.relay(line.removeprefix(PREFIX), source)

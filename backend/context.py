@@ -1,4 +1,4 @@
-"""What boot steps share: the settings, the paths, and the running parts that one step makes and another uses."""
+"""The context that boot steps share: settings, paths, and the parts that one step creates and another uses."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Boot:
-    """One sandbox while it boots. `services` and `policy` are what goes on afterwards."""
+    """One sandbox during boot. `services` and `policy` live on afterwards.
+
+    `docker_servers` are the DNS servers that Docker's resolver queries from inside this container: () if that resolver is not
+    in use, None if it is in use but its servers are unknown.
+    """
 
     settings: Settings
     paths: Paths
     emit: Callable[[Event], None]
     services: Services
     policy: Policy
-    docker_servers: (
-        tuple[str, ...] | None
-    ) = ()  # that Docker's resolver asks from in here; None: it is in use, and they are unknown
+    docker_servers: tuple[str, ...] | None = ()
     agent_environment: dict[str, str] = field(default_factory=dict)
     session: Session | None = None
-    cloned: bool = False  # REPO_URL is in the work space
+    cloned: bool = False  # the workspace contains REPO_URL
     expected: Expected = field(default_factory=Expected)
 
     @property
     def other_resolvers(self) -> str:
-        """What to do if listed names cannot be resolved."""
+        """The remedy if names of the allowlist cannot be resolved."""
         if self.docker_servers is None:
             return (
                 "Set CODETAINER_UPSTREAM to a resolver's own address: Docker's resolver (127.0.0.11) forwards queries from "
@@ -46,5 +48,5 @@ class Boot:
         return f"Check that the upstream resolvers answer ({asked}), or name others with CODETAINER_UPSTREAM."
 
     def say(self, step: str, line: str) -> None:
-        """One line of a step's output, for the dashboard. Control characters are shown by whoever shows it."""
+        """Reports one line of a step's output. Front ends escape its control characters."""
         self.emit(StepOutput(step, line[:500]))

@@ -1,4 +1,4 @@
-"""Bytes between descriptors, until a process has ended."""
+"""Copies bytes between descriptors until a process has ended."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 CHUNK = 65536
-MAX_LEFT = 2 << 20  # bytes that are read when the process has ended: more than any pipe or terminal of its own holds
+MAX_LEFT = 2 << 20  # bytes read after the process has ended: more than the buffer of any pipe or terminal holds
 
 
 class Flow:
-    """From one descriptor to another. `inward`: to somebody who may not be reading, so what is not taken yet is kept.
+    """Copies from one descriptor to another.
 
-    Outward writes wait: whoever reads there (a terminal, a pipe of the operator's) sets the pace.
+    If `inward`, the target may not be reading: writes do not block, and the rest is kept for later. Outward writes block, so
+    that the reader (a terminal or a pipe of the operator) sets the pace.
     """
 
     def __init__(self, source: int, target: int, *, inward: bool, seen: Callable[[bytes], None] = lambda _: None) -> None:
-        """`seen` is told what passes."""
+        """Calls `seen` with all data that passes."""
         self.source, self.target, self.inward, self._seen = source, target, inward, seen
         self.kept = b""
         self.passed = 0  # bytes
@@ -34,7 +35,7 @@ class Flow:
             data = os.read(self.source, CHUNK)
         except BlockingIOError:
             return
-        except OSError:  # EIO: nobody has the other side of this terminal any more
+        except OSError:  # EIO: the other side of this terminal is closed
             data = b""
         self.passed += len(data)
         self._seen(data)
@@ -51,18 +52,18 @@ class Flow:
             self.kept = self.kept[os.write(self.target, self.kept) :]
         except BlockingIOError:
             return
-        except OSError:  # nobody reads there any more
+        except OSError:  # the reader is gone
             self.kept, self.open = b"", False
 
     def close(self) -> None:
-        """Closes the end that is the sandbox's: of an inward flow its target, else its source."""
+        """Closes the sandbox's end: the target of an inward flow, else the source."""
         if not self.closed:
             self.closed = True
             os.close(self.target if self.inward else self.source)
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Writes to a descriptor that may be non-blocking, because somebody it is shared with made it so. Raises OSError."""
+    """Writes to a descriptor, which another process that shares it may have made non-blocking. Raises OSError."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]
@@ -72,10 +73,10 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 @contextlib.contextmanager
 def woken() -> Iterator[int]:
-    """A descriptor for `copy`, readable when a signal has come.
+    """A descriptor for `copy` that becomes readable when a signal arrives. Main thread only (signal.set_wakeup_fd).
 
-    Python runs a handler between two of its instructions: that of a signal which comes just before select() blocks would run
-    when something else happens, perhaps never. Main thread only (source: signal, set_wakeup_fd).
+    Python runs signal handlers between its own instructions. Without this, a signal that arrives just before select() blocks
+    would be handled only when something else wakes it, perhaps never.
     """
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -88,17 +89,15 @@ def woken() -> Iterator[int]:
 
 
 def copy(flows: Sequence[Flow], ended: int, woken: int = -1) -> bool:
-    """Copies until `ended` (a pidfd) says that the process has ended, and then what it has left to say.
+    """Copies until `ended` (a pidfd) reports the end of the process, then copies the output left in its buffers.
 
-    Somebody else may hold its output open and go on writing there: no more is read than it can have left itself.
+    That rest is bounded by MAX_LEFT, because another process may hold the output open and keep writing. `woken` is a descriptor
+    that becomes readable when a signal arrives.
 
-    `woken` becomes readable when a signal has come, whose handler is then run.
-
-    The end of an inward source is handed on by closing the flow; where its target is a terminal that means that somebody has
-    hung up: then it returns True at once.
+    At the end of an inward source, closes the flow; if its target is a terminal, returns True at once: the operator hung up.
     """
     over = False
-    until: dict[Flow, int] = {}  # how far each is read
+    until: dict[Flow, int] = {}  # bytes to read in total from each flow after the end
     while True:
         reading = [
             f.source

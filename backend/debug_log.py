@@ -1,6 +1,6 @@
-"""The debug log (`CODETAINER_DEBUG=on`): each command that the backend runs, and a failing one in full, ready to paste.
+"""The debug log (`CODETAINER_DEBUG=on`): each command that the backend runs; failing ones in full, ready to paste.
 
-Every record is redacted before it is quoted, cut or written.
+Redacts every record before it quotes, cuts or writes it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from backend.commands import MAX_LINES, PREFIX, Command, Outcome
 from backend.contract import shell
 from backend.redaction import Redaction
 
-SEGMENT_BYTES = 2 << 20  # of the log; as much again of what came before stays beside it
-MAX_STDIN = 32 << 10  # bytes; a longer input is not shown
+SEGMENT_BYTES = 2 << 20  # of the log; the previous segment, equally long, is kept
+MAX_STDIN = 32 << 10  # bytes; longer input is not shown
 MAX_LINE = 500  # characters of a line of stderr
 MAX_COMMAND = 128 << 10  # characters of one command line
-MAX_SHOWN = 40 << 10  # characters of the log that stderr gets after a boot that halted; `up` keeps 64 KiB of it
-MAX_EARLY = 1000  # lines that wait until there is a file
+MAX_SHOWN = 40 << 10  # characters of the log printed to stderr after a halted boot; `up` keeps 64 KiB of stderr
+MAX_EARLY = 1000  # lines kept until the file is open
 
 
 class Words:
-    """Commands and their outcomes as lines of text. Secrets are left out; whatever a terminal would obey is escaped."""
+    """Formats commands and their outcomes as lines of text, without secrets or terminal control characters."""
 
     def __init__(self, redaction: Redaction) -> None:
         self._redact = redaction
@@ -60,7 +60,7 @@ class Words:
             lines.append(f"  inherits descriptors: {' '.join(map(str, command.descriptors))}")
         if command.stdin is not None and len(command.stdin) > MAX_STDIN:
             lines.append(f"  stdin: {len(command.stdin)} bytes, not shown")
-        # Redacted as a whole: a secret may stand on two lines, and no line may be cut before.
+        # Redact before splitting or cutting: a secret may extend over two lines.
         stderr = self._redact(outcome.stderr).strip().splitlines()
         return [*lines, *(f"  stderr: {self._cut(printable(line))}" for line in stderr[-MAX_LINES:])]
 
@@ -72,13 +72,13 @@ class Words:
 
     @staticmethod
     def _cut(text: str, most: int = MAX_LINE) -> str:
-        return text if len(text) <= most else f"{text[:most]} [{len(text) - most} characters more]"
+        return text if len(text) <= most else f"{text[:most]} [{len(text) - most} more characters]"
 
     def _line(self, argv: Sequence[str]) -> str:
         return self._cut(" ".join(quoted(self._redact(word)) for word in argv), MAX_COMMAND)
 
     def _paste(self, command: Command) -> str:
-        """One command line for bash that does the same again, secrets and descriptors aside."""
+        """A bash command line that repeats the command, except for secrets and descriptors."""
         variables = (quoted(self._redact(f"{name}={value}")) for name, value in command.environment.items())
         run = " ".join(("env", "-i", *variables, *(quoted(self._redact(word)) for word in command.exec_argv)))
         if command.stdin is not None and len(command.stdin) <= MAX_STDIN:
@@ -87,7 +87,7 @@ class Words:
 
 
 class _Handler(RotatingFileHandler):
-    """Root's alone to read, from the first moment. A full file system costs lines, never the caller."""
+    """Writes files that only root can ever read. A full file system loses lines but raises no error."""
 
     lost = 0
 
@@ -96,8 +96,8 @@ class _Handler(RotatingFileHandler):
             return os.open(name, flags | os.O_NOFOLLOW, 0o600)
 
         file = io.FileIO(self.baseFilename, "ab", opener=for_root)
-        os.fchmod(file.fileno(), 0o600)  # also where an earlier one is written on
-        # Without a buffer: what could not be written is lost, and is not tried again with the next record.
+        os.fchmod(file.fileno(), 0o600)  # the file may exist already
+        # Unbuffered: a record that could not be written is lost, not retried with the next one.
         return io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", write_through=True)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (its name in the standard library)
@@ -105,9 +105,9 @@ class _Handler(RotatingFileHandler):
 
 
 class DebugLog:
-    """The observer of `codetainer boot`: a file of root's, and one file that came before it.
+    """The observer of `codetainer boot`: a root-only file and its predecessor.
 
-    What is run before there is a folder for the file waits for `open`.
+    Keeps records in memory until `open`, because the first commands run before the folder of the file exists.
     """
 
     def __init__(self, redaction: Redaction, segment_bytes: int = SEGMENT_BYTES) -> None:
@@ -122,7 +122,7 @@ class DebugLog:
         self._write(early)
 
     def close(self, *, show: bool = False) -> None:
-        """Ends the log; with `show` its last part goes to stderr."""
+        """Closes the log; with `show` prints its last part to stderr."""
         if self._handler is None:
             return
         self._handler.close()
@@ -154,7 +154,7 @@ class DebugLog:
 
 
 class DebugLines:
-    """The observer of every other process: lines on a descriptor, each with PREFIX. It writes `most` bytes at most."""
+    """The observer of all other processes: lines with PREFIX on a descriptor, at most `most` bytes in total."""
 
     def __init__(self, redaction: Redaction, descriptor: int = 2, most: int = sys.maxsize) -> None:
         self._words = Words(redaction)
@@ -173,11 +173,11 @@ class DebugLines:
         if self._left <= 0:
             return
         self._left -= sum(len(PREFIX) + len(line) + 1 for line in lines)
-        write_lines(self._descriptor, lines if self._left > 0 else ["the rest is left out"])
+        write_lines(self._descriptor, lines if self._left > 0 else ["further commands are not shown"])
 
 
 def write_lines(descriptor: int, lines: Sequence[str]) -> None:
-    """Writes lines with PREFIX. A descriptor that takes no more is no reason to stop what is being debugged."""
+    """Writes lines with PREFIX. Ignores errors, which must not stop the program being debugged."""
     data = "".join(f"{PREFIX}{line}\n" for line in lines).encode(errors="backslashreplace")
     with contextlib.suppress(OSError):
         while data:
@@ -188,18 +188,18 @@ def write_lines(descriptor: int, lines: Sequence[str]) -> None:
 
 
 def clock(at: float) -> str:
-    """`2026-11-28T03:00:00.123Z`."""
+    """A time (seconds since the epoch) as `2026-11-28T03:00:00.123Z`."""
     seconds, milliseconds = divmod(round(at * 1000), 1000)
     return time.strftime(f"%Y-%m-%dT%H:%M:%S.{milliseconds:03d}Z", time.gmtime(seconds))
 
 
 def label(number: int) -> str:
-    """`up` forks: a number alone would not tell its processes apart."""
+    """Identifies a command in the log. Includes the pid, because `up` forks and its processes count separately."""
     return f"{os.getpid()}#{number}"
 
 
 def printable(text: str) -> str:
-    """On one line, and nothing in it that a terminal obeys."""
+    """Escapes line breaks and terminal control characters."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -209,7 +209,7 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*=)(.*)", re.DOTALL)
 
 
 def quoted(word: str) -> str:
-    """A word of a command line. Of a variable only the value is quoted: that is how it is read and written."""
+    """Quotes a word of a command line; of an assignment NAME=VALUE only the value, which reads better."""
     assignment = _ASSIGNMENT.fullmatch(word)
     if assignment is not None:
         return assignment[1] + shell.word(assignment[2])

@@ -1,9 +1,8 @@
-"""The journal: one event a line in `/run/codetainer/events.jsonl`, written by `boot` alone, read by everybody.
+"""The journal: one event per line in `/run/codetainer/events.jsonl`, written only by `boot`, readable by all users.
 
-Past `segment_bytes` a new segment takes the file's name; its first line is a snapshot of the folded state, so that a reader
-needs the current segment only. The one before it stays as `events.1.jsonl`. Where nothing can be written (a full tmpfs) the
-supervisor goes on: what was lost is counted, and said as soon as there is room, with a snapshot, so that readers know again how
-it is: what was lost may have been that the sandbox is frozen, or that a service is up.
+Beyond `segment_bytes` a new segment replaces the file. It begins with a snapshot of the folded state, so readers need only the
+current segment. The previous one stays as `events.1.jsonl`. A full tmpfs does not stop the supervisor: the journal counts lost
+events and, once there is room, reports their number and writes a snapshot, because a lost event may have changed the state.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ class Journal:
         self._size = 0
         self._seq = 0
         self._lost = 0
-        self._behind = False  # events were lost, and readers have had no snapshot since
+        self._behind = False  # events were lost, and no snapshot has been written since
         self.state = State()
 
     def emit(self, event: Event, at: float | None = None) -> None:
-        """Stamps and appends an event. Never raises for want of room."""
-        # To the millisecond, as it is written: reading the journal gives the same state.
+        """Stamps and appends an event. A full file system raises no error."""
+        # Rounded as in the file, so that reading the journal gives the same state.
         stamped = Stamped(round(self._clock() if at is None else at, 3), self._seq + 1, event)
         self._seq += 1
         self.state = fold(self.state, stamped)
@@ -68,13 +67,13 @@ class Journal:
         try:
             if self._file is None:
                 self._file = self._open(str(self._path))
-                self._size = os.fstat(self._file.fileno()).st_size  # of an earlier sandbox's, where there was one
+                self._size = os.fstat(self._file.fileno()).st_size  # the journal of an earlier boot may exist
             written = os.write(self._file.fileno(), data)
         except OSError:
             return False
         self._size += written
         if written < len(data):
-            # Half a line would spoil the next one too: take it back.
+            # Remove half a line, which would corrupt the next one, too.
             self._size -= written
             os.ftruncate(self._file.fileno(), self._size)
             return False
@@ -104,7 +103,7 @@ class Journal:
                 file.close()
                 raise
         except OSError:
-            # No room for a second segment: begin this one again with the snapshot, rather than grow without bound.
+            # No room for a second segment: restart this one with the snapshot instead of growing without bound.
             self._begin_again(snapshot)
             return
         self.close()
@@ -122,4 +121,4 @@ class Journal:
             whole = False
         self._size, self._behind = len(snapshot) if whole else 0, not whole
         if not whole:
-            os.ftruncate(self._file.fileno(), 0)  # half a line would spoil the next one
+            os.ftruncate(self._file.fileno(), 0)  # half a line would corrupt the next one

@@ -1,6 +1,6 @@
-"""Two locks of root's: one that says whether init is under way, one that keeps a second boot from beginning.
+"""Root's two locks: one makes logins wait for boot, the other prevents a second boot.
 
-flock(2), so the kernel lets go of them whenever the process dies: a lock is never stale, and two inits never run at once.
+They use flock(2): the kernel releases a lock when its process dies, so locks are never stale and two boots never run at once.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from backend.system import SystemFailure
 
 
 class Lock:
-    """One of `Paths.lock` (held while init is under way; logins wait for it) and `Paths.boot_lock` (as long as boot lives)."""
+    """`Paths.lock` (held until boot is over; logins wait for it) or `Paths.boot_lock` (held while the boot process lives)."""
 
     def __init__(self, path: Path) -> None:
-        # Root's alone: an agent that could open it could hold it, and with it every login.
+        # Readable by root only: an agent that could open it could hold it and block all logins.
         self._lock = FileLock(path, mode=0o600, thread_local=False)
 
     def acquire(self, seconds: float = 0.0) -> None:
-        """Takes the lock, within so many seconds. Raises SystemFailure where another process holds it."""
+        """Acquires the lock, waiting up to `seconds`. Raises SystemFailure if another process holds it."""
         try:
             self._lock.acquire(timeout=seconds)
         except Timeout as error:
             raise SystemFailure(
-                "cannot boot: another boot of this sandbox is running", "Run codetainer status to see how far it is."
+                "cannot boot: another boot of this sandbox is running", "Run codetainer status to see its progress."
             ) from error
 
     def release(self) -> None:

@@ -1,6 +1,6 @@
-"""What is open: the allowlist in force, and whether the operator has frozen the sandbox. The one owner of both.
+"""Owns the allowlist in force and the frozen state of the sandbox.
 
-`Policy.apply` is the only code that hands an allowlist to the guard, CoreDNS and the gate.
+`Policy.apply` is the only code that passes an allowlist to the guard, CoreDNS and the gate.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from backend.settings.values import GateMode
 from backend.system import SystemFailure
 from network.allowlist import Allowlist
 
-REOPEN_SECONDS = 60.0  # for resolving every plain entry
+REOPEN_SECONDS = 60.0  # limit for resolving all entries that are not wildcards
 
 
 class Policy:
-    """`listed` is the allowlist as it was read at boot, `allowlist` the one in force, with what was opened by hand."""
+    """`listed` is the allowlist read at boot; `allowlist`, the one in force, adds the operator's grants."""
 
     def __init__(self, settings: Settings, services: Services) -> None:
         self._settings, self._services = settings, services
@@ -27,18 +27,18 @@ class Policy:
         self.allowlist = Allowlist()
         self.upstreams: tuple[str, ...] = ()  # the resolvers that the guard asks
         self.frozen = False  # from the moment a freeze begins until a thaw has succeeded
-        self._closed = False  # what the guard is told: opened again just before the agent goes on
+        self._closed = False  # the guard's state: ends before `frozen`, just before the agent continues
 
     async def begin(self, listed: Allowlist) -> None:
-        """Takes the allowlist that was read at boot. Raises SystemFailure."""
+        """Applies the allowlist read at boot. Raises SystemFailure."""
         self.listed = listed
         await self.apply(listed)
 
     async def apply(self, allowlist: Allowlist, *, to_all: bool = False) -> None:
-        """Puts an allowlist into effect: the guard first, so that a name that is served can be opened; then CoreDNS, the gate.
+        """Puts an allowlist into effect in guard, CoreDNS and gate. The guard comes first: it opens what CoreDNS serves.
 
-        A service that has not been started begins with it. Raises SystemFailure at the first service that does not take it;
-        with `to_all` (for closing) only after all have had it.
+        A service that does not run yet will start with it. Raises SystemFailure at the first service that fails; with `to_all`
+        (for closing) only after all services have been tried.
         """
         self.allowlist = allowlist
         services = self._services
@@ -59,12 +59,12 @@ class Policy:
             raise SystemFailure("; ".join(map(str, failures)), failures[0].hint)
 
     async def use_upstreams(self, upstreams: tuple[str, ...]) -> None:
-        """Names the resolvers that the guard asks from now on. Raises SystemFailure."""
+        """Sets the resolvers that the guard queries. Raises SystemFailure."""
         self.upstreams = upstreams
         await self._services.guard.change(self.configuration())
 
     def configuration(self) -> Configure:
-        """What the guard has to know."""
+        """The guard's configuration."""
         entries = tuple(
             ListedName(entry.name, entry.below, tuple((port.number, str(port.check)) for port in entry.ports), entry.source)
             for entry in self.allowlist.entries
@@ -79,20 +79,20 @@ class Policy:
         )
 
     def refuse_if_frozen(self, effect: str) -> None:
-        """For whatever may have waited until after a freeze. Raises SystemFailure, with the `effect` that frozen rules out."""
+        """Raises SystemFailure if frozen. `effect` is the consequence, for the message. Call it after any wait."""
         if self.frozen:
             raise SystemFailure(f"the sandbox is frozen: {effect}", "Run codetainer thaw first.")
 
     async def freeze(self) -> None:
-        """Closes every address and cuts all flows until `thaw`. A guard that is started meanwhile opens nothing either.
+        """Closes all addresses and cuts all flows until `thaw`. A guard that restarts meanwhile opens nothing, either.
 
-        Raises SystemFailure if the guard does not answer: it closes everything when it comes back.
+        Raises SystemFailure if the guard does not answer; it will close everything when it comes back.
         """
         self.frozen = self._closed = True
         await self._services.guard.change(self.configuration())
 
     async def thaw(self, release: Callable[[], Awaitable[None]]) -> None:
-        """Opens the allowlist again, then lets the agent go on (`release`). Raises SystemFailure; it stays closed then."""
+        """Opens the allowlist again, then lets the agent continue (`release`). Stays frozen if that raises SystemFailure."""
         guard = self._services.guard
         self._closed = False
         try:
@@ -105,7 +105,7 @@ class Policy:
                 guard.begin_with(self.configuration())
             await release()
         except SystemFailure:
-            with contextlib.suppress(SystemFailure):  # the first failure is the one to report
+            with contextlib.suppress(SystemFailure):  # report the first failure
                 await self.freeze()
             raise
         self.frozen = False

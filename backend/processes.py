@@ -1,8 +1,8 @@
-"""The processes of a uid, and the threads that they consist of.
+"""Lists the processes of a uid and their threads.
 
-A process whose main thread has ended goes on in its other threads. /proc/PID then shows a zombie without descriptors, memory or
-namespaces; /proc/PID/task/TID of a living thread shows all of them (proc(5), "/proc/pid/task"). So the state of /proc/PID alone
-does not tell whether a process has ended.
+A process keeps running in its other threads after its main thread has ended. /proc/PID then shows a zombie without descriptors,
+memory or namespaces, while /proc/PID/task/TID of a living thread shows all of them (proc(5), "/proc/pid/task"). The state in
+/proc/PID alone therefore does not prove that a process has ended.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from backend.contract.paths import AGENT_UID
 
 PROC = Path("/proc")
 ENDED = frozenset("ZX")  # proc(5): zombie, dead
-GONE = "?"  # a thread that ended between being listed and being looked at, and may have started another one meanwhile
+GONE = "?"  # the thread ended after it was listed; it may have started another one before
 
 
 def of(uid: int) -> list[int]:
-    """Every process of a uid, those included that have ended and wait for their parent."""
-    found = []
+    """The pids of all processes of a uid, including zombies."""
+    pids = []
     for process in PROC.iterdir():
         with contextlib.suppress(OSError):
             if process.name.isdigit() and process.stat().st_uid == uid:
-                found.append(int(process.name))
-    return found
+                pids.append(int(process.name))
+    return pids
 
 
 def of_agent() -> list[int]:
-    """Every process of the agent's uid."""
+    """The pids of all processes of the agent's uid."""
     return of(AGENT_UID)
 
 
 def stat(place: Path) -> list[str]:
-    """The fields of a process's or a thread's stat, from its state on (proc(5) counts that as the third). Raises OSError."""
+    """The fields in the stat file of a process or thread, from the state on (the third in proc(5)). Raises OSError."""
     return (place / "stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def born(pid: int) -> tuple[int, int]:
-    """A process's pid and its start (clock ticks since the machine's): a number that is given out again has another start.
+    """The pid and the start time of a process (clock ticks since the machine booted), which together identify it.
 
-    Raises OSError where there is none.
+    Raises OSError if the process does not exist.
     """
     return pid, int(stat(PROC / str(pid))[19])
 
 
 def ended(pid: int) -> bool:
-    """Whether no thread of a process is left. One look tells: threads that start and end in turn cannot hide behind two."""
+    """True if a process has no thread left. A single read decides: threads could start and end between two."""
     try:
         fields = stat(PROC / str(pid))
     except OSError:
@@ -56,19 +56,19 @@ def ended(pid: int) -> bool:
 
 
 def threads(pid: int) -> dict[int, str]:
-    """The state of each thread, as proc(5) has it, or GONE; empty where there is no such process."""
-    found = {}
+    """The state of each thread (a letter of proc(5), or GONE) by its id; empty if the process does not exist."""
+    states = {}
     with contextlib.suppress(OSError):
         for thread in (PROC / str(pid) / "task").iterdir():
             state = GONE
             with contextlib.suppress(OSError):
                 state = stat(thread)[0]
-            found[int(thread.name)] = state
-    return found
+            states[int(thread.name)] = state
+    return states
 
 
 def places(process: Path) -> Iterator[Path]:
-    """Where in /proc the main thread of a process is looked at, then each of the other threads."""
+    """The folders in /proc of a process's main thread, then of each other thread."""
     yield process
-    with contextlib.suppress(OSError):  # it has ended meanwhile
+    with contextlib.suppress(OSError):  # the process has ended
         yield from (thread for thread in (process / "task").iterdir() if thread.name != process.name)

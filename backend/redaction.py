@@ -1,4 +1,4 @@
-"""Takes secrets out of text that somebody may read: as they are, as part of more, URL-encoded, JSON-escaped, in base64."""
+"""Removes secrets from text: verbatim, inside longer words, URL-encoded, JSON-escaped, in base64."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import base64
 import re
 from collections.abc import Iterable
 
-MIN_BASE64 = 4  # characters; fewer say nothing of what they encode, and may stand anywhere
+MIN_BASE64 = 4  # characters; shorter ones reveal nothing and would match anywhere
 
 
 class Redaction:
     """Replaces each secret by its name in angle brackets, for example `<GH_PAT>`."""
 
     def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
-        """`secrets` are names with values; a name may have several."""
-        # The longest first: a secret that has another one in it is replaced as a whole.
-        known = sorted({(value, name) for name, value in secrets if value}, key=lambda known: (-len(known[0]), known))
-        self._names = [name for _, name in known]
-        patterns = (f"({_pattern(value)})" for value, _ in known)
-        self._secrets = re.compile("|".join(patterns), re.DOTALL) if known else None
+        """Takes pairs of name and value; a name may have several values."""
+        # Longest first: a secret that contains another one is replaced as a whole.
+        ordered = sorted({(value, name) for name, value in secrets if value}, key=lambda pair: (-len(pair[0]), pair))
+        self._names = [name for _, name in ordered]
+        patterns = (f"({_pattern(value)})" for value, _ in ordered)
+        self._secrets = re.compile("|".join(patterns), re.DOTALL) if ordered else None
 
     def __call__(self, text: str) -> str:
         return text if self._secrets is None else self._secrets.sub(self._name, text)
@@ -29,12 +29,12 @@ class Redaction:
 
 
 def _pattern(value: str) -> str:
-    """All spellings of a secret. It has no capturing group."""
+    """A pattern for all spellings of a secret, without capturing groups."""
     return "|".join(_spelled(text) for text in (value, *_in_base64(value)))
 
 
 def _spelled(text: str) -> str:
-    """Each character as it is, percent-encoded (RFC 3986), or escaped as in JSON and shells."""
+    """A pattern for a text whose characters may be literal, percent-encoded (RFC 3986), or escaped as in JSON and shells."""
     return "".join(_character(character) for character in text)
 
 
@@ -48,16 +48,16 @@ def _character(character: str) -> str:
     if character == " ":
         forms.append(r"\+")  # application/x-www-form-urlencoded
     if character == "'":
-        forms.append("'\"'\"'")  # as shlex.quote has it
+        forms.append("'\"'\"'")  # the form of shlex.quote
     return f"(?:{'|'.join(forms)})"
 
 
 def _in_base64(value: str) -> Iterable[str]:
-    """What is always in the base64 of a text that has this value in it: for each of the three places where it may begin."""
+    """The base64 characters that depend only on this value, for each of the three offsets at which it may begin."""
     data = value.encode(errors="surrogateescape")
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + data).decode()
-        first = -(-before * 8 // 6)  # the first character that depends on the value alone
-        after = (before + len(data)) * 8 // 6  # the first that depends on what comes behind it
+        first = -(-before * 8 // 6)  # the first character that depends only on the value
+        after = (before + len(data)) * 8 // 6  # the first that depends on the text after the value
         if after - first >= MIN_BASE64:
             yield encoded[first:after]

@@ -1,9 +1,9 @@
-"""The one door to processes, mounts and ownership. Lint forbids `subprocess` anywhere else.
+"""The backend's only access to processes, mounts and ownership. Lint forbids `subprocess` in other modules.
 
-Every effect is an argument list and a list of what the child may have: no shell, no inherited environment, no inherited
-descriptor, and an identity that says as whom. Each is reported to the observer (backend/commands.py), if there is one.
+Every command is an argument list with an explicit identity and environment: no shell, no inherited environment, no inherited
+descriptors. If there is an observer (backend/commands.py), it gets a report of every command.
 
-Length: one door, in one place.
+Length: the only access belongs in one module.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UI
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SETPRIV = shutil.which("setpriv", path=SYSTEM_PATH) or "/usr/bin/setpriv"
-# git itself: in a sandbox the first `git` of the PATH is a launcher, which for root runs it as the agent.
+# The real git: the first `git` in a sandbox's PATH is our launcher, which runs root's git as the agent.
 GIT = str(Paths().git) if Paths().git.exists() else shutil.which("git", path=SYSTEM_PATH) or "/usr/bin/git"
-MAX_ERRORS = 64 << 10
-MAX_SAID = 64 << 20
-MAX_AGENT_OUTPUT = 1 << 20  # bytes that a process of the agent's may write to stdout, and as many to stderr
+MAX_ERRORS = 64 << 10  # bytes of stderr to read
+MAX_OUTPUT = 64 << 20  # bytes to read from a process that is not bounded otherwise
+MAX_AGENT_OUTPUT = 1 << 20  # bytes that an agent process may write to stdout, and the same to stderr
 PAGE = os.sysconf("SC_PAGE_SIZE")
-LAST_LINES_SECONDS = 1.0  # between a service's end and its last lines, for the observer
+LAST_LINES_SECONDS = 1.0  # how long the observer waits for a service's last lines after its end
 Environment = Mapping[str, str]
-# With CAP_SYS_ADMIN there, it is the engine's profile that says no.
+# Boot requires CAP_SYS_ADMIN, so a refused mount means that the engine's security profile forbids it.
 MOUNT_HINT = "Start the container with --security-opt apparmor=unconfined: Docker's AppArmor profile refuses mounts."
 BASE_ENVIRONMENT: Environment = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}
 
 
 class SystemFailure(Exception):
-    """An effect that did not happen: "cannot X: reason", and what to do about it."""
+    """A failed operation. The message reads "cannot X: reason"; `hint` is the remedy, one sentence, "" if there is none."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -52,18 +52,18 @@ class SystemFailure(Exception):
 
 
 def in_words(error: OSError) -> str:
-    """What went wrong, without its number: "/dev/net/tun: No such file or directory"."""
+    """The text of an OSError without its number: "/dev/net/tun: No such file or directory"."""
     words = error.strerror or str(error)
     return f"{error.filename}: {words}" if error.filename else words
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """As whom a process runs: uid (and the gid of the same number), and the capabilities it keeps, e.g. ("net_admin",).
+    """The uid of a process (its gid is the same number) and the capabilities that it keeps, for example ("net_admin",).
 
-    Everybody but root runs without supplementary groups, with no-new-privs and with a bounding set of just its capabilities.
-    `through` is a program that confines it further. It is run first, as root: a process that is already somebody's, and not yet
-    confined, could be taken over by others of that uid (ptrace(2)).
+    Identities other than root have no supplementary groups, no-new-privs set, and a bounding set of exactly their capabilities.
+    `through` is a program that confines the process further. It runs first, as root: other processes of the uid could take over
+    one that already has the uid but is not yet confined (ptrace(2)).
     """
 
     name: str
@@ -72,10 +72,10 @@ class Identity:
     through: tuple[str, ...] = ()
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
-        """The argument list that drops to this identity and then runs `argv` (setpriv(1)).
+        """The argument list that switches to this identity and then runs `argv` (setpriv(1)).
 
-        What is run as root has its whole path: the environment is that of the process to come, and the agent's PATH begins
-        with a folder of its own.
+        Programs that run as root before the switch have absolute paths: they already have the environment of `argv`, and the
+        agent's PATH begins with a folder that it can write to.
         """
         if self.uid == 0:
             return list(argv)
@@ -87,7 +87,7 @@ class Identity:
 
 
 ROOT = Identity("root", 0)
-AGENT = Identity("claude", AGENT_UID, through=(str(Paths().confine),))  # a system call filter: backend/confine/
+AGENT = Identity("claude", AGENT_UID, through=(str(Paths().confine),))  # installs the system call filter: backend/confine/
 COREDNS = Identity("coredns", COREDNS_UID, ("net_bind_service",))
 GUARD = Identity("guard", GUARD_UID, ("net_admin",))
 GATE = Identity("gate", GATE_UID)
@@ -95,19 +95,19 @@ EXPORTER = Identity("exporter", EXPORTER_UID)
 
 
 def name_of(uid: int) -> str:
-    """The name of the identity with this uid."""
-    known = (ROOT, AGENT, COREDNS, GUARD, GATE, EXPORTER)
-    return next((identity.name for identity in known if identity.uid == uid), f"uid {uid}")
+    """The name of the identity with this uid, or "uid N"."""
+    identities = (ROOT, AGENT, COREDNS, GUARD, GATE, EXPORTER)
+    return next((identity.name for identity in identities if identity.uid == uid), f"uid {uid}")
 
 
 def actual_name(identity: Identity = ROOT) -> str:
-    """Who runs what is started with this identity: ROOT only if this process is root, since it drops nothing."""
+    """The user that a command with this identity really runs as: ROOT means the user of this process, root or not."""
     return name_of(identity.uid or os.geteuid())
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A process that has ended: its code (negative: a signal) and what it said."""
+    """A process that has ended: its exit code (negative: a signal) and its output."""
 
     argv: tuple[str, ...]
     code: int
@@ -116,20 +116,20 @@ class Finished:
 
     @property
     def last_line(self) -> str:
-        """What a program usually means by its failure: the last line it wrote to stderr, else to stdout."""
+        """The last line on stderr, else on stdout, which usually is the reason of a failure."""
         lines = [line for line in (self.err.strip() or self.out.strip()).splitlines() if "dmesg(1)" not in line]  # mount(8)
         return lines[-1] if lines else f"exit code {self.code}"
 
     def value(self) -> Any:
-        """What it said, as JSON. Raises ValueError, also for what is nested deeper than can be read."""
+        """The output, parsed as JSON. Raises ValueError, also if it is nested too deeply."""
         try:
             return json.loads(self.out)
         except RecursionError as error:
-            raise ValueError("nested too deep") from error
+            raise ValueError("nested too deeply") from error
 
 
 def _cannot_run(argv: Sequence[str], error: OSError) -> SystemFailure:
-    """Also where there is no process, descriptor or memory left for it: the agent may use them up, and give them back."""
+    """The error for a command that could not start, which may be temporary: the agent can use up processes and memory."""
     if isinstance(error, FileNotFoundError):
         return SystemFailure(f"cannot run {argv[0]}: not found", "Run codetainer check to see what is missing.")
     return SystemFailure(f"cannot run {argv[0]}: {error.strerror or error}")
@@ -137,10 +137,10 @@ def _cannot_run(argv: Sequence[str], error: OSError) -> SystemFailure:
 
 @contextlib.contextmanager
 def _memory_files(argv: Sequence[str], count: int, most: int | None = None) -> Iterator[list[int]]:
-    """Files for what a process is told and says, closed at the end. Raises SystemFailure.
+    """In-memory files for the input and output of a process, closed after the block. Raises SystemFailure.
 
-    With `most`, no more than so many bytes, rounded up to a page, can be written into one: the kernel refuses to let it grow
-    (fcntl(2), F_SEAL_GROW). Such a file has its whole size from the start, and nobody can open it anew to truncate it.
+    With `most`, the kernel limits each file to that many bytes, rounded up to a page (fcntl(2), F_SEAL_GROW). Such a file has
+    its full size from the start, and the seals also prevent truncating it.
     """
     with contextlib.ExitStack() as opened:
         files = []
@@ -157,9 +157,9 @@ def _memory_files(argv: Sequence[str], count: int, most: int | None = None) -> I
 
 
 def _written(descriptor: int, most: int | None) -> str:
-    """What stands in a memory file. One that had its whole size from the start has zeros behind it."""
+    """The text in a memory file. One with a limit is filled up with zeros."""
     if most is None:
-        return os.pread(descriptor, MAX_SAID, 0).decode(errors="replace")
+        return os.pread(descriptor, MAX_OUTPUT, 0).decode(errors="replace")
     return os.pread(descriptor, most, 0).rstrip(b"\0").decode(errors="replace")
 
 
@@ -168,14 +168,14 @@ def run(
     *,
     identity: Identity = ROOT,
     environment: Mapping[str, str] = BASE_ENVIRONMENT,
-    input: str | None = None,  # noqa: A002 (the name subprocess gives it)
+    input: str | None = None,  # noqa: A002 (the name in subprocess)
     cwd: Path | str = "/",
     timeout: float = 30.0,
     check: bool = True,
 ) -> Finished:
-    """Runs a process to its end. Raises SystemFailure if it cannot start, outlasts `timeout` (s), or (`check`) fails.
+    """Runs a command to its end. Raises SystemFailure if it cannot start, exceeds `timeout` (s), or, with `check`, fails.
 
-    What it says goes into memory files, in which a process of the agent's finds room for MAX_AGENT_OUTPUT (see `run_async`).
+    Its output goes to memory files, of at most MAX_AGENT_OUTPUT each if the agent runs it (see `run_async`).
     """
     most = MAX_AGENT_OUTPUT if identity.uid == AGENT_UID else None
     command = identity.wrap(argv)
@@ -203,7 +203,7 @@ def run(
 
 
 def run_bytes(argv: Sequence[str], environment: Mapping[str, str], data: bytes, *, timeout: float = 60.0) -> bytes:
-    """Runs a filter over bytes; returns what it writes. Raises SystemFailure."""
+    """Passes bytes through a filter command and returns its output. Raises SystemFailure."""
     with commands.observed(argv, identity=actual_name(), environment=environment, cwd="/", stdin=data) as outcome:
         try:
             done = subprocess.run(argv, env=dict(environment), input=data, capture_output=True, timeout=timeout, cwd="/")
@@ -217,7 +217,7 @@ def run_bytes(argv: Sequence[str], environment: Mapping[str, str], data: bytes, 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A process that has ended, in bytes. `whole` is false where it said more than was wanted: it was ended for that."""
+    """A process that has ended, with its output in bytes. `whole` is false if it was killed for exceeding the limit."""
 
     code: int
     out: bytes
@@ -235,20 +235,20 @@ def ask(
     most: int,
     stdout: int | None = None,
 ) -> Answered:
-    """Runs a program as who this process is, and reads at most `most` bytes of what it says (`stdout`: none, it goes there).
+    """Runs a program as this process's own user and reads at most `most` bytes of output (none if it goes to `stdout`).
 
-    Its errors and its input are memory files: neither can fill a pipe that nobody reads. Raises SystemFailure where it cannot
-    start or outlasts `timeout` (s).
+    Input and stderr are memory files, so the program cannot block on a full pipe. Raises SystemFailure if it cannot start or
+    exceeds `timeout` (s).
     """
     with (
         commands.observed(argv, identity=actual_name(), environment=environment, cwd=cwd, stdin=input) as outcome,
-        _memory_files(argv, 2) as (given, errors),
+        _memory_files(argv, 2) as (stdin, errors),
     ):
-        os.write(given, input)
-        os.lseek(given, 0, os.SEEK_SET)
+        os.write(stdin, input)
+        os.lseek(stdin, 0, os.SEEK_SET)
         try:
             process = subprocess.Popen(
-                argv, env=dict(environment), cwd=cwd, stdin=given, stdout=subprocess.PIPE if stdout is None else stdout,
+                argv, env=dict(environment), cwd=cwd, stdin=stdin, stdout=subprocess.PIPE if stdout is None else stdout,
                 stderr=errors, umask=0o022,
             )  # fmt: skip
         except OSError as error:
@@ -265,9 +265,9 @@ def ask(
 def feed(
     argv: Sequence[str], *, environment: Mapping[str, str], cwd: Path | str, pieces: Iterable[bytes], timeout: float
 ) -> Answered:
-    """Runs a program as who this process is and writes `pieces` to its stdin; what it says on stdout goes nowhere.
+    """Runs a program as this process's own user and writes `pieces` to its stdin. Discards its stdout.
 
-    Whoever reads no further ends it: its code then tells why. Raises SystemFailure as `ask`.
+    Stops writing if the program stops reading; the exit code then shows why. Raises SystemFailure like `ask`.
     """
     with (
         commands.observed(argv, identity=actual_name(), environment=environment, cwd=cwd) as outcome,
@@ -298,7 +298,7 @@ def feed(
 
 @contextlib.contextmanager
 def _bounded(process: subprocess.Popen[bytes], timeout: float) -> Iterator[None]:
-    """Ends a process that outlasts `timeout` (s), and whatever else ends the block. Raises SystemFailure if it did."""
+    """Kills a process that exceeds `timeout` (s), and then raises SystemFailure. Any exception in the block kills it, too."""
     late = threading.Event()
 
     def end() -> None:
@@ -309,7 +309,7 @@ def _bounded(process: subprocess.Popen[bytes], timeout: float) -> Iterator[None]
     timer.start()
     try:
         yield
-    except BaseException:  # a key that ends this process does not reach one in a session of its own
+    except BaseException:  # ctrl+c reaches this process, but not a child in a session of its own
         process.kill()
         process.wait()
         raise
@@ -317,7 +317,7 @@ def _bounded(process: subprocess.Popen[bytes], timeout: float) -> Iterator[None]
         timer.cancel()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # what is left to write has no reader any more
+                with contextlib.suppress(OSError):  # unwritten data has no reader any more
                     pipe.close()
     if late.is_set():
         name = Path(str(process.args[0] if isinstance(process.args, list) else process.args)).name
@@ -326,7 +326,7 @@ def _bounded(process: subprocess.Popen[bytes], timeout: float) -> Iterator[None]
 
 @contextlib.contextmanager
 def _last_lines(outcome: commands.Outcome, errors: int) -> Iterator[None]:
-    """When the block is left, however it is, the outcome gets the end of what was written to the memory file."""
+    """Stores the end of the stderr file in the outcome, even if the block raises."""
     try:
         yield
     finally:
@@ -335,26 +335,25 @@ def _last_lines(outcome: commands.Outcome, errors: int) -> Iterator[None]:
 
 
 def _end_of(errors: int) -> str:
-    """The last of what a program wrote to its memory file."""
+    """The last MAX_ERRORS bytes of a program's stderr file."""
     return os.pread(errors, MAX_ERRORS, max(0, os.fstat(errors).st_size - MAX_ERRORS)).decode(errors="replace")
 
 
 async def run_distrusted(
     argv: Sequence[str], *, what: str, identity: Identity, environment: Environment, seconds: float, most: int
 ) -> Finished:
-    """As `run_async`, for a process that others of its uid may meddle with: what it says goes into memory files.
+    """Runs a process that other processes of its uid may manipulate, and relays its observer's lines to ours.
 
-    A pipe stays open for as long as anybody holds it, and whoever waits for its end waits for them. The files have room for
-    `most` bytes each, which are read once the process has ended; a write beyond them fails. Lines of an observer in it are
-    handed to the one here. Raises SystemFailure, with `what` it is, if the process cannot start or has not ended within
-    `seconds`.
+    Its output goes to memory files of at most `most` bytes each, which are read after its end; writes beyond that fail. (A pipe
+    would stay open while any process holds it.) Raises SystemFailure if the process cannot start or does not end within
+    `seconds`; `what` describes it in the message.
     """
     name = actual_name(identity)
     with (
         commands.observed(argv, identity=name, environment=environment, cwd="/", exec_argv=identity.wrap(argv)) as outcome,
-        _memory_files(argv, 2, most) as (said, errors),
+        _memory_files(argv, 2, most) as (output, errors),
     ):
-        process = await _start(argv, identity, environment, stdout=said, stderr=errors)
+        process = await _start(argv, identity, environment, stdout=output, stderr=errors)
         try:
             code = await asyncio.wait_for(process.wait(), seconds)
         except TimeoutError as error:
@@ -364,7 +363,7 @@ async def run_distrusted(
             own = [line for line in _written(errors, most).splitlines() if not commands.relayed(line, name)]
             outcome.stderr = "\n".join(own)
         outcome.code = code
-        out = _written(said, most)
+        out = _written(output, most)
     return Finished(tuple(argv), code, out, outcome.stderr)
 
 
@@ -379,11 +378,11 @@ async def run_async(
     check: bool = True,
     most: int | None = None,
 ) -> Finished:
-    """As `run`, beside other steps. A cancelled caller kills the process group it started.
+    """The asynchronous form of `run`. Cancelling it kills the process group.
 
-    What it is told and what it says are memory files: a pipe stays open for as long as anybody holds it, and a process of the
-    agent's can be made to say anything, without end, by others of its uid. With `most` (bytes; MAX_AGENT_OUTPUT for the
-    agent's) more cannot be written to either of them. Without it, MAX_SAID are read.
+    Input and output are memory files: a pipe would stay open while any process holds it, and other processes of the agent's uid
+    can make one of them write endlessly. `most` limits each output file (bytes; MAX_AGENT_OUTPUT for the agent's processes).
+    Without a limit, MAX_OUTPUT bytes are read.
     """
     if most is None and identity.uid == AGENT_UID:
         most = MAX_AGENT_OUTPUT
@@ -391,14 +390,14 @@ async def run_async(
         commands.observed(
             argv, identity=actual_name(identity), environment=environment, cwd=cwd, exec_argv=identity.wrap(argv), stdin=input
         ) as outcome,
-        _memory_files(argv, 1) as (given,),
+        _memory_files(argv, 1) as (stdin,),
         _memory_files(argv, 2, most) as (out, err),
         _last_lines(outcome, err),
     ):
         if input is not None:
-            os.pwrite(given, input.encode(), 0)
+            os.pwrite(stdin, input.encode(), 0)
         process = await _start(
-            argv, identity, environment, cwd=cwd, stdin=asyncio.subprocess.DEVNULL if input is None else given, stdout=out,
+            argv, identity, environment, cwd=cwd, stdin=asyncio.subprocess.DEVNULL if input is None else stdin, stdout=out,
             stderr=err,
         )  # fmt: skip
         try:
@@ -408,8 +407,8 @@ async def run_async(
         finally:
             kill_group(process)
         outcome.code = code
-        said, errors = _written(out, most), _written(err, most)
-    finished = Finished(tuple(argv), code, said, errors)
+        output, errors = _written(out, most), _written(err, most)
+    finished = Finished(tuple(argv), code, output, errors)
     if check and finished.code != 0:
         raise SystemFailure(f"cannot run {argv[0]}: {finished.last_line}")
     return finished
@@ -426,7 +425,7 @@ async def spawn(
     stderr: int | None = None,
     pass_fds: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
-    """Starts a process in a session of its own, so that `kill_group` reaches all it starts. Raises SystemFailure."""
+    """Starts a process in a session of its own, so that `kill_group` reaches its children. Raises SystemFailure."""
     observation = commands.begin(
         argv,
         identity=actual_name(identity),
@@ -447,7 +446,7 @@ async def spawn(
         stream = process.stdout if stderr == asyncio.subprocess.STDOUT else process.stderr
         if stream is not None:
             commands.keep_lines(stream)
-        errors = os.dup(stderr) if stderr is not None and stderr >= 0 else -1  # the caller may close its own at once
+        errors = os.dup(stderr) if stderr is not None and stderr >= 0 else -1  # the caller may close its copy at once
         task = asyncio.create_task(_report_end(process, observation, stream, errors))
         _reports.add(task)
         task.add_done_callback(_reports.discard)
@@ -465,7 +464,7 @@ async def _start(
     stderr: int | None = None,
     pass_fds: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
-    """`spawn`, unobserved."""
+    """`spawn` without an observer."""
     try:
         return await asyncio.create_subprocess_exec(
             *identity.wrap(argv), env=dict(environment), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr,
@@ -475,15 +474,15 @@ async def _start(
         raise _cannot_run(argv, error) from error
 
 
-_reports: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task alive
+_reports: set[asyncio.Task[None]] = set()  # the event loop holds only weak references to tasks
 
 
 async def _report_end(
     process: asyncio.subprocess.Process, observation: commands.Observation, stream: asyncio.StreamReader | None, errors: int
 ) -> None:
-    """Waits for the end of an observed process. Its last lines are in the file `errors`, or are read from `stream` by others.
+    """Waits for the end of an observed process and reports it with its last lines.
 
-    Closes `errors` (-1: there is none).
+    These are in the file `errors` (-1: none; closes it), or in `stream`, which the caller of `spawn` reads.
     """
     outcome = commands.Outcome(observed=True)
     try:
@@ -505,14 +504,14 @@ async def _report_end(
 
 
 def watch_children() -> None:
-    """The end of a process is seen on a descriptor: before Python 3.12 a thread waits for each, and may not start."""
+    """Makes asyncio watch children by pidfd. Before Python 3.12 it starts a thread for each, which may fail."""
     if sys.version_info < (3, 12):
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 
 @contextlib.contextmanager
 def opening_as(identity: Identity) -> Iterator[None]:
-    """Within it this thread opens files and sockets as somebody else (setfsuid(2)), and root's rights over files are gone."""
+    """Makes this thread open files and sockets as another user, without root's rights over files (setfsuid(2))."""
     libc = ctypes.CDLL(None)
     libc.setfsgid(identity.uid)
     libc.setfsuid(identity.uid)
@@ -524,17 +523,17 @@ def opening_as(identity: Identity) -> Iterator[None]:
 
 
 def socket_of(identity: Identity, kind: socket.SocketKind) -> socket.socket:
-    """An IPv4 socket that the firewall counts as somebody's, made by root, which may then bind it to a low port.
+    """An IPv4 socket that the firewall attributes to this identity, although root creates it and may bind it to a low port.
 
-    `meta skuid` is the fsuid of whoever opened the descriptor (net/netfilter/nft_meta.c: sk_socket->file->f_cred), whoever
-    uses it later; changing the owner afterwards does not count.
+    `meta skuid` is the fsuid that opened the descriptor (net/netfilter/nft_meta.c: sk_socket->file->f_cred). Passing the
+    descriptor on or changing its owner does not change that.
     """
     with opening_as(identity):
         return socket.socket(socket.AF_INET, kind)
 
 
 def kill_group(process: asyncio.subprocess.Process, number: int = 9) -> None:
-    """Signals a spawned process and everything it started, if it has not ended."""
+    """Sends a signal to a spawned process and its children, if the process has not ended."""
     if process.returncode is None:
         try:
             os.killpg(process.pid, number)
@@ -543,7 +542,7 @@ def kill_group(process: asyncio.subprocess.Process, number: int = 9) -> None:
 
 
 def mount(kind: str, target: Path, *, source: str = "none", options: str = "") -> None:
-    """mount(8). Raises SystemFailure with the kernel's reason."""
+    """Mounts a file system (mount(8)). Raises SystemFailure with the kernel's reason."""
     flags = ["-o", options] if options else []
     done = run(["mount", "-t", kind, *flags, source, str(target)], check=False)
     if done.code != 0:
@@ -551,16 +550,16 @@ def mount(kind: str, target: Path, *, source: str = "none", options: str = "") -
 
 
 def bind(source: Path, target: Path) -> None:
-    """Covers a file or folder by another one (mount --bind). Raises SystemFailure."""
+    """Mounts a file or folder over another one (mount --bind). Raises SystemFailure."""
     done = run(["mount", "--bind", str(source), str(target)], check=False)
     if done.code != 0:
-        raise SystemFailure(f"cannot cover {target}: {done.last_line}", MOUNT_HINT)
+        raise SystemFailure(f"cannot mount {source} over {target}: {done.last_line}", MOUNT_HINT)
 
 
 def write(path: Path, text: str, *, mode: int = 0o644, uid: int = 0) -> None:
-    """Writes a file under a temporary name and renames it: a reader sees the old text or the new one, never half.
+    """Writes a file under a temporary name and renames it, so that readers never see a partial text.
 
-    Raises SystemFailure; half a file takes no room then.
+    Raises SystemFailure and removes the temporary file if it cannot be written.
     """
     new = path.with_name(f".{path.name}.new")
     try:
@@ -580,6 +579,6 @@ def write(path: Path, text: str, *, mode: int = 0o644, uid: int = 0) -> None:
 
 
 def write_in_place(path: Path, text: str) -> None:
-    """For what a container engine has bind-mounted (resolv.conf, hosts): renaming over a mount point fails with EBUSY."""
+    """Overwrites a file that the container engine has bind-mounted (resolv.conf, hosts): renaming onto it fails with EBUSY."""
     with path.open("w") as file:
         file.write(text)

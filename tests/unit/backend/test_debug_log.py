@@ -179,7 +179,7 @@ def test_lines_have_the_prefix_and_a_bound() -> None:
     found = os.pread(file, 10_000, 0).decode().splitlines()
     os.close(file)
     assert all(line.startswith(PREFIX) for line in found)
-    assert found[-1] == f"{PREFIX}the rest is left out"
+    assert found[-1] == f"{PREFIX}further commands are not shown"
     assert len(found) < 10
     lines.relay("to a descriptor that is closed", "guard")  # raises nothing
 
