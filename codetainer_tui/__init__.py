@@ -1,1 +1,1 @@
-"""What the operator sees and asks. Reads the journal, asks through the control socket, starts the backend as a process."""
+"""The front ends: they read the journal, send requests to the control socket, and start the backend as a process."""

@@ -1,4 +1,4 @@
-"""`codetainer acknowledge`: the serious refusals are printed, and have been seen then."""
+"""`codetainer acknowledge`: prints the serious refusals and marks them as seen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codetainer_tui.status import alarms
 
 
 def acknowledge(paths: Paths) -> int:
-    """What is acknowledged is what stands in the journal now; what comes meanwhile is not."""
+    """Acknowledges the refusals that are in the journal now, not those that arrive meanwhile."""
     state = current(paths)
     reply = ask.ask(paths.control, Acknowledge(state.updated_at), "codetainer acknowledge")
     if reply.ok:

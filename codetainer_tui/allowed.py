@@ -1,4 +1,4 @@
-"""`codetainer allowed`: every open name, its ports, and where it comes from."""
+"""`codetainer allowed`: all open names with their ports and sources."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def as_json(reply: Reply) -> str:
 
 
 def table(reply: Reply, now: float | None = None) -> str:
-    """A line an entry; one sentence where there is none."""
+    """One line per entry, or one sentence if there are none."""
     moment = time.time() if now is None else now
     rows = [_row(entry, moment) for entry in reply.data.get("entries", ())]
     if not rows:
-        return "no name is open\n"
+        return "no names are open\n"
     return columns(rows)
 
 

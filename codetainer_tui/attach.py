@@ -1,4 +1,4 @@
-"""The login: boot on a screen while it lasts, then the session. Never imports textual where the session is there already."""
+"""The login: shows boot until it is over, then the session. If the session exists already, never imports textual."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from codetainer_tui.journal import follow
 from codetainer_tui.plain import Lines
 from codetainer_tui.words import lasting
 
-BEGIN_SECONDS = 5.0  # a login may come a moment before boot has written its first line
+BEGIN_SECONDS = 5.0  # a login may arrive a moment before boot writes its first line
 POLL_SECONDS = 0.1
 
 
 def attach(paths: Paths, *, plain: bool = False, stay: bool = False, timeout: float | None = None) -> int:
-    """Waits for the init lock and hands this terminal over. Exit code 1 where there is no sandbox, or no session to go to."""
+    """Waits for the init lock and hands this terminal over to the session. Exit code 1 without a sandbox or a session."""
     if not begun(paths):
         sys.stderr.write(f"codetainer: {NONE_HERE}\n  {NONE_HERE_HINT}\n")
         return 1
@@ -32,20 +32,24 @@ def attach(paths: Paths, *, plain: bool = False, stay: bool = False, timeout: fl
     if code or stay:
         return code
     if not process.on_screen():
-        sys.stderr.write("codetainer: the session is there; it needs a terminal that can show it: codetainer attach\n")
+        sys.stderr.write(
+            "codetainer: the session is ready, but this terminal cannot show it\n"
+            "  Run codetainer attach in a terminal with cursor control.\n"
+        )
         return 0
     return handover.go(paths)
 
 
 def begun(paths: Paths) -> bool:
+    """Waits up to BEGIN_SECONDS for the first line of boot. False if there is no sandbox."""
     deadline = time.monotonic() + BEGIN_SECONDS
-    said = False
+    announced = False
     while not paths.journal.exists():
         if not paths.run.exists() or time.monotonic() > deadline:
             return False
-        if not said:
-            said = True
-            sys.stderr.write("codetainer: waiting for boot to begin\n")
+        if not announced:
+            announced = True
+            sys.stderr.write("codetainer: waiting for boot to start\n")
         time.sleep(POLL_SECONDS)
     return True
 
@@ -60,22 +64,22 @@ def _screen(paths: Paths, *, stay: bool, patience: float) -> int:
 
 
 def lines(paths: Paths, seconds: float) -> int:
-    """Text lines until init is over: 0 where there is a session then."""
+    """Prints text lines until boot is over. Exit code 0 if there is a session then."""
     deadline = time.monotonic() + seconds
-    words, state = Lines(), State()
+    formatter, state = Lines(), State()
 
-    def waits() -> bool:
+    def waiting() -> bool:
         return not state.lock_released and not state.stopping and time.monotonic() < deadline
 
-    for stamped in follow(paths.journal, going_on=waits):
+    for stamped in follow(paths.journal, going_on=waiting):
         state = fold(state, stamped)
-        for line in words.of(stamped):
+        for line in formatter.of(stamped):
             sys.stdout.write(line + "\n")
         sys.stdout.flush()
     if not state.lock_released and not state.stopping:
-        sys.stderr.write(f"codetainer: boot is not over after {lasting(seconds)}\n  codetainer logs -f shows how it goes on\n")
+        sys.stderr.write(f"codetainer: boot is not over after {lasting(seconds)}\n  Run codetainer logs -f to follow it.\n")
         return 1
     if not state.session_created or state.stopping:
-        sys.stderr.write("codetainer: there is no session\n  codetainer status says why\n")
+        sys.stderr.write("codetainer: boot ended without a session\n  Run codetainer status to see why.\n")
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""`codetainer boot`: the backend as a child, and in front of it text lines or the dashboard."""
+"""`codetainer boot`: runs the backend as a child and shows text lines or the dashboard."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ TERMINAL_ERRORS = 1 << 16
 
 
 def lines(paths: Paths, argv: list[str], *, as_json: bool) -> int:
-    """One line an event on stdout, until the backend ends; its exit code. Its own complaints stand on stderr as they are.
+    """Prints one line per event on stdout until the backend ends; returns its exit code. The backend shares our stderr.
 
-    JSON if that is asked for here or by CODETAINER_LOG_FORMAT, which boot has read before its first event.
+    Prints JSON with `as_json` or CODETAINER_LOG_FORMAT=json, which boot has read before its first event.
     """
     events = follow(paths.journal, past=False, going_on=lambda: alive())
     with process.held(ENDING):
@@ -34,27 +34,27 @@ def lines(paths: Paths, argv: list[str], *, as_json: bool) -> int:
         code = process.ended(pid)
         return code is None
 
-    words = Lines()
+    formatter = Lines()
     try:
         for stamped in events:
             as_json = as_json or front_end.read(paths.front_end).log_format == "json"
-            for line in [encode(stamped)] if as_json else words.of(stamped):
+            for line in [encode(stamped)] if as_json else formatter.of(stamped):
                 sys.stdout.write(line + "\n")
             sys.stdout.flush()
     except BrokenPipeError:
-        process.silence(1)  # the sandbox goes on
+        process.silence(1)  # the sandbox keeps running
     return process.wait(pid) if code is None else code
 
 
 def screen(paths: Paths, argv: list[str], attach: list[str]) -> int:
-    """The login's screen over a backend of our own. When the screen ends, the backend goes on, until ctrl+c.
+    """Starts the backend and shows the login's screen. When the screen ends, the backend keeps running until ctrl+c.
 
-    What the backend says on stderr would tear the screen: it is kept, and shown when the terminal is free again.
+    The backend's stderr would corrupt the screen, so it is kept and printed when the terminal is free again.
     """
-    said = os.memfd_create("codetainer-stderr")
+    output = os.memfd_create("codetainer-stderr")
     reader = Reader(paths.journal, past=False)
     with process.held(ENDING):
-        pid = process.start(argv, stdout=said, stderr=said, own_session=True)
+        pid = process.start(argv, stdout=output, stderr=output, own_session=True)
         process.pass_on((pid,), ENDING)
     try:
         while (code := process.ended(pid)) is None and not reader.poll():
@@ -62,25 +62,25 @@ def screen(paths: Paths, argv: list[str], attach: list[str]) -> int:
         shown = 0
         if code is None:
             code = _show(pid, attach)
-            shown = _tell(said, shown)
+            shown = _print(output, shown)
         if code is None:
             process.pass_on((pid,), ENDING)
-            sys.stderr.write("codetainer: the sandbox goes on. codetainer attach shows it again, ctrl+c here stops it.\n")
+            sys.stderr.write("codetainer: the sandbox keeps running; codetainer attach shows it again, ctrl+c here stops it\n")
             code = process.wait(pid)
-        _tell(said, shown)
-        _tell_work(reader)
+        _print(output, shown)
+        _print_work(reader)
         return code
     finally:
         reader.close()
-        os.close(said)
+        os.close(output)
 
 
 def _show(pid: int, attach: list[str]) -> int | None:
-    """Runs the screen to its end; the backend's exit code where that ended first, and took the screen with it."""
+    """Runs the screen to its end. If the backend ends first, ends the screen and returns the backend's exit code."""
     with process.held(ENDING):
         screen = process.start(attach)
         process.pass_on((pid, screen), (signal.SIGTERM, signal.SIGHUP))
-        process.pass_on((), (signal.SIGINT,))  # the terminal sends it to the screen, whose business it is
+        process.pass_on((), (signal.SIGINT,))  # the terminal sends it to the screen, too, which handles it
     while process.ended(screen) is None:
         if (code := process.ended(pid)) is not None:
             process.send(screen, signal.SIGTERM)
@@ -90,18 +90,19 @@ def _show(pid: int, attach: list[str]) -> int | None:
     return process.ended(pid)
 
 
-def _tell_work(reader: Reader) -> None:
-    """What became of the work at the end: no screen was there to show it."""
-    stopping, words = False, Lines()
-    while found := reader.poll():
-        for stamped in found:
+def _print_work(reader: Reader) -> None:
+    """Prints what happened to unsaved work while the sandbox stopped, when there was no screen."""
+    stopping, formatter = False, Lines()
+    while events := reader.poll():
+        for stamped in events:
             stopping = stopping or isinstance(stamped.event, Stopping)
             if stopping and isinstance(stamped.event, WorkCounted | WorkSaved | Noted):
-                sys.stderr.write(f"codetainer: {words.text(stamped.event, stamped.at)}\n")
+                sys.stderr.write(f"codetainer: {formatter.text(stamped.event, stamped.at)}\n")
 
 
-def _tell(said: int, shown: int) -> int:
-    data = os.pread(said, TERMINAL_ERRORS, shown)
+def _print(output: int, shown: int) -> int:
+    """Prints the backend's output from byte `shown` on; returns the new position."""
+    data = os.pread(output, TERMINAL_ERRORS, shown)
     sys.stderr.write(data.decode(errors="replace"))
     sys.stderr.flush()
     return shown + len(data)

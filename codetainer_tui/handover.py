@@ -1,7 +1,7 @@
-"""The hand-over: this terminal becomes the Claude session, through a tmux client of the agent's uid.
+"""The handover of this terminal to the Claude session, through a tmux client that runs as the agent.
 
-Nothing of root's reads the terminal after the agent has had it: the process that waited is replaced by the client. Never a root
-client: a tmux server can make its client run commands (`detach-client -E`), and the server is the agent's.
+The client replaces this process, so that no root process reads the terminal after the agent has had it. It must not run as
+root: the agent controls the tmux server, and a server can make its client run commands (`detach-client -E`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tty
 from backend.contract.paths import AGENT_UID, Paths
 from codetainer_tui import process
 
-SESSION = "$0"  # the server's first session by its id (tmux(1)): its name changes with what the agent works on
+SESSION = "$0"  # the id of the server's first session (tmux(1)); its name changes with the agent's task
 PATH = "/usr/local/bin:/usr/bin:/bin"
 SETTLE_SECONDS = 1.0
 ANSWER_SECONDS = 5.0  # the agent may have stopped its tmux server
@@ -27,7 +27,7 @@ _PRIMARY_ATTRIBUTES = re.compile(rb"\x1b\[\?[0-9;]*c")
 
 
 def lock_is_free(paths: Paths) -> bool | None:
-    """Whether init is over: its lock can be shared. None where that cannot be told (not root, or no lock yet)."""
+    """True if boot has released the init lock. None if unknown (not root, or no lock yet)."""
     try:
         descriptor = os.open(paths.lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -42,7 +42,7 @@ def lock_is_free(paths: Paths) -> bool | None:
 
 
 def as_agent(argv: list[str]) -> list[str]:
-    """The argument list that runs `argv` as the agent, without a way back; as it is for who is not root."""
+    """The argument list that runs `argv` as the agent, without a way back to root; `argv` itself if this is not root."""
     if os.geteuid() != 0:
         return argv
     return [
@@ -56,7 +56,7 @@ def client(paths: Paths, *command: str) -> list[str]:
 
 
 def session_is_there(paths: Paths) -> bool:
-    """Asked as the agent: a root client would trust the agent's server. One that does not answer is none to go to."""
+    """True if the session exists and its tmux server answers. Asks as the agent, because root must not trust its server."""
     with contextlib.suppress(OSError):  # the folder is the agent's, and may be closed to root without CAP_DAC_OVERRIDE
         if not paths.tmux_socket.exists():
             return False
@@ -64,14 +64,14 @@ def session_is_there(paths: Paths) -> bool:
 
 
 def inside_tmux() -> bool:
-    """In a popup or a pane of the session itself: going there means to end."""
+    """True in a popup or pane of the session itself, where opening the session means ending this program."""
     return bool(process.environment().get("TMUX"))
 
 
 def known_term(term: str) -> str:
-    """The terminal's own type where a screen can be drawn on it, else one that works nearly everywhere.
+    """The terminal's own type if tmux can draw on it, else one that works nearly everywhere.
 
-    tmux asks for `cup`. That there is an entry says less: `unknown` has one, of the generic type (terminfo(5)).
+    tmux needs the capability `cup`. An entry alone is not enough: `unknown` has one, of the generic type (terminfo(5)).
     """
     if term and term != "dumb" and process.succeeds(["tput", "-T", term, "cup", "0", "0"]):
         return term
@@ -79,11 +79,11 @@ def known_term(term: str) -> str:
 
 
 def go(paths: Paths) -> int:
-    """Becomes the session's client. Returns only where that cannot be: 1, with the reason on stderr; 0 inside the session."""
+    """Becomes the session's client. Returns only on failure: 1, with the reason on stderr; or 0 if already in the session."""
     if inside_tmux():
         return 0
     if not session_is_there(paths):
-        sys.stderr.write("codetainer: the session is gone\n  codetainer session restart starts it anew\n")
+        sys.stderr.write("codetainer: the session is gone\n  Run codetainer session restart to start a new one.\n")
         return 1
     here = process.environment()
     environment = {
@@ -99,10 +99,10 @@ def go(paths: Paths) -> int:
 
 
 def settle(terminal: int, seconds: float = SETTLE_SECONDS) -> None:
-    """Lets the answers arrive that the screen has asked the terminal for: else they are typed into the agent's pane.
+    """Waits for the terminal's answers to queries of the screen, which would otherwise be typed into the agent's pane.
 
-    A terminal answers in order, so one more question (primary device attributes, `CSI c`) is answered last. Where none comes
-    within `seconds`, what has arrived until then is thrown away.
+    A terminal answers in order, so the answer to one more query (primary device attributes, `CSI c`) comes last. Discards all
+    input received up to then, or within `seconds`.
     """
     if not os.isatty(terminal):
         return
@@ -117,7 +117,7 @@ def settle(terminal: int, seconds: float = SETTLE_SECONDS) -> None:
                 break
             seen = (seen + os.read(terminal, 4096))[-8192:]
     except OSError:
-        return  # the terminal has gone
+        return  # the terminal is gone
     finally:
         with contextlib.suppress(termios.error):
             termios.tcsetattr(terminal, termios.TCSAFLUSH, before)

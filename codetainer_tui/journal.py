@@ -1,7 +1,7 @@
-"""Reading the journal while it is written. Every front end reads it through here.
+"""Reads the journal while boot writes it, for all front ends.
 
-The file may not be there yet, end in half a line, be replaced by a new segment (whose first line is a snapshot) or, on a full
-file system, be begun again. It is polled: a few system calls a tick, and nothing that can be lost or run out (inotify watches).
+The file may not exist yet, end in half a line, be replaced by a new segment (which begins with a snapshot) or, on a full file
+system, be truncated and restarted. Polling it takes a few system calls and, unlike inotify, has no watches to run out of.
 """
 
 from __future__ import annotations
@@ -15,45 +15,45 @@ from pathlib import Path
 from backend.contract.events import Stamped, decode
 
 POLL_SECONDS = 0.15
-MAX_BYTES = 1 << 20  # of one poll, so that a long journal does not stop a screen
+MAX_BYTES = 1 << 20  # per poll, so that a long journal does not block a screen
 
 
 class Reader:
-    """Follows one journal by name. `poll` returns what is new; it never waits and never raises for a journal gone wrong."""
+    """Follows one journal by name. `poll` returns new events; it never waits, and raises no error for a corrupt journal."""
 
     def __init__(self, path: Path, *, past: bool = True) -> None:
-        """With `past` False, what the file holds already is passed over: it is an earlier sandbox's."""
+        """With `past` False, skips the present content of the file, which is from an earlier boot."""
         self._path = path
         self._file: io.FileIO | None = None
         self._offset = 0
-        self.behind = False  # there was more than one poll may bring
+        self.behind = False  # there is more to read than one poll returns
         if not past and self._open():
             assert self._file is not None
             self._offset = os.fstat(self._file.fileno()).st_size
 
     def lines(self) -> list[bytes]:
-        """The whole lines that are new since the last call."""
-        found: list[bytes] = []
+        """The complete lines that are new since the last call."""
+        lines: list[bytes] = []
         self.behind = False
         if self._file is None and not self._open():
-            return found
-        replaced = self._replaced()  # before reading: nothing is written to a segment after it was replaced
-        self._read(found)
+            return lines
+        replaced = self._replaced()  # before reading: a replaced segment is complete
+        self._read(lines)
         if replaced and not self.behind:
             self.close()
             if self._open():
-                self._read(found)
-        return found
+                self._read(lines)
+        return lines
 
     def poll(self) -> list[Stamped]:
-        """The events that are new since the last call. A line that is none (a crash cut it short) is passed over."""
-        found = []
+        """The events that are new since the last call. Skips corrupt lines, for example one that a crash cut short."""
+        events = []
         for line in self.lines():
             try:
-                found.append(decode(line.decode(errors="replace")))
+                events.append(decode(line.decode(errors="replace")))
             except (ValueError, RecursionError):
                 continue
-        return found
+        return events
 
     def close(self) -> None:
         if self._file is not None:
@@ -74,22 +74,22 @@ class Reader:
         try:
             named = self._path.stat()
         except OSError:
-            return False  # between two segments, or taken away: what was read stays true until there is another
+            return False  # between two segments, or deleted: keep the old file until there is a new one
         ours = os.fstat(self._file.fileno())
         return (named.st_ino, named.st_dev) != (ours.st_ino, ours.st_dev)
 
-    def _read(self, found: list[bytes]) -> None:
-        """Only whole lines count as read: half a line may be taken back by the writer."""
+    def _read(self, lines: list[bytes]) -> None:
+        """Appends complete lines. Leaves half a line for later, because the writer may remove it again."""
         assert self._file is not None
         descriptor = self._file.fileno()
         if os.fstat(descriptor).st_size < self._offset:
-            self._offset = 0  # begun again
+            self._offset = 0  # the writer restarted the segment
         room = MAX_BYTES
         while True:
             data = os.pread(descriptor, room, self._offset)
             end = data.rfind(b"\n") + 1
             if end:
-                found.extend(data[: end - 1].split(b"\n"))
+                lines.extend(data[: end - 1].split(b"\n"))
                 self._offset += end
                 self.behind = len(data) == room
                 return
@@ -99,14 +99,14 @@ class Reader:
 
 
 def follow(path: Path, *, past: bool = True, going_on: Callable[[], bool] = lambda: True) -> Iterator[Stamped]:
-    """All events, as they come, until `going_on` is false; then those that were still to be read."""
+    """Yields all events as they arrive until `going_on` returns false, then the events written up to that moment."""
     reader = Reader(path, past=past)
     try:
         last = False
         while True:
-            found = reader.poll()
-            yield from found
-            if found or reader.behind:
+            events = reader.poll()
+            yield from events
+            if events or reader.behind:
                 continue
             if last:
                 return
@@ -118,7 +118,7 @@ def follow(path: Path, *, past: bool = True, going_on: Callable[[], bool] = lamb
 
 
 def before(path: Path) -> Iterator[Stamped]:
-    """The events of the segment before the current one; none where there was none."""
+    """The events of the previous segment, if there is one."""
     older = path.with_name("events.1.jsonl")
     if older.exists():
         yield from follow(older, going_on=lambda: False)

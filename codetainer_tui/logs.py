@@ -1,4 +1,4 @@
-"""`codetainer logs`: the journal, or the traffic log, as text or as it is."""
+"""`codetainer logs`: the journal, the traffic log or the debug log, as text or JSON."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from codetainer_tui.words import clock_seconds, harmless, many, size, took
 
 
 def logs(paths: Paths, *, go_on: bool, as_json: bool) -> int:
-    """Prints what there is, and with `go_on` what comes. Exit code 2 without a journal."""
+    """Prints the journal, and with `go_on` follows it. Exit code 2 without a journal."""
     if not go_on and not paths.journal.exists():
-        sys.stderr.write("codetainer: there is no journal here: no sandbox has booted\n")
+        sys.stderr.write("codetainer: no journal here: no sandbox has booted\n")
         return 2
     if not paths.journal.exists():
-        sys.stderr.write("codetainer: there is no journal here yet; waiting for a sandbox to boot\n")
+        sys.stderr.write("codetainer: no journal here yet; waiting for a sandbox to boot\n")
         sys.stderr.flush()
-    words = Lines()
+    formatter = Lines()
     for source in (before(paths.journal), follow(paths.journal, going_on=lambda: go_on)):
         for stamped in source:
             if isinstance(stamped.event, Snapshot):
-                continue  # joins two segments, says nothing new
-            for line in [encode(stamped)] if as_json else words.of(stamped):
+                continue  # begins a segment; contains no news
+            for line in [encode(stamped)] if as_json else formatter.of(stamped):
                 sys.stdout.write(line + "\n")
             if go_on:
                 sys.stdout.flush()
@@ -36,22 +36,22 @@ def logs(paths: Paths, *, go_on: bool, as_json: bool) -> int:
 
 
 def cannot_replay(file: Path) -> str:
-    """Why a file cannot be played, "" where it can."""
+    """The reason why a file cannot be replayed, "" if it can."""
     if not file.is_file():
-        return "there is no such file"
+        return "no such file"
     try:
         with file.open("rb") as opened:
             opened.read(1)
     except OSError as error:
         return error.strerror or str(error)
-    return "" if any(True for _ in follow(file, going_on=lambda: False)) else "it is no journal: no line of it is an event"
+    return "" if any(True for _ in follow(file, going_on=lambda: False)) else "not a journal: no line is an event"
 
 
 def replay(file: Path, speed: float) -> int:
-    """A recorded journal as lines, `speed` times as fast as it was; at speed 0 at once."""
-    words, before = Lines(), 0.0
+    """Prints a recorded journal, `speed` times as fast as it was recorded; at speed 0 without delays."""
+    formatter, before = Lines(), 0.0
     for stamped in follow(file, going_on=lambda: False):
-        lines = list(words.of(stamped))
+        lines = list(formatter.of(stamped))
         if speed and before:
             time.sleep(max(0.0, (stamped.at - before) / speed))
         before = stamped.at
@@ -61,62 +61,62 @@ def replay(file: Path, speed: float) -> int:
 
 
 def traffic(paths: Paths, *, go_on: bool, as_json: bool) -> int:
-    """Prints every connection that was carried. Exit code 2 where there is no such log."""
+    """Prints all connections in the traffic log. Exit code 2 without one."""
     earlier = paths.traffic.with_name(f"{paths.traffic.name}.1")
     if not go_on and not paths.traffic.exists():
-        sys.stderr.write("codetainer: nothing has been carried here\n")
+        sys.stderr.write("codetainer: no traffic log here: no connection has gone through the gate\n")
         return 2
     current = Reader(paths.traffic)
-    found = [*(earlier.read_bytes().splitlines() if earlier.exists() else ()), *current.lines()]
+    lines = [*(earlier.read_bytes().splitlines() if earlier.exists() else ()), *current.lines()]
     while True:
-        for line in found:
-            _tell(line, as_json=as_json)
+        for line in lines:
+            _print(line, as_json=as_json)
         if not go_on and not current.behind:
             return 0
         sys.stdout.flush()
         if not current.behind:
             time.sleep(POLL_SECONDS)
-        found = current.lines()
+        lines = current.lines()
 
 
 def debug(paths: Paths, *, go_on: bool, as_json: bool) -> int:
-    """Prints the commands that boot ran. Exit code 2 without such a log or asked for JSON, 1 if it may not be read."""
+    """Prints the debug log. Exit code 2 without one, or with `as_json`; 1 without permission."""
     if as_json:
-        sys.stderr.write(wrong("cannot run logs: --json does not go with --debug", "codetainer logs --help says more"))
+        sys.stderr.write(wrong("cannot run logs: --json does not go with --debug", "Run codetainer logs --help for details."))
         return 2
     if not go_on and not paths.debug_log.exists():
-        sys.stderr.write(wrong("there is no debug log here", "Boot with --debug or CODETAINER_DEBUG=on to have one."))
+        sys.stderr.write(wrong("no debug log here", "Boot with --debug or CODETAINER_DEBUG=on to write one."))
         return 2
     earlier = paths.debug_log.with_name(f"{paths.debug_log.name}.1")
     try:
-        found = earlier.read_bytes().splitlines() if earlier.exists() else []
+        lines = earlier.read_bytes().splitlines() if earlier.exists() else []
         if paths.debug_log.exists():
             paths.debug_log.open("rb").close()
     except PermissionError:
         sys.stderr.write(wrong("cannot read the debug log: only root may", "Run codetainer logs --debug as root."))
         return 1
     current = Reader(paths.debug_log)
-    found += current.lines()
+    lines += current.lines()
     while True:
-        sys.stdout.writelines(f"{harmless(line.decode(errors='replace'))}\n" for line in found)
+        sys.stdout.writelines(f"{harmless(line.decode(errors='replace'))}\n" for line in lines)
         if not go_on and not current.behind:
             return 0
         sys.stdout.flush()
         if not current.behind:
             time.sleep(POLL_SECONDS)
-        found = current.lines()
+        lines = current.lines()
 
 
-def _tell(line: bytes, *, as_json: bool) -> None:
+def _print(line: bytes, *, as_json: bool) -> None:
     try:
         connection = decode(line.decode())
     except ValueError:
-        return  # the half of a line that a full file system left
+        return  # a partial line, left by a full file system
     sys.stdout.write((line.decode() if as_json else words(connection)) + "\n")
 
 
 def words(connection: Connection) -> str:
-    """One line: when, what, where to, how much, how long."""
+    """A connection as one line: time, protocol, host, bytes, duration."""
     what = f"{harmless(connection.name)}:{connection.port}" if connection.count == 1 else many(connection.count, "more", "more")
     moved = f"in {size(connection.bytes_in)}, out {size(connection.bytes_out)}"
     return f"{clock_seconds(connection.at)} {connection.protocol:<4} {what}  {moved}, {took(connection.seconds)}"

@@ -1,4 +1,4 @@
-"""Names that somebody in a hurry takes for a listed one, and names that no person has thought of. Pure."""
+"""Detects names that resemble an allowlisted one, and names that a program generated. Pure."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 
 from backend.contract.crowds import domain
 
-SHORTEST = 4  # letters; below that, too many names are near each other
-LONG = 6  # letters; so long a word in front of somebody else's domain is no accident
-NOBODYS = frozenset(("example", "test", "invalid", "localhost"))  # RFC 2606: nobody is imitated by these
-# What is read as another letter at a glance, also of other alphabets.
+SHORTEST = 4  # letters; too many shorter names are similar by chance
+LONG = 6  # letters; a word this long before another domain is no coincidence
+RESERVED = frozenset(("example", "test", "invalid", "localhost"))  # RFC 2606: they imitate no real brand
+# Characters that look like a letter, also from other alphabets.
 _LOOKS = str.maketrans("01345|iаеіјорсухѕԁһӏɡı", "oleasllaeljopcyxsdhlgl")
 _PAIRS = (("rn", "m"), ("vv", "w"), ("cl", "d"))
 _GENERATED = re.compile(r"(?=.*[0-9].*[0-9].*[0-9].*[0-9])|[0-9a-z]{24}|(?=[0-9a-f]*[0-9])[0-9a-f]{12}")
 
 
 def looks_generated(name: str) -> bool:
-    """Whether a label has so many digits, or is so long, that no person has thought of it."""
+    """True if a label has so many digits, or is so long, that a program must have generated it."""
     return any(_GENERATED.match(label) for label in name.lower().split(".")[:-1])
 
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """A domain of the list, the first pattern below it, and the word that it is known by."""
+    """A domain of the allowlist, the first pattern below it, its best-known word, and how that word looks."""
 
     domain: str
     pattern: str
@@ -35,29 +35,29 @@ class _Listed:
 
 @functools.lru_cache(maxsize=4)
 def _read(listed: tuple[str, ...]) -> dict[str, _Listed]:
-    """What can be imitated, by domain."""
-    found: dict[str, _Listed] = {}
+    """The domains of the allowlist, which a name could imitate."""
+    domains: dict[str, _Listed] = {}
     for pattern in listed:
-        theirs = domain(pattern.removeprefix("*."))
-        brand = theirs.partition(".")[0]
-        found.setdefault(theirs, _Listed(theirs, pattern, brand, _skeleton(brand)))
-    return found
+        name = domain(pattern.removeprefix("*."))
+        brand = name.partition(".")[0]
+        domains.setdefault(name, _Listed(name, pattern, brand, _skeleton(brand)))
+    return domains
 
 
 @functools.lru_cache(maxsize=4096)
 def resembles(name: str, listed: tuple[str, ...]) -> str:
-    """The listed name that another one may be taken for, "" where it is none, or belongs to the same domain."""
+    """The allowlist entry that a name may be mistaken for; "" if none, or if both belong to the same domain."""
     name = name.lower().rstrip(".")
-    known, mine = _read(listed), domain(name)
-    if mine in known:
+    domains, own = _read(listed), domain(name)
+    if own in domains:
         return ""
-    label = mine.partition(".")[0]
+    label = own.partition(".")[0]
     skeleton = _skeleton(label)
-    return next((one.pattern for one in known.values() if _taken_for(name, label, skeleton, one)), "")
+    return next((one.pattern for one in domains.values() if _taken_for(name, label, skeleton, one)), "")
 
 
 def _taken_for(name: str, label: str, skeleton: str, one: _Listed) -> bool:
-    if len(one.brand) < SHORTEST or one.brand in NOBODYS:
+    if len(one.brand) < SHORTEST or one.brand in RESERVED:
         return False
     return (
         skeleton == one.skeleton
@@ -70,7 +70,7 @@ def _taken_for(name: str, label: str, skeleton: str, one: _Listed) -> bool:
 
 
 def _skeleton(label: str) -> str:
-    """A label as it is read at a glance."""
+    """A label with similar-looking characters replaced by one of them."""
     if label.startswith("xn--"):
         try:
             label = label.encode("ascii").decode("idna")
@@ -84,7 +84,7 @@ def _skeleton(label: str) -> str:
 
 
 def _within_one(one: str, other: str) -> bool:
-    """Whether one letter more, less, or another, or two letters in the other order make them the same."""
+    """True if the words differ by at most one inserted, removed or replaced letter, or two swapped ones."""
     if len(one) > len(other):
         one, other = other, one
     if len(other) - len(one) > 1:

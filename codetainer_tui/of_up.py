@@ -1,6 +1,6 @@
-"""The front end of `codetainer up`: what it ends with tells `up` what to do (backend/contract/leaving.py).
+"""The front end of `codetainer up`. Its exit code tells `up` what to do next (backend/contract/leaving.py).
 
-Never becomes the session itself: `up` shows that on a terminal of its own, and comes back here.
+It never becomes the session's client itself: `up` shows the session on another terminal and then starts this again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from codetainer_tui.state import current
 from codetainer_tui.view import stakes
 from codetainer_tui.words import harmless
 
-MAX_SILENT = 3  # ends of input after which nobody is there to answer
+MAX_SILENT = 3  # consecutive ends of input after which the operator is considered gone
 
 
 def run(paths: Paths, name: str, *, plain: bool, stay: bool, locked: bool) -> int:
-    """Shows boot, and then what the operator wants to see, until it is clear what `up` is to do.
+    """Shows boot, then the dashboard or text lines, until the operator decides what `up` does next. Returns a Leaving.
 
-    `name` is the sandbox's, `locked` as in Dashboard; a plain question takes words, which nobody types by mistake.
+    `name` is the sandbox's name; for `locked` see Dashboard. In text mode the operator answers with whole words, to prevent
+    mistakes.
     """
     if not attach.begun(paths):
         return Leaving.NO_SESSION
@@ -54,13 +55,13 @@ def run(paths: Paths, name: str, *, plain: bool, stay: bool, locked: bool) -> in
 
 
 class Plain:
-    """The question in lines of text, for terminals without a screen and for screen readers."""
+    """Asks in lines of text, for terminals without cursor control and for screen readers."""
 
     def __init__(self, paths: Paths, name: str) -> None:
         self._paths, self._name = paths, name
 
     def ask(self) -> int:
-        """Asks until there is an answer that ends this. Whoever stays reads the journal meanwhile."""
+        """Asks until an answer ends the front end; "stay" follows the journal. Returns a Leaving or an exit code."""
         problem = ""
         left_out: tuple[str, ...] = ()
         silent = 0
@@ -90,22 +91,22 @@ class Plain:
                     if asks.drops:
                         ask(self._paths.control, DropWork(), "codetainer save --off")
                     return Leaving.STOP
-        return 128 + 1  # as whoever is hung up on
+        return 128 + 1  # as if ended by SIGHUP
 
     def _answers(self, asks: stakes.Question) -> dict[str, str]:
-        found = {"stay": "keep the sandbox running; ctrl+c asks again"}
+        answers = {"stay": "keep the sandbox running; ctrl+c asks again"}
         if process.on_screen() and handover.session_is_there(self._paths):
-            found["session"] = "open the Claude session; ctrl+b d returns here"
+            answers["session"] = "open the Claude session; ctrl+b d returns here"
         if asks.save:
-            found["save"] = asks.save
-        return found | {"stop": asks.stop}
+            answers["save"] = asks.save
+        return answers | {"stop": asks.stop}
 
     def _stake(self) -> WorkAtStake:
         reply = ask(self._paths.control, CountWork(), "codetainer work")
         with contextlib.suppress(TypeError, ValueError):
             if reply.ok:
-                found: WorkAtStake = build(WorkAtStake, reply.data)
-                return found
+                at_stake: WorkAtStake = build(WorkAtStake, reply.data)
+                return at_stake
         return WorkAtStake(stakes.last_known(current(self._paths)).repositories, problem=reply.text)
 
     def _follow(self) -> None:
@@ -114,7 +115,7 @@ class Plain:
 
 
 def _read() -> str | None:
-    """A line of the operator's; "" after ctrl+c, None where there is nobody any more."""
+    """The operator's next line; "" after ctrl+c, None at the end of input."""
     try:
         line = sys.stdin.readline()
     except KeyboardInterrupt:
@@ -123,6 +124,6 @@ def _read() -> str | None:
 
 
 def _left_out(reply: Reply) -> tuple[str, ...]:
-    found = reply.data.get("left_out")
-    names: Sequence[object] = found if isinstance(found, list) else ()
+    value = reply.data.get("left_out")
+    names: Sequence[object] = value if isinstance(value, list) else ()
     return tuple(str(name) for name in names)

@@ -1,4 +1,4 @@
-"""The journal as text: one line an event, in words. For logs, pipes, dumb terminals and screen readers."""
+"""Formats the journal as text, one line per event, for logs, pipes, dumb terminals and screen readers."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ OUTCOMES = {
     e.Outcome.CANCELLED: "not run",
 }
 SESSIONS = {
-    e.SessionState.NONE: "there is none",
-    e.SessionState.WORKS: "the agent works",
-    e.SessionState.WAITS: "the agent waits for you",
+    e.SessionState.NONE: "does not exist",
+    e.SessionState.WORKS: "the agent is working",
+    e.SessionState.WAITS: "the agent is waiting for you",
     e.SessionState.IDLE: "the agent is idle",
-    e.SessionState.ENDED: "has ended",
-    e.SessionState.UNKNOWN: "is there",
+    e.SessionState.ENDED: "ended",
+    e.SessionState.UNKNOWN: "running",
 }
 PROGRESS = re.compile(r"\b[0-9]{1,2}% \(")
-# Measurements come every few seconds and say nothing that stays true: screens show them, a log would drown in them.
+# Measurements arrive every few seconds and would flood a log; screens show them.
 MEASUREMENTS = (e.ListRead, e.NamesMeasured, e.SandboxMeasured, e.Carried, e.Snapshot, e.Unknown)
 
 
-OF_WALLS = (e.BootStarted, e.ServiceChanged, e.ProofFinished)  # what the table of walls is made from
+OF_PROTECTIONS = (e.BootStarted, e.ServiceChanged, e.ProofFinished)  # the events behind the table of protections
 
 
 class Lines:
-    """Turns events into lines. Keeps what a line needs of earlier events: the titles of steps, the day."""
+    """Formats events as lines. Remembers the titles of boot steps and the day, which later lines need."""
 
     def __init__(self, state: State | None = None) -> None:
-        """`state` knows the titles where the events to come do not begin with the boot."""
+        """`state` provides the titles if the events do not begin with a boot."""
         self._titles = {step.name: step.title for step in state.steps.values()} if state else {}
         self._repository = state.repository if state else ""
         self._state = state or State()
@@ -48,9 +48,9 @@ class Lines:
         self._failing: frozenset[str] = frozenset()
 
     def of(self, stamped: e.Stamped) -> Iterator[str]:
-        """The lines of one event, mostly one; a new day has a line of its own."""
+        """The lines of one event, usually one; a new day adds a line with the date."""
         text = self.text(stamped.event, stamped.at)
-        if isinstance(stamped.event, OF_WALLS):
+        if isinstance(stamped.event, OF_PROTECTIONS):
             self._state = fold(self._state, stamped)
         if not text:
             return
@@ -60,31 +60,31 @@ class Lines:
             yield f"-------- {day}"
         yield f"{clock_seconds(stamped.at)} {text}"
         if isinstance(stamped.event, e.BootFinished) and (rows := walls(self._state)):
-            yield f"{clock_seconds(stamped.at)} what protects what:"
+            yield f"{clock_seconds(stamped.at)} protections:"
             yield from table(rows).splitlines()
 
     def text(self, event: e.Event, at: float) -> str:
-        """What an event says, "" for a measurement."""
+        """The text of an event, "" for a measurement."""
         match event:
             case _ if isinstance(event, MEASUREMENTS):
                 return ""
             case e.BootStarted():
                 self._titles = {step.name: step.title for step in event.plan}
                 self._repository = event.repository
-                of = f" of {harmless(event.repository)}" if event.repository else ""
-                return f"boot begins{of}: {many(len(event.plan), 'step')}, codetainer {harmless(event.version, 40)}"
+                repository = f" for {harmless(event.repository)}" if event.repository else ""
+                return f"boot started{repository}: {many(len(event.plan), 'step')}, codetainer {harmless(event.version, 40)}"
             case e.StepStarted():
                 return f"{self._title(event.step)} ..."
             case e.StepOutput():
                 if PROGRESS.search(event.line):
-                    return ""  # git says every percent: a screen shows the latest, a log needs the last
+                    return ""  # git reports every percent; a log needs only the end
                 return f"{self._title(event.step)}: {harmless(event.line, 400)}"
             case e.StepFinished():
                 return self._finished(event)
             case e.BootFinished():
                 return self._booted(event)
             case e.LockReleased():
-                return "init is over: the session is there" if event.session else "init is over: there is no session"
+                return "boot finished, session ready" if event.session else "boot finished, no session"
             case e.Stopping():
                 return f"the sandbox is stopping: {harmless(event.reason)}"
             case e.ServiceChanged():
@@ -98,8 +98,8 @@ class Lines:
                 return self._list(event)
             case e.ProofFinished():
                 if not event.failed:
-                    return f"proof: {many(event.tried, 'wall')} tried, all hold"
-                return f"proof FAILED: {harmless('; '.join(event.failed), 600)}{_after('. ', event.remedy)}"
+                    return f"self-test passed: {many(event.tried, 'check')}"
+                return f"self-test FAILED: {harmless('; '.join(event.failed), 600)}{_after('. ', event.remedy)}"
             case e.Noted():
                 return f"{'' if event.level == 'info' else harmless(event.level, 20) + ': '}{harmless(event.text, 600)}"
             case e.Refused():
@@ -109,7 +109,7 @@ class Lines:
                 return f"{serious}refused {what(event)}: {why(event, self._repository)}{by}{times}"
             case e.CookiesDropped():
                 requests = many(event.count, "request")
-                return f"dropped cookies from {requests} to {harmless(event.name, 253)}: they were not given out here"
+                return f"dropped cookies from {requests} to {harmless(event.name, 253)}: this sandbox never received any"
             case e.Allowed() | e.Withdrawn() | e.Muted() | e.Acknowledged() | e.Froze():
                 return _by_hand(event, at)
             case e.WorkCounted():
@@ -141,34 +141,35 @@ class Lines:
                 reason = _after(": ", event.reason) + _after(". ", event.remedy)
                 return f"CLOSED, halted at {self._title(event.step)}{reason}"
             case e.BootState.BOOTING:
-                return "boot goes on"
+                return "boot continues"
 
     def _list(self, event: e.ListMeasured) -> str:
-        """Only a change of the names that fail is worth a line."""
+        """A line only if the set of failing names changed."""
         failing = frozenset(event.failing)
         if failing == self._failing:
             return ""
         before, self._failing = self._failing, failing
         if failing - before:
-            return f"warning: without an address: {harmless(', '.join(sorted(failing)), 400)}"
-        return f"have an address again: {harmless(', '.join(sorted(before - failing)), 400)}"
+            return f"warning: no address found for {harmless(', '.join(sorted(failing)), 400)}"
+        return f"addresses found again for {harmless(', '.join(sorted(before - failing)), 400)}"
 
 
 def _work(event: e.WorkCounted) -> str:
-    """What is only here is worth a line where it may be lost; a screen shows it all the time."""
+    """Unsaved work, only if it may be lost now; a screen shows it all the time."""
     if event.occasion is e.Occasion.LOOKED or not (event.repositories or event.problem):
         return ""
     if not event.anything and not event.unknown:
-        return "nothing is only here: all work is pushed"
-    get = "" if event.occasion is e.Occasion.STOPPING else f". Run {work.EXPORT} to keep it."
-    return f"{'only here' if event.anything else 'not all of it is known'}: {'; '.join(work.only_here(event))}{get}"
+        return "no unsaved work"
+    how = "" if event.occasion is e.Occasion.STOPPING else f". Run {work.EXPORT} to keep it."
+    subject = "unsaved work" if event.anything else "unsaved work is not fully known"
+    return f"{subject}: {'; '.join(work.only_here(event))}{how}"
 
 
 def _saved(event: e.WorkSaved) -> str:
     if event.problem:
-        return f"warning: the work is not saved to {harmless(event.branch, 100)}: {harmless(event.problem, 400)}"
+        return f"warning: cannot save work to {harmless(event.branch, 100)}: {harmless(event.problem, 400)}"
     without = f", left out: {harmless('; '.join(event.left_out), 400)}" if event.left_out else ""
-    return f"the work is saved to {harmless(event.branch, 100)} ({harmless(event.commit[:12])}){without}"
+    return f"saved work to {harmless(event.branch, 100)} ({harmless(event.commit[:12])}){without}"
 
 
 def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Acknowledged | e.Froze, at: float) -> str:
@@ -178,19 +179,19 @@ def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Acknowledged | e.Froze
             return f"allowed {harmless(event.name)}{ports} {until(event.until, at)}{_after(', by ', event.by)}"
         case e.Withdrawn():
             ports = f" ports {harmless(event.ports, 40)}" if event.ports else ""
-            said = "no longer allowed by hand" if event.stays else "closed again"
-            return f"{said} {harmless(event.name)}{ports}{_after(': ', event.by)}{_after('; still open: ', event.stays)}"
+            done = "revoked" if event.stays else "closed"
+            return f"{done} {harmless(event.name)}{ports}{_after(': ', event.by)}{_after('; still open: ', event.stays)}"
         case e.Muted():
             if event.until < 0:
-                return f"shown again {harmless(event.name)}"
+                return f"unmuted {harmless(event.name)}"
             return f"muted {harmless(event.name)} {until(event.until, at) if event.until else 'until unmuted'}"
         case e.Acknowledged():
-            which = "one kind of serious refusals" if event.key else "all serious refusals"
-            return f"acknowledged {which} until {clock_seconds(event.until)}{_after(', by ', event.by)}"
+            which = "one kind of serious refusal" if event.key else "all serious refusals"
+            return f"acknowledged {which} up to {clock_seconds(event.until)}{_after(', by ', event.by)}"
         case e.Froze():
-            return f"{'FROZEN' if event.frozen else 'let go on'}{_after(', by ', event.by)}"
+            return f"{'FROZEN' if event.frozen else 'thawed'}{_after(', by ', event.by)}"
 
 
 def _after(before: str, text: str) -> str:
-    """Foreign text behind a separator, nothing where there is none."""
+    """The escaped text after a separator; "" if there is no text."""
     return before + harmless(text, 600) if text else ""

@@ -1,6 +1,6 @@
-"""The front ends' one door to processes and to this process's environment. The backend has its own (backend/system.py).
+"""The front ends' only access to processes and the environment. The backend's is backend/system.py.
 
-Only `posix_spawn` and `exec`: the front end never runs code of its own between fork and exec.
+Uses only `posix_spawn` and `exec`, so that no Python code runs between fork and exec.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from collections.abc import Iterator, Mapping, Sequence
 WAIT_SECONDS = 0.02
 FALLBACK_TERM = "xterm-256color"
 ENDING = (signal.SIGTERM, signal.SIGHUP)
-# Python ignores these two and exec keeps that; a program that relies on dying of SIGPIPE would not.
+# Python ignores these two signals, and children would inherit that: a program that should die of SIGPIPE would live on.
 DEFAULT_AGAIN = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def environment() -> dict[str, str]:
-    """This process's environment: for the terminal's variables, and for the backend, which alone reads the settings."""
+    """This process's environment. Use only the terminal's variables; the backend reads the settings."""
     return dict(os.environ)
 
 
 def on_screen() -> bool:
-    """Whether there is a terminal that a screen can be drawn on: keys come from stdin, and it is drawn on stderr."""
+    """True if a screen can be shown: stdin (for keys) and stderr (for output) are terminals, and not dumb ones."""
     return sys.stdin.isatty() and sys.stderr.isatty() and environment().get("TERM", "") != "dumb"
 
 
 def backend(verb: str, *arguments: str) -> list[str]:
-    """The argument list of a backend process. Isolated (`-I`): the work directory may be the agent's."""
+    """The argument list of a backend process. `-I` keeps Python from loading modules of the agent's work directory."""
     return [sys.executable, "-I", "-m", "backend", verb, *arguments]
 
 
 def become(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-    """Replaces this process. Raises OSError where the program is not there; else does not return."""
+    """Replaces this process by a program. Raises OSError if that fails."""
     program = shutil.which(argv[0])
     if program is None:
         raise FileNotFoundError(f"cannot run {argv[0]}: not found")
@@ -51,10 +51,10 @@ def become(argv: Sequence[str], environment: Mapping[str, str] | None = None) ->
 def start(argv: Sequence[str], *, stdout: int = 1, stderr: int = 2, own_session: bool = False) -> int:
     """Starts a process with this environment and these descriptors; returns its pid. Raises OSError.
 
-    `own_session`: keys and hang-ups of this terminal do not reach it.
+    With `own_session`, interrupt keys and hang-ups of this terminal do not reach it.
     """
     actions: list[tuple[object, ...]] = [
-        (os.POSIX_SPAWN_DUP2, given, at) for given, at in ((stdout, 1), (stderr, 2)) if given != at
+        (os.POSIX_SPAWN_DUP2, source, target) for source, target in ((stdout, 1), (stderr, 2)) if source != target
     ]
     if own_session:
         actions.insert(0, (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
@@ -65,7 +65,7 @@ def start(argv: Sequence[str], *, stdout: int = 1, stderr: int = 2, own_session:
 
 @contextlib.contextmanager
 def held(numbers: Sequence[signal.Signals]) -> Iterator[None]:
-    """Keeps these signals back until the block is done, so that none falls between a child's start and `pass_on`."""
+    """Blocks these signals until the end of the block, so that none arrives between a child's start and `pass_on`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
@@ -74,26 +74,26 @@ def held(numbers: Sequence[signal.Signals]) -> Iterator[None]:
 
 
 def ended(pid: int) -> int | None:
-    """The exit code of a child as a shell gives it (128 + signal), None while it runs."""
-    found, status = os.waitpid(pid, os.WNOHANG)
-    if found == 0:
+    """The exit code of a child as shells report it (128 + signal), None while it runs."""
+    changed, status = os.waitpid(pid, os.WNOHANG)
+    if changed == 0:
         return None
     code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code
 
 
 def wait(pid: int) -> int:
-    """Waits for a child. Signal handlers run meanwhile."""
+    """Waits for a child and returns its exit code. Signal handlers run meanwhile."""
     while (code := ended(pid)) is None:
         time.sleep(WAIT_SECONDS)
     return code
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs a program on this terminal and waits for it; its exit code as a shell gives it. Keys that interrupt are its own.
+    """Runs a program on this terminal and returns its exit code as shells report it. The program gets the interrupt keys.
 
-    What would end this process ends the program: SIGHUP, since a shell that talks to somebody ignores SIGTERM. What else is to
-    be done about the signal is done by who waits for it on the event loop, when this has returned.
+    Signals that would end this process end the program, with SIGHUP, because interactive shells ignore SIGTERM. The event loop
+    handles the signal afterwards.
     """
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
     try:
@@ -107,13 +107,13 @@ def run(argv: Sequence[str]) -> int:
 
 
 def write(text: str) -> None:
-    """Says something on this terminal while no screen has it."""
+    """Writes to this terminal while it shows no screen."""
     sys.stderr.write(text)
     sys.stderr.flush()
 
 
 def agreed(question: str) -> bool:
-    """Asks whoever sits at this terminal; anything but a yes is a no."""
+    """Asks the operator a yes-or-no question; any answer but yes means no."""
     write(f"{question} [y/N] ")
     try:
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -123,7 +123,7 @@ def agreed(question: str) -> bool:
 
 
 def succeeds(argv: Sequence[str], seconds: float = math.inf) -> bool:
-    """Whether a program runs and ends well; what it says is thrown away. One that takes longer is killed, and does not."""
+    """True if a program exits with code 0 within `seconds`. Discards its output; kills it if it takes longer."""
     program = shutil.which(argv[0])
     if program is None:
         return False
@@ -141,7 +141,7 @@ def succeeds(argv: Sequence[str], seconds: float = math.inf) -> bool:
 
 
 def pass_on(pids: Sequence[int], numbers: Sequence[signal.Signals]) -> None:
-    """From now on, these signals go to children instead; one that was ignored (nohup) stays ignored."""
+    """Makes this process forward these signals to its children. A signal that is ignored (nohup) stays ignored."""
 
     def forward(number: int, _: object) -> None:
         for pid in pids:
@@ -153,17 +153,17 @@ def pass_on(pids: Sequence[int], numbers: Sequence[signal.Signals]) -> None:
 
 
 def send(pid: int, number: int) -> None:
-    """Signals a child that may have ended."""
+    """Sends a signal to a child, which may have ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def change_environment(changes: Mapping[str, str]) -> None:
-    """What the processes started from here on get instead."""
+    """Changes the environment of processes that are started from now on."""
     os.environ.update(changes)
 
 
 def silence(descriptor: int) -> None:
-    """Whoever read this descriptor has gone: what is still written to it goes nowhere, and nobody is told."""
+    """Redirects a descriptor whose reader is gone to /dev/null, so that further writes raise no error."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

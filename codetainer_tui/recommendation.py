@@ -1,6 +1,6 @@
-"""What the operator may want to allow: what was refused most, and is not serious, generated, or like a listed name. Pure.
+"""Recommends names to allow: those refused most, unless serious, generated, or similar to an allowlisted name. Pure.
 
-A recommendation is acted on by somebody who has little time: what the agent asked for last, or made up, must never be one.
+The operator may follow a recommendation in a hurry, so the agent must not be able to cause one with a single or invented name.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from codetainer_tui.view.refusals import is_muted, opening
 
 @dataclass(slots=True)
 class Wanted:
-    """A name that was refused: how often, since when, on which ports, for whom."""
+    """A refused name: how often, since when, on which ports, for which programs."""
 
     name: str
     count: int = 0
     first_at: float = 0.0
     ports: set[int] = field(default_factory=set)
     programs: set[str] = field(default_factory=set)
-    resembles: str = ""  # the listed name that it may be taken for
+    resembles: str = ""  # the allowlist entry that it may be mistaken for
     generated: bool = False
 
     @property
@@ -38,21 +38,21 @@ class Wanted:
 
 
 def wanted(state: State, now: float) -> list[Wanted]:
-    """Names that an entry could allow, the most refused first, of several the one that came first.
+    """Refused names that an entry could allow, the most refused first, then the oldest first.
 
-    Without those that are one of a crowd, muted, or allowed already.
+    Leaves out names that belong to a crowd, are muted, or are already allowed.
     """
     alone, _ = sort_out(state.refusals, lambda view: is_muted(state, view, now))
-    found: dict[str, Wanted] = {}
+    by_name: dict[str, Wanted] = {}
     for _, view in alone:
         name = listable_name(view.latest)
         if not name or severity(view.latest) is Severity.SERIOUS or opening(state, view, now) is not None:
             continue
-        one = found.setdefault(name, Wanted(name, first_at=view.first_at))
+        one = by_name.setdefault(name, Wanted(name, first_at=view.first_at))
         one.count += view.count
         one.first_at = min(one.first_at, view.first_at)
         one.ports.add(view.latest.port)
         one.programs |= {view.latest.program} - {""}
-    for one in found.values():
+    for one in by_name.values():
         one.resembles, one.generated = resembles(one.name, state.listed), looks_generated(one.name)
-    return sorted(found.values(), key=lambda one: (-one.count, one.first_at, one.name))
+    return sorted(by_name.values(), key=lambda one: (-one.count, one.first_at, one.name))

@@ -1,4 +1,4 @@
-"""One refusal in words: what was refused, why, and what an entry of the list could do about it. Pure."""
+"""Describes a refusal: destination, reason, and the allowlist entry that would permit it. Pure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from backend.contract.events import Reason, Refused, Via
 from codetainer_tui.words import harmless
 
 LISTABLE = (Reason.NOT_LISTED, Reason.PORT_NOT_LISTED, Reason.ANOTHER_SITE, Reason.EXPIRED)
-USUAL_PORTS = (0, 80, 443)  # what a name without ports opens; 0: refused as a name, before any port
+USUAL_PORTS = (0, 80, 443)  # the ports of an entry without ports; 0: refused by DNS, before any port was known
 _NEVER = {
     Reason.PRIVATE: "private, link-local and metadata addresses are never opened",
-    Reason.NOT_OURS: "only the operator's own credential goes out",
-    Reason.PUSH_SCOPE: "writes go to the sandbox's own repository, and to what CODETAINER_PUSH adds at the next boot",
-    Reason.NOT_GRANTED: "credentials.toml says what the agent may do there; one of your own changes it at the next boot",
+    Reason.NOT_OURS: "the gate forwards only the operator's own credential",
+    Reason.PUSH_SCOPE: "writes may go only to REPO_URL's repository and those in CODETAINER_PUSH, which is read at boot",
+    Reason.NOT_GRANTED: "credentials.toml does not grant this; change that in your own credentials.toml, then boot again",
     Reason.NOT_TCP: "only TCP can be allowed",
-    Reason.IPV6: "nothing leaves over IPv6",
-    Reason.NEVER_RESOLVED: "an address is opened by its name only: allow the name",
-    Reason.STOPPED: "you have stopped the sandbox: let it go on first",
-    Reason.UNREAD: "nobody knows what it was: the gate refused or carried more at once than could be read",
-    Reason.OWN: "the sandbox's own services are not the agent's to speak to",
+    Reason.IPV6: "IPv6 is closed",
+    Reason.NEVER_RESOLVED: "addresses are opened only by name: allow the name",
+    Reason.STOPPED: "the sandbox is frozen: run codetainer thaw first",
+    Reason.UNREAD: "the details are unknown: the gate logged more at once than could be read",
+    Reason.OWN: "the agent may not connect to the sandbox's own services",
 }
 
 
 def what(refused: Refused) -> str:
-    """What was refused: `name:port`, a name and the type asked for, or an address and its protocol."""
+    """The refused destination: `name:port`, a name with its query type, or an address with its protocol."""
     target = harmless(refused.name or refused.address or "?", 253)
     if refused.via is Via.DNS:
         return f"{target}  {harmless(refused.detail, 40)}" if refused.detail else target
@@ -33,27 +33,27 @@ def what(refused: Refused) -> str:
 
 
 def _host(text: str) -> str:
-    """As it stands before a port: an IPv6 address has colons of its own."""
+    """A host as written before a port: IPv6 addresses need brackets."""
     return f"[{text}]" if ":" in text else text
 
 
 def place(refused: Refused) -> str:
-    """What `explain` is asked about it: NAME[:PORT] or ADDRESS[:PORT]."""
+    """The argument for `codetainer explain`: NAME[:PORT] or ADDRESS[:PORT]."""
     host = refused.name or refused.address
     return f"{_host(host)}:{refused.port}" if refused.port else host
 
 
 def why(refused: Refused, repository: str = "") -> str:
-    """The reason in its own words, with the repository where the words have a place for it."""
+    """The reason, with the name of the repository inserted if the reason mentions one."""
     if refused.reason is Reason.PUSH_SCOPE and repository:
         return refused.reason.replace("OWNER/REPO", harmless(repository, 80))
     return str(refused.reason)
 
 
 def listable_name(refused: Refused) -> str:
-    """The name of the entry that would allow this, "" where none can: no name, or not a matter of the list."""
+    """The name for an entry that would permit this refusal's traffic, "" if no entry can."""
     if refused.via is Via.GATE and refused.detail:
-        return ""  # what was wrong is not the name
+        return ""  # the reason is the detail, not the name
     name = refused.name.rstrip(".").lower()
     if refused.reason not in LISTABLE or "." not in name or not name.isascii():
         return ""
@@ -61,21 +61,21 @@ def listable_name(refused: Refused) -> str:
 
 
 def entry(name: str, ports: set[int]) -> str:
-    """The line for domains.conf. A port beyond the usual ones has to be named, and then the others too."""
+    """The line for domains.conf. If it names one unusual port, it must name the usual ones, too."""
     if not ports - set(USUAL_PORTS):
         return name
     return f"{name}:{','.join(str(port) for port in sorted(ports - {0}))}"
 
 
 def cannot_allow(refused: Refused) -> str:
-    """Why no entry of the list can allow this, "" where one can."""
+    """The reason why no entry can permit this, "" if one can."""
     if refused.reason in _NEVER:
         return _NEVER[refused.reason]
-    return "" if listable_name(refused) else "this is not a name that an entry can have"
+    return "" if listable_name(refused) else "an allowlist entry cannot contain this name"
 
 
 def covers(pattern: str, name: str) -> bool:
-    """Whether an entry of the list is about a name: exactly, or `*.` for those below."""
+    """True if the pattern of an entry matches a name: exactly, or `*.` for the names below."""
     if pattern.startswith("*."):
         return name.endswith(pattern[1:])
     return pattern == name

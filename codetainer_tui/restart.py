@@ -1,4 +1,4 @@
-"""What `codetainer session restart` asks before it interrupts an agent."""
+"""The question of `codetainer session restart` before it interrupts an agent."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from codetainer_tui.view.headline import agent_words
 
 
 def agreed(paths: Paths) -> bool:
-    """Whether nothing is interrupted, or whoever sits at the terminal wants that. Says why where it is not done."""
-    doing = _interrupted(paths)
-    if not doing:
+    """True if a restart would interrupt nothing or the operator agrees. Otherwise prints why it is not done."""
+    activity = _interrupted(paths)
+    if not activity:
         return True
     if not sys.stdin.isatty():
         sys.stderr.write(
-            wrong(f"cannot restart the session: {doing}, and a restart interrupts it", "say --yes if that is meant")
+            wrong(f"cannot restart the session: {activity}, and a restart interrupts it", "Add --yes to restart anyway.")
         )
         return False
-    if process.agreed(f"{doing[0].upper()}{doing[1:]}, and a restart interrupts it. Restart?"):
+    if process.agreed(f"{activity[0].upper()}{activity[1:]}, and a restart interrupts it. Restart?"):
         return True
-    sys.stderr.write("codetainer: nothing was done\n")
+    sys.stderr.write("codetainer: the session was not restarted\n")
     return False
 
 
 def _interrupted(paths: Paths) -> str:
-    """What a restart of the session would break off, "" where no turn is known to be under way."""
+    """The activity that a restart would interrupt, "" if the agent is not known to be working."""
     state = current(paths)
     busy = state.session is not None and state.session.state is SessionState.WORKS
     return agent_words(state) if busy and not state.frozen and not state.stopping else ""

@@ -1,4 +1,4 @@
-"""`codetainer ssh-config`: what an operator puts into ssh's configuration to log in here, and the host key to pin."""
+"""`codetainer ssh-config`: the entry for ssh's configuration to log in here, and the host key to pin."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from backend.contract.state import State
 from codetainer_tui.state import current
 from codetainer_tui.words import harmless
 
-ANYWHERE = ("192.0.2.1", 9)  # TEST-NET-1; connecting a datagram socket sends nothing
+ANYWHERE = ("192.0.2.1", 9)  # TEST-NET-1; connecting a datagram socket sends no packet
 
 
 class NoSshd(Exception):
-    """Why nobody can log in over ssh, and what to do instead."""
+    """ssh logins are impossible: the reason, and the remedy in `hint`."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -24,21 +24,21 @@ class NoSshd(Exception):
 
 
 def opened(state: State) -> SshOpened:
-    """The sshd that runs in a sandbox. Raises NoSshd."""
+    """The port and the keys of the running sshd. Raises NoSshd."""
     service = state.services.get("sshd")
     if state.ssh is None or service is None:
         raise NoSshd(
-            "no sshd runs here",
-            "set CODETAINER_SSH_KEYS for the next boot; docker exec -it NAME attach-claude and kubectl exec need none",
+            "sshd is not enabled here",
+            "Set CODETAINER_SSH_KEYS for the next boot, or use docker exec or kubectl exec, which need no sshd.",
         )
     if service.state is not ServiceState.UP:
         detail = f": {harmless(service.detail, 200)}" if service.detail else ""
-        raise NoSshd(f"sshd is {service.state}{detail}", "codetainer logs shows what went before")
+        raise NoSshd(f"sshd is {service.state}{detail}", "Run codetainer logs to see why.")
     return state.ssh
 
 
 def alias(ssh: SshOpened) -> str:
-    """The name under which the key is known. It changes with the key: a new boot contradicts no line of an old one's."""
+    """The HostKeyAlias of the key. It differs for each key, so the key of a new boot does not contradict that of an old one."""
     return "codetainer-" + re.sub(r"[^a-z0-9]", "", ssh.fingerprint.removeprefix("SHA256:").lower())[:10]
 
 
@@ -50,7 +50,7 @@ def known_host(ssh: SshOpened) -> str:
 def entry(ssh: SshOpened, name: str, host: str, port: int) -> str:
     """The Host entry (ssh_config(5))."""
     return (
-        f"# for ~/.ssh/config; where the port is published, --host and --port say how it is reached\n"
+        f"# for ~/.ssh/config; if the port is published, set --host and --port to the published address\n"
         f"Host {name}\n"
         f"    HostName {host}\n"
         f"    Port {port}\n"
@@ -63,7 +63,7 @@ def entry(ssh: SshOpened, name: str, host: str, port: int) -> str:
 
 
 def own_address() -> str:
-    """This sandbox's address on its network, "" where it has none."""
+    """This sandbox's address on its network, "" if it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect(ANYWHERE)
@@ -73,7 +73,7 @@ def own_address() -> str:
 
 
 def ssh_config(paths: Paths, *, name: str, host: str, port: int, known_hosts: bool) -> int:
-    """Prints; 0, or 1 where nobody can log in."""
+    """Prints the entry or the known_hosts line. Exit code 1 if ssh logins are impossible."""
     try:
         ssh = opened(current(paths))
     except NoSshd as error:
@@ -82,9 +82,9 @@ def ssh_config(paths: Paths, *, name: str, host: str, port: int, known_hosts: bo
     if known_hosts:
         sys.stdout.write(known_host(ssh))
         return 0
-    where = host or own_address()
-    if not where:
-        sys.stderr.write("codetainer: cannot tell how this sandbox is reached: it has no address\n  say it with --host\n")
+    address = host or own_address()
+    if not address:
+        sys.stderr.write("codetainer: cannot find the address of this sandbox\n  Set it with --host.\n")
         return 1
-    sys.stdout.write(entry(ssh, name, where, port or ssh.port))
+    sys.stdout.write(entry(ssh, name, address, port or ssh.port))
     return 0

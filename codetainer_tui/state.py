@@ -1,4 +1,4 @@
-"""The state of the sandbox this process runs in, as of now."""
+"""The current state of the sandbox that this process runs in."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from codetainer_tui.journal import follow
 
 
 def current(paths: Paths) -> State:
-    """The journal folded; an empty State where there is none."""
+    """The state after all events of the journal; an empty State without a journal."""
     return fold_all(follow(paths.journal, going_on=lambda: False))

@@ -1,4 +1,4 @@
-"""`codetainer status`: how the sandbox is, for people, for programs and, in its exit code, for health checks."""
+"""`codetainer status`: the state of the sandbox as text, as JSON and, for health checks, as exit code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WIDTH = 96
 
 
 def status(paths: Paths, *, as_json: bool, only_walls: bool = False) -> int:
-    """Prints; returns 0 well, 1 degraded or booting, 2 closed or failed, which is also what no sandbox at all is."""
+    """Prints the state. Exit code 0: ready; 1: degraded or booting; 2: closed, failed, or no sandbox."""
     if not paths.journal.exists():
         if as_json:
             sys.stdout.write(json.dumps({"condition": "none"}) + "\n")
@@ -35,47 +35,47 @@ def status(paths: Paths, *, as_json: bool, only_walls: bool = False) -> int:
         return 2
     now = time.time()
     state = current(paths)
-    found = view(state, now, seen_at=now, supervised=supervised(paths.control))
+    shown = view(state, now, seen_at=now, supervised=supervised(paths.control))
     if only_walls:
-        sys.stdout.write(table(found.walls) if found.walls else "the walls have not been tried yet\n")
-        return EXIT_CODES[found.headline.condition]
+        sys.stdout.write(table(shown.walls) if shown.walls else "the self-test has not run yet\n")
+        return EXIT_CODES[shown.headline.condition]
     operator = os.geteuid() == 0
-    sys.stdout.write(for_programs(found) if as_json else text(found, wanted(state, now), operator=operator))
-    return EXIT_CODES[found.headline.condition]
+    sys.stdout.write(for_programs(shown) if as_json else text(shown, wanted(state, now), operator=operator))
+    return EXIT_CODES[shown.headline.condition]
 
 
-def text(found: View, wanted: Sequence[Wanted] = (), *, operator: bool) -> str:
-    """A few lines, the most important first. Who is not the operator learns what to ask for, if anything is `wanted`."""
-    head = found.headline
-    lines = ["  ".join(part for part in (head.word, head.alarm, head.text, found.place, found.up) if part)]
-    alarms = [row for row in found.refused if row.alarm]
+def text(shown: View, wanted: Sequence[Wanted] = (), *, operator: bool) -> str:
+    """The state in a few lines, the most important first, and advice, which depends on whether the reader is the operator."""
+    head = shown.headline
+    lines = ["  ".join(part for part in (head.word, head.alarm, head.text, shown.place, shown.up) if part)]
+    alarms = [row for row in shown.refused if row.alarm]
     if alarms:
-        lines += ["", f"! Serious   {found.alarm_summary}"]
+        lines += ["", f"! Serious   {shown.alarm_summary}"]
         lines += _rows(alarms)
-        lines.append("  codetainer acknowledge, when you have seen them; codetainer freeze stops the agent")
-    for block in found.blocks:
+        lines.append("  Run codetainer acknowledge to mark these as seen, or codetainer freeze to stop the agent.")
+    for block in shown.blocks:
         lines.append("")
         lines.append(" ".join(part for part in ("!", block.title, f"({block.since})" if block.since else "") if part))
         for line in block.lines:
             lines += textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="  ") or [""]
-    running = [step for step in found.steps if found.booting and step.word != "done"]
+    running = [step for step in shown.steps if shown.booting and step.word != "done"]
     if running:
         lines.append("")
         lines += [f"  {step.glyph} {step.title:<22} {step.word}  {step.detail}".rstrip() for step in running]
-    lines += ["", *(f"{row.label:<9} {row.text}" for row in found.rows), ""]
-    lines.append(f"{'Refused':<9} {found.refused_summary}")
-    others = [row for row in found.refused if not row.alarm]
+    lines += ["", *(f"{row.label:<9} {row.text}" for row in shown.rows), ""]
+    lines.append(f"{'Refused':<9} {shown.refused_summary}")
+    others = [row for row in shown.refused if not row.alarm]
     lines += _rows(others[:SHOWN_REFUSALS])
     if len(others) > SHOWN_REFUSALS:
         lines.append(f"  and {len(others) - SHOWN_REFUSALS} more: codetainer logs")
-    advice = _advice(found, wanted, operator=operator)
+    advice = _advice(shown, wanted, operator=operator)
     if advice:
         lines += ["", advice]
     return "\n".join(lines) + "\n"
 
 
 def alarms(state: State) -> list[str]:
-    """The serious refusals that nobody has acknowledged, a line each."""
+    """The unacknowledged serious refusals, one line each."""
     now = time.time()
     return _rows([row for row in view(state, now, seen_at=now).refused if row.alarm])
 
@@ -86,24 +86,25 @@ def _rows(shown: Sequence[RefusedLine]) -> list[str]:
     return [line + (f", by {row.by}" if row.by else "") for line, row in zip(lines, shown, strict=True)]
 
 
-def _advice(found: View, wanted: Sequence[Wanted], *, operator: bool) -> str:
-    """One line: what to do, or what to ask the operator for. Of what was refused, the most: never just what came last."""
-    asked = next((one for one in wanted if one.recommended), None)
-    if found.headline.condition is Condition.CLOSED:
-        command = "codetainer thaw" if found.frozen else "codetainer retry" if found.halted else ""
-    elif asked is not None:
-        ports = ",".join(str(port) for port in sorted(asked.ports - set(USUAL_PORTS)))
-        command = shell.command("codetainer", "allow", asked.name, *(("--port", ports) if ports else ()), "--for", "1h")
-        command += f"   (refused {many(asked.count, 'time')}, if the work needs it)"
+def _advice(shown: View, wanted: Sequence[Wanted], *, operator: bool) -> str:
+    """One line with the next command, "" if none. Recommends the name refused most: the agent could choose the latest."""
+    name = next((one for one in wanted if one.recommended), None)
+    note = ""
+    if shown.headline.condition is Condition.CLOSED:
+        command = "codetainer thaw" if shown.frozen else "codetainer retry" if shown.halted else ""
+    elif name is not None:
+        ports = ",".join(str(port) for port in sorted(name.ports - set(USUAL_PORTS)))
+        command = shell.command("codetainer", "allow", name.name, *(("--port", ports) if ports else ()), "--for", "1h")
+        note = f"   (refused {many(name.count, 'time')}; only if the work needs it)"
     else:
         command = ""
-    return command and f"{'try' if operator else 'ask the operator'}: {command}"
+    return command and f"{'try' if operator else 'ask the operator to run'}: {command}{note}"
 
 
-def for_programs(found: View) -> str:
-    """The View as JSON, with a condition and what a program needs to decide. `serious` counts what is to be acknowledged."""
-    body = dataclasses.asdict(found)
-    body["condition"] = found.headline.condition
-    body["serious"] = found.alarms
-    del body["full"], body["listed"]  # says the same in sentences; of the list, codetainer allowed has more
+def for_programs(shown: View) -> str:
+    """The View as JSON, with the condition, for programs. `serious` counts unacknowledged serious refusals."""
+    body = dataclasses.asdict(shown)
+    body["condition"] = shown.headline.condition
+    body["serious"] = shown.alarms
+    del body["full"], body["listed"]  # repeats the rest in sentences; `codetainer allowed` prints the allowlist
     return json.dumps(body, indent=2) + "\n"

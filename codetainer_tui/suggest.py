@@ -1,4 +1,4 @@
-"""`codetainer suggest`: lines for domains.conf from what was refused."""
+"""`codetainer suggest`: lines for domains.conf, from the refusals."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MAX_LINES = 50
 
 
 def lines(state: State, now: float) -> list[str]:
-    """One line a name, the most refused first, each with a comment that says how often and by whom.
+    """One line per name, the most refused first, with a comment on how often it was refused, and for which programs.
 
-    What is not suggested is a comment, with the reason: whoever pastes all of it opens none of that.
+    Names that are not suggested are comments with the reason, so pasting the whole output does not open them.
     """
-    found = wanted(state, now)
-    good = [one for one in found if one.recommended]
+    names = wanted(state, now)
+    good = [one for one in names if one.recommended]
     shown = good[:MAX_LINES]
     width = max((len(one.entry) for one in shown), default=0)
     return [
         *(f"{one.entry:<{width}}  # {_refused(one)}" for one in shown),
-        *([f"# and {many(len(good) - MAX_LINES, 'more name')} that came less often"] if len(good) > MAX_LINES else []),
-        *(f"# not suggested: {one.entry}  {_refused(one)}; {_reason(one)}" for one in found if not one.recommended),
+        *([f"# and {many(len(good) - MAX_LINES, 'more name')}, refused less often"] if len(good) > MAX_LINES else []),
+        *(f"# not suggested: {one.entry}  {_refused(one)}; {_reason(one)}" for one in names if not one.recommended),
         *_left_out(view(state, now)),
     ]
 
@@ -38,25 +38,27 @@ def _refused(one: Wanted) -> str:
 
 
 def _reason(one: Wanted) -> str:
-    return f"it looks like {harmless(one.resembles, 253)}, which is listed" if one.resembles else "the name looks generated"
+    if one.resembles:
+        return f"it resembles {harmless(one.resembles, 253)}, which is on the allowlist"
+    return "the name looks generated"
 
 
-def _left_out(found: View) -> list[str]:
-    """Crowds, and what is serious: no entry is made of them."""
-    crowds = [row for row in found.refused if row.kinds > 1 and row.acknowledged_as and not row.name]
-    said = [f"# not suggested: {row.what}  {row.why}, {many(row.count, 'time')}" for row in crowds]
-    if found.alarms:
-        said.append(f"# {many(found.alarms, 'serious refusal')} to look at first: codetainer status")
-    return said
+def _left_out(shown: View) -> list[str]:
+    """Comments on crowds and serious refusals, which are never suggested."""
+    crowds = [row for row in shown.refused if row.kinds > 1 and row.acknowledged_as and not row.name]
+    lines = [f"# not suggested: {row.what}  {row.why}, {many(row.count, 'time')}" for row in crowds]
+    if shown.alarms:
+        lines.append(f"# {many(shown.alarms, 'serious refusal')} to look at first: codetainer status")
+    return lines
 
 
 def suggest(paths: Paths) -> int:
-    """Exit code 0, also where there is nothing to suggest; 2 without a journal."""
+    """Prints the suggestions. Exit code 0, even if there are none; 2 without a journal."""
     if not paths.journal.exists():
-        sys.stderr.write("codetainer: there is no journal here: no sandbox has booted\n")
+        sys.stderr.write("codetainer: no journal here: no sandbox has booted\n")
         return 2
-    found = lines(current(paths), time.time())
-    if not any(not line.startswith("#") for line in found):
-        sys.stderr.write("codetainer: nothing was refused that an entry of domains.conf should allow\n")
-    sys.stdout.writelines(line + "\n" for line in found)
+    output = lines(current(paths), time.time())
+    if not any(not line.startswith("#") for line in output):
+        sys.stderr.write("codetainer: no refused name is worth suggesting\n")
+    sys.stdout.writelines(line + "\n" for line in output)
     return 0

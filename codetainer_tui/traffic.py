@@ -1,4 +1,4 @@
-"""`codetainer traffic`: what the gate carried, by name."""
+"""`codetainer traffic`: the gate's traffic by name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ HEADS = ("name", "connections", "open now", "in", "out", "last", "")
 
 
 def table(state: State, now: float) -> str:
-    """The latest first; one sentence where nothing was carried."""
+    """The table, the latest name first; one sentence if there was no traffic."""
     if not state.carried:
-        return "nothing has been carried\n" if state.gate else "without the gate nothing is counted by name\n"
-    found = lines(state, now)
+        return "no traffic yet\n" if state.gate else "traffic is not counted, because the gate is off\n"
     rows = [
         (one.name, one.connections, one.open_now.removesuffix(" open"), one.bytes_in, one.bytes_out, one.last,
          ", ".join(filter(None, (one.marked, one.note))))
-        for one in found
+        for one in lines(state, now)
     ]  # fmt: skip
     return columns([HEADS, *rows])
 
@@ -33,7 +32,7 @@ def traffic(paths: Paths, *, as_json: bool) -> int:
     """Prints the table. Exit code 2 without a journal."""
     state = current(paths)
     if state.boot is None:
-        sys.stderr.write("codetainer: there is no journal here: no sandbox has booted\n")
+        sys.stderr.write("codetainer: no journal here: no sandbox has booted\n")
         return 2
     if as_json:
         latest = sorted(state.carried.values(), key=lambda carried: carried.last_at, reverse=True)

@@ -1,4 +1,4 @@
-"""Times, sizes and foreign text in the words of every front end. Pure, but for the local time zone."""
+"""Formats times, sizes and untrusted text for all front ends. Pure, except for the local time zone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LATEST = 253_402_214_400.0  # the last day of the year 9999
 
 
 def harmless(text: str, most: int = 0) -> str:
-    """Foreign text as it may be shown: what a terminal would obey, or nobody would see, is spelled out.
+    """Untrusted text made safe for display: escapes characters that a terminal would obey or that are invisible.
 
     Control characters, line breaks, direction marks, zero-width characters and lone surrogates become escapes such as
-    `\\x1b`. `most` cuts to that many characters, the last of them an ellipsis. Markup means nothing to our screens.
+    `\\x1b`. `most` limits the length; cut text ends in an ellipsis. Markup needs no escape, because our screens ignore it.
     """
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -27,7 +27,7 @@ def shorten(text: str, most: int) -> str:
 
 
 def _local(at: float) -> time.struct_time:
-    """Local time. A moment beyond the calendar (the agent's report may hold any number) is its end."""
+    """Local time, limited to the calendar's range, because the agent's report may contain any number."""
     return time.localtime(min(max(at, 0.0), LATEST) if at == at else 0.0)
 
 
@@ -41,12 +41,12 @@ def clock_seconds(at: float) -> str:
 
 
 def date(at: float) -> str:
-    """`2026-01-31 UTC`: what stands once above clock times."""
+    """`2026-01-31 UTC`, the heading of lines with clock times."""
     return time.strftime("%Y-%m-%d %Z", _local(at))
 
 
 def when(at: float, now: float) -> str:
-    """A moment past: relative below an hour, then the clock, then the day. In steps that do not flicker."""
+    """A past time: relative within an hour, then the clock time, then the day. In coarse steps, to prevent flicker."""
     past = now - at
     if past < NOW_SECONDS:
         return "now"
@@ -60,12 +60,13 @@ def when(at: float, now: float) -> str:
 
 
 def ago(at: float, now: float) -> str:
-    found = when(at, now)
-    return f"{found} ago" if found.endswith("min") else found
+    """A past time like `when`, but as `4 min ago`."""
+    text = when(at, now)
+    return f"{text} ago" if text.endswith("min") else text
 
 
 def within(at: float, now: float) -> str:
-    """A moment to come, in steps that do not flicker: `in 4 min`, `at 15:02`."""
+    """A future time: `in 4 min`, `at 15:02`. In coarse steps, to prevent flicker."""
     left = at - now
     if left < MINUTE:
         return "in <1 min"
@@ -73,9 +74,9 @@ def within(at: float, now: float) -> str:
 
 
 def until(at: float, now: float) -> str:
-    """`until 15:02`, with the day where that is another; 0 is without an end."""
+    """`until 15:02`, with the day if it is more than 12 hours away; 0 means no time limit."""
     if not at:
-        return "until revoked"
+        return "until you close it"
     return f"until {clock(at)}" if at - now < 12 * HOUR else time.strftime("until %d %b %H:%M", _local(at))
 
 
@@ -97,7 +98,7 @@ def lasting(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes: `512 B`, `120 kB`, `18.2 MB`, `1.2 GB` (binary units, as memory is sold)."""
+    """A number of bytes: `512 B`, `120 kB`, `18.2 MB`, `1.2 GB` (multiples of 1024, as for memory)."""
     if count < 1024:
         return f"{int(count)} B"
     unit = "kB"
@@ -110,24 +111,24 @@ def size(count: float) -> str:
 
 
 def many(count: int, one: str, more: str = "") -> str:
-    """`1 name`, `23 names`."""
+    """A count with its noun: `1 name`, `23 names`."""
     return f"{grouped(count)} {one if count == 1 else more or one + 's'}"
 
 
 def columns(rows: Sequence[tuple[str, ...]]) -> str:
-    """A table for a pipe: every column as wide as what stands in it, two blanks between."""
+    """A text table: columns as wide as their widest cell, separated by two spaces."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "".join(f"{line}\n" for line in lines)
 
 
 def grouped(count: int) -> str:
-    """`20 000`."""
+    """A number with spaces between groups of three digits: `20 000`."""
     return f"{count:,}".replace(",", " ")
 
 
 def count(number: int) -> str:
-    """A count for a narrow column, at most five characters wide up to a billion: `20000`, `492k`, `3.1M`, `250M`."""
+    """A count of at most five characters (below 10 billion) for a narrow column: `20000`, `492k`, `3.1M`, `250M`."""
     if number < 100_000:
         return str(number)
     if number < 1_000_000:

@@ -142,7 +142,7 @@ def test_status_begins_with_what_is_serious_and_counts_the_noise(attacked: Runni
     for words in WORDS:
         assert any(words in line for line in lines[begin + 1 : begin + 5]), done.stdout
     assert re.search(rf" {NAMES} x  {NAMES} names below dev +not on the list", done.stdout), done.stdout
-    assert lines[-1] == "try: codetainer allow needed.test --for 1h   (refused 4 times, if the work needs it)"
+    assert lines[-1] == "try: codetainer allow needed.test --for 1h   (refused 4 times; only if the work needs it)"
 
 
 def test_status_for_programs_has_them_first_with_their_severity(attacked: Running) -> None:

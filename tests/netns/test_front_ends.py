@@ -84,7 +84,7 @@ def front(folder: Path, form: str, argv: list[str]) -> Iterator["subprocess.Pope
 def test_a_signal_goes_on_to_the_backend_and_its_code_comes_back(folder: Path, number: signal.Signals) -> None:
     with front(folder, "text", backend(folder, 7)) as process:
         assert process.stdout is not None
-        while "boot begins" not in process.stdout.readline():
+        while "boot started" not in process.stdout.readline():
             pass
         process.send_signal(number)
         out, _ = process.communicate(timeout=PATIENCE)
@@ -138,10 +138,10 @@ def test_the_backend_goes_on_behind_its_screen_until_ctrl_c(folder: Path) -> Non
     child.expect("the screen")
     child.sendline("")
     child.expect("left")
-    child.expect("the sandbox goes on")
+    child.expect("the sandbox keeps running")
     child.sendintr()
-    child.expect("only here: /workspace/repo: 1 commit not pushed")
-    child.expect("the work is not saved to wip/x: no route")
+    child.expect("unsaved work: /workspace/repo: 1 commit not pushed")
+    child.expect("cannot save work to wip/x: no route")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 5

@@ -74,7 +74,7 @@ def test_a_bad_list_is_said_with_every_line_before_anything_is_made(tmp_path: Pa
     assert done.returncode == 2
     assert f"{tmp_path}/domains.conf:2:1" in done.stderr
     assert f"{tmp_path}/domains.conf:3:1" in done.stderr
-    assert "boot begins" not in done.stderr
+    assert "boot started" not in done.stderr
 
 
 def test_a_broken_description_is_said(tmp_path: Path, nothing_left: None) -> None:
@@ -108,7 +108,7 @@ def test_without_claude_code_nothing_is_made_outside_of_a_pretend_internet(
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert "Claude Code: not found on PATH. Install it with npm install -g @anthropic-ai/claude-code" in done.stderr
-    assert "boot begins" not in done.stderr
+    assert "boot started" not in done.stderr
 
 
 @pytest.mark.parametrize(("net", "found"), [("none", ""), ("pretend", "This is a stand-in: Claude Code is not installed")])

@@ -224,7 +224,7 @@ def test_nothing_in_the_sandbox_holds_a_terminal_that_lines_are_shown_on() -> No
     with at(
         "up", "--net", "pretend", "--claude", str(IDLE), "--domains", str(SHORT), "--no-tui", "--name", f"lines-{os.getpid()}"
     ) as terminal:
-        terminal.expect("init is over")
+        terminal.expect("boot finished")
         from backend.sandbox import registry
 
         assert terminal.holders(registry.find(f"lines-{os.getpid()}")) == set()
@@ -235,7 +235,7 @@ def test_nothing_in_the_sandbox_holds_a_terminal_that_lines_are_shown_on() -> No
 
 def test_ctrl_c_at_a_terminal_in_the_middle_of_boot() -> None:
     with at("up", "--net", "pretend", "--no-tui", "--name", f"early-{os.getpid()}", "--", "true") as terminal:
-        terminal.expect("boot begins")
+        terminal.expect("boot started")
         terminal.type("\x03")
         assert terminal.code() == 128 + signal.SIGINT
         assert terminal.restored()

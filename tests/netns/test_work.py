@@ -71,7 +71,7 @@ def test_a_signal_in_the_middle_of_work_loses_nothing(tmp_path: Path) -> None:
 
 def saved_branch(fetched: Path, said: str) -> str:
     (branch,) = [line.split()[-1] for line in git(fetched, "branch", "-r").splitlines() if "wip/" in line]
-    assert f"the work is saved to {branch.removeprefix('origin/')}" in said
+    assert f"saved work to {branch.removeprefix('origin/')}" in said
     return branch
 
 
@@ -93,7 +93,7 @@ def test_what_the_agent_configures_neither_hangs_nor_breaks_it(tmp_path: Path) -
     for section in ("core", "filter.evil"):
         git(agents, "config", "--remove-section", section)
     said = (tmp_path / "out").read_text()
-    assert "only here: /workspace/repo: 2 commits not pushed, 9 files not committed, 1 stash" in said
+    assert "unsaved work: /workspace/repo: 2 commits not pushed, 9 files not committed, 1 stash" in said
     branch = saved_branch(fetched, said)
     assert "[skip ci]" in git(fetched, "log", "-1", "--format=%B", branch)  # of what nobody has asked to build
     same_work(restore(fetched, branch), agents, branch)
@@ -131,6 +131,6 @@ def test_git_that_hangs_holds_nothing_up(tmp_path: Path) -> None:
     finally:
         sandbox.process.kill()
     said = (tmp_path / "out").read_text()
-    assert "is not saved to" in said
-    assert "not all of it is known: cannot be counted: cannot wait for git" in said
+    assert "cannot save work to" in said
+    assert "unsaved work is not fully known: cannot be counted: cannot wait for git" in said
     assert "coredns is stopped" in said  # it went down in order

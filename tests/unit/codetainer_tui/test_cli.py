@@ -154,9 +154,7 @@ def test_what_cannot_be_replayed_says_why(argv: list[str], code: int, says: str,
     assert says in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("text", "says"), [("root:x:0:0\n", "it is no journal"), ("", "it is no journal"), (None, "no such file")]
-)
+@pytest.mark.parametrize(("text", "says"), [("root:x:0:0\n", "not a journal"), ("", "not a journal"), (None, "no such file")])
 def test_what_is_no_journal_is_not_played(
     text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,16 +199,16 @@ class Typed(io.StringIO):
 WORKS, IDLE = e.SessionChanged(e.SessionState.WORKS), e.SessionChanged(e.SessionState.IDLE)
 WAITS, ENDED = e.SessionChanged(e.SessionState.WAITS), e.SessionChanged(e.SessionState.ENDED)
 RESTARTS: list[tuple[e.SessionChanged, io.StringIO, int, bool, str]] = [
-    (WORKS, io.StringIO(), 1, False, "cannot restart the session: the agent works, and a restart interrupts it\n  say --yes"),
+    (WORKS, io.StringIO(), 1, False, "cannot restart the session: the agent works, and a restart interrupts it\n  Add --yes"),
     (WAITS, io.StringIO(), 0, True, ""),  # its turn is over, and the conversation goes on
     (
         WORKS,
         Typed("n\n"),
         1,
         False,
-        "The agent works, and a restart interrupts it. Restart? [y/N] codetainer: nothing was done",
+        "The agent works, and a restart interrupts it. Restart? [y/N] codetainer: the session was not restarted",
     ),
-    (WORKS, Typed(""), 1, False, "nothing was done"),
+    (WORKS, Typed(""), 1, False, "was not restarted"),
     (WORKS, Typed("yes\n"), 0, True, "[y/N]"),
     (IDLE, io.StringIO(), 0, True, ""),
     (ENDED, io.StringIO(), 0, True, ""),

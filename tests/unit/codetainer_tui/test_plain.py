@@ -12,7 +12,7 @@ from tests.unit.contract.test_events import ANY_EVENT
 WORK = e.RepositoryWork("/workspace/repo", "main", commits=2, files=1, untracked=2, stashes=1)
 AMOUNTS = "2 commits not pushed, 3 files not committed, 1 stash"
 CASES = [
-    (e.BootStarted("0.1.0", (e.PlannedStep("a", "A"),), "octo/repo"), "boot begins of octo/repo: 1 step, codetainer 0.1.0"),
+    (e.BootStarted("0.1.0", (e.PlannedStep("a", "A"),), "octo/repo"), "boot started for octo/repo: 1 step, codetainer 0.1.0"),
     (e.StepStarted("names"), "DNS (CoreDNS) ..."),
     (e.StepOutput("names", "hello\x1b[31m"), "DNS (CoreDNS): hello\\x1b[31m"),
     (e.StepOutput("clone", "Receiving objects:  62% (806/1300)"), ""),
@@ -34,16 +34,16 @@ CASES = [
         e.BootFinished(BootState.HALTED, 4, "names", "no port", "Free it."),
         "CLOSED, halted at DNS (CoreDNS): no port. Free it.",
     ),
-    (e.LockReleased(True), "init is over: the session is there"),
-    (e.LockReleased(False), "init is over: there is no session"),
+    (e.LockReleased(True), "boot finished, session ready"),
+    (e.LockReleased(False), "boot finished, no session"),
     (e.Stopping("SIGTERM"), "the sandbox is stopping: SIGTERM"),
     (e.ServiceChanged("guard", ServiceState.DOWN, 0, 2, "killed"), "guard is down, restarted 2 times: killed"),
     (e.ServiceChanged("coredns", ServiceState.UP, 40), "coredns is up (pid 40)"),
     (e.NamesMeasured(1, 1, 1, 1.0), ""),
     (e.ListMeasured(23, 61), ""),
-    (e.ListMeasured(23, 60, failing={"a.example": 1.0}), "warning: without an address: a.example"),
-    (e.ProofFinished(9), "proof: 9 walls tried, all hold"),
-    (e.ProofFinished(9, ("a wall",), "Fix it."), "proof FAILED: a wall. Fix it."),
+    (e.ListMeasured(23, 60, failing={"a.example": 1.0}), "warning: no address found for a.example"),
+    (e.ProofFinished(9), "self-test passed: 9 checks"),
+    (e.ProofFinished(9, ("the firewall",), "Fix it."), "self-test FAILED: the firewall. Fix it."),
     (e.Noted("info", "hello"), "hello"),
     (e.Noted("warning", "careful"), "warning: careful"),
     (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "a.example"), "refused a.example: not on the list"),
@@ -58,46 +58,46 @@ CASES = [
         "SERIOUS refused github.com  push to other/repo: pushes go to octo/repo only",
     ),
     (e.ListRead(("a.example",)), ""),
-    (e.Acknowledged(43200.0, "", "root"), "acknowledged all serious refusals until 12:00:00, by root"),
-    (e.Acknowledged(43200.0, "gate x"), "acknowledged one kind of serious refusals until 12:00:00"),
-    (e.Withdrawn("a.example", "root", "8443"), "closed again a.example ports 8443: root"),
+    (e.Acknowledged(43200.0, "", "root"), "acknowledged all serious refusals up to 12:00:00, by root"),
+    (e.Acknowledged(43200.0, "gate x"), "acknowledged one kind of serious refusal up to 12:00:00"),
+    (e.Withdrawn("a.example", "root", "8443"), "closed a.example ports 8443: root"),
     (
         e.Withdrawn("a.example", "its time was up", "", "443, 80 by a.example (domains.conf:2)"),
-        "no longer allowed by hand a.example: its time was up; still open: 443, 80 by a.example (domains.conf:2)",
+        "revoked a.example: its time was up; still open: 443, 80 by a.example (domains.conf:2)",
     ),
     (Refused(Via.FIREWALL, Reason.IPV6, 1, "tcp", "", "2001:db8::1", 443), "refused [2001:db8::1]:443: IPv6"),
-    (e.CookiesDropped("github.com"), "dropped cookies from 1 request to github.com: they were not given out here"),
-    (e.CookiesDropped("a.test\n", 3), "dropped cookies from 3 requests to a.test\\n: they were not given out here"),
-    (e.Allowed("a.example", "8443", 0.0, "root"), "allowed a.example ports 8443 until revoked, by root"),
+    (e.CookiesDropped("github.com"), "dropped cookies from 1 request to github.com: this sandbox never received any"),
+    (e.CookiesDropped("a.test\n", 3), "dropped cookies from 3 requests to a.test\\n: this sandbox never received any"),
+    (e.Allowed("a.example", "8443", 0.0, "root"), "allowed a.example ports 8443 until you close it, by root"),
     (e.Allowed("a.example", until=3600.0), "allowed a.example until 01:00"),
-    (e.Withdrawn("a.example", "its time was up"), "closed again a.example: its time was up"),
+    (e.Withdrawn("a.example", "its time was up"), "closed a.example: its time was up"),
     (e.Muted("a.example"), "muted a.example until unmuted"),
-    (e.Muted("a.example", -1), "shown again a.example"),
+    (e.Muted("a.example", -1), "unmuted a.example"),
     (e.Froze(True, "root"), "FROZEN, by root"),
-    (e.Froze(False), "let go on"),
-    (e.SessionChanged(SessionState.WAITS, "claude"), "session claude: the agent waits for you"),
+    (e.Froze(False), "thawed"),
+    (e.SessionChanged(SessionState.WAITS, "claude"), "session claude: the agent is waiting for you"),
     (e.WorkCounted((WORK,)), ""),
     (
         e.WorkCounted((WORK,), e.Occasion.SESSION_ENDED),
-        f"only here: /workspace/repo: {AMOUNTS}. Run codetainer export > work.bundle to keep it.",
+        f"unsaved work: /workspace/repo: {AMOUNTS}. Run codetainer export > work.bundle to keep it.",
     ),
     (
         e.WorkCounted((WORK, e.RepositoryWork("/workspace/x", notes=("a\nb",))), e.Occasion.STOPPING),
-        f"only here: /workspace/repo: {AMOUNTS}; a\\nb",
+        f"unsaved work: /workspace/repo: {AMOUNTS}; a\\nb",
     ),
-    (e.WorkCounted((e.RepositoryWork("/workspace/repo"),), e.Occasion.STOPPING), "nothing is only here: all work is pushed"),
+    (e.WorkCounted((e.RepositoryWork("/workspace/repo"),), e.Occasion.STOPPING), "no unsaved work"),
     (e.WorkCounted((), e.Occasion.STOPPING), ""),
     (
         e.WorkCounted((e.RepositoryWork("/workspace/repo"),), e.Occasion.STOPPING, "git does\nnot end"),
-        "not all of it is known: cannot be counted: git does\\nnot end",
+        "unsaved work is not fully known: cannot be counted: git does\\nnot end",
     ),
     (
         e.WorkCounted((), e.Occasion.SESSION_ENDED, "no"),
-        "not all of it is known: cannot be counted: no. Run codetainer export > work.bundle to keep it.",
+        "unsaved work is not fully known: cannot be counted: no. Run codetainer export > work.bundle to keep it.",
     ),
-    (e.WorkSaved("wip/x", "0123456789abcdef"), "the work is saved to wip/x (0123456789ab)"),
-    (e.WorkSaved("wip/x", "0123456789abcdef", ("big",)), "the work is saved to wip/x (0123456789ab), left out: big"),
-    (e.WorkSaved("wip/x", problem="no route"), "warning: the work is not saved to wip/x: no route"),
+    (e.WorkSaved("wip/x", "0123456789abcdef"), "saved work to wip/x (0123456789ab)"),
+    (e.WorkSaved("wip/x", "0123456789abcdef", ("big",)), "saved work to wip/x (0123456789ab), left out: big"),
+    (e.WorkSaved("wip/x", problem="no route"), "warning: cannot save work to wip/x: no route"),
     (e.Snapshot({}), ""),
     (e.Unknown("moon.rose"), ""),
 ]
@@ -129,7 +129,7 @@ def test_names_that_have_an_address_again_are_said_once() -> None:
     lines = Lines()
     failing = e.ListMeasured(2, 1, failing={"a.example": 1.0})
     said = [lines.text(event, 0) for event in (failing, failing, e.ListMeasured(2, 2), e.ListMeasured(2, 2))]
-    assert said == ["warning: without an address: a.example", "", "have an address again: a.example", ""]
+    assert said == ["warning: no address found for a.example", "", "addresses found again for a.example", ""]
 
 
 def test_what_an_attacker_wrote_stays_text() -> None:

@@ -101,7 +101,7 @@ def test_what_is_serious_like_a_listed_name_made_up_muted_or_open_is_not_recomme
     assert names(state) == ["wanted.test"]
     assert suggest.lines(state, 2000.0) == [
         "wanted.test  # refused 1 time",
-        "# not suggested: githud.com  refused 800 times; it looks like github.com, which is listed",
+        "# not suggested: githud.com  refused 800 times; it resembles github.com, which is on the allowlist",
         "# not suggested: n12345.test  refused 700 times; the name looks generated",
         "# 1 serious refusal to look at first: codetainer status",
     ]

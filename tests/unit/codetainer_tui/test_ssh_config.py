@@ -56,7 +56,7 @@ def test_how_it_is_reached_may_be_said(paths: Paths, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize(
     ("events", "words"),
-    [((), "no sshd runs here"), ((UP,), "no sshd runs here"), ((UP, OPENED, DOWN), "sshd is down: taken")],
+    [((), "sshd is not enabled here"), ((UP,), "sshd is not enabled here"), ((UP, OPENED, DOWN), "sshd is down: taken")],
 )
 def test_where_nobody_can_log_in_it_says_why(
     paths: Paths, events: tuple[e.Event, ...], words: str, capsys: pytest.CaptureFixture[str]

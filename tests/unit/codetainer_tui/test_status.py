@@ -62,10 +62,10 @@ def shown(name: str, *, operator: bool) -> str:
 
 def test_who_is_not_the_operator_learns_what_to_ask_for() -> None:
     """Of what was refused most: pypi.example.org came last."""
-    wanted = "codetainer allow telemetry.example.net --for 1h   (refused 42 times, if the work needs it)\n"
-    assert shown("ready", operator=False).endswith(f"ask the operator: {wanted}")
+    wanted = "codetainer allow telemetry.example.net --for 1h   (refused 42 times; only if the work needs it)\n"
+    assert shown("ready", operator=False).endswith(f"ask the operator to run: {wanted}")
     assert shown("ready", operator=True).endswith(f"try: {wanted}")
-    assert "ask the operator: codetainer retry" in shown("halted", operator=False)
+    assert "ask the operator to run: codetainer retry" in shown("halted", operator=False)
 
 
 def test_a_halt_is_told_with_reason_and_remedy() -> None:
@@ -119,4 +119,4 @@ def test_open_names_as_a_table_and_for_programs() -> None:
         "api.example.com  443,80  domains.conf:12\n*.b.example      8443    by hand, until 15:00\n"
     )
     assert json.loads(allowed.as_json(reply)) == entries
-    assert allowed.table(Reply(True)) == "no name is open\n"
+    assert allowed.table(Reply(True)) == "no names are open\n"

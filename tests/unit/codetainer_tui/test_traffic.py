@@ -18,8 +18,8 @@ def test_the_latest_name_comes_first() -> None:
 
 
 def test_nothing_carried_is_said_and_so_is_a_gate_that_is_off() -> None:
-    assert table(State(gate=True), 0.0) == "nothing has been carried\n"
-    assert "without the gate" in table(State(), 0.0)
+    assert table(State(gate=True), 0.0) == "no traffic yet\n"
+    assert "the gate is off" in table(State(), 0.0)
 
 
 def test_names_of_a_wildcard_are_bounded() -> None:

@@ -128,13 +128,13 @@ ALLOWED: list[tuple[Refused, str, str]] = [
     (TELEMETRY, "telemetry.example.net", ""),
     (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "a.example", detail="TXT"), "a.example", ""),
     (Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "a.example", "192.0.2.1", 8443), "a.example:8443", ""),
-    (Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", "", "192.0.2.1", 22), "", "by its name only"),
+    (Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", "", "192.0.2.1", 22), "", "opened only by name"),
     (Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80), "", "never opened"),
     (Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", "", "192.0.2.1", 53), "", "only TCP"),
     (Refused(Via.FIREWALL, Reason.IPV6, 1, "tcp", "", "2001:db8::1", 443), "", "IPv6"),
     (Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.anthropic.com"), "", "own credential"),
-    (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "\x1b[31m.example"), "", "not a name"),
-    (Refused(Via.FIREWALL, Reason.NOT_LISTED, 1, "", "other destinations"), "", "not a name"),
+    (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "\x1b[31m.example"), "", "cannot contain this name"),
+    (Refused(Via.FIREWALL, Reason.NOT_LISTED, 1, "", "other destinations"), "", "cannot contain this name"),
 ]
 
 
@@ -149,7 +149,7 @@ def test_what_can_be_allowed_and_why_not(event: Refused, entry: str, cannot: str
 def test_what_was_allowed_says_until_when() -> None:
     row = refused(TELEMETRY, e.Allowed("telemetry.example.net", until=BEGUN + 3600)).refused[0]
     assert row.why == "allowed until 15:00"
-    assert refused(TELEMETRY, e.Allowed("*.example.net")).refused[0].why == "allowed until revoked"
+    assert refused(TELEMETRY, e.Allowed("*.example.net")).refused[0].why == "allowed until you close it"
     assert refused(TELEMETRY, e.Allowed("example.net")).refused[0].why == "not on the list"
     assert refused(TELEMETRY, e.Allowed("telemetry.example.net", until=BEGUN + 1)).refused[0].why == "not on the list"
 
@@ -158,7 +158,7 @@ PORT = Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "telemetry.exampl
 OPENED: list[tuple[Refused, tuple[e.Allowed, ...], str]] = [
     (PORT, (e.Allowed("telemetry.example.net"),), "port not listed"),
     (PORT, (e.Allowed("telemetry.example.net", "443,8443/tls"), e.Allowed("*.example.net", "22")), "port not listed"),
-    (PORT, (e.Allowed("telemetry.example.net", "1199"),), "allowed until revoked"),
+    (PORT, (e.Allowed("telemetry.example.net", "1199"),), "allowed until you close it"),
     (PORT, (e.Allowed("*.example.net", "1199", BEGUN + 60), e.Allowed("telemetry.example.net", "", BEGUN + 3600)),
      "allowed until 14:01"),
     (TELEMETRY, (e.Allowed("telemetry.example.net", "8443", BEGUN + 60),), "allowed until 14:01"),

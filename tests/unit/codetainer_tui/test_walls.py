@@ -91,6 +91,6 @@ def test_after_boot_the_lines_have_the_table() -> None:
     lines = Lines()
     said = [line for stamped in events(HELD) for line in lines.of(stamped)]
     at = said.index(next(line for line in said if "READY" in line))
-    assert said[at + 1].endswith("what protects what:")
+    assert said[at + 1].endswith("protections:")
     assert said[at + 2 :] == table(walls(state(HELD))).splitlines()
     assert len(said[at + 2 :]) == len(WALLS)

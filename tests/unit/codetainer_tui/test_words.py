@@ -73,7 +73,7 @@ def test_long_durations(seconds: float, shown: str) -> None:
 
 
 def test_until() -> None:
-    assert words.until(0, NOON) == "until revoked"
+    assert words.until(0, NOON) == "until you close it"
     assert words.until(NOON + 3600, NOON) == "until 13:00"
     assert words.until(NOON + 86400, NOON) == "until 02 Jan 12:00"
 

@@ -42,7 +42,7 @@ async def test_everything_is_said_in_full() -> None:
         said = "\n".join(app.screen._lines)
     for words in (
         "READY  the agent waits for you", "asks 198.51.100.53", "the agent: 12 processes, cpu 31 %, 900 MB", "/home 41 %",
-        "files.example.org ports 8443  until ", ", by root", "b.example  until revoked",
+        "files.example.org ports 8443  until ", ", by root", "b.example  until you close it",
         "loud.example  until it is shown again",
         "api.anthropic.com  with credential, 412 connections, 2 open, in 18.2 MB, out 3.1 MB", "tried <1 min ago, all hold",
     ):  # fmt: skip
