@@ -1,4 +1,4 @@
-"""Commands reach the observer with their start and their end; without an observer nothing is kept."""
+"""The observer gets the start and the end of commands; without one nothing is recorded."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def test_start_and_end(recorder: Recorder) -> None:
         assert recorder.began[0].argv == ("cat",)
         assert recorder.done == []
         outcome.code = 3
-    ((command, found, seconds),) = recorder.done
+    ((command, outcome, seconds),) = recorder.done
     assert command is recorder.began[0]
     assert (command.exec_argv, command.identity, command.cwd, command.stdin) == (("setpriv", "cat"), "claude", "/tmp", b"text")
-    assert (found.code, found.problem, found.observed) == (3, "", True)
+    assert (outcome.code, outcome.problem, outcome.observed) == (3, "", True)
     assert seconds >= 0
 
 
 @pytest.mark.parametrize(
     ("error", "problem"),
-    [(ValueError("cannot run it: not found"), "cannot run it: not found"), (asyncio.CancelledError(), "CancelledError")],
+    [(ValueError("cannot run it: not outcome"), "cannot run it: not outcome"), (asyncio.CancelledError(), "CancelledError")],
 )
-def test_an_exception_is_the_problem_and_goes_on(recorder: Recorder, error: BaseException, problem: str) -> None:
+def test_an_exception_becomes_the_problem_and_is_raised(recorder: Recorder, error: BaseException, problem: str) -> None:
     with (
         pytest.raises(type(error)),
         commands.observed(["true"], identity="root", environment={}, cwd="/"),
@@ -72,7 +72,7 @@ def test_the_end_of_a_file() -> None:
     assert commands.last_lines_of(file) == ""
 
 
-def test_the_end_of_a_file_that_had_its_size_from_the_start() -> None:
+def test_the_end_of_a_preallocated_file() -> None:
     file = os.memfd_create("stderr")
     os.ftruncate(file, 3 * MAX_STDERR)
     assert commands.last_lines_of(file) == ""
@@ -94,7 +94,7 @@ async def test_the_last_lines_of_a_service() -> None:
     assert commands.kept_lines(other) == ""
 
 
-def test_a_line_of_a_child(recorder: Recorder) -> None:
+def test_a_line_of_a_child_is_relayed(recorder: Recorder) -> None:
     assert commands.option() == ("--debug",)
     assert commands.relayed(f"{PREFIX}1#1 guard started: conntrack", "guard")
     assert not commands.relayed("codetainer: another line", "guard")

@@ -1,4 +1,4 @@
-"""Bytes between descriptors: all of them, in their order, and to the end."""
+"""Copying between descriptors: complete, in order, and to the end."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from backend.copying import CHUNK, Flow, copy, woken, write_all
 
 @pytest.fixture
 def pipe() -> Iterator[list[int]]:
-    """A pipe that says, by its end, that the process has ended; and room for more descriptors to close."""
+    """A pipe whose end stands for the end of the process; descriptors appended to it are closed, too."""
     held = [*os.pipe()]
     yield held
     for descriptor in held:
@@ -24,7 +24,7 @@ def pipe() -> Iterator[list[int]]:
             os.close(descriptor)
 
 
-def test_what_was_said_last_is_copied_after_the_end(pipe: list[int]) -> None:
+def test_the_last_output_is_copied_after_the_end(pipe: list[int]) -> None:
     ended, running = pipe
     source, said = os.pipe()
     shown, target = os.pipe()
@@ -35,8 +35,8 @@ def test_what_was_said_last_is_copied_after_the_end(pipe: list[int]) -> None:
     pipe += [source, said, shown, target]
 
 
-def test_who_goes_on_writing_after_the_end_is_not_read_for_ever(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process of the agent's may hold the output open, and has nothing to do with what has ended."""
+def test_output_written_by_others_after_the_end_is_bounded(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process of the agent may hold the output open and keep writing."""
     monkeypatch.setattr(copying, "MAX_LEFT", 10 * CHUNK)
     ended, running = pipe
     source, shown = os.open("/dev/zero", os.O_RDONLY), os.open("/dev/null", os.O_WRONLY)
@@ -52,8 +52,8 @@ def test_who_goes_on_writing_after_the_end_is_not_read_for_ever(pipe: list[int],
     assert sum(read) >= 10 * CHUNK
 
 
-def test_the_end_of_what_is_typed_is_handed_on_after_all_of_it(pipe: list[int]) -> None:
-    """To a reader that is late: more is kept than fits into a pipe."""
+def test_the_end_of_input_is_passed_on_after_all_of_it(pipe: list[int]) -> None:
+    """The reader is late, so the flow must keep more than fits into a pipe."""
     ended, running = pipe
     source, typed = os.pipe()
     late, target = os.pipe()
@@ -78,11 +78,11 @@ def test_the_end_of_what_is_typed_is_handed_on_after_all_of_it(pipe: list[int]) 
         thread.join()
     assert b"".join(read) == text
     assert flow.closed
-    flow.close()  # closed once, whoever asks
+    flow.close()  # a second call must not close the descriptor again
     pipe += [source, late]
 
 
-def test_a_reader_that_has_gone_stops_nobody(pipe: list[int]) -> None:
+def test_a_closed_reader_does_not_stop_the_copying(pipe: list[int]) -> None:
     ended, running = pipe
     source, typed = os.pipe()
     late, target = os.pipe()
@@ -97,8 +97,8 @@ def test_a_reader_that_has_gone_stops_nobody(pipe: list[int]) -> None:
     pipe += [source, typed]
 
 
-def test_a_terminal_whose_operator_has_gone_is_hung_up(pipe: list[int]) -> None:
-    """While the program goes on: the caller closes the terminal, and the kernel says HUP to whoever is on it."""
+def test_the_end_of_input_hangs_up_a_terminal(pipe: list[int]) -> None:
+    """The program still runs: the caller closes the terminal, and the kernel sends SIGHUP to its processes."""
     ended, _ = pipe
     source, typed = os.pipe()
     master, slave = pty.openpty()
@@ -107,7 +107,7 @@ def test_a_terminal_whose_operator_has_gone_is_hung_up(pipe: list[int]) -> None:
     pipe += [source, master, slave]
 
 
-def test_a_terminal_that_somebody_made_non_blocking_gets_everything(pipe: list[int]) -> None:
+def test_a_non_blocking_terminal_gets_everything(pipe: list[int]) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     text = os.urandom(3 * CHUNK)
@@ -126,8 +126,8 @@ def test_a_terminal_that_somebody_made_non_blocking_gets_everything(pipe: list[i
     pipe.append(reading)
 
 
-def test_a_signal_that_does_not_break_off_the_waiting_is_handled_at_once(pipe: list[int]) -> None:
-    """As one that comes just before it: here it reaches another thread, and the handlers run in this one."""
+def test_a_signal_that_does_not_interrupt_the_wait_is_handled_at_once(pipe: list[int]) -> None:
+    """Stands for a signal just before the wait: another thread receives it, but its handler runs in this one."""
     ended, running = pipe
     handled = threading.Event()
     late: list[bool] = []
@@ -137,7 +137,7 @@ def test_a_signal_that_does_not_break_off_the_waiting_is_handled_at_once(pipe: l
         os.close(running)
 
     def send() -> None:
-        time.sleep(0.1)  # by now it waits; if it does not, the handler is run as well
+        time.sleep(0.1)  # lets the main thread block; if it does not yet, the handler still runs
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
         if not handled.wait(20.0):
             late.append(True)

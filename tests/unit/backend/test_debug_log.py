@@ -1,4 +1,4 @@
-"""The debug log: what is in it, for whom, how large it becomes, and what a failing command looks like."""
+"""The debug log: content, permissions, size, and the record of a failing command."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_a_command_that_succeeds() -> None:
 
 def test_a_command_that_fails_is_ready_to_paste() -> None:
     one = command("git", "clone", "it's", stdin=b"100%\n", descriptors=(5, 6), HOME="/home/claude", T="a b")
-    head, paste, *rest = ended(one, Outcome(code=128, stderr="Cloning\nfatal: not found\n"))
+    head, paste, *rest = ended(one, Outcome(code=128, stderr="Cloning\nfatal: not written\n"))
     assert "exit 128" in head
     assert paste == (
         "  cd /workspace && printf '100%%\\012' | env -i HOME=/home/claude T='a b' /opt/codetainer/confine /usr/bin/setpriv "
         "--reuid=1000 -- git clone 'it'\"'\"'s'"
     )
-    assert rest == ["  inherits descriptors: 5 6", "  stderr: Cloning", "  stderr: fatal: not found"]
+    assert rest == ["  inherits descriptors: 5 6", "  stderr: Cloning", "  stderr: fatal: not written"]
 
 
 def test_a_command_that_did_not_end() -> None:
@@ -81,7 +81,7 @@ def test_no_secret_in_any_part() -> None:
     assert "GH_TOKEN='<GH_PAT>'" in text
 
 
-def test_whatever_a_terminal_obeys_is_escaped() -> None:
+def test_terminal_control_characters_are_escaped() -> None:
     outcome = Outcome(code=1, stderr="\x1b[2J\u202e", problem="\x1b[31m")
     lines = ended(command("a\nb\x1b", stdin=b"\x00\x1b\xff", X="\x7f"), outcome)
     assert all(line.isprintable() for line in lines)
@@ -103,9 +103,9 @@ def test_the_clock() -> None:
 # --- the file ---
 
 
-def test_the_file_is_for_root_alone(tmp_path: Path) -> None:
+def test_only_root_can_read_the_file(tmp_path: Path) -> None:
     file = tmp_path / "debug.log"
-    file.touch(mode=0o644)  # of an earlier boot, or whoever had the folder before
+    file.touch(mode=0o644)  # left by an earlier boot
     umask = os.umask(0)
     try:
         log = DebugLog(REDACTION, segment_bytes=2000)
@@ -123,7 +123,7 @@ def test_the_file_is_for_root_alone(tmp_path: Path) -> None:
     assert all(0 < path.stat().st_size <= 2000 for path in files)
 
 
-def test_what_comes_before_the_file_is_in_it(tmp_path: Path) -> None:
+def test_records_from_before_the_file_are_in_it(tmp_path: Path) -> None:
     log = DebugLog(REDACTION)
     log.started(command("mount", TOKEN))
     log.relay("a line", "guard")
@@ -138,7 +138,7 @@ def test_what_comes_before_the_file_is_in_it(tmp_path: Path) -> None:
     assert log.early == []
 
 
-def test_it_follows_no_link(tmp_path: Path) -> None:
+def test_symbolic_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "debug.log").symlink_to(tmp_path / "elsewhere")
     log = DebugLog(REDACTION)
     log.open(tmp_path / "debug.log")
@@ -146,7 +146,7 @@ def test_it_follows_no_link(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_full_file_system_costs_records_and_says_how_many(tmp_path: Path) -> None:
+def test_a_full_file_system_loses_records_and_counts_them(tmp_path: Path) -> None:
     log = DebugLog(REDACTION)
     log.open(tmp_path / "debug.log")
     log.started(command("first"))
@@ -171,17 +171,17 @@ def test_a_full_file_system_costs_records_and_says_how_many(tmp_path: Path) -> N
 # --- lines on a descriptor ---
 
 
-def test_lines_have_the_prefix_and_a_bound() -> None:
+def test_writtenhave_the_prefix_and_a_limit() -> None:
     file = os.memfd_create("lines")
     lines = DebugLines(REDACTION, file, 400)
     for number in range(20):
         lines.started(command(f"number-{number}", TOKEN))
-    found = os.pread(file, 10_000, 0).decode().splitlines()
+    written = os.pread(file, 10_000, 0).decode().splitlines()
     os.close(file)
-    assert all(line.startswith(PREFIX) for line in found)
-    assert found[-1] == f"{PREFIX}further commands are not shown"
-    assert len(found) < 10
-    lines.relay("to a descriptor that is closed", "guard")  # raises nothing
+    assert all(line.startswith(PREFIX) for line in written)
+    assert written[-1] == f"{PREFIX}further commands are not shown"
+    assert len(written) < 10
+    lines.relay("to a descriptor that is closed", "guard")  # must not raise
 
 
 # --- at boot ---
@@ -203,7 +203,7 @@ def test_boot_logs_from_its_first_command(tmp_path: Path) -> None:
     assert "root started: mount '<GH_PAT>'" in text and "root exit 0" in text
 
 
-def test_without_its_folder_the_log_is_on_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_folder_the_log_goes_to_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     try:
         with (
             pytest.raises(SystemFailure),
@@ -214,12 +214,12 @@ def test_without_its_folder_the_log_is_on_stderr(tmp_path: Path, capfd: pytest.C
             raise SystemFailure("cannot mount")
     finally:
         observe(None)
-    said = capfd.readouterr().err
-    assert said.startswith(f"{PREFIX}") and "cd / && env -i mount '<GH_PAT>'" in said
-    assert TOKEN not in said
+    output = capfd.readouterr().err
+    assert output.startswith(f"{PREFIX}") and "cd / && env -i mount '<GH_PAT>'" in output
+    assert TOKEN not in output
 
 
-def test_boot_observes_nothing_unless_told(tmp_path: Path) -> None:
+def test_boot_observes_nothing_by_default(tmp_path: Path) -> None:
     with start.observed_from_here(load(GOOD), Paths(tmp_path)), observed(["x"], identity="", environment={}, cwd="") as outcome:
         assert not outcome.observed
     assert list(tmp_path.iterdir()) == []

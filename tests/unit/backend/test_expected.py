@@ -1,4 +1,4 @@
-"""The sandbox's own tries are taken out of the agent's refusals, and nothing else is."""
+"""Refusals that the self-test causes are removed from the agent's, and no others."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from backend.expected import SECONDS, Expected
 OURS = Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", address="192.0.2.1", port=443)
 
 
-def test_ours_is_taken_once() -> None:
+def test_an_expected_refusal_is_removed_once() -> None:
     expected = Expected()
     expected.add(("tcp", "192.0.2.1", 443))
     assert expected.without(OURS) is None
     assert expected.without(OURS) == OURS
 
 
-def test_the_agents_share_is_left() -> None:
+def test_the_agents_share_of_a_count_stays() -> None:
     expected = Expected()
     expected.add(("tcp", "192.0.2.1", 443))
     assert expected.without(replace(OURS, count=5)) == replace(OURS, count=4)
 
 
-def test_others_are_not_touched() -> None:
+def test_other_refusals_stay_unchanged() -> None:
     expected = Expected()
     expected.add(("tcp", "192.0.2.1", 443), ("dns", "x.probe.example", 0))
     other = replace(OURS, port=80)
@@ -31,8 +31,8 @@ def test_others_are_not_touched() -> None:
     assert expected.without(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name="x.probe.example")) is None
 
 
-def test_what_was_lost_in_a_flood_hides_nothing_of_the_agents() -> None:
-    """A probe's packet that the kernel's log had no room for: hours later the agent tries the same address."""
+def test_an_expected_refusal_lost_in_a_flood_hides_no_later_one() -> None:
+    """The kernel's log had no room for a probe's packet, and hours later the agent tries the same address."""
     now = 0.0
     expected = Expected(lambda: now)
     for _ in range(3):
@@ -41,8 +41,8 @@ def test_what_was_lost_in_a_flood_hides_nothing_of_the_agents() -> None:
     assert expected.without(OURS) == OURS
 
 
-def test_nothing_of_what_was_tried_is_kept() -> None:
-    """Each proof has a name of its own."""
+def test_keys_of_past_self_tests_are_dropped() -> None:
+    """Each self-test asks for a new name."""
     now = 0.0
     expected = Expected(lambda: now)
     for number in range(1000):
@@ -52,7 +52,7 @@ def test_nothing_of_what_was_tried_is_kept() -> None:
     assert len(expected._keys) < 10
 
 
-def test_a_refusal_at_dockers_resolver_has_the_port_that_nat_has_given_it() -> None:
+def test_the_port_of_dockers_resolver_is_ignored() -> None:
     expected = Expected()
     expected.add(("udp", "127.0.0.11", 53))
     refused = Refused(Via.FIREWALL, Reason.PRIVATE, 2, "udp", address="127.0.0.11", port=39505)

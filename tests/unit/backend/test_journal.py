@@ -1,4 +1,4 @@
-"""The journal: one line an event, bounded, and never in anybody's way."""
+"""The journal: one line per event, bounded in size; a full file system never stops the supervisor."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from codetainer_tui.journal import Reader
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    found = Paths(tmp_path)
-    found.run.mkdir(parents=True)
-    return found
+    made = Paths(tmp_path)
+    made.run.mkdir(parents=True)
+    return made
 
 
 def refused(number: int) -> Refused:
@@ -40,7 +40,7 @@ def test_lines_are_numbered_stamped_and_world_readable(paths: Paths) -> None:
     assert paths.journal.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_new_segment_begins_with_all_that_is_known(paths: Paths) -> None:
+def test_a_new_segment_begins_with_a_snapshot(paths: Paths) -> None:
     journal = Journal(paths, segment_bytes=20_000)
     for number in range(500):
         journal.emit(refused(number % 7))
@@ -51,7 +51,7 @@ def test_a_new_segment_begins_with_all_that_is_known(paths: Paths) -> None:
     assert sum(path.stat().st_size for path in paths.run.glob("events*")) < 100_000
 
 
-def test_where_nothing_can_be_written_it_goes_on_and_says_so_later(paths: Paths) -> None:
+def test_lost_events_are_counted_and_reported_later(paths: Paths) -> None:
     journal = Journal(paths)
     paths.run.rename(paths.run.with_name("away"))
     for number in range(3):
@@ -66,7 +66,7 @@ def test_where_nothing_can_be_written_it_goes_on_and_says_so_later(paths: Paths)
 
 @contextlib.contextmanager
 def full(at: int) -> Iterator[None]:
-    """No file grows past so many bytes: the line that reaches there is cut short, the next ones are not written at all."""
+    """Limits files to this many bytes: the line that reaches the limit is cut, later ones are not written."""
     limits, before = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (at, limits[1]))
     try:
@@ -76,8 +76,8 @@ def full(at: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
-def test_a_reader_knows_how_it_is_again_after_a_time_without_room(paths: Paths) -> None:
-    """What was lost would be missed until the next segment, days later: that it is frozen, that a service came back."""
+def test_readers_get_a_snapshot_after_lost_events(paths: Paths) -> None:
+    """Without it, readers would miss until the next segment, days later, that the sandbox is frozen."""
     journal, reader = Journal(paths), Reader(paths.journal)
     journal.emit(refused(0))
     told = fold_all(reader.poll())
@@ -87,7 +87,7 @@ def test_a_reader_knows_how_it_is_again_after_a_time_without_room(paths: Paths) 
         assert fold_all(reader.poll(), told) == told
     for room in (250, 400):
         with full(paths.journal.stat().st_size + room):
-            journal.emit(refused(1))  # there is room for that, then for the note, and not for a snapshot
+            journal.emit(refused(1))  # room for this and for the note, but not for a snapshot
         assert not fold_all(reader.poll(), told).frozen
     journal.emit(refused(2))
     told = fold_all(reader.poll(), told)
@@ -100,8 +100,8 @@ def test_a_reader_knows_how_it_is_again_after_a_time_without_room(paths: Paths) 
     assert note in paths.journal.read_text()
 
 
-def test_an_earlier_sandboxs_journal_is_not_cut_off(paths: Paths) -> None:
-    """A second boot in the same place appends; what has no room is taken back, and nothing else."""
+def test_the_journal_of_an_earlier_boot_is_kept(paths: Paths) -> None:
+    """A second boot appends; on a full file system only its own partial line is removed."""
     Journal(paths).emit(refused(0))
     before = paths.journal.read_bytes()
     second = Journal(paths)
@@ -110,7 +110,7 @@ def test_an_earlier_sandboxs_journal_is_not_cut_off(paths: Paths) -> None:
     assert paths.journal.read_bytes() == before
 
 
-def test_it_follows_no_link(paths: Paths) -> None:
+def test_symbolic_links_are_not_followed(paths: Paths) -> None:
     (paths.run / "elsewhere").write_text("")
     paths.journal.symlink_to(paths.run / "elsewhere")
     Journal(paths).emit(refused(1))

@@ -1,4 +1,4 @@
-"""The one way to put an allowlist into effect, and the one owner of "frozen"."""
+"""Putting an allowlist into effect, and freezing."""
 
 from __future__ import annotations
 
@@ -35,31 +35,29 @@ async def test_guard_then_dns_then_gate(policy: Policy, parts: Parts) -> None:
     assert parts.has == {part: {"one.example", "two.example"} for part in ("guard", "names", "gate")}
 
 
-async def test_the_guard_is_told_what_the_settings_say(policy: Policy) -> None:
+async def test_the_guard_gets_the_settings(policy: Policy) -> None:
     await policy.use_upstreams(("192.0.2.53",))
     configuration = policy.configuration()
     assert (configuration.keep_seconds, configuration.refresh_seconds, configuration.gate) == (7.0, 9.0, True)
     assert configuration.upstreams == ("192.0.2.53",)
 
 
-@pytest.mark.parametrize(("down", "told"), [("guard", []), ("names", ["guard"]), ("gate", ["guard", "names"])])
-async def test_opening_stops_at_the_first_that_does_not_take_it(
-    policy: Policy, parts: Parts, down: str, told: list[str]
-) -> None:
+@pytest.mark.parametrize(("down", "reached"), [("guard", []), ("names", ["guard"]), ("gate", ["guard", "names"])])
+async def test_opening_stops_at_the_first_failure(policy: Policy, parts: Parts, down: str, reached: list[str]) -> None:
     parts.down = {down}
     with pytest.raises(SystemFailure, match=f"{down} is down"):
         await policy.apply(TWO)
-    assert parts.order == told
+    assert parts.order == reached
 
 
-async def test_closing_reaches_all_and_then_says_who_did_not_take_it(policy: Policy, parts: Parts) -> None:
+async def test_closing_reaches_all_services_and_then_reports_failures(policy: Policy, parts: Parts) -> None:
     parts.down = {"guard", "names"}
     with pytest.raises(SystemFailure, match="guard is down; names is down"):
         await policy.apply(ONE, to_all=True)
     assert parts.order == ["gate"]
 
 
-async def test_a_freeze_closes_the_guard_and_a_thaw_opens_it_before_the_agent_goes_on(policy: Policy, parts: Parts) -> None:
+async def test_a_freeze_closes_the_guard_and_a_thaw_opens_it_before_the_agent(policy: Policy, parts: Parts) -> None:
     seen: list[tuple[bool, bool, list[str]]] = []
 
     async def release() -> None:
@@ -69,7 +67,7 @@ async def test_a_freeze_closes_the_guard_and_a_thaw_opens_it_before_the_agent_go
     assert (policy.frozen, parts.paused) == (True, True)
     with pytest.raises(SystemFailure, match="the sandbox is frozen: nothing is opened"):
         policy.refuse_if_frozen("nothing is opened")
-    await policy.apply(TWO)  # a revoke, say: the guard stays closed
+    await policy.apply(TWO)  # as for a revoke: the guard stays closed
     assert parts.paused
     await policy.thaw(release)
     assert seen == [(True, False, ["refresh"])]
@@ -77,16 +75,16 @@ async def test_a_freeze_closes_the_guard_and_a_thaw_opens_it_before_the_agent_go
     policy.refuse_if_frozen("nothing is opened")
 
 
-async def test_it_is_frozen_even_if_the_guard_does_not_answer(policy: Policy, parts: Parts) -> None:
+async def test_a_freeze_holds_even_if_the_guard_does_not_answer(policy: Policy, parts: Parts) -> None:
     parts.down = {"guard"}
     with pytest.raises(SystemFailure):
         await policy.freeze()
     assert policy.frozen
-    assert policy.configuration().paused  # what the guard begins with when it comes back
+    assert policy.configuration().paused  # the guard's configuration when it comes back
 
 
 @pytest.mark.parametrize("down", ["guard", "resolver", "agent"])
-async def test_a_thaw_that_fails_leaves_it_frozen_and_closed(policy: Policy, parts: Parts, down: str) -> None:
+async def test_a_failed_thaw_leaves_the_sandbox_frozen_and_closed(policy: Policy, parts: Parts, down: str) -> None:
     async def release() -> None:
         if down == "agent":
             raise SystemFailure("the agent does not go on")
@@ -99,7 +97,7 @@ async def test_a_thaw_that_fails_leaves_it_frozen_and_closed(policy: Policy, par
     assert policy.configuration().paused
 
 
-async def test_a_guard_that_is_away_begins_open_after_a_thaw(policy: Policy, parts: Parts) -> None:
+async def test_a_guard_that_was_down_during_a_thaw_starts_open(policy: Policy, parts: Parts) -> None:
     async def release() -> None: ...
 
     await policy.freeze()

@@ -1,4 +1,4 @@
-"""Secrets in text: found in every spelling, and nothing else is touched."""
+"""Secrets in text: removed in every spelling; other text stays unchanged."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def test_spellings(text: str, expected: str) -> None:
 def test_base64_at_every_offset(before: str, encode: object) -> None:
     assert callable(encode)
     encoded = encode(f"{before}{SECRET}:after".encode()).decode()
-    found = REDACTED(f"authorization: basic {encoded}")
-    assert "<GH_PAT>" in found
-    assert encoded[len(before) * 2 + 4 : len(before) * 2 + 12] not in found
+    output = REDACTED(f"authorization: basic {encoded}")
+    assert "<GH_PAT>" in output
+    assert encoded[len(before) * 2 + 4 : len(before) * 2 + 12] not in output
     assert REDACTED(quote_plus(encoded)) != quote_plus(encoded)
 
 
-def test_a_secret_within_another_does_not_leave_the_rest_of_it() -> None:
+def test_a_secret_that_contains_another_is_removed_whole() -> None:
     assert Redaction([("SHORT", "planted"), ("LONG", "planted-and-more")])("planted-and-more, planted") == "<LONG>, <SHORT>"
 
 
-def test_a_quote_as_the_shell_has_it() -> None:
+def test_a_quote_in_shell_syntax() -> None:
     assert Redaction([("HEADERS", "it's one")])(shlex.quote("k=it's one")) == "'k=<HEADERS>'"
 
 
@@ -70,11 +70,11 @@ def test_no_token_survives(token: str, before: str, after: str) -> None:
     whole = f"{before}{token}{after}"
     encoded = base64.b64encode(whole.encode()).decode()
     for text in (whole, quote(whole, safe=""), quote(whole), encoded, base64.urlsafe_b64encode(whole.encode()).decode()):
-        found = redacted(text)
-        assert "<T>" in found
-        assert token not in found.replace("<T>", "") or token in before + after
+        output = redacted(text)
+        assert "<T>" in output
+        assert token not in output.replace("<T>", "") or token in before + after
 
 
 def test_a_run_of_backslashes_takes_no_longer_than_other_text() -> None:
-    """What the agent writes is searched too. Quadratic time would keep the supervisor busy for minutes."""
+    """The agent chooses some of the text. Quadratic time would keep the supervisor busy for minutes."""
     assert Redaction([("T", "\\" * 3 + "x")])("\\" * 200_000) == "\\" * 200_000

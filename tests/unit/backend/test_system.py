@@ -1,4 +1,4 @@
-"""How a process becomes somebody: what root runs on the way, and in which order."""
+"""Identities, limits and errors of commands."""
 
 from __future__ import annotations
 
@@ -29,38 +29,38 @@ from backend.system import (
 
 
 @pytest.mark.parametrize("identity", [AGENT, COREDNS, GUARD, GATE], ids=lambda identity: identity.name)
-def test_what_root_runs_has_its_whole_path(identity: Identity) -> None:
-    """The environment is that of the process to come: its PATH is no place to look for what is still run as root."""
+def test_programs_run_as_root_have_absolute_paths(identity: Identity) -> None:
+    """They already have the environment of the final process, whose PATH root must not use."""
     argv = identity.wrap(["true"])
     assert argv[0].startswith("/")
     assert SETPRIV in argv
     assert SETPRIV.startswith("/")
 
 
-def test_the_agent_is_confined_before_it_is_the_agent() -> None:
-    """A process of its uid without the filter could be attached to by another of its uid."""
+def test_the_agent_is_confined_before_the_uid_changes() -> None:
+    """Other processes of the uid could attach to one that does not have the filter yet."""
     argv = AGENT.wrap(["true"])
     assert argv[: argv.index(SETPRIV)] == list(AGENT.through) != []
     assert argv[argv.index("--") + 1 :] == ["true"]
 
 
-def test_root_is_root() -> None:
+def test_root_runs_commands_unchanged() -> None:
     assert ROOT.wrap(["true"]) == ["true"]
 
 
-@pytest.mark.parametrize("said", ["", "nothing", "[" * 200_000, '{"a":' * 200_000])
-def test_what_cannot_be_read_as_json_is_one_kind_of_error(said: str) -> None:
+@pytest.mark.parametrize("output", ["", "nothing", "[" * 200_000, '{"a":' * 200_000])
+def test_invalid_json_is_a_value_error(output: str) -> None:
     with pytest.raises(ValueError):
-        Finished((), 0, said, "").value()
+        Finished((), 0, output, "").value()
     assert Finished((), 0, '{"a": [1]}', "").value() == {"a": [1]}
 
 
-async def test_where_nothing_more_can_be_opened_it_is_one_kind_of_error() -> None:
-    """The agent may use up what there is, and give it back: whoever starts something knows how to go on. Nothing leaks."""
+async def test_a_lack_of_descriptors_is_a_system_failure() -> None:
+    """The agent may use them up for a while, so callers must be able to handle it. Nothing leaks."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     room = os.open("/dev/null", os.O_RDONLY)
     resource.setrlimit(resource.RLIMIT_NOFILE, (room + 1, limits[1]))
-    os.close(room)  # one more may be opened, and no second one
+    os.close(room)  # leaves room for one more descriptor
     try:
         for _ in range(2):
             with pytest.raises(SystemFailure, match="cannot run true: Too many open files"):
@@ -73,7 +73,7 @@ async def test_where_nothing_more_can_be_opened_it_is_one_kind_of_error() -> Non
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_what_cannot_be_written_is_said_and_leaves_the_old_text_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_text_and_leaves_no_file(tmp_path: Path) -> None:
     file = tmp_path / "Corefile"
     write(file, "old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -96,11 +96,11 @@ def test_what_cannot_be_written_is_said_and_leaves_the_old_text_and_nothing_besi
         (OSError("no number"), "no number"),
     ],
 )
-def test_an_error_in_words(error: OSError, words: str) -> None:
+def test_the_text_of_an_error(error: OSError, words: str) -> None:
     assert in_words(error) == words
 
 
-def test_who_a_command_runs_as() -> None:
-    """The guard starts its commands with ROOT, which drops nothing, so the process's own uid counts."""
+def test_the_actual_user_of_a_command() -> None:
+    """The guard starts its commands with ROOT, which changes nothing, so the guard's own uid counts."""
     assert [name_of(uid) for uid in (0, GUARD.uid, 4711)] == ["root", "guard", "uid 4711"]
     assert (actual_name(), actual_name(AGENT)) == (name_of(os.geteuid()), "claude")

@@ -1,4 +1,4 @@
-"""What is said of a command line that is wrong."""
+"""The errors of a wrong command line."""
 
 import pytest
 
@@ -28,19 +28,19 @@ WRONG: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("typed", "says"), WRONG)
-def test_what_is_wrong_is_said_in_one_form(typed: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_have_one_form(typed: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parser().parse_args(typed.split())
     assert ended.value.code == 2
     assert capsys.readouterr().err == f"codetainer: cannot run dance: {says}{USAGE}"
 
 
-def test_what_takes_a_command_says_where_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_verb_with_a_command_shows_where_the_command_goes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         Parser(prog="codetainer up", usage="%(prog)s [options] [-- COMMAND ...]").parse_args(["true"])
     assert "\n  a COMMAND goes after --: -- true\n" in capsys.readouterr().err
 
 
-def test_what_is_near() -> None:
+def test_the_nearest_word() -> None:
     assert nearest("stauts", ("status", "start")) == "status"
     assert nearest("xyzzy", ("status", "start")) == ""

@@ -1,4 +1,4 @@
-"""Requests and replies cross the control socket as they were."""
+"""Requests and replies cross the control socket unchanged."""
 
 import pytest
 from hypothesis import given
@@ -36,6 +36,6 @@ def test_any_line_is_a_request_or_a_value_error(line: str) -> None:
 @pytest.mark.parametrize(
     "line", ["[]", "{}", '{"verb":"dance"}', '{"verb":"allow"}', '{"verb":"allow","name":3}', '{"verb":["allow"]}', "null", "3"]
 )
-def test_what_is_no_request_is_said_to_be_none(line: str) -> None:
+def test_invalid_requests_are_value_errors(line: str) -> None:
     with pytest.raises(ValueError, match="cannot"):
         control.decode_request(line)

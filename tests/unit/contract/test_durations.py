@@ -1,4 +1,4 @@
-"""Durations as they are typed: one reader, and nothing that could mean "for ever" by mistake."""
+"""Durations on the command line and in settings; none can mean "forever" by mistake."""
 
 import pytest
 
@@ -14,27 +14,27 @@ def test_durations_are_read(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "h", "-1h", "-5", "1.5h", "1w", "1h ", "٣h", "1h30m", "inf", "nan", "1e3", "0x10"])
-def test_what_is_no_duration(text: str) -> None:
+def test_invalid_durations(text: str) -> None:
     with pytest.raises(ValueError, match=r"cannot read .* as a duration: expected 90s, 5m, 4h or 1d"):
         durations.read(text)
 
 
 @pytest.mark.parametrize("text", ["0", "0s", "0m", "0h", "0d", "00", "000000000000000000s"])
-def test_nothing_is_no_duration(text: str) -> None:
+def test_zero_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="the shortest is 1s"):
         durations.read(text)
 
 
 @pytest.mark.parametrize("text", ["367d", "8785h", "31622401", "999999999d", "1" * 400, "0" * 50 + "9" * 20])
-def test_what_is_beyond_a_year_is_too_long(text: str) -> None:
+def test_more_than_a_year_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="the longest is 366d"):
         durations.read(text)
 
 
-def test_every_setting_that_is_a_duration_is_read_by_it() -> None:
-    found = [variable for variable in VARIABLES if "duration" in variable.expected]
-    assert len(found) == 7
-    for variable in found:
+def test_all_duration_duration_variablesuse_the_same_parser() -> None:
+    duration_variables = [variable for variable in VARIABLES if "duration" in variable.expected]
+    assert len(duration_variables) == 7
+    for variable in duration_variables:
         assert variable.read("90s")
         for text in ("0", "0s", "-1h", "400d", "9" * 300):
             with pytest.raises(ValueError, match="duration"):

@@ -1,4 +1,4 @@
-"""The journal's vocabulary: what is written is what is read, and what is no event is said to be none."""
+"""The journal's events: encoding and decoding are inverse, and invalid lines are errors."""
 
 import json
 import math
@@ -15,7 +15,7 @@ ANY_EVENT = st.one_of(
     *(
         st.from_type(kind)
         for kind in e.KINDS.values()
-        if kind not in (e.Snapshot, e.SandboxMeasured, e.ListMeasured)  # mappings have strategies of their own below
+        if kind not in (e.Snapshot, e.SandboxMeasured, e.ListMeasured)  # mappings get strategies of their own below
     ),
     st.builds(e.ListMeasured, failing=st.dictionaries(st.text(), st.floats(allow_nan=False))),
     st.builds(e.SandboxMeasured, tmpfs=st.dictionaries(st.text(), st.tuples(st.integers(0, 1 << 40), st.integers(0, 1 << 40)))),
@@ -27,7 +27,7 @@ def finite(event: e.Event) -> bool:
 
 
 @given(TIMES, st.integers(0), ANY_EVENT.filter(finite))
-def test_what_is_written_is_read(at: float, seq: int, event: e.Event) -> None:
+def test_decode_inverts_encode(at: float, seq: int, event: e.Event) -> None:
     line = e.encode(e.Stamped(at, seq, event))
     assert e.decode(line) == e.Stamped(at, seq, event)
     assert "\n" not in line
@@ -35,7 +35,7 @@ def test_what_is_written_is_read(at: float, seq: int, event: e.Event) -> None:
 
 
 @given(st.text())
-def test_text_that_is_no_event_is_a_value_error(text: str) -> None:
+def test_any_other_text_is_a_value_error(text: str) -> None:
     with pytest.raises((ValueError, RecursionError)):
         e.decode(text)
 
@@ -54,14 +54,14 @@ JSON = st.recursive(
 def test_a_body_of_any_shape_is_an_event_or_a_value_error(kind: str, body: dict[str, object]) -> None:
     line = json.dumps({"at": 1.0, "seq": 1, **body, "kind": kind})
     try:
-        found = e.decode(line)
+        decoded = e.decode(line)
     except ValueError:
         return
-    assert found.event.kind == kind
-    assert math.isfinite(found.at)
+    assert decoded.event.kind == kind
+    assert math.isfinite(decoded.at)
 
 
-def test_fields_of_a_newer_version_are_passed_over() -> None:
+def test_fields_of_a_newer_version_are_ignored() -> None:
     line = '{"at":1,"seq":2,"kind":"noted","level":"info","text":"hello","colour":"blue"}'
     assert e.decode(line) == e.Stamped(1.0, 2, e.Noted("info", "hello"))
 
@@ -87,18 +87,18 @@ def test_a_kind_of_a_newer_version_is_unknown() -> None:
         '{"at":1,"seq":2,"kind":"boot.started","version":"1","plan":[3]}',
     ],
 )
-def test_what_is_no_event_is_a_value_error(line: str) -> None:
+def test_invalid_lines_are_value_errors(line: str) -> None:
     with pytest.raises(ValueError):
         e.decode(line)
 
 
-def test_refusals_of_one_kind_share_a_key_whatever_their_number() -> None:
+def test_refusals_of_one_kind_share_a_key_regardless_of_their_count() -> None:
     one = e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, 1, "dns", "a.example", program="curl")
     more = e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, 9, "dns", "a.example", program="node")
     other = e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, 1, "dns", "a.example", detail="TXT")
     assert one.key == more.key != other.key
 
 
-def test_every_kind_is_named_by_its_event() -> None:
+def test_kinds_are_indexed_by_their_names() -> None:
     assert all(name == kind.kind for name, kind in e.KINDS.items())
     assert all(set(name) <= set(string.ascii_lowercase + ".") for name in e.KINDS)

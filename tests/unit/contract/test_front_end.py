@@ -1,4 +1,4 @@
-"""The file by which boot tells the front ends what they have to know."""
+"""The file in which boot passes settings to the front ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backend.settings import load
 from backend.supervision.start import front_end as of_settings
 
 
-def test_what_boot_writes_is_what_front_ends_read(tmp_path: Path) -> None:
+def test_front_ends_read_what_boot_writes(tmp_path: Path) -> None:
     environment = {
         "GH_PAT": "x", "ANTHROPIC_API_KEY": "x", "CODETAINER_LOGIN": "dashboard", "CODETAINER_LOCK_TIMEOUT": "90s",
         "CODETAINER_LOG_FORMAT": "json", "CODETAINER_SECCOMP": "off",
@@ -22,7 +22,7 @@ def test_what_boot_writes_is_what_front_ends_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "lock_timeout=soon\n", "nothing\n=\n\x00\n"])
-def test_what_is_missing_or_malformed_has_its_default(tmp_path: Path, text: str | None) -> None:
+def test_missing_and_malformed_values_have_defaults(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "file").write_text(text)
     assert front_end.read(tmp_path / "file") == FrontEndSettings()

@@ -1,4 +1,4 @@
-"""Refusals in their tables: two severities, bounded each by itself, and counted exactly whatever comes."""
+"""Tables of refusals: two severities, bounded separately, with exact counts in any flood."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_each_reason_has_a_severity(reason: Reason) -> None:
         ("169.254.169.254", Severity.SERIOUS),
     ],
 )
-def test_a_listed_name_with_a_private_address_is_the_operators_matter_but_for_metadata(address: str, found: Severity) -> None:
+def test_private_addresses_of_allowlisted_names_are_policy_except_metadata(address: str, found: Severity) -> None:
     assert severity(Refused(Via.DNS, Reason.PRIVATE, 1, "dns", "inner.test", address)) is found
 
 
@@ -76,11 +76,11 @@ def test_a_listed_name_with_a_private_address_is_the_operators_matter_but_for_me
         ("a.example.co.uk", "example.co.uk"), ("co.uk", "co.uk"), ("t.co", "t.co"), ("x.t.co", "t.co"), ("", ""),
     ],
 )  # fmt: skip
-def test_the_domain_that_somebody_has_registered(name: str, found: str) -> None:
+def test_the_registrable_domain(name: str, found: str) -> None:
     assert domain(name) == found
 
 
-# --- floods of what is not listed ---
+# --- floods of policy refusals ---
 
 CHANCE = random.Random(11)
 Name = Callable[[int], str]
@@ -95,7 +95,7 @@ SHAPES: dict[str, Name] = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_fifty_thousand_names_hide_nothing_that_is_serious_and_are_counted_exactly(shape: str) -> None:
+def test_fifty_thousand_names_hide_no_serious_refusal_and_are_counted_exactly(shape: str) -> None:
     names = [SHAPES[shape](number) for number in range(50_000)]
     before = gathered([*FOUR, *(dns("needed.example", 3) for _ in range(3))])
     after = gathered(map(dns, names), before, 2000.0)
@@ -109,25 +109,25 @@ def test_fifty_thousand_names_hide_nothing_that_is_serious_and_are_counted_exact
     assert dict(after.policy())[dns("needed.example").key].count == 9
 
 
-def test_names_that_come_again_count_once_however_many_there_are() -> None:
-    """Very many of them were dropped in between."""
+def test_repeated_names_count_once_even_after_being_dropped() -> None:
+    """Most of them are dropped before they come back."""
     names = [dns(f"n{number}.flood.example") for number in range(5000)]
     after = gathered(names * 4)
     (crowd,) = (crowd for key, crowd in after.crowds.items() if key == "names below flood.example")
     assert (after.kinds, crowd.kinds, crowd.count, after.kept) == (5000, 5000, 20_000, MAX_OF_A_CROWD)
 
 
-def test_a_crowd_drops_first_what_came_only_once() -> None:
+def test_a_crowd_first_drops_kinds_that_came_only_once() -> None:
     after = gathered([dns("often.flood.example", 2), *(dns(f"n{number}.flood.example") for number in range(1000))])
     assert dns("often.flood.example").key in dict(after.policy())
 
 
-def test_what_was_too_much_to_be_told_apart_is_a_row_of_its_own() -> None:
+def test_summed_up_refusals_have_a_row_of_their_own() -> None:
     after = gathered([dns(OTHER_NAMES, 12_000), *(dns(f"single{number}") for number in range(100)), dns(OTHER_NAMES, 500)])
     assert dict(after.policy())[dns(OTHER_NAMES).key].count == 12_500
 
 
-def test_a_crowd_that_has_long_been_quiet_makes_room() -> None:
+def test_a_quiet_crowd_makes_room() -> None:
     before = gathered(dns(f"a.x{number}") for number in range(MAX_CROWDS * 2))
     assert "names below later" not in gathered([dns("a.later")], before).crowds
     after = gathered([dns("a.later")], before, 1000.0 + QUIET_SECONDS * 2)
@@ -152,7 +152,7 @@ SUSPICIONS: list[tuple[str, Callable[[int], Refused], Suspicion]] = [
 
 
 @pytest.mark.parametrize(("what", "made", "suspicion"), SUSPICIONS, ids=[what for what, _, _ in SUSPICIONS])
-def test_very_many_of_a_crowd_are_a_tunnel_or_a_scan(what: str, made: Callable[[int], Refused], suspicion: Suspicion) -> None:
+def test_a_very_large_crowd_is_a_tunnel_or_a_scan(what: str, made: Callable[[int], Refused], suspicion: Suspicion) -> None:
     few = gathered(made(number) for number in range(MANY - 1))
     assert few.alarms == 0
     many = gathered((made(number) for number in range(2 * MANY)), few)
@@ -160,24 +160,24 @@ def test_very_many_of_a_crowd_are_a_tunnel_or_a_scan(what: str, made: Callable[[
     assert many.alarms == bool(suspicion)
 
 
-def test_a_tunnel_stays_one_however_much_noise_there_is() -> None:
+def test_noise_does_not_hide_a_tunnel() -> None:
     tunnel = gathered(dns(f"{number}.t.example.org") for number in range(MANY))
     noise = gathered((dns(SHAPES["of every shape"](number)) for number in range(20_000)), tunnel, 1000.0 + 2 * QUIET_SECONDS)
     after = gathered([dns("www.example.org")], noise, 1e6)
     assert after.crowds["names below example.org"].alarm
 
 
-def test_what_crowds_are_made_of() -> None:
+def test_the_crowds_of_refusals() -> None:
     assert crowds_of(dns("a.b.example.org")) == ("names below example.org", "names below org")
     assert crowds_of(dns("n1.dev")) == ("names below dev", "names below dev")
     assert crowds_of(replace(dns("a.b.test"), reason=Reason.PRIVATE))[0] == "names below b.test private range"
     assert crowds_of(dial("192.0.2.1")) == ("addresses never resolved", "addresses never resolved")
 
 
-# --- floods of what is serious ---
+# --- floods of serious refusals ---
 
 
-def test_a_flood_of_one_reason_keeps_the_first_of_it_and_all_of_others() -> None:
+def test_a_flood_keeps_its_first_kinds_and_all_of_other_reasons() -> None:
     flood = [dial(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 22, Reason.PRIVATE) for number in range(50_000)]
     after = gathered([METADATA, *flood, FOREIGN, ELSEWHERE])
     kept = [view.latest for view in after.serious.values()]
@@ -187,7 +187,7 @@ def test_a_flood_of_one_reason_keeps_the_first_of_it_and_all_of_others() -> None
     assert after.alarms == len(kept) + 1
 
 
-def test_what_was_acknowledged_is_no_alarm_until_it_comes_again() -> None:
+def test_an_acknowledged_kind_raises_no_alarm_until_it_comes_back() -> None:
     found = gathered(FOUR)
     one = found.acknowledged(Acknowledged(2000.0, METADATA.key))
     assert (found.alarms, one.alarms) == (4, 3)
@@ -196,19 +196,19 @@ def test_what_was_acknowledged_is_no_alarm_until_it_comes_again() -> None:
     assert gathered([METADATA], all_of_it, 3000.0).alarms == 1
 
 
-def test_what_came_after_the_operator_has_looked_is_not_acknowledged() -> None:
+def test_later_refusals_are_not_acknowledged() -> None:
     found = gathered([FOREIGN], gathered(FOUR), 3000.0)
     assert [view.latest for view in found.acknowledged(Acknowledged(2000.0)).serious.values() if view.alarm] == [FOREIGN]
 
 
-def test_those_of_a_reason_and_all_tunnels_are_acknowledged_together() -> None:
+def test_kinds_of_a_reason_and_all_tunnels_are_acknowledged_together() -> None:
     found = gathered([*FOUR, *(dial(f"10.0.{n >> 8}.{n & 255}", 22, Reason.PRIVATE) for n in range(500))])
     assert found.acknowledged(Acknowledged(1e9, "firewall private range")).alarms == 3
     tunnels = gathered(dns(f"{n}.t{n % 3}.example") for n in range(3 * MANY))
     assert (tunnels.alarms, tunnels.acknowledged(Acknowledged(1e9, Suspicion.TUNNEL)).alarms) == (3, 0)
 
 
-def test_what_was_acknowledged_makes_room_for_more_and_is_counted_on() -> None:
+def test_acknowledged_kinds_make_room_and_stay_counted() -> None:
     scan = [dial(f"10.0.0.{number}", 22, Reason.PRIVATE) for number in range(MAX_SERIOUS)]
     seen = gathered(scan).acknowledged(Acknowledged(1e9))
     after = gathered([METADATA], seen, 5000.0)
@@ -216,7 +216,7 @@ def test_what_was_acknowledged_makes_room_for_more_and_is_counted_on() -> None:
     assert sum(view.count for views in (after.serious, after.more) for view in views.values()) == MAX_SERIOUS + 1
 
 
-def test_all_of_it_survives_a_snapshot_that_is_no_larger_than_a_fraction_of_a_segment() -> None:
+def test_the_tables_survive_a_snapshot_of_bounded_size() -> None:
     flood = [e.Stamped(float(n), n, dns(SHAPES["of every shape"](n))) for n in range(100_000)]
     scan = [e.Stamped(2e5 + n, n, dial(f"10.0.{n >> 8}.{n & 255}", 22, Reason.PRIVATE)) for n in range(1000)]
     state = fold_all([*flood, *scan, e.Stamped(3e5, 1, Acknowledged(2e5))])

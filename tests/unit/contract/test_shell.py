@@ -1,4 +1,4 @@
-"""Names that somebody else has chosen, in a command line that is pasted."""
+"""Hostile names in command lines that the operator pastes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_name_is_not_an_option() -> None:
 
 
 @given(st.text())
-def test_nothing_of_it_is_obeyed(name: str) -> None:
+def test_a_shell_expands_nothing_in_it(name: str) -> None:
     word = shell.word(name)
     assert word.isprintable()
     if not word.startswith("$'"):
@@ -56,5 +56,5 @@ def test_nothing_of_it_is_obeyed(name: str) -> None:
         ("", "printf ''"),
     ],
 )
-def test_a_text_that_printf_writes(text: str, command: str) -> None:
+def test_printf_writes_the_text(text: str, command: str) -> None:
     assert shell.printf(text) == command

@@ -1,4 +1,4 @@
-"""Folding: the journal's events into one value, at once or in pieces, and through a snapshot."""
+"""Folding events into a state: all at once, in parts, and across a snapshot."""
 
 import json
 
@@ -57,7 +57,7 @@ def test_a_boot_that_halts() -> None:
     assert state.steps["session"].outcome is e.Outcome.CANCELLED
 
 
-def test_a_new_boot_forgets_the_old_one_and_keeps_what_was_refused() -> None:
+def test_a_new_boot_resets_boot_and_keeps_refusals() -> None:
     state = fold_all([*journal("halted"), e.Stamped(2e9, 99, e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, name="a.example"))])
     again = fold(state, e.Stamped(2e9 + 1, 100, e.BootStarted("0.1.0", ())))
     assert again.boot is e.BootState.BOOTING
@@ -66,7 +66,7 @@ def test_a_new_boot_forgets_the_old_one_and_keeps_what_was_refused() -> None:
     assert again.refusals == state.refusals
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_the_state_is_bounded() -> None:
     flood = [
         e.Stamped(number * 10.0, number, e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, name=f"x{number}.example"))
         for number in range(MAX_KEPT * 3)
@@ -82,14 +82,14 @@ def test_what_is_kept_is_bounded() -> None:
     assert len(state.steps["clone"].lines) == STEP_LINES
 
 
-def test_a_service_says_since_when_it_is_as_it_is() -> None:
+def test_the_time_since_which_a_service_has_its_state() -> None:
     down = e.ServiceChanged("guard", e.ServiceState.DOWN)
     state = fold_all([e.Stamped(5, 1, down), e.Stamped(9, 2, e.ServiceChanged("guard", e.ServiceState.DOWN, restarts=2))])
     assert state.services_at["guard"] == 5
     assert fold(state, e.Stamped(11, 3, e.ServiceChanged("guard", e.ServiceState.UP))).services_at["guard"] == 11
 
 
-def test_what_was_muted_and_allowed_can_be_taken_back() -> None:
+def test_mutes_and_grants_can_be_revoked() -> None:
     state = fold_all([e.Stamped(1, 1, e.Muted("a.example")), e.Stamped(2, 2, e.Allowed("b.example", until=9))])
     assert dict(state.muted) == {"a.example": 0.0}
     assert state.allowed["b.example"].until == 9
@@ -103,7 +103,7 @@ def opened(*found: e.Event) -> dict[str, float]:
     return {entry: grant.until for entry, grant in state.allowed.items()}
 
 
-def test_ports_of_a_name_are_open_each_until_its_own_time() -> None:
+def test_each_port_of_a_name_has_its_own_time_limit() -> None:
     both = (e.Allowed("a.example", until=10), e.Allowed("a.example", "8443/tls,22", until=20))
     assert opened(*both) == {"a.example": 10, "a.example:8443/tls,22": 20}
     assert opened(*both, e.Allowed("a.example", "22,443", until=30)) == {
@@ -115,7 +115,7 @@ def test_ports_of_a_name_are_open_each_until_its_own_time() -> None:
     assert opened(*both, e.Allowed("a.example", "443,80,22,8443", until=40)) == {"a.example:443,80,22,8443": 40}
 
 
-def test_what_was_muted_for_a_time_is_forgotten_after_it() -> None:
+def test_an_expired_mute_is_forgotten() -> None:
     muted = [e.Stamped(float(at), at, e.Muted(f"{at}.example", at + 10.0)) for at in range(1, 1000)]
     state = fold_all([e.Stamped(0.0, 0, e.Muted("stays.example")), *muted])
     assert set(state.muted) == {"stays.example", *(f"{at}.example" for at in range(990, 1000))}
