@@ -26,13 +26,13 @@ def pipe() -> Iterator[list[int]]:
 
 def test_the_last_output_is_copied_after_the_end(pipe: list[int]) -> None:
     ended, running = pipe
-    source, said = os.pipe()
+    source, sink = os.pipe()
     shown, target = os.pipe()
-    os.write(said, b"last words")
+    os.write(sink, b"last words")
     os.close(running)
     assert not copy([Flow(source, target, inward=False)], ended)
     assert os.read(shown, 100) == b"last words"
-    pipe += [source, said, shown, target]
+    pipe += [source, sink, shown, target]
 
 
 def test_output_written_by_others_after_the_end_is_bounded(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

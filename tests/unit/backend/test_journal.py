@@ -80,19 +80,19 @@ def test_readers_get_a_snapshot_after_lost_events(paths: Paths) -> None:
     """Without it, readers would miss until the next segment, days later, that the sandbox is frozen."""
     journal, reader = Journal(paths), Reader(paths.journal)
     journal.emit(refused(0))
-    told = fold_all(reader.poll())
+    seen = fold_all(reader.poll())
     with full(paths.journal.stat().st_size + 30):
         journal.emit(Froze(True))
         journal.emit(Allowed("more.example", until=5.0))
-        assert fold_all(reader.poll(), told) == told
+        assert fold_all(reader.poll(), seen) == seen
     for room in (250, 400):
         with full(paths.journal.stat().st_size + room):
             journal.emit(refused(1))  # room for this and for the note, but not for a snapshot
-        assert not fold_all(reader.poll(), told).frozen
+        assert not fold_all(reader.poll(), seen).frozen
     journal.emit(refused(2))
-    told = fold_all(reader.poll(), told)
-    assert told == journal.state
-    assert (told.frozen, set(told.allowed)) == (True, {"more.example"})
+    seen = fold_all(reader.poll(), seen)
+    assert seen == journal.state
+    assert (seen.frozen, set(seen.allowed)) == (True, {"more.example"})
     journal.emit(refused(3))
     kinds = [decode(line).event.kind for line in paths.journal.read_text().splitlines()]
     assert (kinds.count("snapshot"), kinds[-2:]) == (1, ["snapshot", "refused"])

@@ -1,4 +1,4 @@
-"""Clock times are local: here the zone is always UTC."""
+"""Sets the time zone to UTC, because clock times are local."""
 
 import time
 from collections.abc import Iterator

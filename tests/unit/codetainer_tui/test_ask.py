@@ -1,4 +1,4 @@
-"""Asking over a real socket, against servers that answer, break off, babble or are not there."""
+"""Requests over a real socket to servers that answer, hang up, send garbage or do not exist."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ REQUEST = Allow("a.example", seconds=3600.0)
 
 @contextmanager
 def server(path: Path, answer: bytes) -> Iterator[list[bytes]]:
-    """Answers one request with these bytes, and then hangs up."""
+    """Answers one request with these bytes, then hangs up."""
     heard: list[bytes] = []
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(str(path))
@@ -49,12 +49,12 @@ def test_a_server_that_hangs_up(tmp_path: Path) -> None:
     assert "without a reply" in reply.text
 
 
-def test_a_server_that_babbles(tmp_path: Path) -> None:
+def test_a_server_that_sends_garbage(tmp_path: Path) -> None:
     with server(tmp_path / "s", b"hello\n"):
         assert "cannot read" in ask(tmp_path / "s", REQUEST, "").text
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_no_server(tmp_path: Path) -> None:
     assert ask(tmp_path / "s", REQUEST, "").text == "no sandbox is running here"
     assert not supervised(tmp_path / "s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:

@@ -1,4 +1,4 @@
-"""The command line: what is asked for, and what is said when it cannot be."""
+"""The command line: the requests of verbs, and the errors."""
 
 import io
 from pathlib import Path
@@ -16,7 +16,7 @@ from codetainer_tui import boot, cli, logs, process, restart
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
-    """Requests that were made; each is answered well."""
+    """Records requests; all of them succeed."""
     found: list[Request] = []
 
     def answer(_path: object, request: Request, _typed: str) -> Reply:
@@ -52,7 +52,7 @@ REQUESTS: list[tuple[str, Request]] = [
 
 
 @pytest.mark.parametrize(("typed", "request_"), REQUESTS)
-def test_a_verb_asks_for_its_request(typed: str, request_: Request, asked: list[Request]) -> None:
+def test_a_verb_sends_its_request(typed: str, request_: Request, asked: list[Request]) -> None:
     assert cli.main(typed.split()) == 0
     assert asked == [request_]
 
@@ -61,23 +61,23 @@ def test_every_request_has_a_verb() -> None:
     assert {type(request) for _, request in REQUESTS} == set(control.VERBS.values())
 
 
-def test_what_was_refused_is_said_with_its_hint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_reply_is_printed_with_its_hint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     reply = Reply(False, "only root may ask for this", "ask the operator: codetainer allow a.example")
     monkeypatch.setattr(asking, "ask", lambda *_: reply)
     assert cli.main(["allow", "a.example"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == "codetainer: only root may ask for this\n  ask the operator: codetainer allow a.example\n"
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == "codetainer: only root may ask for this\n  ask the operator: codetainer allow a.example\n"
 
 
-def test_names_in_a_reply_are_made_harmless(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_in_a_reply_are_escaped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(asking, "ask", lambda *_: Reply(True, "one\ntwo \x1b[31m"))
     cli.main(["explain", "a.example"])
     assert capsys.readouterr().out == "one\ntwo \\x1b[31m\n"
 
 
 @pytest.mark.parametrize("argv", [["up", "--net", "pretend", "--", "sh", "-c", "exit 3"], ["enter"], ["check", "--help"]])
-def test_the_backend_gets_its_arguments_as_they_came(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backend_gets_its_arguments_unchanged(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[list[str]] = []
     monkeypatch.setattr(process, "become", became.append)
     cli.main(argv)
@@ -87,7 +87,7 @@ def test_the_backend_gets_its_arguments_as_they_came(argv: list[str], monkeypatc
 @pytest.mark.parametrize(
     "argv", [[], ["dance"], ["allow"], ["allow", "a", "--for", "soon"], ["session", "dance"], ["status", "--yaml"], ["--loud"]]
 )
-def test_what_is_not_understood_ends_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_errors_end_with_exit_code_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     try:
         code: int | str | None = cli.main(argv)
     except SystemExit as ended:
@@ -106,7 +106,7 @@ NO_VERBS: list[tuple[list[str], str]] = [
 
 
 @pytest.mark.parametrize(("argv", "says"), NO_VERBS)
-def test_a_verb_that_is_none_is_said_with_the_one_that_was_meant(
+def test_an_unknown_verb_is_reported_with_the_nearest_one(
     argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(argv) == 2
@@ -114,14 +114,14 @@ def test_a_verb_that_is_none_is_said_with_the_one_that_was_meant(
 
 
 @pytest.mark.parametrize("verb", sorted(cli.VERBS))
-def test_every_verb_says_what_it_does_not_know_with_its_own_usage(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_reports_unknown_options_with_its_own_usage(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     positional = {"session": ["restart"], **{named: ["a.example"] for named in ("allow", "revoke", "mute", "explain")}}
     with pytest.raises(SystemExit) as ended:
         cli.main([verb, *positional.get(verb, []), "--bla"])
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"codetainer: cannot run {verb}: there is no option --bla\n")
-    assert f"\n  usage: codetainer {verb} [-h]" in said
+    output = capsys.readouterr().err
+    assert output.startswith(f"codetainer: cannot run {verb}: there is no option --bla\n")
+    assert f"\n  usage: codetainer {verb} [-h]" in output
 
 
 @pytest.mark.parametrize("verb", sorted(cli.VERBS))
@@ -144,7 +144,7 @@ REPLAYS: list[tuple[list[str], int, str]] = [
 
 
 @pytest.mark.parametrize(("argv", "code", "says"), REPLAYS)
-def test_what_cannot_be_replayed_says_why(argv: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay_errors_name_the_reason(argv: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     journal = Path(__file__).parents[2] / "journals/booting.jsonl"
     try:
         ended: int | str | None = cli.main(["dashboard", "--replay", str(journal), *argv])
@@ -155,9 +155,7 @@ def test_what_cannot_be_replayed_says_why(argv: list[str], code: int, says: str,
 
 
 @pytest.mark.parametrize(("text", "says"), [("root:x:0:0\n", "not a journal"), ("", "not a journal"), (None, "no such file")])
-def test_what_is_no_journal_is_not_played(
-    text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_journals_are_replayed(text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "journal"
     if text is not None:
         file.write_text(text)
@@ -180,7 +178,7 @@ TIMES: list[tuple[list[str], str]] = [
 
 
 @pytest.mark.parametrize(("argv", "says"), TIMES)
-def test_a_time_that_is_none_is_refused_before_anything_is_asked(
+def test_an_invalid_duration_is_refused_before_any_request(
     argv: list[str], says: str, asked: list[Request], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -190,7 +188,7 @@ def test_a_time_that_is_none_is_refused_before_anything_is_asked(
 
 
 class Typed(io.StringIO):
-    """What is typed at a terminal."""
+    """Input typed at a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -200,7 +198,7 @@ WORKS, IDLE = e.SessionChanged(e.SessionState.WORKS), e.SessionChanged(e.Session
 WAITS, ENDED = e.SessionChanged(e.SessionState.WAITS), e.SessionChanged(e.SessionState.ENDED)
 RESTARTS: list[tuple[e.SessionChanged, io.StringIO, int, bool, str]] = [
     (WORKS, io.StringIO(), 1, False, "cannot restart the session: the agent works, and a restart interrupts it\n  Add --yes"),
-    (WAITS, io.StringIO(), 0, True, ""),  # its turn is over, and the conversation goes on
+    (WAITS, io.StringIO(), 0, True, ""),  # the agent's turn is over, so nothing is interrupted
     (
         WORKS,
         Typed("n\n"),
@@ -216,7 +214,7 @@ RESTARTS: list[tuple[e.SessionChanged, io.StringIO, int, bool, str]] = [
 
 
 @pytest.mark.parametrize(("doing", "stdin", "code", "done", "says"), RESTARTS)
-def test_an_agent_at_work_is_not_restarted_by_mistake(
+def test_a_restart_asks_before_it_interrupts_the_agent(
     doing: e.SessionChanged, stdin: io.StringIO, code: int, done: bool, says: str,
     asked: list[Request], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -238,7 +236,7 @@ def test_an_agent_at_work_is_not_restarted_by_mistake(
         (["explain", "a\nb"], "codetainer explain $'a\\012b'"),
     ],
 )
-def test_what_is_typed_for_the_operator_is_what_the_operator_would_type(
+def test_hints_contain_the_command_as_the_operator_would_type_it(
     argv: list[str], command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     typed: list[str] = []
@@ -262,7 +260,7 @@ def test_boot_with_debug_tells_the_backend(monkeypatch: pytest.MonkeyPatch) -> N
     assert changes == {"CODETAINER_DEBUG": "on"}
 
 
-def test_the_debug_log_is_printed_from_its_beginning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_debug_log_is_printed_from_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = Paths(tmp_path)
     assert logs.debug(paths, go_on=False, as_json=False) == 2
     assert "Boot with --debug or CODETAINER_DEBUG=on" in capsys.readouterr().err
@@ -274,7 +272,7 @@ def test_the_debug_log_is_printed_from_its_beginning(tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.parametrize("argv", [["logs", "--debug", "--json"], ["logs", "--debug", "--traffic"]])
-def test_what_does_not_go_with_the_debug_log(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_that_exclude_the_debug_log(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     try:
         code = cli.main(argv)
     except SystemExit as ended:

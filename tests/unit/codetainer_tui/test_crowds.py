@@ -1,4 +1,4 @@
-"""Very many refusals of a kind are one row, and hide no other."""
+"""A flood of related refusals is one row and hides no other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rows(state: State, wanted: str = "") -> list[tuple[str, str]]:
     return [(row.times, row.what) for row in view(state, 2000.0, wanted=wanted).refused]
 
 
-def test_a_scan_and_a_tunnel_are_a_row_each_and_what_came_before_is_seen() -> None:
+def test_a_scan_and_a_tunnel_are_one_row_each_and_hide_nothing() -> None:
     state = after(Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.example.com", "198.51.100.1", 443), *scan(90), *tunnel(40))
     assert rows(state) == [
         ("180", "90 addresses, latest 203.0.113.89:89"),
@@ -34,15 +34,15 @@ def test_a_scan_and_a_tunnel_are_a_row_each_and_what_came_before_is_seen() -> No
     ]
 
 
-def test_a_few_have_a_row_each() -> None:
+def test_few_refusals_have_a_row_each() -> None:
     assert len(rows(after(*scan(MAX_ALONE), *tunnel(MAX_ALONE)))) == 2 * MAX_ALONE
 
 
-def test_the_filter_shows_them_one_by_one() -> None:
+def test_the_filter_shows_members_individually() -> None:
     assert len(rows(after(*scan(20)), wanted="203.0.113")) == 20
 
 
-def test_all_of_them_can_be_read_and_none_be_allowed_together() -> None:
+def test_a_crowd_can_be_read_but_not_allowed_as_a_whole() -> None:
     (row,) = view(after(*tunnel(300)), 2000.0).refused
     assert row.cannot
     assert "x299.exfil.example.net" in "\n".join(row.full)

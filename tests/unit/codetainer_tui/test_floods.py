@@ -1,4 +1,4 @@
-"""Floods on the screen and in text: a few rows with exact counts below what is serious, and nothing gone without a word."""
+"""Floods on screen and in text: few rows with exact counts, below serious refusals; the rest is counted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from codetainer_tui.view import View, view
 from codetainer_tui.view.refusals import FIRST_ALONE
 
 CHANCE = random.Random(5)
-SHAPES: dict[str, tuple[Callable[[int], str], int]] = {  # and how many rows that is at most
+SHAPES: dict[str, tuple[Callable[[int], str], int]] = {  # with the maximum number of rows
     "below a top-level domain": (lambda n: f"n{n}-{CHANCE.randrange(99999)}.dev", 1),
     "below one domain": (lambda n: f"{n:024x}.t.example.org", 1),
     "below some domains": (lambda n: f"h{n}.site{n % 37}.test", 7),
@@ -45,121 +45,121 @@ def after(*events: e.Event, before: State | None = None) -> State:
     return fold_all([e.Stamped(begin + n * 0.0001, n, event) for n, event in enumerate(events)], before)
 
 
-def told(found: View) -> tuple[int, int]:
-    """Kinds and refusals of the rows that are no serious kinds, with those that are said to have no row."""
-    rows = [row for row in found.refused if row.severity is Severity.POLICY or row.key.startswith("crowd ")]
-    more = re.search(r"\+ ([0-9 ]+) more kind", found.refused_summary)
+def told(shown: View) -> tuple[int, int]:
+    """Numbers of policy kinds and refusals, in rows and in the summary of the rest."""
+    rows = [row for row in shown.refused if row.severity is Severity.POLICY or row.key.startswith("crowd ")]
+    more = re.search(r"\+ ([0-9 ]+) more kind", shown.refused_summary)
     return sum(row.kinds for row in rows) + (int(more[1].replace(" ", "")) if more else 0), sum(row.count for row in rows)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_fifty_thousand_names_are_a_few_rows_below_what_is_serious(shape: str) -> None:
+def test_fifty_thousand_names_are_few_rows_below_serious_refusals(shape: str) -> None:
     made, most = SHAPES[shape]
     names = [made(number) for number in range(50_000)]
     state = after(*FOUR, dns("needed.example", 7), *map(dns, names))
-    found = view(state, state.updated_at)
-    serious = [row for row in found.refused if row.severity is Severity.SERIOUS and not row.key.startswith("crowd ")]
+    shown = view(state, state.updated_at)
+    serious = [row for row in shown.refused if row.severity is Severity.SERIOUS and not row.key.startswith("crowd ")]
     assert {row.key for row in serious} == {event.key for event in FOUR}
-    alarms = [row.alarm for row in found.refused]
+    alarms = [row.alarm for row in shown.refused]
     assert alarms == sorted(alarms, reverse=True)
-    assert found.headline.alarm == f"{found.alarms} serious"
-    assert found.alarms >= 4
-    assert told(found) == (len(set(names)) + 1, 50_007)
-    assert len(found.refused) - len(serious) - 1 <= most, [row.what for row in found.refused]
-    assert "needed.example" in [row.what for row in found.refused]
-    said = text(found, wanted(state, state.updated_at), operator=True)
-    assert said.splitlines()[-1].startswith("try: codetainer allow needed.example --for 1h   (refused 7 times")
-    body = json.loads(for_programs(found))
-    assert (body["serious"], body["refused"][0]["alarm"]) == (found.alarms, True)
+    assert shown.headline.alarm == f"{shown.alarms} serious"
+    assert shown.alarms >= 4
+    assert told(shown) == (len(set(names)) + 1, 50_007)
+    assert len(shown.refused) - len(serious) - 1 <= most, [row.what for row in shown.refused]
+    assert "needed.example" in [row.what for row in shown.refused]
+    line = text(shown, wanted(state, state.updated_at), operator=True)
+    assert line.splitlines()[-1].startswith("try: codetainer allow needed.example --for 1h   (refused 7 times")
+    body = json.loads(for_programs(shown))
+    assert (body["serious"], body["refused"][0]["alarm"]) == (shown.alarms, True)
 
 
-def test_what_has_no_row_any_more_is_said() -> None:
-    """Crowds of hours ago have made room for others."""
+def test_the_summary_counts_kinds_without_a_row() -> None:
+    """Quiet crowds were evicted hours ago."""
     old = after(*(dns(f"a{n}.x{n}") for n in range(MAX_CROWDS)))
     state = fold_all([e.Stamped(1e5 + n, n, dns(f"b{n}.y{n}")) for n in range(20)], old)
-    found = view(state, state.updated_at)
-    kept = sum(row.kinds for row in found.refused)
+    shown = view(state, state.updated_at)
+    kept = sum(row.kinds for row in shown.refused)
     assert kept < MAX_CROWDS + 20
-    assert f"+ {MAX_CROWDS + 20 - kept} more kinds, in the log" in found.refused_summary
-    assert told(found)[0] == MAX_CROWDS + 20
+    assert f"+ {MAX_CROWDS + 20 - kept} more kinds, in the log" in shown.refused_summary
+    assert told(shown)[0] == MAX_CROWDS + 20
 
 
-def test_dropped_kinds_are_said_with_a_filter_too() -> None:
+def test_dropped_kinds_are_counted_with_a_filter_too() -> None:
     state = after(*(dns(f"n{n}.flood.example") for n in range(1000)))
-    found = view(state, state.updated_at, wanted="n99")
-    assert all("n99" in row.what for row in found.refused)
-    assert f"+ {1000 - state.refusals.kept} more kinds, in the log" in found.refused_summary
+    shown = view(state, state.updated_at, wanted="n99")
+    assert all("n99" in row.what for row in shown.refused)
+    assert f"+ {1000 - state.refusals.kept} more kinds, in the log" in shown.refused_summary
 
 
-def test_a_name_that_is_asked_for_again_and_again_has_a_row_beside_its_crowd() -> None:
+def test_a_frequent_name_has_a_row_besides_its_crowd() -> None:
     again = [dns("again.flood.example"), *(dns(f"n{n}.flood.example") for n in range(40))]
     state = fold_all([e.Stamped(2000.0, 1, dns("again.flood.example"))], after(*again))
-    found = view(state, 2001.0)
-    assert [(row.what, row.times) for row in found.refused] == [
+    shown = view(state, 2001.0)
+    assert [(row.what, row.times) for row in shown.refused] == [
         ("again.flood.example", "2"), ("40 names below flood.example", "40"),
     ]  # fmt: skip
 
 
-def test_what_is_muted_is_counted_once() -> None:
+def test_muted_refusals_are_counted_once() -> None:
     state = after(e.Muted("n3.flood.example"), *(dns(f"n{n}.flood.example") for n in range(40)))
-    found = view(state, state.updated_at)
-    assert [row.what for row in found.refused] == ["39 names below flood.example"]
-    assert "more kind" not in found.refused_summary
-    assert "1 muted" in found.refused_summary
+    shown = view(state, state.updated_at)
+    assert [row.what for row in shown.refused] == ["39 names below flood.example"]
+    assert "more kind" not in shown.refused_summary
+    assert "1 muted" in shown.refused_summary
 
 
 def scan(number: int) -> Refused:
     return Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", f"10.0.{number >> 8}.{number & 255}", 22)
 
 
-def test_a_flood_of_what_is_serious_is_a_few_rows_the_first_of_them_by_themselves() -> None:
+def test_a_serious_flood_is_few_rows_and_its_first_kinds_have_their_own() -> None:
     state = after(FOUR[0], *map(scan, range(5000)), *FOUR[1:])
-    found = view(state, state.updated_at)
-    rows = [(row.what, row.count) for row in found.refused if row.alarm]
+    shown = view(state, state.updated_at)
+    rows = [(row.what, row.count) for row in shown.refused if row.alarm]
     assert len(rows) == FIRST_ALONE + 1 + 3
-    assert {event.key for event in FOUR} <= {row.key for row in found.refused}
-    (folded,) = (row for row in found.refused if row.key.startswith("more "))
+    assert {event.key for event in FOUR} <= {row.key for row in shown.refused}
+    (folded,) = (row for row in shown.refused if row.key.startswith("more "))
     assert folded.what == "over 60 more, latest 10.0.19.135:22"
     assert sum(count for _, count in rows) == 5004
-    assert found.alarm_summary.startswith("68 kinds   5 004 refusals since ")
+    assert shown.alarm_summary.startswith("68 kinds   5 004 refusals since ")
 
 
-def test_very_many_tunnels_are_a_few_rows() -> None:
+def test_many_tunnels_are_few_rows() -> None:
     state = after(*(dns(f"n{n}.t{n % 20}.example") for n in range(20 * 70)))
-    found = view(state, state.updated_at)
-    rows = [row for row in found.refused if row.alarm]
+    shown = view(state, state.updated_at)
+    rows = [row for row in shown.refused if row.alarm]
     assert len(rows) == FIRST_ALONE + 1
-    assert (found.alarms, sum(row.count for row in rows)) == (20, 1400)
+    assert (shown.alarms, sum(row.count for row in rows)) == (20, 1400)
     assert "16 more, latest 70 names below t19.example" in [row.what for row in rows]
 
 
-def test_what_is_acknowledged_goes_down_to_the_others_and_says_so() -> None:
+def test_acknowledged_rows_move_down_and_are_marked() -> None:
     state = after(*FOUR, e.Acknowledged(2000.0, FOUR[0].key, "root"))
-    found = view(state, state.updated_at)
-    assert (found.alarms, len(found.refused)) == (3, 4)
-    last = found.refused[-1]
+    shown = view(state, state.updated_at)
+    assert (shown.alarms, len(shown.refused)) == (3, 4)
+    last = shown.refused[-1]
     assert (last.why, last.alarm, last.severity) == ("private range, acknowledged", False, Severity.SERIOUS)
 
 
-def test_mute_hides_nothing_that_is_serious() -> None:
+def test_mute_hides_no_serious_refusal() -> None:
     state = after(*FOUR, *(e.Muted(name) for name in ("169.254.169.254", "api.github.com", "github.com", "evil.test")))
-    found = view(state, state.updated_at)
-    assert [row.alarm for row in found.refused] == [True] * 4
-    assert not any(row.muted for row in found.refused)
+    shown = view(state, state.updated_at)
+    assert [row.alarm for row in shown.refused] == [True] * 4
+    assert not any(row.muted for row in shown.refused)
 
 
 @pytest.mark.parametrize("events", [[], [e.BootFinished(e.BootState.HALTED, 0, "readiness", "x")], [e.Froze(True, "root")]])
-def test_headline_title_and_the_one_line_count_it_whatever_else_there_is(events: list[e.Event]) -> None:
+def test_headline_title_and_one_line_form_count_serious_refusals(events: list[e.Event]) -> None:
     state = after(e.BootStarted("1", ()), e.BootFinished(e.BootState.READY, 1.0), *events, *FOUR)
-    found = view(state, state.updated_at)
-    for said in (found.title, found.one_line, found.full[0], text(found, operator=True).splitlines()[0]):
-        assert "4 serious" in said
+    shown = view(state, state.updated_at)
+    for line in (shown.title, shown.one_line, shown.full[0], text(shown, operator=True).splitlines()[0]):
+        assert "4 serious" in line
 
 
 # --- notifications ---
 
 
-def test_what_is_serious_is_told_by_itself_and_the_first_of_it_is_named() -> None:
+def test_a_serious_refusal_has_a_notification_that_names_the_first() -> None:
     before = after(dns("a.example"))
     flood = after(*FOUR, *(dns(f"n{n}.dev") for n in range(1000)), before=before)
     assert notify.alarm(before, flood) == "serious: refused 169.254.169.254:80: private range and 3 more"

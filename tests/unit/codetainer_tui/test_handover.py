@@ -1,4 +1,4 @@
-"""The hand-over's parts that need no other process: the lock, the identity, the settling of a terminal."""
+"""The parts of the handover that need no other process: lock, identity, draining the terminal."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from codetainer_tui.handover import as_agent, client, lock_is_free, settle
 
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, int]]:
-    """Both ends of a terminal: what a person types into, and what a program reads."""
+    """Both ends of a terminal: the person's and the program's."""
     person, program = pty.openpty()
     yield person, program
     os.close(person)
@@ -36,7 +36,7 @@ def typed(person: int, text: bytes) -> None:
     os.write(person, text)
 
 
-def test_late_replies_are_not_left_for_the_agent(terminal: tuple[int, int]) -> None:
+def test_late_answers_do_not_reach_the_agent(terminal: tuple[int, int]) -> None:
     person, program = terminal
     typed(person, b"\x1b[?2026;2$y")
 
@@ -51,28 +51,28 @@ def test_late_replies_are_not_left_for_the_agent(terminal: tuple[int, int]) -> N
     begun = time.monotonic()
     settle(program, seconds=20.0)
     thread.join()
-    assert time.monotonic() - begun < 20.0  # it was the reply that ended it
+    assert time.monotonic() - begun < 20.0  # the answer ended the wait, not the timeout
     before = termios.tcgetattr(program)
     before[3] &= ~termios.ICANON
     termios.tcsetattr(program, termios.TCSANOW, before)
     assert readable(program) == b""
 
 
-def test_a_terminal_that_never_answers_is_not_waited_for_long(terminal: tuple[int, int]) -> None:
+def test_the_wait_for_a_silent_terminal_is_bounded(terminal: tuple[int, int]) -> None:
     person, program = terminal
     typed(person, b"ls")
     settle(program, seconds=0.01)
     assert readable(program) == b""
 
 
-def test_the_terminal_is_left_as_it_was(terminal: tuple[int, int]) -> None:
+def test_terminal_settings_are_restored(terminal: tuple[int, int]) -> None:
     _, program = terminal
     before = termios.tcgetattr(program)
     settle(program, seconds=0.01)
     assert termios.tcgetattr(program) == before
 
 
-def test_what_is_no_terminal_is_left_alone() -> None:
+def test_other_descriptors_are_left_alone() -> None:
     reading, writing = os.pipe()
     settle(reading)
     os.close(reading)
@@ -91,7 +91,7 @@ def test_the_lock_is_free_when_it_can_be_shared(tmp_path: Path) -> None:
     assert lock_is_free(paths) is True
 
 
-def test_looking_does_not_keep_the_lock(tmp_path: Path) -> None:
+def test_checking_does_not_hold_the_lock(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     paths.run.mkdir(parents=True)
     paths.lock.touch()
@@ -100,7 +100,7 @@ def test_looking_does_not_keep_the_lock(tmp_path: Path) -> None:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_root_s_client_runs_as_the_agent_without_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_roots_client_runs_as_the_agent_without_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     argv = client(Paths(), "attach-session", "-t", "=claude")
     assert argv[:2] == ["/opt/codetainer/confine", "/usr/bin/setpriv"], "the filter is on before it is the agent's"
@@ -109,6 +109,6 @@ def test_root_s_client_runs_as_the_agent_without_a_way_back(monkeypatch: pytest.
     assert argv[argv.index("--") + 1 :] == session
 
 
-def test_the_agent_s_own_client_needs_no_drop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_agents_own_client_runs_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert as_agent(["tmux"]) == ["tmux"]

@@ -1,4 +1,4 @@
-"""What a login waits for: nothing heavy is imported on the way to the session. Read from the source, no process is started."""
+"""The imports of a login, read from the source: none is heavy, because the login waits for them."""
 
 import ast
 import sys
@@ -25,7 +25,7 @@ HEAVY = {
 
 
 def at_import(path: Path) -> set[str]:
-    """The modules that a file imports when it is imported itself."""
+    """The modules that importing a file imports."""
     found: set[str] = set()
     waiting: list[ast.stmt] = list(ast.parse(path.read_text()).body)
     while waiting:
@@ -50,7 +50,7 @@ def source(module: str) -> Path | None:
 
 
 def loaded(module: str) -> set[str]:
-    """Everything that importing a module of ours imports, the standard library's own imports aside."""
+    """All modules that importing one of ours imports, without those that the standard library imports."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
@@ -79,13 +79,13 @@ PROCESSES = ("supervision.start", "guard.process", "work.process", "selftest.pro
 
 @pytest.mark.parametrize("module", PROCESSES)
 def test_no_process_starts_with_heavy_packages(module: str) -> None:
-    """The supervisor imports libtmux and psutil at their first use. cryptography (10 MB) is loaded for SSH keys only."""
+    """The supervisor imports libtmux and psutil at first use, and cryptography (10 MB) only for SSH keys."""
     assert source(f"backend.{module}") is not None
     assert loaded(f"backend.{module}") & {"libtmux", "psutil", "cryptography"} == set()
 
 
 def importing(package: str) -> set[str]:
-    """Our modules in which a package is imported anywhere, functions included."""
+    """Our modules that import a package anywhere, also in functions."""
     found = set()
     for path in (path for folder in OURS for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -101,15 +101,15 @@ def test_psutil_measures_the_load_and_nothing_else() -> None:
 
 
 def test_libtmux_drives_the_session_and_nothing_else() -> None:
-    """Stock libtmux starts tmux as whoever calls it, and reads without bound: there is one way to it."""
+    """Stock libtmux runs tmux as the caller and reads without limit, so only our wrapper may use it."""
     assert importing("libtmux") == {"backend/session/server.py"}
 
 
-def test_the_way_of_looking_sees_what_it_should() -> None:
+def test_the_search_finds_known_imports() -> None:
     assert "textual" in loaded("codetainer_tui.dashboard.app")
     assert "backend.contract.events" in loaded("codetainer_tui.attach")
 
 
 def test_everything_else_is_the_standard_library() -> None:
-    known = {*sys.stdlib_module_names, *OURS}
-    assert {name.split(".")[0] for name in loaded("codetainer_tui.attach")} <= known
+    allowed = {*sys.stdlib_module_names, *OURS}
+    assert {name.split(".")[0] for name in loaded("codetainer_tui.attach")} <= allowed

@@ -1,4 +1,4 @@
-"""The reader against a writer that rotates, truncates, dies in mid-line and comes late."""
+"""The reader, with a writer that rotates, truncates, dies in the middle of a line or starts late."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ def noted(number: int) -> e.Noted:
     return e.Noted("info", str(number))
 
 
-def texts(found: list[e.Stamped]) -> list[str]:
-    return [stamped.event.text for stamped in found if isinstance(stamped.event, e.Noted)]
+def texts(stamped_events: list[e.Stamped]) -> list[str]:
+    return [stamped.event.text for stamped in stamped_events if isinstance(stamped.event, e.Noted)]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def paths(tmp_path: Path) -> Paths:
     return paths
 
 
-def test_a_journal_that_comes_late(paths: Paths) -> None:
+def test_a_journal_that_does_not_exist_yet(paths: Paths) -> None:
     reader = Reader(paths.journal)
     assert reader.poll() == []
     writer = Journal(paths)
@@ -37,7 +37,7 @@ def test_a_journal_that_comes_late(paths: Paths) -> None:
     assert texts(reader.poll()) == ["2"]
 
 
-def test_half_a_line_is_read_when_it_is_whole(paths: Paths) -> None:
+def test_a_partial_line_is_read_when_complete(paths: Paths) -> None:
     line = e.encode(e.Stamped(1, 1, noted(1))) + "\n"
     reader = Reader(paths.journal)
     paths.journal.write_text(line[:20])
@@ -46,7 +46,7 @@ def test_half_a_line_is_read_when_it_is_whole(paths: Paths) -> None:
     assert texts(reader.poll()) == ["1"]
 
 
-def test_half_a_line_that_is_taken_back_does_no_harm(paths: Paths) -> None:
+def test_a_partial_line_may_be_removed_again(paths: Paths) -> None:
     first, second = (e.encode(e.Stamped(n, n, noted(n))) + "\n" for n in (1, 2))
     reader = Reader(paths.journal)
     paths.journal.write_text(first + second[:20])
@@ -59,13 +59,13 @@ def test_half_a_line_that_is_taken_back_does_no_harm(paths: Paths) -> None:
     assert texts(reader.poll()) == ["2"]
 
 
-def test_a_line_that_is_no_event_is_passed_over(paths: Paths) -> None:
+def test_corrupt_lines_are_skipped(paths: Paths) -> None:
     good = e.encode(e.Stamped(1, 1, noted(1)))
     paths.journal.write_bytes(b"\xff\xfe\n{}\n" + b"[" * 5000 + b"\n" + good.encode() + b"\n")
     assert texts(Reader(paths.journal).poll()) == ["1"]
 
 
-def test_no_event_is_lost_or_doubled_over_segments(paths: Paths) -> None:
+def test_no_event_is_lost_or_repeated_across_segments(paths: Paths) -> None:
     writer = Journal(paths, segment_bytes=20_000)
     reader = Reader(paths.journal)
     seen: list[str] = []
@@ -77,7 +77,7 @@ def test_no_event_is_lost_or_doubled_over_segments(paths: Paths) -> None:
     assert seen == [str(number) for number in range(1000)]
 
 
-def test_a_reader_that_comes_later_starts_from_the_snapshot(paths: Paths) -> None:
+def test_a_later_reader_starts_from_the_snapshot(paths: Paths) -> None:
     writer = Journal(paths, segment_bytes=2000)
     while not paths.journal.with_name("events.1.jsonl").exists():
         writer.emit(noted(1))
@@ -85,7 +85,7 @@ def test_a_reader_that_comes_later_starts_from_the_snapshot(paths: Paths) -> Non
     assert isinstance(first.event, e.Snapshot)
 
 
-def test_a_journal_that_is_begun_again_is_read_from_its_snapshot(paths: Paths) -> None:
+def test_a_restarted_journal_is_read_from_its_snapshot(paths: Paths) -> None:
     writer = Journal(paths)
     reader = Reader(paths.journal)
     for number in range(20):
@@ -97,7 +97,7 @@ def test_a_journal_that_is_begun_again_is_read_from_its_snapshot(paths: Paths) -
     assert texts(reader.poll()) == ["21"]
 
 
-def test_what_an_earlier_sandbox_wrote_is_passed_over(paths: Paths) -> None:
+def test_events_of_an_earlier_boot_are_skipped(paths: Paths) -> None:
     writer = Journal(paths)
     writer.emit(noted(1))
     reader = Reader(paths.journal, past=False)
@@ -105,7 +105,7 @@ def test_what_an_earlier_sandbox_wrote_is_passed_over(paths: Paths) -> None:
     assert texts(reader.poll()) == ["2"]
 
 
-def test_a_long_journal_comes_in_pieces(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_journal_is_read_in_pieces(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "MAX_BYTES", 100)
     writer = Journal(paths)
     for number in range(10):
@@ -128,7 +128,7 @@ def test_follow_reads_what_was_written_before_the_end(paths: Paths) -> None:
     assert len(list(follow(paths.journal, going_on=going_on))) == 3
 
 
-def test_the_segment_before(paths: Paths) -> None:
+def test_the_previous_segment(paths: Paths) -> None:
     assert list(before(paths.journal)) == []
     paths.journal.with_name("events.1.jsonl").write_text(e.encode(e.Stamped(1, 1, noted(7))) + "\n")
     assert texts(list(before(paths.journal))) == ["7"]

@@ -1,4 +1,4 @@
-"""Every event in words."""
+"""The text of each event."""
 
 import pytest
 from hypothesis import given
@@ -104,7 +104,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("event", "words"), CASES, ids=lambda value: value.kind if isinstance(value, e.Event) else "")
-def test_each_event_in_words(event: e.Event, words: str) -> None:
+def test_the_text_of_each_event(event: e.Event, words: str) -> None:
     lines = Lines()
     lines.text(e.BootStarted("0.1.0", (e.PlannedStep("names", "DNS (CoreDNS)"),), "octo/repo"), 0)
     assert lines.text(event, 0) == words
@@ -115,25 +115,25 @@ def test_every_kind_of_event_has_a_case() -> None:
 
 
 @given(ANY_EVENT)
-def test_a_line_is_one_line_that_a_terminal_shows_as_it_is(event: e.Event) -> None:
+def test_a_line_is_one_printable_line(event: e.Event) -> None:
     assert Lines().text(event, 1.0).isprintable()
 
 
 def test_a_new_day_has_a_line_of_its_own() -> None:
     lines = Lines()
-    said = [line for at in (0.0, 1.0, 86400.0) for line in lines.of(e.Stamped(at, 1, e.Noted("info", "x")))]
-    assert said == ["-------- 1970-01-01 UTC", "00:00:00 x", "00:00:01 x", "-------- 1970-01-02 UTC", "00:00:00 x"]
+    output = [line for at in (0.0, 1.0, 86400.0) for line in lines.of(e.Stamped(at, 1, e.Noted("info", "x")))]
+    assert output == ["-------- 1970-01-01 UTC", "00:00:00 x", "00:00:01 x", "-------- 1970-01-02 UTC", "00:00:00 x"]
 
 
-def test_names_that_have_an_address_again_are_said_once() -> None:
+def test_changes_of_failing_names_are_logged_once() -> None:
     lines = Lines()
     failing = e.ListMeasured(2, 1, failing={"a.example": 1.0})
-    said = [lines.text(event, 0) for event in (failing, failing, e.ListMeasured(2, 2), e.ListMeasured(2, 2))]
-    assert said == ["warning: no address found for a.example", "", "addresses found again for a.example", ""]
+    output = [lines.text(event, 0) for event in (failing, failing, e.ListMeasured(2, 2), e.ListMeasured(2, 2))]
+    assert output == ["warning: no address found for a.example", "", "addresses found again for a.example", ""]
 
 
-def test_what_an_attacker_wrote_stays_text() -> None:
+def test_hostile_text_is_escaped() -> None:
     lines = Lines()
-    said = [line for row in text(JOURNALS["attacked"]()).splitlines() for line in lines.of(e.decode(row))]
-    assert all(line.isprintable() for line in said)
-    assert any("\\x1b]0;owned\\x07" in line for line in said)
+    output = [line for row in text(JOURNALS["attacked"]()).splitlines() for line in lines.of(e.decode(row))]
+    assert all(line.isprintable() for line in output)
+    assert any("\\x1b]0;owned\\x07" in line for line in output)

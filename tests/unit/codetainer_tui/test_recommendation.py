@@ -1,4 +1,4 @@
-"""What is recommended: what was refused most. Never what came last, was made up, is serious, or is taken for a listed name."""
+"""Recommendations: the names refused most, never invented, serious or similar to allowlisted ones."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("name", "pattern"), LOOKALIKES)
-def test_a_name_that_is_taken_for_a_listed_one(name: str, pattern: str) -> None:
+def test_names_that_resemble_an_allowlisted_one(name: str, pattern: str) -> None:
     assert resembles(name, LISTED) == pattern
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_name_that_is_not(name: str) -> None:
+def test_names_that_resemble_none(name: str) -> None:
     assert resembles(name, LISTED) == ""
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_looked_at(name: str) -> None:
+def test_any_text_can_be_compared(name: str) -> None:
     resembles(name, LISTED)
     looks_generated(name)
 
@@ -70,7 +70,7 @@ def test_any_text_is_looked_at(name: str) -> None:
         ("cdn-2024.test", True), ("registry-1.hub.test", False), ("localhost", False), ("x.1234", False),
     ],
 )  # fmt: skip
-def test_a_name_that_no_person_has_thought_of(name: str, generated: bool) -> None:
+def test_generated_names(name: str, generated: bool) -> None:
     assert looks_generated(name) is generated
 
 
@@ -88,11 +88,11 @@ def names(state: State) -> list[str]:
     return [one.name for one in wanted(state, 2000.0) if one.recommended]
 
 
-def test_the_most_refused_comes_first_and_of_several_the_one_that_came_first() -> None:
+def test_the_order_is_by_count_then_by_first_time() -> None:
     assert names(after(dns("once.test"), dns("often.test", 3), dns("late.test"))) == ["often.test", "once.test", "late.test"]
 
 
-def test_what_is_serious_like_a_listed_name_made_up_muted_or_open_is_not_recommended() -> None:
+def test_serious_similar_generated_muted_and_open_names_are_not_recommended() -> None:
     state = after(
         Refused(Via.GATE, Reason.ANOTHER_SITE, 900, "tcp", "site.test", "192.0.2.1", 443), dns("githud.com", 800),
         dns("n12345.test", 700), dns("loud.test", 600), e.Muted("loud.test"), dns("open.test", 500), e.Allowed("open.test"),
@@ -107,14 +107,14 @@ def test_what_is_serious_like_a_listed_name_made_up_muted_or_open_is_not_recomme
     ]
 
 
-def test_another_port_of_an_open_name_is_still_wanted() -> None:
+def test_another_port_of_an_open_name_is_recommended() -> None:
     port = Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 2, "tcp", "open.test", "192.0.2.1", 8443)
     state = after(e.Allowed("open.test"), dns("open.test"), port)
     assert [one.entry for one in wanted(state, 2000.0)] == ["open.test:8443"]
 
 
 @pytest.mark.parametrize("shape", ["n{0}-{1}.dev", "{1}{0}.t.example.org", "h{0}.site{2}.test", "n{0}.x{0}", "single{0}"])
-def test_no_name_of_a_flood_is_recommended_and_what_is_needed_still_is(shape: str) -> None:
+def test_a_flood_is_not_recommended_and_hides_no_needed_name(shape: str) -> None:
     chance = random.Random(7)
     flood = [dns(shape.format(number, chance.randrange(99999), number % 997)) for number in range(50_000)]
     state = after(

@@ -1,4 +1,4 @@
-"""What `ssh-config` prints, and that it says why where nobody can log in."""
+"""The output of `ssh-config`, and its errors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ UP, DOWN = (e.ServiceChanged("sshd", state, 7, detail="taken") for state in (e.S
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    found = Paths(tmp_path)
-    found.run.mkdir(parents=True)
-    return found
+    made = Paths(tmp_path)
+    made.run.mkdir(parents=True)
+    return made
 
 
 def write(paths: Paths, *events: e.Event) -> None:
@@ -46,7 +46,7 @@ def test_the_entry_and_the_host_key(paths: Paths, capsys: pytest.CaptureFixture[
     assert f"#   {line}" in said
 
 
-def test_how_it_is_reached_may_be_said(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_host_and_port_can_be_set(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     write(paths, UP, OPENED)
     assert say(paths, host="box.example", port=22022) == 0
     said = capsys.readouterr().out
@@ -58,7 +58,7 @@ def test_how_it_is_reached_may_be_said(paths: Paths, capsys: pytest.CaptureFixtu
     ("events", "words"),
     [((), "sshd is not enabled here"), ((UP,), "sshd is not enabled here"), ((UP, OPENED, DOWN), "sshd is down: taken")],
 )
-def test_where_nobody_can_log_in_it_says_why(
+def test_without_sshd_it_reports_the_reason(
     paths: Paths, events: tuple[e.Event, ...], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(paths, *events)
@@ -69,14 +69,14 @@ def test_where_nobody_can_log_in_it_says_why(
 
 
 @pytest.mark.parametrize("arguments", [["--name", "two words"], ["--port", "ssh"], ["--host", ""], ["--name", "a*"]])
-def test_what_is_no_word_and_no_port(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["ssh-config", *arguments])
     assert ended.value.code == 2
     assert "expected" in capsys.readouterr().err
 
 
-def test_the_screens_have_a_line_for_it() -> None:
+def test_the_dashboard_has_a_row_for_ssh() -> None:
     state = fold_all([e.Stamped(float(n), n, event) for n, event in enumerate((UP, OPENED), 1)])
     (row,) = (row for row in view(state, 3.0).rows if row.label == "SSH")
     assert row.cells == ("up", "port 2222", OPENED.fingerprint, "2 keys", "taken")

@@ -1,4 +1,4 @@
-"""What is asked before the sandbox of `codetainer up` is stopped, and the answers that are offered."""
+"""The question before `codetainer up` stops its sandbox, and its answers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def at_stake(*repositories: RepositoryWork, **more: Any) -> WorkAtStake:
             "stop and lose it",
         ),
         (
-            at_stake(CLEAN, OTHER),  # a save takes the first alone
+            at_stake(CLEAN, OTHER),  # a save covers only the first
             ["Unsaved work that would be lost:", "  /workspace/o\\x1bther: 1 commit not pushed"],
             "",
             "stop and lose it",
@@ -93,38 +93,38 @@ def at_stake(*repositories: RepositoryWork, **more: Any) -> WorkAtStake:
         ),
     ],
 )
-def test_what_is_asked(stake: WorkAtStake, lines: list[str], save: str, stop: str) -> None:
-    found = asked(stake)
-    assert found.text == "Stop sandbox look1?"
-    assert list(found.lines) == [*lines, ALWAYS]
-    assert (found.save, found.stop, found.drops) == (save, stop, False)
+def test_the_question(stake: WorkAtStake, lines: list[str], save: str, stop: str) -> None:
+    prompt = asked(stake)
+    assert prompt.text == "Stop sandbox look1?"
+    assert list(prompt.lines) == [*lines, ALWAYS]
+    assert (prompt.save, prompt.stop, prompt.drops) == (save, stop, False)
 
 
-def test_a_save_of_before_is_named() -> None:
-    found = asked(at_stake(REPO), WorkSaved(WIP, "abc"))
-    assert f"Saved 00:01 to {WIP}. Changes since then would be lost." in found.lines
+def test_an_earlier_save_is_named() -> None:
+    prompt = asked(at_stake(REPO), WorkSaved(WIP, "abc"))
+    assert f"Saved 00:01 to {WIP}. Changes since then would be lost." in prompt.lines
 
 
-def test_a_stop_that_would_save_has_to_be_kept_from_it() -> None:
+def test_stopping_without_a_save_must_prevent_the_automatic_one() -> None:
     assert asked(at_stake(REPO, saves=True)).drops
 
 
-def test_what_the_agent_is_doing_is_broken_off() -> None:
+def test_the_promptmentions_an_interrupted_agent() -> None:
     working = SessionChanged(SessionState.WORKS, "claude")
     assert "The agent works: stopping interrupts it." in asked(at_stake(CLEAN), working).lines
     assert "The agent works: stopping interrupts it." not in asked(at_stake(CLEAN), working, e.Froze(True)).lines
 
 
-def test_after_a_save_that_failed_the_reason_comes_first() -> None:
-    found = asked(at_stake(REPO), problem="cannot save to wip/x: no\nroute")
-    assert found.lines[0] == "Saving failed: cannot save to wip/x: no\\nroute"
-    assert found.save
+def test_after_a_failed_save_the_reason_comes_first() -> None:
+    prompt = asked(at_stake(REPO), problem="cannot save to wip/x: no\nroute")
+    assert prompt.lines[0] == "Saving failed: cannot save to wip/x: no\\nroute"
+    assert prompt.save
 
 
-def test_after_a_save_that_left_something_out_it_is_named_and_not_saved_again() -> None:
-    found = asked(at_stake(REPO), saved=("big.bin",))
-    assert found.lines[0] == f"Saved to {WIP}, except for: big.bin"
-    assert (found.save, found.stop) == ("", "stop and lose what was not saved")
+def test_files_left_out_of_a_save_are_named_and_no_second_save_is_offered() -> None:
+    prompt = asked(at_stake(REPO), saved=("big.bin",))
+    assert prompt.lines[0] == f"Saved to {WIP}, except for: big.bin"
+    assert (prompt.save, prompt.stop) == ("", "stop and lose what was not saved")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_after_a_save_that_left_something_out_it_is_named_and_not_saved_again() 
         ((WorkCounted(),), True),
     ],
 )
-def test_only_what_has_had_an_agent_has_something_to_lose(events: tuple[e.Event, ...], begun: bool) -> None:
+def test_without_an_agent_there_is_nothing_to_lose(events: tuple[e.Event, ...], begun: bool) -> None:
     state = fold_all([e.Stamped(60.0, 1, event) for event in events], State())
     assert stakes.has_begun(state) is begun
 
@@ -158,6 +158,6 @@ def test_only_what_has_had_an_agent_has_something_to_lose(events: tuple[e.Event,
         (at_stake(OTHER, problem="no\x1b"), "cannot count unsaved work: no\\x1b\n"),
     ],
 )
-def test_the_verbs_lines(stake: WorkAtStake, text: str) -> None:
+def test_the_output_of_the_verb(stake: WorkAtStake, text: str) -> None:
     reply = Reply(True, data=json.loads(json.dumps(dataclasses.asdict(stake))))
     assert stakes.table(reply) == text

@@ -1,4 +1,4 @@
-"""`status`, `suggest`, `allowed` and `logs`: what they print and how they end."""
+"""`status`, `suggest`, `allowed` and `logs`: output and exit codes."""
 
 import json
 from pathlib import Path
@@ -17,18 +17,18 @@ from tests.journals.make import BEGUN, JOURNALS, text
 
 @pytest.fixture
 def paths(tmp_path: Path, request: pytest.FixtureRequest) -> Paths:
-    """A sandbox that is as the journal of this name says."""
-    found = Paths(tmp_path)
-    found.run.mkdir(parents=True)
-    found.journal.write_text(text(JOURNALS[request.param]()))
-    return found
+    """A sandbox in the state of the journal with this name."""
+    made = Paths(tmp_path)
+    made.run.mkdir(parents=True)
+    made.journal.write_text(text(JOURNALS[request.param]()))
+    return made
 
 
 CODES = [("ready", 0), ("attacked", 0), ("degraded", 1), ("booting", 1), ("halted", 2)]
 
 
 @pytest.mark.parametrize(("paths", "code"), CODES, indirect=["paths"])
-def test_the_exit_code_says_how_it_is(
+def test_the_exit_code_reflects_the_condition(
     paths: Paths, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(status, "supervised", lambda path: True)
@@ -47,7 +47,7 @@ def test_without_its_supervisor_the_sandbox_is_closed(paths: Paths, capsys: pyte
     assert capsys.readouterr().out.startswith("CLOSED  because codetainer boot has gone")
 
 
-def test_no_sandbox_is_not_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_sandbox_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status.status(Paths(tmp_path), as_json=False) == 2
     assert suggest.suggest(Paths(tmp_path)) == 2
     assert logs.logs(Paths(tmp_path), go_on=False, as_json=False) == 2
@@ -60,15 +60,15 @@ def shown(name: str, *, operator: bool) -> str:
     return status.text(view(state, now), wanted(state, now), operator=operator)
 
 
-def test_who_is_not_the_operator_learns_what_to_ask_for() -> None:
-    """Of what was refused most: pypi.example.org came last."""
+def test_other_users_are_told_what_to_ask_the_operator_for() -> None:
+    """The most refused name is recommended, not pypi.example.org, which came last."""
     wanted = "codetainer allow telemetry.example.net --for 1h   (refused 42 times; only if the work needs it)\n"
     assert shown("ready", operator=False).endswith(f"ask the operator to run: {wanted}")
     assert shown("ready", operator=True).endswith(f"try: {wanted}")
     assert "ask the operator to run: codetainer retry" in shown("halted", operator=False)
 
 
-def test_a_halt_is_told_with_reason_and_remedy() -> None:
+def test_a_halt_is_shown_with_reason_and_remedy() -> None:
     said = shown("halted", operator=True)
     assert "CLOSED  boot halted at Readiness" in said
     assert "198.51.100.9:443 was answered" in said
@@ -76,7 +76,7 @@ def test_a_halt_is_told_with_reason_and_remedy() -> None:
 
 
 @pytest.mark.parametrize("paths", ["ready"], indirect=True)
-def test_logs_as_text_and_as_they_are(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_as_text_and_as_json(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     assert logs.logs(paths, go_on=False, as_json=False) == 0
     said = capsys.readouterr().out
     assert "14:00:04 READY after 4.3 s" in said
@@ -85,7 +85,7 @@ def test_logs_as_text_and_as_they_are(paths: Paths, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("paths", ["ready"], indirect=True)
-def test_logs_begin_with_the_segment_before(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_begin_with_the_previous_segment(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     paths.journal.with_name("events.1.jsonl").write_text(e.encode(e.Stamped(BEGUN - 60, 1, e.Noted("info", "earlier"))) + "\n")
     logs.logs(paths, go_on=False, as_json=False)
     assert capsys.readouterr().out.splitlines()[1] == "13:59:00 earlier"
@@ -101,7 +101,7 @@ def test_suggested_lines_are_entries_with_counts_and_programs() -> None:
     ]
 
 
-def test_nothing_is_suggested_that_was_allowed_or_cannot_be() -> None:
+def test_allowed_and_impossible_names_are_not_suggested() -> None:
     state = fold_all(e.decode(line) for line in text(JOURNALS["attacked"]()).splitlines())
     names = [line.split()[0] for line in suggest.lines(state, state.updated_at)]
     entries = [name for name in names if name != "#"]

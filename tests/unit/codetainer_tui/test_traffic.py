@@ -1,4 +1,4 @@
-"""What `codetainer traffic` prints."""
+"""The output of `codetainer traffic`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_the_latest_name_comes_first() -> None:
     assert "12" in lines.splitlines()[1]
 
 
-def test_nothing_carried_is_said_and_so_is_a_gate_that_is_off() -> None:
+def test_without_traffic_or_gate_one_sentence_says_so() -> None:
     assert table(State(gate=True), 0.0) == "no traffic yet\n"
     assert "the gate is off" in table(State(), 0.0)
 

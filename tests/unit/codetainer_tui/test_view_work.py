@@ -1,4 +1,4 @@
-"""What is only in the sandbox, in words: a row always, a block where it may be lost."""
+"""Unsaved work on screen: always a row, and a block if it may be lost."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_save_that_succeeds_ends_the_problem() -> None:
     assert seen(WorkCounted((REPO,)), WorkSaved("wip/x", problem="no"), SAVED).work.save_problem == ""
 
 
-def test_for_people_and_for_programs() -> None:
+def test_unsaved_work_as_text_and_as_json() -> None:
     found = seen(WorkCounted((REPO, OTHER)), SAVED)
     assert "Work      only here: 3 commits" in text(found, operator=True)
     assert json.loads(for_programs(seen(WorkCounted((CLEAN,), problem="no"))))["work"]["unknown"] == "no"

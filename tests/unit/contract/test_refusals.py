@@ -57,7 +57,7 @@ def test_each_reason_has_a_severity(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "found"),
+    ("address", "result"),
     [
         ("0.0.0.0", Severity.POLICY),
         ("192.168.7.7", Severity.POLICY),
@@ -65,19 +65,19 @@ def test_each_reason_has_a_severity(reason: Reason) -> None:
         ("169.254.169.254", Severity.SERIOUS),
     ],
 )
-def test_private_addresses_of_allowlisted_names_are_policy_except_metadata(address: str, found: Severity) -> None:
-    assert severity(Refused(Via.DNS, Reason.PRIVATE, 1, "dns", "inner.test", address)) is found
+def test_private_addresses_of_allowlisted_names_are_policy_except_metadata(address: str, result: Severity) -> None:
+    assert severity(Refused(Via.DNS, Reason.PRIVATE, 1, "dns", "inner.test", address)) is result
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "result"),
     [
         ("a.example.org", "example.org"), ("x.y.example.org.", "example.org"), ("EXAMPLE.org", "example.org"), ("dev", "dev"),
         ("a.example.co.uk", "example.co.uk"), ("co.uk", "co.uk"), ("t.co", "t.co"), ("x.t.co", "t.co"), ("", ""),
     ],
 )  # fmt: skip
-def test_the_registrable_domain(name: str, found: str) -> None:
-    assert domain(name) == found
+def test_the_registrable_domain(name: str, result: str) -> None:
+    assert domain(name) == result
 
 
 # --- floods of policy refusals ---
@@ -188,22 +188,22 @@ def test_a_flood_keeps_its_first_kinds_and_all_of_other_reasons() -> None:
 
 
 def test_an_acknowledged_kind_raises_no_alarm_until_it_comes_back() -> None:
-    found = gathered(FOUR)
-    one = found.acknowledged(Acknowledged(2000.0, METADATA.key))
-    assert (found.alarms, one.alarms) == (4, 3)
+    result = gathered(FOUR)
+    one = result.acknowledged(Acknowledged(2000.0, METADATA.key))
+    assert (result.alarms, one.alarms) == (4, 3)
     all_of_it = one.acknowledged(Acknowledged(2000.0))
     assert all_of_it.alarms == 0
     assert gathered([METADATA], all_of_it, 3000.0).alarms == 1
 
 
 def test_later_refusals_are_not_acknowledged() -> None:
-    found = gathered([FOREIGN], gathered(FOUR), 3000.0)
-    assert [view.latest for view in found.acknowledged(Acknowledged(2000.0)).serious.values() if view.alarm] == [FOREIGN]
+    result = gathered([FOREIGN], gathered(FOUR), 3000.0)
+    assert [view.latest for view in result.acknowledged(Acknowledged(2000.0)).serious.values() if view.alarm] == [FOREIGN]
 
 
 def test_kinds_of_a_reason_and_all_tunnels_are_acknowledged_together() -> None:
-    found = gathered([*FOUR, *(dial(f"10.0.{n >> 8}.{n & 255}", 22, Reason.PRIVATE) for n in range(500))])
-    assert found.acknowledged(Acknowledged(1e9, "firewall private range")).alarms == 3
+    result = gathered([*FOUR, *(dial(f"10.0.{n >> 8}.{n & 255}", 22, Reason.PRIVATE) for n in range(500))])
+    assert result.acknowledged(Acknowledged(1e9, "firewall private range")).alarms == 3
     tunnels = gathered(dns(f"{n}.t{n % 3}.example") for n in range(3 * MANY))
     assert (tunnels.alarms, tunnels.acknowledged(Acknowledged(1e9, Suspicion.TUNNEL)).alarms) == (3, 0)
 

@@ -32,8 +32,8 @@ def journal(name: str) -> list[e.Stamped]:
 
 
 @given(REFUSALS, st.integers(0, 40))
-def test_floods_fold_as_single_events_do(found: list[e.Event], cut: int) -> None:
-    stamped = [e.Stamped(number * 47.0, number, event) for number, event in enumerate(found)]
+def test_floods_fold_as_single_events_do(stream: list[e.Event], cut: int) -> None:
+    stamped = [e.Stamped(number * 47.0, number, event) for number, event in enumerate(stream)]
     one_by_one = State()
     for each in stamped:
         one_by_one = fold(one_by_one, each)
@@ -98,8 +98,8 @@ def test_mutes_and_grants_can_be_revoked() -> None:
     assert not state.allowed
 
 
-def opened(*found: e.Event) -> dict[str, float]:
-    state = fold_all(e.Stamped(1, number, event) for number, event in enumerate(found))
+def opened(*stream: e.Event) -> dict[str, float]:
+    state = fold_all(e.Stamped(1, number, event) for number, event in enumerate(stream))
     return {entry: grant.until for entry, grant in state.allowed.items()}
 
 
