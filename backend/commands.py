@@ -23,7 +23,7 @@ OPTION = "--debug"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command that has been started. `exec_argv` is `argv` with the commands before it that switch to the identity.
+    """A command that has been started. `exec_argv` also contains the commands before `argv` that switch to the identity.
 
     `stdin` is the command's input, None if it is empty or unknown here. `descriptors` are inherited in addition to the standard
     ones. `started_at` is in seconds since the epoch.
@@ -135,8 +135,8 @@ def observed(
 def last_lines_of(descriptor: int) -> str:
     """The last lines in a command's output file, at most MAX_STDERR bytes; "" if the file is not seekable.
 
-    Leaves out a first line that is cut, because redaction would miss half a secret, and the lines of an observer. Ignores zeros
-    at the end: the file may have had its full size before the command wrote to it.
+    Leaves out the lines of an observer. Leaves out the first line if it is cut, because redaction would miss half a secret.
+    Ignores zeros at the end, because the file may have had its full size before the command wrote to it.
     """
     try:
         end = os.fstat(descriptor).st_size

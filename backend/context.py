@@ -33,7 +33,7 @@ class Boot:
     docker_servers: tuple[str, ...] | None = ()
     agent_environment: dict[str, str] = field(default_factory=dict)
     session: Session | None = None
-    cloned: bool = False  # the workspace contains REPO_URL
+    cloned: bool = False  # REPO_URL has been cloned into the workspace
     expected: Expected = field(default_factory=Expected)
 
     @property

@@ -27,7 +27,7 @@ class Policy:
         self.allowlist = Allowlist()
         self.upstreams: tuple[str, ...] = ()  # the resolvers that the guard asks
         self.frozen = False  # from the moment a freeze begins until a thaw has succeeded
-        self._closed = False  # the guard's state: ends before `frozen`, just before the agent continues
+        self._closed = False  # the guard opens nothing; a thaw resets it before `frozen`, to open the allowlist first
 
     async def begin(self, listed: Allowlist) -> None:
         """Applies the allowlist read at boot. Raises SystemFailure."""

@@ -47,7 +47,7 @@ def born(pid: int) -> tuple[int, int]:
 
 
 def ended(pid: int) -> bool:
-    """True if a process has no thread left. A single read decides: threads could start and end between two."""
+    """True if a process has no thread left. Decides by a single read, because threads could start and end between two reads."""
     try:
         fields = stat(PROC / str(pid))
     except OSError:

@@ -74,8 +74,8 @@ class Identity:
     def wrap(self, argv: Sequence[str]) -> list[str]:
         """The argument list that switches to this identity and then runs `argv` (setpriv(1)).
 
-        Programs that run as root before the switch have absolute paths: they already have the environment of `argv`, and the
-        agent's PATH begins with a folder that it can write to.
+        The programs before `argv` run as root, but already with its environment. They have absolute paths, because the agent's
+        PATH begins with a folder that it can write to.
         """
         if self.uid == 0:
             return list(argv)
@@ -504,7 +504,7 @@ async def _report_end(
 
 
 def watch_children() -> None:
-    """Makes asyncio watch children by pidfd. Before Python 3.12 it starts a thread for each, which may fail."""
+    """Makes asyncio watch children by pidfd. Before Python 3.12 asyncio starts a thread for each child, which may fail."""
     if sys.version_info < (3, 12):
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 

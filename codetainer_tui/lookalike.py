@@ -70,7 +70,7 @@ def _taken_for(name: str, label: str, skeleton: str, one: _Listed) -> bool:
 
 
 def _skeleton(label: str) -> str:
-    """A label with similar-looking characters replaced by one of them."""
+    """A label in which each character is replaced by the plain letter that it resembles."""
     if label.startswith("xn--"):
         try:
             label = label.encode("ascii").decode("idna")

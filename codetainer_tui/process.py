@@ -32,7 +32,7 @@ def on_screen() -> bool:
 
 
 def backend(verb: str, *arguments: str) -> list[str]:
-    """The argument list of a backend process. `-I` keeps Python from loading modules of the agent's work directory."""
+    """The argument list of a backend process. `-I` keeps Python from importing from the work directory, maybe the agent's."""
     return [sys.executable, "-I", "-m", "backend", verb, *arguments]
 
 

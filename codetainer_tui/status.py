@@ -106,5 +106,5 @@ def for_programs(shown: View) -> str:
     body = dataclasses.asdict(shown)
     body["condition"] = shown.headline.condition
     body["serious"] = shown.alarms
-    del body["full"], body["listed"]  # repeats the rest in sentences; `codetainer allowed` prints the allowlist
+    del body["full"], body["listed"]  # `full` repeats the other fields as sentences; `codetainer allowed` prints the allowlist
     return json.dumps(body, indent=2) + "\n"

@@ -56,7 +56,7 @@ class RefusalView:
 class Crowd:
     """Related kinds: the number of kinds and of refusals, and the kinds that are kept individually.
 
-    `members` are by Refused.key, the least recent first. `below` is the common suffix of their names, "" if they have none.
+    `members` maps Refused.key to kinds, the least recent first. `below` is the common suffix of their names, "" if none.
     `domains` counts the domains below a top-level domain that are crowds of their own.
     """
 

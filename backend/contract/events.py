@@ -237,7 +237,7 @@ class SandboxMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProofFinished(Event):
-    """The self-test ended; `failed` lists protections that failed. `results` are by probe: "" if passed, else the reason."""
+    """The self-test ended; `failed` lists protections that failed. `results` maps probes to "" or the reason of a failure."""
 
     kind: ClassVar[str] = "proof.finished"
     tried: int
@@ -357,9 +357,10 @@ class Allowed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn(Event):
-    """Ports that the operator had opened are closed again (`ports` "": all of the name). `by` is a person, or the time limit.
+    """Ports that the operator had opened are closed again (`ports` "": all of the name).
 
-    `stays` names what an allowlist entry keeps open ("443, 80 by github.com (domains.conf:2)"), "" if nothing.
+    `by` names the person who closed them, or says that their time was up. `stays` names the ports that an allowlist entry keeps
+    open ("443, 80 by github.com (domains.conf:2)"), "" if there are none.
     """
 
     kind: ClassVar[str] = "withdrawn"

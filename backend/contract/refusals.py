@@ -81,10 +81,10 @@ def group(refused: Refused) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """`serious` kinds are by Refused.key, the oldest first; `more` counts those that did not fit, by group.
+    """All refusals. `serious` maps Refused.key to kinds, the oldest first; `more` counts those that did not fit, by group.
 
-    `crowds` hold the policy kinds: `kinds` counts all that ever came, `kept` those that are kept individually, and `known` has
-    digests of them by bucket.
+    `crowds` contains the policy kinds. `kinds` counts all policy kinds so far, `kept` those that are kept individually, and
+    `known` maps buckets to digests of them.
     """
 
     serious: Mapping[str, RefusalView] = field(default_factory=dict)
@@ -111,14 +111,14 @@ class Refusals:
         return kinds + sum(crowd.alarm for crowd in self.crowds.values())
 
     def adding(self, run: Iterable[tuple[Refused, float]]) -> Refusals:
-        """These tables plus further refusals with their times. Copies the tables once for all of them."""
+        """A copy with further refusals, each with its time. Copies the tables only once for all of them."""
         book = _Book(self)
         for event, at in run:
             book.add(event, at)
         return book.closed()
 
     def acknowledged(self, event: Acknowledged) -> Refusals:
-        """These tables with entries acknowledged up to the event's time: all, or those with its key, group or suspicion."""
+        """A copy with entries acknowledged up to the event's time: all entries, or those with its key, group or suspicion."""
 
         def matches(key: str, common: str, last_at: float) -> bool:
             return last_at <= event.until and event.key in ("", key, common)

@@ -16,7 +16,7 @@ def shipped() -> tuple[Host, ...]:
 
 
 def read(own: Path | None = None) -> tuple[Host, ...]:
-    """The shipped hosts and those of the operator's own file, which need not exist and wins if both describe a host.
+    """The shipped hosts and those of the operator's own file, if it exists. If both describe a host, the operator's file wins.
 
     Raises CredentialsError.
     """

@@ -50,7 +50,7 @@ class Save(StrEnum):
 
     OFF = "off"
     EXIT = "exit"  # when the sandbox stops
-    REGULARLY = "regularly"  # and when it stops
+    REGULARLY = "regularly"  # at intervals, and when the sandbox stops
 
 
 @dataclass(frozen=True, slots=True)
