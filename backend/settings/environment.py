@@ -126,32 +126,32 @@ def _value(variable: Variable, environment: Mapping[str, str], problems: list[st
 
 
 def with_files_read(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment with NAME in place of each NAME_FILE, for a process that does not have these files.
+    """The environment with each NAME_FILE replaced by NAME, for a process that cannot see these files.
 
-    Each file is read once, so it may be a pipe. NAME_FILE stays if NAME is set too; `load` then reports that. Raises
-    SettingsError with every file that cannot be read.
+    Reads each file only once, because it may be a pipe. NAME_FILE stays if NAME is set, too; `load` then reports the error.
+    Raises SettingsError with all files that cannot be read.
     """
-    found = dict(environment)
+    result = dict(environment)
     problems = []
     for name in [name for name in environment if name.endswith("_FILE")]:
         variable = name.removesuffix("_FILE")
-        if variable.startswith(PREFIX) and variable not in {known.name for known in VARIABLES}:
+        if variable.startswith(PREFIX) and variable not in {setting.name for setting in VARIABLES}:
             continue  # an unknown setting, which `load` reports
         if not environment[name]:
-            del found[name]
+            del result[name]
         elif not environment.get(variable):
             try:
-                found[variable] = _read(Path(environment[name]))
+                result[variable] = _read(Path(environment[name]))
             except (OSError, ValueError) as error:
                 problems.append(f"{name}: cannot read {environment[name]}: {getattr(error, 'strerror', None) or error}")
-            del found[name]
+            del result[name]
     if problems:
         raise SettingsError(problems)
-    return found
+    return result
 
 
 def _read(file: Path) -> str:
-    """The text of a file, without the line feeds at its end. Raises OSError, ValueError with the reason."""
+    """The text of a file, without line feeds at the end. Raises OSError, or ValueError with the reason."""
     with file.open("rb") as opened:
         data = opened.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
@@ -201,7 +201,7 @@ def _own(hosts: tuple[Host, ...]) -> tuple[Variable, ...]:
     """The variables of credentials that only the operator's own file describes."""
     shipped = {variable.name for variable in VARIABLES}
     return tuple(
-        Variable(name, "a credential of the operator's own", values.token, "", "a token", secret=True)
+        Variable(name, "the operator's own credential", values.token, "", "a token", secret=True)
         for name in credentials.variables(hosts)
         if name not in shipped
     )
@@ -211,7 +211,7 @@ def _of_telemetry(environment: Mapping[str, str]) -> tuple[Variable, ...]:
     """The OpenTelemetry variables that are set. Claude Code and its exporters define their meaning."""
     names = {name.removesuffix("_FILE") if telemetry.is_secret(name.removesuffix("_FILE")) else name for name in environment}
     return tuple(
-        Variable(name, "of Claude Code's telemetry", values.text, "", secret=telemetry.is_secret(name))
+        Variable(name, "Claude Code's telemetry", values.text, "", secret=telemetry.is_secret(name))
         for name in sorted(names)
         if telemetry.is_ours(name)
     )
