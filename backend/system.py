@@ -51,7 +51,7 @@ class SystemFailure(Exception):
         self.hint = hint
 
 
-def in_words(error: OSError) -> str:
+def describe(error: OSError) -> str:
     """The text of an OSError without its number: "/dev/net/tun: No such file or directory"."""
     words = error.strerror or str(error)
     return f"{error.filename}: {words}" if error.filename else words

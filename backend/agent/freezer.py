@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from backend import processes, system
 from backend.agent.cgroups import Cgroup, Hierarchy
 from backend.contract.paths import AGENT_UID, STOPPER_UID
-from backend.system import SystemFailure, in_words
+from backend.system import SystemFailure, describe
 
 ROUNDS = 20  # a process may have forked while its siblings were moved or stopped
 FREEZE_SECONDS = 2.0
@@ -70,7 +70,7 @@ class Freezer:
             try:
                 self.cgroup.thaw()
             except OSError as error:
-                raise SystemFailure(f"the agent stays stopped: its cgroup cannot be thawed: {in_words(error)}") from None
+                raise SystemFailure(f"the agent stays stopped: its cgroup cannot be thawed: {describe(error)}") from None
             with contextlib.suppress(OSError):
                 self.cgroup.remove()
         self.cgroup = None

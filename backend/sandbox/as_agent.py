@@ -17,7 +17,7 @@ from backend.contract.command_line import Parser
 from backend.contract.paths import AGENT_UID, Paths
 from backend.sandbox import relay
 from backend.sandbox.relay import Command
-from backend.system import AGENT, in_words
+from backend.system import AGENT, describe
 
 SIGPIPE_CODE = 141  # as a shell has it: 128 + SIGPIPE
 # Of root's environment the agent gets what describes the terminal and says how git shall work. Root's may hold the tokens.
@@ -96,5 +96,5 @@ def run(command: Sequence[str]) -> int:
     except BrokenPipeError:  # who reads no further ends it, as `git log | head` does
         return SIGPIPE_CODE
     except OSError as error:
-        sys.stderr.write(f"codetainer: cannot run {command[0]} as the agent: {in_words(error)}\n")
+        sys.stderr.write(f"codetainer: cannot run {command[0]} as the agent: {describe(error)}\n")
         return 1

@@ -15,7 +15,7 @@ from backend.sandbox.as_agent import FROZEN
 from backend.sandbox.options import sandbox_name
 from backend.sandbox.registry import NoSandbox
 from backend.sandbox.relay import Command
-from backend.system import AGENT, BASE_ENVIRONMENT, ROOT, Identity, in_words
+from backend.system import AGENT, BASE_ENVIRONMENT, ROOT, Identity, describe
 
 PASSED_ON = ("TERM", "COLORTERM", "NO_COLOR")
 
@@ -66,5 +66,5 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"codetainer: {error}\n")
         return 1
     except OSError as error:
-        sys.stderr.write(f"codetainer: cannot enter {options.name}: {in_words(error)}\n")
+        sys.stderr.write(f"codetainer: cannot enter {options.name}: {describe(error)}\n")
         return 1

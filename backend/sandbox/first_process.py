@@ -16,7 +16,7 @@ from pathlib import Path
 
 from backend.sandbox import namespaces
 from backend.sandbox.namespaces import Namespace
-from backend.system import in_words
+from backend.system import describe
 
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 POLL_SECONDS = 0.02
@@ -111,7 +111,7 @@ def _wait_for_it(what: str, parent: int, kinds: Namespace, body: Callable[[], No
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the ends of pipes are seen when the other processes close theirs
         code = shell_code(os.waitpid(inner, 0)[1])
     except OSError as error:
-        say(in_words(error))
+        say(describe(error))
     finally:
         os._exit(code)
 
@@ -123,7 +123,7 @@ def _be_it(what: str, body: Callable[[], None]) -> None:
         namespaces.die_with_parent(0)
         body()
     except BaseException as error:
-        say(f"cannot make {what}: {in_words(error) if isinstance(error, OSError) else error}")
+        say(f"cannot make {what}: {describe(error) if isinstance(error, OSError) else error}")
     finally:
         os._exit(1)
 

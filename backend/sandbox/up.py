@@ -35,7 +35,7 @@ from backend.sandbox.pretend.description import DescriptionError
 from backend.sandbox.registry import Beacon, NoSandbox
 from backend.sandbox.relay import Command
 from backend.settings.values import Debug
-from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure, in_words
+from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure, describe
 
 END_SECONDS = 2.0  # beyond the grace period that the sandbox knows of
 CHECKOUT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"codetainer: {error}\n")
         return 1
     except OSError as error:
-        sys.stderr.write(f"codetainer: cannot start a sandbox: {in_words(error)}\n")
+        sys.stderr.write(f"codetainer: cannot start a sandbox: {describe(error)}\n")
         return 1
     except SystemFailure as error:
         sys.stderr.write(f"codetainer: {error}\n" + (f"  {error.hint}\n" if error.hint else ""))

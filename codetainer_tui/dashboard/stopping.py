@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 
 from backend.contract.control import CountWork, DropWork, Reply, Request, SaveWork, WorkAtStake
 from backend.contract.events import build

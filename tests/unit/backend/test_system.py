@@ -21,7 +21,7 @@ from backend.system import (
     SystemFailure,
     actual_name,
     ask,
-    in_words,
+    describe,
     name_of,
     run_async,
     write,
@@ -97,7 +97,7 @@ def test_a_failed_write_keeps_the_old_text_and_leaves_no_file(tmp_path: Path) ->
     ],
 )
 def test_the_text_of_an_error(error: OSError, words: str) -> None:
-    assert in_words(error) == words
+    assert describe(error) == words
 
 
 def test_the_actual_user_of_a_command() -> None:
