@@ -1,1 +1,1 @@
-"""The agent as a uid: its environment, its processes, stopping them."""
+"""The agent as a uid: its environment, its processes, and how to stop them."""

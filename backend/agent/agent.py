@@ -1,4 +1,4 @@
-"""What the agent's processes get: an environment that is a list, and the identity that everything of its own runs under."""
+"""The environment of the agent's processes, and the functions that run commands and write files as the agent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from backend.settings import Settings
 
 WRITE_SECONDS = 5.0
-# Runtimes that do not look at the system's bundle by themselves, each by its own variable.
+# Variables of the runtimes that do not read the system's CA bundle by default.
 TRUST = (
     "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO",
     "PIP_CERT",
@@ -21,7 +21,7 @@ TRUST = (
 
 
 def own_environment(paths: Paths) -> dict[str, str]:
-    """What all of the agent's processes have, without tokens and without what the operator has set for them."""
+    """The part of the agent's environment that is the same in every sandbox: no tokens, no variables that the operator set."""
     home = str(paths.home)
     return {
         "HOME": home,
@@ -38,25 +38,25 @@ def own_environment(paths: Paths) -> dict[str, str]:
 
 
 def environment(settings: Settings, paths: Paths) -> dict[str, str]:
-    """The agent's environment, with the tokens or their placeholders: for all that works for it."""
-    found = own_environment(paths)
+    """The agent's whole environment, with its tokens or their placeholders."""
+    variables = own_environment(paths)
     secrets = settings.agent_secrets
-    found["GH_TOKEN"] = secrets.gh_pat
+    variables["GH_TOKEN"] = secrets.gh_pat
     if secrets.oauth_token:
-        found["CLAUDE_CODE_OAUTH_TOKEN"] = secrets.oauth_token
+        variables["CLAUDE_CODE_OAUTH_TOKEN"] = secrets.oauth_token
     else:
-        found["ANTHROPIC_API_KEY"] = secrets.api_key
+        variables["ANTHROPIC_API_KEY"] = secrets.api_key
     telemetry = settings.telemetry.for_agent(outside=settings.outside)
-    return {**settings.own_secrets, **telemetry, **found}
+    return {**settings.own_secrets, **telemetry, **variables}
 
 
 def make_folder(path: Path, mode: int = 0o755) -> None:
-    """A folder in the agent's home, made as the agent: root follows no link that the agent may have laid."""
+    """Creates a folder in the agent's home as the agent, so that root never follows a link that the agent created."""
     system.run(["install", "-d", "-m", f"{mode:o}", str(path)], identity=AGENT)
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
-    """A file of the agent's, written as the agent, by way of stdin."""
+    """Writes a file of the agent as the agent. The text goes through stdin, so no argument list shows it."""
     system.run(
         ["sh", "-c", 'umask 077; cat > "$1" && chmod "$2" "$1"', "sh", str(path), f"{mode:o}"], identity=AGENT, input=text,
         timeout=WRITE_SECONDS,
@@ -64,5 +64,5 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 async def run(argv: list[str], env: dict[str, str], cwd: Path | str = "/", seconds: float = 30.0) -> Finished:
-    """Runs a command as the agent; a failure is in its code."""
+    """Runs a command as the agent. Does not raise if the command fails: see the exit code."""
     return await system.run_async(argv, identity=AGENT, environment=env, cwd=cwd, timeout=seconds, check=False)

@@ -1,7 +1,7 @@
-"""A cgroup in which processes stand still, in a hierarchy that boot mounts itself: version 2, or version 1's freezer.
+"""A cgroup that freezes processes, in a hierarchy that boot mounts itself: version 2, or the freezer of version 1.
 
-Sources: Documentation/admin-guide/cgroup-v2.rst ("cgroup.freeze") and cgroup-v1/freezer-subsystem.rst. Both move a process with
-all its threads at one moment, given the number of any of them, and a process that is forked in a frozen cgroup is born frozen.
+Sources: Documentation/admin-guide/cgroup-v2.rst ("cgroup.freeze") and cgroup-v1/freezer-subsystem.rst. Both versions accept the
+id of any thread and move the whole process at once. A process forked in a frozen cgroup starts frozen.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ POLL_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """How one version is mounted and spoken to."""
+    """The file names and values of one cgroup version."""
 
-    kind: str  # of the file system
-    controllers: str  # as /proc/PID/cgroup names the hierarchy, and mount(8) wants it
+    kind: str  # file system type
+    controllers: str  # the hierarchy's name in /proc/PID/cgroup, also its mount option
     switch: str  # the file that freezes and thaws
     freeze: str
     thaw: str
-    report: str  # the file that tells when everything stands still
+    report: str  # the file that contains `frozen` when all processes have stopped
     frozen: str
-    tasks: str  # the threads in it: a process whose main thread has ended may be missing from cgroup.procs
+    tasks: str  # lists the threads: cgroup.procs can miss a process whose main thread has exited
 
 
 V2 = Version("cgroup2", "", "cgroup.freeze", "1", "0", "cgroup.events", "frozen 1", "cgroup.threads")
@@ -43,31 +43,31 @@ V1 = Version("cgroup", "freezer", "freezer.state", "FROZEN", "THAWED", "freezer.
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """`above` is the cgroup of this process, below which others may be made."""
+    """A mounted hierarchy. `above` is this process's own cgroup, the parent of the cgroups that are created."""
 
     above: Path
     version: Version
 
 
 def hierarchy(place: Path, proc: Path = Path("/proc/self"), versions: tuple[Version, ...] = (V2, V1)) -> Hierarchy | None:
-    """The first version that can be mounted at `place` (root's alone) and freezes; None if there is none.
+    """Mounts, at `place` (mode 0700), the first version that can freeze. Returns None if neither can.
 
-    Version 2 freezes since Linux 5.2, and is there also on machines whose controllers are all in hierarchies of version 1.
+    Version 2 can freeze since Linux 5.2. It can be mounted even if all controllers are in version 1 hierarchies.
     """
     for version in versions:
         with contextlib.suppress(OSError, SystemFailure):
             place.mkdir(mode=0o700, exist_ok=True)
             if not place.is_mount():
                 system.mount(version.kind, place, options=",".join(filter(None, ("nosuid,nodev,noexec", version.controllers))))
-            found = Hierarchy(_own(place, proc, version), version)
-            if _freezes(found):
-                return found
+            mounted = Hierarchy(_own_cgroup(place, proc, version), version)
+            if _can_freeze(mounted):
+                return mounted
             system.run(["umount", str(place)])
     return None
 
 
-def _own(place: Path, proc: Path, version: Version) -> Path:
-    """The cgroup of this process (cgroups(7), "/proc/pid/cgroup"); a path that is not there if the kernel names none."""
+def _own_cgroup(place: Path, proc: Path, version: Version) -> Path:
+    """The cgroup of this process (cgroups(7), "/proc/pid/cgroup"). Returns a nonexistent path if the kernel lists none."""
     for line in (proc / "cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == version.controllers:
@@ -75,30 +75,30 @@ def _own(place: Path, proc: Path, version: Version) -> Path:
     return place / "none"
 
 
-def _freezes(within: Hierarchy) -> bool:
-    """Whether a cgroup can be made there that freezes, and tells what is in it."""
-    if ".." in within.above.parts:  # above the root of a namespace of cgroups: out of sight
+def _can_freeze(within: Hierarchy) -> bool:
+    """Creates a cgroup on trial. True if it has a freezer and lists its threads."""
+    if ".." in within.above.parts:  # outside this cgroup namespace, so not visible
         return False
     try:
-        tried = Cgroup(within)
+        trial = Cgroup(within)
         try:
-            tried.threads()
-            return (tried.folder / within.version.switch).exists()
+            trial.threads()
+            return (trial.folder / within.version.switch).exists()
         finally:
-            tried.folder.rmdir()
+            trial.folder.rmdir()
     except OSError:
         return False
 
 
 class Cgroup:
-    """A cgroup of our own, below `within.above`. Its methods raise OSError if the kernel refuses, or takes too long."""
+    """A new cgroup below `within.above`. Its methods raise OSError if the kernel refuses or takes too long."""
 
     def __init__(self, within: Hierarchy) -> None:
         self._within = within
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=within.above))
 
     def freeze(self) -> None:
-        """Stops what is in it and what will be; `wait_frozen` tells when all of it stands still."""
+        """Starts freezing all current and future members. `wait_frozen` waits until they have stopped."""
         self._switch(self._within.version.freeze)
 
     def wait_frozen(self) -> None:
@@ -110,51 +110,56 @@ class Cgroup:
             time.sleep(POLL_SECONDS)
 
     def take(self, pid: int) -> None:
-        """Moves a process in, with all its threads. One that has ended does no harm."""
+        """Moves a process with all its threads into the cgroup. Ignores a process that has exited."""
         with contextlib.suppress(ProcessLookupError):
             (self.folder / "cgroup.procs").write_text(str(pid))
 
     def threads(self) -> set[int]:
-        """The threads in it. 0 stands for those of other pid namespaces, which never are here: left out, as kill(0) is ours."""
+        """The ids of the threads in the cgroup.
+
+        Leaves out 0, the kernel's id for a thread outside this pid namespace: kill(0) would signal our own process group.
+        """
         return {int(text) for text in (self.folder / self._within.version.tasks).read_text().split()} - {0}
 
     def thaw(self) -> None:
-        """Lets what is in it go on, within it."""
+        """Lets the processes run again. They stay in the cgroup."""
         self._switch(self._within.version.thaw)
 
     def remove(self) -> None:
-        """Lets everything go on, where it was before. What cannot be moved in time stays, thawed."""
+        """Thaws the processes, moves them back to the parent cgroup and removes this one.
+
+        Processes that cannot be moved in time stay here, thawed, and OSError is raised.
+        """
         self.thaw()
 
         def move_out() -> None:
             for thread in self.threads():
-                with contextlib.suppress(OSError):  # it has ended meanwhile, or its process has been moved
+                with contextlib.suppress(OSError):  # it has exited, or its process has already been moved
                     (self._within.above / "cgroup.procs").write_text(str(thread))
 
         self._empty(move_out)
 
     def end(self) -> None:
-        """Kills everything in it, and removes it. cgroup.kill would pass over a process whose main thread has ended."""
+        """Kills every process in the cgroup and removes it. cgroup.kill would miss processes whose main thread has exited."""
 
         def kill() -> None:
             for thread in self.threads():
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(thread, signal.SIGKILL)  # the whole process ends (kill(2) takes a thread's number, too)
+                    os.kill(thread, signal.SIGKILL)  # kills the whole process: kill(2) also accepts a thread's id
 
         kill()
-        self._switch(
-            self._within.version.thaw
-        )  # version 1: what is frozen does not end; what is killed runs no more of its code
+        # In version 1, a frozen process does not exit before it is thawed. It has SIGKILL pending, so none of its code runs.
+        self._switch(self._within.version.thaw)
         self._empty(kill)
 
     def _switch(self, text: str) -> None:
         (self.folder / self._within.version.switch).write_text(text)
 
-    def _empty(self, again: Callable[[], None]) -> None:
-        """Does it `again` until the cgroup can be removed: processes begin and end meanwhile."""
+    def _empty(self, attempt: Callable[[], None]) -> None:
+        """Repeats `attempt` until the cgroup can be removed, because processes fork and exit in the meantime."""
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
-            again()
+            attempt()
             try:
                 self.folder.rmdir()
             except OSError:

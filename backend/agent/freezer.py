@@ -1,8 +1,7 @@
-"""Stops the agent's processes all at once: by a cgroup's freezer if one can be made, by signals otherwise.
+"""Stops all processes of the agent at once: with a cgroup freezer if possible, else with signals.
 
-A frozen cgroup cannot be undone by the agent and catches what is forked in it. Signals can be undone: a timer that was set
-before sends SIGCONT to whoever has been stopped (timer_create(2)). So the hierarchy is mounted by boot itself, whatever the
-engine has made of /sys/fs/cgroup.
+The agent cannot thaw a frozen cgroup, and new forks in it are frozen, too. It can undo signals: a timer set beforehand sends
+SIGCONT to a stopped process (timer_create(2)). So boot mounts a hierarchy itself, however the engine has set up /sys/fs/cgroup.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from backend.agent.cgroups import Cgroup, Hierarchy
 from backend.contract.paths import AGENT_UID, STOPPER_UID
 from backend.system import SystemFailure, describe
 
-ROUNDS = 20  # a process may have forked while its siblings were moved or stopped
+ROUNDS = 20  # processes fork while others are being moved
 FREEZE_SECONDS = 2.0
-STANDING = processes.ENDED | frozenset("TtI")  # proc(5): stopped, traced, idle (a thread of the kernel's)
+STANDING = processes.ENDED | frozenset("TtI")  # proc(5): stopped, traced, idle (a kernel thread)
 
-# kill(-1) reaches everybody at one moment, a fork that is under way included (kernel/fork.c: multiprocess signals); one pid
-# after the other never catches a program that forks and ends. It reaches whom the caller may signal, so it is called as the
-# agent; real and saved uid are somebody else's, so that the agent may not signal the caller (kill(2)).
+# kill(-1) signals all processes at once, including a fork in progress (kernel/fork.c: multiprocess signals). Signalling one pid
+# after the other never catches a program that keeps forking and exiting. kill(-1) reaches the processes that the caller may
+# signal, so the effective uid is the agent's. Real and saved uid are not, so the agent cannot signal the caller (kill(2)).
 STOP_ALL = f"""import os, signal
 os.setresgid({STOPPER_UID}, {STOPPER_UID}, {STOPPER_UID})
 os.setgroups([])
@@ -37,15 +36,15 @@ for _ in range(50):
 
 
 def stop_all() -> None:
-    """Stops every process of the agent's at one moment. Raises SystemFailure."""
+    """Stops all of the agent's processes at once. Raises SystemFailure."""
     system.run([sys.executable, "-I", "-c", STOP_ALL])
 
 
 @dataclass(slots=True)
 class Freezer:
-    """`listed` lists the pids to stop, below `within` a cgroup of our own is made (None: signals).
+    """Freezes and thaws the processes that `listed` returns.
 
-    `stop` stops all of them at one moment.
+    `within` is the hierarchy in which a cgroup is created; None means signals only. `stop` sends SIGSTOP to all at once.
     """
 
     listed: Callable[[], Iterable[int]]
@@ -53,10 +52,10 @@ class Freezer:
     stop: Callable[[], None] = stop_all
     cgroup: Cgroup | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
-    _taken: set[tuple[int, int]] = field(default_factory=set, init=False)  # processes in the cgroup, with their start
+    _taken: set[tuple[int, int]] = field(default_factory=set, init=False)  # processes in the cgroup: pid and start time
 
     def freeze(self) -> str:
-        """Stops every process; returns by what means. Signals do what a cgroup could not. Raises SystemFailure."""
+        """Stops every process. Returns the means, "cgroup" or, if that failed, "signals". Raises SystemFailure."""
         if self.within is not None:
             with contextlib.suppress(OSError):
                 self._freeze_cgroup(self.within)
@@ -65,12 +64,12 @@ class Freezer:
         return "signals"
 
     def thaw(self) -> None:
-        """Undoes `freeze`, by whatever means it was done. Raises SystemFailure if the processes stay stopped."""
+        """Undoes `freeze`. Raises SystemFailure if the processes stay stopped."""
         if self.cgroup is not None:
             try:
                 self.cgroup.thaw()
             except OSError as error:
-                raise SystemFailure(f"the agent stays stopped: its cgroup cannot be thawed: {describe(error)}") from None
+                raise SystemFailure(f"cannot thaw the agent's cgroup, the agent stays stopped: {in_words(error)}") from None
             with contextlib.suppress(OSError):
                 self.cgroup.remove()
         self.cgroup = None
@@ -82,7 +81,7 @@ class Freezer:
             self._stopped = False
 
     def end(self) -> None:
-        """Kills what is frozen, so that nothing of ours stays in the hierarchy."""
+        """Kills the frozen processes and removes the cgroup, which would otherwise outlive the sandbox."""
         if self.cgroup is not None:
             with contextlib.suppress(OSError):
                 self.cgroup.end()
@@ -90,27 +89,27 @@ class Freezer:
     # --- by a cgroup ---
 
     def _freeze_cgroup(self, within: Hierarchy) -> None:
-        """Raises OSError if the kernel does not let us, or does not report it frozen in time."""
+        """Raises OSError if the kernel refuses, or does not report the cgroup as frozen in time."""
         if self.cgroup is None:
             self.cgroup = Cgroup(within)
         self.cgroup.freeze()
         if not self._gather(self.cgroup):
-            self._stop()  # somebody forks faster than we look
+            self._stop()  # a program forks faster than we can list
             if not self._gather(self.cgroup):
-                raise TimeoutError("processes are left over")
+                raise TimeoutError("not all processes could be moved into the cgroup")
         self.cgroup.wait_frozen()
 
     def _gather(self, cgroup: Cgroup) -> bool:
-        """Moves every process in; whether none is left outside.
+        """Moves all processes into the cgroup. Returns True if none is left outside.
 
-        A zombie is moved like the others: it may have threads that live, and if it has none it stays behind without an error.
+        Zombies are moved, too: they may have live threads. A zombie without threads stays where it is, without an error.
         """
         for _ in range(ROUNDS):
-            found = set()
+            current = set()
             for pid in self.listed():
                 with contextlib.suppress(OSError):
-                    found.add(processes.born(pid))
-            new = found - self._taken
+                    current.add(processes.born(pid))
+            new = current - self._taken
             if not new:
                 return True
             for pid, _start in new:
@@ -121,13 +120,13 @@ class Freezer:
     # --- by signals ---
 
     def _stop(self) -> None:
-        """Raises SystemFailure if some still run: a stop may be answered by SIGCONT from whoever has not stopped yet."""
+        """Repeats SIGSTOP, since a process that still runs may send SIGCONT. Raises SystemFailure if some keep running."""
         self._stopped = True
         deadline = time.monotonic() + FREEZE_SECONDS
         while True:
             try:
                 self.stop()
-            except SystemFailure:  # no process can be started, so nobody forks either: one after the other will do
+            except SystemFailure:  # no process can be started, so the agent cannot fork either: signal one after the other
                 for pid in self.listed():
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGSTOP)
@@ -135,13 +134,13 @@ class Freezer:
             if not running:
                 return
             if time.monotonic() > deadline:
-                raise SystemFailure(f"cannot stop {len(running)} processes of the agent's, the first of them {running[0]}")
+                raise SystemFailure(f"cannot stop {len(running)} of the agent's processes, the first is pid {running[0]}")
 
     def _running(self) -> list[int]:
-        """Processes with a thread that neither stands still nor is in the frozen cgroup."""
+        """The processes with a thread that is neither stopped nor in the frozen cgroup."""
         frozen: set[int] = set()
         if self.cgroup is not None:
-            with contextlib.suppress(OSError):  # nothing could be moved there
+            with contextlib.suppress(OSError):  # the cgroup is unusable
                 frozen = self.cgroup.threads()
         return [
             pid

@@ -1,4 +1,4 @@
-"""The agent's session, as its processes: what everybody who looks at it has to know."""
+"""The processes of the agent's session, for every module that watches or restarts it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The tmux server, and the pane of the agent's with its process."""
+    """The pids of the tmux server and of the agent's process, and the id of the agent's pane."""
 
     server: int
     agent: int

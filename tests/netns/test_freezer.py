@@ -95,7 +95,7 @@ def test_a_thaw_that_does_nothing_is_no_success(
     frozen.freeze()
     system.run(["umount", str(tmp_path / "cgroups")])
     try:
-        with pytest.raises(system.SystemFailure, match="the agent stays stopped: its cgroup cannot be thawed"):
+        with pytest.raises(system.SystemFailure, match="cannot thaw the agent's cgroup, the agent stays stopped"):
             frozen.thaw()
         assert not changes(place, 10)
     finally:
@@ -116,7 +116,7 @@ def test_signals_stop_and_let_go_on(counting: tuple[subprocess.Popen[bytes], Pat
 def test_what_does_not_stop_is_said(counting: tuple[subprocess.Popen[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     process, _ = counting
     monkeypatch.setattr(freezer, "FREEZE_SECONDS", 0.0)
-    with pytest.raises(system.SystemFailure, match=f"cannot stop 1 processes of the agent's, the first of them {process.pid}"):
+    with pytest.raises(system.SystemFailure, match=f"cannot stop 1 of the agent's processes, the first is pid {process.pid}"):
         Freezer(lambda: [process.pid], None, stops()).freeze()
 
 
@@ -206,7 +206,7 @@ def test_that_it_does_not_stop_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(freezer, "FREEZE_SECONDS", 0.0)
     with (
         headless(tmp_path / "works") as process,
-        pytest.raises(system.SystemFailure, match=f"cannot stop 1 processes of the agent's, the first of them {process.pid}"),
+        pytest.raises(system.SystemFailure, match=f"cannot stop 1 of the agent's processes, the first is pid {process.pid}"),
     ):
         Freezer(lambda: [process.pid], None, stops()).freeze()
 
