@@ -1,8 +1,8 @@
-"""What the agent does: works, waits, is idle, has ended. Pieced together from what nobody has to trust.
+"""Finds out whether the agent is working, waiting, idle or has ended. The sources are untrusted, so this only informs.
 
-Claude Code's hooks leave two files in the agent's home. They tell when a turn begins and ends, but a turn can end without a
-word (escape pressed, an error of the API). Claude Code also draws a spinner in its pane's title while it works, and a star
-otherwise: where the two differ, the title is right. Whether its process lives is the kernel's word.
+Claude Code's hooks write two files in the agent's home when a turn begins and ends. A turn can also end without a hook (escape
+pressed, an API error). Claude Code shows a spinner in its pane's title while it works and a star otherwise, so if the two
+differ, the title is right. The kernel reports whether the process is alive.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from backend.session.session import NAME
 from backend.system import AGENT, Identity, SystemFailure
 
 SECOND = 1.0
-TITLE_LOOKS = 2  # looks at the files between two at the title, which starts a process
+TITLE_LOOKS = 2  # reads the title only every second time, because that starts a process
 REPORT_BYTES = 64 << 10
 STAR = "\N{EIGHT SPOKED ASTERISK}"
-SETTLED = 2.0  # seconds that a hook's word stands against a title which has not been drawn yet
-SILENT = 1800.0  # seconds without a word of any kind after which nobody knows
+SETTLED = 2.0  # seconds during which a new report overrules the title, which may not be redrawn yet
+SILENT = 1800.0  # seconds without a report or a title after which the state is unknown
 
 
 class Handles:
-    """The processes of a session, by descriptors that stay theirs when a number is given out again (pidfd_open(2))."""
+    """The processes of a session, held by pidfds, which stay valid if a pid is reused (pidfd_open(2))."""
 
     def __init__(self, of: Session) -> None:
         self.of = of
         self._server, self._agent = _open(of.server), _open(of.agent)
 
     def ended(self) -> str:
-        """What has ended, in words; "" while both live."""
+        """A text that names the process that has ended, "" while both are alive."""
         if _ended(self._server):
             return "the session has ended"
-        return "Claude has ended, the session's shell is there" if _ended(self._agent) else ""
+        return "Claude has ended, the session's shell is still running" if _ended(self._agent) else ""
 
     def close(self) -> None:
         for handle in {self._server, self._agent} - {-1}:
@@ -54,7 +54,7 @@ class Handles:
 def _open(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
-    except (OSError, OverflowError):  # no process, or no number of one: it is tmux's word
+    except (OSError, OverflowError):  # not a process, or not a pid at all: tmux reported it
         return -1
 
 
@@ -63,7 +63,7 @@ def _ended(handle: int) -> bool:
 
 
 async def watch(boot: Boot, journal: Journal) -> None:
-    """Says when the session or Claude in it has ended, and otherwise what the agent does, as often as that changes."""
+    """Emits an event whenever the agent's state changes, and one when the session or Claude in it has ended."""
     with contextlib.ExitStack() as held:
         await _watch(boot, journal, held)
 
@@ -73,51 +73,51 @@ async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> No
     title, looks, gone = "", 0, False
     while True:
         await asyncio.sleep(SECOND)
-        if boot.session is None or boot.policy.frozen:  # nothing is started as the agent while it is stopped
+        if boot.session is None or boot.policy.frozen:  # while frozen, no process may be started as the agent
             continue
         if handles is None or handles.of is not boot.session:
             held.close()
             handles, title, looks, gone = Handles(boot.session), "", 0, False
             held.callback(handles.close)
-        if what := handles.ended():
+        if detail := handles.ended():
             if not gone:
                 gone = True
-                known = journal.state.session
-                ended = SessionChanged(SessionState.ENDED, known.name if known else NAME, time.time(), detail=what)
+                previous = journal.state.session
+                ended = SessionChanged(SessionState.ENDED, previous.name if previous else NAME, time.time(), detail=detail)
                 journal.emit(ended)
             continue
         if looks % TITLE_LOOKS == 0:
-            with contextlib.suppress(SystemFailure):  # it hangs or has just ended: the next look tells
+            with contextlib.suppress(SystemFailure):  # tmux hangs or has just ended: decided in the next round
                 title = await session.title(boot.paths, handles.of)
         looks += 1
         reports = read_report(boot.paths.agent_report), read_report(boot.paths.agent_activity)
-        found = judged(reported(*reports), title, journal.state.session, time.time())
-        if found is not None and found != journal.state.session:
-            journal.emit(found)
+        current = judged(reported(*reports), title, journal.state.session, time.time())
+        if current is not None and current != journal.state.session:
+            journal.emit(current)
 
 
-def judged(said: SessionChanged | None, title: str, before: SessionChanged | None, now: float) -> SessionChanged | None:
-    """What the hooks say, put right by the pane's title. `before` is what was said last, `now` seconds since the epoch."""
+def judged(report: SessionChanged | None, title: str, before: SessionChanged | None, now: float) -> SessionChanged | None:
+    """The hooks' report, corrected by the pane's title. `before` is the last event, `now` is in seconds since the epoch."""
     first = title[:1]
     if first != STAR and not is_spinner(first):
-        if said is not None and said.state is SessionState.WORKS and 0 < said.since < now - SILENT:
-            return replace(said, state=SessionState.UNKNOWN, since=_since(SessionState.UNKNOWN, before, now))
-        return said
-    known = said or SessionChanged(SessionState.UNKNOWN, NAME)
-    state = known.state
+        if report is not None and report.state is SessionState.WORKS and 0 < report.since < now - SILENT:
+            return replace(report, state=SessionState.UNKNOWN, since=_since(SessionState.UNKNOWN, before, now))
+        return report
+    current = report or SessionChanged(SessionState.UNKNOWN, NAME)
+    state = current.state
     if is_spinner(first):
         state = SessionState.WORKS
     elif state is SessionState.WORKS:
-        state = SessionState.WAITS  # the turn has ended without a word
+        state = SessionState.WAITS  # the turn ended without a hook
     elif state is SessionState.UNKNOWN:
         state = SessionState.IDLE
-    if state is known.state or (said is not None and now - said.since < SETTLED):
-        return said
-    return replace(known, state=state, since=_since(state, before, now))
+    if state is current.state or (report is not None and now - report.since < SETTLED):
+        return report
+    return replace(current, state=state, since=_since(state, before, now))
 
 
 def is_spinner(character: str) -> bool:
-    """One of the Braille patterns that spinners are drawn with."""
+    """True for a Braille pattern, as used to draw spinners."""
     return "\N{BRAILLE PATTERN BLANK}" <= character <= "\N{BRAILLE PATTERN DOTS-12345678}"
 
 
@@ -125,13 +125,13 @@ def _since(state: SessionState, before: SessionChanged | None, now: float) -> fl
     return before.since if before is not None and before.state is state else now
 
 
-# --- what the hooks have left ---
+# --- the hooks' files ---
 
 
 def read_report(path: Path, reader: Identity = AGENT) -> str:
-    """The agent's own report, "" where there is none. The agent may have put anything there: a link, a pipe, a flood.
+    """Reads the agent's own report, "" if it has none. The file may be anything: a link, a pipe, endless data.
 
-    It is opened as `reader`, the agent: a folder on the way may be a link to where only root may look.
+    `reader`, the agent, opens it: a folder in the path may be a link to files that only root may read.
     """
     try:
         with system.opening_as(reader):
@@ -146,9 +146,9 @@ def read_report(path: Path, reader: Identity = AGENT) -> str:
 
 
 def reported(text: str, activity: str = "") -> SessionChanged | None:
-    """What the hooks' two files say, with everything in it cut to size; None where neither says anything.
+    """Parses the hooks' two files and bounds every value. Returns None if neither file holds a JSON object.
 
-    `text` is the status line's (model, context, cost, branch), `activity` tells what the agent does.
+    `text` comes from the status line hook (model, context, cost, branch), `activity` from the activity hook (state, since).
     """
     about, doing = _object(text), _object(activity)
     if about is None and doing is None:
@@ -164,11 +164,15 @@ def reported(text: str, activity: str = "") -> SessionChanged | None:
         return float(value) if isinstance(value, int | float) and -1e9 < value < 1e12 else -1.0
 
     state = word("state")
-    known = state if state in ("works", "waits", "idle") else "unknown"
     return SessionChanged(
-        SessionState(known), word("name") or NAME, max(0.0, number("since")), word("model"), number("context_percent"),
-        number("cost_usd"), word("branch"),
-    )  # fmt: skip
+        SessionState(state if state in ("works", "waits", "idle") else "unknown"),
+        word("name") or NAME,
+        max(0.0, number("since")),
+        word("model"),
+        number("context_percent"),
+        number("cost_usd"),
+        word("branch"),
+    )
 
 
 def _object(text: str) -> dict[str, object] | None:

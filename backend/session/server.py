@@ -1,13 +1,13 @@
 """The session's tmux server, driven through libtmux.
 
 tmux runs as the agent, so its answers are untrusted: they may be wrong, endless, or never come. Stock libtmux starts tmux as
-its caller, with its caller's environment, and reads the whole answer with no limit of time or size. Here every command goes
-through `backend/system.py`: as the agent, under the system call filter, with a given environment, a limit of time, and at most
+its caller, with its caller's environment, and reads the whole answer without limiting time or size. Here every command goes
+through `backend/system.py`: as the agent, under the system call filter, with an explicit environment, a timeout, and at most
 MAX_ANSWER bytes of output.
 
 Usable parts of libtmux: `Server.cmd`, the methods built on it (`kill`, `has_session`, ...), and such methods of a pane, window
-or session that is made from its id (`Pane(server=server, pane_id="%0")`). Everything that looks up objects (`sessions`,
-`panes`, `new_session`, `refresh`) or tmux's version would start tmux another way. It reads `tmux_bin` to do so, which raises.
+or session created from its id (`Pane(server=server, pane_id="%0")`). Methods that look up objects (`sessions`, `panes`,
+`new_session`, `refresh`) or tmux's version would bypass `cmd`. They read `tmux_bin` first, which raises.
 Avoid `display_message`: it writes tmux's errors to our stderr, control characters included. Use `cmd` instead.
 """
 
@@ -26,7 +26,7 @@ from backend.contract.paths import Paths
 from backend.system import AGENT, Finished, Identity, SystemFailure
 
 MAX_ANSWER = 4096  # bytes of stdout, and of stderr
-MAX_COMMANDS = 16  # in one call of `perform`
+MAX_COMMANDS = 16  # in one `perform`
 SECONDS = 30.0
 
 Result = TypeVar("Result")
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 class Answer(tmux_cmd):
     """The answer to one command, as libtmux's methods expect it."""
 
-    def __init__(self, done: Finished) -> None:  # without the parent's, which starts tmux
+    def __init__(self, done: Finished) -> None:  # does not call the parent's, which starts tmux
         self.cmd = list(done.argv)
         self.returncode = done.code
         self.stdout = done.out.rstrip("\n").split("\n") if done.out.strip("\n") else []
@@ -43,29 +43,29 @@ class Answer(tmux_cmd):
 
     @property
     def reason(self) -> str:
-        """Why the command failed: the last line of stderr, or the exit code."""
+        """The reason for a failure: the last line of stderr, or the exit code."""
         return self.stderr[-1] if self.stderr else f"exit code {self.returncode}"
 
 
 class Server(libtmux.Server):
-    """The tmux server at `Paths.tmux_socket`. Clients, and a server they start, run as `identity` with `environment`."""
+    """The tmux server at `Paths.tmux_socket`. Clients, and a server that they start, run as `identity` with `environment`."""
 
     def __init__(
         self, paths: Paths, environment: Mapping[str, str] = system.BASE_ENVIRONMENT, identity: Identity = AGENT
     ) -> None:
         super().__init__(socket_path=paths.tmux_socket, config_file=str(paths.tmux_config))
         self._environment, self._identity = environment, identity
-        self._answers: list[Answer] | None = None  # during a call: to its commands so far
+        self._answers: list[Answer] | None = None  # during a call: the answers to its commands so far
         self._used = 0  # answers that the current attempt has used
 
     async def perform(self, call: Callable[[Server], Result], seconds: float = SECONDS) -> Result:
         """Runs `call`, e.g. `lambda server: server.kill()`, and returns its result.
 
-        libtmux is synchronous and must not block the event loop. So `cmd` returns answers that already exist and stops the
-        call at the first command without one; that command runs, and the call starts again, with one answer more. This
-        needs no thread, and cancelling it kills tmux. `call` must therefore send the same commands each time.
+        libtmux is synchronous and must not block the event loop. So `call` runs several times: `cmd` returns the answers from
+        earlier runs and stops the call at the first command without one. That command is then run, and `call` starts again.
+        This needs no thread, and cancelling it kills tmux. `call` must send the same commands each time.
 
-        `seconds` limits the whole call. Raises SystemFailure, also in place of libtmux's exceptions.
+        `seconds` limits the total time. Raises SystemFailure, also in place of libtmux's exceptions.
         """
         answers: list[Answer] = []
         deadline = asyncio.get_running_loop().time() + seconds
@@ -88,7 +88,7 @@ class Server(libtmux.Server):
             answers.append(Answer(done))
 
     def cmd(self, cmd: str, *args: Any, target: str | int | None = None) -> Answer:  # type: ignore[override]  # as libtmux's own
-        """Sends one command, within `perform`. libtmux's methods end up here."""
+        """Sends one command. libtmux's methods call this. Raises RuntimeError outside of `perform`."""
         if self._answers is None:
             raise RuntimeError("Server.cmd works within Server.perform only")
         to = () if target is None else ("-t", str(target))
@@ -98,7 +98,7 @@ class Server(libtmux.Server):
         answer = self._answers[self._used]
         self._used += 1
         if answer.cmd != list(argv):
-            raise RuntimeError("the call sends other commands each time it runs")
+            raise RuntimeError("the call does not send the same commands each time")
         return answer
 
     @property

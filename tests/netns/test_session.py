@@ -41,7 +41,7 @@ def test_claude_that_ends_is_said_and_started_again_beside_the_shell(sandbox: Ru
     agents, shell = sorted(panes(sandbox))
     was = panes(sandbox)
     sandbox.root("kill", "-9", str(was[agents][0]))
-    assert "the session's shell is there" in ended(sandbox, before + 1)[-1].detail
+    assert "the session's shell is still running" in ended(sandbox, before + 1)[-1].detail
     assert panes(sandbox)[agents][1]  # its last words can still be read
     assert sandbox.codetainer("session", "restart").returncode == 0
     now = panes(sandbox)

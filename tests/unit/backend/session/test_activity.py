@@ -125,7 +125,7 @@ NOBODY = (1 << 22) + 1  # more than any pid (proc_sys_kernel(5), pid_max)
     ("server", "agent", "says"),
     [
         (os.getpid(), os.getpid(), ""),
-        (os.getpid(), NOBODY, "Claude has ended, the session's shell is there"),
+        (os.getpid(), NOBODY, "Claude has ended, the session's shell is still running"),
         (NOBODY, os.getpid(), "the session has ended"),
     ],
     ids=["nobody", "Claude", "the session"],

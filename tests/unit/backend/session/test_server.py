@@ -123,7 +123,7 @@ def test_which_session_it_is() -> None:
     ],
 )  # fmt: skip
 def test_any_other_answer_is_refused(out: str) -> None:
-    with pytest.raises(SystemFailure, match="something else than process and pane ids"):
+    with pytest.raises(SystemFailure, match="tmux did not answer with process and pane ids"):
         session._session(answer(out))
 
 
