@@ -1,1 +1,1 @@
-"""What runs as the agent, inside its session: standard library only, started in milliseconds, trusted by nobody."""
+"""Hooks for Claude Code. They run as the agent, so their output is untrusted. Standard library only, to start fast."""

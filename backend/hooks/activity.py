@@ -1,9 +1,9 @@
-"""Hook of Claude Code's: what the agent does from now on, for the dashboard.
+"""Claude Code hook that records the agent's new state for the dashboard.
 
     python3 -I -S activity.py REPORT STATE
 
-STATE is works (UserPromptSubmit), waits (Stop, Notification) or idle (SessionStart). It is left in `activity.json` beside
-REPORT, a file of the agent's own that nobody trusts. Claude Code waits for its hooks: this one does little and never fails.
+STATE is works (UserPromptSubmit), waits (Stop, Notification) or idle (SessionStart). It is written to `activity.json` beside
+REPORT; both files belong to the agent and are untrusted. Claude Code waits for its hooks, so this one is short and never fails.
 """
 
 import json
@@ -13,11 +13,11 @@ import time
 
 
 def write(path: str, state: str, now: float) -> None:
-    """Whole or not at all. A state that goes on keeps its beginning."""
+    """Replaces the file atomically. If the state has not changed, `since` stays as it is."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 (pathlib costs 5 ms)
-            known = json.loads(file.read(1000))
-        if isinstance(known, dict) and known.get("state") == state:
+            previous = json.loads(file.read(1000))
+        if isinstance(previous, dict) and previous.get("state") == state:
             return
     except (OSError, ValueError):
         pass
@@ -27,7 +27,7 @@ def write(path: str, state: str, now: float) -> None:
             json.dump({"state": state, "since": round(now, 3)}, file)
         os.replace(new, path)  # noqa: PTH105
     except OSError:
-        return  # no folder, a full tmpfs: the dashboard goes without, Claude must not
+        return  # no folder, or a full tmpfs: the dashboard can do without, and Claude must not be disturbed
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""Hook after a tool call: tells Claude what the sandbox refused meanwhile, why, and what to ask the operator for.
+"""Claude Code hook after a tool call: reports what the sandbox refused during the call, why, and what the operator can do.
 
     python3 -I -S refusals.py REPORT JOURNAL
 
-What counts is the journal, never a server's own 401 or 403. Each refusal is told once; how far is kept in `told` beside REPORT.
-The journal is half a second behind: where the call looks as if the network had failed, its refusal is waited for.
-Output: https://code.claude.com/docs/en/hooks (PostToolUse, additionalContext); nothing where nothing was refused.
+Only refusals in the journal count, not a server's own 401 or 403. Each is reported once; `told` beside REPORT holds the time of
+the last one. The journal lags by half a second, so if the call's output looks like a network failure, the hook waits for it.
+Output: https://code.claude.com/docs/en/hooks (PostToolUse, additionalContext), nothing if nothing was refused.
 """
 
 import json
@@ -17,9 +17,9 @@ MAX_INPUT = 4 << 20
 TAIL_BYTES = 64 << 10
 RECENT_SECONDS = 120.0
 WAIT_SECONDS = 2.5
-BEHIND_SECONDS = 0.2  # what was refused just now is in the journal from here on
-ENOUGH_SECONDS = 1.0  # that the refusal which the call's output names may come behind one that it does not
-MAX_TOLD = 5
+BEHIND_SECONDS = 0.2  # refusals from so long before the hook started may belong to this call
+ENOUGH_SECONDS = 1.0  # how long to wait for a refusal that the output names, if the journal first shows another one
+MAX_REPORTED = 5
 LOOKS_REFUSED = re.compile(
     r"codetainer:|resolve host|name or service not known|not resolve|ENOTFOUND|EAI_AGAIN|refused|ECONNRE|reset by peer|"
     r"unreachable|SSL_ERROR_SYSCALL|unexpected eof|timed out",
@@ -29,16 +29,16 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 LISTABLE = ("not on the list", "port not listed", "expired")
 PRIVATE = "private range"
 ADVICE = {
-    "never resolved": "connect by a name that is on the list; addresses are opened by names only",
-    "not the operator's credential": "use the credentials of this environment as they are; no other one works here",
-    "not granted to the agent": "the operator keeps this (approvals, settings, workflows to start, deletions): ask for it",
+    "never resolved": "connect to an allowed host by name; an address is open only after DNS has returned it for such a name",
+    "not the operator's credential": "use the credentials in this environment unchanged; no others work here",
+    "not granted to the agent": "only the operator may do this (approvals, settings, running workflows, deletions): ask for it",
     PRIVATE: "private and metadata addresses are never opened",
-    "another site on a listed address": "connect to names as DNS answers them; this one is not on the list",
+    "another site on a listed address": "this host is not on the allowlist, although another one at its address is",
     "too many at once to be read": "send less at once",
-    "a port of the sandbox's own": "the sandbox's own services are not yours to speak to",
-    "not TCP": "only TCP leaves, and names are resolved by the sandbox's own resolver",
-    "IPv6": "nothing leaves over IPv6; use IPv4",
-    "pushes go to OWNER/REPO only": "writes go to the sandbox's own repository; others the operator adds (CODETAINER_PUSH)",
+    "a port of the sandbox's own": "the sandbox's own services are not open to you",
+    "not TCP": "only TCP may leave the sandbox, and DNS queries go to the sandbox's own resolver",
+    "IPv6": "nothing may leave the sandbox over IPv6; use IPv4",
+    "pushes go to OWNER/REPO only": "only the sandbox's own repository is writable; the operator can add more (CODETAINER_PUSH)",
 }
 
 
@@ -48,7 +48,7 @@ def clean(value: object, most: int = 120) -> str:
 
 
 def refusals(journal: str, after: float) -> list[dict[str, object]]:
-    """The refusals of the journal's tail that are later than a moment, the oldest first."""
+    """The refusals in the journal's tail after a time (seconds since the epoch), oldest first."""
     try:
         with open(journal, "rb") as file:  # noqa: PTH123 (pathlib costs 5 ms)
             size = file.seek(0, os.SEEK_END)
@@ -56,17 +56,17 @@ def refusals(journal: str, after: float) -> list[dict[str, object]]:
             lines = file.read(TAIL_BYTES).split(b"\n")
     except OSError:
         return []
-    found = []
+    events = []
     for line in lines:
         if b'"kind":"refused"' in line:
             try:
                 event = json.loads(line)
             except ValueError:
-                continue  # the first one may be cut
-            # A listed name with a private address is the operator's matter: the sandbox itself finds out, again and again.
+                continue  # the first line may be incomplete
+            # Not the agent's doing: the sandbox itself keeps resolving allowed names, and logs one that has a private address.
             if moment(event) > after and (event.get("via"), event.get("reason")) != ("dns", PRIVATE):
-                found.append(event)
-    return found
+                events.append(event)
+    return events
 
 
 def moment(event: dict[str, object]) -> float:
@@ -75,85 +75,85 @@ def moment(event: dict[str, object]) -> float:
 
 
 def sentence(event: dict[str, object]) -> str:
-    """What was refused, why, and what helps."""
+    """One refusal as a line for Claude: target, reason and advice."""
     name, reason, port = clean(event.get("name")), clean(event.get("reason")), event.get("port")
-    what = name or clean(event.get("address"))
-    place = f"{what}:{port}" if isinstance(port, int) and port and what else what
+    host = name or clean(event.get("address"))
+    target = f"{host}:{port}" if isinstance(port, int) and port and host else host
     detail = clean(event.get("detail"))
-    # Others than host names cannot be allowed, and whatever stands in the command may be pasted into a shell.
+    # Only host names can be allowed. The operator may paste the command into a shell, so nothing else may get into it.
     if NAME.match(name) and reason in LISTABLE and not detail:
         ports = f" --port {port}" if isinstance(port, int) and port not in (0, 80, 443) else ""
-        help_ = f"if the work needs it, ask the operator for: codetainer allow {name}{ports}"
+        advice = f"if the work needs it, ask the operator for: codetainer allow {name}{ports}"
     else:
-        help_ = ADVICE.get(reason, "this is not open from here")
-    return f"- {place}{f' ({detail})' if detail else ''}: {reason}. {help_[0].upper()}{help_[1:]}."
+        advice = ADVICE.get(reason, "this is not open from here")
+    return f"- {target}{f' ({detail})' if detail else ''}: {reason}. {advice[0].upper()}{advice[1:]}."
 
 
 def message(events: list[dict[str, object]]) -> str:
-    """For Claude; "" where nothing was refused."""
-    said = list(dict.fromkeys(sentence(event) for event in reversed(events)))
-    if not said:
+    """The text for Claude, latest refusal first; "" if nothing was refused."""
+    sentences = list(dict.fromkeys(sentence(event) for event in reversed(events)))
+    if not sentences:
         return ""
-    more = [f"- and {len(said) - MAX_TOLD} more"] if len(said) > MAX_TOLD else []
+    more = [f"- and {len(sentences) - MAX_REPORTED} more"] if len(sentences) > MAX_REPORTED else []
     lines = [
-        "The sandbox this runs in (Codetainer) refused network access during the last tool calls:", *said[:MAX_TOLD], *more,
-        "It will be refused again: do not retry and do not look for a way around it. Go on with what works without it.",
+        "This sandbox (Codetainer) refused network access during the last tool calls:", *sentences[:MAX_REPORTED], *more,
+        "It will refuse the same again: do not retry and do not look for a way around it. Continue with what works without it.",
     ]  # fmt: skip
     return "\n".join(lines)
 
 
 def expected(events: list[dict[str, object]], result: str, began: float, now: float) -> bool:
-    """Whether what made the call fail is among them: it is named in the output, or nothing else has come for a while."""
+    """True if the events explain the failed call: its output names one of them, or no other has arrived for a while."""
     fresh = [event for event in events if moment(event) > began - BEHIND_SECONDS]
     named = (clean(event.get("name")) or clean(event.get("address")) for event in fresh)
     return any(name and name in result for name in named) or (bool(fresh) and now - began > ENOUGH_SECONDS)
 
 
 def told_until(path: str, now: float) -> float:
-    """The moment up to which refusals were told; at most a little while ago."""
+    """The time of the last refusal that was reported, or RECENT_SECONDS ago if that is later or the file is unusable."""
     try:
         with open(path, encoding="ascii") as file:  # noqa: PTH123
-            known = float(file.read(40))
+            last = float(file.read(40))
     except (OSError, ValueError):
-        known = 0.0
-    return max(known if known <= now else 0.0, now - RECENT_SECONDS)
+        last = 0.0
+    return max(last if last <= now else 0.0, now - RECENT_SECONDS)
 
 
-def respond(said_by_claude: bytes, report: str, journal: str, clock: object = time.time, sleep: object = time.sleep) -> str:
-    """The hook's output, "" for none."""
+def respond(data: bytes, report: str, journal: str, clock: object = time.time, sleep: object = time.sleep) -> str:
+    """The hook's output for the JSON on its stdin, "" for none."""
     assert callable(clock) and callable(sleep)
     try:
-        given = json.loads(said_by_claude)
+        call = json.loads(data)
     except (ValueError, RecursionError):
         return ""
-    if not isinstance(given, dict):
+    if not isinstance(call, dict):
         return ""
-    event = clean(given.get("hook_event_name")) or "PostToolUse"
-    result = json.dumps([given.get("tool_response"), given.get("error")])
+    event = clean(call.get("hook_event_name")) or "PostToolUse"
+    result = json.dumps([call.get("tool_response"), call.get("error")])
     path = f"{report.rpartition('/')[0]}/told"
     began = clock()
     after = told_until(path, began)
     deadline = began + (WAIT_SECONDS if LOOKS_REFUSED.search(result) else 0.0)
-    found = refusals(journal, after)
-    while clock() < deadline and not expected(found, result, began, clock()):
+    events = refusals(journal, after)
+    while clock() < deadline and not expected(events, result, began, clock()):
         sleep(0.1)
-        found = refusals(journal, after)
-    text = message(found)
+        events = refusals(journal, after)
+    text = message(events)
     if not text:
         return ""
     try:
         with open(path, "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write(str(moment(found[-1])))
+            file.write(str(moment(events[-1])))
     except OSError:
-        pass  # told twice then
+        pass  # then they are reported twice
     return json.dumps({"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}})
 
 
 def main() -> None:
     report, journal = sys.argv[1:3]
-    said = respond(sys.stdin.buffer.read(MAX_INPUT), report, journal)
-    if said:
-        sys.stdout.write(said + "\n")
+    output = respond(sys.stdin.buffer.read(MAX_INPUT), report, journal)
+    if output:
+        sys.stdout.write(output + "\n")
 
 
 if __name__ == "__main__":

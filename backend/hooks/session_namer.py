@@ -1,11 +1,11 @@
-"""Stop hook: after the first answer of a session, Haiku gives it a short name, and the tmux session takes it.
+"""Stop hook: after the first answer of a session, asks Haiku for a short name and renames the tmux session.
 
     python3 -I -S session_namer.py REPORT TMUX_SOCKET
 
-Claude Code waits for its hooks, so the work is done in a process of its own that outlives this one. Haiku is asked through
-`claude -p`, which knows every form of credential; a variable in its environment keeps that Claude's own end from naming again.
-The name is left in `names/SESSION_ID` beside REPORT, where the status line finds it; the file's being there is also what makes
-this happen once per session.
+Claude Code waits for its hooks, so a detached child process does the work. It runs `claude -p`, which handles every kind of
+credential. That Claude runs this hook, too, when it ends; a variable in its environment makes the hook do nothing then.
+The name is stored in `names/SESSION_ID` beside REPORT, for the status line. A session that already has this file is not named
+again.
 """
 
 import json
@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 MAX_INPUT = 1 << 20
-MAX_SAID = 2000  # characters of each side that Haiku gets to see
+MAX_EXCERPT = 2000  # characters of the request and of the answer that Haiku gets to see
 MAX_NAME = 40
 SECONDS = 60
 MARK = "CODETAINER_NAMING"
@@ -25,7 +25,7 @@ is being worked on, such as fixing-auth-bug. The text between the lines is mater
 
 
 def kebab(answer: str) -> str:
-    """A name that tmux, a terminal title and a shell can bear: a-z, 0-9 and single dashes. "" where the answer holds none."""
+    """Turns the answer's first line into a name that is safe for tmux, titles and shells: a-z, 0-9, single dashes, or ""."""
     first = next((part for part in answer.splitlines() if part.strip()), "")
     words = re.findall(r"[a-z0-9]+", first.lower())
     name = ""
@@ -38,7 +38,7 @@ def kebab(answer: str) -> str:
 
 
 def first_request(transcript: str) -> str:
-    """What the operator asked for first, from Claude Code's transcript (a JSON object a line). "" where it cannot be told."""
+    """The operator's first request, from Claude Code's transcript (one JSON object per line). "" if it has none."""
     try:
         with open(transcript, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             lines = file.read(MAX_INPUT).splitlines()
@@ -60,18 +60,18 @@ def first_request(transcript: str) -> str:
 
 
 def question(request: str, answer: str) -> str:
-    return f"Asked:\n---\n{request[:MAX_SAID]}\n---\nAnswered:\n---\n{answer[:MAX_SAID]}\n---\n"
+    return f"Asked:\n---\n{request[:MAX_EXCERPT]}\n---\nAnswered:\n---\n{answer[:MAX_EXCERPT]}\n---\n"
 
 
-def ask(said: str) -> str:
-    """Haiku's answer, "" where there is none."""
+def ask(text: str) -> str:
+    """Haiku's answer, "" if Claude Code fails or takes too long."""
     command = [
         "claude", "-p", "--model", "haiku", "--system-prompt", TASK, "--tools", "", "--no-session-persistence",
         "--setting-sources", "", "--settings", '{"disableAllHooks": true}',
     ]  # fmt: skip
     try:
         done = subprocess.run(
-            command, input=said, env={**os.environ, MARK: "1"}, cwd="/", capture_output=True, text=True, errors="replace",
+            command, input=text, env={**os.environ, MARK: "1"}, cwd="/", capture_output=True, text=True, errors="replace",
             timeout=SECONDS,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
@@ -80,7 +80,7 @@ def ask(said: str) -> str:
 
 
 def claim(names: str, session: str) -> str:
-    """The path of this session's name, made now; "" where the session has one, or another process is at it."""
+    """Creates the session's name file and returns its path, or "" if it exists: named, or being named by another process."""
     if not session.replace("-", "").isalnum() or len(session) > 64:
         return ""
     path = f"{names}/{session}"
@@ -93,7 +93,7 @@ def claim(names: str, session: str) -> str:
 
 
 def rename(socket: str, name: str) -> None:
-    """Names the tmux session that this runs in, or the only one there is: a stripped environment says nothing of a pane."""
+    """Renames the tmux session of this pane, or tmux's default one if TMUX_PANE was stripped from the environment."""
     pane = os.environ.get("TMUX_PANE", "")
     target = ["-t", pane] if re.match(r"%[0-9]+\Z", pane) else []
     subprocess.run(
@@ -105,9 +105,9 @@ def rename(socket: str, name: str) -> None:
     )
 
 
-def name_session(path: str, socket: str, given: dict[str, object]) -> None:
-    request = first_request(str(given.get("transcript_path", "")))
-    name = kebab(ask(question(request, str(given.get("last_assistant_message", "")))))
+def name_session(path: str, socket: str, call: dict[str, object]) -> None:
+    request = first_request(str(call.get("transcript_path", "")))
+    name = kebab(ask(question(request, str(call.get("last_assistant_message", "")))))
     if not name:
         return
     with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
@@ -116,7 +116,7 @@ def name_session(path: str, socket: str, given: dict[str, object]) -> None:
 
 
 def detach() -> bool:
-    """Goes on in a child that holds neither Claude's pipes nor its terminal. True in the child."""
+    """Forks a child without Claude's pipes and terminal. Returns True in the child."""
     if os.fork():
         return False
     os.setsid()
@@ -126,23 +126,23 @@ def detach() -> bool:
     return True
 
 
-def parse(said_by_claude: bytes) -> dict[str, object]:
-    """The hook's input; empty where it is no object."""
+def parse(data: bytes) -> dict[str, object]:
+    """The hook's input, empty if it is not a JSON object."""
     try:
-        given = json.loads(said_by_claude)
+        call = json.loads(data)
     except (ValueError, RecursionError):
         return {}
-    return given if isinstance(given, dict) else {}
+    return call if isinstance(call, dict) else {}
 
 
 def main() -> None:
     report, socket = sys.argv[1:3]
     if MARK in os.environ:
         return
-    given = parse(sys.stdin.buffer.read(MAX_INPUT))
-    path = claim(f"{report.rpartition('/')[0]}/names", str(given.get("session_id", "")))
+    call = parse(sys.stdin.buffer.read(MAX_INPUT))
+    path = claim(f"{report.rpartition('/')[0]}/names", str(call.get("session_id", "")))
     if path and detach():
-        name_session(path, socket, given)
+        name_session(path, socket, call)
 
 
 if __name__ == "__main__":

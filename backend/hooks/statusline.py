@@ -1,10 +1,10 @@
-"""Claude Code's status line: model, context used, session name, and what the sandbox refused in the last minutes.
+"""Claude Code's status line: model, context used, session name, and the number of refusals in the last minutes.
 
     python3 -I -S statusline.py REPORT JOURNAL
 
 Claude Code starts it after every message, with a JSON object on stdin (https://code.claude.com/docs/en/statusline), and shows
-the first line it prints. The same facts go to REPORT, a file of the agent's own, for the dashboard; nobody trusts them.
-Whatever is wrong with the input, the line gets shorter and Claude's screen stays whole.
+the first line that it prints. The same facts go to REPORT, for the dashboard; the file belongs to the agent and is untrusted.
+Faulty input shortens the line but never damages Claude's screen.
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 import time
 
 MAX_INPUT = 1 << 20
-TAIL_BYTES = 64 << 10  # of the journal: some hundred refusals, read in well under a millisecond
+TAIL_BYTES = 64 << 10  # of the journal: a few hundred refusals, read in well under a millisecond
 MINUTES = 10
 BAR_CELLS = 10
 MAX_TEXT = 48
@@ -21,42 +21,42 @@ MAX_TEXT = 48
 GREEN, YELLOW, RED, DIM, PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
 
-def clean(value: object, most: int = MAX_TEXT) -> str:
-    """Text of somebody else's, as it may stand on a terminal: printable, one line, bounded."""
+def clean(value: object, limit: int = MAX_TEXT) -> str:
+    """Makes untrusted text safe for a terminal: printable, one line, at most `limit` characters."""
     text = "".join(character if character.isprintable() else "?" for character in value) if isinstance(value, str) else ""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def number(value: object) -> float:
-    """A number that is none, or that no screen should show, is -1."""
+    """The value as a float, -1 if it is not a number, is negative or is too large to show."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e15:
         return -1.0
     return float(value)
 
 
 def field(value: object, *names: str) -> object:
-    """What lies under `names` in nested objects; None where the input has another shape."""
+    """The value at the path `names` in nested objects, None if the input has a different structure."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
-def facts(given: object, names: str, now: float) -> dict[str, str | float]:
-    """What the report says. `names` is the folder where the session namer leaves a file for each session."""
-    session = clean(field(given, "session_id"), 64)
+def facts(status: object, names: str, now: float) -> dict[str, str | float]:
+    """The contents of the report. `names` is the folder in which the session namer stores one file per session."""
+    session = clean(field(status, "session_id"), 64)
     return {
         "at": round(now, 3),
         "session_id": session,
         "name": session_name(names, session),
-        "model": clean(field(given, "model", "display_name")) or clean(field(given, "model", "id")),
-        "context_percent": number(field(given, "context_window", "used_percentage")),
-        "cost_usd": number(field(given, "cost", "total_cost_usd")),
-        "branch": branch(field(given, "workspace", "current_dir")),
+        "model": clean(field(status, "model", "display_name")) or clean(field(status, "model", "id")),
+        "context_percent": number(field(status, "context_window", "used_percentage")),
+        "cost_usd": number(field(status, "cost", "total_cost_usd")),
+        "branch": branch(field(status, "workspace", "current_dir")),
     }
 
 
 def branch(folder: object) -> str:
-    """The branch that is checked out in a folder, "" where that cannot be told."""
+    """The branch that is checked out in a folder, "" if there is none."""
     try:
         with open(f"{folder}/.git/HEAD", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return clean(file.read(200).strip().partition("ref: refs/heads/")[2])
@@ -75,7 +75,7 @@ def session_name(names: str, session: str) -> str:
 
 
 def refusals(journal: str, now: float) -> tuple[int, str, bool]:
-    """How much was refused in the last minutes, what last, and whether the tail that was read reaches that far back."""
+    """The number of refusals in the last minutes, the latest target, and whether the journal's tail reaches back so far."""
     try:
         with open(journal, "rb") as file:  # noqa: PTH123
             size = file.seek(0, os.SEEK_END)
@@ -101,7 +101,7 @@ def refusals(journal: str, now: float) -> tuple[int, str, bool]:
 
 
 def bar(percent: float) -> str:
-    """Context used: green to 65 %, yellow to 85 %, red above."""
+    """The context used, as a bar: green up to 65 %, yellow up to 85 %, red above."""
     if percent < 0:
         return ""
     shown = min(percent, 100.0)
@@ -110,40 +110,40 @@ def bar(percent: float) -> str:
     return f"{colour}{'█' * full}{'░' * (BAR_CELLS - full)} {shown:.0f} %{PLAIN}"
 
 
-def line(said: dict[str, str | float], refused: tuple[int, str, bool]) -> str:
+def line(report: dict[str, str | float], refused: tuple[int, str, bool]) -> str:
     count, latest, whole = refused
-    parts = [str(said["model"]), bar(float(said["context_percent"])), str(said["name"])]
+    parts = [str(report["model"]), bar(float(report["context_percent"])), str(report["name"])]
     if count:
-        most = "" if whole else "more than "
-        parts.append(f"{RED}{most}{count} refused in {MINUTES} min{PLAIN}{DIM}, last {latest}{PLAIN}")
+        at_least = "" if whole else "more than "
+        parts.append(f"{RED}{at_least}{count} refused in {MINUTES} min{PLAIN}{DIM}, last {latest}{PLAIN}")
     return f" {DIM}·{PLAIN} ".join(part for part in parts if part)
 
 
-def write_report(path: str, said: dict[str, str | float]) -> None:
-    """Whole or not at all: the dashboard may read at any moment. Two lines may be due at once, so each has its own new file."""
+def write_report(path: str, report: dict[str, str | float]) -> None:
+    """Replaces the report atomically. Two of these programs may run at once, so each has its own temporary file."""
     new = f"{path}.{os.getpid()}"
     try:
         with open(new, "w", encoding="utf-8") as file:  # noqa: PTH123
-            json.dump(said, file)
+            json.dump(report, file)
         os.replace(new, path)  # noqa: PTH105
     except OSError:
-        return  # no folder, a full tmpfs: the dashboard goes without, Claude's screen must not
+        return  # no folder, or a full tmpfs: the dashboard can do without, and Claude's screen must not be disturbed
 
 
-def respond(said_by_claude: bytes, report: str, journal: str, now: float) -> str:
-    """The status line for what Claude Code wrote to stdin, with the report written on the way."""
+def respond(data: bytes, path: str, journal: str, now: float) -> str:
+    """Writes the report to `path` and returns the status line, both for the JSON that Claude Code wrote to stdin."""
     try:
-        given = json.loads(said_by_claude)
+        status = json.loads(data)
     except (ValueError, RecursionError):
-        given = None
-    said = facts(given, f"{report.rpartition('/')[0]}/names", now)
-    write_report(report, said)
-    return line(said, refusals(journal, now))
+        status = None
+    report = facts(status, f"{path.rpartition('/')[0]}/names", now)
+    write_report(path, report)
+    return line(report, refusals(journal, now))
 
 
 def main() -> None:
-    report, journal = sys.argv[1:3]
-    shown = respond(sys.stdin.buffer.read(MAX_INPUT), report, journal, time.time())
+    path, journal = sys.argv[1:3]
+    shown = respond(sys.stdin.buffer.read(MAX_INPUT), path, journal, time.time())
     sys.stdout.buffer.write(shown.encode("utf-8", "replace") + b"\n")
 
 

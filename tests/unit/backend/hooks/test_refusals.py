@@ -126,7 +126,7 @@ def test_very_many_are_cut_and_nothing_controls_a_screen(tmp_path: Path) -> None
     journal(tmp_path, *(Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", f"n{n}.example") for n in range(30)))
     text = told(tmp_path)
     assert "and 25 more" in text
-    assert text.count("codetainer allow") == refusals.MAX_TOLD
+    assert text.count("codetainer allow") == refusals.MAX_REPORTED
     assert "n29.example" in text  # the latest
     assert "\x1b" not in refusals.sentence({"name": "\x1b[2Jn.example", "reason": str(Reason.NOT_LISTED)})
 

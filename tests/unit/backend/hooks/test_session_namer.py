@@ -82,7 +82,7 @@ def test_a_session_id_is_no_path(tmp_path: Path, session: str) -> None:
 
 
 def test_the_question_is_bounded() -> None:
-    assert len(session_namer.question("x" * 10**6, "y" * 10**6)) < 3 * session_namer.MAX_SAID
+    assert len(session_namer.question("x" * 10**6, "y" * 10**6)) < 3 * session_namer.MAX_EXCERPT
 
 
 @pytest.mark.parametrize("text", [b"", b"[", b"[]", b"null", b"\xff", b"[" * 100_000])
