@@ -1,11 +1,11 @@
 package main
 
-// The filter: what an agent at work never needs and an attacker of the kernel does.
+// The system call filter. It refuses calls that an agent never needs for its work, but that attacks on the kernel use.
 //
-// The library makes the long list of names into instructions. Three things it cannot say are put before them here:
-//   - a call of another architecture (int 0x80, x32) would pass its tables by: the process is killed;
-//   - a call younger than the tables was reviewed by nobody: it does not exist (ENOSYS), which programs are used to;
-//   - the kernel takes some arguments as 32 bits and ignores the rest, so they are compared as 32 bits.
+// The library compiles the long list of names into instructions. Three checks that it does not offer come first:
+//   - A call of another architecture (int 0x80, x32) would bypass the library's tables. The process is killed.
+//   - A call newer than the tables has not been reviewed. It fails with ENOSYS, which programs expect from older kernels.
+//   - The kernel reads some arguments as 32 bits and ignores the upper half, so they are compared as 32 bits.
 //
 // Sources: seccomp(2), include/uapi/linux/seccomp.h, the numbers in include/uapi/linux/{sched,socket,netlink}.h and asm-generic/ioctls.h.
 
@@ -37,13 +37,13 @@ const (
 const (
 	tiocsti   = 0x5412 // types into a terminal
 	tioclinux = 0x541c // pastes into a console
-	tiocsetd  = 0x5423 // gives a terminal a driver of another kind (modem, radio), whose module the kernel then loads
+	tiocsetd  = 0x5423 // sets a terminal's line discipline (modem, radio), and the kernel loads the module for it
 )
 
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
-// Not permitted, whatever their arguments (EPERM).
+// Refused with EPERM, whatever their arguments.
 var denied = []string{
 	// the kernel itself
 	"init_module", "finit_module", "delete_module", "create_module", "kexec_load", "kexec_file_load", "reboot", "syslog",
@@ -53,31 +53,32 @@ var denied = []string{
 	"mount", "umount", "umount2", "pivot_root", "chroot", "open_tree", "open_tree_attr", "move_mount", "mount_setattr",
 	"fsopen", "fsconfig", "fsmount", "fspick", "swapon", "swapoff", "quotactl", "quotactl_fd", "open_by_handle_at",
 	"fanotify_init",
-	// keys are not kept apart by namespaces
+	// keyrings: namespaces do not separate them
 	"keyctl", "add_key", "request_key",
 	// other namespaces
 	"setns",
 	// the machine's name and clock
 	"sethostname", "setdomainname", "settimeofday", "clock_settime", "clock_adjtime", "stime", "vhangup",
-	// on which memory pages lie; what they are in security modules
+	// memory placement on NUMA nodes; security modules; calls that the kernel no longer has
 	"mbind", "move_pages", "migrate_pages", "set_mempolicy", "set_mempolicy_home_node", "lsm_set_self_attr",
 	"query_module", "get_kernel_syms", "ustat",
 }
 
-// As if the kernel did not have them (ENOSYS): programs then go another way. clone3 keeps its flags in memory, where no
-// filter can look, and the C library falls back to clone; what io_uring does no filter sees at all, and memory of memfd_secret not
-// even the operator.
+// Refused with ENOSYS, as by a kernel without them, so that programs use their fallback. clone3 passes its flags in memory, which
+// a filter cannot read; the C library falls back to clone. A filter cannot see the operations of io_uring. Not even root can read
+// the memory of memfd_secret.
 var absent = []string{"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "memfd_secret"}
 
-// Families of sockets that there are: local ones, IPv4 and IPv6 (which the firewall sees), and netlink for looking at routes and
-// sockets. Others, AF_VSOCK among them, are seen by no firewall.
+// The socket families that may be used: local sockets, IPv4 and IPv6, which pass through the firewall, and netlink for reading
+// routes and sockets. Other families, such as AF_VSOCK, bypass the firewall.
 var families = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
 var netlinks = []uint32{unix.NETLINK_ROUTE, unix.NETLINK_SOCK_DIAG}
 
-// Protocols of IPv4 and IPv6. Others (SCTP, DCCP, L2TP, MPTCP, SMC) get nowhere, and are kernel code that nobody needs to reach.
+// The IPv4 and IPv6 protocols that may be used. The firewall drops all others (SCTP, DCCP, L2TP, MPTCP, SMC) anyway; refusing
+// their sockets keeps the agent away from more kernel code.
 var protocols = []uint32{unix.IPPROTO_IP, unix.IPPROTO_ICMP, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMPV6}
 
-// policy is the part that the library assembles.
+// policy returns the rules that the library compiles.
 func policy(machine *arch.Info) seccomp.Policy {
 	unshared := []seccomp.NameWithConditions{
 		{Name: "clone", Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.BitsSet, Value: newNamespaces}}},
@@ -86,24 +87,24 @@ func policy(machine *arch.Info) seccomp.Policy {
 	return seccomp.Policy{
 		DefaultAction: seccomp.ActionAllow,
 		Syscalls: []seccomp.SyscallGroup{
-			{Names: known(machine, denied), NamesWithCondtions: unshared, Action: seccomp.Action(refused)},
-			{Names: known(machine, absent), Action: seccomp.Action(unknown)},
+			{Names: existing(machine, denied), NamesWithCondtions: unshared, Action: seccomp.Action(refused)},
+			{Names: existing(machine, absent), Action: seccomp.Action(unknown)},
 		},
 	}
 }
 
-// known are those names that this architecture has: each lacks some of the old ones.
-func known(machine *arch.Info, names []string) []string {
-	var found []string
+// existing returns the names that this architecture has. Each architecture lacks some of the old calls.
+func existing(machine *arch.Info, names []string) []string {
+	var calls []string
 	for _, name := range names {
 		if _, ok := machine.SyscallNames[name]; ok {
-			found = append(found, name)
+			calls = append(calls, name)
 		}
 	}
-	return found
+	return calls
 }
 
-// program is the whole filter, for the architecture this was built for.
+// program returns the complete filter for the architecture of this build.
 func program() ([]bpf.Instruction, error) {
 	machine, err := arch.GetInfo("")
 	if err != nil {
@@ -129,14 +130,15 @@ func program() ([]bpf.Instruction, error) {
 	socket, pair := machine.SyscallNames["socket"], machine.SyscallNames["socketpair"]
 	before = append(before, forbid(machine.SyscallNames["ioctl"], 1, refused, tiocsti, tioclinux, tiocsetd)...)
 	before = append(before, permit(socket, 0, noFamily, families...)...)
-	before = append(before, permit(pair, 0, noFamily, unix.AF_UNIX)...) // it makes the sockets before it finds that they pair not
+	before = append(before, permit(pair, 0, noFamily, unix.AF_UNIX)...) // the kernel creates both sockets before it refuses to pair them
 	before = append(before, within(socket, unix.AF_NETLINK, noFamily, netlinks)...)
 	before = append(before, within(socket, unix.AF_INET, noProtocol, protocols)...)
 	before = append(before, within(socket, unix.AF_INET6, noProtocol, protocols)...)
 	return append(before, listed...), nil
 }
 
-// forbid ends with a verdict where the low word of an argument is one of some values. It leaves the call's number loaded.
+// forbid returns instructions that end with a verdict if the low word of an argument is one of the values. Afterwards the call's
+// number is loaded again.
 func forbid(call int, argument uint32, verdict uint32, values ...uint32) []bpf.Instruction {
 	body := []bpf.Instruction{bpf.LoadAbsolute{Off: argumentAt + 8*argument, Size: 4}}
 	for left := len(values); left > 0; left-- {
@@ -150,7 +152,8 @@ func forbid(call int, argument uint32, verdict uint32, values ...uint32) []bpf.I
 	return ofCall(call, append(body, bpf.RetConstant{Val: verdict}))
 }
 
-// permit ends with a verdict unless the low word of an argument is one of some values. It leaves the call's number loaded.
+// permit returns instructions that end with a verdict unless the low word of an argument is one of the values. Afterwards the
+// call's number is loaded again.
 func permit(call int, argument uint32, verdict uint32, values ...uint32) []bpf.Instruction {
 	body := []bpf.Instruction{bpf.LoadAbsolute{Off: argumentAt + 8*argument, Size: 4}}
 	for i, value := range values {
@@ -159,7 +162,7 @@ func permit(call int, argument uint32, verdict uint32, values ...uint32) []bpf.I
 	return ofCall(call, append(body, bpf.RetConstant{Val: verdict}))
 }
 
-// within ends with a verdict for sockets of one family, unless their protocol is one of some values.
+// within returns instructions that end with a verdict for sockets of one family, unless their protocol is one of the values.
 func within(call int, family uint32, verdict uint32, values []uint32) []bpf.Instruction {
 	inner := []bpf.Instruction{bpf.LoadAbsolute{Off: argumentAt + 8*2, Size: 4}}
 	for i, value := range values {
@@ -173,13 +176,13 @@ func within(call int, family uint32, verdict uint32, values []uint32) []bpf.Inst
 	return ofCall(call, append(body, inner...))
 }
 
-// ofCall runs a body for one call only, and loads the call's number again behind it.
+// ofCall returns instructions that run a body for one call only, then load the call's number again.
 func ofCall(call int, body []bpf.Instruction) []bpf.Instruction {
 	body = append(body, bpf.LoadAbsolute{Off: numberAt, Size: 4})
 	return append([]bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(call), SkipTrue: uint8(len(body))}}, body...)
 }
 
-// load puts the filter on this thread, with no-new-privs: what is run later may not be set free of it by being setuid.
+// load installs the filter on this thread and sets no-new-privs, so that a setuid program cannot gain rights under the filter.
 func load() error {
 	instructions, err := program()
 	if err != nil {
@@ -190,14 +193,14 @@ func load() error {
 		return fmt.Errorf("cannot assemble the filter: %w", err)
 	}
 	filter := make([]unix.SockFilter, len(raw))
-	for i, one := range raw {
-		filter[i] = unix.SockFilter{Code: one.Op, Jt: one.Jt, Jf: one.Jf, K: one.K}
+	for i, instruction := range raw {
+		filter[i] = unix.SockFilter{Code: instruction.Op, Jt: instruction.Jt, Jf: instruction.Jf, K: instruction.K}
 	}
-	whole := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("the kernel refuses no-new-privs: %w", err)
 	}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&whole)))
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
 		return fmt.Errorf("the kernel refuses the filter: %w", errno)
 	}

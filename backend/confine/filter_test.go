@@ -19,7 +19,7 @@ type call struct {
 }
 
 var calls = []call{
-	{"work goes on", "read", [3]uint64{}, allowed},
+	{"ordinary work", "read", [3]uint64{}, allowed},
 	{"a thread", "clone", [3]uint64{unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_THREAD | unix.CLONE_SIGHAND}, allowed},
 	{"a user namespace", "clone", [3]uint64{unix.CLONE_NEWUSER | 17}, refused},
 	{"a user namespace, with bits the kernel ignores", "clone", [3]uint64{1<<40 | unix.CLONE_NEWUSER}, refused},
@@ -27,7 +27,7 @@ var calls = []call{
 	{"files of its own", "unshare", [3]uint64{unix.CLONE_FILES}, allowed},
 	{"a network of its own", "unshare", [3]uint64{unix.CLONE_NEWNET}, refused},
 	{"a time namespace", "unshare", [3]uint64{unix.CLONE_NEWTIME}, refused},
-	{"somebody else's namespace", "setns", [3]uint64{}, refused},
+	{"another process's namespace", "setns", [3]uint64{}, refused},
 	{"a mount", "mount", [3]uint64{}, refused},
 	{"a mount, the new way", "fsopen", [3]uint64{}, refused},
 	{"a module", "finit_module", [3]uint64{}, refused},
@@ -45,8 +45,8 @@ var calls = []call{
 	{"vsock", "socket", [3]uint64{unix.AF_VSOCK, unix.SOCK_STREAM, 0}, noFamily},
 	{"vsock, with bits the kernel ignores", "socket", [3]uint64{7<<32 | unix.AF_VSOCK, 0, 0}, noFamily},
 	{"a pair of local sockets", "socketpair", [3]uint64{unix.AF_UNIX, unix.SOCK_STREAM, 0}, allowed},
-	{"a pair of others, made before it is refused", "socketpair", [3]uint64{unix.AF_VSOCK, unix.SOCK_STREAM, 0}, noFamily},
-	{"a pair of TIPC's, with bits the kernel ignores", "socketpair", [3]uint64{1<<32 | unix.AF_TIPC, unix.SOCK_SEQPACKET, 0}, noFamily},
+	{"a pair of other sockets, created before it is refused", "socketpair", [3]uint64{unix.AF_VSOCK, unix.SOCK_STREAM, 0}, noFamily},
+	{"a pair of TIPC sockets, with bits the kernel ignores", "socketpair", [3]uint64{1<<32 | unix.AF_TIPC, unix.SOCK_SEQPACKET, 0}, noFamily},
 	{"UDP", "socket", [3]uint64{unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_UDP}, allowed},
 	{"ping", "socket", [3]uint64{unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_ICMP}, allowed},
 	{"SCTP", "socket", [3]uint64{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP}, noProtocol},
@@ -57,12 +57,12 @@ var calls = []call{
 	{"packets", "socket", [3]uint64{unix.AF_PACKET, unix.SOCK_RAW, 0}, noFamily},
 	{"the kernel's ciphers", "socket", [3]uint64{unix.AF_ALG, 0, 0}, noFamily},
 	{"routes", "socket", [3]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE}, allowed},
-	{"sockets there are", "socket", [3]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG}, allowed},
+	{"the list of sockets", "socket", [3]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG}, allowed},
 	{"the firewall", "socket", [3]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER}, noFamily},
 	{"the firewall, with bits the kernel ignores", "socket", [3]uint64{unix.AF_NETLINK, 0, 1<<33 | unix.NETLINK_NETFILTER}, noFamily},
 }
 
-// data is a struct seccomp_data in the byte order in which bpf.VM reads: each word big-endian, the low word of an argument first.
+// data returns a struct seccomp_data in the byte order that bpf.VM reads: each word big-endian, the low word of an argument first.
 func data(machine uint32, number uint32, arguments [3]uint64) []byte {
 	bytes := make([]byte, 64)
 	binary.BigEndian.PutUint32(bytes[numberAt:], number)
@@ -84,11 +84,11 @@ func verdict(t *testing.T, bytes []byte) uint32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := vm.Run(bytes)
+	result, err := vm.Run(bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return uint32(found)
+	return uint32(result)
 }
 
 func here(t *testing.T) *arch.Info {
@@ -106,7 +106,7 @@ func TestCalls(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			number, ok := machine.SyscallNames[c.name]
 			if !ok {
-				t.Fatalf("%s is no system call", c.name)
+				t.Fatalf("%s is not a system call", c.name)
 			}
 			if got := verdict(t, data(uint32(machine.ID), uint32(number), c.arguments)); got != c.verdict {
 				t.Errorf("got %#x, want %#x", got, c.verdict)
@@ -131,13 +131,13 @@ func TestUnknownCallsDoNotExist(t *testing.T) {
 	}
 }
 
-// A name that no architecture knows would be passed over in silence.
+// A misspelt name would be skipped without an error.
 func TestNamesAreNames(t *testing.T) {
 	for _, name := range append(append([]string{}, denied...), absent...) {
 		_, amd64 := arch.X86_64.SyscallNames[name]
 		_, i386 := arch.I386.SyscallNames[name]
 		if !amd64 && !i386 {
-			t.Errorf("%s is no system call", name)
+			t.Errorf("%s is not a system call", name)
 		}
 	}
 }

@@ -1,10 +1,11 @@
-// confine /PATH/TO/PROGRAM [ARGUMENT ...]: runs a program under the agent's system call filter, which nothing it starts can take off again.
+// confine /PATH/TO/PROGRAM [ARGUMENT ...]: runs a program under the agent's system call filter. The program and its children cannot
+// remove the filter.
 //
-// Root runs it, and setpriv under it, for every process of the agent's. The other way round there would be a moment in which a
-// process is the agent's and has no filter yet: others of the agent's could attach to it (ptrace(2)) and make any call through it.
+// For each of the agent's processes, root runs confine, which runs setpriv. In the opposite order, there would be a moment in which
+// the process has the agent's uid but no filter yet. The agent could attach to it (ptrace(2)) and make any call through it.
 //
-// The operator's switch (CODETAINER_SECCOMP) is a line in a file of root's that boot writes before the agent is there
-// (backend/contract/front_end.py). If it cannot be read, the filter is on.
+// The operator's switch (CODETAINER_SECCOMP) is a line in a file owned by root, which boot writes before the agent starts
+// (backend/contract/front_end.py). If the file cannot be read, the filter is on.
 package main
 
 import (
@@ -20,12 +21,12 @@ import (
 const (
 	switchFile = "/run/codetainer/front-end"
 	switchOff  = "seccomp=off"
-	notRun     = 126 // as a shell has it: found, and not run
+	notRun     = 126 // exit codes as in a shell: found but cannot be run, not found
 	notFound   = 127
 )
 
-// The main thread is the one that takes the filter on and becomes the program: what was asked for its parent's end
-// (prctl(2), PR_SET_PDEATHSIG) belongs to that thread alone.
+// Keeps main on the main thread, which loads the filter and executes the program. A parent-death signal (prctl(2),
+// PR_SET_PDEATHSIG) that was set before belongs to this thread alone.
 func init() {
 	runtime.LockOSThread()
 }
@@ -34,10 +35,10 @@ func main() {
 	if len(os.Args) < 2 {
 		fail(2, "usage: confine /PATH/TO/PROGRAM [ARGUMENT ...]")
 	}
-	// The environment is that of the process to come, and the agent's PATH begins with a folder of its own: root looks for nothing there.
+	// PATH is the agent's and begins with a folder that the agent can write. confine runs as root, so it does not search PATH.
 	program := os.Args[1]
 	if !filepath.IsAbs(program) {
-		fail(notFound, "cannot run %s: its whole path is expected", program)
+		fail(notFound, "cannot run %s: expected an absolute path", program)
 	}
 	settings, err := os.ReadFile(switchFile)
 	if err != nil || !switchedOff(string(settings)) {
