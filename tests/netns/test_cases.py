@@ -297,4 +297,4 @@ def test_nothing_takes_the_place_of_claude_code_where_it_is_missing(sandbox: Run
     """In the image as in `up`: the pane says that it is not there."""
     done = sandbox.agent("env", "PATH=/nonexistent", "/usr/local/bin/start-claude")
     assert (done.returncode, done.stdout) == (127, "")
-    assert done.stderr.startswith("codetainer: Claude Code is not in this sandbox: there is no claude on PATH\n")
+    assert done.stderr.startswith("codetainer: cannot start Claude Code: no claude on PATH\n")

@@ -1,2 +1,2 @@
-# root's .profile in a sandbox: a login shell of bash reads this instead of .bashrc.
+# root's .profile in a sandbox. A bash login shell reads this instead of .bashrc.
 [ -z "${BASH:-}" ] || . ~/.bashrc
