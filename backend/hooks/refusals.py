@@ -38,7 +38,7 @@ ADVICE = {
     "a port of the sandbox's own": "the sandbox's own services are not open to you",
     "not TCP": "only TCP may leave the sandbox, and DNS queries go to the sandbox's own resolver",
     "IPv6": "nothing may leave the sandbox over IPv6; use IPv4",
-    "pushes go to OWNER/REPO only": "only the sandbox's own repository is writable; the operator can add more (CODETAINER_PUSH)",
+    "pushes go to OWNER/REPO only": "only the sandbox's repository is writable; the operator can add others (CODETAINER_PUSH)",
 }
 
 

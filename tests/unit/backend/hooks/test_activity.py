@@ -1,4 +1,4 @@
-"""What the agent does, as its hooks leave it."""
+"""The file in which the activity hook records the agent's state."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 from backend.hooks import activity
 
 
-def said(file: Path) -> object:
+def content(file: Path) -> object:
     return json.loads(file.read_text())
 
 
-def test_a_state_that_goes_on_keeps_its_beginning(tmp_path: Path) -> None:
+def test_an_unchanged_state_keeps_its_start_time(tmp_path: Path) -> None:
     file = tmp_path / "activity.json"
     activity.write(str(file), "works", 1000.0)
     activity.write(str(file), "works", 2000.0)
-    assert said(file) == {"state": "works", "since": 1000.0}
+    assert content(file) == {"state": "works", "since": 1000.0}
     activity.write(str(file), "waits", 3000.0)
-    assert said(file) == {"state": "waits", "since": 3000.0}
+    assert content(file) == {"state": "waits", "since": 3000.0}
     assert [entry.name for entry in tmp_path.iterdir()] == ["activity.json"]
 
 
-def test_what_is_there_already_may_be_anything(tmp_path: Path) -> None:
+def test_an_invalid_file_is_replaced(tmp_path: Path) -> None:
     file = tmp_path / "activity.json"
     for text in ("", "[]", "{", "\x00\xff", "x" * 5000):
         file.write_text(text)
         activity.write(str(file), "waits", 1.0)
-        assert said(file) == {"state": "waits", "since": 1.0}
+        assert content(file) == {"state": "waits", "since": 1.0}
 
 
 def test_without_a_folder_nothing_happens(tmp_path: Path) -> None:

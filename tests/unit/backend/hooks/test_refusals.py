@@ -1,4 +1,4 @@
-"""What Claude is told of refusals: what the journal says, once, and nothing where a server said no."""
+"""The hook that reports refusals to Claude: each one in the journal once, and no errors of servers."""
 
 from __future__ import annotations
 
@@ -29,52 +29,53 @@ def journal(folder: Path, *refused: Refused, at: float = NOW - 1) -> Path:
     return file
 
 
-def told(folder: Path, response: object = "curl: (6) Could not resolve host") -> str:
-    said = json.dumps({"hook_event_name": "PostToolUse", "tool_name": "Bash", "tool_response": response}).encode()
+def reported(folder: Path, response: object = "curl: (6) Could not resolve host") -> str:
+    """The text that the hook adds to Claude's context after a tool call."""
+    call = json.dumps({"hook_event_name": "PostToolUse", "tool_name": "Bash", "tool_response": response}).encode()
     clock = Clock()
-    answer = refusals.respond(said, str(folder / "session.json"), str(folder / "events.jsonl"), clock, clock.sleep)
+    answer = refusals.respond(call, str(folder / "session.json"), str(folder / "events.jsonl"), clock, clock.sleep)
     return json.loads(answer)["hookSpecificOutput"]["additionalContext"] if answer else ""
 
 
-def test_a_name_that_is_not_listed_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_a_name_that_is_not_allowed_is_reported_with_a_remedy(tmp_path: Path) -> None:
     journal(tmp_path, Refused(Via.DNS, Reason.NOT_LISTED, 2, "dns", "telemetry.example.net"))
-    text = told(tmp_path)
+    text = reported(tmp_path)
     assert "telemetry.example.net: not on the list" in text
     assert "codetainer allow telemetry.example.net" in text
     assert "do not retry" in text
 
 
-def test_it_is_told_once(tmp_path: Path) -> None:
+def test_a_refusal_is_reported_once(tmp_path: Path) -> None:
     journal(tmp_path, Refused(Via.DNS, Reason.NOT_LISTED, 2, "dns", "telemetry.example.net"))
-    assert told(tmp_path)
-    assert told(tmp_path) == ""
+    assert reported(tmp_path)
+    assert reported(tmp_path) == ""
 
 
 @pytest.mark.parametrize("until", [NOW + 3600, "nonsense"])
-def test_what_stands_in_the_way_of_knowing_what_was_told_is_told_again(tmp_path: Path, until: object) -> None:
+def test_an_unusable_time_of_the_last_report_is_ignored(tmp_path: Path, until: object) -> None:
     journal(tmp_path, Refused(Via.DNS, Reason.NOT_LISTED, 2, "dns", "telemetry.example.net"))
     (tmp_path / "told").write_text(str(until))
-    assert told(tmp_path)
+    assert reported(tmp_path)
 
 
-def test_where_nothing_can_be_kept_it_is_told_all_the_same(tmp_path: Path) -> None:
+def test_refusals_are_reported_even_if_the_time_cannot_be_stored(tmp_path: Path) -> None:
     journal(tmp_path, Refused(Via.DNS, Reason.NOT_LISTED, 2, "dns", "telemetry.example.net"))
     (tmp_path / "told").mkdir()
-    assert told(tmp_path)
+    assert reported(tmp_path)
 
 
 def test_the_latest_are_found_in_a_long_journal(tmp_path: Path) -> None:
     file = journal(tmp_path, *(Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "old.example") for _ in range(2000)), at=NOW - 999)
     with file.open("a") as opened:
         opened.write(encode(Stamped(NOW - 1, 1, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "new.example"))) + "\n")
-    assert "new.example" in told(tmp_path)
+    assert "new.example" in reported(tmp_path)
 
 
-def test_a_call_that_does_not_look_refused_is_not_held_up(tmp_path: Path) -> None:
+def test_a_call_that_does_not_look_refused_is_not_delayed(tmp_path: Path) -> None:
     journal(tmp_path)
     clock = Clock()
-    said = json.dumps({"tool_response": "all is well"}).encode()
-    assert refusals.respond(said, str(tmp_path / "session.json"), str(tmp_path / "events.jsonl"), clock, clock.sleep) == ""
+    call = json.dumps({"tool_response": "all is well"}).encode()
+    assert refusals.respond(call, str(tmp_path / "session.json"), str(tmp_path / "events.jsonl"), clock, clock.sleep) == ""
     assert clock.now == NOW
 
 
@@ -82,49 +83,49 @@ def test_a_call_that_does_not_look_refused_is_not_held_up(tmp_path: Path) -> Non
     ("at", "result", "passed", "enough"),
     [
         (NOW, "cannot reach just.example", 0.1, True),
-        (NOW, "cannot reach it", 0.1, False),  # the one that is meant may come behind it
+        (NOW, "cannot reach it", 0.1, False),  # the refusal of this call may come later
         (NOW, "cannot reach it", 1.1, True),
-        (NOW - 30, "cannot reach just.example", 0.1, False),  # an earlier one of the same name
+        (NOW - 30, "cannot reach just.example", 0.1, False),  # an earlier refusal of the same name
         (NOW - 30, "cannot reach it", 1.1, False),
     ],
 )
-def test_how_long_a_refusal_is_waited_for(at: float, result: str, passed: float, enough: bool) -> None:
+def test_how_long_the_hook_waits_for_a_refusal(at: float, result: str, passed: float, enough: bool) -> None:
     assert refusals.expected([{"at": at, "name": "just.example"}], result, NOW, NOW + passed) is enough
 
 
-def test_a_servers_own_no_is_not_the_sandboxs(tmp_path: Path) -> None:
+def test_errors_of_servers_are_not_reported(tmp_path: Path) -> None:
     journal(tmp_path)
-    assert told(tmp_path, "HTTP/2 403 Forbidden") == ""
+    assert reported(tmp_path, "HTTP/2 403 Forbidden") == ""
     journal(tmp_path, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "old.example"), at=NOW - 3600)
-    assert told(tmp_path, "HTTP/2 403 Forbidden") == ""
+    assert reported(tmp_path, "HTTP/2 403 Forbidden") == ""
 
 
 @pytest.mark.parametrize("reason", list(Reason))
-def test_every_reason_has_its_advice(reason: Reason) -> None:
+def test_every_reason_has_advice(reason: Reason) -> None:
     event = {"name": "a.example", "address": "198.51.100.1", "port": 443, "reason": str(reason)}
     assert refusals.sentence(event).count(": ") >= 1
     if reason is not Reason.STOPPED:
         assert "this is not open from here" not in refusals.sentence(event).lower()
 
 
-def test_a_port_is_part_of_what_has_to_be_allowed() -> None:
+def test_the_remedy_names_an_unusual_port() -> None:
     event = {"name": "a.example", "port": 8443, "reason": str(Reason.PORT_NOT_LISTED)}
     assert "codetainer allow a.example --port 8443" in refusals.sentence(event)
     assert "--port" not in refusals.sentence({**event, "port": 443})
 
 
-def test_what_the_list_would_not_help_is_not_asked_of_the_operator() -> None:
-    event: dict[str, object] = {"name": "a.example", "reason": str(Reason.NOT_LISTED), "detail": "in the list of somebody else"}
+def test_no_command_is_suggested_if_allowing_the_name_would_not_help() -> None:
+    event: dict[str, object] = {"name": "a.example", "reason": str(Reason.NOT_LISTED), "detail": "on another allowlist"}
     assert "codetainer allow" not in refusals.sentence(event)
 
 
-def test_text_of_others_is_cut() -> None:
+def test_untrusted_text_is_bounded() -> None:
     assert len(refusals.sentence({"name": "x" * 10**6, "reason": "y" * 10**6, "detail": "z" * 10**6})) < 1000
 
 
-def test_very_many_are_cut_and_nothing_controls_a_screen(tmp_path: Path) -> None:
+def test_long_lists_are_cut_and_control_characters_escaped(tmp_path: Path) -> None:
     journal(tmp_path, *(Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", f"n{n}.example") for n in range(30)))
-    text = told(tmp_path)
+    text = reported(tmp_path)
     assert "and 25 more" in text
     assert text.count("codetainer allow") == refusals.MAX_REPORTED
     assert "n29.example" in text  # the latest
@@ -132,19 +133,19 @@ def test_very_many_are_cut_and_nothing_controls_a_screen(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["a.example;id", "$(id).example", "a b.example", "-rf.example", "\x1b[2Jn.example", "a'b"])
-def test_no_command_is_made_of_what_is_no_host_name(name: str) -> None:
-    """Somebody pastes it into a shell of theirs, root's perhaps."""
+def test_no_command_contains_anything_but_a_host_name(name: str) -> None:
+    """The operator may paste the command into a root shell."""
     assert "codetainer allow" not in refusals.sentence({"name": name, "reason": str(Reason.NOT_LISTED)})
 
 
-@pytest.mark.parametrize("said", [b"", b"[]", b"{", b'{"tool_response": {}}', b"[" * 100_000])
-def test_malformed_input_says_nothing(tmp_path: Path, said: bytes) -> None:
-    assert refusals.respond(said, str(tmp_path / "session.json"), str(tmp_path / "none")) == ""
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"tool_response": {}}', b"[" * 100_000])
+def test_malformed_input_gives_no_output(tmp_path: Path, text: bytes) -> None:
+    assert refusals.respond(text, str(tmp_path / "session.json"), str(tmp_path / "none")) == ""
 
 
 @pytest.mark.parametrize("meanwhile", ["", "another.example"], ids=["alone", "behind-another"])
-def test_what_was_refused_just_now_is_waited_for_where_the_call_looks_like_it(tmp_path: Path, meanwhile: str) -> None:
-    """The journal is behind, and what it has first need not be what made the call fail."""
+def test_a_failed_call_waits_for_its_own_refusal(tmp_path: Path, meanwhile: str) -> None:
+    """The journal lags, and its first new refusal need not be the one that made the call fail."""
     file = journal(tmp_path, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "earlier.example"), at=NOW - 30)
     clock = Clock()
     due = {0.1: meanwhile, 0.8: "just.example"}
@@ -156,13 +157,13 @@ def test_what_was_refused_just_now_is_waited_for_where_the_call_looks_like_it(tm
                 with file.open("a") as opened:
                     opened.write(encode(Stamped(clock.now, 9, Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", name))) + "\n")
 
-    said = json.dumps({"tool_response": "curl: (6) Could not resolve host: just.example"}).encode()
-    answer = refusals.respond(said, str(tmp_path / "session.json"), str(file), clock, sleep)
+    call = json.dumps({"tool_response": "curl: (6) Could not resolve host: just.example"}).encode()
+    answer = refusals.respond(call, str(tmp_path / "session.json"), str(file), clock, sleep)
     for name in ("earlier.example", "just.example", meanwhile):
         assert name in answer
     assert clock.now < NOW + 1.0
 
 
-def test_a_listed_name_with_a_private_address_is_the_operators_matter(tmp_path: Path) -> None:
+def test_an_allowed_name_with_a_private_address_is_not_reported_to_claude(tmp_path: Path) -> None:
     journal(tmp_path, Refused(Via.DNS, Reason.PRIVATE, 1, "dns", "private.example"))
-    assert told(tmp_path) == ""
+    assert reported(tmp_path) == ""

@@ -35,7 +35,7 @@ def test_kebab(answer: str, name: str) -> None:
 
 
 @given(st.text())
-def test_any_answer_gives_a_name_that_tmux_can_bear(answer: str) -> None:
+def test_any_answer_gives_a_name_that_tmux_accepts(answer: str) -> None:
     name = session_namer.kebab(answer)
     assert name == "" or re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
     assert len(name) <= session_namer.MAX_NAME
@@ -47,7 +47,7 @@ def transcript(tmp_path: Path, *entries: object) -> str:
     return str(path)
 
 
-def test_first_request_is_what_the_operator_said_first(tmp_path: Path) -> None:
+def test_first_request_skips_other_entries_and_later_requests(tmp_path: Path) -> None:
     path = transcript(
         tmp_path,
         {"type": "summary", "summary": "x"},
@@ -59,11 +59,11 @@ def test_first_request_is_what_the_operator_said_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("entry", [[], None, 3, {"type": "user"}, {"type": "user", "message": {"content": {}}}])
-def test_a_transcript_of_another_shape_says_nothing(tmp_path: Path, entry: object) -> None:
+def test_a_transcript_with_an_unknown_structure_gives_no_request(tmp_path: Path, entry: object) -> None:
     assert session_namer.first_request(transcript(tmp_path, entry)) == ""
 
 
-def test_no_transcript_says_nothing(tmp_path: Path) -> None:
+def test_a_missing_transcript_gives_no_request(tmp_path: Path) -> None:
     assert session_namer.first_request(str(tmp_path / "none")) == ""
     assert session_namer.first_request("nul\0byte") == ""
 
@@ -76,7 +76,7 @@ def test_a_session_is_named_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("session", ["", "..", "../x", "a/b", "-", "a\nb", "x" * 65])
-def test_a_session_id_is_no_path(tmp_path: Path, session: str) -> None:
+def test_a_session_id_cannot_be_a_path(tmp_path: Path, session: str) -> None:
     assert session_namer.claim(str(tmp_path), session) == ""
     assert list(tmp_path.iterdir()) == []
 
@@ -86,11 +86,11 @@ def test_the_question_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"[", b"[]", b"null", b"\xff", b"[" * 100_000])
-def test_malformed_input_is_no_input(text: bytes) -> None:
+def test_malformed_input_is_ignored(text: bytes) -> None:
     assert session_namer.parse(text) == {}
 
 
-def test_the_claude_that_is_asked_for_a_name_asks_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_claude_that_chooses_a_name_is_not_named_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(session_namer.MARK, "1")
     monkeypatch.setattr(sys, "argv", ["session_namer.py", str(tmp_path / "session.json"), "socket"])
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b'{"session_id": "abc-1"}')))
@@ -98,8 +98,8 @@ def test_the_claude_that_is_asked_for_a_name_asks_for_none(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def answers(code: int, said: str, calls: list[list[str]]) -> object:
-    """In place of `subprocess.run`."""
+def answers(code: int, output: str, calls: list[list[str]]) -> object:
+    """A replacement for `subprocess.run` that returns a fixed result and records calls."""
 
     def run(argv: list[str], **more: object) -> object:
         calls.append(argv)
@@ -107,7 +107,7 @@ def answers(code: int, said: str, calls: list[list[str]]) -> object:
             assert isinstance(environment := more["env"], dict)
             assert environment[session_namer.MARK] == "1"
             assert "mend the login" in str(more["input"])
-        return SimpleNamespace(returncode=code, stdout=said)
+        return SimpleNamespace(returncode=code, stdout=output)
 
     return run
 
@@ -116,7 +116,7 @@ def asked_to_name(tmp_path: Path) -> dict[str, object]:
     return {"transcript_path": transcript(tmp_path, {"type": "user", "message": {"content": "mend the login"}})}
 
 
-def test_the_name_is_kept_and_the_session_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_is_stored_and_the_session_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
     monkeypatch.setattr(subprocess, "run", answers(0, "Mending the login\n", calls))
     monkeypatch.setenv("TMUX_PANE", "%3")
@@ -127,7 +127,7 @@ def test_the_name_is_kept_and_the_session_takes_it(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("pane", ["", "%", "=claude", "%1\n"])
-def test_a_pane_that_is_none_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pane: str) -> None:
+def test_an_invalid_pane_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pane: str) -> None:
     calls: list[list[str]] = []
     monkeypatch.setattr(subprocess, "run", answers(0, "x", calls))
     monkeypatch.setenv("TMUX_PANE", pane)
@@ -135,18 +135,17 @@ def test_a_pane_that_is_none_is_not_named(tmp_path: Path, monkeypatch: pytest.Mo
     assert calls == [["tmux", "-S", "socket", "rename-session", "x"]]
 
 
-@pytest.mark.parametrize(("code", "said"), [(1, "Credit balance is too low"), (0, ""), (0, "…")])
-def test_what_is_no_answer_names_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, said: str) -> None:
-    """What Claude says when it fails is no name."""
+@pytest.mark.parametrize(("code", "output"), [(1, "Credit balance is too low"), (0, ""), (0, "…")])
+def test_errors_and_empty_answers_give_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, output: str) -> None:
     calls: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "run", answers(code, said, calls))
+    monkeypatch.setattr(subprocess, "run", answers(code, output, calls))
     session_namer.name_session(str(tmp_path / "name"), "socket", asked_to_name(tmp_path))
     assert [call[0] for call in calls] == ["claude"]
     assert not (tmp_path / "name").exists()
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("claude"), subprocess.TimeoutExpired("claude", 60)])
-def test_who_cannot_be_asked_says_nothing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_claude_that_fails_gives_no_answer(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fails(*_: object, **__: object) -> None:
         raise error
 

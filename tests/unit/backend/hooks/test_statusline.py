@@ -10,7 +10,7 @@ from backend.contract.paths import Paths
 from backend.hooks import statusline
 
 NOW = 1_800_000_000.0
-SAID = {
+STATUS = {
     "session_id": "5f0c2d1e-1111-2222-3333-444455556666",
     "model": {"id": "claude-opus-4-5", "display_name": "Opus 4.5"},
     "context_window": {"used_percentage": 42, "context_window_size": 200000},
@@ -23,15 +23,15 @@ def refused(ago: float, name: str = "evil.test", count: int = 1) -> str:
     return events.encode(events.Stamped(NOW - ago, 1, event))
 
 
-def respond(tmp_path: Path, said: object = SAID, journal: list[str] | None = None) -> str:
+def respond(tmp_path: Path, status: object = STATUS, journal: list[str] | None = None) -> str:
     (tmp_path / "events.jsonl").write_text("".join(line + "\n" for line in journal or []))
-    text = said if isinstance(said, bytes) else json.dumps(said).encode()
+    text = status if isinstance(status, bytes) else json.dumps(status).encode()
     return statusline.respond(text, str(tmp_path / "session.json"), str(tmp_path / "events.jsonl"), NOW)
 
 
 def test_shows_model_context_and_name(tmp_path: Path) -> None:
     (tmp_path / "names").mkdir()
-    (tmp_path / "names" / str(SAID["session_id"])).write_text("fixing-auth-bug")
+    (tmp_path / "names" / str(STATUS["session_id"])).write_text("fixing-auth-bug")
     line = respond(tmp_path)
     assert line.startswith("Opus 4.5 ")
     assert "████░░░░░░ 42 %" in line
@@ -58,32 +58,32 @@ def test_counts_the_refusals_of_the_last_minutes_and_names_the_latest(tmp_path: 
     assert "more than" not in respond(tmp_path, journal=journal)
 
 
-def test_an_address_stands_for_a_name_that_is_not_known(tmp_path: Path) -> None:
+def test_without_a_name_the_address_is_shown(tmp_path: Path) -> None:
     event = events.Refused(events.Via.FIREWALL, events.Reason.NEVER_RESOLVED, count=1, address="192.0.2.7")
     journal = [refused(9), events.encode(events.Stamped(NOW - 1, 1, event))]
     assert "last 192.0.2.7" in respond(tmp_path, journal=journal)
 
 
-def test_what_is_old_tells_that_there_is_no_more_however_long_the_journal(tmp_path: Path) -> None:
+def test_an_old_refusal_ends_the_count_in_a_long_journal(tmp_path: Path) -> None:
     old = [refused(statusline.MINUTES * 60 + 1)] * 2000
     assert "more than" not in respond(tmp_path, journal=[*old, refused(1)])
 
 
 @pytest.mark.parametrize("value", [True, None, "1", -0.1, 1e15, float("nan")])
-def test_what_is_no_number_that_a_screen_shows(value: object) -> None:
+def test_invalid_numbers_are_minus_one(value: object) -> None:
     assert statusline.number(value) == -1.0
 
 
-def test_reads_the_tail_alone_and_says_that_there_may_be_more(tmp_path: Path) -> None:
+def test_reads_only_the_tail_and_says_that_there_may_be_more(tmp_path: Path) -> None:
     journal = [refused(1)] * 2000
     shown = respond(tmp_path, journal=journal)
     inside = statusline.TAIL_BYTES // (len(journal[0]) + 1)
     assert f"more than {inside} refused" in shown
 
 
-def test_what_others_wrote_is_shown_harmless(tmp_path: Path) -> None:
-    said = {**SAID, "model": {"display_name": "\x1b]0;owned\x07Opus\n" + "x" * 200}}
-    line = respond(tmp_path, said, [refused(1, "\x1b[2J\nevil.test")])
+def test_untrusted_text_is_made_harmless(tmp_path: Path) -> None:
+    status = {**STATUS, "model": {"display_name": "\x1b]0;owned\x07Opus\n" + "x" * 200}}
+    line = respond(tmp_path, status, [refused(1, "\x1b[2J\nevil.test")])
     colours = (statusline.GREEN, statusline.YELLOW, statusline.RED, statusline.DIM, statusline.PLAIN)
     for colour in colours:
         line = line.replace(colour, "")
@@ -91,24 +91,24 @@ def test_what_others_wrote_is_shown_harmless(tmp_path: Path) -> None:
     assert len(line) < 200
 
 
-def test_writes_the_report_whole(tmp_path: Path) -> None:
+def test_writes_the_report_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     respond(tmp_path)
     assert json.loads((tmp_path / "session.json").read_text()) == {
-        "at": NOW, "session_id": SAID["session_id"], "name": "", "model": "Opus 4.5", "context_percent": 42.0, "cost_usd": 1.25,
-        "branch": "",
+        "at": NOW, "session_id": STATUS["session_id"], "name": "", "model": "Opus 4.5", "context_percent": 42.0,
+        "cost_usd": 1.25, "branch": "",
     }  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl", "session.json"]
 
 
-def test_goes_without_report_and_journal_where_there_are_none(tmp_path: Path) -> None:
-    line = statusline.respond(json.dumps(SAID).encode(), str(tmp_path / "none/session.json"), str(tmp_path / "none/x"), NOW)
+def test_works_without_a_report_folder_and_a_journal(tmp_path: Path) -> None:
+    line = statusline.respond(json.dumps(STATUS).encode(), str(tmp_path / "none/session.json"), str(tmp_path / "none/x"), NOW)
     assert line.startswith("Opus 4.5 ")
 
 
-def test_a_session_id_is_no_path(tmp_path: Path) -> None:
+def test_a_session_id_cannot_be_a_path(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "names").mkdir()
-    assert "secret" not in respond(tmp_path, {**SAID, "session_id": "../secret"})
+    assert "secret" not in respond(tmp_path, {**STATUS, "session_id": "../secret"})
 
 
 @pytest.mark.parametrize(
@@ -123,19 +123,19 @@ def test_malformed_input_shortens_the_line(tmp_path: Path, text: bytes) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*SAID, "display_name", "used_percentage", "x"]), inner),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*STATUS, "display_name", "used_percentage", "x"]), inner),
 )
 
 
 @given(json_values)
-def test_any_json_whatever_gives_one_harmless_line(tmp_path_factory: pytest.TempPathFactory, said: object) -> None:
-    line = respond(tmp_path_factory.mktemp("s"), said)
+def test_any_json_gives_one_harmless_line(tmp_path_factory: pytest.TempPathFactory, status: object) -> None:
+    line = respond(tmp_path_factory.mktemp("s"), status)
     assert "\n" not in line
     line.encode("utf-8", "replace")
 
 
 @given(st.binary(max_size=300))
-def test_any_journal_whatever_counts_nothing_below_zero(tmp_path_factory: pytest.TempPathFactory, text: bytes) -> None:
+def test_no_journal_gives_a_negative_count(tmp_path_factory: pytest.TempPathFactory, text: bytes) -> None:
     journal = tmp_path_factory.mktemp("j") / "events.jsonl"
     journal.write_bytes(text + b'\n{"kind":"refused","at":[],"count":-5}\n[{"kind":"refused"}]\n')
     count, latest, _ = statusline.refusals(str(journal), NOW)
@@ -164,7 +164,7 @@ def test_settings_start_the_hooks_with_the_paths_of_the_contract() -> None:
     ("head", "branch"),
     [("ref: refs/heads/fix/auth\n", "fix/auth"), ("05cdf2e0\n", ""), ("ref: refs/heads/\x1b[2J", "?[2J"), (None, "")],
 )
-def test_the_branch_is_told_where_one_is_checked_out(tmp_path: Path, head: str | None, branch: str) -> None:
+def test_the_branch_is_shown_if_one_is_checked_out(tmp_path: Path, head: str | None, branch: str) -> None:
     (tmp_path / ".git").mkdir()
     if head is not None:
         (tmp_path / ".git/HEAD").write_text(head)
