@@ -1,4 +1,4 @@
-"""What the agent's report may say: cut to size, never trusted, never in the way."""
+"""The agent's reports and its pane's title: bounded, untrusted, and combined into a state."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from backend.session import activity
 from backend.system import Identity
 
 
-def test_a_report() -> None:
+def test_a_valid_report() -> None:
     found = activity.reported('{"state": "waits", "name": "fixing-auth", "model": "M", "context_percent": 42, "cost_usd": 1.2}')
     assert found is not None
     assert (found.state, found.name, found.context_percent, found.cost_usd) == (SessionState.WAITS, "fixing-auth", 42.0, 1.2)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", "[" * 100_000, '"works"'])
-def test_what_is_no_report(text: str) -> None:
+def test_invalid_reports(text: str) -> None:
     assert activity.reported(text) is None
 
 
-def test_what_it_claims_is_cut_to_size() -> None:
+def test_values_are_bounded() -> None:
     found = activity.reported(
         '{"state": "root", "name": "' + "x" * 5000 + '", "cost_usd": 1e300, "context_percent": "all", "since": -5}'
     )
@@ -41,13 +41,13 @@ ME = Identity("me", os.geteuid())
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
-def test_any_report_is_read_or_none(body: object) -> None:
+def test_any_json_is_accepted_or_ignored(body: object) -> None:
     import json
 
     activity.reported(json.dumps(body))
 
 
-def test_a_link_or_a_pipe_is_no_report(tmp_path: Path) -> None:
+def test_links_and_pipes_are_not_read_and_long_files_are_cut(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text('{"state": "works"}')
     (tmp_path / "link").symlink_to(tmp_path / "secret")
     os.mkfifo(tmp_path / "pipe")
@@ -60,7 +60,7 @@ def test_a_link_or_a_pipe_is_no_report(tmp_path: Path) -> None:
     assert len(activity.read_report(tmp_path / "long", ME)) == activity.REPORT_BYTES
 
 
-def test_what_the_agent_does_comes_from_a_file_of_its_own() -> None:
+def test_the_state_comes_from_the_activity_file() -> None:
     about = '{"model": "M", "state": "works", "since": 1}'
     found = activity.reported(about, '{"state": "waits", "since": 1000.5, "model": "other"}')
     assert found is not None
@@ -76,10 +76,10 @@ S = SessionState
 
 
 @pytest.mark.parametrize(
-    ("said", "title", "expected"),
+    ("reported", "title", "expected"),
     [
         (S.WORKS, SPINS, S.WORKS),
-        (S.WORKS, STARS, S.WAITS),  # escape was pressed, or the API failed: no hook tells of it
+        (S.WORKS, STARS, S.WAITS),  # escape was pressed, or the API failed: no hook runs
         (S.WAITS, STARS, S.WAITS),
         (S.WAITS, SPINS, S.WORKS),
         (S.IDLE, STARS, S.IDLE),
@@ -91,21 +91,21 @@ S = SessionState
         (None, PLAIN, None),
     ],
 )
-def test_where_hooks_and_title_differ_the_title_is_right(said: S | None, title: str, expected: S | None) -> None:
-    report = None if said is None else SessionChanged(said, "name", 100.0, "M")
+def test_the_title_overrules_the_hooks(reported: S | None, title: str, expected: S | None) -> None:
+    report = None if reported is None else SessionChanged(reported, "name", 100.0, "M")
     found = activity.judged(report, title, None, 200.0)
     assert (found and found.state) == expected
     if found is not None and report is not None:
         assert (found.name, found.model) == ("name", "M")
-        assert found.since == (100.0 if expected is said else 200.0)
+        assert found.since == (100.0 if expected is reported else 200.0)
 
 
-def test_a_hook_that_has_just_spoken_is_believed_before_the_title_is_drawn() -> None:
+def test_a_new_report_overrules_a_title_that_may_not_be_redrawn_yet() -> None:
     just = SessionChanged(S.WORKS, "name", 199.0)
     assert activity.judged(just, STARS, None, 200.0) == just
 
 
-def test_a_state_that_goes_on_keeps_its_beginning() -> None:
+def test_an_unchanged_state_keeps_its_start_time() -> None:
     before = SessionChanged(S.WAITS, "name", 150.0)
     found = activity.judged(SessionChanged(S.WORKS, "name", 100.0), STARS, before, 200.0)
     assert found is not None
@@ -113,37 +113,37 @@ def test_a_state_that_goes_on_keeps_its_beginning() -> None:
 
 
 @pytest.mark.parametrize(("state", "since"), [(S.WORKS, 0.0), (S.WAITS, 100.0), (S.IDLE, 100.0)])
-def test_silence_says_nothing_of_what_has_no_beginning_or_does_not_work(state: S, since: float) -> None:
-    said = SessionChanged(state, "name", since)
-    assert activity.judged(said, PLAIN, None, 100.0 + activity.SILENT + 1) == said
+def test_without_reports_states_other_than_works_stay(state: S, since: float) -> None:
+    report = SessionChanged(state, "name", since)
+    assert activity.judged(report, PLAIN, None, 100.0 + activity.SILENT + 1) == report
 
 
-NOBODY = (1 << 22) + 1  # more than any pid (proc_sys_kernel(5), pid_max)
+NO_PROCESS = (1 << 22) + 1  # larger than any pid (proc_sys_kernel(5), pid_max)
 
 
 @pytest.mark.parametrize(
-    ("server", "agent", "says"),
+    ("server", "agent", "text"),
     [
         (os.getpid(), os.getpid(), ""),
-        (os.getpid(), NOBODY, "Claude has ended, the session's shell is still running"),
-        (NOBODY, os.getpid(), "the session has ended"),
+        (os.getpid(), NO_PROCESS, "Claude has ended, the session's shell is still running"),
+        (NO_PROCESS, os.getpid(), "the session has ended"),
     ],
-    ids=["nobody", "Claude", "the session"],
+    ids=["none", "Claude", "the session"],
 )
-def test_a_process_that_has_gone_before_it_was_looked_at_has_ended(server: int, agent: int, says: str) -> None:
+def test_a_process_that_does_not_exist_has_ended(server: int, agent: int, text: str) -> None:
     handles = activity.Handles(Session(server, agent, "%0"))
-    assert handles.ended() == says
+    assert handles.ended() == text
     handles.close()
 
 
-def test_work_of_which_nothing_is_heard_any_more_is_unknown() -> None:
+def test_work_without_reports_for_long_becomes_unknown() -> None:
     silent = activity.judged(SessionChanged(S.WORKS, "name", 100.0), PLAIN, None, 100.0 + activity.SILENT + 1)
     assert silent is not None
     assert silent.state is S.UNKNOWN
 
 
-def test_a_process_that_cannot_be_has_ended() -> None:
-    """Which processes a session has is tmux's word, and tmux is the agent's."""
+def test_impossible_pids_have_ended() -> None:
+    """The pids come from tmux, which the agent controls."""
     handles = activity.Handles(Session(10**30, -5, "%0"))
     assert handles.ended() == "the session has ended"
     handles.close()

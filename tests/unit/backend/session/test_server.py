@@ -1,4 +1,4 @@
-"""How libtmux reaches tmux: the ways there are in the installed version, and what our server makes of them."""
+"""The ways in which the installed libtmux starts tmux, and how our server closes them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from backend.session.server import Answer, Server
 from backend.system import Finished, SystemFailure
 
 LIBRARY = Path(str(libtmux.__file__)).parent
-NOT_USED = ("pytest_plugin.py", "test/", "_internal/control_mode.py")  # imported by nothing else of libtmux's
+NOT_USED = ("pytest_plugin.py", "test/", "_internal/control_mode.py")  # no other module of libtmux imports these
 STARTS = {"Popen", "call", "check_call", "check_output", "run", "system", "posix_spawn", "fork", "execvp", "tmux_cmd"}
 VERSION = re.compile(r"(get|_query)_version(_str)?|has_\w*version")
 
 
 def calls(path: Path) -> Iterator[tuple[str, str, ast.Call]]:
-    """Every call in a module: the function that it stands in, what is called, and the call."""
+    """All calls in a module: the enclosing function, the name of the called function, and the call."""
 
     def walk(node: ast.AST, within: str) -> Iterator[tuple[str, str, ast.Call]]:
         for child in ast.iter_child_nodes(node):
@@ -46,8 +46,8 @@ def library() -> Iterator[tuple[str, str, str, ast.Call]]:
                 yield name, within, called, call
 
 
-def test_libtmux_has_no_other_ways_to_a_process_than_those_that_are_closed() -> None:
-    """A version with another one fails here: it has to be looked at, and closed in Server, before it is taken."""
+def test_all_ways_in_which_libtmux_starts_processes_are_closed() -> None:
+    """A new version with another way fails here: close it in Server before using that version."""
     ways = {(name, within, called) for name, within, called, _ in library() if called in STARTS}
     assert ways == {
         ("common.py", "tmux_cmd.__init__", "Popen"),
@@ -58,15 +58,15 @@ def test_libtmux_has_no_other_ways_to_a_process_than_those_that_are_closed() -> 
     }
 
 
-def test_a_version_is_asked_of_the_servers_own_tmux_only() -> None:
-    """Without `tmux_bin`, or with None, the first tmux in PATH would be started."""
-    asked = [
+def test_versions_are_queried_with_the_servers_tmux_bin_only() -> None:
+    """Without `tmux_bin`, or with None, libtmux would start the first tmux in PATH."""
+    queries = [
         (name, within, call) for name, within, called, call in library() if VERSION.fullmatch(called) and name != "common.py"
     ]
-    assert len(asked) > 50
-    for name, within, call in asked:
-        given = [ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg == "tmux_bin"]
-        assert given and given[0] in ("self.tmux_bin", "self.server.tmux_bin", "server.tmux_bin", "self._tmux_bin"), (
+    assert len(queries) > 50
+    for name, within, call in queries:
+        values = [ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg == "tmux_bin"]
+        assert values and values[0] in ("self.tmux_bin", "self.server.tmux_bin", "server.tmux_bin", "self._tmux_bin"), (
             name,
             within,
         )
@@ -77,20 +77,20 @@ def server(tmp_path: Path) -> Server:
     return Server(Paths(tmp_path))
 
 
-def test_what_libtmux_would_start_is_refused(server: Server) -> None:
+def test_methods_that_would_start_tmux_are_refused(server: Server) -> None:
     with pytest.raises(SystemFailure, match="it would start tmux itself"):
         _ = server.tmux_bin
-    for ask in (lambda: server.sessions, lambda: server.panes, server.raise_if_dead, lambda: server.new_session("x")):
+    for method in (lambda: server.sessions, lambda: server.panes, server.raise_if_dead, lambda: server.new_session("x")):
         with pytest.raises((SystemFailure, RuntimeError)):
-            ask()
+            method()
 
 
-def test_tmux_is_asked_within_perform_only(server: Server) -> None:
+def test_commands_are_sent_within_perform_only(server: Server) -> None:
     with pytest.raises(RuntimeError, match=r"within Server\.perform only"):
         server.cmd("kill-server")
 
 
-def test_a_call_without_a_command_starts_nothing(server: Server) -> None:
+def test_a_call_without_commands_starts_no_process(server: Server) -> None:
     assert asyncio.run(server.perform(lambda tmux: tmux.socket_path)) == server.socket_path
 
 
@@ -109,7 +109,7 @@ def test_an_answer_has_libtmuxs_form(out: str, lines: list[str]) -> None:
     assert (failed.returncode, failed.stdout, failed.stderr) == (1, [], [line for line in lines if line])
 
 
-def test_which_session_it_is() -> None:
+def test_an_answer_with_process_and_pane_ids_is_parsed() -> None:
     assert session._session(answer("12 345 %0\n")) == Session(12, 345, "%0")
 
 
@@ -127,7 +127,7 @@ def test_any_other_answer_is_refused(out: str) -> None:
         session._session(answer(out))
 
 
-def test_why_a_session_did_not_start_is_told() -> None:
+def test_the_error_names_tmuxs_reason() -> None:
     with pytest.raises(SystemFailure, match="cannot start the session: create window failed"):
         session._session(answer("12 345 %0\n", "no space\ncreate window failed\n", 1))
     with pytest.raises(SystemFailure, match="cannot start the session: exit code 3"):
