@@ -1,7 +1,7 @@
-"""`codetainer as-agent`: a command, or a shell, as the agent, for root in a sandbox who works on the agent's files.
+"""`codetainer as-agent`: runs a command or a shell as the agent, for root in a sandbox who works on the agent's files.
 
-What the agent has written can name programs to run: git's configuration and hooks, makefiles, an editor's settings. Root who
-uses them there would run them as root. This is also how `git` runs for root (backend/launchers/git).
+Files that the agent wrote can start programs: git configuration and hooks, makefiles, editor settings. Without this command,
+they would run as root. `git` also runs this way for root (backend/launchers/git).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from backend.sandbox import relay
 from backend.sandbox.relay import Command
 from backend.system import AGENT, describe
 
-SIGPIPE_CODE = 141  # as a shell has it: 128 + SIGPIPE
-# Of root's environment the agent gets what describes the terminal and says how git shall work. Root's may hold the tokens.
+SIGPIPE_CODE = 141  # as in a shell: 128 + SIGPIPE
+# The variables of root's environment that the agent gets: they describe the terminal or configure git. Others may hold tokens.
 PASSED_ON = (
     "TERM", "COLORTERM", "NO_COLOR", "TZ", "PAGER", "EDITOR", "VISUAL", "LESS", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE",
     "GIT_COMMON_DIR", "GIT_PAGER", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_OPTIONAL_LOCKS", "GIT_AUTHOR_NAME",
     "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_DATE",
 )  # fmt: skip
 
-FROZEN = "the sandbox is frozen: nothing is started as the agent\n  Run codetainer thaw first."
+FROZEN = "the sandbox is frozen, so no process can be started as the agent\n  Run codetainer thaw first."
 GIT_OPTIONS_WITH_VALUE = ("-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env", "--super-prefix")
 READ_STDIN = (
     "am", "apply", "column", "credential", "fast-import", "fmt-merge-msg", "get-tar-commit-id", "http-backend",
@@ -39,18 +39,18 @@ READ_STDIN = (
 def main(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="codetainer as-agent", usage="%(prog)s [-- COMMAND ...]",
-        description="Run a command as the agent, in this folder, or a shell; exit with its code. Without a terminal of root's.",
+        description="Run a command or a shell as the agent in this folder, without root's terminal, and exit with its code.",
     )  # fmt: skip
     at = argv.index("--") if "--" in argv else len(argv)
     parser.parse_args(argv[:at])
     command = list(argv[at + 1 :]) or ["bash", "-l"]
     if not Paths().front_end.exists():
         sys.stderr.write(
-            "codetainer: no sandbox is running here\n  codetainer enter -- COMMAND runs one as the agent of another\n"
+            "codetainer: no sandbox is running here\n  Run codetainer enter -- COMMAND to run it in one of this machine.\n"
         )
         return 1
     if os.geteuid() not in (0, AGENT_UID):
-        sys.stderr.write("codetainer: only root and the agent may run something as the agent\n")
+        sys.stderr.write("codetainer: only root and the agent may run commands as the agent\n")
         return 1
     if Paths().frozen.exists():
         sys.stderr.write(f"codetainer: {FROZEN}\n")
@@ -61,9 +61,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def reads_stdin(command: Sequence[str]) -> bool:
-    """Whether a command reads its stdin. git does by some of its subcommands and where an argument says so.
+    """True if a command may read stdin. git does so only in some subcommands, or if an argument asks for it.
 
-    Otherwise root's stdin (a list in a shell's loop, a secret in a pipe) would be read to its end for the agent's process.
+    Other git commands do not get root's stdin (a list in a shell loop, a secret in a pipe): relaying it would read it to its
+    end.
     """
     if Path(command[0]).name != "git":
         return True
@@ -84,16 +85,16 @@ def reads_stdin(command: Sequence[str]) -> bool:
 
 
 def run(command: Sequence[str]) -> int:
-    """Runs it to its end; returns its exit code."""
+    """Runs a command as the agent, waits for it and returns its exit code."""
     if os.geteuid() != 0:
         os.execvp(command[0], list(command))
     here = settings.environment()
     environment = {**agent.own_environment(Paths()), **{name: here[name] for name in PASSED_ON if name in here}}
-    if os.isatty(0) and not os.isatty(1):  # what is typed meanwhile is for the shell that waits, as in a prompt's $(git status)
+    if os.isatty(0) and not os.isatty(1):  # as in a prompt's $(git status): keys typed now are meant for the waiting shell
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
-        return relay.run(Command(0, command, AGENT, environment, ""), keeps=lambda _: True)
-    except BrokenPipeError:  # who reads no further ends it, as `git log | head` does
+        return relay.run(Command(0, command, AGENT, environment, ""), withhold=lambda _: True)
+    except BrokenPipeError:  # the reader has closed its end, as in `git log | head`
         return SIGPIPE_CODE
     except OSError as error:
         sys.stderr.write(f"codetainer: cannot run {command[0]} as the agent: {describe(error)}\n")

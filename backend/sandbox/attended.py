@@ -1,8 +1,8 @@
-"""`up` at a terminal: the operator's dashboard and the agent's session in turn, until the operator has stopped the sandbox.
+"""`up` at a terminal: shows the dashboard and the agent's session in turn, until the operator stops the sandbox.
 
-The dashboard is root's, in the sandbox, and its exit code is what the operator has decided. The session is shown by a tmux
-client of the agent's on another terminal of the sandbox's own: what it ends with means nothing, and what it leaves behind on
-the operator's terminal is undone before the dashboard comes back.
+The dashboard runs as root in the sandbox; its exit code is the operator's decision. A tmux client that runs as the agent shows
+the session, on a terminal created inside the sandbox. Its exit code is ignored, and the operator's terminal is reset before the
+dashboard is shown again.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ HANG_UP = 128 + signal.SIGHUP
 
 
 class NoFrontEnd(Exception):
-    """Neither the dashboard nor its plain form can be shown. The sandbox goes on."""
+    """Neither the dashboard nor its plain form can be shown. The sandbox keeps running."""
 
 
 class Attended:
-    """`name` is the sandbox's. `run` needs the operator's terminal, raw (terminal.raw)."""
+    """Shows a sandbox on the operator's terminal, which must be in raw mode (terminal.raw). `name` is the sandbox's name."""
 
     def __init__(self, sandbox: FirstProcess, name: str, *, plain: bool) -> None:
         self._sandbox, self._name, self._plain = sandbox, name, plain
 
     def run(self) -> int:
-        """The exit code that `up` ends with. Raises NoFrontEnd."""
+        """Shows both in turn and returns the exit code for `up`. Raises NoFrontEnd."""
         try:
             return self._run()
         except OSError as error:
-            if not terminal.is_there():
+            if not terminal.exists():
                 return HANG_UP
             raise NoFrontEnd from error
 
@@ -76,13 +76,13 @@ class Attended:
         options = [*(["--plain"] if self._plain else []), *(["--stay"] if stay else []), *(["--locked"] if locked else [])]
         argv = [FRONT_END, "attach", "--of-up", self._name, *options]
         ended = self._shown(Command(self._sandbox.pid, argv, ROOT, environment_for(ROOT, self._sandbox.pid), "/"))
-        if ended.code > 128:  # it was killed
+        if ended.code > 128:  # killed by a signal
             terminal.reset(ended.code)
         return ended
 
     def _session(self, leaving: Detaching) -> Ended:
-        terminal.settle()  # what the dashboard has asked the terminal is not to be answered to the agent
-        argv = ["tmux", "-u", "-S", str(Paths().tmux_socket), "attach-session", "-t", "$0"]  # the first session, by its id
+        terminal.settle()  # the terminal's answers to the dashboard must not reach the agent
+        argv = ["tmux", "-u", "-S", str(Paths().tmux_socket), "attach-session", "-t", "$0"]  # $0: the first session
         own = terminal_variables()
         environment = {
             "HOME": "/home/claude", "USER": "claude", "LOGNAME": "claude", "SHELL": "/bin/bash", "LANG": "C.UTF-8",
@@ -90,7 +90,7 @@ class Attended:
         }  # fmt: skip
         code = 255
         try:
-            with leaving.taking_away():
+            with leaving.enforced():
                 ended = self._shown(Command(self._sandbox.pid, argv, AGENT, environment, "/"), leaving)
                 code = ended.code
                 return ended
@@ -107,42 +107,42 @@ class Attended:
 
 
 class Detaching:
-    """Knows whether it was the operator who left the session, and ends a client that does not let go of the terminal then.
+    """Detects whether the operator detached from the session, and kills a client that does not detach then.
 
-    The agent's tmux may let go at any time, so that what is being typed for the session would reach the dashboard; or it may
-    hang, or not want to.
+    The agent's tmux is untrusted. It may detach at any time, so that the dashboard would receive keys meant for the session. Or
+    it may ignore the keys.
     """
 
-    SECONDS = 2.0  # for tmux to let go; and so long before the end the keys count
-    # ctrl+b d as terminals send it: plainly, by xterm's other keys, by kitty's protocol. With another ctrl+b before it, it is
-    # for a tmux within the session.
+    SECONDS = 2.0  # how long tmux may take to detach; keys that are older when the client ends do not count
+    # ctrl+b d in the encodings that terminals use: plain, xterm's modifyOtherKeys, kitty's protocol. After another ctrl+b, it
+    # is meant for a tmux inside the session.
     _PREFIX = rb"(?:\x02|\x1b\[27;5;98~|\x1b\[98;5(?::1)?u)"
     _KEYS = re.compile(rb"(?<!\x02)" + _PREFIX + rb"(?:d|\x1b\[27;1;100~|\x1b\[100(?:;1(?::1)?)?u)")
-    # What terminals say by themselves, or asked by the agent: focus, mouse, attributes, places, modes, strings.
+    # Reports that a terminal sends unprompted or because the agent asked: focus, mouse, attributes, positions, modes, strings.
     _REPORTS = re.compile(rb"\x1b\[[IO]|\x1b\[[<>=?]?[0-9;:]*[$]?[cMmnRty]|\x1b[P\]_^][^\x1b\x07]*(?:\x1b\\|\x07)")
     _MAX_TAIL = 4096
 
     def __init__(self) -> None:
         self._tail = b""
-        self._at = 0.0  # when the keys were typed, in seconds of the steady clock; 0: not yet
+        self._at = 0.0  # time of the keys on the monotonic clock; 0 if not typed yet
         self._client = -1
-        self.wanted = False  # at the end: whether the operator has just asked for it, and has typed nothing since
+        self.wanted = False  # set when the client ends: the operator has just typed the keys, and nothing since
 
     def began(self, command: int) -> None:
         self._client = command
 
     def typed(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-self._MAX_TAIL :]
-        found = list(self._KEYS.finditer(self._tail))
-        if found:
-            self._tail = self._tail[found[-1].end() :]
+        matches = list(self._KEYS.finditer(self._tail))
+        if matches:
+            self._tail = self._tail[matches[-1].end() :]
             self._at = time.monotonic()
             signal.setitimer(signal.ITIMER_REAL, self.SECONDS)
 
     @contextlib.contextmanager
-    def taking_away(self) -> Iterator[None]:
-        """Within it, a client that is still there some seconds after the keys is killed."""
-        before = signal.signal(signal.SIGALRM, self._take_away)
+    def enforced(self) -> Iterator[None]:
+        """Kills the client if it is still running SECONDS after the keys."""
+        before = signal.signal(signal.SIGALRM, self._kill_client)
         try:
             yield
         finally:
@@ -150,17 +150,17 @@ class Detaching:
             signal.signal(signal.SIGALRM, before)
             if self._client >= 0:
                 os.close(self._client)
-            lately = self._at and time.monotonic() - self._at < self.SECONDS + 1.0
-            self.wanted = bool(lately) and not self._REPORTS.sub(b"", self._tail)
+            recent = self._at and time.monotonic() - self._at < self.SECONDS + 1.0
+            self.wanted = bool(recent) and not self._REPORTS.sub(b"", self._tail)
 
-    def _take_away(self, *_: object) -> None:
+    def _kill_client(self, *_: object) -> None:
         if self._client >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._client, signal.SIGKILL)
 
 
 def known_term(term: str) -> str:
-    """The terminal's own type if tmux can draw on it, else one that works nearly everywhere (as handover.known_term)."""
+    """The terminal's own type if tmux can draw on it, else a type that works nearly everywhere (as handover.known_term)."""
     if term and term != "dumb":
         done = system.run(["tput", "-T", term, "cup", "0", "0"], environment=BASE_ENVIRONMENT, check=False)
         if done.code == 0:

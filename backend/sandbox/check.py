@@ -1,4 +1,4 @@
-"""`codetainer check`: what this machine lacks for a sandbox, what for, and how to get it. Found out by trying."""
+"""`codetainer check`: tries everything that a sandbox needs, and reports what this machine lacks and how to install it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCES = {"coredns": "network/dns/coredns", "confine": "backend/confine"}
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """`problem` is "" where it is met."""
+    """One thing that a sandbox needs. `problem` is "" if the machine has it."""
 
     name: str
     purpose: str
@@ -34,71 +34,71 @@ class Requirement:
 
 PROGRAMS = (
     ("nft", "firewall", "nftables"),
-    ("haproxy", "connections by name", "haproxy"),
+    ("haproxy", "the gate", "haproxy"),
     ("tmux", "the session", "tmux"),
     ("git", "cloning", "git"),
     ("ip", "the sandbox's network", "iproute2"),
-    ("conntrack", "cutting flows that are no longer allowed", "conntrack"),
+    ("conntrack", "cutting connections that are no longer allowed", "conntrack"),
     ("setpriv", "dropping privileges", "util-linux"),
     ("tini", "the sandbox's first process", "tini"),
-    ("tput", "unknown terminals at login", "ncurses-bin"),
+    ("tput", "logins from unknown terminals", "ncurses-bin"),
     ("setsid", "exporting the agent's work without the terminal", "util-linux"),
     ("flock", "checking the init lock at login", "util-linux"),
 )
 
 
 def built(name: str) -> Path | None:
-    """A program of SOURCES as it was built beside them, else from the system's path."""
+    """The path of a program of SOURCES: in this clone's build folder, else on the system's PATH. None if it is missing."""
     if (BUILT / name).is_file():
         return BUILT / name
-    found = shutil.which(name, path=SYSTEM_PATH)
-    return Path(found) if found else None
+    path = shutil.which(name, path=SYSTEM_PATH)
+    return Path(path) if path else None
 
 
 def requirements() -> list[Requirement]:
-    """Everything a sandbox needs, tried. Forks: nothing of this process is changed."""
-    found = [
+    """Tries everything that a sandbox needs. Kernel features are tried in child processes, so this one does not change."""
+    results = [
         Requirement("root", "namespaces, mounts and the firewall", "" if os.geteuid() == 0 else "not root", "Run it as root.")
     ]
     for program, purpose, package in PROGRAMS:
         problem = "" if shutil.which(program, path=SYSTEM_PATH) else "not found"
-        found.append(Requirement(program, purpose, problem, f"Run apt-get install {package}."))
-    for program, purpose in (("coredns", "policy for names"), ("confine", "the agent's system call filter")):
+        results.append(Requirement(program, purpose, problem, f"Run apt-get install {package}."))
+    for program, purpose in (("coredns", "DNS policy"), ("confine", "the agent's system call filter")):
         problem = "" if built(program) else "not built"
-        found.append(Requirement(program, purpose, problem, f"Run make setup to build it from {SOURCES[program]}."))
+        results.append(Requirement(program, purpose, problem, f"Run make setup to build it from {SOURCES[program]}."))
     try:
         ctypes.CDLL("libnftables.so.1")
         problem = ""
     except OSError:
         problem = "not found"
-    found.append(
+    results.append(
         Requirement("libnftables", "the guard's changes to the firewall", problem, "Run apt-get install libnftables1.")
     )
-    seen = layout.visible(layout.interpreter())
-    found.append(
+    visible = layout.visible(layout.interpreter())
+    results.append(
         Requirement(
             "python",
             "boot, inside the sandbox",
-            "" if seen else f"{layout.interpreter()} is out of the sandbox's sight",
+            "" if visible else f"{layout.interpreter()} is not visible inside the sandbox",
             "Run make setup to make .venv from /usr/bin/python3.",
         )
     )
     if os.geteuid() == 0:
         for name, purpose, trial, remedy in TRIALS:
-            found.append(Requirement(name, purpose, _try(trial), remedy))
-    return found
+            results.append(Requirement(name, purpose, _try(trial), remedy))
+    return results
 
 
 def of_agent(net: Net) -> list[Requirement]:
-    """What works in the sandbox: a pretend internet has a stand-in for it."""
+    """The requirement of Claude Code. None with a pretend internet, which has a stand-in."""
     if net is Net.PRETEND:
         return []
     remedy = f"Run {claude.INSTALL}, or name its program with codetainer up --claude FILE."
-    return [Requirement("claude", "the agent", claude.problem(claude.found()), remedy)]
+    return [Requirement("claude", "the agent", claude.problem(claude.installed()), remedy)]
 
 
-def missing(found: Sequence[Requirement]) -> list[Requirement]:
-    return [requirement for requirement in found if requirement.problem]
+def missing(results: Sequence[Requirement]) -> list[Requirement]:
+    return [requirement for requirement in results if requirement.problem]
 
 
 def _namespaces() -> None:
@@ -139,16 +139,16 @@ def _veth() -> None:
 
 KERNEL = "Use a kernel with {}, or in a container give it --privileged or CAP_SYS_ADMIN and CAP_NET_ADMIN."
 TRIALS: tuple[tuple[str, str, Callable[[], None], str], ...] = (
-    ("namespaces", "the sandbox's walls", _namespaces, KERNEL.format("mount, network, pid, uts and ipc namespaces")),
-    ("overlay", "a root whose writes land in memory", _overlay, KERNEL.format("CONFIG_OVERLAY_FS")),
-    ("nf_tables", "the ruleset", _firewall, KERNEL.format("nf_tables (nft_ct, nft_log, nft_nat)")),
-    ("NFLOG", "saying what was refused", _nflog, KERNEL.format("nfnetlink_log")),
+    ("namespaces", "isolating the sandbox", _namespaces, KERNEL.format("mount, network, pid, uts and ipc namespaces")),
+    ("overlay", "a root file system that writes to memory", _overlay, KERNEL.format("CONFIG_OVERLAY_FS")),
+    ("nf_tables", "the firewall's ruleset", _firewall, KERNEL.format("nf_tables (nft_ct, nft_log, nft_nat)")),
+    ("NFLOG", "reporting refused connections", _nflog, KERNEL.format("nfnetlink_log")),
     ("veth", "the sandbox's network", _veth, KERNEL.format("CONFIG_VETH")),
 )  # fmt: skip
 
 
 def _try(trial: Callable[[], None]) -> str:
-    """What goes wrong when something is tried, in a process of its own; "" where it works."""
+    """Runs a trial in a child process. Returns its error, "" if it works."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -165,11 +165,11 @@ def _try(trial: Callable[[], None]) -> str:
     return problem
 
 
-def table(found: Sequence[Requirement]) -> str:
-    """A line for each: whether it is there, what for, and how to get it."""
-    width = max(len(requirement.name) for requirement in found)
+def table(results: Sequence[Requirement]) -> str:
+    """One line per requirement: met or not, its purpose, and the remedy."""
+    width = max(len(requirement.name) for requirement in results)
     lines = []
-    for requirement in found:
+    for requirement in results:
         sign, rest = ("✓", requirement.purpose) if not requirement.problem else ("✗", "")
         if requirement.problem:
             rest = f"{requirement.problem}; needed for {requirement.purpose}. {requirement.remedy}"
@@ -178,11 +178,11 @@ def table(found: Sequence[Requirement]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = Parser(prog="codetainer check", description="Say what this machine lacks for a sandbox.")
+    parser = Parser(prog="codetainer check", description="List what this machine lacks for a sandbox.")
     parser.add_argument("--net", choices=[net.value for net in Net], default=Net.NAT.value,
-                        help="as for up: a pretend internet needs no Claude Code (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="for programs")
+                        help="check for up with this --net; pretend needs no Claude Code (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
-    found = [*requirements(), *of_agent(Net(options.net))]
-    sys.stdout.write(json.dumps([asdict(r) for r in found]) + "\n" if options.json else table(found))
-    return 1 if missing(found) else 0
+    results = [*requirements(), *of_agent(Net(options.net))]
+    sys.stdout.write(json.dumps([asdict(r) for r in results]) + "\n" if options.json else table(results))
+    return 1 if missing(results) else 0

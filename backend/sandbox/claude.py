@@ -1,4 +1,4 @@
-"""Claude Code as this machine has it, or what takes its place in the agent's pane."""
+"""Chooses the program for the agent's pane: this machine's Claude Code, or its stand-in."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from backend import settings
 from backend.sandbox.options import Net, Options
 
 PACKAGE = "@anthropic-ai/claude-code"
-# npm 12 runs no install script that is not allowed, and without its own this package has no program. Older ones ignore the
-# option.
+# npm 12 runs only install scripts that are allowed, and without its install script this package has no program. Older versions
+# ignore the option.
 INSTALL = f"npm install -g {PACKAGE} --allow-scripts={PACKAGE}"
-# For a pretend internet alone: it does for a minute what an agent does, whatever credentials there are.
+# Only for a pretend internet: behaves like an agent for a minute. Needs no credentials.
 FAKE_CLAUDE = Path(__file__).parent / "pretend/fake_claude"
 
 
-def found() -> Path | None:
-    """Claude Code on this process's PATH."""
+def installed() -> Path | None:
+    """The path of Claude Code on PATH, None if it is not there."""
     program = shutil.which("claude")
     return Path(program) if program else None
 
 
 def problem(program: Path | None) -> str:
-    """Why there is no Claude Code to be run; "" if there is."""
+    """The reason why Claude Code cannot be run, "" if it can."""
     if program is None:
         return "not found on PATH"
     try:
         with program.open("rb") as file:
-            begins = file.read(4)
+            magic = file.read(4)
     except OSError as error:
         return f"cannot read {program}: {error.strerror}"
-    if begins == b"\x7fELF" or begins.startswith(b"#!"):
+    if magic == b"\x7fELF" or magic.startswith(b"#!"):
         return ""
-    return f"{program} was installed without its program"  # what npm leaves if the install script did not run
+    return f"{program} was installed without its program"  # npm did not run the install script
 
 
 def chosen(options: Options) -> Path | None:
-    """What runs in the agent's pane; None for nothing, if a COMMAND is all that is wanted. Raises SettingsError.
+    """The program for the agent's pane, None if none is needed because `up` runs a COMMAND. Raises SettingsError.
 
-    The stand-in never meets a real network: it commits, and tries hosts that are not listed.
+    The stand-in commits files and connects to hosts that are not allowed, so it is used only with a pretend internet.
     """
     if options.claude is not None:
         return options.claude
-    program = found()
+    program = installed()
     lacking = problem(program)
     if not lacking:
         return program

@@ -1,4 +1,4 @@
-"""`codetainer enter`: a command, or a shell, in a running sandbox, as the agent or as root."""
+"""`codetainer enter`: runs a command or a shell in a running sandbox, as the agent or as root."""
 
 from __future__ import annotations
 
@@ -21,23 +21,26 @@ PASSED_ON = ("TERM", "COLORTERM", "NO_COLOR")
 
 
 def terminal_variables() -> dict[str, str]:
-    """All that goes into a sandbox of the operator's environment, the settings aside: what describes the terminal."""
+    """The operator's variables that describe the terminal. Apart from settings, no others are passed into a sandbox."""
     here = settings.environment()
     return {name: here[name] for name in PASSED_ON if name in here}
 
 
 def environment_for(identity: Identity, init: int) -> dict[str, str]:
-    """What a command gets in the sandbox whose first process is `init`: the agent's, what its session has. Raises OSError."""
+    """The environment for a command in the sandbox whose first process is `init`. Raises OSError.
+
+    The agent's is the same as in its session, with tokens or placeholders.
+    """
     if identity is not AGENT:
         own = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash"}
         return {**BASE_ENVIRONMENT, **terminal_variables(), **own}
-    there = Paths(Path(f"/proc/{init}/root"))
+    paths = Paths(Path(f"/proc/{init}/root"))
     variables = {}
-    for variable in Path(f"/proc/{init}/environ").read_bytes().decode(errors="surrogateescape").split("\0"):
-        name, _, value = variable.partition("=")
-        variables[name] = f"{there.root}{value}" if value.startswith(f"{inputs.HANDED_OVER}/") else value
+    for entry in Path(f"/proc/{init}/environ").read_bytes().decode(errors="surrogateescape").split("\0"):
+        name, _, value = entry.partition("=")
+        variables[name] = f"{paths.root}{value}" if value.startswith(f"{inputs.HANDED_OVER}/") else value
     variables.pop("", None)
-    sandbox_settings = settings.load(variables, there.credentials)
+    sandbox_settings = settings.load(variables, paths.credentials)
     return {**agent.environment(sandbox_settings, Paths()), **terminal_variables()}
 
 
@@ -47,10 +50,10 @@ def main(argv: Sequence[str]) -> int:
         own, command = own[: own.index("--")], own[own.index("--") + 1 :]
     parser = Parser(
         prog="codetainer enter", usage="%(prog)s [options] [-- COMMAND ...]",
-        description="Run a command in a running sandbox, or a shell, and exit with its code.",
+        description="Run a command or a shell in a running sandbox, and exit with its code.",
     )  # fmt: skip
-    parser.add_argument("--name", type=sandbox_name, default="sandbox", help="which sandbox (default: %(default)s)")
-    parser.add_argument("--root", action="store_true", help="as root instead of the agent")
+    parser.add_argument("--name", type=sandbox_name, default="sandbox", help="name of the sandbox (default: %(default)s)")
+    parser.add_argument("--root", action="store_true", help="run as root instead of the agent")
     options = parser.parse_args(own)
     identity = ROOT if options.root else AGENT
     try:
@@ -59,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
             sys.stderr.write(f"codetainer: {FROZEN}\n")
             return 1
         folder = "/" if options.root else "/workspace"
-        # root's own start-up files make a shell the login (backend/launchers/login).
+        # root's start-up files would start the login instead of a shell (backend/launchers/login).
         shell = ["bash", "--noprofile", "--norc"] if options.root else ["bash", "-l"]
         return relay.run(Command(init, command or shell, identity, environment_for(identity, init), folder))
     except (NoSandbox, settings.SettingsError) as error:

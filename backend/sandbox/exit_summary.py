@@ -1,4 +1,4 @@
-"""What became of the work, for `up` at a terminal: leaving ends the sandbox, and its last lines are shown nowhere else."""
+"""The last output of `up` at a terminal: the unsaved work that was saved or lost when the sandbox stopped."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MAIN = str(Paths().repository)
 NOT_ASKED_FOR = "CODETAINER_AUTOSAVE=exit would have saved it"
 
 
-class Farewell:
-    """Opens a sandbox's journal before its end; `text` reads on when the sandbox, and every path to it, has gone."""
+class ExitSummary:
+    """Opens a sandbox's journal before the sandbox stops. `text` reads the new events after no path leads to it any more."""
 
     def __init__(self, journal: Path) -> None:
         self._file = -1
@@ -25,13 +25,13 @@ class Farewell:
             self._read = os.fstat(self._file).st_size
 
     def text(self) -> str:
-        """Lines for the operator; "" where there was no work, or nothing is known of it."""
+        """Lines for the operator, "" if there was no unsaved work or none was counted."""
         counted: WorkCounted | None = None
         saved: WorkSaved | None = None
         for event in self._events():
             counted = event if isinstance(event, WorkCounted) else counted
             saved = event if isinstance(event, WorkSaved) else saved
-        return said(counted, saved)
+        return render(counted, saved)
 
     def _events(self) -> Iterator[Event]:
         if self._file < 0:
@@ -44,8 +44,8 @@ class Farewell:
                 yield events.decode(line.decode(errors="replace")).event
 
 
-def said(counted: WorkCounted | None, saved: WorkSaved | None) -> str:
-    """Paths and reasons may be the agent's: whatever a terminal would obey is spelled out."""
+def render(counted: WorkCounted | None, saved: WorkSaved | None) -> str:
+    """The summary's text. The agent may have chosen paths and reasons, so control characters are escaped."""
     if counted is None or not (counted.anything or counted.unknown):
         return ""
     with_work = [work for work in counted.repositories if work.anything]
@@ -54,21 +54,25 @@ def said(counted: WorkCounted | None, saved: WorkSaved | None) -> str:
     lost = [work for work in with_work if work not in kept]
     lines: list[str] = []
     if saved is not None and kept:
-        lines += _only_here(kept)
-        lines.append(f"is saved to {ascii(saved.branch)[1:-1]} of the repository that was cloned")
+        lines += _unsaved(kept)
+        lines.append(f"saved to branch {ascii(saved.branch)[1:-1]} of the cloned repository")
         lines += [f"left out: {ascii(name)[1:-1]}" for name in saved.left_out]
-    lines += _only_here(lost)
-    lines += [f"not all that was in the sandbox is known: {ascii(why)[1:-1]}" for why in counted.unknown]
+    lines += _unsaved(lost)
+    lines += [f"cannot list all unsaved work: {ascii(why)[1:-1]}" for why in counted.unknown]
     if lost or (not is_saved and (counted.problem or saved)):
         why = "only the cloned repository is saved" if is_saved else saved.problem if saved else NOT_ASKED_FOR
-        lines.append(f"is lost: {ascii(why)[1:-1]}")
+        lines.append(f"lost: {ascii(why)[1:-1]}")
     return "".join(f"codetainer: {line}\n" for line in lines)
 
 
-def _only_here(works: Iterable[RepositoryWork]) -> Iterator[str]:
-    return (f"was only in the sandbox: {ascii(work.path)[1:-1]}: {_amounts(work)}" for work in works)
+def _unsaved(works: Iterable[RepositoryWork]) -> Iterator[str]:
+    return (f"unsaved work in {ascii(work.path)[1:-1]}: {_amounts(work)}" for work in works)
 
 
 def _amounts(work: RepositoryWork) -> str:
-    found = ((work.commits, "commits"), (work.files + work.untracked, "files"), (work.stashes, "stashes"))
-    return ", ".join(f"{what} {count}" for count, what in found if count)
+    amounts = (
+        (work.commits, "commit", "commits"),
+        (work.files + work.untracked, "file", "files"),
+        (work.stashes, "stash", "stashes"),
+    )
+    return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in amounts if count)

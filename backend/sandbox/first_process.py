@@ -1,7 +1,7 @@
-"""The first process of new namespaces, and the one of ours that waits for it.
+"""Starts the first process of new namespaces, and a process of ours, the waiter, that waits for it.
 
-The kernel ties them together: whatever ends the caller ends the waiter, that ends the first process, and with the first
-process of a pid namespace everything in it ends. Mounts, interfaces and the network itself go with the last process.
+The kernel ends them together. If the caller ends, for any reason, so do the waiter, the first process, and with it all
+processes in its pid namespace. Mounts and network interfaces disappear with the last process.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from backend.sandbox import namespaces
 from backend.sandbox.namespaces import Namespace
 from backend.system import describe
 
-ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 POLL_SECONDS = 0.02
 
 
 class FirstProcess:
-    """`pid` is the first process as this machine counts, 0 before `start`."""
+    """The first process of new namespaces. `pid` is its pid on this machine, 0 before `start`."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -32,11 +32,11 @@ class FirstProcess:
         self.pid = 0
 
     def start(self, kinds: Namespace, body: Callable[[], None]) -> None:
-        """Runs `body` as the first process of new namespaces; it execs, or its return ends them. Raises OSError.
+        """Runs `body` as the first process of new namespaces. It must exec; the namespaces end if it returns. Raises OSError.
 
-        Signals that ask for an end wait until both processes are known here: an exception of their handlers loses neither.
+        Blocks stop signals until both pids are known, so that an exception from a signal handler cannot leave a process behind.
         """
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             self._fork(kinds, body)
         finally:
@@ -54,28 +54,28 @@ class FirstProcess:
             text = pipe.read()
         if not text:
             raise OSError(f"cannot make the namespaces of {self._what}")
-        with contextlib.suppress(ProcessLookupError):  # it has ended already: so will the waiter
+        with contextlib.suppress(ProcessLookupError):  # it has already ended, and so will the waiter
             self._handle = os.pidfd_open(int(text))
         self.pid = int(text)
 
     def ended(self) -> int | None:
-        """The exit code as a shell gives it (128 + signal); None while it runs."""
+        """The exit code as in a shell (128 + signal number), None while the process runs."""
         if self._waiter > 0:
-            found, status = os.waitpid(self._waiter, os.WNOHANG)
-            if not found:
+            reaped, status = os.waitpid(self._waiter, os.WNOHANG)
+            if not reaped:
                 return None
             self._waiter = 0
             self._code = shell_code(status)
         return self._code
 
     def wait(self) -> int:
-        """Waits for its end. Signal handlers run meanwhile."""
+        """Waits until the process ends, and returns its exit code. Signal handlers still run."""
         while (code := self.ended()) is None:
             time.sleep(POLL_SECONDS)
         return code
 
     def end(self, seconds: float) -> None:
-        """Asks it to end, waits that long, then ends it and everything in it. On return nothing of it runs."""
+        """Sends SIGTERM, waits up to `seconds`, then kills the process and all others in its pid namespace."""
         if self._waiter == -1:
             return
         if self._handle >= 0 and seconds > 0:
@@ -90,7 +90,7 @@ class FirstProcess:
                 os.kill(self._waiter, signal.SIGKILL)
             self.wait()
         if self._handle >= 0:
-            select.select([self._handle], [], [])  # where only the waiter was killed, the kernel is still at work
+            select.select([self._handle], [], [])  # if only the waiter was killed, the kernel may still be at work
             os.close(self._handle)
             self._handle = -1
 
@@ -100,7 +100,7 @@ def _wait_for_it(what: str, parent: int, kinds: Namespace, body: Callable[[], No
     code = 1
     try:
         namespaces.die_with_parent(parent)
-        os.setsid()  # ctrl+c on the terminal is for the caller
+        os.setsid()  # ctrl+c on the terminal must reach only the caller
         reset_signals()
         namespaces.unshare(kinds)
         inner = os.fork()
@@ -108,10 +108,10 @@ def _wait_for_it(what: str, parent: int, kinds: Namespace, body: Callable[[], No
             os.close(pid_writing)
             _be_it(what, body)
         os.write(pid_writing, str(inner).encode())
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the ends of pipes are seen when the other processes close theirs
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # a pipe left open here would never reach its end
         code = shell_code(os.waitpid(inner, 0)[1])
     except OSError as error:
-        say(describe(error))
+        print_error(in_words(error))
     finally:
         os._exit(code)
 
@@ -119,27 +119,28 @@ def _wait_for_it(what: str, parent: int, kinds: Namespace, body: Callable[[], No
 def _be_it(what: str, body: Callable[[], None]) -> None:
     """The first process. Does not return."""
     try:
-        # Its parent is outside its pid namespace: getppid() is 0.
+        # The parent is outside this pid namespace, so getppid() returns 0.
         namespaces.die_with_parent(0)
         body()
     except BaseException as error:
-        say(f"cannot make {what}: {describe(error) if isinstance(error, OSError) else error}")
+        print_error(f"cannot make {what}: {in_words(error) if isinstance(error, OSError) else error}")
     finally:
         os._exit(1)
 
 
 def reset_signals() -> None:
-    """What a forked process has to forget of its parent's handlers, before it execs or waits."""
-    for number in (*ASKING, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores the last two, exec keeps that
+    """Restores the default signal handling in a forked process, before it execs or waits."""
+    # Python ignores SIGPIPE and SIGXFSZ, and exec would pass that on.
+    for number in (*STOP_SIGNALS, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def close_on_exec() -> None:
-    """Leaves the program that comes next stdin, stdout and stderr, and nothing that this process was given or has opened."""
+    """Marks all descriptors but stdin, stdout and stderr as close-on-exec."""
     for entry in Path("/proc/self/fd").iterdir():
         if int(entry.name) > 2:
-            with contextlib.suppress(OSError):  # the folder's own descriptor
+            with contextlib.suppress(OSError):  # the descriptor of /proc/self/fd itself is already closed
                 os.set_inheritable(int(entry.name), False)
 
 
@@ -148,6 +149,6 @@ def shell_code(status: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def say(text: str) -> None:
-    """A line on stderr, of a process that shares its buffers with the one it was forked from."""
+def print_error(text: str) -> None:
+    """Writes a line to stderr from a forked process, bypassing the buffers that it shares with its parent."""
     os.write(2, f"codetainer: {text}\n".encode())

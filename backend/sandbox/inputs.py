@@ -1,4 +1,4 @@
-"""What the operator gives `codetainer up`, looked at before anything is made: files of the command line, and variables."""
+"""Checks the operator's input to `codetainer up`, files and variables, before anything is created."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HANDED_OVER = Path("/run/codetainer-settings")  # in the sandbox, for root only
 
 
 def require_files(chosen: Options) -> None:
-    """Raises SettingsError with every file of the command line that is not there."""
+    """Checks that the files named on the command line exist. Raises SettingsError that lists all missing files."""
     named = {
         "--domains": chosen.domains,
         "--credentials": chosen.credentials,
@@ -26,25 +26,28 @@ def require_files(chosen: Options) -> None:
         "--pretend": chosen.pretend,
     }
     absent = [
-        f"{option} {file}: " + ("a folder, expected a file" if file.is_dir() else "there is no such file")
+        f"{option} {file}: " + ("is a folder, expected a file" if file.is_dir() else "no such file")
         for option, file in named.items()
         if file is not None and not file.is_file()
     ]
     log = chosen.pretend_log
     if log is not None and not log.absolute().parent.is_dir():
-        absent.append(f"--pretend-log {log}: there is no folder {log.parent}")
+        absent.append(f"--pretend-log {log}: no such folder: {log.parent}")
     if absent:
         raise settings.SettingsError(absent)
 
 
 def require_readable(chosen: Options) -> None:
-    """Raises SettingsError where the list or Claude Code's settings cannot be read: said now, by the names that were given."""
+    """Checks the allowlist and Claude Code's settings. Raises SettingsError.
+
+    Boot checks both again, but could report only their paths inside the sandbox.
+    """
     problems: list[str] = []
     if chosen.domains is not None:
         try:
             text = chosen.domains.read_text(encoding="utf-8")
-            known = dict.fromkeys(allowlist.referenced_registries(text), ("registry.example",))
-            allowlist.parse(text, str(chosen.domains), known)
+            registries = dict.fromkeys(allowlist.referenced_registries(text), ("registry.example",))
+            allowlist.parse(text, str(chosen.domains), registries)
         except AllowlistError as error:
             problems += [str(problem) for problem in error.problems]
         except (OSError, UnicodeError) as error:
@@ -59,7 +62,7 @@ def require_readable(chosen: Options) -> None:
 
 
 def read(chosen: Options, of_network: Mapping[str, str]) -> tuple[dict[str, str], Path | None]:
-    """The settings for boot, and what runs in the agent's pane (claude.chosen). Raises SettingsError with all that is wrong."""
+    """Returns the settings for boot and the agent's program (claude.chosen). Raises SettingsError that lists all problems."""
     problems: list[str] = []
     environment: dict[str, str] = {}
     program: Path | None = None
@@ -81,9 +84,9 @@ def read(chosen: Options, of_network: Mapping[str, str]) -> tuple[dict[str, str]
 
 
 def settings_for_boot(of_network: Mapping[str, str], credentials: Path | None) -> dict[str, str]:
-    """The settings for boot: the network's, and the operator's before them. Raises SettingsError with all that is wrong.
+    """Returns the settings for boot. The operator's override the network's. Raises SettingsError that lists all problems.
 
-    A file that a variable names (GH_PAT_FILE) is read here: inside the sandbox it is not there.
+    Reads the files that variables name (GH_PAT_FILE), because they do not exist inside the sandbox.
     """
     own = settings.variables(settings.environment(), credentials)
     both = {name: value for name, value in of_network.items() if not own.get(f"{name}_FILE")} | own

@@ -1,6 +1,6 @@
-"""Our own files in a sandbox's root, under the names that docs/architecture.md gives: placed alike for the image and for `up`.
+"""Installs our own files in a sandbox's root, at the paths listed in docs/architecture.md, for the image and for `up`.
 
-`python3 -I -m backend.sandbox.installation ROOT` is what the Dockerfile runs, once the packages and the data are there.
+The Dockerfile runs `python3 -I -m backend.sandbox.installation ROOT` after it has installed packages and data.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import backend
 from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, Paths
 
 USERS = {"claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID, "exporter": EXPORTER_UID}
-OTHER_NAMES_OF_GIT = ("git-upload-pack", "git-receive-pack", "git-upload-archive")
+GIT_COMMANDS = ("git-upload-pack", "git-receive-pack", "git-upload-archive")
 LAUNCHERS = Path(backend.__file__).parent / "launchers"
 
 
 def install(root: Path) -> None:
-    """Launchers, accounts, the folders that boot mounts over, and links from where others look to where boot writes.
+    """Installs launchers, accounts, boot's mount points, and links to the files that boot writes. Raises OSError.
 
-    After it the root may be read-only from the start: nothing else is ever made in it. Raises OSError.
+    Afterwards the root can be read-only: nothing else is created in it.
     """
     local = root / "usr/local/bin"
     for launcher in sorted(LAUNCHERS.iterdir()):
         if launcher.is_file():
             place(launcher, local / launcher.name, 0o755)
-    for name in OTHER_NAMES_OF_GIT:  # as `git clone root@HOST:/workspace/repo` starts them
+    for name in GIT_COMMANDS:  # `git clone root@HOST:/workspace/repo` runs them on this side
         (local / name).unlink(missing_ok=True)
         (local / name).symlink_to("git")
     paths = Paths(root)
-    if not os.path.lexists(paths.git):  # where `up` has laid the machine's
+    if not os.path.lexists(paths.git):  # `up` has already linked the machine's git
         paths.git.parent.mkdir(parents=True, exist_ok=True)
         paths.git.symlink_to("/usr/bin/git")
     for folder in (paths.workspace, paths.home, paths.tmp, paths.run, paths.sshd):
@@ -44,9 +44,9 @@ def install(root: Path) -> None:
     for name, line in (("passwd", "{user}:x:{uid}:{uid}::{home}:{shell}"), ("group", "{user}:x:{uid}:")):
         path = root / "etc" / name
         write(path, accounts(path.read_text(), line).encode())
-    # Passwords of the machine are no business of a sandbox's. Nobody has one, and no account is locked: keys may log in.
+    # Replaces the machine's password hashes. With *, no password works, but the account is not locked, so keys do.
     write(root / "etc/shadow", "".join(f"{user}:*:::::::\n" for user in ("root", *USERS)).encode(), 0o600)
-    # Where it is missing, sshd says so on the terminal of whoever logs in. That it cannot be written is no matter.
+    # Without this file, sshd prints an error at each login. It need not be writable.
     lastlog = root / "var/log/lastlog"
     lastlog.parent.mkdir(parents=True, exist_ok=True)
     write(lastlog, b"")
@@ -55,7 +55,7 @@ def install(root: Path) -> None:
 
 
 def place(source: Path, target: Path, mode: int) -> None:
-    """A copy, whatever was there."""
+    """Copies a file, replacing the target. If the target is a link, replaces the link itself."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     shutil.copyfile(source, target)
@@ -63,7 +63,7 @@ def place(source: Path, target: Path, mode: int) -> None:
 
 
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """A file of its own in place of what is there: on this machine it may be a link to somewhere else."""
+    """Writes a new file in place of the old one, which may be a link to another file."""
     path.unlink(missing_ok=True)
     path.touch(mode)
     path.write_bytes(data)
@@ -71,9 +71,9 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def accounts(text: str, line: str) -> str:
-    """A passwd(5) or group(5) file with our users in place of whoever has their names or numbers on this machine.
+    """Adds our users to the text of a passwd(5) or group(5) file, and removes entries with the same names or ids.
 
-    `line` is a format with `user`, `uid`, `home` and `shell`.
+    `line` is a format string with `user`, `uid`, `home` and `shell`.
     """
     taken = {str(uid) for uid in USERS.values()}
     kept = [entry for entry in text.splitlines() if _kept(entry.split(":"), taken)]

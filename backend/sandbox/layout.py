@@ -1,4 +1,4 @@
-"""The sandbox's root: an overlay of this machine's, whose writes land in memory, with our own files where an image has them."""
+"""Builds the sandbox's root: an overlay on this machine's root that writes to memory, with our files at the image's paths."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from backend.sandbox.installation import LAUNCHERS, place, write
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
 from backend.system import GIT
 
-HOLDERS = ("/mnt", "/media", "/srv", "/opt", "/home")  # one of them is covered by a tmpfs, in the new mount namespace only
-# What belongs to the system (hier(7)). Everything else at the top is people's: covered, whatever it is called.
+HOLDERS = ("/mnt", "/media", "/srv", "/opt", "/home")  # one is covered by a tmpfs, in the new mount namespace only
+# The system's own folders (hier(7)). All other top-level folders may hold users' files and are hidden.
 SYSTEM = frozenset(("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr", "var"))
-MADE = frozenset(("dev", "proc", "run", "sys", "tmp"))  # made anew; /tmp by boot, before the agent is there
+MADE = frozenset(("dev", "proc", "run", "sys", "tmp"))  # mounted anew; /tmp by boot, before the agent starts
 HIDDEN = ("var/tmp", "var/log", "var/mail", "var/spool/cron", "var/backups")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 WRITES_BYTES = 1 << 30
@@ -32,12 +32,15 @@ SHIPPED_SETTINGS = Path(__file__).parents[2] / "claude-settings.json"
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What is taken from this machine, every path resolved. `certificate`: PEM, trusted inside beside the system's own."""
+    """The files to take from this machine, with all paths resolved.
+
+    `certificate` is PEM text to trust inside, in addition to the system's CAs. `resolvers` are addresses for resolv.conf.
+    """
 
     coredns: Path
     confine: Path
-    claude: Path | None  # in the agent's pane; None for nothing
-    settings: Path  # with skills/ and CLAUDE.md beside it, if they are
+    claude: Path | None  # None: the sandbox has no Claude Code
+    settings: Path  # skills/ and CLAUDE.md beside it are taken, too
     domains: Path
     credentials: Path | None = None
     certificate: bytes = b""
@@ -45,7 +48,7 @@ class Sources:
 
 
 def build(sources: Sources) -> None:
-    """Makes the root and goes into it. Runs in new mount and pid namespaces, as their first process. Raises OSError."""
+    """Builds the root and pivots into it. Runs as the first process of new mount and pid namespaces. Raises OSError."""
     mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
     place = holder(
         (
@@ -64,7 +67,7 @@ def build(sources: Sources) -> None:
     _overlay(Path("/"), root, place / "writes")
     for name in sorted(SYSTEM):
         below = Path("/") / name
-        if below.is_mount() and not below.is_symlink():  # an overlay stops at a file system's edge
+        if below.is_mount() and not below.is_symlink():  # an overlay does not include file systems mounted below
             _overlay(below, root / name, place / f"writes-{name}")
     _hide(root)
     _install(root, sources)
@@ -87,7 +90,7 @@ def keep(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def holder(needed: Iterable[Path]) -> Path:
-    """A folder of this machine that may be covered: nothing that is needed lies below it. Raises OSError."""
+    """Finds a folder of this machine that can be covered, because no needed path is below it. Raises OSError."""
     paths = tuple(needed)
     for name in HOLDERS:
         folder = Path(name)
@@ -105,7 +108,7 @@ def _overlay(lower: Path, target: Path, writes: Path) -> None:
 
 
 def _hide(root: Path) -> None:
-    """What people keep on this machine is none of the agent's business."""
+    """Covers folders in which this machine's users may keep files with empty tmpfs mounts."""
     tops = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
     for name in (*(top for top in tops if top not in SYSTEM | MADE), *HIDDEN):
         folder = root / name
@@ -115,13 +118,13 @@ def _hide(root: Path) -> None:
     (root / "root").chmod(0o700)
 
 
-# --- our own files, under the names that the image gives them (docs/architecture.md) ---
+# --- our own files, at the same paths as in the image (docs/architecture.md) ---
 
 
 def _install(root: Path, sources: Sources) -> None:
     opt, local = root / "opt/codetainer", root / "usr/local/bin"
     for name in PACKAGES:
-        # Copies: where a newer version is put in its place, a sandbox that has run for days goes on with what it began with.
+        # Copied, not bound: a sandbox that runs for days keeps its version, even if the installed one is upgraded.
         shutil.copytree(_folder(name), opt / "lib" / name)
     bind(Path(sysconfig.get_path("purelib")), opt / "site-packages")
     _venv(opt / "venv")
@@ -146,15 +149,15 @@ def _install(root: Path, sources: Sources) -> None:
 
 
 def _folder(name: str) -> Path:
-    """Where one of our packages lies. Found, not imported: the backend does not know its front ends."""
+    """The folder of one of our packages. Does not import it, because the backend may not import front ends. Raises OSError."""
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise OSError(f"cannot find the package {name}: install Codetainer whole")
+        raise OSError(f"cannot find the package {name}: the installation of Codetainer is incomplete")
     return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _venv(venv: Path) -> None:
-    """A skeleton of a virtual environment: the interpreter finds its site-packages by pyvenv.cfg (PEP 405)."""
+    """Creates a minimal virtual environment: pyvenv.cfg tells the interpreter where site-packages is (PEP 405)."""
     site = venv / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     site.mkdir(parents=True)
     (venv / "bin").mkdir()
@@ -164,18 +167,18 @@ def _venv(venv: Path) -> None:
 
 
 def interpreter() -> Path:
-    """The interpreter that the virtual environment was made from."""
+    """The system interpreter behind the virtual environment."""
     return Path(sys._base_executable).resolve()  # type: ignore[attr-defined, unused-ignore]
 
 
 def visible(path: Path) -> bool:
-    """Whether a path of this machine is seen inside a sandbox too."""
+    """True if a path of this machine is visible inside a sandbox."""
     parts = path.resolve().parts
     return len(parts) > 1 and parts[1] in SYSTEM and not any(path.is_relative_to(f"/{hidden}") for hidden in HIDDEN)
 
 
 def package(program: Path) -> Path:
-    """What a program needs beside itself: the folder of its npm package, else nothing but its file."""
+    """The path that contains all files of a program: the folder of its npm package, or the program itself."""
     for folder in program.parents:
         if folder.name == "node_modules":
             break
@@ -185,7 +188,7 @@ def package(program: Path) -> Path:
 
 
 def _git(link: Path, program: Path) -> None:
-    """This machine's git, where the launcher looks for it, which takes its name in /usr/local/bin."""
+    """Puts this machine's git at the path where the launcher expects it. The launcher itself becomes /usr/local/bin/git."""
     if visible(program) and program.parent != Path("/usr/local/bin"):
         link.symlink_to(program)
     else:
@@ -204,15 +207,15 @@ def _claude(root: Path, program: Path) -> None:
     bind(whole, root / "opt/claude-code")
     link.symlink_to(Path("/opt/claude-code") / program.relative_to(whole))
     node = shutil.which("node")
-    if node and not visible(Path(node)):  # a version manager keeps it in somebody's home
+    if node and not visible(Path(node)):  # a version manager keeps it in a user's home
         bind(Path(node).resolve(), root / "usr/local/bin/node")
 
 
-# --- what every root has ---
+# --- devices and names ---
 
 
 def _devices(root: Path) -> None:
-    """A /dev with what a program needs, and terminals of its own: none of this machine's is in it."""
+    """Mounts a minimal /dev with its own instance of devpts, so that none of this machine's terminals is in it."""
     dev = root / "dev"
     mount("tmpfs", dev, "tmpfs", Mount.NOSUID, "size=1m,mode=0755")
     for name in DEVICES:

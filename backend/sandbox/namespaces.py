@@ -1,4 +1,4 @@
-"""System calls that Python 3.11 does not have: unshare(2), setns(2), mount(2), pivot_root(2), prctl(2)."""
+"""System calls that are missing in Python 3.11: unshare(2), setns(2), mount(2), pivot_root(2), prctl(2)."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ def _check(result: int, what: str) -> None:
 
 
 def unshare(kinds: Namespace) -> None:
-    """New namespaces for this process; of kind PID for its children. Raises OSError."""
+    """Moves this process into new namespaces. A new PID namespace is for its children only. Raises OSError."""
     _check(_libc.unshare(int(kinds)), f"unshare {kinds!r}")
 
 
 def enter(pid: int, kinds: Namespace = SANDBOX) -> None:
-    """Joins another process's namespaces; of kind PID for children. Raises OSError."""
+    """Joins another process's namespaces. Its PID namespace is for children of this process only. Raises OSError."""
     opened = {kind: os.open(f"/proc/{pid}/ns/{_FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC) for kind in _FILES if kind & kinds}
     try:
-        # The mount namespace last: after it /proc is another one.
+        # The mount namespace last, because /proc is a different one afterwards.
         for kind in sorted(opened, key=lambda k: k is Namespace.MOUNT):
             _check(_libc.setns(opened[kind], int(kind)), f"join the {_FILES[kind]} namespace of process {pid}")
     finally:
@@ -76,7 +76,7 @@ def mount(source: str, target: Path, kind: str = "", flags: Mount = Mount.NONE, 
 
 
 def bind(source: Path, target: Path, *, read_only: bool = True) -> None:
-    """Makes a file or folder visible at another place, which is made if it is not there."""
+    """Bind-mounts a file or folder, and creates the target if it does not exist. Raises OSError."""
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
     else:
@@ -84,23 +84,23 @@ def bind(source: Path, target: Path, *, read_only: bool = True) -> None:
         target.touch(exist_ok=True)
     mount(str(source), target, flags=Mount.BIND | Mount.REC)
     if read_only:
-        # Flags of a bind mount take effect only when it is remounted (mount(2)).
+        # mount(2) ignores flags when it creates a bind mount; they need a remount.
         mount("none", target, flags=Mount.BIND | Mount.REMOUNT | Mount.RDONLY | Mount.NOSUID)
 
 
 def pivot(root: Path) -> None:
-    """Makes `root` the root of this mount namespace and lets go of the old one (pivot_root(2), "pivot_root(".", ".")")."""
+    """Makes `root` the root of this mount namespace and detaches the old one (pivot_root(2), "pivot_root(".", ".")")."""
     os.chdir(root)
     number = _SYS_PIVOT_ROOT.get(os.uname().machine)
     if number is None:
-        raise OSError(f"cannot pivot the root on {os.uname().machine}: not a known machine")
+        raise OSError(f"cannot pivot the root: unsupported architecture {os.uname().machine}")
     _check(_libc.syscall(number, b".", b"."), f"make {root} the root")
-    _check(_libc.umount2(b".", _MNT_DETACH), "let go of the old root")
+    _check(_libc.umount2(b".", _MNT_DETACH), "detach the old root")
     os.chdir("/")
 
 
 def die_with_parent(parent: int) -> None:
-    """Has the kernel kill this process when its parent ends, however that ends. `parent` is the pid it should still have."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "ask for a signal at the parent's death")
+    """Makes the kernel kill this process when its parent ends. Exits at once if the parent is no longer `parent` (a pid)."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "request a signal at the parent's death")
     if os.getppid() != parent:
-        os._exit(1)  # it has died between fork and prctl
+        os._exit(1)  # it ended between fork and prctl

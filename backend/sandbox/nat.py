@@ -1,7 +1,7 @@
-"""A way out for `--net nat`: a veth pair to this machine's network, and masquerading that the kernel takes away with us.
+"""The network of `--net nat`: a veth pair to this machine's network, and masquerading that the kernel removes when `up` ends.
 
-The table has the flag `owner` (nft(8)): it belongs to the netlink socket that made it, so a kill -9 leaves no rule. Forwarding
-is a setting of the machine's that nobody owns; a keeper process outlives us by the moment it takes to put it back.
+The table has the flag `owner` (nft(8)): the kernel deletes it with the netlink socket that created it, so kill -9 leaves no
+rule. IP forwarding is a global setting of the machine. A keeper process restores it, and for that outlives `up` by a moment.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from pathlib import Path
 
 from backend import system
 from backend.guard.nftables import Nftables
-from backend.sandbox.first_process import ASKING
+from backend.sandbox.first_process import STOP_SIGNALS
 from backend.sandbox.registry import peer_uid
 from backend.system import SystemFailure
 from network.dns import resolv_conf
 
-NETWORKS = ipaddress.IPv4Network("10.213.0.0/24")  # private; a /30 of it for each sandbox that runs
-LINK = "codetainer"  # how the names of our interfaces begin
+NETWORKS = ipaddress.IPv4Network("10.213.0.0/24")  # private; each running sandbox has a /30 of it
+LINK = "codetainer"  # prefix of our interface names
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 KEEPER = "\0codetainer-forwarding"
 RESOLV_CONF = Path("/etc/resolv.conf")
-# Where systemd-resolved listens on loopback, this file names those that it asks (systemd-resolved.service(8)).
+# If resolv.conf points to systemd-resolved on loopback, this file lists its upstream resolvers (systemd-resolved.service(8)).
 RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 
 
 def resolvers(files: tuple[Path, ...] = (RESOLV_CONF, RESOLVED)) -> tuple[str, ...]:
-    """This machine's resolvers that a sandbox can reach too: IPv4, and not on loopback. Raises SystemFailure."""
+    """This machine's resolvers that a sandbox can reach, too: IPv4 addresses outside of loopback. Raises SystemFailure."""
     for file in files:
         with contextlib.suppress(OSError):
-            if found := nameservers(file.read_text(errors="replace")):
-                return found
+            if addresses := nameservers(file.read_text(errors="replace")):
+                return addresses
     raise SystemFailure(
-        f"cannot find a resolver for the sandbox: {files[0]} names none but on loopback or over IPv6",
+        f"cannot find a resolver for the sandbox: {files[0]} lists no IPv4 address outside of loopback",
         "Set CODETAINER_UPSTREAM to the address of your network's resolver.",
     )
 
 
 def nameservers(text: str) -> tuple[str, ...]:
-    found = resolv_conf.parse(text).nameservers
-    return tuple(address for address in found if not ipaddress.IPv4Address(address).is_loopback)
+    addresses = resolv_conf.parse(text).nameservers
+    return tuple(address for address in addresses if not ipaddress.IPv4Address(address).is_loopback)
 
 
 def table(number: int, link: str) -> str:
@@ -57,12 +57,12 @@ def table(number: int, link: str) -> str:
 
 
 def address(number: int, end: int) -> str:
-    """Of one of the /30 networks: end 1 is this machine's, end 2 the sandbox's."""
+    """An address in the /30 network `number`: end 1 is this machine's, end 2 the sandbox's."""
     return str(NETWORKS.network_address + 4 * number + end)
 
 
 class Nat:
-    """Holds the library's context, and with it the table, for as long as it lives."""
+    """One sandbox's link and table. The table exists as long as this object, which holds its netlink socket."""
 
     def __init__(self) -> None:
         self._nft = Nftables()
@@ -71,7 +71,7 @@ class Nat:
         self._keeper: socket.socket | None = None
 
     def connect(self, sandbox: int) -> None:
-        """Gives the sandbox's network namespace a way out. Raises SystemFailure, NftError and OSError."""
+        """Connects the sandbox's network namespace to this machine's network. Raises SystemFailure, NftError and OSError."""
         number = self._make_link(sandbox)
         here, there = address(number, 1), address(number, 2)
         self.sandbox = there
@@ -86,22 +86,22 @@ class Nat:
         self._keeper = forward()
         for closed in self._closed_chains():
             sys.stderr.write(
-                f"codetainer: this machine's firewall drops what it forwards ({closed}): the sandbox may reach nothing\n"
-                f"  let {self._link} through there, e.g. iptables -I DOCKER-USER -i {LINK}+ -j ACCEPT\n"
+                f"codetainer: this machine's firewall drops forwarded traffic ({closed}); the sandbox may have no network\n"
+                f"  Allow {self._link} there, for example with iptables -I DOCKER-USER -i {LINK}+ -j ACCEPT.\n"
             )
 
     def end(self) -> None:
-        """Takes the link down now: the kernel would do it a little later, with the sandbox's namespace."""
+        """Deletes the link and restores IP forwarding. The kernel would delete the link only later, with the namespace."""
         if self._link:
             system.run(["ip", "link", "delete", self._link], check=False)
         if self._keeper is not None:
             with contextlib.suppress(OSError):
                 self._keeper.shutdown(socket.SHUT_WR)
-                self._keeper.recv(1)  # forwarding is as it was, unless another sandbox needs it
+                self._keeper.recv(1)  # returns when forwarding is restored, or another sandbox still needs it
             self._keeper.close()
 
     def _make_link(self, sandbox: int) -> int:
-        """The name of the link says which network is taken; making it is what takes it."""
+        """Creates the veth pair with the first free number and returns the number. The link's name reserves its network."""
         for number in range(NETWORKS.num_addresses // 4):
             link = f"{LINK}{number}"
             peer = ["type", "veth", "peer", "name", "eth0", "netns", str(sandbox)]
@@ -111,10 +111,10 @@ class Nat:
                 return number
             if "File exists" not in done.err:
                 raise SystemFailure(f"cannot connect the sandbox: {done.last_line}")
-        raise SystemFailure("cannot connect the sandbox: as many of them run as there are networks for")
+        raise SystemFailure(f"cannot connect the sandbox: all {NETWORKS.num_addresses // 4} networks are in use")
 
     def _closed_chains(self) -> list[str]:
-        """Chains of others on the forward hook that drop by default: ours cannot overrule them."""
+        """Other programs' chains on the forward hook with policy drop, which ours cannot override."""
         return [
             f"{chain['family']} {chain['table']} {chain['name']}"
             for entry in self._nft.query("list chains\n")
@@ -123,11 +123,11 @@ class Nat:
 
 
 def forward() -> socket.socket:
-    """Turns forwarding on; returns a connection to the process that puts it back when the last such connection ends.
+    """Turns IP forwarding on. Returns a connection to the keeper, which restores it when the last connection is closed.
 
-    Where that process runs already, for another sandbox, it is that one. Raises OSError.
+    All sandboxes of this machine share one keeper. Raises OSError.
     """
-    for _ in range(3):  # a keeper may end just as it is asked
+    for _ in range(3):  # a keeper may end while we connect
         with contextlib.suppress(OSError):
             return _connected()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -136,17 +136,17 @@ def forward() -> socket.socket:
             listener.listen(64)
         except OSError:
             listener.close()
-            continue  # another one was faster
+            continue  # another process was faster
         before = FORWARDING.read_text()
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.connect(KEEPER)  # before there is a keeper: so it never waits for one that has died meanwhile
+        connection.connect(KEEPER)  # before the fork, so that a keeper that dies early cannot block us
         if os.fork() == 0:
             _keep(listener, before)
         listener.close()
         if _kept(connection):
             FORWARDING.write_text("1\n")
             return connection
-    raise OSError("cannot turn forwarding on: nobody is there to turn it off again")
+    raise OSError("cannot turn on IP forwarding: the process that would turn it off again does not start")
 
 
 def _connected() -> socket.socket:
@@ -166,10 +166,10 @@ def _kept(connection: socket.socket) -> bool:
 
 
 def _keep(listener: socket.socket, before: str) -> None:
-    """The keeper: waits until nobody is connected, and puts forwarding back. Does not return."""
+    """Runs the keeper: waits until the last connection is closed, then restores IP forwarding. Does not return."""
     try:
         os.setsid()
-        for number in ASKING:
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         descriptor = os.dup2(listener.fileno(), 3)
         os.closerange(0, 3)
@@ -192,4 +192,4 @@ def _keep(listener: socket.socket, before: str) -> None:
         FORWARDING.write_text(before)
         waiting.close()
     finally:
-        os._exit(0)  # whoever has left and waits sees its connection end
+        os._exit(0)  # closes the connections, which `Nat.end` waits for

@@ -1,4 +1,4 @@
-"""What the sandbox is connected to: an internet of its own, this machine's network, or nothing."""
+"""The network that the sandbox is connected to: a pretend internet, this machine's network, or none."""
 
 from __future__ import annotations
 
@@ -13,34 +13,38 @@ from backend.sandbox.options import Net, Options
 from backend.sandbox.pretend import description, process
 from backend.sandbox.pretend.certificates import Authority
 
-# Where nothing can be reached, and in the pretend internet, no credential is needed: these are given instead.
+# Used in place of real credentials with --net none and --net pretend.
 DUMMIES: Mapping[str, str] = {"GH_PAT": "ghp_pretend", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-pretend"}
 
 
 class Network(Protocol):
-    """`environment`: settings that go with it. `resolvers`: for resolv.conf. `certificate`: PEM, to be trusted inside."""
+    """One kind of network.
+
+    `environment` holds the settings that go with it, `resolvers` the addresses for resolv.conf, and `certificate` a CA in PEM
+    format to trust inside.
+    """
 
     environment: Mapping[str, str]
     resolvers: tuple[str, ...]
     certificate: bytes
 
     def start(self) -> None:
-        """Before the sandbox is made. Raises OSError and SystemFailure, as `connect` does."""
+        """Called before the sandbox is created. Raises OSError and SystemFailure."""
 
     def connect(self, sandbox: int) -> None:
-        """Gives the sandbox, by its first process, a way to it."""
+        """Connects the sandbox. `sandbox` is the pid of its first process. Raises OSError and SystemFailure."""
 
     def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
-        """How the machine's root reaches the sandbox's own ports: a command before ssh, and the address."""
+        """The way from this machine to the sandbox's ports: a command to put before ssh, and the address."""
 
-    def fallen(self) -> str:
-        """What has ended that must not, "" where all is well."""
+    def failed(self) -> str:
+        """The name of a part that has ended unexpectedly, "" if all are running."""
 
     def end(self) -> None: ...
 
 
 def chosen(options: Options) -> Network:
-    """The network that is asked for. Raises DescriptionError, OSError and SystemFailure."""
+    """The network that the options select. Raises DescriptionError, OSError and SystemFailure."""
     match options.net:
         case Net.NONE:
             return Nothing()
@@ -64,7 +68,7 @@ class Nothing:
     def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
         return ("nsenter", f"--net=/proc/{sandbox}/ns/net"), "127.0.0.1"
 
-    def fallen(self) -> str:
+    def failed(self) -> str:
         return ""
 
     def end(self) -> None: ...
@@ -73,8 +77,8 @@ class Nothing:
 class Machine:
     def __init__(self) -> None:
         self.environment: Mapping[str, str] = {}
-        named = settings.environment().get("CODETAINER_UPSTREAM")
-        self.resolvers: tuple[str, ...] = () if named else resolvers()
+        upstream = settings.environment().get("CODETAINER_UPSTREAM")
+        self.resolvers: tuple[str, ...] = () if upstream else resolvers()
         self.certificate = b""
         self._nat: Nat | None = None
 
@@ -88,7 +92,7 @@ class Machine:
         assert self._nat is not None
         return (), self._nat.sandbox
 
-    def fallen(self) -> str:
+    def failed(self) -> str:
         return ""
 
     def end(self) -> None:
@@ -124,10 +128,10 @@ class Pretend:
         process.connect(self._process.pid, sandbox)
 
     def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
-        """From the pretend internet: this machine's own network does not know the sandbox's."""
+        """The way leads through the pretend internet, because this machine has no route to the sandbox."""
         return ("nsenter", f"--net=/proc/{self._process.pid}/ns/net"), process.SANDBOX
 
-    def fallen(self) -> str:
+    def failed(self) -> str:
         return "" if self._process.pid == 0 or self._process.ended() is None else "the pretend internet"
 
     def end(self) -> None:

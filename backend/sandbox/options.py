@@ -19,11 +19,11 @@ class Net(StrEnum):
 
 
 class Show(StrEnum):
-    """What the terminal shows while boot is under way."""
+    """The output of `up` during boot."""
 
     DASHBOARD = "dashboard"
     PLAIN = "plain"  # text lines, then the session
-    LINES = "lines"  # text lines, and never a session
+    LINES = "lines"  # text lines, never the session
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class Options:
 
 
 def sandbox_name(text: str) -> str:
-    """A sandbox's name as `--name` takes it. Raises ArgumentTypeError."""
+    """Checks a sandbox's name, the value of `--name`. Raises ArgumentTypeError."""
     if not NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"{text[:80]!a} is no name: expected up to 64 letters, digits, dots, - and _, the first a letter or a digit"
+            f"invalid name {text[:80]!a}: expected up to 64 letters, digits, dots, - and _, beginning with a letter or digit"
         )
     return text
 
 
 def parse(argv: Sequence[str]) -> Options:
-    """Reads the arguments. Exits with code 2 and a message where they are wrong, with 0 after --help."""
+    """Parses the arguments. Exits with code 2 and a message if they are invalid, with 0 after --help."""
     at = argv.index("--") if "--" in argv else len(argv)
     own, command = argv[:at], tuple(argv[at + 1 :])
     parser = Parser(
@@ -60,47 +60,48 @@ def parse(argv: Sequence[str]) -> Options:
         description="Boot a sandbox in namespaces of this machine. On a terminal it shows the dashboard, then the session; "
         "ctrl+b d returns to the dashboard. q on the dashboard stops the sandbox, after showing unsaved work and asking. "
         "A signal, or closing the terminal, stops it without asking. "
-        "With a COMMAND it runs that as the agent and exits with its code, and says nothing of its own unless boot fails. "
-        "Afterwards nothing is left.",
+        "With a COMMAND, runs it as the agent and exits with its code; prints nothing else unless boot fails. "
+        "Nothing of the sandbox is left afterwards.",
     )  # fmt: skip
     parser.add_argument("--net", choices=[net.value for net in Net], default=Net.NAT.value,
-                        help="an internet of its own, this machine's, or none (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--pretend", type=Path, metavar="FILE", help="describes the pretend internet (TOML)")
+                        help="connect to a pretend internet, this machine's or none (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--pretend", type=Path, metavar="FILE", help="read the pretend internet's description (TOML)")
     parser.add_argument("--pretend-log", type=Path, metavar="FILE",
-                        help="where the pretend internet writes what it was asked, as JSON lines; - for stderr")  # fmt: skip
-    parser.add_argument("--domains", type=Path, metavar="FILE", help="a list in place of the shipped domains.conf")
-    parser.add_argument("--credentials", type=Path, metavar="FILE", help="more hosts and credentials (docs/configuration.md)")
+                        help="log requests to the pretend internet as JSON lines; - for stderr")  # fmt: skip
+    parser.add_argument("--domains", type=Path, metavar="FILE", help="use this allowlist instead of the shipped domains.conf")
+    parser.add_argument("--credentials", type=Path, metavar="FILE", help="add hosts and credentials (docs/configuration.md)")
     parser.add_argument("--claude", type=Path, metavar="FILE",
-                        help="Claude Code's program (default: this machine's, with --net pretend else a stand-in)")  # fmt: skip
+                        help="run this Claude Code (default: this machine's, with --net pretend else a stand-in)")  # fmt: skip
     parser.add_argument("--settings", type=Path, metavar="FILE",
-                        help="Claude Code's settings; skills/ and CLAUDE.md beside it are taken along")  # fmt: skip
-    parser.add_argument("--name", type=sandbox_name, default="sandbox", help="for codetainer enter (default: %(default)s)")
-    parser.add_argument("--no-tui", action="store_true", help="one line an event, until a signal or COMMAND ends it")
-    parser.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
+                        help="use these settings for Claude Code, with skills/ and CLAUDE.md beside them")  # fmt: skip
+    parser.add_argument("--name", type=sandbox_name, default="sandbox",
+                        help="set the name for codetainer enter (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--no-tui", action="store_true", help="print one line per event, until a signal or COMMAND ends it")
+    parser.add_argument("--plain", action="store_true", help="print text lines instead of the dashboard")
     parser.add_argument("--root-command", action="store_true", help="run COMMAND as root")
     parser.add_argument("--debug", action="store_true",
-                        help="log every command that is run, this one's own on stderr (also CODETAINER_DEBUG=on)")  # fmt: skip
-    found = parser.parse_args(own)
-    net = Net(found.net)
+                        help="log every command that is run; those of up go to stderr (also CODETAINER_DEBUG=on)")  # fmt: skip
+    arguments = parser.parse_args(own)
+    net = Net(arguments.net)
     for name in ("pretend", "pretend_log"):
-        if getattr(found, name) and net is not Net.PRETEND:
-            parser.error(f"--{name.replace('_', '-')} goes with --net pretend")
+        if getattr(arguments, name) and net is not Net.PRETEND:
+            parser.error(f"--{name.replace('_', '-')} needs --net pretend")
     if "--" in argv and not command:
-        parser.error("a COMMAND is expected after --")
-    if found.root_command and not command:
-        parser.error("--root-command goes with -- COMMAND")
-    show = Show.LINES if found.no_tui else Show.PLAIN if found.plain else Show.DASHBOARD
+        parser.error("expected a COMMAND after --")
+    if arguments.root_command and not command:
+        parser.error("--root-command needs -- COMMAND")
+    show = Show.LINES if arguments.no_tui else Show.PLAIN if arguments.plain else Show.DASHBOARD
     return Options(
         net,
-        found.pretend,
-        found.pretend_log,
-        found.domains,
-        found.credentials,
-        found.claude,
-        found.settings,
-        found.name,
+        arguments.pretend,
+        arguments.pretend_log,
+        arguments.domains,
+        arguments.credentials,
+        arguments.claude,
+        arguments.settings,
+        arguments.name,
         show,
-        found.root_command,
+        arguments.root_command,
         command,
-        found.debug,
+        arguments.debug,
     )

@@ -1,4 +1,4 @@
-"""Where boot's output goes: never straight to the operator's terminal, which nothing inside the sandbox may hold."""
+"""Directs boot's output. No process inside the sandbox may hold the operator's terminal, so boot never writes to it itself."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 
 from backend.copying import CHUNK, write_all
 from backend.sandbox import namespaces
-from backend.sandbox.first_process import ASKING
+from backend.sandbox.first_process import STOP_SIGNALS
 
-MAX_HELD = 256 << 10  # bytes; boot itself says a few
+MAX_HELD = 256 << 10  # bytes; boot itself prints only a few
 
 
 class Output:
-    """Descriptors for boot's stdout and stderr, and one for what is kept of them (-1: nothing). Made before the sandbox is."""
+    """Descriptors for boot's stdout and stderr, and one that keeps a copy (-1: none). Created before the sandbox."""
 
     def __init__(self, stdout: int, stderr: int, kept: int = -1) -> None:
         self.stdout, self.stderr, self._kept = stdout, stderr, kept
@@ -24,7 +24,7 @@ class Output:
 
     @classmethod
     def shown(cls, stdout: int, stderr: int) -> Output:
-        """As they are where they are pipes or files; a terminal is written to by a process of ours."""
+        """Passes pipes and files on to boot. If a descriptor is a terminal, a process of ours copies boot's output to it."""
         output = cls(stdout, stderr)
         output.stdout = output._behind(stdout)
         output.stderr = output.stdout if stdout == stderr else output._behind(stderr)
@@ -32,38 +32,38 @@ class Output:
 
     @classmethod
     def kept(cls) -> Output:
-        """Lines are dropped (the dashboard shows them), complaints are kept for `said`: they would tear the screen."""
+        """Drops stdout, which the dashboard shows, and keeps stderr for `text`, because it would corrupt the screen."""
         kept = os.memfd_create("codetainer-stderr")
         return cls(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), kept, kept)
 
     @classmethod
     def held_back(cls) -> Output:
-        """Kept for `said`: all that boot says, should it fail. Of what comes later, while a command runs, no more than fits."""
+        """Keeps all output for `text`, in case boot fails. Later output is cut off at MAX_HELD bytes in total."""
         kept = os.memfd_create("codetainer-boot")
         output = cls(-1, -1, kept)
         output.stdout = output.stderr = output._pumped(kept, MAX_HELD)
         return output
 
-    def give(self) -> None:
-        """In the first process: these become its stdout and stderr."""
+    def install(self) -> None:
+        """Makes the descriptors stdout and stderr of this process, the sandbox's first one."""
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         stdout, stderr = os.dup(self.stdout), os.dup(self.stderr)
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
 
-    def given(self) -> None:
-        """The sandbox has its own copies now: with those closed, the pumps end."""
+    def release(self) -> None:
+        """Closes our ends of the pipes after the sandbox has started, so that the pumps end when the sandbox closes its own."""
         while self._own:
             os.close(self._own.pop())
 
     def finish(self) -> None:
-        """When the sandbox has ended: waits until everything it said is shown."""
+        """Waits, after the sandbox has ended, until all of its output is shown."""
         for pump in self._pumps:
             os.waitpid(pump, 0)
         self._pumps.clear()
 
-    def said(self) -> str:
-        """The last 64 KiB of what was kept, "" where nothing is."""
+    def text(self) -> str:
+        """The last 64 KiB of the output that was kept, "" if none was."""
         if self._kept < 0:
             return ""
         size = os.fstat(self._kept).st_size
@@ -72,32 +72,32 @@ class Output:
     def _behind(self, descriptor: int) -> int:
         return self._pumped(descriptor, sys.maxsize) if os.isatty(descriptor) else descriptor
 
-    def _pumped(self, descriptor: int, most: int) -> int:
+    def _pumped(self, descriptor: int, limit: int) -> int:
         parent = os.getpid()
         reading, writing = os.pipe()
         pump = os.fork()
         if pump == 0:
-            _pump(parent, reading, descriptor, most)
+            _pump(parent, reading, descriptor, limit)
         os.close(reading)
         self._pumps.append(pump)
         self._own.append(writing)
         return writing
 
 
-def _pump(parent: int, source: int, target: int, most: int) -> None:
-    """Reads until nobody can write any more, and copies so many bytes of it. Does not return."""
+def _pump(parent: int, source: int, target: int, limit: int) -> None:
+    """Reads until all writers have closed the pipe, and copies the first `limit` bytes. Does not return."""
     try:
         namespaces.die_with_parent(parent)
-        for number in ASKING:
-            signal.signal(number, signal.SIG_IGN)  # it ends after the last line, not before
-        # By way of high numbers: either may itself be 3 or 4.
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # must not end before the last line
+        # Via high numbers, because either descriptor may already be 3 or 4.
         high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10) for descriptor in (source, target)]
         held = os.dup2(high[0], 3, inheritable=False), os.dup2(high[1], 4, inheritable=False)
         os.closerange(5, os.sysconf("SC_OPEN_MAX"))
         while data := os.read(held[0], CHUNK):
-            write_all(held[1], data[:most])
-            most -= min(most, len(data))
+            write_all(held[1], data[:limit])
+            limit -= min(limit, len(data))
     except OSError:
-        os._exit(1)  # the terminal has gone
+        os._exit(1)  # the terminal is gone
     finally:
         os._exit(0)

@@ -1,4 +1,4 @@
-"""The commands of `codetainer up` itself, as lines on stderr. Those of boot are in the sandbox's own log."""
+"""Logs the commands that `codetainer up` itself runs, to stderr. The sandbox's debug log has those of boot."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from backend import commands
 from backend.settings import Settings
 from backend.settings.values import Debug
 
-MAX_BYTES = 1 << 20  # of lines
+MAX_BYTES = 1 << 20  # of log lines
 
 
 class OwnCommands:
-    """Reports this process's commands, and those of processes that it forks, if the settings say so.
+    """Logs the commands of this process and of its forked children, if the settings ask for it.
 
-    `at_once` is true if lines appear on stderr as they come. On a terminal that something else draws on they would tear the
-    screen: there they are kept until `show`.
+    `at_once` is true if lines are written immediately. If another program draws on the terminal, they are kept until `show`.
     """
 
     def __init__(self) -> None:
@@ -34,6 +33,6 @@ class OwnCommands:
         commands.observe(DebugLines(Redaction(chosen.secret_values), 2 if self.at_once else self._kept, MAX_BYTES))
 
     def show(self) -> None:
-        """Writes what was kept. The terminal is free again."""
+        """Writes the lines that were kept, when the terminal is free again."""
         if self._kept >= 0:
             sys.stderr.write(os.pread(self._kept, os.fstat(self._kept).st_size, 0).decode(errors="replace"))

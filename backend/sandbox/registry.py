@@ -1,6 +1,6 @@
-"""How `enter` finds a running sandbox: an abstract socket in this machine's network namespace, which dies with `up`.
+"""The registry of this machine's running sandboxes: abstract sockets in its network namespace, which disappear with `up`.
 
-It has no file, so nothing is left behind, and the kernel says who is on the other side.
+An abstract socket leaves no file behind, and the kernel reports the uid of its peer.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 
 SECONDS = 5.0
-# Part of an abstract socket's name, of at most 107 bytes (unix(7)), and of commands that are copied into a shell.
+# Part of an abstract socket's name, which has at most 107 bytes (unix(7)), and of commands that are pasted into a shell.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class NoSandbox(Exception):
-    """There is no such sandbox, or it cannot be trusted; the text says which."""
+    """The sandbox does not exist, cannot be trusted, or its name is taken. The text says which."""
 
 
 def _address(name: str) -> str:
@@ -28,13 +28,13 @@ def _address(name: str) -> str:
 
 
 def peer_uid(connected: socket.socket) -> int:
-    """Who is on the other side, as the kernel says (unix(7), SO_PEERCRED)."""
+    """The uid of the process at the other end, as reported by the kernel (unix(7), SO_PEERCRED)."""
     _, uid, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return int(uid)
 
 
 class Beacon:
-    """Answers with the pid of the sandbox's first process until it is closed. Raises OSError where the name is taken."""
+    """Publishes the pid of a sandbox's first process until it is closed. Raises NoSandbox if the name is taken."""
 
     def __init__(self, name: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -42,11 +42,11 @@ class Beacon:
             self._socket.bind(_address(name))
         except OSError as error:
             self._socket.close()
-            raise NoSandbox(f"cannot start: a sandbox called {name} is running; --name gives another name") from error
+            raise NoSandbox(f"cannot start: a sandbox called {name} is running\n  Choose another name with --name.") from error
         self._init = 0
 
     def begin(self, init: int) -> None:
-        """From now on the sandbox can be found."""
+        """Makes the sandbox findable. `init` is the pid of its first process."""
         self._init = init
         self._socket.listen(64)
         threading.Thread(target=self._serve, daemon=True).start()
@@ -60,7 +60,7 @@ class Beacon:
                 continue
             except (OSError, ValueError):
                 return  # closed
-            # Who asked may have gone, as somebody does who finds that this sandbox is another user's.
+            # The client may have hung up, as it does if the sandbox belongs to another user.
             with peer, suppress(ConnectionError):
                 peer.send(str(self._init).encode())
 
@@ -69,27 +69,29 @@ class Beacon:
 
 
 def running() -> list[str]:
-    """The names of this machine's sandboxes, by their sockets (/proc/net/unix, where an @ stands for the zero byte)."""
-    begin = _address("").replace("\0", "@")
-    found = {line.split()[-1] for line in Path("/proc/net/unix").read_text(errors="replace").splitlines() if begin in line}
-    return sorted(name for word in found if NAME.fullmatch(name := word.removeprefix(begin)))  # anybody may make a socket
+    """The names of this machine's sandboxes, read from /proc/net/unix, which shows the zero byte as @."""
+    prefix = _address("").replace("\0", "@")
+    sockets = {line.split()[-1] for line in Path("/proc/net/unix").read_text(errors="replace").splitlines() if prefix in line}
+    return sorted(name for text in sockets if NAME.fullmatch(name := text.removeprefix(prefix)))  # any user can make sockets
 
 
 def find(name: str) -> int:
-    """The first process of a running sandbox. Raises NoSandbox."""
+    """The pid of a running sandbox's first process. Raises NoSandbox."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         try:
             sock.connect(_address(name))
         except OSError as error:
-            there = f"those that run: {', '.join(found)}; " if (found := running()) else ""
-            raise NoSandbox(f"cannot find a sandbox called {name}\n  {there}codetainer up --name {name} starts one") from error
+            others = f"  Running: {', '.join(names)}.\n" if (names := running()) else ""
+            raise NoSandbox(
+                f"cannot find a sandbox called {name}\n{others}  Run codetainer up --name {name} to start it."
+            ) from error
         if (uid := peer_uid(sock)) != os.geteuid():
             raise NoSandbox(f"cannot enter {name}: it belongs to user {uid}")
-        sock.settimeout(SECONDS)  # not before: where many ask at once, a connect without patience fails (EAGAIN)
+        sock.settimeout(SECONDS)  # not before: with a timeout, connect fails with EAGAIN if the queue is full
         try:
             text = sock.recv(32)
         except OSError as error:
             raise NoSandbox(f"cannot enter {name}: it does not answer") from error
     if not text.isdigit():
-        raise NoSandbox(f"cannot enter {name}: it is only just starting")
+        raise NoSandbox(f"cannot enter {name}: it is still starting")
     return int(text)

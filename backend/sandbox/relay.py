@@ -1,8 +1,8 @@
-"""A command inside a sandbox: on a terminal of the sandbox's own, relayed, or with this process's pipes.
+"""Runs a command inside a sandbox, either on a new terminal in the sandbox that is relayed to the operator's, or with pipes.
 
-Nothing in a sandbox holds the operator's terminal, be it on stdin, stdout or stderr: whoever does can read what is typed there
-and, where the kernel allows TIOCSTI, push keystrokes that a root shell reads afterwards. Pipes and files pass as they are,
-unless the caller wants them kept too: whoever holds a pipe keeps its reader waiting.
+No process in a sandbox may hold the operator's terminal, on stdin, stdout or stderr. It could read what is typed there and, if
+the kernel allows TIOCSTI, push keystrokes that a root shell reads afterwards. Pipes and files are passed on directly, unless
+the caller withholds them, too: a process that keeps a pipe open keeps its reader waiting.
 """
 
 from __future__ import annotations
@@ -24,66 +24,66 @@ from typing import Protocol
 from backend import commands
 from backend.copying import Flow, copy, woken
 from backend.sandbox import namespaces, terminal
-from backend.sandbox.first_process import close_on_exec, reset_signals, say, shell_code
+from backend.sandbox.first_process import close_on_exec, print_error, reset_signals, shell_code
 from backend.system import SETPRIV, Identity
 
-PASSED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 HANG_UP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What is run in the sandbox whose first process is `init`, as whom, with what, where."""
+    """A command to run in the sandbox whose first process has the pid `init`."""
 
-    init: int  # 0: this process is in the sandbox
+    init: int  # 0: this process is already in the sandbox
     argv: Sequence[str]
     identity: Identity
     environment: Mapping[str, str]
-    folder: str  # "": the one that this process is in
+    folder: str  # "": this process's working directory
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command has ended: its exit code (128 + n for signal n), and whether the operator's terminal has gone."""
+    """The end of a command: its exit code (128 + n for signal n), and whether the operator's terminal was closed."""
 
     code: int
     hung_up: bool = False
 
 
 class Watcher(Protocol):
-    """Looks on while a command has the terminal."""
+    """Observes a command that has the terminal."""
 
     def typed(self, data: bytes) -> None:
-        """The operator has typed, or the terminal has answered."""
+        """Called with input from the terminal: the operator's keys, or reports of the terminal itself."""
 
     def began(self, command: int) -> None:
-        """It has begun. It is given as a pidfd, which is the watcher's to close.
+        """Called when the command has started, with its pidfd, which the watcher must close.
 
-        Not the joiner: if that is killed somebody else has to reap the command, before its sandbox can end.
+        A pidfd of the joiner would be useless: killing the joiner leaves the command unreaped, and its sandbox cannot end.
         """
 
 
-def run(command: Command, *, keeps: Callable[[int], bool] = os.isatty) -> int:
-    """Runs a command to its end; returns its exit code. Signals that this process gets go to it instead.
+def run(command: Command, *, withhold: Callable[[int], bool] = os.isatty) -> int:
+    """Runs a command, waits for it and returns its exit code. Forwards the signals in FORWARDED to it. Raises OSError.
 
-    With a terminal on both stdin and stdout it gets one of the sandbox's own. Of its other descriptors, those for which `keeps`
-    is true are kept from it: it gets pipes. Raises OSError.
+    If stdin and stdout are a terminal, the command gets a new one in the sandbox. For each other descriptor that `withhold`
+    accepts, it gets a pipe instead.
     """
     at_terminal = os.isatty(0) and os.isatty(1)
-    with _wires([n for n in (0, 1, 2) if keeps(n) and not (at_terminal and os.isatty(n))]) as wires:
+    with _wires([n for n in (0, 1, 2) if withhold(n) and not (at_terminal and os.isatty(n))]) as wires:
         if not at_terminal:
-            return _run(command, PASSED, wires).code
+            return _run(command, FORWARDED, wires).code
         code = 255
         try:
-            code = _run(command, PASSED, wires, held=terminal.raw).code
+            code = _run(command, FORWARDED, wires, held=terminal.raw).code
             return code
         finally:
-            if code > 128:  # it was killed, and could not do this itself
+            if code > 128:  # killed by a signal, so it could not reset the terminal itself
                 terminal.reset(code)
 
 
 def show(command: Command, watcher: Watcher | None = None) -> Ended:
-    """Runs a command on a terminal of the sandbox's own. This process's is raw already, and its signals stay its own.
+    """Runs a command on a new terminal in the sandbox. This process's terminal must be in raw mode. Forwards no signals.
 
     Raises OSError.
     """
@@ -95,20 +95,23 @@ Hold = Callable[[], contextlib.AbstractContextManager[None]]
 
 def _run(
     command: Command,
-    passed: Sequence[signal.Signals],
+    signals: Sequence[signal.Signals],
     wires: Sequence[_Wire] = (),
     held: Hold | None = None,
     watcher: Watcher | None = None,
 ) -> Ended:
-    """`held` holds this process's terminal while the command is on one of the sandbox's own; None: it gets none."""
+    """Starts the command and copies its data until it ends.
+
+    If `held` is set, the command gets a terminal in the sandbox, and `held` is active for this process's terminal meanwhile.
+    """
     with contextlib.ExitStack() as stack:
-        given = {wire.descriptor: wire.theirs for wire in wires}
-        joiner, running, master = _start(command, held is not None, given, passed)
+        replaced = {wire.descriptor: wire.theirs for wire in wires}
+        joiner, running, master = _start(command, held is not None, replaced)
         handle = os.pidfd_open(joiner)
         stack.callback(os.close, handle)
         awake = stack.enter_context(woken())
         if running:
-            stack.enter_context(_passing(running, passed))
+            stack.enter_context(_forwarding(running, signals))
         for wire in wires:
             os.close(wire.theirs)
         if held is not None and running:
@@ -120,7 +123,7 @@ def _run(
 
 @contextlib.contextmanager
 def reported(command: Command) -> Iterator[commands.Outcome]:
-    """Reports the command to this process's observer. The block runs it, and fills in its exit code."""
+    """Reports the command to this process's observer. The caller's block runs it and sets the outcome's exit code."""
     into = ("nsenter", "--all", f"--target={command.init}", f"--wdns={command.folder}", "--")
     with commands.observed(
         command.argv,
@@ -137,7 +140,7 @@ def reported(command: Command) -> Iterator[commands.Outcome]:
 
 @dataclass(frozen=True, slots=True)
 class _Wire:
-    """A pipe in place of a descriptor that is the operator's."""
+    """A pipe that replaces one of the operator's descriptors. `theirs` is the command's end of the pipe."""
 
     descriptor: int
     theirs: int
@@ -163,22 +166,20 @@ def _wires(descriptors: Sequence[int]) -> Iterator[list[_Wire]]:
 # --- processes ---
 
 
-def _start(
-    command: Command, on_terminal: bool, given: Mapping[int, int], passed: Sequence[signal.Signals]
-) -> tuple[int, int, int]:
-    """Starts a process that joins the namespaces, and its child, which is in them and becomes the command.
+def _start(command: Command, on_terminal: bool, replaced: Mapping[int, int]) -> tuple[int, int, int]:
+    """Starts the joiner, a process that joins the namespaces, and its child in them, which becomes the command.
 
-    Returns both pids and the terminal's master side (-1 without one); the command's is 0 where it could not be started: the
-    joiner has said why. Signals wait until they can be passed on.
+    Returns both pids and the terminal's master side (-1 without one). The command's pid is 0 if it could not be started; then
+    the joiner has printed the reason. Blocks signals until they can be forwarded.
     """
     parent = os.getpid()
     ours, theirs = socket.socketpair()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     try:
         joiner = os.fork()
         if joiner == 0:
             ours.close()
-            _join(command, parent, theirs, on_terminal, given)
+            _join(command, parent, theirs, on_terminal, replaced)
         theirs.close()
         with ours:
             message, ancillary, _, _ = ours.recvmsg(16, socket.CMSG_SPACE(4))
@@ -191,40 +192,40 @@ def _start(
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _join(command: Command, parent: int, back: socket.socket, on_terminal: bool, given: Mapping[int, int]) -> None:
-    """The joiner: outlives the command by a moment, to say how it ended. Does not return."""
+def _join(command: Command, parent: int, back: socket.socket, on_terminal: bool, replaced: Mapping[int, int]) -> None:
+    """Runs the joiner, which waits for the command and exits with its code. Does not return."""
     code = 127
     try:
         namespaces.die_with_parent(parent)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the parent's handler looks after children of the parent's
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the parent's handler is for the parent's children
         if command.init:
             namespaces.enter(command.init)
             os.chdir("/")
-        seen_as = 0 if command.init else os.getpid()  # by the command: 0 from another pid namespace
+        seen_as = 0 if command.init else os.getpid()  # getppid() of the command: 0 if it is in another pid namespace
         master, slave = os.openpty() if on_terminal else (-1, -1)
         inner = os.fork()
         if inner == 0:
             if master >= 0:
                 os.close(master)
-            _become(command, seen_as, back, slave, given)
-        # Keys and signals of the operator's terminal are for the command, by way of the parent.
-        for number in PASSED:
+            _become(command, seen_as, back, slave, replaced)
+        # The parent forwards signals to the command.
+        for number in FORWARDED:
             signal.signal(number, signal.SIG_IGN)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))] if on_terminal else []
         back.sendmsg([str(inner).encode()], rights)
-        os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # the end of a pipe is seen when the command's own copy closes
+        os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # a pipe must reach its end when the command closes it
         code = shell_code(os.waitpid(inner, 0)[1])
     except OSError as error:
-        say(str(error))
+        print_error(str(error))
     finally:
         os._exit(code)
 
 
-def _become(command: Command, parent: int, back: socket.socket, slave: int, given: Mapping[int, int]) -> None:
-    """Turns this process into the command, as somebody, in a session of its own. Does not return."""
+def _become(command: Command, parent: int, back: socket.socket, slave: int, replaced: Mapping[int, int]) -> None:
+    """Turns this process into the command, with its identity and in a new session. Does not return."""
     try:
         namespaces.die_with_parent(parent)
-        back.recv(1)  # the terminal has its size
+        back.recv(1)  # by then the terminal's size is set
         os.setsid()
         if slave >= 0:
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
@@ -232,8 +233,8 @@ def _become(command: Command, parent: int, back: socket.socket, slave: int, give
         for descriptor in (0, 1, 2):
             if slave >= 0 and os.isatty(descriptor):
                 os.dup2(slave, descriptor)
-            elif descriptor in given:
-                os.dup2(given[descriptor], descriptor)
+            elif descriptor in replaced:
+                os.dup2(replaced[descriptor], descriptor)
         close_on_exec()
         os.umask(0o022)
         reset_signals()
@@ -241,24 +242,24 @@ def _become(command: Command, parent: int, back: socket.socket, slave: int, give
             os.chdir(command.folder)
         argv = command.identity.wrap(command.argv)
         if SETPRIV in argv[: len(argv) - len(command.argv)]:
-            argv.insert(argv.index(SETPRIV) + 1, "--pdeathsig=keep")  # the kernel forgets it with the change of credentials
+            argv.insert(argv.index(SETPRIV) + 1, "--pdeathsig=keep")  # a change of credentials clears it
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.execvpe(argv[0], argv, dict(command.environment))
     except OSError as error:
-        say(f"cannot run {command.argv[0]}: {error.strerror}")
+        print_error(f"cannot run {command.argv[0]}: {error.strerror}")
     finally:
         os._exit(127)
 
 
 @contextlib.contextmanager
-def _passing(pid: int, numbers: Sequence[signal.Signals]) -> Iterator[None]:
-    """Signals go to the command's process group, as keys on a terminal would."""
+def _forwarding(pid: int, numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """Forwards signals to the command's process group, as a terminal does with ctrl+c."""
 
-    def pass_on(number: int, _: FrameType | None) -> None:
+    def forward(number: int, _: FrameType | None) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, number)
 
-    before = {number: signal.signal(number, pass_on) for number in numbers}
+    before = {number: signal.signal(number, forward) for number in numbers}
     try:
         yield
     finally:
@@ -273,7 +274,7 @@ def _on_terminal(
     joiner: int, running: int, handle: int, master: int, awake: int, others: Sequence[Flow], watcher: Watcher | None
 ) -> Ended:
     resized = signal.signal(signal.SIGWINCH, lambda *_: _copy_size(master))
-    _copy_size(master)  # it may have changed before the handler was there
+    _copy_size(master)  # it may have changed before the handler was installed
     try:
         os.set_blocking(master, False)
         typed = Flow(0, master, inward=True)
@@ -281,13 +282,13 @@ def _on_terminal(
             typed = Flow(0, master, inward=True, seen=watcher.typed)
             with contextlib.suppress(ProcessLookupError):
                 watcher.began(os.pidfd_open(running))
-        gone = copy([typed, Flow(master, 1, inward=False), *others], handle, awake)
-        os.close(master)  # the kernel hangs up on whoever is left on it
+        hung_up = copy([typed, Flow(master, 1, inward=False), *others], handle, awake)
+        os.close(master)  # the kernel sends SIGHUP to processes that still use it
         master = -1
-        if gone and not select.select([handle], [], [], HANG_UP_SECONDS)[0]:
+        if hung_up and not select.select([handle], [], [], HANG_UP_SECONDS)[0]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running, signal.SIGKILL)
-        return Ended(shell_code(os.waitpid(joiner, 0)[1]), gone)
+        return Ended(shell_code(os.waitpid(joiner, 0)[1]), hung_up)
     finally:
         signal.signal(signal.SIGWINCH, resized)
         if master >= 0:

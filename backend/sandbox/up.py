@@ -1,6 +1,6 @@
-"""`codetainer up`: a sandbox on this machine. Namespaces, an overlay of its root, a network, and `codetainer boot` in them.
+"""`codetainer up`: runs a sandbox on this machine, made of namespaces, an overlay of the root, a network and `codetainer boot`.
 
-Every process is tied to its parent's life and everything else to a process's: whatever ends `up`, nothing is left.
+Each process ends with its parent, and each other resource with a process. So nothing is left behind, however `up` ends.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from backend.guard.nftables import NftError
 from backend.sandbox import check, inputs, layout, namespaces, networks, options, relay, terminal
 from backend.sandbox.attended import Attended, NoFrontEnd
 from backend.sandbox.enter import environment_for, terminal_variables
-from backend.sandbox.exit_summary import Farewell
-from backend.sandbox.first_process import ASKING, POLL_SECONDS, FirstProcess, close_on_exec
+from backend.sandbox.exit_summary import ExitSummary
+from backend.sandbox.first_process import POLL_SECONDS, STOP_SIGNALS, FirstProcess, close_on_exec
 from backend.sandbox.layout import Sources
 from backend.sandbox.networks import Network
 from backend.sandbox.options import Options, Show
@@ -37,20 +37,20 @@ from backend.sandbox.relay import Command
 from backend.settings.values import Debug
 from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure, describe
 
-END_SECONDS = 2.0  # beyond the grace period that the sandbox knows of
+END_SECONDS = 2.0  # in addition to the sandbox's own grace period
 CHECKOUT = Path(__file__).parents[2]
 
 
 class Stopped(Exception):
-    """A signal has asked `up` to end."""
+    """A signal asked `up` to stop."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.code = 128 + number
 
 
-class Fallen(Exception):
-    """A part that the sandbox cannot be without has ended."""
+class PartFailed(Exception):
+    """A part that the sandbox needs has ended."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,15 +63,15 @@ def main(argv: Sequence[str]) -> int:
     def stop(number: int, _: FrameType | None) -> None:
         raise Stopped(number)
 
-    for number in ASKING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as set by nohup
             signal.signal(number, stop)
     try:
         return Up(chosen).run()
     except (DescriptionError, settings.SettingsError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
         return settings.EXIT_CODE
-    except (Fallen, NoSandbox, NftError) as error:
+    except (PartFailed, NoSandbox, NftError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
         return 1
     except OSError as error:
@@ -85,17 +85,17 @@ def main(argv: Sequence[str]) -> int:
 
 
 class Up:
-    """One sandbox, from its making until nothing of it is left."""
+    """One sandbox, from its creation until nothing of it is left."""
 
     def __init__(self, chosen: Options) -> None:
         self._options = chosen
         self._sandbox = FirstProcess("the sandbox")
-        self._at_terminal = not chosen.command and chosen.show is not Show.LINES and terminal.is_ours()
+        self._at_terminal = not chosen.command and chosen.show is not Show.LINES and terminal.is_interactive()
         self._network: Network | None = None
-        self._waiting = ""  # the line about it
+        self._progress_line = ""
         self._own = OwnCommands()
         self._boot: Observation | None = None
-        self._boot_failed = ""  # what is to be said of it when all that boot said is there
+        self._boot_failed = ""  # the error to print after boot's own output
 
     def run(self) -> int:
         inputs.require_files(self._options)
@@ -104,20 +104,20 @@ class Up:
         if self._options.debug:
             environment["CODETAINER_DEBUG"] = Debug.ON.value
         chosen = settings.load(environment, self._options.credentials)
-        drawn_on = self._at_terminal or (bool(self._options.command) and terminal.is_ours())
+        drawn_on = self._at_terminal or (bool(self._options.command) and terminal.is_interactive())
         self._own.begin(chosen, drawn_on=drawn_on)
         sources = self._sources(network, claude)
         beacon = Beacon(self._options.name)
         output = self._output()
-        if self._at_terminal:  # else nothing is said until boot begins
-            sys.stderr.write("codetainer: making the sandbox\n")
+        if self._at_terminal:
+            sys.stderr.write("codetainer: creating the sandbox\n")
         self._progress("codetainer: booting")
         try:
             self._network = network
             network.start()
             self._start(network, sources, output, environment)
-            signal.signal(signal.SIGCHLD, self._look)
-            self._look(0, None)
+            signal.signal(signal.SIGCHLD, self._check_network)
+            self._check_network(0, None)
             beacon.begin(self._sandbox.pid)
             if self._options.command:
                 return self._run_command()
@@ -125,32 +125,32 @@ class Up:
                 return self._attach(output)
             return self._sandbox.wait()
         finally:
-            for number in (*ASKING, signal.SIGCHLD):
-                # Once is enough: taking down is not to be broken off. Children have to be waited for, so not SIG_IGN there.
+            for number in (*STOP_SIGNALS, signal.SIGCHLD):
+                # A second signal must not interrupt the shutdown. With SIGCHLD ignored, children could not be waited for.
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
             self._progress("")
             if self._at_terminal:
                 sys.stderr.write("\r\x1b[Kcodetainer: stopping the sandbox\r")
                 sys.stderr.flush()
-            output.given()
-            farewell = Farewell(self._paths.journal)
+            output.release()
+            exit_summary = ExitSummary(self._paths.journal)
             self._sandbox.end(chosen.grace_seconds + END_SECONDS)
             if self._boot is not None:
                 self._boot.ended(Outcome(code=self._sandbox.ended()))
             network.end()
             output.finish()
             if self._boot_failed:
-                sys.stderr.write(output.said() + self._boot_failed)
+                sys.stderr.write(output.text() + self._boot_failed)
             beacon.close()
-            if self._at_terminal:  # lines have said it themselves
-                sys.stderr.write("\r\x1b[K" + farewell.text())
+            if self._at_terminal:  # with Show.LINES, boot's own lines report it
+                sys.stderr.write("\r\x1b[K" + exit_summary.text())
             self._own.show()
 
-    # --- making it ---
+    # --- creation ---
 
     def _sources(self, network: Network, claude: Path | None) -> Sources:
         coredns, confine = check.built("coredns"), check.built("confine")
-        assert coredns is not None and confine is not None  # they were required
+        assert coredns is not None and confine is not None  # checked in main
         return Sources(
             coredns.resolve(),
             confine.resolve(),
@@ -174,53 +174,53 @@ class Up:
         handed_over, files = inputs.handed_over(environment)
         variables = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", **terminal_variables(), **handed_over}
         waiting, go = os.pipe()
-        started, starting = os.pipe()  # closed by the kernel with the exec
+        started, starting = os.pipe()  # the kernel closes `starting` at the exec
 
         def first() -> None:
-            """Makes the root, waits for the network, becomes tini."""
-            os.close(go)  # its end is then seen here too
+            """Builds the root, waits for the network, becomes tini."""
+            os.close(go)  # else reading would never end if `up` does
             layout.build(sources)
             layout.keep(inputs.HANDED_OVER, files)
             if os.read(waiting, 1) != b"g":
                 return
-            output.give()
+            output.install()
             close_on_exec()
             os.execvpe("tini", argv, variables)
 
         try:
             self._sandbox.start(namespaces.SANDBOX, first)
-            output.given()
+            output.release()
             network.connect(self._sandbox.pid)
-            self._say_way_in(network, environment)
+            self._print_login(network, environment)
             self._boot = commands.begin(argv, identity=ROOT.name, environment=variables, cwd="/")
             os.write(go, b"g")
             os.close(starting)
             starting = -1
-            os.read(started, 1)  # until then its environment is still this process's
+            os.read(started, 1)  # before the exec, /proc/PID/environ would show this process's environment
         finally:
             for descriptor in {waiting, go, started, starting} - {-1}:
                 os.close(descriptor)
 
-    def _say_way_in(self, network: Network, environment: Mapping[str, str]) -> None:
-        """How to log in over ssh, before a screen is drawn over it."""
+    def _print_login(self, network: Network, environment: Mapping[str, str]) -> None:
+        """Prints how to log in over ssh, before the dashboard draws over the screen."""
         chosen = settings.load(environment, self._options.credentials)
         if chosen.ssh_keys:
             before, address = network.way_in(self._sandbox.pid)
             command = " ".join((*before, "ssh", "-p", str(chosen.ssh_port), f"root@{address}"))
-            sys.stderr.write(f"codetainer: log in with {command}\n  codetainer ssh-config, said in it, names its host key\n")
+            sys.stderr.write(f"codetainer: log in with {command}\n  Run codetainer ssh-config inside to print its host key.\n")
 
-    def _look(self, _: int, __: FrameType | None) -> None:
-        """A child has ended. Where the sandbox's own process did, whoever waits for it notices."""
-        if self._network is not None and (what := self._network.fallen()):
-            raise Fallen(f"cannot go on: {what} has ended")
+    def _check_network(self, _: int, __: FrameType | None) -> None:
+        """Handles SIGCHLD: checks whether the network has failed. The sandbox's own process is waited for elsewhere."""
+        if self._network is not None and (part := self._network.failed()):
+            raise PartFailed(f"cannot continue: {part} has ended")
 
-    # --- using it ---
+    # --- use ---
 
     def _progress(self, text: str) -> None:
-        """The one line while a command waits for boot, at a terminal only; "" takes it away, and nothing of the command's."""
+        """Shows one line at the terminal while a COMMAND waits for boot. "" removes that line, but none of the command's."""
         shown = self._options.command and self._options.show is Show.DASHBOARD and not self._own.at_once
-        if text != self._waiting and shown and os.isatty(2):
-            self._waiting = text
+        if text != self._progress_line and shown and os.isatty(2):
+            self._progress_line = text
             sys.stderr.write(f"\r\x1b[K{text}\r")
             sys.stderr.flush()
 
@@ -228,13 +228,13 @@ class Up:
         state = self._until_released()
         self._progress("")
         if state is None:
-            self._boot_failed = "codetainer: boot has ended\n"
+            self._boot_failed = "codetainer: boot ended before the session was ready\n"
             return self._sandbox.wait()
         if state.boot is BootState.HALTED:
             self._boot_failed = wrong(f"boot halted at {state.halted_step}: {state.reason}", state.remedy)
             return 1
         if state.boot is BootState.DEGRADED:
-            sys.stderr.write(wrong(f"DEGRADED, at {state.halted_step}: {state.reason}", state.remedy))
+            sys.stderr.write(wrong(f"DEGRADED at {state.halted_step}: {state.reason}", state.remedy))
         identity = ROOT if self._options.as_root else AGENT
         cloned = state.steps.get("clone")
         folder = "/workspace/repo" if cloned and cloned.outcome is events.Outcome.DONE else "/workspace"
@@ -245,10 +245,10 @@ class Up:
         return outcome.code
 
     def _attach(self, output: Output) -> int:
-        """The dashboard and the session, until the operator stops the sandbox."""
+        """Shows the dashboard and the session until the operator stops the sandbox."""
         while not self._paths.journal.exists():
             if (code := self._sandbox.ended()) is not None:
-                sys.stderr.write(output.said())
+                sys.stderr.write(output.text())
                 return code
             time.sleep(POLL_SECONDS)
         try:
@@ -267,7 +267,7 @@ class Up:
         return Paths(Path(f"/proc/{self._sandbox.pid}/root"))
 
     def _until_released(self) -> State | None:
-        """The sandbox's state when its init lock is released; None where its boot process ended before."""
+        """Waits until the init lock is released and returns the sandbox's state; None if boot's process ended before."""
         state, read = State(), 0
         while True:
             ended = self._sandbox.ended() is not None

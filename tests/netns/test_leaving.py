@@ -58,8 +58,8 @@ def test_detach_leads_back_to_the_dashboard_which_shows_what_would_be_lost_befor
         terminal.expect(f"Stop sandbox {NAME}?")
         terminal.expect("stop and lose it")
         terminal.type("y")
-        terminal.expect("was only in the sandbox: /workspace/repo: commits 2, files 1")
-        terminal.expect("is lost: CODETAINER_AUTOSAVE=exit would have saved it")
+        terminal.expect("unsaved work in /workspace/repo: 2 commits, 1 file")
+        terminal.expect("lost: CODETAINER_AUTOSAVE=exit would have saved it")
         assert terminal.code() == 0
         assert terminal.restored()
 
@@ -72,8 +72,8 @@ def test_the_work_is_saved_before_it_stops_where_that_is_wanted(tmp_path: Path) 
         terminal.type("q")
         terminal.expect("then stop")
         terminal.type("s")
-        terminal.expect("was only in the sandbox: /workspace/repo: commits 2, files 1")
-        terminal.expect("is saved to wip/")
+        terminal.expect("unsaved work in /workspace/repo: 2 commits, 1 file")
+        terminal.expect("saved to branch wip/")
         assert terminal.code() == 0
         assert "/example/demo/git-receive-pack" in seen.read_text()
 
@@ -239,7 +239,7 @@ def test_a_signal_asks_nobody(number: signal.Signals) -> None:
         work()
         terminal.detach()
         terminal.process.send_signal(number)
-        terminal.expect("is lost: CODETAINER_AUTOSAVE=exit would have saved it")
+        terminal.expect("lost: CODETAINER_AUTOSAVE=exit would have saved it")
         assert terminal.code() == 128 + number
         assert terminal.restored()
 

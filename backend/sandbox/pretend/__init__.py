@@ -1,1 +1,1 @@
-"""An internet of the sandbox's own, for the demo and the tests: resolver, git host, API. Documentation addresses only."""
+"""A pretend internet for the demo and the tests: resolver, git host and API, on documentation addresses only."""

@@ -1,9 +1,8 @@
-"""A stand-in for the Anthropic API that Claude Code can talk to: messages, streamed and not, with a scripted turn.
+"""A stand-in for the Anthropic API with which Claude Code works: messages, streamed or not, with a scripted turn.
 
-The script is short: the first request of a conversation that offers a Bash tool is answered with one call of it (of what stands
-behind "please run:" in the conversation, where that is said); when its
-result comes back, or where there is no such tool, the answer is a sentence. A message with PATIENCE in it is answered
-when its client has gone, or a minute is over. Format: https://docs.anthropic.com/en/api/messages.
+If a conversation offers a Bash tool, the first answer calls it once, with the command after "please run:" in the conversation,
+else with COMMAND. All other answers are SENTENCE. A message that contains PATIENCE is answered only when the client hangs up,
+or after a minute. Format: https://docs.anthropic.com/en/api/messages.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ if TYPE_CHECKING:
 
 COMMAND = "curl -sS -m 5 https://telemetry.example.net/ || true; git -C /workspace/repo log --oneline | cat"
 SENTENCE = "Done: the repository is cloned, and an unlisted host was refused by the sandbox."
-MAX_SAID = 2000
+MAX_EXCERPT = 2000  # characters of a message that are recorded
 PATIENCE = "take your time"
 PATIENCE_SECONDS = 60.0
 
 
 class Conversation:
-    """Numbers messages."""
+    """Answers requests, and numbers its messages."""
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)
 
     def reply(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The message that answers a request."""
+        """The answer to a request, in the API's format."""
         tools = {tool.get("name") for tool in request.get("tools", ()) if isinstance(tool, dict)}
         number = next(self._ids)
         if "Bash" in tools and not _has_result(request):
-            wanted = re.search(r"(?m)^please run: (.+)$", "\n".join(_messages(request)))
-            call = {"command": wanted[1] if wanted else COMMAND, "description": "Look around"}
+            command = re.search(r"(?m)^please run: (.+)$", "\n".join(_messages(request)))
+            call = {"command": command[1] if command else COMMAND, "description": "Look around"}
             content: list[dict[str, Any]] = [{"type": "tool_use", "id": f"toolu_{number:024d}", "name": "Bash", "input": call}]
             reason = "tool_use"
         else:
@@ -55,19 +54,22 @@ def _has_result(request: Mapping[str, Any]) -> bool:
     return any(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
 
 
-def said(body: bytes) -> dict[str, object]:
-    """What a request asks, in short, for the record: model, whether streamed, and the start of its last message."""
+def summary(body: bytes) -> dict[str, object]:
+    """A request in short, for the record: model, whether streamed, and the end of its last message."""
     try:
         request = json.loads(body) if body else {}
     except ValueError:
         return {}
     if not isinstance(request, dict):
         return {}
-    return {"model": request.get("model"), "stream": bool(request.get("stream")), "asked": _asked(request)[-MAX_SAID:]}
+    return {
+        "model": request.get("model"),
+        "stream": bool(request.get("stream")),
+        "asked": _last_message(request)[-MAX_EXCERPT:],
+    }
 
 
-def _asked(request: Mapping[str, Any]) -> str:
-    """The text of its last message."""
+def _last_message(request: Mapping[str, Any]) -> str:
     return next(iter(reversed(list(_messages(request)))), "")
 
 
@@ -111,7 +113,7 @@ def _json(handler: Handler, status: int, body: Mapping[str, Any]) -> None:
 
 
 def _stream(handler: Handler, message: Mapping[str, Any]) -> None:
-    """Server-sent events, each as it would come from the real one."""
+    """Sends a message as server-sent events, in the same order as the real API."""
     handler.send_response(200)
     handler.send_header("Content-Type", "text/event-stream")
     handler.send_header("Transfer-Encoding", "chunked")

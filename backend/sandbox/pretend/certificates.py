@@ -1,4 +1,4 @@
-"""A certificate authority for the pretend internet, and a certificate for each name that is asked for."""
+"""A certificate authority for the pretend internet that issues a certificate for each requested name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VALID = datetime.timedelta(days=30)
 
 
 class Authority:
-    """Lives as long as the process; its key is nowhere else."""
+    """A certificate authority whose key exists only in this process's memory."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -31,14 +31,15 @@ class Authority:
 
     @property
     def pem(self) -> bytes:
-        """The authority's certificate, to be trusted inside the sandbox."""
+        """The authority's certificate, for the sandbox to trust."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def context(self, name: str, folder: Path) -> ssl.SSLContext:
-        """A server's TLS context for one name, which is the client's text: it may hold anything, so no file is called that.
+        """A server's TLS context for one name. The client chose the name, so it must not become part of a file name.
 
-        Python hands OpenSSL its key by a file only: a temporary one below `folder`, of this call's own. Threads ask for the
-        same name at once when it is new; with one file for all of them, one deletes or overwrites what another one reads.
+        Python can pass a key to OpenSSL only in a file, here a temporary one below `folder`. Each call has its own, since
+        several threads may create the context of the same new name at once, and would overwrite a shared file while others read
+        it.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])

@@ -1,6 +1,6 @@
-"""As much of GitHub's API as `gh` asks for: one repository, whose pull requests and releases can be made.
+"""The part of GitHub's API that `gh` uses: one repository, in which pull requests and releases can be created.
 
-Source: GitHub's GraphQL and REST reference. Clients pass over what they did not ask for, so one answer serves every query.
+Source: GitHub's GraphQL and REST reference. Clients ignore fields that they did not ask for, so one answer serves every query.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from typing import Any
 
 HOST = "api.github.com"
 UPLOADS_HOST = "uploads.github.com"
-EMPTY = "empty"  # a repository of this name, whoever has it, is without a commit and so without a default branch
+EMPTY = "empty"  # a repository of this name, with any owner, has no commits and therefore no default branch
 DEFAULT_BRANCH = "main"
 
 
 def answer(path: str, repository: str, body: bytes = b"") -> tuple[int, bytes] | None:
-    """Status and JSON of the answer to a request; None for what is not played here. `repository` is `owner/repo`."""
+    """The status and JSON for a request, None if the path is not implemented. `repository` is `owner/repo`."""
     owner, _, name = repository.partition("/")
     if path == "/graphql":
-        found: Any = {"data": {**_graph(owner, name, _variables(body)), "nodes": _nodes(body, repository)}}
+        result: Any = {"data": {**_graph(owner, name, _variables(body)), "nodes": _nodes(body, repository)}}
     elif path == "/user":
-        found = {"login": owner, "id": 1, "type": "User"}
+        result = {"login": owner, "id": 1, "type": "User"}
     elif path == f"/repos/{repository}":
         parent = {"full_name": f"upstream/{name}", "clone_url": f"https://github.com/upstream/{name}.git"}
-        found = {"full_name": repository, "fork": True, "parent": parent}
+        result = {"full_name": repository, "fork": True, "parent": parent}
     elif path.startswith(f"/repos/{repository}/"):
         return _below(path.removeprefix(f"/repos/{repository}/"), repository)
     else:
         return None
-    return 200, json.dumps(found).encode()
+    return 200, json.dumps(result).encode()
 
 
 def _below(path: str, repository: str) -> tuple[int, bytes] | None:
-    """What lies in the repository: a README, release 1, workflow 7 and its only run, which has failed."""
+    """Answers requests for objects in the repository: a README, release 1, workflow 7 and its only run, which has failed."""
     text = base64.b64encode(b"# demo\n\nA repository to work on.\n").decode()
-    played: dict[str, dict[str, Any]] = {
+    objects: dict[str, dict[str, Any]] = {
         "readme": {"name": "README.md", "encoding": "base64", "content": text},
         "labels": {"id": 1, "name": "later", "color": "cccccc"},
         "releases": _release(repository),
@@ -47,15 +47,15 @@ def _below(path: str, repository: str) -> tuple[int, bytes] | None:
     }
     if path.startswith("releases/tags/"):
         return 404, json.dumps({"message": "Not Found"}).encode()
-    return (200, json.dumps(played[path]).encode()) if path in played else None
+    return (200, json.dumps(objects[path]).encode()) if path in objects else None
 
 
 def _variables(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body)["variables"]
+        variables = json.loads(body)["variables"]
     except (ValueError, KeyError, TypeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return variables if isinstance(variables, dict) else {}
 
 
 def _release(repository: str) -> dict[str, Any]:
@@ -81,31 +81,31 @@ def _graph(owner: str, name: str, variables: dict[str, Any]) -> dict[str, Any]:
 
 
 def _nodes(body: bytes, repository: str) -> list[Any]:
-    """Objects by their ids: X_1 belongs to the repository, X_2 to somebody else's, U_ are users; others are not there.
+    """Returns the objects with the requested ids. X_1 is in the repository, X_2 in a foreign one, and U_ is a user.
 
-    DEFAULT_1 is its default branch, BRANCH_1 another one, TAG_1 a tag.
+    DEFAULT_1 is the repository's default branch, BRANCH_1 another branch, TAG_1 a tag. Unknown ids give None.
     """
     ids = _variables(body).get("ids")
     if not isinstance(ids, list):
         return []
     places = {"1": {"nameWithOwner": repository}, "2": {"nameWithOwner": "stranger/elsewhere"}}
-    found: list[Any] = []
+    nodes: list[Any] = []
     for identity in ids:
         kind, _, number = identity.partition("_")
         if kind == "U":
-            found.append({"__typename": "User"})
+            nodes.append({"__typename": "User"})
         elif number not in places:
-            found.append(None)
+            nodes.append(None)
         elif kind == "R":
-            found.append({"__typename": "Repository", **places[number]})
+            nodes.append({"__typename": "Repository", **places[number]})
         elif kind in ("DEFAULT", "BRANCH", "TAG"):
             here = {**places[number], "defaultBranchRef": {"name": DEFAULT_BRANCH}}
             name, prefix = {"DEFAULT": (DEFAULT_BRANCH, "heads"), "BRANCH": ("work", "heads"), "TAG": ("v1", "tags")}[kind]
-            found.append({"__typename": "Ref", "name": name, "prefix": f"refs/{prefix}/", "repository": here})
+            nodes.append({"__typename": "Ref", "name": name, "prefix": f"refs/{prefix}/", "repository": here})
         elif kind == "LB":
-            found.append({"__typename": "LinkedBranch", "ref": {"repository": places[number]}})
+            nodes.append({"__typename": "LinkedBranch", "ref": {"repository": places[number]}})
         elif kind == "DC":
-            found.append({"__typename": "DiscussionComment", "discussion": {"repository": places[number]}})
+            nodes.append({"__typename": "DiscussionComment", "discussion": {"repository": places[number]}})
         else:
-            found.append({"__typename": "Issue", "repository": places[number]})
-    return found
+            nodes.append({"__typename": "Issue", "repository": places[number]})
+    return nodes

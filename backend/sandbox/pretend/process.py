@@ -1,4 +1,4 @@
-"""The process that is the pretend internet: its own network and mount namespaces, every documentation address local."""
+"""The process of the pretend internet, in its own network and mount namespaces, where all documentation addresses are local."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from backend.sandbox.pretend.description import Description
 from backend.sandbox.pretend.record import Record
 from backend.sandbox.pretend.resolver import Resolver, serve
 
-# The sandbox's link: a network of two addresses at the end of a documentation range.
 RESOLVER_NAME = "dns.example"  # in its certificate, for DNS over TLS
+# The sandbox's link: a network with two addresses at the end of a documentation range.
 HERE, SANDBOX, PREFIX = "203.0.113.253", "203.0.113.254", 30
 CODE = Path(__file__).parents[3]
 LOCAL = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/25")
@@ -31,10 +31,10 @@ def new() -> FirstProcess:
 
 
 def start(first: FirstProcess, description: Description, record_fd: int, authority: Authority) -> None:
-    """Starts it; returns when it serves. `record_fd`: where it writes what it saw, -1 for nowhere. Raises OSError."""
+    """Starts the pretend internet and returns when it is ready. It logs requests to `record_fd`, unless -1. Raises OSError."""
     reading, writing = os.pipe()
     try:
-        # With a pid namespace of its own, so that no git of a request outlives it.
+        # In a pid namespace of its own, so that no git process started by a request outlives it.
         first.start(Namespace.NET | Namespace.MOUNT | Namespace.PID, lambda: _run(description, record_fd, authority, writing))
     finally:
         os.close(writing)
@@ -44,7 +44,7 @@ def start(first: FirstProcess, description: Description, record_fd: int, authori
 
 
 def connect(internet: int, sandbox: int) -> None:
-    """A veth pair between the two network namespaces. Raises SystemFailure."""
+    """Connects the two network namespaces with a veth pair. Raises SystemFailure."""
     inside = ["nsenter", f"--net=/proc/{internet}/ns/net", "--"]
     link = ["ip", "link", "add", "sandbox", "type", "veth", "peer", "name", "eth0", "netns", str(sandbox)]
     system.run([*inside, *link])
@@ -63,7 +63,7 @@ def _run(description: Description, record_fd: int, authority: Authority, ready: 
     namespaces.mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, "size=1g,mode=0700")
     system.run(["ip", "link", "set", "lo", "up"])
     for network in LOCAL:
-        # AnyIP: every address of the range is ours, so an address that DNS makes up is answered too.
+        # AnyIP: all addresses of the range are local, so those that DNS makes up are served, too.
         system.run(["ip", "route", "add", "local", str(network), "dev", "lo"])
     record = Record(record_fd)
     repositories = folder / "repositories"

@@ -1,4 +1,4 @@
-"""What the pretend internet saw: one JSON object a line, for tests and for whoever looks on."""
+"""The pretend internet's log of requests, one JSON object per line, for tests and for the operator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 
 class Record:
-    """Appends to a descriptor that was opened before the namespaces were made; -1 for nowhere."""
+    """Appends to a descriptor that was opened before the namespaces were created. With -1, records nothing."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

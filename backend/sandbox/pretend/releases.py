@@ -1,7 +1,7 @@
-"""Release downloads of the pretend git host: the redirects and files that a client meets at github.com.
+"""Release downloads from the pretend git host, with the same redirects as at github.com.
 
-A download is redirected twice: from `latest` to the release, at the same host, and from there to a host that only serves
-files. Every file name can be downloaded.
+A download is redirected twice: from `latest` to the release on the same host, then to a host that only serves files. Files of
+any name can be downloaded.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ _WHEEL = re.compile(r"(?P<name>\w+)-(?P<version>[0-9.]+)-py3-none-any\.whl\Z")
 
 
 def location(host: str, repository: str, path: str) -> str:
-    """Where a download is redirected to, "" where the path is no download of this repository (`owner/repo`)."""
-    found = _DOWNLOAD.match(path)
-    if found is None or found["repository"].lower() != repository.lower():
+    """The redirect target of a download, "" if the path is not a download from this repository (`owner/repo`)."""
+    match = _DOWNLOAD.match(path)
+    if match is None or match["repository"].lower() != repository.lower():
         return ""
-    if found["release"] == "latest/download":
-        return f"https://{host}/{repository}/releases/download/{LATEST}/{found['file']}"
-    return f"https://{ASSETS_HOST}/github-production-release-asset/{found['file']}?sig=pretend"
+    if match["release"] == "latest/download":
+        return f"https://{host}/{repository}/releases/download/{LATEST}/{match['file']}"
+    return f"https://{ASSETS_HOST}/github-production-release-asset/{match['file']}?sig=pretend"
 
 
 def asset(path: str) -> bytes | None:
-    """The file at this path of ASSETS_HOST; for a wheel's name one that pip accepts. None: there is none."""
-    found = _ASSET.match(path)
-    if found is None:
+    """The file at a path of ASSETS_HOST, None if there is none. If its name is a wheel's, pip can install the file."""
+    match = _ASSET.match(path)
+    if match is None:
         return None
-    named = _WHEEL.match(found["file"])
-    return wheel(named["name"], named["version"]) if named else f"the file {found['file']}\n".encode()
+    package = _WHEEL.match(match["file"])
+    return wheel(package["name"], package["version"]) if package else f"the file {match['file']}\n".encode()
 
 
 def wheel(name: str, version: str) -> bytes:
-    """A package with nothing in it (https://packaging.python.org/en/latest/specifications/binary-distribution-format/)."""
+    """Builds an empty package (https://packaging.python.org/en/latest/specifications/binary-distribution-format/)."""
     about = f"{name}-{version}.dist-info"
     files = {
         f"{name}/__init__.py": "",
@@ -47,11 +47,11 @@ def wheel(name: str, version: str) -> bytes:
         f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: pretend\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{path},sha256={_hash(text)},{len(text)}\n" for path, text in files.items())
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
         for path, text in {**files, f"{about}/RECORD": f"{record}{about}/RECORD,,\n"}.items():
             archive.writestr(path, text)
-    return made.getvalue()
+    return data.getvalue()
 
 
 def _hash(text: str) -> str:

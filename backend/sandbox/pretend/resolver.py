@@ -1,4 +1,4 @@
-"""The upstream resolver: authoritative for what the description names, over UDP and TCP; every query is recorded."""
+"""The upstream resolver: answers for the names in the description, over UDP, TCP and TLS, and records all queries."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Resolver:
             name.name: itertools.cycle(ipaddress.IPv4Network(name.rotate).hosts()) for name in description.names if name.rotate
         }
 
-    async def answer(self, data: bytes, *, most: int = 65535) -> bytes:
-        """The answer to a query's wire format; b"" where it is none."""
+    async def answer(self, data: bytes, *, max_size: int = 65535) -> bytes:
+        """The answer to a query, both in wire format. b"" if the query is malformed."""
         try:
             query = dns.message.from_wire(data)
             question = query.question[0]
@@ -44,30 +44,30 @@ class Resolver:
         kind = dns.rdatatype.to_text(question.rdtype)
         self._record.add("dns", name=name.lower(), type=kind)
         reply = dns.message.make_response(query, recursion_available=True)
-        known = self._names.get(name.lower()) or self._others
-        if known is None:
+        entry = self._names.get(name.lower()) or self._others
+        if entry is None:
             reply.set_rcode(dns.rcode.NXDOMAIN)
         elif kind == "A":
-            if known.latency:
-                await asyncio.sleep(known.latency)
-            self._fill(reply, question.name.to_text(), known)
+            if entry.latency:
+                await asyncio.sleep(entry.latency)
+            self._fill(reply, question.name.to_text(), entry)
         wire = reply.to_wire(max_size=65535)
-        if len(wire) > most:
+        if len(wire) > max_size:
             reply.answer.clear()
             reply.flags |= dns.flags.TC
             wire = reply.to_wire()
         return wire
 
-    def _fill(self, reply: dns.message.Message, owner: str, known: Name, depth: int = 0) -> None:
-        if known.cname:
-            reply.answer.append(dns.rrset.from_text(owner, known.ttl, "IN", "CNAME", known.cname + "."))
-            target = self._names.get(known.cname)
+    def _fill(self, reply: dns.message.Message, owner: str, entry: Name, depth: int = 0) -> None:
+        if entry.cname:
+            reply.answer.append(dns.rrset.from_text(owner, entry.ttl, "IN", "CNAME", entry.cname + "."))
+            target = self._names.get(entry.cname)
             if target is not None and depth < 8:
-                self._fill(reply, known.cname + ".", target, depth + 1)
+                self._fill(reply, entry.cname + ".", target, depth + 1)
             return
-        addresses = [*known.addresses, *([str(next(self._rotations[known.name]))] if known.rotate else [])]
+        addresses = [*entry.addresses, *([str(next(self._rotations[entry.name]))] if entry.rotate else [])]
         if addresses:
-            reply.answer.append(dns.rrset.from_text(owner, known.ttl, "IN", "A", *addresses))
+            reply.answer.append(dns.rrset.from_text(owner, entry.ttl, "IN", "A", *addresses))
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -77,7 +77,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # asyncio's own class is no subclass of this one in every version: typeshed knows better than isinstance.
+        # A cast, because in some versions asyncio's own class is not a subclass of DatagramTransport.
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
@@ -86,13 +86,13 @@ class _Datagrams(asyncio.DatagramProtocol):
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, data: bytes, addr: tuple[str | object, int]) -> None:
-        reply = await self._resolver.answer(data, most=MAX_UDP)
+        reply = await self._resolver.answer(data, max_size=MAX_UDP)
         if self._transport is not None and reply:
             self._transport.sendto(reply, addr)
 
 
 async def serve(resolver: Resolver, address: str, tls: ssl.SSLContext) -> None:
-    """Answers on port 53 over UDP and TCP, and on 853 over TLS (RFC 7858). Raises OSError."""
+    """Listens on port 53 (UDP and TCP) and on port 853 (TLS, RFC 7858). Raises OSError."""
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: _Datagrams(resolver), local_addr=(address, 53))
 
@@ -104,7 +104,7 @@ async def serve(resolver: Resolver, address: str, tls: ssl.SSLContext) -> None:
                 writer.write(struct.pack("!H", len(reply)) + reply)
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
-            pass  # whoever asked has gone
+            pass  # the client has hung up
         finally:
             writer.close()
 

@@ -1,4 +1,4 @@
-"""HTTPS and HTTP of the pretend internet: a git host, the API stand-in, and a page for every other name."""
+"""The web servers of the pretend internet: a git host, the stand-in for the API, and a page for every other name."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from backend.system import SystemFailure
 IDLE_SECONDS = 30.0
 MAX_BODY = 256 << 20
 MAX_ZEROS = 1 << 30
-EVERY_ADDRESS = "0.0.0.0"  # of a namespace that has no network but the sandbox's
+EVERY_ADDRESS = "0.0.0.0"  # in a namespace whose only link is the sandbox's
 GIT_PATHS = ("/info/refs", "/git-upload-pack", "/git-receive-pack")
 
 CREDENTIAL_HEADERS = ("Authorization", "x-api-key", "private-token")
 
 
 class Site:
-    """What the handlers share."""
+    """The state that all handlers share."""
 
     def __init__(self, description: Description, record: Record, repositories: Path) -> None:
         self.description, self.record, self.repositories = description, record, repositories
@@ -38,10 +38,10 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
     site: Site
-    cookies: tuple[str, ...] = ()  # that the answer to this request sets
+    cookies: tuple[str, ...] = ()  # set by the answer to this request
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name in the standard library)
-        pass  # the record says more
+        pass  # the record has more details
 
     def do_GET(self) -> None:
         self._serve()
@@ -51,41 +51,41 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         host = (self.headers.get("Host") or "").partition(":")[0].lower()
         body = self._body()
-        credential = next((given for header in CREDENTIAL_HEADERS if (given := self.headers.get(header))), "")
+        credential = next((value for header in CREDENTIAL_HEADERS if (value := self.headers.get(header))), "")
         path, _, query = self.path.partition("?")
-        described = self.site.description
+        description = self.site.description
         self.cookies = self._cookies(host)
-        asked = api.said(body) if host == described.api_host else {}
+        summary = api.summary(body) if host == description.api_host else {}
         self.site.record.add(
             "http", host=host, method=self.command, path=path, query=query, credential=credential,
             peer=self.client_address[0], address=self.connection.getsockname()[0], bytes=len(body),
             type=self.headers.get("Content-Type") or "",
-            headers=" ".join(sorted(name.lower() for name in self.headers)), **asked,
+            headers=" ".join(sorted(name.lower() for name in self.headers)), **summary,
         )  # fmt: skip
-        if host == described.api_host:
+        if host == description.api_host:
             api.serve(self, self.site.conversation, path, body)
-        elif host == described.git_host and path.endswith(GIT_PATHS):
+        elif host == description.git_host and path.endswith(GIT_PATHS):
             if "git-receive-pack" in path + query and not credential:
-                # As on the real one: anybody may clone, and a push has to say whose it is. git sends nothing unasked.
-                self.reply(401, b"whose push is this?\n", {"WWW-Authenticate": 'Basic realm="git"'})
+                # As on the real host, clones need no credential but pushes do. git sends it only after a 401.
+                self.reply(401, b"a push needs a credential\n", {"WWW-Authenticate": 'Basic realm="git"'})
                 return
             self._git(path, query, body)
-        elif host == described.git_host and (location := releases.location(host, described.git_repository, path)):
+        elif host == description.git_host and (location := releases.location(host, description.git_repository, path)):
             self.reply(302, b"", {"Location": location})
         elif host == releases.ASSETS_HOST and (file := releases.asset(path)) is not None:
             self.reply(200, file, {"Content-Type": "application/octet-stream"})
         elif (
             host in (github.HOST, github.UPLOADS_HOST)
-            and (known := github.answer(path, described.git_repository, body)) is not None
+            and (answer := github.answer(path, description.git_repository, body)) is not None
         ):
-            self.reply(*known, {"Content-Type": "application/json; charset=utf-8"})
+            self.reply(*answer, {"Content-Type": "application/json; charset=utf-8"})
         elif path.startswith("/bytes/") and path[7:].isdigit():
             self._zeros(min(int(path[7:]), MAX_ZEROS))
         else:
             self.reply(200, f"{host or 'a site without a name'} answers {path}\n".encode(), {"Content-Type": "text/plain"})
 
     def _cookies(self, host: str) -> tuple[str, ...]:
-        """What the real hosts set, in every answer to a client without a session. Values of Set-Cookie."""
+        """The Set-Cookie values that the real hosts send in every answer to a client without a session."""
         git_host, lasting = self.site.description.git_host, "Path=/; Max-Age=31536000; HttpOnly; Secure"
         if git_host and host in (git_host, github.HOST):
             own = "_gh_sess=pretend; Path=/; HttpOnly; Secure; SameSite=Lax"
@@ -109,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _zeros(self, count: int) -> None:
-        """A large answer, to measure with."""
+        """Sends a large answer, for measurements."""
         self.send_response(200)
         self.send_header("Content-Length", str(count))
         self.end_headers()
@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def _git(self, path: str, query: str, body: bytes) -> None:
-        """git http-backend(1), a CGI program."""
+        """Answers a git request with git http-backend(1), a CGI program."""
         environment = {
             "PATH": system.SYSTEM_PATH, "GIT_PROJECT_ROOT": str(self.site.repositories), "GIT_HTTP_EXPORT_ALL": "1",
             "REQUEST_METHOD": self.command, "PATH_INFO": path, "QUERY_STRING": query, "REMOTE_USER": "agent",
@@ -138,7 +138,7 @@ class Handler(BaseHTTPRequestHandler):
             "GIT_PROTOCOL": self.headers.get("Git-Protocol") or "", "GIT_CONFIG_COUNT": "3", "HOME": "/nonexistent",
             "GIT_CONFIG_KEY_0": "http.receivepack", "GIT_CONFIG_VALUE_0": "true",
             "GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "*",
-            "GIT_CONFIG_KEY_2": "receive.autogc", "GIT_CONFIG_VALUE_2": "false",  # it would go on in the background
+            "GIT_CONFIG_KEY_2": "receive.autogc", "GIT_CONFIG_VALUE_2": "false",  # gc would continue in the background
         }  # fmt: skip
         try:
             output = system.run_bytes([system.GIT, "http-backend"], environment, body)
@@ -151,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Accepts on every address of the namespace; with an authority it speaks TLS, with a certificate for the name asked."""
+    """An HTTP server on all addresses of the namespace. With an authority, it uses TLS with a certificate for the SNI name."""
 
     daemon_threads = True
     request_queue_size = 1024
@@ -172,7 +172,7 @@ class Server(ThreadingHTTPServer):
         return connection, address
 
     def handle_error(self, request: object, client_address: object) -> None:
-        pass  # a client that hung up, or one that does not trust us: both are tried on purpose
+        pass  # the client hung up or does not trust our certificate; tests do both on purpose
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
         if name:
@@ -184,7 +184,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Echo(socketserver.ThreadingTCPServer):
-    """Sends back what it gets."""
+    """A TCP server that returns all data that it receives."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -201,18 +201,18 @@ class Echo(socketserver.ThreadingTCPServer):
         super().__init__((EVERY_ADDRESS, port), Connection)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        pass  # a client that hung up
+        pass  # the client hung up
 
 
 def listen(listener: Listener, site: Site, authority: Authority, folder: Path) -> socketserver.BaseServer:
-    """A server that has its port. Raises OSError."""
+    """Creates a server that is bound to its port. Raises OSError."""
     if listener.speaks is Speaks.ECHO:
         return Echo(listener.port, site)
     return Server(listener.port, site, authority if listener.speaks is Speaks.HTTPS else None, folder)
 
 
 DEMO = {"README.md": "# demo\n\nA repository to work on.\n", "hello.py": 'print("hello")\n'}
-MARKETPLACE = "example/plugins"  # of Claude Code's, with one plugin
+MARKETPLACE = "example/plugins"  # a marketplace for Claude Code, with one plugin
 
 
 def marketplace() -> dict[str, str]:
@@ -227,7 +227,7 @@ def marketplace() -> dict[str, str]:
 
 
 def make_repository(repositories: Path, name: str, files: Mapping[str, str]) -> None:
-    """A repository to clone, with a commit for each file."""
+    """Creates a bare repository with one commit per file."""
     bare = repositories / name
     git = [system.GIT, "-c", "user.name=Example", "-c", "user.email=example@example.com", "-c", "init.defaultBranch=main"]
     system.run([*git, "init", "--quiet", "--bare", str(bare)])
@@ -243,7 +243,7 @@ def make_repository(repositories: Path, name: str, files: Mapping[str, str]) -> 
 
 
 def make_parent(repositories: Path, name: str) -> None:
-    """What a repository is a fork of (github.py): the same history, as long as nobody pushes to the fork."""
+    """Creates the repository that `name` is a fork of (github.py), with the same history."""
     parent = repositories / f"upstream/{name.rpartition('/')[2]}"
     parent.parent.mkdir(exist_ok=True)
     system.run([system.GIT, "clone", "--quiet", "--bare", str(repositories / name), str(parent)])

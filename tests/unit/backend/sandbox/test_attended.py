@@ -1,4 +1,4 @@
-"""Whether it was the operator who left the session."""
+"""Detecting that the operator detached from the session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LETTERS = [b"d", b"\x1b[27;1;100~", b"\x1b[100u", b"\x1b[100;1u", b"\x1b[100;1:1
 
 def wanted(*typed: bytes) -> bool:
     leaving = Detaching()
-    with leaving.taking_away():
+    with leaving.enforced():
         for data in typed:
             leaving.typed(data)
     return leaving.wanted
@@ -24,7 +24,7 @@ def wanted(*typed: bytes) -> bool:
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("letter", LETTERS)
-def test_the_keys_in_each_form_that_terminals_send(prefix: bytes, letter: bytes) -> None:
+def test_the_keys_are_recognised_in_every_encoding(prefix: bytes, letter: bytes) -> None:
     assert wanted(prefix + letter)
     assert wanted(b"some text", prefix, letter)
     assert wanted(*(bytes([byte]) for byte in b"text" + prefix + letter))
@@ -34,17 +34,17 @@ def test_the_keys_in_each_form_that_terminals_send(prefix: bytes, letter: bytes)
     "typed",
     [
         (b"",),
-        (b"what the operator types, and goes on to type",),
+        (b"text that the operator types",),
         (b"\x02",),
         (b"\x02D",),
         (b"d\x02",),
-        (b"\x02\x02d",),  # for a tmux within the session
-        (b"\x02d", b"q"),  # what came after it was meant for somebody
+        (b"\x02\x02d",),  # for a tmux inside the session
+        (b"\x02d", b"q"),  # the later key was meant for the session
         (b"\x02d", b"y\r"),
         (b"\x02d\x1b[200~pasted\x1b[201~",),
     ],
 )
-def test_what_is_no_wish_to_leave(typed: tuple[bytes, ...]) -> None:
+def test_other_input_does_not_detach(typed: tuple[bytes, ...]) -> None:
     assert not wanted(*typed)
 
 
@@ -56,27 +56,27 @@ def test_what_is_no_wish_to_leave(typed: tuple[bytes, ...]) -> None:
         b"\x1b]11;rgb:0000/0000/0000\x1b\\", b"\x1bP>|xterm(367)\x1b\\", b"\x1b[0n", b"\x1b[8;24;80t",
     ],
 )  # fmt: skip
-def test_what_a_terminal_says_by_itself_changes_nothing(report: bytes) -> None:
-    """The agent can make it say such things, and a window that loses the focus does."""
+def test_reports_of_the_terminal_change_nothing(report: bytes) -> None:
+    """A window sends one when it loses focus, and the agent can provoke others."""
     assert wanted(b"\x02d", report, report)
     assert not wanted(b"\x02d", report, b"q")
 
 
-def test_a_wish_of_long_ago_is_none() -> None:
+def test_keys_from_long_ago_do_not_count() -> None:
     leaving = Detaching()
-    with leaving.taking_away():
+    with leaving.enforced():
         leaving.typed(b"\x02d")
         leaving._at -= 60.0
     assert not leaving.wanted
 
 
-def test_who_does_not_let_go_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_detach_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Detaching, "SECONDS", 0.01)
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(signal, "pidfd_send_signal", lambda *what: sent.append(what))
     leaving = Detaching()
     client = os.open("/dev/null", os.O_RDONLY)
-    with leaving.taking_away():
+    with leaving.enforced():
         leaving.began(client)
         leaving.typed(b"\x02d")
         deadline = time.monotonic() + 30

@@ -1,4 +1,4 @@
-"""What runs in the agent's pane: Claude Code, and its stand-in in a pretend internet alone."""
+"""The program in the agent's pane: Claude Code, or its stand-in, which needs a pretend internet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.sandbox.options import Net, parse
 from backend.settings import SettingsError
 
 INSTALL = "npm install -g @anthropic-ai/claude-code"
-# What npm 12 leaves of the package where its install script was not allowed (2.1.197).
+# The program that npm 12 installs if the package's install script is not allowed (2.1.197).
 WITHOUT_PROGRAM = 'echo "Error: claude native binary not installed." >&2\nexit 1'
 
 
@@ -33,20 +33,18 @@ def install(folder: Path, begins: bytes | str) -> Path:
 
 @pytest.mark.parametrize("net", ["nat", "none", "pretend"])
 @pytest.mark.parametrize("begins", [b"\x7fELF\x02\x01", b"#!/usr/bin/env node\n"])
-def test_it_is_the_one_of_this_machine(folder: Path, net: str, begins: bytes) -> None:
+def test_this_machines_program_is_the_default(folder: Path, net: str, begins: bytes) -> None:
     program = install(folder, begins)
     assert claude.chosen(parse(["--net", net])) == program
 
 
-def test_or_the_one_that_was_named(folder: Path) -> None:
+def test_a_named_program_is_used(folder: Path) -> None:
     assert claude.chosen(parse(["--claude", "mine"])) == Path("mine")
 
 
 @pytest.mark.parametrize("begins", [None, WITHOUT_PROGRAM, ""], ids=["none", "npm 12", "empty"])
 @pytest.mark.parametrize("argv", [[], ["--net", "nat"], ["--net", "none"], ["--no-tui"], ["--plain"]])
-def test_without_it_nothing_is_the_agent_outside_of_a_pretend_internet(
-    folder: Path, argv: list[str], begins: str | None
-) -> None:
+def test_without_claude_code_other_networks_are_refused(folder: Path, argv: list[str], begins: str | None) -> None:
     if begins is not None:
         install(folder, begins)
     with pytest.raises(SettingsError) as error:
@@ -56,7 +54,7 @@ def test_without_it_nothing_is_the_agent_outside_of_a_pretend_internet(
 
 
 @pytest.mark.parametrize("begins", [None, WITHOUT_PROGRAM])
-def test_in_a_pretend_one_the_stand_in_is(folder: Path, begins: str | None) -> None:
+def test_without_claude_code_a_pretend_internet_has_the_stand_in(folder: Path, begins: str | None) -> None:
     if begins is not None:
         install(folder, begins)
     assert claude.chosen(parse(["--net", "pretend"])) == claude.FAKE_CLAUDE
@@ -69,26 +67,26 @@ def test_a_command_needs_no_agent(folder: Path, net: str) -> None:
     assert claude.chosen(parse(["--net", net, "--", "true"])) is None
 
 
-def test_it_is_said_with_all_else_that_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_absence_is_reported_with_all_other_problems(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in DUMMIES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     (folder / "list").write_text("bad_\n")
     with pytest.raises(SettingsError) as error:
         read(parse(["--domains", str(folder / "list")]), {})
-    said = str(error.value)
-    assert all(text in said for text in ("GH_PAT: not set", "CLAUDE_CODE_OAUTH_TOKEN", f"{folder}/list:1:", INSTALL))
+    message = str(error.value)
+    assert all(text in message for text in ("GH_PAT: not set", "CLAUDE_CODE_OAUTH_TOKEN", f"{folder}/list:1:", INSTALL))
 
 
-def test_what_is_given_is_read(folder: Path) -> None:
+def test_valid_input_is_read(folder: Path) -> None:
     environment, program = read(parse(["--net", "pretend"]), DUMMIES)
     assert (environment["GH_PAT"], program) == (DUMMIES["GH_PAT"], claude.FAKE_CLAUDE)
 
 
-def test_a_check_misses_it_but_for_a_pretend_internet(folder: Path) -> None:
-    (missed,) = check.of_agent(Net.NAT)
-    assert (missed.name, missed.problem) == ("claude", "not found on PATH")
-    assert INSTALL in missed.remedy
+def test_the_check_requires_it_except_for_a_pretend_internet(folder: Path) -> None:
+    (requirement,) = check.of_agent(Net.NAT)
+    assert (requirement.name, requirement.problem) == ("claude", "not found on PATH")
+    assert INSTALL in requirement.remedy
     assert check.of_agent(Net.PRETEND) == []
     install(folder, WITHOUT_PROGRAM)
     assert "installed without its program" in check.of_agent(Net.NONE)[0].problem

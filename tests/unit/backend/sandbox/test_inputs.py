@@ -1,4 +1,4 @@
-"""The files that `codetainer up` is given are looked for before anything is made."""
+"""The operator's files are checked before `codetainer up` creates anything."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from backend.sandbox.options import parse
 from backend.settings import SettingsError
 
 
-def test_every_absent_file_is_named_with_its_option(tmp_path: Path) -> None:
-    gone = str(tmp_path / "gone")
+def test_all_missing_files_are_listed_with_their_options(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
     options = ("--domains", "--credentials", "--claude", "--settings", "--pretend")
     with pytest.raises(SettingsError) as error:
-        require_files(parse(["--net", "pretend", *(word for option in options for word in (option, gone))]))
-    assert error.value.problems == tuple(f"{option} {gone}: there is no such file" for option in options)
+        require_files(parse(["--net", "pretend", *(word for option in options for word in (option, missing))]))
+    assert error.value.problems == tuple(f"{option} {missing}: no such file" for option in options)
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=f"--domains {tmp_path}: a folder, expected a file"):
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"--domains {tmp_path}: is a folder, expected a file"):
         require_files(parse(["--domains", str(tmp_path)]))
 
 
 def test_a_log_needs_a_folder(tmp_path: Path) -> None:
     pretend = ["--net", "pretend", "--pretend-log"]
-    with pytest.raises(SettingsError, match=f"--pretend-log {tmp_path}/no/log: there is no folder {tmp_path}/no"):
+    with pytest.raises(SettingsError, match=f"--pretend-log {tmp_path}/no/log: no such folder: {tmp_path}/no"):
         require_files(parse([*pretend, f"{tmp_path}/no/log"]))
-    for there in ("-", "log", f"{tmp_path}/log"):
-        require_files(parse([*pretend, there]))
+    for log in ("-", "log", f"{tmp_path}/log"):
+        require_files(parse([*pretend, log]))
 
 
-def test_files_that_are_there_pass(tmp_path: Path) -> None:
-    there = tmp_path / "domains.conf"
-    there.write_text("")
-    require_files(parse(["--domains", str(there)]))
+def test_existing_files_pass(tmp_path: Path) -> None:
+    domains = tmp_path / "domains.conf"
+    domains.write_text("")
+    require_files(parse(["--domains", str(domains)]))
 
 
-def test_what_cannot_be_read_is_said_by_the_name_that_was_given(tmp_path: Path) -> None:
+def test_problems_name_files_by_their_paths_on_this_machine(tmp_path: Path) -> None:
     (tmp_path / "mine.conf").write_text("good.example\n@pip\nbad_\nhttps://worse.example/\n")
     (tmp_path / "settings.json").write_text("{")
     with pytest.raises(SettingsError) as error:

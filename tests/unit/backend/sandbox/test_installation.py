@@ -1,4 +1,4 @@
-"""What is placed in a sandbox's root, in the image and by `up` alike."""
+"""Our own files in a sandbox's root, in the image and with `up`."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ PASSWD = "{user}:x:{uid}:{uid}::{home}:{shell}"
 TEXT = "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/srv/alice:/bin/zsh\nguard:x:5:5::/:/bin/sh\nnobody:x:65534:\n"
 
 
-def test_our_users_take_the_place_of_whoever_has_their_name_or_number() -> None:
+def test_our_users_replace_those_with_the_same_name_or_id() -> None:
     lines = installation.accounts(TEXT, PASSWD).splitlines()
     assert lines[:2] == ["root:x:0:0:root:/root:/bin/bash", "nobody:x:65534:"]
     assert lines[2:] == [
@@ -22,7 +22,7 @@ def test_our_users_take_the_place_of_whoever_has_their_name_or_number() -> None:
     ]
 
 
-def test_accounts_twice_are_the_same_accounts() -> None:
+def test_adding_accounts_twice_changes_nothing() -> None:
     once = installation.accounts(TEXT, PASSWD)
     assert installation.accounts(once, PASSWD) == once
 
@@ -49,15 +49,15 @@ def test_launchers_folders_and_accounts_are_placed(tmp_path: Path) -> None:
     assert "claude:x:1000:" in (tmp_path / "etc/group").read_text()
 
 
-def test_what_boot_writes_lies_in_memory_and_is_found_where_others_look(tmp_path: Path) -> None:
+def test_configuration_of_git_and_gh_links_to_the_files_that_boot_writes(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
-    (tmp_path / "etc/gitconfig").write_text("somebody's\n")
+    (tmp_path / "etc/gitconfig").write_text("the machine's\n")
     installation.install(tmp_path)
     assert str(paths.git_config.readlink()) == "/run/codetainer/gitconfig"
     assert str(paths.gh_config.readlink()) == "/run/codetainer/gh-config"
 
 
-def test_roots_terminal_becomes_the_login_and_nobody_has_a_password(tmp_path: Path) -> None:
+def test_a_terminal_of_root_starts_the_login_and_no_user_has_a_password(tmp_path: Path) -> None:
     prepared(tmp_path)
     installation.install(tmp_path)
     assert "attach-claude" in (tmp_path / "root/.bashrc").read_text()
@@ -67,7 +67,7 @@ def test_roots_terminal_becomes_the_login_and_nobody_has_a_password(tmp_path: Pa
     assert {line.split(":")[1] for line in shadow.read_text().splitlines()} == {"*"}
 
 
-def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+def test_a_link_is_replaced_and_its_target_kept(tmp_path: Path) -> None:
     prepared(tmp_path)
     (tmp_path / "usr/local/bin").mkdir(parents=True)
     theirs = tmp_path / "theirs"
@@ -81,7 +81,7 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
     assert not any(file.is_symlink() for file in ours)
 
 
-def test_modes_are_what_they_are_meant_to_be_whatever_the_umask(tmp_path: Path) -> None:
+def test_file_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
     prepared(tmp_path)
     before = os.umask(0o077)
     try:

@@ -1,4 +1,4 @@
-"""The parts of the sandbox's root that are decided, not mounted."""
+"""The decisions about the sandbox's root that need no mounts."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from backend.sandbox import layout
 
 
 @pytest.mark.parametrize(
-    ("path", "seen"),
+    ("path", "visible"),
     [
         ("/usr/bin/python3.99", True),
         ("/bin/sh", True),
@@ -19,22 +19,22 @@ from backend.sandbox import layout
         ("/", False),
     ],
 )
-def test_what_is_seen_inside(path: str, seen: bool) -> None:
-    assert layout.visible(Path(path)) is seen
+def test_only_system_folders_are_visible_inside(path: str, visible: bool) -> None:
+    assert layout.visible(Path(path)) is visible
 
 
-def test_an_npm_package_comes_whole_and_a_program_alone(tmp_path: Path) -> None:
+def test_a_program_of_an_npm_package_needs_the_whole_package(tmp_path: Path) -> None:
     program = tmp_path / "node_modules/@scope/tool/bin/tool.js"
     program.parent.mkdir(parents=True)
     program.touch()
     assert layout.package(program) == program
-    (tmp_path / "package.json").touch()  # of the project that has installed it
+    (tmp_path / "package.json").touch()  # of the project that installed the package
     assert layout.package(program) == program
     (tmp_path / "node_modules/@scope/tool/package.json").touch()
     assert layout.package(program) == tmp_path / "node_modules/@scope/tool"
 
 
-def test_what_is_needed_is_not_covered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_with_needed_files_is_not_covered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first, second, link = tmp_path / "first", tmp_path / "second", tmp_path / "link"
     first.mkdir()
     second.mkdir()

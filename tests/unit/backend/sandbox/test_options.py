@@ -9,61 +9,63 @@ from backend.sandbox.options import Net, Show
 
 
 def test_without_arguments() -> None:
-    found = options.parse([])
-    assert (found.net, found.show, found.command, found.name, found.as_root) == (Net.NAT, Show.DASHBOARD, (), "sandbox", False)
+    parsed = options.parse([])
+    assert (parsed.net, parsed.show, parsed.command) == (Net.NAT, Show.DASHBOARD, ())
+    assert (parsed.name, parsed.as_root) == ("sandbox", False)
 
 
 def test_a_command_is_everything_after_the_first_dashes() -> None:
-    found = options.parse(["--net", "none", "--root-command", "--", "sh", "-c", "x", "--", "--net", "nat"])
-    assert found.net is Net.NONE
-    assert found.command == ("sh", "-c", "x", "--", "--net", "nat")
-    assert found.as_root
+    parsed = options.parse(["--net", "none", "--root-command", "--", "sh", "-c", "x", "--", "--net", "nat"])
+    assert parsed.net is Net.NONE
+    assert parsed.command == ("sh", "-c", "x", "--", "--net", "nat")
+    assert parsed.as_root
 
 
 @pytest.mark.parametrize(
     ("argv", "show"),
     [(["--no-tui"], Show.LINES), (["--plain"], Show.PLAIN), (["--plain", "--no-tui"], Show.LINES)],
 )
-def test_what_is_shown(argv: list[str], show: Show) -> None:
+def test_options_select_the_output(argv: list[str], show: Show) -> None:
     assert options.parse(argv).show is show
 
 
-def test_commands_are_reported_on_request() -> None:
+def test_debug_is_off_unless_requested() -> None:
     assert [options.parse(argv).debug for argv in ([], ["--debug"], ["--", "--debug"])] == [False, True, False]
 
 
 def test_files() -> None:
-    found = options.parse(["--net", "pretend", "--pretend", "a.toml", "--pretend-log", "-", "--domains", "d", "--claude", "c"])
-    assert (found.pretend, found.pretend_log, found.domains, found.claude) == (Path("a.toml"), Path("-"), Path("d"), Path("c"))
+    parsed = options.parse(["--net", "pretend", "--pretend", "a.toml", "--pretend-log", "-", "--domains", "d", "--claude", "c"])
+    assert (parsed.pretend, parsed.pretend_log) == (Path("a.toml"), Path("-"))
+    assert (parsed.domains, parsed.claude) == (Path("d"), Path("c"))
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"),
+    ("argv", "message"),
     [
         (["--net", "all"], "--net"),
         (["--pretend", "a.toml"], "--net pretend"),
         (["--net", "none", "--pretend-log", "a"], "--net pretend"),
         (["--root-command"], "COMMAND"),
         (["--"], "COMMAND"),
-        (["--name", ""], "'' is no name"),
-        (["--name", "x" * 65], "is no name: expected up to 64 letters"),
-        (["--name", "a\nb"], "'a\\nb' is no name"),
-        (["--name", "bad/name"], "'bad/name' is no name"),
-        (["--name", ".hidden"], "is no name"),
-        (["--name=-x"], "the first a letter or a digit"),
+        (["--name", ""], "invalid name ''"),
+        (["--name", "x" * 65], "xxx': expected up to 64 letters"),
+        (["--name", "a\nb"], "invalid name 'a\\nb'"),
+        (["--name", "bad/name"], "invalid name 'bad/name'"),
+        (["--name", ".hidden"], "invalid name '.hidden'"),
+        (["--name=-x"], "beginning with a letter or digit"),
         (["--name", "-x"], "--OPTION=VALUE"),
-        (["--no-t"], "--no-t"),  # abbreviations would change their meaning with the next option that is added
+        (["--no-t"], "--no-t"),  # a new option could change the meaning of an abbreviation
         (["true"], "true"),
     ],
 )
-def test_what_is_wrong_is_said(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_are_reported(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         options.parse(argv)
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert says in said
-    assert said.startswith("codetainer: cannot run up: ")
-    assert said.endswith("\n  usage: codetainer up [options] [-- COMMAND ...]\n")
+    stderr = capsys.readouterr().err
+    assert message in stderr
+    assert stderr.startswith("codetainer: cannot run up: ")
+    assert stderr.endswith("\n  usage: codetainer up [options] [-- COMMAND ...]\n")
 
 
 @pytest.mark.parametrize("name", ["work", "A-1_b.c", "x" * 64])
@@ -71,11 +73,11 @@ def test_names(name: str) -> None:
     assert options.parse(["--name", name]).name == name
 
 
-def test_enter_takes_no_other_names(capsys: pytest.CaptureFixture[str]) -> None:
+def test_enter_accepts_the_same_names(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         enter.main(["--name", "bad/name", "--", "true"])
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("codetainer: cannot run enter: --name: 'bad/name' is no name")
+    assert capsys.readouterr().err.startswith("codetainer: cannot run enter: --name: invalid name 'bad/name'")
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""How a running sandbox is found, by a name that is no file."""
+"""The registry of running sandboxes."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from backend.sandbox.registry import Beacon, NoSandbox, find, running
 NAME = f"unit-{os.getpid()}"
 
 
-def test_it_is_found_while_it_runs() -> None:
+def test_a_sandbox_is_found_while_it_runs() -> None:
     with pytest.raises(NoSandbox, match="codetainer up"):
         find(NAME)
     beacon = Beacon(NAME)
@@ -20,7 +20,7 @@ def test_it_is_found_while_it_runs() -> None:
     beacon.close()
 
 
-def test_a_name_is_taken_once() -> None:
+def test_a_name_cannot_be_used_twice() -> None:
     beacon = Beacon(NAME + "-twice")
     with pytest.raises(NoSandbox, match="--name"):
         Beacon(NAME + "-twice")
@@ -28,21 +28,21 @@ def test_a_name_is_taken_once() -> None:
     Beacon(NAME + "-twice").close()
 
 
-def test_who_names_none_that_runs_is_told_which_do() -> None:
+def test_an_unknown_name_lists_the_running_sandboxes() -> None:
     beacon = Beacon(NAME + "-other")
     beacon.begin(4711)
     assert NAME + "-other" in running()
-    with pytest.raises(NoSandbox, match=rf"those that run: .*{NAME}-other"):
+    with pytest.raises(NoSandbox, match=rf"Running: .*{NAME}-other"):
         find(NAME + "-none")
     beacon.close()
 
 
-def test_who_asks_and_goes_keeps_nobody_from_asking() -> None:
+def test_clients_that_hang_up_do_not_disturb_others() -> None:
     name = f"{NAME}-gone"
     beacon = Beacon(name)
     beacon.begin(4711)
-    for _ in range(20):  # one of them will have gone before it is answered
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-            asking.connect(f"\0codetainer/{name}")
+    for _ in range(20):  # at least one hangs up before it gets an answer
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.connect(f"\0codetainer/{name}")
     assert find(name) == 4711
     beacon.close()

@@ -1,4 +1,4 @@
-"""The operator's terminal: what it answers to others is thrown away, and what is undone of what they made of it."""
+"""The operator's terminal: discarding its answers to other programs' queries, and resetting its modes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from backend.sandbox import terminal
 PLACE = re.compile(rb"\x1b\[(\d+);(\d+)H\x1b\[6n")
 
 
-class Person:
-    """The other side of a terminal: shows what it is sent, and says something to that."""
+class Emulator:
+    """A terminal emulator: reads output and answers it with the result of a function."""
 
     def __init__(self, answers: Callable[[bytes], bytes]) -> None:
         self._master, self.slave = pty.openpty()
@@ -42,17 +42,17 @@ class Person:
         os.close(self._master)
         os.close(self.slave)
 
-    def left(self) -> bytes:
-        """What whoever reads next would get."""
-        found = b""
+    def unread(self) -> bytes:
+        """The input that the next program would read."""
+        data = b""
         while select.select([self.slave], [], [], 0.05)[0]:
-            found += os.read(self.slave, 4096)
-        return found
+            data += os.read(self.slave, 4096)
+        return data
 
 
 @contextlib.contextmanager
-def person(answers: Callable[[bytes], bytes]) -> Iterator[Person]:
-    one = Person(answers)
+def emulator(answers: Callable[[bytes], bytes]) -> Iterator[Emulator]:
+    one = Emulator(answers)
     try:
         yield one
     finally:
@@ -63,44 +63,44 @@ def answers(data: bytes) -> bytes:
     return b"".join(b"\x1b[%s;%sR" % place.groups() for place in PLACE.finditer(data))
 
 
-def test_what_was_typed_and_answered_before_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "ANSWER_SECONDS", 60.0)  # it is the answers that end it
-    with person(lambda data: answers(data) and b"qy\x1b[1;1Rqy" + answers(data)) as one:
+def test_earlier_input_and_answers_are_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "ANSWER_SECONDS", 60.0)  # so only the answers can end it
+    with emulator(lambda data: answers(data) and b"qy\x1b[1;1Rqy" + answers(data)) as one:
         one.types(b"typed ahead")
         terminal.settle(one.slave, one.slave)
-        assert one.left() == b""
+        assert one.unread() == b""
 
 
-def test_answers_that_others_have_asked_for_are_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The agent can have any place answered, as often as it likes, and before ours."""
+def test_answers_to_other_programs_are_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent can make the terminal report any position, any number of times, before ours."""
     monkeypatch.setattr(terminal, "ANSWER_SECONDS", 60.0)
     everywhere = b"".join(b"\x1b[%d;%dR" % (row, column) for row in range(1, 25) for column in range(1, 81))
-    with person(lambda data: answers(data) and everywhere + answers(data)) as one:
+    with emulator(lambda data: answers(data) and everywhere + answers(data)) as one:
         one.types(everywhere[:2000])
         terminal.settle(one.slave, one.slave)
-        assert one.left() == b""
+        assert one.unread() == b""
 
 
-def test_a_terminal_that_does_not_answer_is_read_until_it_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_answers_input_is_read_until_none_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(terminal, "QUIET_SECONDS", 0.05)
-    with person(lambda _: b"something else") as one:
+    with emulator(lambda _: b"something else") as one:
         one.types(b"typed ahead")
         terminal.settle(one.slave, one.slave)
-        assert one.left() == b""
+        assert one.unread() == b""
 
 
-def test_one_that_says_things_without_end_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_input_does_not_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(terminal, "MAX_SECONDS", 0.2)
     over = threading.Event()
 
-    def talk(one: Person) -> None:
+    def talk(one: Emulator) -> None:
         while not over.is_set():
             with contextlib.suppress(BlockingIOError):
                 one.types(b"x" * 100)
 
-    with person(lambda _: b"") as one:
+    with emulator(lambda _: b"") as one:
         os.set_blocking(one._master, False)
         talking = threading.Thread(target=talk, args=(one,))
         talking.start()
@@ -112,10 +112,8 @@ def test_one_that_says_things_without_end_holds_nobody_up(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(("term", "colours"), [("xterm-256color", True), ("linux", False)])
-def test_colours_are_given_back_where_the_sequences_are_known(
-    term: str, colours: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The console of Linux shows what it does not know of them."""
+def test_colours_are_reset_except_on_the_linux_console(term: str, colours: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Linux console prints sequences that it does not know."""
     monkeypatch.setenv("TERM", term)
-    assert (b"\x1b]104" in terminal.as_it_was()) is colours
-    assert b"\x1b[?1000l" in terminal.as_it_was()
+    assert (b"\x1b]104" in terminal.reset_sequence()) is colours
+    assert b"\x1b[?1000l" in terminal.reset_sequence()
