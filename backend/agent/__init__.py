@@ -1,1 +1,1 @@
-"""The agent as a uid: its environment, its processes, and how to stop them."""
+"""The agent's uid: the environment of its processes, and how to stop and end them."""

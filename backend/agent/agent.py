@@ -21,7 +21,7 @@ TRUST = (
 
 
 def own_environment(paths: Paths) -> dict[str, str]:
-    """The part of the agent's environment that is the same in every sandbox: no tokens, no variables that the operator set."""
+    """The agent's environment without tokens and without variables that the operator sets."""
     home = str(paths.home)
     return {
         "HOME": home,
@@ -56,7 +56,7 @@ def make_folder(path: Path, mode: int = 0o755) -> None:
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Writes a file of the agent as the agent. The text goes through stdin, so no argument list shows it."""
+    """Writes a file as the agent. The text goes through stdin, so no argument list shows it."""
     system.run(
         ["sh", "-c", 'umask 077; cat > "$1" && chmod "$2" "$1"', "sh", str(path), f"{mode:o}"], identity=AGENT, input=text,
         timeout=WRITE_SECONDS,

@@ -76,7 +76,7 @@ def _own_cgroup(place: Path, proc: Path, version: Version) -> Path:
 
 
 def _can_freeze(within: Hierarchy) -> bool:
-    """Creates a cgroup on trial. True if it has a freezer and lists its threads."""
+    """Creates a cgroup as a test. True if it has a freezer and lists its threads."""
     if ".." in within.above.parts:  # outside this cgroup namespace, so not visible
         return False
     try:

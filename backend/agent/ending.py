@@ -31,7 +31,7 @@ def _is_here(pid: int) -> bool:
 
 
 async def end_agent() -> None:
-    """Waits END_SECONDS for all of the agent's processes to exit, then kills the rest. Afterwards nothing changes its files."""
+    """Waits END_SECONDS for all of the agent's processes to exit, then kills the rest, so that its files no longer change."""
     patience = round(END_SECONDS / POLL_SECONDS)
     for attempt in range(2 * patience):
         remaining = [pid for pid in processes.of_agent() if _is_here(pid)]

@@ -89,7 +89,7 @@ class Freezer:
     # --- by a cgroup ---
 
     def _freeze_cgroup(self, within: Hierarchy) -> None:
-        """Raises OSError if the kernel refuses, or does not report the cgroup as frozen in time."""
+        """Freezes all processes in a cgroup. Raises OSError if the kernel refuses, or does not report it as frozen in time."""
         if self.cgroup is None:
             self.cgroup = Cgroup(within)
         self.cgroup.freeze()
@@ -120,7 +120,7 @@ class Freezer:
     # --- by signals ---
 
     def _stop(self) -> None:
-        """Repeats SIGSTOP, since a process that still runs may send SIGCONT. Raises SystemFailure if some keep running."""
+        """Repeats SIGSTOP until all processes have stopped, since one may send SIGCONT. Raises SystemFailure after a while."""
         self._stopped = True
         deadline = time.monotonic() + FREEZE_SECONDS
         while True:

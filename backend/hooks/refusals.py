@@ -17,7 +17,7 @@ MAX_INPUT = 4 << 20
 TAIL_BYTES = 64 << 10
 RECENT_SECONDS = 120.0
 WAIT_SECONDS = 2.5
-BEHIND_SECONDS = 0.2  # refusals from so long before the hook started may belong to this call
+BEHIND_SECONDS = 0.2  # a refusal this long before the hook started may still belong to the call
 ENOUGH_SECONDS = 1.0  # how long to wait for a refusal that the output names, if the journal first shows another one
 MAX_REPORTED = 5
 LOOKS_REFUSED = re.compile(
@@ -42,9 +42,9 @@ ADVICE = {
 }
 
 
-def clean(value: object, most: int = 120) -> str:
+def clean(value: object, limit: int = 120) -> str:
     text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else "?" for character in text)[:most]
+    return "".join(character if character.isprintable() else "?" for character in text)[:limit]
 
 
 def refusals(journal: str, after: float) -> list[dict[str, object]]:

@@ -80,7 +80,10 @@ def ask(text: str) -> str:
 
 
 def claim(names: str, session: str) -> str:
-    """Creates the session's name file and returns its path, or "" if it exists: named, or being named by another process."""
+    """Creates the session's name file. Returns its path, or "" if the id is invalid or the file exists.
+
+    If it exists, another process has named the session or is doing so.
+    """
     if not session.replace("-", "").isalnum() or len(session) > 64:
         return ""
     path = f"{names}/{session}"

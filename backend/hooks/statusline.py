@@ -83,9 +83,9 @@ def refusals(journal: str, now: float) -> tuple[int, str, bool]:
             lines = file.read(TAIL_BYTES).split(b"\n")
     except OSError:
         return 0, "", True
-    whole = start == 0
+    complete = start == 0
     count, latest = 0, ""
-    for line in reversed(lines if whole else lines[1:]):
+    for line in reversed(lines if complete else lines[1:]):
         if b'"kind":"refused"' not in line:
             continue
         try:
@@ -93,11 +93,11 @@ def refusals(journal: str, now: float) -> tuple[int, str, bool]:
         except ValueError:
             continue
         if number(field(event, "at")) < now - MINUTES * 60:
-            whole = True
+            complete = True
             break
         count += max(0, int(number(field(event, "count"))))
         latest = latest or clean(field(event, "name"), 32) or clean(field(event, "address"), 32)
-    return count, latest, whole
+    return count, latest, complete
 
 
 def bar(percent: float) -> str:
@@ -111,10 +111,10 @@ def bar(percent: float) -> str:
 
 
 def line(report: dict[str, str | float], refused: tuple[int, str, bool]) -> str:
-    count, latest, whole = refused
+    count, latest, complete = refused
     parts = [str(report["model"]), bar(float(report["context_percent"])), str(report["name"])]
     if count:
-        at_least = "" if whole else "more than "
+        at_least = "" if complete else "more than "
         parts.append(f"{RED}{at_least}{count} refused in {MINUTES} min{PLAIN}{DIM}, last {latest}{PLAIN}")
     return f" {DIM}·{PLAIN} ".join(part for part in parts if part)
 

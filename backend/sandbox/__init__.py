@@ -1,1 +1,1 @@
-"""`up`: a sandbox in namespaces of this machine, without a container engine. Nothing of it has a name outside itself."""
+"""`codetainer up` and its companions: run a sandbox in namespaces of this machine, without a container engine."""

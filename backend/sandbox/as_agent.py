@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     command = list(argv[at + 1 :]) or ["bash", "-l"]
     if not Paths().front_end.exists():
         sys.stderr.write(
-            "codetainer: no sandbox is running here\n  Run codetainer enter -- COMMAND to run it in one of this machine.\n"
+            "codetainer: no sandbox is running here\n  Run codetainer enter -- COMMAND to run it in a running sandbox.\n"
         )
         return 1
     if os.geteuid() not in (0, AGENT_UID):
@@ -63,8 +63,8 @@ def main(argv: Sequence[str]) -> int:
 def reads_stdin(command: Sequence[str]) -> bool:
     """True if a command may read stdin. git does so only in some subcommands, or if an argument asks for it.
 
-    Other git commands do not get root's stdin (a list in a shell loop, a secret in a pipe): relaying it would read it to its
-    end.
+    Other git commands do not get root's stdin, because the relay would consume all of it: a list in a shell loop, a secret in a
+    pipe.
     """
     if Path(command[0]).name != "git":
         return True

@@ -90,7 +90,7 @@ def requirements() -> list[Requirement]:
 
 
 def of_agent(net: Net) -> list[Requirement]:
-    """The requirement of Claude Code. None with a pretend internet, which has a stand-in."""
+    """Claude Code as a requirement. With a pretend internet, which has a stand-in, the list is empty."""
     if net is Net.PRETEND:
         return []
     remedy = f"Run {claude.INSTALL}, or name its program with codetainer up --claude FILE."

@@ -17,7 +17,7 @@ FAKE_CLAUDE = Path(__file__).parent / "pretend/fake_claude"
 
 
 def installed() -> Path | None:
-    """The path of Claude Code on PATH, None if it is not there."""
+    """The path of the `claude` program on PATH, None if there is none."""
     program = shutil.which("claude")
     return Path(program) if program else None
 

@@ -16,7 +16,7 @@ NOT_ASKED_FOR = "CODETAINER_AUTOSAVE=exit would have saved it"
 
 
 class ExitSummary:
-    """Opens a sandbox's journal before the sandbox stops. `text` reads the new events after no path leads to it any more."""
+    """Opens a sandbox's journal before the sandbox stops, and later reads the new events, although its path is gone by then."""
 
     def __init__(self, journal: Path) -> None:
         self._file = -1

@@ -1,4 +1,4 @@
-"""Starts the first process of new namespaces, and a process of ours, the waiter, that waits for it.
+"""Starts the first process of new namespaces, and its parent, the waiter, which waits for it.
 
 The kernel ends them together. If the caller ends, for any reason, so do the waiter, the first process, and with it all
 processes in its pid namespace. Mounts and network interfaces disappear with the last process.
@@ -48,13 +48,13 @@ class FirstProcess:
         self._waiter = os.fork()
         if self._waiter == 0:
             os.close(reading)
-            _wait_for_it(self._what, parent, kinds, body, writing)
+            _run_waiter(self._what, parent, kinds, body, writing)
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
             text = pipe.read()
         if not text:
             raise OSError(f"cannot make the namespaces of {self._what}")
-        with contextlib.suppress(ProcessLookupError):  # it has already ended, and so will the waiter
+        with contextlib.suppress(ProcessLookupError):  # the first process has already ended, and the waiter will, too
             self._handle = os.pidfd_open(int(text))
         self.pid = int(text)
 
@@ -95,8 +95,8 @@ class FirstProcess:
             self._handle = -1
 
 
-def _wait_for_it(what: str, parent: int, kinds: Namespace, body: Callable[[], None], pid_writing: int) -> None:
-    """The waiter. Does not return."""
+def _run_waiter(what: str, parent: int, kinds: Namespace, body: Callable[[], None], pid_writing: int) -> None:
+    """Runs the waiter, which starts the first process and writes its pid to `pid_writing`. Does not return."""
     code = 1
     try:
         namespaces.die_with_parent(parent)
@@ -106,7 +106,7 @@ def _wait_for_it(what: str, parent: int, kinds: Namespace, body: Callable[[], No
         inner = os.fork()
         if inner == 0:
             os.close(pid_writing)
-            _be_it(what, body)
+            _run_first(what, body)
         os.write(pid_writing, str(inner).encode())
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # a pipe left open here would never reach its end
         code = shell_code(os.waitpid(inner, 0)[1])
@@ -116,8 +116,8 @@ def _wait_for_it(what: str, parent: int, kinds: Namespace, body: Callable[[], No
         os._exit(code)
 
 
-def _be_it(what: str, body: Callable[[], None]) -> None:
-    """The first process. Does not return."""
+def _run_first(what: str, body: Callable[[], None]) -> None:
+    """Runs `body` as the first process. Does not return."""
     try:
         # The parent is outside this pid namespace, so getppid() returns 0.
         namespaces.die_with_parent(0)

@@ -28,7 +28,7 @@ def install(root: Path) -> None:
     for launcher in sorted(LAUNCHERS.iterdir()):
         if launcher.is_file():
             place(launcher, local / launcher.name, 0o755)
-    for name in GIT_COMMANDS:  # `git clone root@HOST:/workspace/repo` runs them on this side
+    for name in GIT_COMMANDS:  # started over ssh by `git clone root@HOST:/workspace/repo`
         (local / name).unlink(missing_ok=True)
         (local / name).symlink_to("git")
     paths = Paths(root)

@@ -108,7 +108,7 @@ def _overlay(lower: Path, target: Path, writes: Path) -> None:
 
 
 def _hide(root: Path) -> None:
-    """Covers folders in which this machine's users may keep files with empty tmpfs mounts."""
+    """Mounts an empty tmpfs over each folder in which this machine's users may keep files."""
     tops = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
     for name in (*(top for top in tops if top not in SYSTEM | MADE), *HIDDEN):
         folder = root / name
@@ -200,12 +200,12 @@ def _claude(root: Path, program: Path) -> None:
     if program == FAKE_CLAUDE:
         place(program, link, 0o755)
         return
-    whole = package(program)
-    if whole == program:
+    folder = package(program)
+    if folder == program:
         bind(program, link)
         return
-    bind(whole, root / "opt/claude-code")
-    link.symlink_to(Path("/opt/claude-code") / program.relative_to(whole))
+    bind(folder, root / "opt/claude-code")
+    link.symlink_to(Path("/opt/claude-code") / program.relative_to(folder))
     node = shutil.which("node")
     if node and not visible(Path(node)):  # a version manager keeps it in a user's home
         bind(Path(node).resolve(), root / "usr/local/bin/node")

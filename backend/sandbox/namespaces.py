@@ -70,7 +70,7 @@ def enter(pid: int, kinds: Namespace = SANDBOX) -> None:
 
 
 def mount(source: str, target: Path, kind: str = "", flags: Mount = Mount.NONE, options: str = "") -> None:
-    """mount(2). Raises OSError with the target's name."""
+    """Calls mount(2). Raises OSError that names the target."""
     result = _libc.mount(source.encode(), str(target).encode(), kind.encode() or None, int(flags), options.encode() or None)
     _check(result, f"mount {kind or source} on {target}")
 

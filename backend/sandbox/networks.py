@@ -128,7 +128,7 @@ class Pretend:
         process.connect(self._process.pid, sandbox)
 
     def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
-        """The way leads through the pretend internet, because this machine has no route to the sandbox."""
+        """Leads through the pretend internet, because this machine has no route to the sandbox."""
         return ("nsenter", f"--net=/proc/{self._process.pid}/ns/net"), process.SANDBOX
 
     def failed(self) -> str:

@@ -59,7 +59,7 @@ class Watcher(Protocol):
     def began(self, command: int) -> None:
         """Called when the command has started, with its pidfd, which the watcher must close.
 
-        A pidfd of the joiner would be useless: killing the joiner leaves the command unreaped, and its sandbox cannot end.
+        Not the joiner's: if that were killed, another process would have to reap the command before the sandbox can end.
         """
 
 
@@ -102,7 +102,7 @@ def _run(
 ) -> Ended:
     """Starts the command and copies its data until it ends.
 
-    If `held` is set, the command gets a terminal in the sandbox, and `held` is active for this process's terminal meanwhile.
+    With `held`, it gets a terminal in the sandbox, which this process's own terminal shows within the context `held()`.
     """
     with contextlib.ExitStack() as stack:
         replaced = {wire.descriptor: wire.theirs for wire in wires}

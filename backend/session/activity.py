@@ -1,4 +1,4 @@
-"""Finds out whether the agent is working, waiting, idle or has ended. The sources are untrusted, so this only informs.
+"""Finds out whether the agent is working, waiting, idle or has ended. Only for information, because the sources are untrusted.
 
 Claude Code's hooks write two files in the agent's home when a turn begins and ends. A turn can also end without a hook (escape
 pressed, an API error). Claude Code shows a spinner in its pane's title while it works and a star otherwise, so if the two

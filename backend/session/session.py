@@ -71,7 +71,7 @@ def preload() -> None:
 
 
 async def start(paths: Paths, environment: dict[str, str], folder: Path) -> Session:
-    """Starts the server with both panes. Raises SystemFailure. A single command line saves 16 processes."""
+    """Starts the server with both panes. Raises SystemFailure. Doing it in one tmux command line saves 16 processes."""
     command = shlex.join(["/usr/local/bin/start-claude", str(_prompt(paths))])
     answer = await _server(paths, environment).perform(
         lambda tmux: tmux.cmd(

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class Conversation:
-    """Answers requests, and numbers its messages."""
+    """The API's answers, with message numbers that count up."""
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)

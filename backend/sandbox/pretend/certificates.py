@@ -38,8 +38,7 @@ class Authority:
         """A server's TLS context for one name. The client chose the name, so it must not become part of a file name.
 
         Python can pass a key to OpenSSL only in a file, here a temporary one below `folder`. Each call has its own, since
-        several threads may create the context of the same new name at once, and would overwrite a shared file while others read
-        it.
+        several threads may create the same context at once, and would overwrite a shared file while others read it.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])

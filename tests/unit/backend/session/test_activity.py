@@ -16,9 +16,16 @@ from backend.system import Identity
 
 
 def test_a_valid_report() -> None:
-    found = activity.reported('{"state": "waits", "name": "fixing-auth", "model": "M", "context_percent": 42, "cost_usd": 1.2}')
-    assert found is not None
-    assert (found.state, found.name, found.context_percent, found.cost_usd) == (SessionState.WAITS, "fixing-auth", 42.0, 1.2)
+    result = activity.reported(
+        '{"state": "waits", "name": "fixing-auth", "model": "M", "context_percent": 42, "cost_usd": 1.2}'
+    )
+    assert result is not None
+    assert (result.state, result.name, result.context_percent, result.cost_usd) == (
+        SessionState.WAITS,
+        "fixing-auth",
+        42.0,
+        1.2,
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", "[" * 100_000, '"works"'])
@@ -27,14 +34,14 @@ def test_invalid_reports(text: str) -> None:
 
 
 def test_values_are_bounded() -> None:
-    found = activity.reported(
+    result = activity.reported(
         '{"state": "root", "name": "' + "x" * 5000 + '", "cost_usd": 1e300, "context_percent": "all", "since": -5}'
     )
-    assert found is not None
-    assert found.since == 0.0
-    assert found.state is SessionState.UNKNOWN
-    assert len(found.name) == 120
-    assert (found.cost_usd, found.context_percent) == (-1.0, -1.0)
+    assert result is not None
+    assert result.since == 0.0
+    assert result.state is SessionState.UNKNOWN
+    assert len(result.name) == 120
+    assert (result.cost_usd, result.context_percent) == (-1.0, -1.0)
 
 
 ME = Identity("me", os.geteuid())
@@ -62,9 +69,9 @@ def test_links_and_pipes_are_not_read_and_long_files_are_cut(tmp_path: Path) -> 
 
 def test_the_state_comes_from_the_activity_file() -> None:
     about = '{"model": "M", "state": "works", "since": 1}'
-    found = activity.reported(about, '{"state": "waits", "since": 1000.5, "model": "other"}')
-    assert found is not None
-    assert (found.state, found.since, found.model) == (SessionState.WAITS, 1000.5, "M")
+    result = activity.reported(about, '{"state": "waits", "since": 1000.5, "model": "other"}')
+    assert result is not None
+    assert (result.state, result.since, result.model) == (SessionState.WAITS, 1000.5, "M")
     alone = activity.reported("", '{"state": "idle"}')
     assert alone is not None
     assert alone.state is SessionState.IDLE
@@ -93,11 +100,11 @@ S = SessionState
 )
 def test_the_title_overrules_the_hooks(reported: S | None, title: str, expected: S | None) -> None:
     report = None if reported is None else SessionChanged(reported, "name", 100.0, "M")
-    found = activity.judged(report, title, None, 200.0)
-    assert (found and found.state) == expected
-    if found is not None and report is not None:
-        assert (found.name, found.model) == ("name", "M")
-        assert found.since == (100.0 if expected is reported else 200.0)
+    result = activity.judged(report, title, None, 200.0)
+    assert (result and result.state) == expected
+    if result is not None and report is not None:
+        assert (result.name, result.model) == ("name", "M")
+        assert result.since == (100.0 if expected is reported else 200.0)
 
 
 def test_a_new_report_overrules_a_title_that_may_not_be_redrawn_yet() -> None:
@@ -107,9 +114,9 @@ def test_a_new_report_overrules_a_title_that_may_not_be_redrawn_yet() -> None:
 
 def test_an_unchanged_state_keeps_its_start_time() -> None:
     before = SessionChanged(S.WAITS, "name", 150.0)
-    found = activity.judged(SessionChanged(S.WORKS, "name", 100.0), STARS, before, 200.0)
-    assert found is not None
-    assert found.since == 150.0
+    result = activity.judged(SessionChanged(S.WORKS, "name", 100.0), STARS, before, 200.0)
+    assert result is not None
+    assert result.since == 150.0
 
 
 @pytest.mark.parametrize(("state", "since"), [(S.WORKS, 0.0), (S.WAITS, 100.0), (S.IDLE, 100.0)])
