@@ -1,7 +1,8 @@
 """Stops all processes of the agent at once: with a cgroup freezer if possible, else with signals.
 
-The agent cannot thaw a frozen cgroup, and new forks in it are frozen, too. It can undo signals: a timer set beforehand sends
-SIGCONT to a stopped process (timer_create(2)). So boot mounts a hierarchy itself, however the engine has set up /sys/fs/cgroup.
+The agent cannot thaw a frozen cgroup, and processes forked in it are frozen, too. It can undo signals: a timer set beforehand
+sends SIGCONT to a stopped process (timer_create(2)). A cgroup is always better, so boot mounts a hierarchy of its own and does
+not depend on the engine's /sys/fs/cgroup.
 """
 
 from __future__ import annotations

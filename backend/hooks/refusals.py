@@ -18,7 +18,7 @@ TAIL_BYTES = 64 << 10
 RECENT_SECONDS = 120.0
 WAIT_SECONDS = 2.5
 BEHIND_SECONDS = 0.2  # a refusal this long before the hook started may still belong to the call
-ENOUGH_SECONDS = 1.0  # how long to wait for a refusal that the output names, if the journal first shows another one
+ENOUGH_SECONDS = 1.0  # after this time, stop waiting if any refusal has arrived, even one that the output does not name
 MAX_REPORTED = 5
 LOOKS_REFUSED = re.compile(
     r"codetainer:|resolve host|name or service not known|not resolve|ENOTFOUND|EAI_AGAIN|refused|ECONNRE|reset by peer|"
@@ -63,7 +63,7 @@ def refusals(journal: str, after: float) -> list[dict[str, object]]:
                 event = json.loads(line)
             except ValueError:
                 continue  # the first line may be incomplete
-            # Not the agent's doing: the sandbox itself keeps resolving allowed names, and logs one that has a private address.
+            # Skips allowed names with private addresses: the sandbox's own regular lookups cause these refusals, not the agent.
             if moment(event) > after and (event.get("via"), event.get("reason")) != ("dns", PRIVATE):
                 events.append(event)
     return events

@@ -108,7 +108,7 @@ def _run_waiter(what: str, parent: int, kinds: Namespace, body: Callable[[], Non
             os.close(pid_writing)
             _run_first(what, body)
         os.write(pid_writing, str(inner).encode())
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # a pipe left open here would never reach its end
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # readers would wait for pipes that stay open here
         code = shell_code(os.waitpid(inner, 0)[1])
     except OSError as error:
         print_error(in_words(error))

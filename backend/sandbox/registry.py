@@ -46,7 +46,7 @@ class Beacon:
         self._init = 0
 
     def begin(self, init: int) -> None:
-        """Makes the sandbox findable. `init` is the pid of its first process."""
+        """Starts answering, so that `find` finds the sandbox. `init` is the pid of its first process."""
         self._init = init
         self._socket.listen(64)
         threading.Thread(target=self._serve, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Runs a command inside a sandbox, either on a new terminal in the sandbox that is relayed to the operator's, or with pipes.
+"""Runs a command inside a sandbox: on a new terminal in the sandbox, relayed to the operator's terminal, or with pipes.
 
 No process in a sandbox may hold the operator's terminal, on stdin, stdout or stderr. It could read what is typed there and, if
 the kernel allows TIOCSTI, push keystrokes that a root shell reads afterwards. Pipes and files are passed on directly, unless
@@ -59,7 +59,7 @@ class Watcher(Protocol):
     def began(self, command: int) -> None:
         """Called when the command has started, with its pidfd, which the watcher must close.
 
-        Not the joiner's: if that were killed, another process would have to reap the command before the sandbox can end.
+        It is the command's pidfd: killing the joiner instead would orphan the command, which delays the sandbox's end.
         """
 
 
@@ -100,9 +100,9 @@ def _run(
     held: Hold | None = None,
     watcher: Watcher | None = None,
 ) -> Ended:
-    """Starts the command and copies its data until it ends.
+    """Starts the command and copies data until it ends. Without `held`, it gets no terminal.
 
-    With `held`, it gets a terminal in the sandbox, which this process's own terminal shows within the context `held()`.
+    With `held`, it gets one in the sandbox, shown on this process's terminal while the context `held()` is active.
     """
     with contextlib.ExitStack() as stack:
         replaced = {wire.descriptor: wire.theirs for wire in wires}
@@ -213,7 +213,7 @@ def _join(command: Command, parent: int, back: socket.socket, on_terminal: bool,
             signal.signal(number, signal.SIG_IGN)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))] if on_terminal else []
         back.sendmsg([str(inner).encode()], rights)
-        os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # a pipe must reach its end when the command closes it
+        os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # readers would wait for pipes that stay open here
         code = shell_code(os.waitpid(inner, 0)[1])
     except OSError as error:
         print_error(str(error))

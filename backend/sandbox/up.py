@@ -178,7 +178,7 @@ class Up:
 
         def first() -> None:
             """Builds the root, waits for the network, becomes tini."""
-            os.close(go)  # else reading would never end if `up` does
+            os.close(go)  # while a write end is open here, the read below would not notice that `up` has ended
             layout.build(sources)
             layout.keep(inputs.HANDED_OVER, files)
             if os.read(waiting, 1) != b"g":

@@ -54,7 +54,7 @@ class Handles:
 def _open(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
-    except (OSError, OverflowError):  # not a process, or not a pid at all: tmux reported it
+    except (OSError, OverflowError):  # the pid comes from tmux, so it may be invalid
         return -1
 
 
@@ -87,7 +87,7 @@ async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> No
                 journal.emit(ended)
             continue
         if looks % TITLE_LOOKS == 0:
-            with contextlib.suppress(SystemFailure):  # tmux hangs or has just ended: decided in the next round
+            with contextlib.suppress(SystemFailure):  # tmux hangs or has just ended; the next round checks
                 title = await session.title(boot.paths, handles.of)
         looks += 1
         reports = read_report(boot.paths.agent_report), read_report(boot.paths.agent_activity)

@@ -1,4 +1,4 @@
-"""Subjects of commits, as `make lint` checks those of a change."""
+"""The check of commit subjects in `make lint`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.documentation import ROOT
 
 
 def script() -> ModuleType:
-    """.ci/commits as a module: it is a program, and has no suffix."""
+    """Imports .ci/commits, which has no suffix because it is a program."""
     loader = importlib.machinery.SourceFileLoader("commits", str(ROOT / ".ci/commits"))
     spec = importlib.util.spec_from_loader("commits", loader)
     assert spec is not None
@@ -42,7 +42,7 @@ LONGEST = "gate: " + "x" * 66
         'Reapply "gate: drop cookies"',
     ],
 )
-def test_good(subject: str) -> None:
+def test_valid_subjects(subject: str) -> None:
     assert COMMITS.problem(subject) == ""
 
 
@@ -66,11 +66,11 @@ def test_good(subject: str) -> None:
         ("Merged by hand", "no area"),
     ],
 )
-def test_bad(subject: str, why: str) -> None:
+def test_invalid_subjects(subject: str, why: str) -> None:
     assert COMMITS.problem(subject).startswith(why)
 
 
-def test_the_rule_is_the_one_that_is_documented() -> None:
+def test_the_style_guide_documents_the_same_rule() -> None:
     text = (ROOT / "docs/style.md").read_text()
     assert f"at most {COMMITS.MAX_LENGTH} characters" in text
     examples = re.search(r"<!-- subjects -->\n\n(.*?)(\n\n|\Z)", text, re.DOTALL)
