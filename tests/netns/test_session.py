@@ -116,8 +116,8 @@ for name in nsenter tmux sh env nice git confine; do cp ~/.local/bin/setpriv ~/.
     [
         ("exec yes", "cannot start the session: yes: "),
         ("exec cat /dev/zero >&2", "cannot start the session: exit code 1"),
-        ("head -c 65536 /dev/urandom; exit 0", "something else than process and pane ids"),
-        ("echo -1 99999999999999999999 =claude", "something else than process and pane ids"),
+        ("head -c 65536 /dev/urandom; exit 0", "tmux did not answer with process and pane ids"),
+        ("echo -1 99999999999999999999 =claude", "tmux did not answer with process and pane ids"),
         ("exit 3", "cannot start the session: exit code 3"),
     ],
 )
