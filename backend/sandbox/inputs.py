@@ -12,8 +12,8 @@ from backend.sandbox.options import Options
 from network import allowlist
 from network.allowlist import AllowlistError
 
-MAX_STRING = 4096  # bytes of a variable that is handed over in the environment
-HANDED_OVER = Path("/run/codetainer-settings")  # in the sandbox, for root only
+MAX_STRING = 4096  # bytes; larger values are passed in files instead of the environment
+HANDED_OVER = Path("/run/codetainer-settings")  # in the sandbox, readable by root only
 
 
 def require_files(chosen: Options) -> None:
@@ -93,17 +93,17 @@ def settings_for_boot(of_network: Mapping[str, str], credentials: Path | None) -
     try:
         complete = settings.with_files_read(both)
     except settings.SettingsError:
-        settings.load(both, credentials)  # reports this and everything else
+        settings.load(both, credentials)  # raises with this problem and all others
         raise
     settings.load(complete, credentials)
     return complete
 
 
 def handed_over(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Returns the variables for boot, and the contents of files in HANDED_OVER that some of them name as NAME_FILE.
+    """Returns boot's environment, and the values that are too large for it, to be written to files in HANDED_OVER.
 
-    The kernel limits one string of an environment to 128 KiB and all together to about 2 MiB (execve(2)), so large values are
-    handed over in files.
+    For each large value, the environment names the file as NAME_FILE. The kernel limits a string of the environment to 128 KiB
+    and all of them to about 2 MiB (execve(2)).
     """
     large = {name: value for name, value in environment.items() if len(value.encode()) > MAX_STRING}
     named = {f"{name}_FILE": str(HANDED_OVER / name) for name in large}

@@ -81,7 +81,7 @@ def build(sources: Sources) -> None:
 
 
 def keep(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes files that only root can read. Raises OSError."""
+    """Writes files that only root can read into a new folder. Raises OSError."""
     if files:
         folder.mkdir(mode=0o700)
     for name, text in files.items():
