@@ -135,7 +135,7 @@ class Freezer:
             if not running:
                 return
             if time.monotonic() > deadline:
-                raise SystemFailure(f"cannot stop {len(running)} of the agent's processes, the first is pid {running[0]}")
+                raise SystemFailure(f"cannot stop {len(running)} of the agent's processes, for example pid {running[0]}")
 
     def _running(self) -> list[int]:
         """The processes with a thread that is neither stopped nor in the frozen cgroup."""

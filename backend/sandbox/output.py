@@ -24,7 +24,7 @@ class Output:
 
     @classmethod
     def shown(cls, stdout: int, stderr: int) -> Output:
-        """Passes pipes and files on to boot. If a descriptor is a terminal, a process of ours copies boot's output to it."""
+        """Passes pipes and files on to boot. For a terminal, a process outside of the sandbox copies boot's output to it."""
         output = cls(stdout, stderr)
         output.stdout = output._behind(stdout)
         output.stderr = output.stdout if stdout == stderr else output._behind(stderr)

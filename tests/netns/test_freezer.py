@@ -116,7 +116,7 @@ def test_signals_stop_and_let_go_on(counting: tuple[subprocess.Popen[bytes], Pat
 def test_what_does_not_stop_is_said(counting: tuple[subprocess.Popen[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     process, _ = counting
     monkeypatch.setattr(freezer, "FREEZE_SECONDS", 0.0)
-    with pytest.raises(system.SystemFailure, match=f"cannot stop 1 of the agent's processes, the first is pid {process.pid}"):
+    with pytest.raises(system.SystemFailure, match=f"cannot stop 1 of the agent's processes, for example pid {process.pid}"):
         Freezer(lambda: [process.pid], None, stops()).freeze()
 
 
@@ -206,7 +206,7 @@ def test_that_it_does_not_stop_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(freezer, "FREEZE_SECONDS", 0.0)
     with (
         headless(tmp_path / "works") as process,
-        pytest.raises(system.SystemFailure, match=f"cannot stop 1 of the agent's processes, the first is pid {process.pid}"),
+        pytest.raises(system.SystemFailure, match=f"cannot stop 1 of the agent's processes, for example pid {process.pid}"),
     ):
         Freezer(lambda: [process.pid], None, stops()).freeze()
 

@@ -30,7 +30,7 @@ def location(host: str, repository: str, path: str) -> str:
 
 
 def asset(path: str) -> bytes | None:
-    """The file at a path of ASSETS_HOST, None if there is none. If its name is a wheel's, pip can install the file."""
+    """The file at a path of ASSETS_HOST, None if the path is unknown. A file with a wheel's name can be installed with pip."""
     match = _ASSET.match(path)
     if match is None:
         return None
