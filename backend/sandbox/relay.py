@@ -57,9 +57,9 @@ class Watcher(Protocol):
         """Called with input from the terminal: the operator's keys, or reports of the terminal itself."""
 
     def began(self, command: int) -> None:
-        """Called when the command has started, with its pidfd, which the watcher must close.
+        """Called with the command's pidfd when the command has started. The watcher must close it.
 
-        It is the command's pidfd: killing the joiner instead would orphan the command, which delays the sandbox's end.
+        To end the command, kill it, not the joiner: an orphaned command delays the end of the sandbox.
         """
 
 

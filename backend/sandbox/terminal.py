@@ -82,7 +82,7 @@ def size(output: int = 1) -> bytes:
 def raw() -> Iterator[None]:
     """Sets raw mode, so that all keys are passed on, also those that would send a signal. Restores the old mode at the end.
 
-    Discards unread input then: it was typed for the sandbox, or sent by it, and must not reach the shell.
+    Discards unread input then: keys meant for the sandbox, and answers that it provoked, must not reach the shell.
     """
     saved = termios.tcgetattr(0)
     try:
