@@ -70,7 +70,7 @@ class Freezer:
             try:
                 self.cgroup.thaw()
             except OSError as error:
-                raise SystemFailure(f"cannot thaw the agent's cgroup, the agent stays stopped: {in_words(error)}") from None
+                raise SystemFailure(f"cannot thaw the agent's cgroup, the agent stays stopped: {describe(error)}") from None
             with contextlib.suppress(OSError):
                 self.cgroup.remove()
         self.cgroup = None

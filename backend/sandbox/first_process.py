@@ -111,7 +111,7 @@ def _run_waiter(what: str, parent: int, kinds: Namespace, body: Callable[[], Non
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # readers would wait for pipes that stay open here
         code = shell_code(os.waitpid(inner, 0)[1])
     except OSError as error:
-        print_error(in_words(error))
+        print_error(describe(error))
     finally:
         os._exit(code)
 
@@ -123,7 +123,7 @@ def _run_first(what: str, body: Callable[[], None]) -> None:
         namespaces.die_with_parent(0)
         body()
     except BaseException as error:
-        print_error(f"cannot make {what}: {in_words(error) if isinstance(error, OSError) else error}")
+        print_error(f"cannot make {what}: {describe(error) if isinstance(error, OSError) else error}")
     finally:
         os._exit(1)
 
