@@ -1,1 +1,4 @@
-"""The network guard: DNS answers into the firewall, then to the asker; refusals into events. uid guard, CAP_NET_ADMIN only."""
+"""The network guard. It opens the addresses in DNS answers before it returns them, and turns refused packets into events.
+
+Runs as uid guard with CAP_NET_ADMIN only.
+"""

@@ -1,7 +1,7 @@
-"""What supervisor and guard say to each other: JSON lines over a socket pair that the guard inherits. Values only, no I/O.
+"""Messages between supervisor and guard: JSON lines over a socket pair that the guard inherits. Values only, no I/O.
 
-Supervisor to guard: Configure (the whole allowlist, whenever it changes: the guard finds out what is new and what has gone) and
-requests. Guard to supervisor: Configured and Done, each with the id of what it answers, and Happened, an event for the journal.
+Supervisor to guard: Configure (the whole allowlist after each change; the guard works out the differences) and requests. Guard
+to supervisor: Configured and Done, each with the id of the message that it answers, and Happened, an event for the journal.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from backend.contract import events
 
-MESSAGE_BYTES = 1 << 24  # the longest line: a list of a hundred thousand names
+MESSAGE_BYTES = 1 << 24  # the longest line: an allowlist of 100,000 names
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ListedName:
-    """One entry as the guard needs it: `below` for `*.name`; ports with how they are checked (`tls`, `http`, `address`)."""
+    """An entry of the allowlist. `below` is True for `*.name`; each port has its check (`tls`, `http`, `address`)."""
 
     name: str
     below: bool
@@ -34,23 +34,23 @@ class ListedName:
 
 @dataclass(frozen=True, slots=True)
 class Configure(Message):
-    """Answered by Configured once names, sets and flows are as `entries` says."""
+    """A new configuration. The guard answers with Configured when DNS, sets and flows match it."""
 
     name: ClassVar[str] = "configure"
     entries: tuple[ListedName, ...]
     upstreams: tuple[str, ...]  # "203.0.113.53", "203.0.113.53:5353", "tls://203.0.113.53"
-    grace_seconds: float = 60.0  # beyond the TTL, and beyond what CoreDNS may serve from its cache
-    keep_seconds: float = 4 * 3600.0  # how long an address stays open after it was last handed out
+    grace_seconds: float = 60.0  # added to the longest of lease, TTL and CoreDNS's cache time
+    keep_seconds: float = 4 * 3600.0  # the lease: how long an address stays open after DNS last returned it
     refresh_seconds: float = 300.0
-    answer_addresses: int = 64  # of one answer
-    gate: bool = False  # ports checked by name are opened for the gate, not for the agent
-    paused: bool = False  # every address is closed, all flows are cut, and every query gets SERVFAIL
+    answer_addresses: int = 64  # maximum in one answer
+    gate: bool = False  # open ports that are checked by name for the gate, not for the agent
+    paused: bool = False  # close every address, cut all flows, answer every query with SERVFAIL
     id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Configured(Message):
-    """`error`: why the configuration is not in force; "" if it is."""
+    """The answer to Configure. `error` is the reason why the configuration is not in force, or ""."""
 
     name: ClassVar[str] = "configured"
     id: int
@@ -59,7 +59,7 @@ class Configured(Message):
 
 @dataclass(frozen=True, slots=True)
 class Request(Message):
-    """Answered by Done. Whoever sends it sets `id`."""
+    """A request that is answered by Done. The sender sets `id`."""
 
     name: ClassVar[str]
     id: int = field(default=0, kw_only=True)
@@ -67,21 +67,21 @@ class Request(Message):
 
 @dataclass(frozen=True, slots=True)
 class Ping(Request):
-    """Are you there?"""
+    """Checks that the guard answers."""
 
     name: ClassVar[str] = "ping"
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh(Request):
-    """Resolve every plain entry now. Done.data: resolved, failed."""
+    """Resolves every entry without a wildcard now. Done.data: resolved, failed."""
 
     name: ClassVar[str] = "refresh"
 
 
 @dataclass(frozen=True, slots=True)
 class Resolve(Request):
-    """Resolve a listed name now and open its addresses."""
+    """Resolves a listed name now and opens its addresses."""
 
     name: ClassVar[str] = "resolve"
     host: str
@@ -89,7 +89,7 @@ class Resolve(Request):
 
 @dataclass(frozen=True, slots=True)
 class Explain(Request):
-    """What would happen to NAME or ADDRESS[:PORT], and which entry decides."""
+    """Asks if NAME or ADDRESS[:PORT] would be allowed, and by which entry."""
 
     name: ClassVar[str] = "explain"
     target: str
@@ -97,7 +97,7 @@ class Explain(Request):
 
 @dataclass(frozen=True, slots=True)
 class Done(Message):
-    """`text` says what came of a request, `data` the same for programs."""
+    """The result of a request: `text` for people, `data` for programs."""
 
     name: ClassVar[str] = "done"
     id: int
@@ -108,7 +108,7 @@ class Done(Message):
 
 @dataclass(frozen=True, slots=True)
 class Happened(Message):
-    """An event, as `events.encode` writes it (its `seq` is 0: the journal numbers it)."""
+    """An event, encoded by `events.encode` (with `seq` 0: the journal numbers it)."""
 
     name: ClassVar[str] = "happened"
     line: str
@@ -124,7 +124,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(line: bytes | str) -> Message:
-    """Raises ValueError where the line is no message."""
+    """Parses a line. Raises ValueError if it is not a message."""
     body = json.loads(line)
     try:
         cls = MESSAGES[body.pop("message")]

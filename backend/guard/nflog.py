@@ -1,6 +1,6 @@
-"""Refused packets as the kernel reports them: a netlink socket bound to the ruleset's NFLOG group.
+"""Receives refused packets from the kernel, on a netlink socket bound to the ruleset's NFLOG group.
 
-Formats: linux/netfilter/nfnetlink.h, nfnetlink_log.h, linux/netlink.h. Messages are native-endian, their values big-endian.
+Formats: linux/netfilter/nfnetlink.h, nfnetlink_log.h, linux/netlink.h. Headers are native-endian, values big-endian.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RECEIVE_BUFFER = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A refused packet: whose socket sent it (-1: nobody's) and the rule's prefix ("agent", "other")."""
+    """A refused packet, the uid of the sending socket (-1: no socket), and the prefix of the rule ("agent", "other")."""
 
     packet: Packet
     uid: int
@@ -37,7 +37,7 @@ class Report:
 
 
 def open_socket() -> socket.socket:
-    """A non-blocking socket that receives the group's packets. Raises OSError."""
+    """Opens a non-blocking socket that receives the group's packets. Raises OSError."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, NETLINK_NETFILTER)
     try:
         sock.bind((0, 0))
@@ -65,7 +65,7 @@ def _configure(sock: socket.socket, attribute: bytes) -> None:
 
 
 def receive(sock: socket.socket) -> Iterator[Report]:
-    """What has arrived, until nothing is left. Packets that the kernel had to drop are known from its counters."""
+    """Yields the reports that have arrived. The kernel's counters cover packets whose reports it had to drop."""
     while True:
         try:
             data = sock.recv(65536)
@@ -79,7 +79,7 @@ def receive(sock: socket.socket) -> Iterator[Report]:
 
 
 def reports(data: bytes) -> Iterator[Report]:
-    """The reports in one datagram of netlink messages; whatever is malformed ends it."""
+    """Yields the reports in a datagram of netlink messages, up to the first malformed one."""
     offset = 0
     while offset + 20 <= len(data):
         length, kind = struct.unpack_from("=IH", data, offset)

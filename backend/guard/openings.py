@@ -1,4 +1,4 @@
-"""Which addresses are open, for which names and for how long: the guard's side of the firewall's sets."""
+"""The guard's record of the firewall's sets: the open addresses, their names and their expiry."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from network.firewall import elements
 from network.firewall.elements import Element
 
 LONGEST_SECONDS = 7 * 24 * 3600
-MAX_REMEMBERED = 20_000  # addresses, open or expired, whose names are known
-MAX_NAMES = 32  # of one entry, for one address: below a wildcard there are as many as the agent likes
+MAX_REMEMBERED = 20_000  # addresses, open or expired, whose names are kept
+MAX_NAMES = 32  # per entry and address: the agent can use any number of names below a wildcard
 _FLOW = re.compile(r" dst=([0-9.]+) sport=[0-9]+ dport=([0-9]+) ")
 
 
 @dataclass(slots=True)
 class Opening:
-    """An open address and port. `until` is in seconds of the clock given to Openings.
+    """An open address and port. `until` is in seconds of the clock of Openings.
 
-    `by_entry` has the names last resolved to it, by the pattern of the entry that opened it for them: of one entry a few stand
-    for all, and those of one never push out those of another.
+    `by_entry` has the names last resolved to the address, by the pattern of the entry that opened it. It keeps a few names per
+    entry, so names of one entry never displace those of another.
     """
 
     until: float
@@ -42,7 +42,7 @@ class Opening:
             del names[next(iter(names))]
 
     def keep(self, needs: Callable[[str], bool]) -> bool:
-        """Forgets the names that do not need it any more; whether any still does."""
+        """Drops the names for which `needs` is false; returns True if some are left."""
         kept = {pattern: {name: None for name in names if needs(name)} for pattern, names in self.by_entry.items()}
         self.by_entry = {pattern: names for pattern, names in kept.items() if names}
         return bool(self.by_entry)
@@ -50,7 +50,7 @@ class Opening:
 
 @dataclass(slots=True)
 class Openings:
-    """What is open. Every change goes to the kernel first; the books follow only where it was taken."""
+    """The open addresses. Every change goes to the kernel first and is recorded only if the kernel accepts it."""
 
     nft: Nftables
     clock: Callable[[], float]
@@ -61,16 +61,16 @@ class Openings:
     last_names: dict[str, str] = field(default_factory=dict)  # address -> the name last resolved to it
 
     def set_for(self, check: Check) -> str:
-        """Ports checked by name are the gate's where there is one; everything else the agent reaches by itself."""
+        """The set for a port. With a gate, ports that are checked by name are opened for the gate, all others for the agent."""
         if not self.gate:
             return elements.OPEN
         return {Check.ADDRESS: elements.DIRECT, Check.HTTP: elements.HTTP, Check.TLS: elements.OPEN}[check]
 
     def admit(self, name: str, entry: Entry, addresses: Iterable[str], ttl: int) -> None:
-        """Opens the addresses of a name and returns once the kernel has them. Raises NftError: then nothing was opened.
+        """Opens the addresses of a name; returns when the kernel has them. Raises NftError if nothing was opened.
 
-        They stay for as long as anybody may still hold the answer: its TTL or CoreDNS's cache, and for keep_seconds, since
-        clients reconnect without asking again.
+        They stay open for the longest of the TTL, CoreDNS's cache time and keep_seconds (clients reconnect without a new
+        query), plus the grace time.
         """
         seconds = min(max(ttl, CACHE_SECONDS, self.keep_seconds) + self.grace_seconds, LONGEST_SECONDS)
         now = self.clock()
@@ -81,12 +81,12 @@ class Openings:
             for port in entry.ports:
                 name_of_set, element = self.set_for(port.check), Element(address, port.number, int(seconds))
                 added.setdefault(name_of_set, []).append(element)
-                known = self.open.get((name_of_set, address, port.number))
-                # One that may have run out meanwhile is there or not: only the longer form is right for both.
-                commands += (elements.add if known else elements.add_new)(name_of_set, [element])
+                previous = self.open.get((name_of_set, address, port.number))
+                # A known element may have expired in the kernel; only the longer form works in both cases.
+                commands += (elements.add if previous else elements.add_new)(name_of_set, [element])
         self.nft.run(commands)
-        for name_of_set, found in added.items():
-            for element in found:
+        for name_of_set, members in added.items():
+            for element in members:
                 key = (name_of_set, element.address, element.port)
                 self.open.setdefault(key, Opening(0.0)).until = now + seconds
         for address in addresses:
@@ -98,54 +98,54 @@ class Openings:
             del self.last_names[next(iter(self.last_names))]
 
     def expire(self) -> None:
-        """Forgets what the kernel has let go of by itself."""
+        """Drops openings that have expired in the kernel."""
         now = self.clock()
         self.open = {key: opening for key, opening in self.open.items() if opening.until > now}
 
     def close_unlisted(self, find: Callable[[str], Entry | None]) -> list[tuple[str, int]]:
-        """Closes what no listed name needs any more; returns the addresses and ports. Raises NftError."""
+        """Closes openings that no listed name needs; returns their addresses and ports. Raises NftError."""
         gone: dict[str, list[Element]] = {}
         for (name_of_set, address, port), opening in self.open.items():
             if not opening.keep(lambda name: _opens(find(name), port, name_of_set, self.set_for)):  # noqa: B023
                 gone.setdefault(name_of_set, []).append(Element(address, port))
-        self.nft.run("".join(elements.delete(name_of_set, found) for name_of_set, found in gone.items()))
-        closed = [(name_of_set, element) for name_of_set, found in gone.items() for element in found]
+        self.nft.run("".join(elements.delete(name_of_set, members) for name_of_set, members in gone.items()))
+        closed = [(name_of_set, element) for name_of_set, members in gone.items() for element in members]
         for name_of_set, element in closed:
             del self.open[name_of_set, element.address, element.port]
         return [(element.address, element.port) for _, element in closed]
 
     def empty(self) -> list[tuple[str, int]]:
-        """Closes everything. Raises NftError."""
+        """Closes everything; returns the addresses and ports. Raises NftError."""
         self.nft.run(elements.empty())
         closed = [(address, port) for _, address, port in self.open]
         self.open.clear()
         return closed
 
     def read_back(self) -> None:
-        """Learns from the kernel what is open, after a restart. Names come back as they are resolved again."""
+        """Loads the open addresses from the kernel after a restart. Their names are unknown until they are resolved again."""
         now = self.clock()
         for name_of_set in elements.SETS:
-            for found in self.nft.query(elements.list_set(name_of_set)):
-                for item in found.get("set", {}).get("elem", ()):
+            for record in self.nft.query(elements.list_set(name_of_set)):
+                for item in record.get("set", {}).get("elem", ()):
                     element: Mapping[str, object] = item.get("elem", {}) if isinstance(item, dict) else {}
                     match element.get("val"), element.get("expires"):
                         case {"concat": [str(address), int(port)]}, int(expires):
                             self.open.setdefault((name_of_set, address, port), Opening(now + expires))
 
     def restore(self) -> None:
-        """Puts into the kernel's sets what is open here, after the table was loaded anew. Raises NftError."""
+        """Restores the kernel's sets after the table was reloaded. Raises NftError."""
         now = self.clock()
         sets: dict[str, list[Element]] = {}
         for (name_of_set, address, port), opening in self.open.items():
             sets.setdefault(name_of_set, []).append(Element(address, port, max(1, int(opening.until - now))))
-        self.nft.run("".join(elements.add(name_of_set, found) for name_of_set, found in sets.items()))
+        self.nft.run("".join(elements.add(name_of_set, members) for name_of_set, members in sets.items()))
 
     @property
     def addresses(self) -> int:
         return len({address for _, address, _ in self.open})
 
     def keep_used(self, flows: Iterable[tuple[str, int]]) -> None:
-        """Gives new time to what open flows use: a client that has talked for hours may reconnect. Raises NftError."""
+        """Extends the lease of addresses with open flows, so that long-lived clients can reconnect. Raises NftError."""
         now = self.clock()
         used = set(flows)
         for key, opening in self.open.items():
@@ -160,13 +160,13 @@ def _opens(entry: Entry | None, port: int, name_of_set: str, set_for: Callable[[
 
 
 async def flows() -> list[tuple[str, int]]:
-    """Destination and port of every tracked flow (conntrack(8); the guard's capability is enough)."""
+    """Returns the destination and port of every tracked flow (conntrack(8); CAP_NET_ADMIN is enough)."""
     listed = await system.run_async(["conntrack", "-L", "-p", "tcp"], check=False, timeout=10)
-    return [(found[1], int(found[2])) for line in listed.out.splitlines() if (found := _FLOW.search(line))]
+    return [(flow[1], int(flow[2])) for line in listed.out.splitlines() if (flow := _FLOW.search(line))]
 
 
 async def cut(destinations: Iterable[tuple[str, int]]) -> None:
-    """Ends flows that are under way: without their entry they have no mark, and what has none is refused."""
+    """Cuts open flows by deleting their conntrack entries: without the mark in the entry, the firewall refuses them."""
     for address, port in destinations:
         await system.run_async(
             ["conntrack", "-D", "-p", "tcp", "--orig-dst", address, "--orig-port-dst", str(port)], check=False, timeout=5

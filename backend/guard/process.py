@@ -1,7 +1,7 @@
-"""The guard's main loop: the channel to the supervisor, the refresh of the list, refusals once a second.
+"""The guard's main loop: the channel to the supervisor, the refresh of the allowlist, refusals once a second.
 
-Its arguments are the descriptors it inherits: the channel, a UDP socket and a TCP listener, both bound to the guard's address.
-When the channel ends the supervisor has gone, and so does the guard: the rules stay as they are.
+The arguments are inherited descriptors: the channel, a UDP socket and a TCP listener, both bound to the guard's address. The
+channel closes when the supervisor has ended. The guard then exits, too, and leaves the firewall unchanged.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from backend.system import SystemFailure
 from network.allowlist import Allowlist, Check, Entry, Port
 from network.firewall import elements, ruleset
 
-MAX_AT_ONCE = 100  # names resolved side by side in a refresh
+MAX_AT_ONCE = 100  # names resolved in parallel by a refresh
 
 
 class Guard:
-    """State and tasks of the process."""
+    """The state and the tasks of the guard process."""
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
@@ -52,53 +52,54 @@ class Guard:
         self._measured: ListMeasured | None = None
         self._dns_refused: dict[Severity, dict[str, events.Refused]] = {each: {} for each in Severity}
 
-    # --- what is told ---
+    # --- messages to the supervisor ---
 
     def report(self, event: Event) -> None:
-        """Hands an event to the journal. DNS refusals are gathered for a second, like those of packets."""
+        """Sends an event to the journal. Collects DNS refusals for up to a second, like refused packets."""
         if isinstance(event, events.Refused):
-            self._gather(event)
+            self._collect(event)
             return
-        self._tell(Happened(events.encode(Stamped(time.time(), 0, event))))
+        self._send_message(Happened(events.encode(Stamped(time.time(), 0, event))))
 
-    def _gather(self, event: events.Refused) -> None:
-        """Each severity has room of its own: a flood of names that are not listed pushes out nothing else."""
-        mine = self._dns_refused[severity(event)]
-        if event.key not in mine and len(mine) >= MAX_ROWS:
-            # A private address stays: it says how serious it is.
+    def _collect(self, event: events.Refused) -> None:
+        """Adds a DNS refusal. Each severity has its own limit, so a flood of unlisted names displaces nothing else."""
+        rows = self._dns_refused[severity(event)]
+        if event.key not in rows and len(rows) >= MAX_ROWS:
+            # Keep a private address, because the severity depends on it.
             event = replace(event, name=OTHER_NAMES, address=event.address if event.reason is Reason.PRIVATE else "")
-        known = mine.get(event.key)
-        mine[event.key] = replace(event, count=event.count + (known.count if known else 0))
+        previous = rows.get(event.key)
+        rows[event.key] = replace(event, count=event.count + (previous.count if previous else 0))
 
-    def _tell(self, message: Message) -> None:
+    def _send_message(self, message: Message) -> None:
         self._send(channel.encode(message))
 
     def measure(self) -> None:
-        """Says how the list is, where that has changed."""
+        """Reports the state of the allowlist if it has changed."""
         failing = dict(sorted(self.server.failing.items())[:50])
-        found = ListMeasured(
+        measured = ListMeasured(
             len(self.server.allowlist.entries), self.openings.addresses, self.refreshed_at, self.next_at, failing
         )
-        if found != self._measured:
-            self._measured = found
-            self.report(found)
+        if measured != self._measured:
+            self._measured = measured
+            self.report(measured)
 
-    # --- what is asked ---
+    # --- messages from the supervisor ---
 
-    async def obey(self, message: Message) -> None:
+    async def handle(self, message: Message) -> None:
+        """Acts on a message and answers it."""
         if isinstance(message, Configure):
             try:
                 await self._configure(message)
             except (NftError, SystemFailure, OSError, ValueError) as error:
-                self._tell(Configured(message.id, str(error)))
+                self._send_message(Configured(message.id, str(error)))
             else:
-                self._tell(Configured(message.id))
+                self._send_message(Configured(message.id))
         elif isinstance(message, Request):
             try:
                 done = await self._do(message)
             except (NftError, SystemFailure, ValueError) as error:
                 done = Done(message.id, False, str(error))
-            self._tell(done)
+            self._send_message(done)
 
     async def _configure(self, message: Configure) -> None:
         entries = tuple(
@@ -116,8 +117,8 @@ class Guard:
                 self.refusals.begin(totals, kind)
         else:
             self.openings.restore()
-        known = self.server.upstreams
-        self.server.upstreams = Upstreams(resolvers, time.monotonic, known.health if known else {})
+        previous = self.server.upstreams
+        self.server.upstreams = Upstreams(resolvers, time.monotonic, previous.health if previous else {})
         self.server.answer_addresses = message.answer_addresses
         self.server.allowlist = Allowlist(entries)
         self.settings = message
@@ -126,7 +127,7 @@ class Guard:
         if message.paused:
             await openings.cut(self.openings.empty())
         elif not first:
-            # After a restart names are not known yet; what was open then runs out by itself.
+            # Not after a restart: the names of addresses are not known yet, and their leases end anyway.
             await openings.cut(self.openings.close_unlisted(self.server.allowlist.match))
         self.server.failing = {n: t for n, t in self.server.failing.items() if self.server.allowlist.match(n)}
         self.measure()
@@ -145,7 +146,7 @@ class Guard:
                 text, data = explain(target, self.server.allowlist, self.openings, self.refusals.reason)
                 return Done(request.id, True, text, data)
             case _:
-                return Done(request.id, False, f"cannot do {request.name}: not known")
+                return Done(request.id, False, f"unknown request {request.name}")
 
     async def _resolve(self, number: int, host: str) -> Done:
         entry = self.server.allowlist.match(host)
@@ -157,10 +158,10 @@ class Guard:
             return Done(number, False, str(error))
         return Done(number, not answer.lack, answer.lack or ", ".join(answer.addresses))
 
-    # --- what goes on by itself ---
+    # --- periodic tasks ---
 
     async def refresh(self) -> tuple[int, int]:
-        """Resolves every plain entry, all at once within bounds, so that nothing in use goes cold. Counts of good and bad."""
+        """Resolves every entry without a wildcard to keep its addresses open. Returns the counts of successes and failures."""
         slots = asyncio.Semaphore(MAX_AT_ONCE)
 
         async def one(entry: Entry) -> bool:
@@ -171,7 +172,7 @@ class Guard:
                     addresses = ()
             if addresses:
                 self.server.failing.pop(entry.name, None)
-            elif self.server.allowlist.match(entry.name) == entry:  # else it was taken off the list meanwhile
+            elif self.server.allowlist.match(entry.name) == entry:  # otherwise it was removed meanwhile
                 self.server.failing.setdefault(entry.name, time.time())
             return bool(addresses)
 
@@ -197,31 +198,31 @@ class Guard:
                 self.report(Noted("error", str(error)))
 
     async def keep_counting(self) -> None:
-        """Once a second: what was refused. The kernel's counters make the totals exact where its log was cut short."""
+        """Reports refusals once a second. The kernel's counters correct the totals if its log has dropped packets."""
         busy = False
         while True:
             await asyncio.sleep(1.0)
-            with contextlib.suppress(NftError):  # no table: the supervisor's proof says so
-                # Asking makes the library read every set: only while the log's limit can have cut the reports short, and
-                # once more, since the counters have gone on after the last report.
+            with contextlib.suppress(NftError):  # the table is missing, which the supervisor's self-test reports
+                # A query makes the library read every set. So ask only while the log may have dropped packets, and once more
+                # for those after the last report.
                 busy, before = self.refusals.reported >= ruleset.NFLOG_RATE // 2, busy
                 if busy or before:
                     for totals, kind in self._totals():
                         self.refusals.add_totals(totals, kind)
-            self.tell_refused()
+            self.report_refused()
             self.measure()
 
     def _totals(self) -> Iterator[tuple[Mapping[Place, int], Severity]]:
-        """What the kernel counts of each refused destination. Raises NftError."""
+        """Yields the kernel's counters of refused destinations for each severity. Raises NftError."""
         for name, kind in ((elements.REFUSED, Severity.POLICY), (elements.SERIOUS, Severity.SERIOUS)):
             yield destination_totals(self.nft.query(elements.list_set(name))), kind
 
-    def tell_refused(self) -> None:
-        """What was refused since the last time."""
-        gathered = [*self.refusals.take(), *(event for mine in self._dns_refused.values() for event in mine.values())]
+    def report_refused(self) -> None:
+        """Reports the refusals since the last call."""
+        refused = [*self.refusals.take(), *(event for rows in self._dns_refused.values() for event in rows.values())]
         self._dns_refused = {each: {} for each in Severity}
-        for row in gathered:
-            self._tell(Happened(events.encode(Stamped(time.time(), 0, row))))
+        for row in refused:
+            self._send_message(Happened(events.encode(Stamped(time.time(), 0, row))))
 
 
 async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:
@@ -243,14 +244,14 @@ async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:
         pending.add(task)
         task.add_done_callback(pending.discard)
 
-    async with asyncio.TaskGroup() as group:  # one that fails ends the guard, which is started again: none is missing unseen
+    async with asyncio.TaskGroup() as group:  # a failed task ends the guard, which the supervisor then restarts
         running = [group.create_task(task) for task in (guard.keep_refreshing(), guard.keep_counting())]
         while line := await reader.readline():
             message = channel.decode(line)
             if isinstance(message, Configure):
-                await guard.obey(message)  # in order: the latest list is the one in force
+                await guard.handle(message)  # in order, so that the latest configuration is the one in force
             else:
-                begin(guard.obey(message))
+                begin(guard.handle(message))
         for task in running:
             task.cancel()
 

@@ -1,4 +1,4 @@
-"""Refused packets, counted and named: one event a second for each destination, whatever the flood."""
+"""Refused packets, counted and named: at most one event per second and destination."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from network.dns.dns_message import is_special
 from network.firewall.elements import REFUSED_SECONDS
 from network.firewall.packets import Packet
 
-MAX_ROWS = 256  # different destinations in one second; the rest are added up in one row
-MAX_SERIOUS_ROWS = 64  # of serious ones, beside those; the rest are added up in a row for each reason
-MAX_SEEN = 4096  # as many as each of the kernel's two sets has room for
+MAX_ROWS = 256  # different destinations in one second; the others are added up in one row
+MAX_SERIOUS_ROWS = 64  # separate limit for serious ones; the others are added up in one row per reason
+MAX_SEEN = 4096  # the size of each of the kernel's two sets
 Place = tuple[str, str, int]  # address, protocol, port
 
 
 @dataclass(slots=True)
 class Refusals:
-    """Gathers reports until `take`. `name_of` gives the name last resolved to an address, `entry_of` what opens a name.
+    """Collects reports until `take`. `name_of` returns the name last resolved to an address, `entry_of` the entry of a name.
 
-    What was reported of a destination is known for as long as the kernel counts it: both begin anew at the same packet. Serious
-    refusals have bounds of their own, here as in the kernel.
+    Remembers the reported count of a destination as long as the kernel counts it, so that both restart at the same packet.
+    Serious refusals have separate limits, as in the kernel.
     """
 
     name_of: Callable[[str], str]
@@ -35,28 +35,28 @@ class Refusals:
     clock: Callable[[], float] = time.monotonic
     rows: dict[tuple[str, str, int, int], Refused] = field(default_factory=dict)
     reported: int = 0  # the agent's packets that NFLOG brought since the last `take`
-    # Reported so far, and until when.
+    # The reported count of each destination, and its expiry.
     _seen: dict[Severity, dict[Place, tuple[int, float]]] = field(default_factory=lambda: {each: {} for each in Severity})
-    _kept: dict[Severity, int] = field(default_factory=lambda: dict.fromkeys(Severity, 0))  # rows of each
+    _kept: dict[Severity, int] = field(default_factory=lambda: dict.fromkeys(Severity, 0))  # number of rows
 
     def add(self, report: Report) -> None:
-        """Counts a packet of the agent's. The sandbox's own traffic is no refusal of the agent's."""
+        """Counts a packet from the agent. Ignores packets from the sandbox's own services."""
         if report.prefix != "agent":
             return
         packet = report.packet
         self.reported += 1
         row = self._count(packet, report.uid, 1)
-        known = self._seen[severity(row)]
+        counts = self._seen[severity(row)]
         place = packet.destination, packet.protocol, packet.port
         now = self.clock()
-        seen, until = known.get(place, (0, 0.0))
+        seen, until = counts.get(place, (0, 0.0))
         if until <= now:
             seen, until = 0, now + REFUSED_SECONDS
-        if place in known or len(known) < MAX_SEEN:
-            known[place] = seen + 1, until
+        if place in counts or len(counts) < MAX_SEEN:
+            counts[place] = seen + 1, until
 
     def _count(self, packet: Packet, uid: int, count: int) -> Refused:
-        """The row that it was counted in."""
+        """Counts packets and returns their row."""
         key = packet.protocol, packet.destination, packet.port, uid
         row = self.rows.get(key)
         if row is None:
@@ -76,7 +76,7 @@ class Refusals:
         return Refused(Via.FIREWALL, self.reason(packet, name), 0, packet.protocol, name, packet.destination, packet.port, uid)
 
     def reason(self, packet: Packet, name: str) -> Reason:
-        """Why the rules refused it, in the words that every screen uses."""
+        """Returns the reason why the rules refused a packet. `name` is the name of its destination, or ""."""
         if packet.source == packet.destination or ipaddress.ip_address(packet.destination).is_loopback:
             return Reason.OWN
         if is_special(packet.destination):
@@ -95,46 +95,46 @@ class Refusals:
         return Reason.EXPIRED
 
     def add_totals(self, totals: Mapping[Place, int], kind: Severity = Severity.POLICY) -> None:
-        """Makes the rows exact from the kernel's counter of each destination, which is one for each severity.
+        """Corrects the rows with the kernel's counters for a severity, by destination.
 
-        The kernel forgets a destination that was left alone for a while, and counts from nothing when it is tried again.
+        A counter expires some time after its first packet. It then restarts from zero at the next one.
         """
         fresh = self.clock() + REFUSED_SECONDS
-        before, self._seen[kind] = self._seen[kind], {}  # what the kernel no longer counts is forgotten here too
+        before, self._seen[kind] = self._seen[kind], {}  # drops the counts that have expired in the kernel
         for place, total in totals.items():
             seen, until = before.get(place, (0, fresh))
             missing = total - seen if total >= seen else 0
             address, protocol, port = place
             if missing:
-                # What is serious and no special address is the sandbox's own, where packets come from too.
+                # A serious destination that is not a special address is the sandbox's own address, so it is also the source.
                 own = kind is Severity.SERIOUS and not is_special(address)
                 self._count(Packet(4, protocol, address if own else "", address, 0, port), -1, missing)
             self._seen[kind][place] = total, until
 
     def begin(self, totals: Mapping[Place, int], kind: Severity) -> None:
-        """What the kernel has counted before this guard was started: somebody else has told it."""
+        """Sets the kernel's counts at the start of this guard, which an earlier one has reported."""
         until = self.clock() + REFUSED_SECONDS
         self._seen[kind] = {place: (total, until) for place, total in totals.items()}
 
     def take(self) -> list[Refused]:
-        """What was gathered since the last time."""
+        """Returns the refusals since the last call."""
         rows, self.rows, self.reported = self.rows, {}, 0
         self._kept = dict.fromkeys(Severity, 0)
         now = self.clock()
-        for kind, known in self._seen.items():
-            self._seen[kind] = {place: seen for place, seen in known.items() if seen[1] > now}
+        for kind, counts in self._seen.items():
+            self._seen[kind] = {place: seen for place, seen in counts.items() if seen[1] > now}
         merged: dict[str, Refused] = {}
         for row in rows.values():
-            known_row = merged.get(row.key)
-            merged[row.key] = row if known_row is None else replace(known_row, count=known_row.count + row.count)
+            previous = merged.get(row.key)
+            merged[row.key] = row if previous is None else replace(previous, count=previous.count + row.count)
         return list(merged.values())
 
 
 def destination_totals(objects: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, int], int]:
-    """Packets of each refused destination, from the JSON of a set whose elements carry counters (network/elements.py)."""
+    """Returns the packet count of each refused destination, from the JSON of a set with counters (network/firewall)."""
     totals: dict[tuple[str, str, int], int] = {}
-    for found in objects:
-        for item in found.get("set", {}).get("elem", ()):
+    for record in objects:
+        for item in record.get("set", {}).get("elem", ()):
             element = item.get("elem", {})
             match element.get("val"), element.get("counter"):
                 case {"concat": [str(address), str() | int() as protocol, int(port)]}, {"packets": int(packets)}:

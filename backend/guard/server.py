@@ -1,7 +1,7 @@
-"""The guard's DNS: a listed name is resolved, its addresses are opened, and only then is it answered.
+"""The guard's DNS server: it resolves a listed name, opens its addresses, and only then answers.
 
-Order is everything here. Until the kernel has the addresses nobody has the answer; where anything is in doubt the answer is
-SERVFAIL, and nothing was opened.
+The order matters: no client may get an answer before the kernel has the addresses. In any doubt, the answer is SERVFAIL and
+nothing is opened.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STREAM_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Server:
-    """What is served, and how. `report` takes events for the journal; `paused` answers SERVFAIL to everything."""
+    """The allowlist and its resolution. `report` takes events for the journal; `paused` answers everything with SERVFAIL."""
 
     openings: Openings
     report: Callable[[Event], None]
@@ -36,11 +36,11 @@ class Server:
     upstreams: Upstreams | None = None
     answer_addresses: int = 64
     paused: bool = False
-    failing: dict[str, float] = field(default_factory=dict)  # name -> since when, wall clock
+    failing: dict[str, float] = field(default_factory=dict)  # name -> time of the first failure, wall clock
     _asked: dict[str, asyncio.Task[Answer]] = field(default_factory=dict)
 
     async def reply(self, query: bytes) -> bytes | None:
-        """The answer to a datagram; None where it is no query at all."""
+        """Returns the answer to a datagram, or None if it is not a query."""
         try:
             question = dns_message.parse_query(query)
         except MessageError:
@@ -60,16 +60,16 @@ class Server:
         return dns_message.build_answer(question, answer.rcode, answer.addresses, answer.ttl)
 
     def _refused(self, query: bytes) -> bytes | None:
-        """An answer at once: CoreDNS would wait for seconds, one of its places for questions taken, and call it latency."""
-        found = dns_message.refuse(query)
-        if found is None:
+        """Returns REFUSED. Without an answer, CoreDNS would wait for seconds and count that as latency."""
+        refusal = dns_message.refuse(query)
+        if refusal is None:
             return None
-        name, reply = found
+        name, reply = refusal
         self.report(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name=ascii(name.lower())[1:-1]))
         return reply
 
     async def resolve(self, name: str, entry: Entry) -> Answer:
-        """Asks, opens, and returns what may be said. Everybody who asks for a name meanwhile gets the same answer.
+        """Resolves a name, opens its addresses and returns the answer. Concurrent queries for a name share the answer.
 
         Raises UpstreamError and NftError.
         """
@@ -87,9 +87,9 @@ class Server:
         for address in special[: self.answer_addresses]:
             self.report(Refused(Via.DNS, Reason.PRIVATE, protocol="dns", name=name, address=address))
         good = tuple(address for address in answer.addresses if address not in special)[: self.answer_addresses]
-        # The list may have changed, or the operator may have frozen everything, while the upstream was asked.
+        # While the upstream was asked, the allowlist may have changed, or the operator may have frozen the sandbox.
         if self.paused or self.allowlist.match(name) != entry:
-            raise UpstreamError(f"cannot resolve {name}: the list has changed")
+            raise UpstreamError(f"cannot resolve {name}: the allowlist has changed")
         ttl = min(answer.ttl, CACHE_SECONDS)
         if good:
             self.openings.admit(name, entry, good, ttl)
@@ -97,7 +97,7 @@ class Server:
 
 
 class Datagrams(asyncio.DatagramProtocol):
-    """UDP: one task a query; the kernel's buffer is the queue."""
+    """UDP: one task per query; the kernel's buffer is the queue."""
 
     MAX_TASKS = 1000
 
@@ -107,7 +107,7 @@ class Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # asyncio's own class is no subclass of this one in every version: typeshed knows better than isinstance.
+        # A cast, because asyncio's own transport is not a subclass of this class in every version.
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
@@ -124,7 +124,7 @@ class Datagrams(asyncio.DatagramProtocol):
 
 
 async def serve_stream(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """TCP: one query after the other, each with its length before it (RFC 7766)."""
+    """Serves a TCP connection: one query after the other, each preceded by its length (RFC 7766)."""
     try:
         while True:
             async with asyncio.timeout(STREAM_SECONDS):
@@ -136,13 +136,13 @@ async def serve_stream(server: Server, reader: asyncio.StreamReader, writer: asy
             writer.write(struct.pack("!H", len(reply)) + reply)
             await writer.drain()
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
-        pass  # whoever asked has gone
+        pass  # the client has gone
     finally:
         writer.close()
 
 
 async def serve(server: Server, datagrams: socket.socket, listener: socket.socket) -> None:
-    """Begins to answer on sockets that were bound by whoever started the guard."""
+    """Begins to answer on inherited sockets, which are already bound."""
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: Datagrams(server), sock=datagrams)
     slots = asyncio.Semaphore(MAX_CONNECTIONS)

@@ -1,4 +1,4 @@
-"""Asking the upstream resolvers: UDP with a fresh port, id and case of letters each time; TCP on truncation or doubt; TLS."""
+"""Queries to the upstream resolvers: UDP with a new port, id and letter case each time; TCP on truncation or doubt; TLS."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ LONGEST_PAUSE = 30.0
 
 
 class UpstreamError(Exception):
-    """No upstream resolver gave an answer that can be trusted: "cannot resolve NAME: reasons"."""
+    """No upstream resolver gave a trustworthy answer: "cannot resolve NAME: reasons"."""
 
 
 def parse(text: str) -> tuple[Upstream, str]:
-    """`203.0.113.53`, `203.0.113.53:5353`, `tls://203.0.113.53#dns.example`: resolver and certificate's name."""
+    """Parses `203.0.113.53`, `203.0.113.53:5353` or `tls://203.0.113.53#dns.example` into resolver and certificate name.
+
+    Raises OSError or ValueError.
+    """
     rest, tls = (text[6:], True) if text.startswith("tls://") else (text, False)
     place, _, name = rest.partition("#")
     address, _, port = place.partition(":")
@@ -35,7 +38,7 @@ def parse(text: str) -> tuple[Upstream, str]:
 
 @dataclass(slots=True)
 class Health:
-    """How an upstream has fared: after a failure it is left alone for a while, twice as long each time."""
+    """The failures of an upstream. After each one it is avoided for a while, twice as long each time."""
 
     failures: int = 0
     not_before: float = 0.0
@@ -50,14 +53,14 @@ class Health:
 
 @dataclass(slots=True)
 class Upstreams:
-    """The resolvers, in the operator's order. The first one that is well is asked; the others when it fails."""
+    """The resolvers, in the operator's order. A query goes to the first healthy one, and to the others if it fails."""
 
     resolvers: tuple[tuple[Upstream, str], ...]
     clock: Callable[[], float]
     health: dict[Upstream, Health] = field(default_factory=dict)
 
     async def ask(self, name: str) -> Answer:
-        """The answer to an A question. Raises UpstreamError."""
+        """Returns the answer to an A query. Raises UpstreamError."""
         now = self.clock()
         ordered = sorted(self.resolvers, key=lambda r: self._health(r[0]).not_before > now)
         reasons: list[str] = []
@@ -85,7 +88,7 @@ class Upstreams:
             answer = await asyncio.wait_for(_over_udp(upstream, name), UDP_SECONDS)
             if not answer.truncated:
                 return answer
-        # Nothing that can be trusted came over UDP: a resolver that folds case, or somebody who guesses. TCP tells.
+        # UDP brought no trustworthy answer: the resolver changes the case of names, or someone spoofs. TCP settles it.
         return await _over_stream(upstream, name, None, None)
 
 
@@ -97,7 +100,7 @@ async def _over_udp(upstream: Upstream, name: str) -> Answer:
         await loop.sock_sendall(sock, dns_message.build_query(question))
         while True:
             data = await loop.sock_recv(sock, 65535)
-            with contextlib.suppress(MessageError):  # a spoofed or broken datagram: the real one may still come
+            with contextlib.suppress(MessageError):  # spoofed or damaged; the real answer may still come
                 return dns_message.parse_answer(data, question)
 
 

@@ -102,7 +102,8 @@ def test_a_revoke_of_a_listed_name_says_that_it_stays_open(box: Running) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("nosuch.test", "there is no such name"), ("inner.test", "private or special addresses only (10.1.2.3)")]
+    ("name", "why"),
+    [("nosuch.test", "the name does not exist"), ("inner.test", "only private or special addresses (10.1.2.3)")],
 )
 def test_a_name_without_an_address_is_not_said_to_be_open(box: Running, name: str, why: str) -> None:
     done = box.codetainer("allow", name, "--for", "1h")
@@ -117,8 +118,8 @@ def test_a_name_without_an_address_is_not_said_to_be_open(box: Running, name: st
 
 
 EXPLAINED = [
-    ("http://github.com/x", 1, "a URL is no name; the host alone is: codetainer explain github.com"),
-    ("github.com:https", 1, "a port is a number"),
+    ("http://github.com/x", 1, "expected a host, not a URL. For the host alone, run codetainer explain github.com"),
+    ("github.com:https", 1, "a port must be a number"),
     ("two words", 1, "cannot explain"),
     ("2001:db8::1", 0, "2001:db8::1 is refused: nothing leaves over IPv6"),
     ("[2001:db8::1]:443", 0, "2001:db8::1 is refused: nothing leaves over IPv6"),

@@ -1,4 +1,4 @@
-"""A firewall in memory, for tests of what the guard keeps in it: understands the commands of network.firewall.ruleset."""
+"""A firewall in memory for tests of the guard. It understands the commands of network.firewall.elements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ELEMENTS = re.compile(r"(add|delete) element inet codetainer (\S+) \{ (.*) \}")
 
 
 class Kernel:
-    """`sets` holds address and port with their timeout; `broken` refuses every change, and keeps nothing of it."""
+    """`sets` has the timeout of each address and port. With `broken`, every change fails and has no effect."""
 
     def __init__(self) -> None:
         self.sets: dict[str, dict[tuple[str, int], int]] = {"open4": {}, "http4": {}, "direct4": {}}
@@ -24,16 +24,16 @@ class Kernel:
             if line.startswith("flush set"):
                 self.sets[line.split()[-1]].clear()
                 continue
-            found = _ELEMENTS.fullmatch(line)
-            assert found, line
-            for text in found[3].split(", "):
+            command = _ELEMENTS.fullmatch(line)
+            assert command, line
+            for text in command[3].split(", "):
                 address, _, port, *timeout = text.split()
                 key = address, int(port)
-                if found[1] == "add":
-                    # As older kernels do it: what is there keeps its timeout.
-                    self.sets[found[2]].setdefault(key, int(timeout[1][:-1]) if timeout else 0)
+                if command[1] == "add":
+                    # An existing element keeps its timeout, as on older kernels.
+                    self.sets[command[2]].setdefault(key, int(timeout[1][:-1]) if timeout else 0)
                 else:
-                    del self.sets[found[2]][key]
+                    del self.sets[command[2]][key]
         return ""
 
     def query(self, commands: str) -> list[dict[str, Any]]:

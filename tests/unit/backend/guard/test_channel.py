@@ -1,4 +1,4 @@
-"""Messages between supervisor and guard survive the line."""
+"""Messages between supervisor and guard: encoding and decoding."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def test_round_trip(message: Message) -> None:
     "line",
     [b"", b"{}", b"[]", b'{"message": "x"}', b'{"message": "resolve"}', b'{"message": "explain", "id": "1", "target": 2}'],
 )
-def test_what_is_no_message(line: bytes) -> None:
+def test_invalid_lines_are_refused(line: bytes) -> None:
     with pytest.raises(ValueError):
         channel.decode(line)

@@ -1,4 +1,4 @@
-"""Netlink messages of the kernel's log."""
+"""Netlink messages of NFLOG."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ WHOLE = message(
     attribute(nflog.NFULA_PREFIX, b"agent \0"), attribute(nflog.NFULA_UID, struct.pack("!I", 1000)),
     attribute(nflog.NFULA_PAYLOAD, PACKET),
 )  # fmt: skip
-FOUND = Report(Packet(4, "tcp", "203.0.113.2", "198.51.100.9", 5000, 443), 1000, "agent")
+REPORT = Report(Packet(4, "tcp", "203.0.113.2", "198.51.100.9", 5000, 443), 1000, "agent")
 
 
 def test_reports_of_a_datagram() -> None:
-    assert list(nflog.reports(WHOLE + message(kind=2) + WHOLE)) == [FOUND, FOUND]
+    assert list(nflog.reports(WHOLE + message(kind=2) + WHOLE)) == [REPORT, REPORT]
 
 
-def test_without_a_socket_the_uid_is_nobodys() -> None:
-    (found,) = nflog.reports(message(attribute(nflog.NFULA_PAYLOAD, PACKET)))
-    assert found.uid == -1
+def test_without_a_socket_there_is_no_uid() -> None:
+    (report,) = nflog.reports(message(attribute(nflog.NFULA_PAYLOAD, PACKET)))
+    assert report.uid == -1
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_end_somewhere(data: bytes) -> None:
+def test_any_bytes_can_be_read(data: bytes) -> None:
     list(nflog.reports(data))
 
 
 @given(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=8))
-def test_damage_is_passed_over(place: int, damage: bytes) -> None:
+def test_damaged_messages_are_ignored(place: int, damage: bytes) -> None:
     data = bytearray(WHOLE)
     data[place : place + len(damage)] = damage
     list(nflog.reports(bytes(data)))

@@ -1,4 +1,4 @@
-"""What is open, for whom and for how long."""
+"""Open addresses: their sets, their names and their leases."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_address_is_open_on_the_ports_of_its_entry(openings: Openings, kernel
     assert openings.addresses == 1
 
 
-def test_with_a_gate_ports_by_address_are_the_agents_own(openings: Openings, kernel: Kernel) -> None:
+def test_with_a_gate_ports_that_are_checked_by_address_are_opened_for_the_agent(openings: Openings, kernel: Kernel) -> None:
     openings.gate = True
     openings.admit("b.example", B, [ONE], 30)
     assert set(kernel.sets["open4"]) == {(ONE, 443)}
@@ -56,22 +56,22 @@ def test_with_a_gate_ports_by_address_are_the_agents_own(openings: Openings, ker
 
 
 @pytest.mark.parametrize(("ttl", "keep", "seconds"), [(0, 0, 360), (600, 0, 660), (5, 7200, 7260), (2**31, 0, 7 * 86400)])
-def test_how_long(openings: Openings, kernel: Kernel, ttl: int, keep: float, seconds: int) -> None:
-    """Its TTL, what CoreDNS may serve from its cache, or what clients keep, whichever is longest, and a grace."""
+def test_the_time_that_an_address_stays_open(openings: Openings, kernel: Kernel, ttl: int, keep: float, seconds: int) -> None:
+    """The longest of TTL, CoreDNS's cache time and lease, plus the grace time."""
     openings.keep_seconds = keep
     openings.admit("a.example", A, [ONE], ttl)
     assert kernel.sets["open4"][ONE, 443] == seconds
 
 
-def test_an_answer_gives_new_time(openings: Openings, kernel: Kernel, clock: Clock) -> None:
+def test_an_answer_extends_the_lease(openings: Openings, kernel: Kernel, clock: Clock) -> None:
     openings.admit("a.example", A, [ONE], 30)
-    kernel.sets["open4"][ONE, 443] = 5  # as time has gone on in the kernel
+    kernel.sets["open4"][ONE, 443] = 5  # the remaining time in the kernel
     clock.now += 3655
     openings.admit("a.example", A, [ONE], 30)
     assert kernel.sets["open4"][ONE, 443] == 3660
 
 
-def test_where_the_kernel_refuses_nothing_is_open(openings: Openings, kernel: Kernel) -> None:
+def test_nothing_is_open_if_the_kernel_refuses_the_change(openings: Openings, kernel: Kernel) -> None:
     kernel.broken = True
     with pytest.raises(NftError):
         openings.admit("a.example", A, [ONE], 30)
@@ -79,7 +79,7 @@ def test_where_the_kernel_refuses_nothing_is_open(openings: Openings, kernel: Ke
     assert openings.open == {}
 
 
-def test_what_no_listed_name_needs_is_closed(openings: Openings, kernel: Kernel) -> None:
+def test_openings_that_no_listed_name_needs_are_closed(openings: Openings, kernel: Kernel) -> None:
     openings.admit("a.example", A, [ONE, OTHER], 30)
     openings.admit("b.example", B, [ONE], 30)
     gone = openings.close_unlisted(LISTED.without("a.example").match)
@@ -87,13 +87,13 @@ def test_what_no_listed_name_needs_is_closed(openings: Openings, kernel: Kernel)
     assert set(kernel.sets["open4"]) == {(ONE, 443), (ONE, 22)}
 
 
-def test_ports_taken_from_an_entry_are_closed(openings: Openings, kernel: Kernel) -> None:
+def test_ports_removed_from_an_entry_are_closed(openings: Openings, kernel: Kernel) -> None:
     openings.admit("b.example", B, [ONE], 30)
     openings.close_unlisted(allowlist.parse("b.example:443", "f").allowlist.match)
     assert set(kernel.sets["open4"]) == {(ONE, 443)}
 
 
-def test_a_table_loaded_anew_is_filled_again(openings: Openings, kernel: Kernel, clock: Clock) -> None:
+def test_a_reloaded_table_is_filled_again(openings: Openings, kernel: Kernel, clock: Clock) -> None:
     openings.admit("a.example", A, [ONE], 30)
     kernel.sets["open4"].clear()
     clock.now += 660
@@ -101,7 +101,7 @@ def test_a_table_loaded_anew_is_filled_again(openings: Openings, kernel: Kernel,
     assert kernel.sets["open4"] == {(ONE, 443): 3000, (ONE, 80): 3000}
 
 
-def test_a_new_guard_learns_what_is_open_and_lets_it_run_out(openings: Openings, kernel: Kernel, clock: Clock) -> None:
+def test_a_restarted_guard_reads_open_addresses_and_lets_them_expire(openings: Openings, kernel: Kernel, clock: Clock) -> None:
     kernel.sets["open4"][ONE, 443] = 100
     openings.read_back()
     assert openings.addresses == 1
@@ -110,7 +110,7 @@ def test_a_new_guard_learns_what_is_open_and_lets_it_run_out(openings: Openings,
     assert openings.addresses == 0
 
 
-def test_what_a_flow_uses_is_kept(openings: Openings, kernel: Kernel, clock: Clock) -> None:
+def test_an_open_flow_extends_the_lease(openings: Openings, kernel: Kernel, clock: Clock) -> None:
     openings.admit("a.example", A, [ONE, OTHER], 30)
     clock.now += 3000
     openings.keep_used([(ONE, 443)])
@@ -127,8 +127,8 @@ def test_empty_closes_everything(openings: Openings, kernel: Kernel) -> None:
     assert Allowlist() == Allowlist(())
 
 
-def test_names_below_a_wildcard_are_no_end_and_those_of_others_stay(openings: Openings, kernel: Kernel) -> None:
-    """For days the agent asks for new names that have one address: the books stay small, and nobody is closed too early."""
+def test_many_names_below_a_wildcard_do_not_displace_others(openings: Openings, kernel: Kernel) -> None:
+    """If the agent keeps asking for new names with one address, memory is bounded and no other name is closed too early."""
     listed = allowlist.parse("a.example\n*.wild.example\n", "f").allowlist
     a, wild = listed.entries
     openings.admit("a.example", a, [ONE], 30)

@@ -1,4 +1,4 @@
-"""The guard's own books: what it says of names that fail, and of names that it refused."""
+"""The guard process: failing names and refused names in its reports."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def guard(monkeypatch: pytest.MonkeyPatch, sent: list[bytes]) -> Guard:
     return Guard(sent.append)
 
 
-async def test_a_name_that_is_taken_off_the_list_while_it_is_resolved_does_not_fail(
+async def test_a_name_that_is_removed_while_it_is_resolved_does_not_count_as_failing(
     guard: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would be said to be without an address until the list changes again, which may be days later."""
+    """It would be reported as failing until the allowlist changes again, perhaps days later."""
     guard.server.allowlist = LISTED
 
     async def resolve(_: object, name: str, entry: Entry) -> Answer:
@@ -48,24 +48,24 @@ async def test_a_name_that_is_taken_off_the_list_while_it_is_resolved_does_not_f
 
 
 def test_a_flood_of_names_hides_no_other_refusal(guard: Guard, sent: list[bytes]) -> None:
-    """Of DNS: a name that is listed, and whose address is one that clouds have for their metadata."""
+    """The other refusal is of a listed name with the metadata address of cloud machines."""
     inner = [Refused(Via.DNS, Reason.PRIVATE, 1, "dns", f"{number}.test", "192.168.7.7") for number in range(2000)]
     for event in (*inner, Refused(Via.DNS, Reason.PRIVATE, 1, "dns", "metadata.test", "169.254.169.254")):
         guard.report(event)
-    guard.tell_refused()
-    found = [decode(json.loads(line)["line"]).event for line in sent]
-    serious = [event for event in found if isinstance(event, Refused) and severity(event) is Severity.SERIOUS]
+    guard.report_refused()
+    reported = [decode(json.loads(line)["line"]).event for line in sent]
+    serious = [event for event in reported if isinstance(event, Refused) and severity(event) is Severity.SERIOUS]
     assert [(event.name, event.address, event.count) for event in serious] == [("metadata.test", "169.254.169.254", 1)]
-    assert sum(event.count for event in found if isinstance(event, Refused)) == 2001
+    assert sum(event.count for event in reported if isinstance(event, Refused)) == 2001
 
 
-def test_refused_names_of_a_flood_are_bounded_and_none_is_left_out(guard: Guard, sent: list[bytes]) -> None:
-    """Where the list is too long for CoreDNS they are refused here."""
+def test_refused_names_of_a_flood_are_bounded_and_all_counted(guard: Guard, sent: list[bytes]) -> None:
+    """The guard refuses names itself if the allowlist is too long for CoreDNS."""
     for number in range(5000):
         guard.report(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name=f"{number}.example"))
-    guard.tell_refused()
+    guard.report_refused()
     lines = (json.loads(line) for line in sent)
-    found = [decode(line["line"]).event for line in lines if line["message"] == "happened"]
-    refused = [event for event in found if isinstance(event, Refused)]
+    reported = [decode(line["line"]).event for line in lines if line["message"] == "happened"]
+    refused = [event for event in reported if isinstance(event, Refused)]
     assert sum(event.count for event in refused) == 5000
     assert (len(refused), refused[-1].name) == (MAX_ROWS + 1, OTHER_NAMES)

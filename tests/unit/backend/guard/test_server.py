@@ -1,4 +1,4 @@
-"""The guard's DNS: opened first, then answered; every doubt is SERVFAIL, and nothing is open."""
+"""The guard's DNS server: it opens addresses before it answers, and in doubt answers SERVFAIL and opens nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LISTED = allowlist.parse("a.example\n*.w.example\n", "f").allowlist
 
 
 class Internet:
-    """Upstream resolvers: what they answer, how often they were asked, and what is open when they answer."""
+    """Stands in for the upstream resolvers: gives one answer, once `go` is set, and records the names that were asked for."""
 
     def __init__(self, *addresses: str) -> None:
         self.answer = Answer(dns_message.NOERROR, addresses, 30)
@@ -54,14 +54,14 @@ class Lab:
         return dns_message.parse_answer(wire, question)
 
 
-async def test_a_listed_name_is_open_when_it_is_answered() -> None:
+async def test_the_addresses_of_a_listed_name_are_open_when_it_is_answered() -> None:
     lab = Lab("198.51.100.1", "198.51.100.2")
     assert (await lab.ask("a.example")).addresses == ("198.51.100.1", "198.51.100.2")
     assert lab.kernel.addresses() == {"198.51.100.1", "198.51.100.2"}
 
 
 @pytest.mark.parametrize("name", ["b.example", "x.a.example", "w.example", "evil.test"])
-async def test_an_unlisted_name_is_not_asked_for(name: str) -> None:
+async def test_an_unlisted_name_does_not_reach_the_upstream(name: str) -> None:
     lab = Lab("198.51.100.1")
     assert (await lab.ask(name)).rcode == dns_message.NXDOMAIN
     assert lab.internet.asked == []
@@ -69,22 +69,22 @@ async def test_an_unlisted_name_is_not_asked_for(name: str) -> None:
     assert lab.events[0].name == name
 
 
-async def test_other_types_are_empty() -> None:
+async def test_queries_of_other_types_get_an_empty_answer() -> None:
     lab = Lab("198.51.100.1")
     assert await lab.ask("a.example", 16) == Answer(dns_message.NOERROR)
     assert lab.internet.asked == []
 
 
 @pytest.mark.parametrize(
-    ("labels", "group", "said"),
+    ("labels", "group", "reported"),
     [
         ((b"a", b"example"), 3, "a.example"),
         ((b"a b", b"w", b"example"), 1, "a b.w.example"),
         ((b"x\0\xe9", b"w", b"example"), 1, "x\\x00\\xe9.w.example"),
     ],
 )
-async def test_what_is_no_question_for_a_hosts_address_is_refused_at_once(
-    labels: tuple[bytes, ...], group: int, said: str
+async def test_queries_for_anything_but_a_host_address_are_refused_at_once(
+    labels: tuple[bytes, ...], group: int, reported: str
 ) -> None:
     lab = Lab("198.51.100.1")
     name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
@@ -93,7 +93,7 @@ async def test_what_is_no_question_for_a_hosts_address_is_refused_at_once(
     assert reply == struct.pack("!6H", 7, 0x8100 | dns_message.REFUSED, 1, 0, 0, 0) + question
     assert lab.kernel.addresses() == set()
     assert lab.internet.asked == []
-    assert [event.name for event in lab.events if isinstance(event, Refused)] == [said]
+    assert [event.name for event in lab.events if isinstance(event, Refused)] == [reported]
 
 
 @pytest.mark.parametrize(
@@ -105,43 +105,43 @@ async def test_what_is_no_question_for_a_hosts_address_is_refused_at_once(
         struct.pack("!6H", 7, 0, 1, 0, 0, 0) + b"\1a\0\0\1",
     ],
 )
-async def test_what_asks_nothing_is_not_answered(data: bytes) -> None:
+async def test_data_without_a_question_is_not_answered(data: bytes) -> None:
     assert await Lab().server.reply(data) is None
 
 
-async def test_special_addresses_are_stripped_and_said() -> None:
+async def test_special_addresses_are_removed_and_reported() -> None:
     lab = Lab("127.0.0.1", "198.51.100.1", "169.254.169.254")
     assert (await lab.ask("a.example")).addresses == ("198.51.100.1",)
     assert lab.kernel.addresses() == {"198.51.100.1"}
     assert [event.reason for event in lab.events if isinstance(event, Refused)] == [Reason.PRIVATE] * 2
 
 
-async def test_an_answer_of_special_addresses_only_is_empty() -> None:
+async def test_an_answer_with_only_special_addresses_is_empty() -> None:
     lab = Lab("10.0.0.1")
     assert await lab.ask("a.example") == Answer(dns_message.NOERROR)
     assert lab.kernel.addresses() == set()
 
 
-async def test_answers_are_capped() -> None:
+async def test_the_number_of_addresses_is_limited() -> None:
     lab = Lab(*(f"198.51.100.{number}" for number in range(1, 200)))
     assert len((await lab.ask("a.example")).addresses) == 64
     assert len(lab.kernel.addresses()) == 64
 
 
-async def test_where_the_set_cannot_be_changed_there_is_no_answer() -> None:
+async def test_a_failed_change_of_the_firewall_is_servfail() -> None:
     lab = Lab("198.51.100.1")
     lab.kernel.broken = True
     assert (await lab.ask("a.example")).rcode == dns_message.SERVFAIL
 
 
-async def test_where_no_upstream_answers_there_is_none_either() -> None:
+async def test_a_failed_upstream_is_servfail() -> None:
     lab = Lab()
     lab.internet.answer = Answer(dns_message.SERVFAIL)
     assert (await lab.ask("a.example")).rcode == dns_message.SERVFAIL
     assert lab.kernel.addresses() == set()
 
 
-async def test_before_it_is_configured_and_while_paused() -> None:
+async def test_servfail_before_configuration_and_while_paused() -> None:
     lab = Lab("198.51.100.1")
     lab.server.paused = True
     assert (await lab.ask("a.example")).rcode == dns_message.SERVFAIL
@@ -149,7 +149,7 @@ async def test_before_it_is_configured_and_while_paused() -> None:
     assert (await lab.ask("a.example")).rcode == dns_message.SERVFAIL
 
 
-async def test_many_who_ask_share_one_answer() -> None:
+async def test_concurrent_queries_share_one_answer() -> None:
     lab = Lab("198.51.100.1")
     lab.internet.go.clear()
     asking = [asyncio.create_task(lab.ask("a.example")) for _ in range(50)]
@@ -161,7 +161,7 @@ async def test_many_who_ask_share_one_answer() -> None:
 
 
 @pytest.mark.parametrize("change", ["frozen", "withdrawn"])
-async def test_a_change_of_mind_while_the_upstream_is_asked(change: str) -> None:
+async def test_a_freeze_or_revoke_while_the_upstream_is_asked_is_servfail(change: str) -> None:
     lab = Lab("198.51.100.1")
     lab.internet.go.clear()
     asking = asyncio.create_task(lab.ask("a.example"))
@@ -177,7 +177,7 @@ async def test_a_change_of_mind_while_the_upstream_is_asked(change: str) -> None
 
 
 @given(st.binary(max_size=200))
-def test_any_datagram_is_answered_or_ignored_and_opens_nothing_unlisted(data: bytes) -> None:
+def test_no_datagram_makes_the_guard_resolve_an_unlisted_name(data: bytes) -> None:
     async def run() -> None:
         lab = Lab("198.51.100.1")
         await lab.server.reply(data)
