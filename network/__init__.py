@@ -1,1 +1,1 @@
-"""What is allowed, as values: text in, text or values out. No I/O, no clock, standard library only."""
+"""The policy as pure functions: text in, text or values out. No I/O, no clock, standard library only."""

@@ -1,15 +1,15 @@
-"""The list: which names the agent may reach, on which ports, and how each port is checked.
+"""The allowlist: the names that the agent may reach, their ports, and how each port is checked.
 
-One entry a line; `#` starts a comment. An entry is a name (that name exactly) or `*.name` (names below it, not the name
-itself), optionally followed by `:` and ports, or a registry (`@npm`), which stands for the hosts that this tool's own global
-configuration names:
+One entry per line; `#` starts a comment. An entry is a name (exactly that name) or `*.name` (names below it, not the name
+itself), optionally followed by `:` and ports; or a package registry (`@npm`), which stands for the hosts in that tool's global
+configuration:
 
     api.example.com
     *.example.org:443,8443/tls
     @npm
 
-443 is checked as TLS and 80 as HTTP, both by name at the gate; any other port is opened by address unless `/tls` or `/http`
-is added. Without ports an entry means 443 and 80.
+The gate checks port 443 as TLS and port 80 as HTTP, both by name. Any other port is opened by address, unless `/tls` or `/http`
+follows it. An entry without ports opens 443 and 80.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from network.names import ADDRESS, EntryError, normalise
+from network.names import ADDRESS, AN_ADDRESS, USE_A_NAME, EntryError, normalise
 
 REGISTRY_TOOLS = ("npm", "pip", "go", "apt", "bun")
 MAX_PORTS = 16  # of one entry
 
 
 class Check(StrEnum):
-    """How a connection to a port is held to its name."""
+    """The way in which a connection to a port is tied to the name."""
 
     TLS = "tls"
     HTTP = "http"
@@ -49,7 +49,7 @@ DEFAULT_PORTS = (Port(443, Check.TLS), Port(80, Check.HTTP))
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name that is open. `below` is True for `*.name`; `source` says where it stands ("domains.conf:12")."""
+    """A name that the agent may reach. `below` is True for `*.name`; `source` is its file and line ("domains.conf:12")."""
 
     name: str
     below: bool = False
@@ -61,18 +61,18 @@ class Entry:
         return frozenset(port.number for port in self.ports)
 
     def adding(self, ports: Iterable[Port]) -> Entry:
-        """The entry with more ports; where it has a port already, it keeps its own way of checking it."""
+        """Returns the entry with more ports. A port that it already has keeps its check."""
         return replace(self, ports=(*self.ports, *(port for port in ports if port.number not in self.numbers)))
 
     def covers(self, other: Entry) -> bool:
-        """Whether every name of the other entry is one of this entry's."""
+        """True if this entry opens every name that the other one opens."""
         if not self.below:
             return self.pattern == other.pattern
         return other.name.endswith(f".{self.name}") or (other.below and other.name == self.name)
 
     @property
     def pattern(self) -> str:
-        """The name as it is written on the list."""
+        """The name as written on the allowlist."""
         return f"*.{self.name}" if self.below else self.name
 
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a line, where (`column` counts from 1), and what to write instead."""
+    """An error in a line: its place (`column` counts from 1), the reason, and what to write instead."""
 
     file: str
     line: int
@@ -97,7 +97,7 @@ class Problem:
 
 
 class AllowlistError(ValueError):
-    """Everything that is wrong with a list, at once."""
+    """All errors of an allowlist at once."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -106,7 +106,7 @@ class AllowlistError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """All entries, each pattern once."""
+    """The entries, each pattern once."""
 
     entries: tuple[Entry, ...] = ()
     _index: Mapping[tuple[str, bool], Entry] = field(init=False, repr=False, compare=False)
@@ -117,8 +117,7 @@ class Allowlist:
     def match(self, name: str) -> Entry | None:
         """The entry that opens a name, or None. An exact entry wins over a wildcard, a longer wildcard over a shorter one.
 
-        Case and one trailing dot change nothing. A name that is none (empty labels, odd characters, too long) matches
-        nothing.
+        Ignores case and one trailing dot. An invalid name (empty labels, other characters, too long) matches nothing.
         """
         try:
             name = normalise(name)
@@ -130,29 +129,29 @@ class Allowlist:
         return self._above(name)
 
     def above(self, entry: Entry) -> Entry | None:
-        """The narrowest wildcard that an entry lies below: what would open its names if it were not there."""
+        """The narrowest wildcard above an entry, which would open its names if the entry did not exist."""
         return self._above(entry.name)
 
     def _above(self, name: str) -> Entry | None:
         labels = name.split(".")
         for start in range(1, len(labels)):
-            found = self._index.get((".".join(labels[start:]), True))
-            if found is not None:
-                return found
+            entry = self._index.get((".".join(labels[start:]), True))
+            if entry is not None:
+                return entry
         return None
 
     def listed(self, pattern: str) -> Entry | None:
-        """The entry with this very pattern."""
+        """The entry with exactly this pattern, or None."""
         return self._index.get((pattern.removeprefix("*."), pattern.startswith("*.")))
 
     def merged(self, *others: Allowlist) -> Allowlist:
-        """All entries of several lists. Where two name the same pattern, their ports are put together."""
+        """Joins several allowlists. Entries with the same pattern become one entry with the ports of both."""
         by_pattern: dict[str, Entry] = {}
         for entry in (e for source in (self, *others) for e in source.entries):
-            known = by_pattern.get(entry.pattern)
-            if known is not None:
-                ports = {port.number: port for port in known.ports} | {port.number: port for port in entry.ports}
-                entry = replace(known, ports=tuple(ports.values()))
+            previous = by_pattern.get(entry.pattern)
+            if previous is not None:
+                ports = {port.number: port for port in previous.ports} | {port.number: port for port in entry.ports}
+                entry = replace(previous, ports=tuple(ports.values()))
             by_pattern[entry.pattern] = entry
         return Allowlist(tuple(by_pattern.values()))
 
@@ -167,59 +166,60 @@ class Parsed:
 
 
 def parse_entry(text: str, source: str = "") -> Entry:
-    """One entry, without comment. Raises EntryError."""
+    """Parses one entry without its comment. Raises EntryError."""
     if "://" in text:
-        raise EntryError(0, text, "a URL is no entry", "Write the host alone, as in example.com.")
+        raise EntryError(0, text, "expected a host, not a URL", "Write only the host, as in example.com.")
     if re.match(r"[0-9a-fA-F.:]+/\d+\Z", text):
-        raise EntryError(0, text, "an address range is no name", "Write the name: DNS decides its addresses.")
+        raise EntryError(0, text, "expected a host name, not an address range", USE_A_NAME)
     if text.count(":") > 1 and ADDRESS.match(text):
-        raise EntryError(0, text, "an address is no name", "Write the name: DNS decides its addresses.")
+        raise EntryError(0, text, AN_ADDRESS, USE_A_NAME)
     host, colon, ports_text = text.partition(":")
     if "/" in host:
-        raise EntryError(host.index("/"), text, "a path is no part of an entry", "Write the host alone.")
+        raise EntryError(host.index("/"), text, "expected a host without a path", "Write only the host.")
     below = host.startswith("*.")
     bare = host[2:] if below else host
     if "*" in bare:
-        raise EntryError(host.rindex("*"), text, "* stands only at the front, before a dot", "Write it as in *.example.com.")
+        raise EntryError(host.rindex("*"), text, "* may only be the first label", "Write it as in *.example.com.")
     try:
         name = normalise(bare)
     except EntryError as error:
         raise EntryError(error.offset + (2 if below else 0), text, error.reason, error.remedy) from error
     if below and len(name) > 251:
-        raise EntryError(0, text[:60], "nothing fits below so long a name")
+        raise EntryError(0, text[:60], "the name is too long for a wildcard")
     ports = parse_ports(ports_text, len(host) + 1) if colon else DEFAULT_PORTS
     return Entry(name, below, ports, source)
 
 
 def parse_ports(text: str, offset: int = 0) -> tuple[Port, ...]:
-    """Ports as an entry writes them: `443,8443/tls`. Raises EntryError; `offset` is where the text stands in its entry."""
+    """Parses the ports of an entry: `443,8443/tls`. `offset` is the position of the text in its entry. Raises EntryError."""
     ports: dict[int, Port] = {}
     for part in text.split(","):
         number_text, slash, check_text = part.partition("/")
         if not re.match(r"[0-9]{1,5}\Z", number_text) or not 1 <= int(number_text) <= 65535:
-            raise EntryError(offset, part, "a port is a number from 1 to 65535", "Write it as in example.com:443,8443/tls.")
+            reason = "a port must be a number from 1 to 65535"
+            raise EntryError(offset, part, reason, "Write it as in example.com:443,8443/tls.")
         number = int(number_text)
         if slash and check_text not in (Check.TLS, Check.HTTP):
-            raise EntryError(offset + len(number_text) + 1, part, "a port is followed by /tls, /http or nothing")
+            raise EntryError(offset + len(number_text) + 1, part, "expected /tls, /http or nothing after the port")
         check = Check(check_text) if slash else DEFAULT_CHECKS.get(number, Check.ADDRESS)
         ports[number] = Port(number, check)
         offset += len(part) + 1
     if len(ports) > MAX_PORTS:
-        raise EntryError(0, text, f"an entry has at most {MAX_PORTS} ports")
+        raise EntryError(0, text, f"an entry can have at most {MAX_PORTS} ports")
     return tuple(ports.values())
 
 
 def referenced_registries(text: str) -> tuple[str, ...]:
-    """The registry tools that a list names, each once: their hosts have to be found before the list can be parsed."""
+    """The tools behind the `@` entries of an allowlist, each once. `parse` needs their hosts."""
     words = (line.split("#")[0].strip() for line in text.splitlines())
     return tuple(dict.fromkeys(word[1:] for word in words if word.startswith("@") and word[1:] in REGISTRY_TOOLS))
 
 
 def parse(text: str, file: str, registries: Mapping[str, tuple[str, ...]] | None = None) -> Parsed:
-    """A whole list. `registries` holds, for each tool named by an `@` entry, the entries that stand for it.
+    """Parses a whole allowlist. `registries` holds the entries for each tool that an `@` entry names.
 
-    Raises AllowlistError with every error of the text. A registry whose tool is not there, and an entry that stands twice,
-    are warnings: neither opens anything.
+    Raises AllowlistError with all errors of the text. A package registry whose tool is not installed and a duplicate entry
+    are warnings.
     """
     entries: dict[str, Entry] = {}
     problems: list[Problem] = []
@@ -231,19 +231,20 @@ def parse(text: str, file: str, registries: Mapping[str, tuple[str, ...]] | None
         column = line.index(word[0]) + 1
         source = f"{file}:{number}"
         try:
-            found = _registry(word, source, registries or {}) if word.startswith("@") else (_one_word(word, source),)
+            parsed = _registry(word, source, registries or {}) if word.startswith("@") else (_one_word(word, source),)
         except EntryError as error:
             problems.append(Problem(file, number, column + error.offset, word[:80], error.reason, error.remedy))
             continue
-        if not found:
-            warnings.append(Problem(file, number, column, word, "the tool names no host", "Check that it is installed."))
-        for entry in found:
-            known = entries.get(entry.pattern)
-            if known is None:
+        if not parsed:
+            reason = "the tool reports no host"
+            warnings.append(Problem(file, number, column, word, reason, "Check that the tool is installed."))
+        for entry in parsed:
+            previous = entries.get(entry.pattern)
+            if previous is None:
                 entries[entry.pattern] = entry
             elif not word.startswith("@"):
-                warnings.append(Problem(file, number, column, word, f"stands at {known.source} already"))
-                entries.update({e.pattern: e for e in Allowlist((known,)).merged(Allowlist((entry,))).entries})
+                warnings.append(Problem(file, number, column, word, f"duplicate of {previous.source}"))
+                entries.update({e.pattern: e for e in Allowlist((previous,)).merged(Allowlist((entry,))).entries})
     if problems:
         raise AllowlistError(problems)
     return Parsed(Allowlist(tuple(entries.values())), tuple(warnings))
@@ -252,21 +253,22 @@ def parse(text: str, file: str, registries: Mapping[str, tuple[str, ...]] | None
 def _one_word(word: str, source: str) -> Entry:
     blank = re.search(r"\s", word)
     if blank:
-        raise EntryError(blank.start(), word, "one entry a line", "Put the second one on a line of its own.")
+        raise EntryError(blank.start(), word, "expected one entry per line", "Put the second entry on a line of its own.")
     return parse_entry(word, source)
 
 
 def _registry(word: str, source: str, registries: Mapping[str, tuple[str, ...]]) -> tuple[Entry, ...]:
     tool = word[1:]
     if tool not in REGISTRY_TOOLS:
-        raise EntryError(0, word, "no such registry", "Use one of " + " ".join(f"@{name}" for name in REGISTRY_TOOLS) + ".")
+        choices = " ".join(f"@{name}" for name in REGISTRY_TOOLS)
+        raise EntryError(0, word, "unknown package registry", f"Use one of {choices}.")
     return tuple(parse_entry(host, f"{word} ({source})") for host in registries.get(tool, ()))
 
 
 def parse_words(text: str, source: str) -> Parsed:
-    """Entries given in one variable, separated by commas, blanks or newlines.
+    """Parses the entries of one variable, separated by commas or white space. Raises AllowlistError.
 
-    A comma followed by a digit belongs to the ports before it (`a.example:443,8443`).
+    A comma that is followed by a digit separates ports (`a.example:443,8443`).
     """
     words = re.split(r"\s+|,(?!\d+(?:/\w+)?(?:[,\s]|$))", text)
     return parse("\n".join(words), source)
@@ -282,9 +284,9 @@ COMMON_SUFFIXES = frozenset(_SUFFIXES.split())
 
 
 def is_broad(entry: Entry) -> bool:
-    """Whether a wildcard opens names that anybody can register: everything below a public suffix.
+    """True for a wildcard directly below a public suffix, where anyone can register names.
 
-    The standard library has no public suffix list; this knows single labels and the suffixes most often met. It guards
-    against a slip of the operator's, not against the operator.
+    Knows single labels and the most common suffixes, because the standard library has no public suffix list. It catches a
+    slip by the operator; it does not restrict the operator.
     """
     return entry.below and ("." not in entry.name or entry.name in COMMON_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Host names as DNS compares them, and what is wrong with text that is none. Sources: RFC 1035, RFC 3490."""
+"""Host names in the form in which DNS compares them, and the errors in invalid ones. Sources: RFC 1035, RFC 3490."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 ADDRESS = re.compile(r"[0-9.]+\Z|[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*\Z|\[.*\]", re.IGNORECASE)
+AN_ADDRESS = "expected a host name, not an address"
+USE_A_NAME = "Write the host name; DNS supplies its addresses."
 
 
 class EntryError(ValueError):
-    """What is wrong with one entry: where in it (offset from 0), what, why, and what to do."""
+    """An invalid entry: the offset of the error (from 0), the text, the reason and the remedy."""
 
     def __init__(self, offset: int, text: str, reason: str, remedy: str = "") -> None:
         super().__init__(f"{reason}: {text!a}" + (f". {remedy}" if remedy else ""))
@@ -17,21 +19,21 @@ class EntryError(ValueError):
 
 
 def normalise(name: str) -> str:
-    """A host name as DNS compares it: lower case, no trailing dot, IDNA as `xn--` labels (RFC 5891 by way of RFC 3490).
+    """Returns a host name in lower case, without trailing dot, IDNA labels as `xn--` (RFC 3490, as Python's codec has it).
 
-    Raises EntryError where it is no host name: empty or over-long labels, other characters than letters, digits, `-` and
-    `_`, more than 253 characters, an address, or a single label.
+    Raises EntryError for anything else: empty or over-long labels, characters other than letters, digits, `-` and `_`, more
+    than 253 characters, an address, or a single label.
     """
     text = name[:-1] if name.endswith(".") else name
     if not text.isascii():
         text = _to_ascii(name, text)
     text = text.lower()
     if ADDRESS.match(text):
-        raise EntryError(0, name, "an address is no name", "Write the name: DNS decides its addresses.")
+        raise EntryError(0, name, AN_ADDRESS, USE_A_NAME)
     if not text:
-        raise EntryError(0, name, "a name is missing")
+        raise EntryError(0, name, "the name is missing")
     if len(text) > 253:
-        raise EntryError(0, name[:60], "a name has at most 253 characters")
+        raise EntryError(0, name[:60], "a name can have at most 253 characters")
     labels = text.split(".")
     offset = 0
     for label in labels:
@@ -41,7 +43,7 @@ def normalise(name: str) -> str:
             )
         offset += len(label) + 1
     if len(labels) < 2:
-        raise EntryError(0, name, "a single label is no public name", "Write it in full, as in host.example.com.")
+        raise EntryError(0, name, "a single label is not a public name", "Write it in full, as in host.example.com.")
     if labels[-1].isdigit():
         raise EntryError(offset - len(labels[-1]) - 1, name, "the last label cannot be a number")
     return text
@@ -51,17 +53,17 @@ def _to_ascii(name: str, text: str) -> str:
     try:
         encoded = text.encode("idna").decode("ascii")
         if encoded.encode("ascii").decode("idna") != text.lower():
-            raise EntryError(0, name, "the name does not survive IDNA", f"Write it as {encoded}.")
+            raise EntryError(0, name, "IDNA encoding changes the name", f"Write it as {encoded}.")
     except UnicodeError as error:
-        raise EntryError(0, name, "not a name that IDNA knows") from error
+        raise EntryError(0, name, "not a valid IDNA name") from error
     return encoded
 
 
 def _label_reason(label: str) -> str:
     if not label:
-        return "a label between two dots is empty"
+        return "a label is empty"
     if len(label) > 63:
-        return "a label has at most 63 characters"
+        return "a label can have at most 63 characters"
     if label[0] == "-" or label[-1] == "-":
         return "a label cannot begin or end with -"
-    return "a label holds letters, digits, - and _ only"
+    return "a label can contain only letters, digits, - and _"

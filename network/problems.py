@@ -1,4 +1,4 @@
-"""What is wrong with a text of the operator's: all of it at once."""
+"""The error for text from the operator: all problems at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class Problems(ValueError):
-    """Everything that is wrong, a line each: what, where, and what was expected. No line holds a secret."""
+    """All problems of a text, one line each: the place, the problem, and what was expected. No line contains a secret."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(dict.fromkeys(problems))

@@ -1,7 +1,7 @@
-"""Claude Code's telemetry (OpenTelemetry): what the agent gets of the operator's variables, and what is opened for it.
+"""Claude Code's telemetry (OpenTelemetry): the variables that the agent gets, and the hosts that are opened for them.
 
-The endpoint's host joins the list. Its headers are credentials like the others: the agent gets placeholders, the gate puts the
-values in. Sources: https://code.claude.com/docs/en/monitoring-usage, the OpenTelemetry specification of OTLP exporters.
+The endpoint's host joins the allowlist. Its headers are credentials: the agent gets placeholders, and the gate inserts the
+values. Sources: https://code.claude.com/docs/en/monitoring-usage, the OpenTelemetry specification of OTLP exporters.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from network.problems import Problems
 PREFIX = "OTEL_"
 SWITCH = "CLAUDE_CODE_ENABLE_TELEMETRY"
 _OTLP = "OTEL_EXPORTER_OTLP_"
-SHORTEST = 4  # characters of a part of a header; what is shorter keeps nobody out, and may stand anywhere
+MIN_SECRET = 4  # characters; a shorter part of a header protects nothing, and would match ordinary text
 SIGNALS = ("", "METRICS_", "LOGS_", "TRACES_")
 _HEADER = re.compile(r"[a-z][a-z0-9-]*\Z")
-_VALUE = re.compile(r"[!-&(-~]+\Z")  # as the gate's configuration takes it: no blank, no quote
+_VALUE = re.compile(r"[!-&(-~]+\Z")  # no blank and no quote, because it goes into the gate's configuration
 _NO_CREDENTIAL = frozenset(("host", "cookie", "content-length", "transfer-encoding", "connection"))
 
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """`variables` as the operator set them; `placeholders` take the place of those that hold `secrets` (by credential).
+    """Telemetry settings. `variables` have the operator's values; `placeholders` replace those that contain `secrets`.
 
-    `entries` go on the list; `hosts` are those whose TLS ends at the gate, so that headers can be put in.
+    `secrets` are by credential. `entries` join the allowlist. `hosts` have their TLS terminated at the gate, which inserts the
+    headers.
     """
 
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
@@ -42,12 +43,12 @@ class Telemetry:
     hosts: tuple[Host, ...] = ()
 
     def for_agent(self, *, outside: bool) -> Mapping[str, str]:
-        """The agent's variables; with placeholders where the gate holds the credentials."""
+        """The agent's variables, with placeholders if the credentials are `outside`, at the gate."""
         return {**self.variables, **self.placeholders} if outside else self.variables
 
 
 def is_ours(name: str) -> bool:
-    """Whether a variable of the environment belongs to telemetry."""
+    """True if an environment variable belongs to telemetry."""
     return name == SWITCH or name.startswith(PREFIX)
 
 
@@ -56,18 +57,18 @@ def is_secret(name: str) -> bool:
 
 
 def header_parts(text: str) -> Iterator[str]:
-    """Whatever in a variable with headers may be a secret: all of it, each value, and a token or a password in a value."""
+    """The parts of a headers variable that may be secret: the whole text, each value, and the token or password in a value."""
     yield text
     for pair in text.split(","):
         encoded = pair.partition("=")[2].strip()
         value = unquote(encoded)
         token = value.rpartition(" ")[2]
-        yield from (part for part in (encoded, value, token, _basic(token)[1]) if len(part) >= SHORTEST)
+        yield from (part for part in (encoded, value, token, _basic(token)[1]) if len(part) >= MIN_SECRET)
 
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
-    """Where a signal goes: the variable that says so, and its URL in parts. `paths` are those that are posted to."""
+    """The endpoint of a signal: its variable, and its URL in parts. Exporters POST to `paths`."""
 
     variable: str
     scheme: str
@@ -77,7 +78,7 @@ class _Endpoint:
 
 
 def read(environment: Mapping[str, str], *, outside: bool) -> Telemetry:
-    """What an environment says. `outside`: whether the gate is to hold the headers. Raises Problems."""
+    """Reads telemetry settings from an environment. `outside`: the gate keeps the headers. Raises Problems."""
     variables = {name: value for name, value in environment.items() if is_ours(name) and value}
     problems: list[str] = []
     entries: dict[str, None] = {}
@@ -95,22 +96,23 @@ def read(environment: Mapping[str, str], *, outside: bool) -> Telemetry:
             continue
         protocol = variables.get(f"{_OTLP}{signal}PROTOCOL") or variables.get(f"{_OTLP}PROTOCOL", "")
         if (endpoint.scheme, endpoint.port) != ("https", 443) or protocol == "grpc":
+            encoding = " with grpc" if protocol == "grpc" else ""
             problems.append(
-                f"{variable}: the gate puts headers into https on port 443 only, by http/protobuf or http/json; "
-                f"{endpoint.variable} has {endpoint.scheme} on port {endpoint.port}{', by grpc' if protocol == 'grpc' else ''}"
+                f"{variable}: the gate inserts headers only into https on port 443, with http/protobuf or http/json; "
+                f"{endpoint.variable} uses {endpoint.scheme} on port {endpoint.port}{encoding}"
             )
             continue
         credentials, paths = by_host.setdefault(endpoint.name, ({}, {}))
         paths.update(dict.fromkeys(endpoint.paths))
         shown = []
         for credential, value, placeholder in _headers(variable, variables[variable], problems):
-            known = credentials.setdefault(credential.header, credential)
-            if secrets.setdefault(known.variable, value) != value:
-                problems.append(f"{variable}: {endpoint.name} gets two values of {credential.header}; one host, one value")
+            first = credentials.setdefault(credential.header, credential)
+            if secrets.setdefault(first.variable, value) != value:
+                problems.append(f"{variable}: {credential.header} has two values for {endpoint.name}, expected one")
             shown.append(f"{credential.header}={placeholder}")
         placeholders[variable] = ",".join(shown)
-    if not entries and (lost := [name for name in variables if is_secret(name)]):
-        problems.append(f"{', '.join(lost)}: set, and {_OTLP}ENDPOINT is not: where shall it go?")
+    if not entries and (unused := [name for name in variables if is_secret(name)]):
+        problems.append(f"{', '.join(unused)}: set without {_OTLP}ENDPOINT, which says where to send")
     if problems:
         raise Problems(problems)
     hosts = tuple(
@@ -138,19 +140,19 @@ def _endpoint(variables: Mapping[str, str], signal: str, problems: list[str]) ->
     except (ValueError, KeyError):
         problems.append(f"{variable}: {expected}")
         return None
-    # A signal's own endpoint is posted to as it is, the common one with the signal's path behind it (OTLP specification).
+    # Exporters append the signal's path to the common endpoint, but not to a signal's own one (OTLP specification).
     below = url.path.rstrip("/")
     paths = (url.path or "/",) if signal else tuple(f"{below}/v1/{kind}" for kind in ("metrics", "logs", "traces"))
     return _Endpoint(variable, url.scheme, name, port, paths)
 
 
 def _headers(variable: str, text: str, problems: list[str]) -> Iterator[tuple[Credential, str, str]]:
-    """Each header of `key=value,key=value` (values percent-encoded): its credential, its secret, and what the agent sends."""
+    """Parses `key=value,key=value` (values percent-encoded). Yields credential, secret, and the value that the agent sends."""
     for pair in filter(None, (part.strip() for part in text.split(","))):
         header, sign, encoded = pair.partition("=")
         header, value = header.strip().lower(), unquote(encoded.strip())
         if not sign or not _HEADER.match(header) or header in _NO_CREDENTIAL:
-            problems.append(f"{variable}: expected HEADER=VALUE, between commas, each a header of the receiver's own")
+            problems.append(f"{variable}: expected HEADER=VALUE[,...], each an authentication header of the receiver")
             continue
         holder = f"{variable}[{header}]"
         placeholder = "codetainer-holds-" + re.sub("[^A-Za-z0-9]+", "-", f"{variable}-{header}")
@@ -164,12 +166,12 @@ def _headers(variable: str, text: str, problems: list[str]) -> Iterator[tuple[Cr
         elif scheme.lower() in ("bearer", "token"):
             credential, shown = Credential(holder, placeholder, header), f"{scheme} {placeholder}"
         else:
-            problems.append(f"{variable}: authorization is expected as Bearer or Basic")
+            problems.append(f"{variable}: expected authorization as Bearer or Basic")
             continue
         if not _VALUE.match(secret):
-            problems.append(f"{variable}: the value of {header} is empty, or has a blank or a quote in it")
+            problems.append(f"{variable}: the value of {header} is empty, or contains a blank or a quote")
             continue
-        yield credential, secret, shown  # not percent-encoded: not every exporter decodes, and all take it as it is
+        yield credential, secret, shown  # not percent-encoded, because some exporters do not decode it
 
 
 def _basic(encoded: str) -> tuple[str, str]:

@@ -20,12 +20,12 @@ from backend.services.service import Announced, Word
 from backend.system import SystemFailure
 from network.ssh import authorized_keys, sshd
 from network.ssh.authorized_keys import HostKey
-from network.ssh.sshd import Places, Said
+from network.ssh.sshd import LogEvent, Places
 
 TEMPLATE = sshd.TEMPLATE.read_text(encoding="utf-8")
 PROGRAM = Path("/usr/sbin/sshd")  # it executes itself for each connection and wants its whole path
 NETLINK_AUDIT = 9  # linux/netlink.h
-MEANING = {Said.LISTENING: Word.READY, Said.DEAF: Word.NEVER, Said.OTHER: Word.LAST}
+MEANING = {LogEvent.LISTENING: Word.READY, LogEvent.NOT_LISTENING: Word.NEVER, LogEvent.OTHER: Word.LAST}
 TOLD_SECONDS = 60.0  # who is turned away is counted, and told at most so often
 
 
@@ -80,9 +80,9 @@ class Sshd:
     def _heard(self, line: str) -> Word:
         """It is ready when it says that it listens: who answers at its port may be somebody else."""
         said, words = sshd.parse_line(line)
-        if said is Said.ACCEPTED:
+        if said is LogEvent.ACCEPTED:
             self._emit(Noted("info", f"ssh: login from {words}"))
-        elif said is Said.TURNED_AWAY:
+        elif said is LogEvent.TURNED_AWAY:
             self._turned_away += 1
         self._tell()
         return MEANING.get(said, Word.NOTHING)

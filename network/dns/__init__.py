@@ -1,1 +1,1 @@
-"""DNS: messages, what CoreDNS serves, resolv.conf."""
+"""DNS: messages, CoreDNS's configuration, log and metrics, resolv.conf."""

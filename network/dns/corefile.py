@@ -1,8 +1,8 @@
-"""CoreDNS's configuration, and the lines of its log that say what it refused. An unlisted name never leaves.
+"""CoreDNS's configuration, and the lines of its log that report refused names. An unlisted name never leaves the sandbox.
 
-A server block a name is exact about nesting, which a child template in one big block is not (it hits names it should not);
-it costs 23 MB for 23 names and 131 MB for 1,000. Above MAX_BLOCKS names one block passes everything on and the guard, which
-holds the same list, decides.
+One server block per name matches nested names exactly; templates within one large block would also match other names. The
+blocks take 23 MB for 23 names and 131 MB for 1,000. Above MAX_BLOCKS names, one block forwards everything and the guard, which
+has the same allowlist, decides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from network.firewall.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
 
 MAX_BLOCKS = 1000
 HEALTH_PORT, READY_PORT, METRICS_PORT = 8180, 8181, 9153
-CACHE_SECONDS = 300  # the guard keeps addresses open for longer than this
+CACHE_SECONDS = 300  # the guard keeps addresses open for longer
 
 _WATCH = f"""\
     health {COREDNS_ADDRESS}:{HEALTH_PORT}
@@ -27,7 +27,7 @@ _COMMON = f"""\
     errors
     prometheus {COREDNS_ADDRESS}:{METRICS_PORT}
 """
-# Types other than A are an empty NOERROR: no IPv6, no ECH keys, no text to carry data in.
+# Types other than A get an empty NOERROR: no IPv6, no ECH keys, no TXT records that could carry data.
 _RESOLVE = f"""\
     acl {{
         allow type A
@@ -46,7 +46,7 @@ _RESOLVE = f"""\
 
 
 def render(allowlist: Allowlist) -> str:
-    """The Corefile for a list. Its names went through `allowlist.normalise`: letters, digits, `-`, `_` and dots only."""
+    """Returns the Corefile for an allowlist, whose names `normalise` has reduced to letters, digits, `-`, `_` and dots."""
     if len(allowlist.entries) > MAX_BLOCKS:
         return _block(".", _COMMON, _WATCH, _RESOLVE)
     wildcards = Allowlist(tuple(entry for entry in allowlist.entries if entry.below))
@@ -60,18 +60,18 @@ def _block(zone: str, *parts: str) -> str:
 
 
 def _refuse(match: str = "") -> str:
-    """NXDOMAIN, and a line on stdout that the supervisor counts: a plugin of ours (network/dns/coredns/refuse.go)."""
+    """A directive that answers NXDOMAIN and logs the name on stdout: our plugin (network/dns/coredns/refuse.go)."""
     return f"    refuse {match}".rstrip() + "\n"
 
 
 def _zones(allowlist: Allowlist) -> Iterable[str]:
-    """Each listed name once: where a name and what is below it are both listed, they share a block."""
+    """The zones of the server blocks: a name and its wildcard share one."""
     return dict.fromkeys(entry.name for entry in allowlist.entries)
 
 
 def _exactness(zone: str, exact: Set[str], wildcards: Allowlist) -> str:
-    """What turns away the names that a zone covers and the list does not: below an exact one, the apex of a wildcard."""
-    covered = wildcards.match(zone) is not None  # by a wildcard above: then so is everything below
+    """The directive that refuses names in the zone that are not listed: below an exact entry, or the apex of a wildcard."""
+    covered = wildcards.match(zone) is not None  # by a wildcard above, which also covers everything below the zone
     apex = zone in exact or covered
     below = covered or wildcards.match(f"x.{zone}") is not None
     quoted = re.escape(zone)
@@ -84,7 +84,7 @@ def _exactness(zone: str, exact: Set[str], wildcards: Allowlist) -> str:
 class RefusedQuery:
     """A name that CoreDNS refused. `name` is lower case, without the trailing dot.
 
-    `port` is the asker's UDP port, whose answer CoreDNS holds for some milliseconds more; 0 where it does not.
+    `port` is the client's UDP port if CoreDNS is delaying the answer for some milliseconds, otherwise 0.
     """
 
     type: str
@@ -96,6 +96,6 @@ _LINE = re.compile(r"refused ([A-Z0-9]{1,12}) (\S{1,1100}) ([0-9]{1,5})\s*\Z")
 
 
 def parse_log_line(line: str) -> RefusedQuery | None:
-    """The refusal that a line of CoreDNS's output reports, or None."""
-    found = _LINE.match(line)
-    return RefusedQuery(found[1], found[2].rstrip(".").lower(), int(found[3])) if found else None
+    """Returns the refusal that a line of CoreDNS's output reports, or None."""
+    match = _LINE.match(line)
+    return RefusedQuery(match[1], match[2].rstrip(".").lower(), int(match[3])) if match else None

@@ -1,6 +1,6 @@
-"""DNS messages (RFC 1035, RFC 6891) as far as the guard needs them: one A question out, one answer in. Pure.
+"""DNS messages (RFC 1035, RFC 6891), as far as the guard needs them: one A question out, one answer in. Pure.
 
-Whatever is malformed, ambiguous or not an answer to the question that was asked raises MessageError: doubt is no answer.
+Raises MessageError for anything that is malformed, ambiguous, or not the answer to the question.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
 MAX_RECORDS = 256
 MAX_CNAMES = 16
-UDP_SIZE = 1232  # fits an Ethernet frame whatever the path: https://www.dnsflagday.net/2020/
+UDP_SIZE = 1232  # avoids fragmentation on every common path: https://www.dnsflagday.net/2020/
 
 _LABEL = re.compile(rb"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
 
@@ -26,12 +26,12 @@ _SPECIAL = tuple(map(ipaddress.ip_network, (*SPECIAL_PURPOSE, *SPECIAL_PURPOSE6)
 
 
 class MessageError(ValueError):
-    """Not a message that can be trusted, and why."""
+    """A message that cannot be trusted, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`name` as it was spelled on the wire (upper and lower case matter against spoofed answers), without trailing dot."""
+    """A question. `name` keeps its case from the wire (a defence against spoofed answers), without the trailing dot."""
 
     id: int
     name: str
@@ -41,9 +41,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an upstream said: the addresses at the end of the CNAME chain that begins with the name asked for.
+    """An upstream's answer: the addresses at the end of the CNAME chain that begins with the name in the question.
 
-    `ttl` is the least of the chain, in seconds. `special` are those of its addresses that are never opened.
+    `ttl` is the smallest of the chain, in seconds. `special` has the addresses that are never opened.
     """
 
     rcode: int
@@ -54,18 +54,18 @@ class Answer:
 
     @property
     def lack(self) -> str:
-        """Why nothing can be opened for it, "" where something can."""
+        """The reason why nothing can be opened for the name, or ""."""
         if self.addresses:
             return ""
         if self.special:
-            return f"it has private or special addresses only ({', '.join(self.special[:3])}), and those are never opened"
+            return f"it has only private or special addresses ({', '.join(self.special[:3])}), which are never opened"
         if self.rcode == NXDOMAIN:
-            return "there is no such name"
-        return "it has no IPv4 address" if self.rcode == NOERROR else f"the resolver answered with error {self.rcode}"
+            return "the name does not exist"
+        return "it has no IPv4 address" if self.rcode == NOERROR else f"the resolver answered with rcode {self.rcode}"
 
 
 def parse_query(data: bytes) -> Question:
-    """A query with exactly one question of class IN, every label of it made of host name characters."""
+    """Parses a query with exactly one question, of class IN, for a host name."""
     ident, flags, questions, answers, authorities, additional = _header(data)
     if flags & 0x8000 or flags & 0x7800 or questions != 1 or answers or authorities or additional > 2:
         raise MessageError("not a plain query")
@@ -77,9 +77,9 @@ def parse_query(data: bytes) -> Question:
 
 
 def refuse(data: bytes) -> tuple[str, bytes] | None:
-    """REFUSED to a query that `parse_query` does not take (another class, a name that is no host's), and the name in it.
+    """Returns the name in a query that `parse_query` rejects (another class, not a host name), and a REFUSED answer to it.
 
-    Its question comes back as it was sent. None where there is none to send back.
+    The answer repeats the question unchanged. Returns None if the data has no single question to repeat.
     """
     try:
         ident, flags, questions, *_ = _header(data)
@@ -93,14 +93,14 @@ def refuse(data: bytes) -> tuple[str, bytes] | None:
 
 
 def build_query(question: Question) -> bytes:
-    """A recursive query with an EDNS record that allows answers of UDP_SIZE bytes."""
+    """Returns a recursive query with an EDNS record that allows answers of UDP_SIZE bytes."""
     header = struct.pack("!6H", question.id, 0x0100, 1, 0, 0, 1)
     opt = b"\0" + struct.pack("!HHIH", OPT, UDP_SIZE, 0, 0)
     return header + _encode(question.name) + struct.pack("!HH", question.type, IN) + opt
 
 
 def build_answer(question: Question, rcode: int, addresses: tuple[str, ...] = (), ttl: int = 0) -> bytes:
-    """The reply to a query: the addresses under the very name that was asked for. A chain of CNAMEs is not passed on."""
+    """Returns the reply to a query. The addresses belong to the name in the question; CNAMEs are not passed on."""
     flags = 0x8080 | (0x0100 if question.recursion else 0) | rcode
     body = _encode(question.name) + struct.pack("!HH", question.type, IN)
     for address in addresses:
@@ -109,9 +109,9 @@ def build_answer(question: Question, rcode: int, addresses: tuple[str, ...] = ()
 
 
 def parse_answer(data: bytes, question: Question) -> Answer:
-    """What a datagram says to the question. Raises MessageError where it is not the answer to exactly this question.
+    """Parses the answer to a question. Raises MessageError if it answers any other question.
 
-    The name has to come back in the same spelling (0x20: draft-vixie-dnsext-dns0x20), which a spoofer would have to guess.
+    The name must have the same case as in the question (0x20: draft-vixie-dnsext-dns0x20), which a spoofer would have to guess.
     """
     ident, flags, questions, answers, authorities, additional = _header(data)
     if ident != question.id or not flags & 0x8000 or flags & 0x7800 or questions != 1:
@@ -128,7 +128,7 @@ def parse_answer(data: bytes, question: Question) -> Answer:
         return Answer(rcode)
     if answers + authorities + additional > MAX_RECORDS:
         raise MessageError("too many records")
-    found: dict[str, list[tuple[str, int]]] = {}
+    by_owner: dict[str, list[tuple[str, int]]] = {}
     aliases: dict[str, tuple[str, int]] = {}
     extended = None  # the upper bits of the response code (RFC 6891, 6.1.3)
     for number in range(answers + authorities + additional):
@@ -145,7 +145,7 @@ def parse_answer(data: bytes, question: Question) -> Answer:
         if group == IN and kind == A and number < answers:
             if length != 4:
                 raise MessageError("an address of another length than four")
-            found.setdefault(owner, []).append((str(ipaddress.IPv4Address(data[offset : offset + 4])), ttl))
+            by_owner.setdefault(owner, []).append((str(ipaddress.IPv4Address(data[offset : offset + 4])), ttl))
         elif group == IN and kind == CNAME and number < answers:
             target, end = _name(data, offset)
             if end != offset + length:
@@ -155,14 +155,14 @@ def parse_answer(data: bytes, question: Question) -> Answer:
                 raise MessageError("an alias of two names")
             aliases[owner] = target, min(least, ttl)
         offset += length
-    return Answer(extended << 4) if extended else _follow(question.name.lower(), found, aliases)
+    return Answer(extended << 4) if extended else _follow(question.name.lower(), by_owner, aliases)
 
 
-def _follow(name: str, found: dict[str, list[tuple[str, int]]], aliases: dict[str, tuple[str, int]]) -> Answer:
-    """Addresses are taken only from the end of the chain that begins with the name asked for."""
+def _follow(name: str, by_owner: dict[str, list[tuple[str, int]]], aliases: dict[str, tuple[str, int]]) -> Answer:
+    """Follows the CNAME chain from a name to its addresses. Records off the chain are ignored."""
     ttls: list[int] = []
     for _ in range(MAX_CNAMES):
-        records = found.get(name)
+        records = by_owner.get(name)
         if records:
             addresses = tuple(dict.fromkeys(address for address, _ in records))
             return Answer(NOERROR, addresses, min([*ttls, *(ttl for _, ttl in records)]))
@@ -174,16 +174,16 @@ def _follow(name: str, found: dict[str, list[tuple[str, int]]], aliases: dict[st
 
 
 def is_special(address: str) -> bool:
-    """Whether an address is for a special purpose (RFC 6890): private, loopback, link-local, metadata, multicast, reserved.
+    """True for a special-purpose address (RFC 6890): private, loopback, link-local, metadata, multicast, reserved.
 
-    The documentation ranges are not counted: nothing answers there, except where a test says so.
+    False for the documentation ranges, which the tests use and where nothing else answers.
     """
     number = ipaddress.ip_address(address)
     return any(number in special for special in _SPECIAL)
 
 
 def mixed_case(name: str, bits: int) -> str:
-    """A name with the case of its letters chosen by the bits of a random number."""
+    """Returns a name with the case of each letter set by a bit of a random number."""
     return "".join(c.upper() if c.isalpha() and bits >> (i % 256) & 1 else c.lower() for i, c in enumerate(name))
 
 
@@ -202,10 +202,11 @@ def _unpack(form: str, data: bytes, offset: int) -> tuple[int, ...]:
 
 
 def _name(data: bytes, offset: int, *, strict: bool = False) -> tuple[str, int]:
-    """The name at an offset and the offset after it. Pointers (RFC 1035, 4.1.4) go backwards only, so they end.
+    """Parses the name at an offset; returns it and the offset after it.
 
-    `strict` accepts host names without compression and keeps their spelling. Otherwise letters become lower case (ASCII only,
-    RFC 4343) and dots within labels are escaped, so that two texts are equal only if the names are.
+    Compression pointers (RFC 1035, 4.1.4) may only point backwards, so they terminate. `strict` accepts only uncompressed
+    host names and keeps their case. Otherwise ASCII letters become lower case (RFC 4343) and dots within labels are escaped:
+    two texts are equal only if the names are.
     """
     labels: list[bytes] = []
     end: int | None = None

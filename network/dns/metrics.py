@@ -1,4 +1,4 @@
-"""The few of CoreDNS's Prometheus metrics that say whether names are well.
+"""The CoreDNS metrics that show whether DNS works.
 
 Format: Prometheus text exposition 0.0.4. Metric names: https://coredns.io/plugins/metrics/ and /plugins/cache/.
 """
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Totals since CoreDNS started. `answer_seconds` is the sum over `answers` answers, without those to unlisted names.
+    """Totals since CoreDNS started. `answer_seconds` is the sum over `answers` answers, excluding those to unlisted names.
 
-    Names that CoreDNS refuses itself are counted only by a plugin of ours (network/dns/coredns/refuse.go).
+    Only our plugin counts the names that CoreDNS itself refuses (network/dns/coredns/refuse.go).
     """
 
     queries: int = 0
@@ -28,20 +28,20 @@ _SAMPLE = re.compile(r"(coredns_[a-z_]+)(\{[^}]*\})? ([0-9.eE+-]+)\s*\Z")
 
 
 def parse(text: str) -> Measured:
-    """Totals over all servers and zones. Lines that are no sample of ours are passed over."""
+    """Sums the metrics over all servers and zones; ignores other lines."""
     totals: dict[str, float] = {}
     for line in text.splitlines():
-        found = _SAMPLE.match(line)
-        if not found:
+        match = _SAMPLE.match(line)
+        if not match:
             continue
         try:
-            value = float(found[3])
+            value = float(match[3])
         except ValueError:
             continue
         if not math.isfinite(value) or value < 0:
             continue
-        name = found[1]
-        if name == "coredns_dns_responses_total" and 'rcode="NXDOMAIN"' in (found[2] or ""):
+        name = match[1]
+        if name == "coredns_dns_responses_total" and 'rcode="NXDOMAIN"' in (match[2] or ""):
             totals["nxdomain"] = totals.get("nxdomain", 0.0) + value
         totals[name] = totals.get(name, 0.0) + value
     refused = totals.get("coredns_refuse_names_total", 0)

@@ -1,10 +1,9 @@
-"""Reads resolv.conf(5): the resolvers it names and, on a Docker network, the ones that dockerd asks in turn.
+"""Reads resolv.conf(5): the resolvers it names and, on a Docker network, the servers that dockerd forwards to.
 
-On a user-defined network Docker puts 127.0.0.11 into resolv.conf. dockerd serves that address and forwards what it does not
-know to its own upstream servers, through a socket that it opens as root inside the container's network namespace. Since
-Docker 25 a comment in the file names these servers: `# ExtServers: [192.0.2.53 host(127.0.0.53)]` (moby,
-libnetwork/internal/resolvconf). One in `host(...)` is asked from the machine's own namespace, so its packets never meet the
-container's rules.
+On a user-defined network, Docker writes 127.0.0.11 into resolv.conf. dockerd serves that address and forwards other queries to
+its upstream servers, through a socket that it opens as root in the container's network namespace. Since Docker 25, a comment
+in the file names these servers: `# ExtServers: [192.0.2.53 host(127.0.0.53)]` (moby, libnetwork/internal/resolvconf). dockerd
+queries a server in `host(...)` from the host's namespace, so those packets do not pass the container's firewall.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ EXTERNAL_SERVERS = re.compile(r"#\s*ExtServers:\s*\[([^\]]*)\]")
 
 @dataclass(frozen=True, slots=True)
 class ResolvConf:
-    """`nameservers` are IPv4 addresses, in the file's order, without doubles.
+    """`nameservers` are IPv4 addresses, in the file's order, without duplicates.
 
     `external`: the IPv4 servers that dockerd asks from this network namespace. None if the file does not name them.
     """
@@ -31,7 +30,7 @@ class ResolvConf:
 
     @property
     def external_unknown(self) -> bool:
-        """True if Docker's resolver is in use and nobody can tell which servers it forwards to."""
+        """True if Docker's resolver is in use and the file does not name the servers that it forwards to."""
         return DOCKER_ADDRESS in self.nameservers and self.external is None
 
     def render(self) -> str:

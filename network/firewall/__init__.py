@@ -1,1 +1,1 @@
-"""The firewall: rules, elements of its sets, refused packets."""
+"""The firewall: rules, set elements, refused packets."""

@@ -1,4 +1,4 @@
-"""Elements of the firewall's sets: the commands that put an address in, give it new time, and take it out. Source: nft(8)."""
+"""Elements of the firewall's sets: nft commands that add, renew and delete addresses. Source: nft(8)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 TABLE = "inet codetainer"
-OPEN = "open4"  # address . port, checked by name at the gate where there is one
-HTTP = "http4"  # address . port, checked by Host at the gate; without a gate such ports are in OPEN
-DIRECT = "direct4"  # address . port, reached by the agent itself, by address only (with a gate)
+OPEN = "open4"  # address . port, checked by name at the gate (if the gate is on)
+HTTP = "http4"  # address . port, checked by Host at the gate; without a gate these ports are in OPEN
+DIRECT = "direct4"  # address . port, reached by the agent directly, checked by address only (with a gate)
 SETS = (OPEN, HTTP, DIRECT)
-REFUSED = "refused4"  # destinations of refusals, for their totals
-SERIOUS = "serious4"  # the same of what no entry could allow: special-purpose addresses and the sandbox's own
-REFUSED_SECONDS = 600  # that each is counted, from its first refusal on
+REFUSED = "refused4"  # refused destinations, with counters
+SERIOUS = "serious4"  # refused destinations that no entry can allow: special-purpose addresses and the sandbox's own
+REFUSED_SECONDS = 600  # lifetime of a counter, from the first refusal
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Element:
-    """An address and port in a set, and for how many seconds it stays there (0: the set's own default)."""
+    """An address and port in a set. `seconds` is its timeout (0: the set's default)."""
 
     address: str
     port: int
@@ -26,23 +26,23 @@ class Element:
 
     @property
     def key(self) -> str:
-        """As nft writes it. Raises ValueError where the address is no IPv4 address: nothing else ever reaches nft."""
+        """The element in nft's syntax. Raises ValueError unless it is an IPv4 address and a port: no other text reaches nft."""
         if not 0 < self.port < 65536:
-            raise ValueError(f"cannot open port {self.port}: no port")
+            raise ValueError(f"cannot open port {self.port}: expected a number from 1 to 65535")
         return f"{ipaddress.IPv4Address(self.address)} . {int(self.port)}"
 
 
 def add(name: str, elements: Iterable[Element]) -> str:
-    """Commands that put elements into a set with a fresh timeout.
+    """Returns commands that add elements to a set, or renew their timeout.
 
-    On older kernels adding an element that is there leaves its timeout as it was, and deleting one that is not there fails
-    the transaction: add, delete, add is right on all of them and never shows a gap, being one transaction.
+    On older kernels, adding an existing element does not renew its timeout, and deleting a missing one fails the transaction.
+    The sequence add, delete, add works on all kernels; it is one transaction, so there is no gap.
     """
-    found = list(elements)
-    if not found:
+    items = list(elements)
+    if not items:
         return ""
-    keys = ", ".join(element.key for element in found)
-    timed = ", ".join(f"{e.key} timeout {int(e.seconds)}s" if e.seconds else e.key for e in found)
+    keys = ", ".join(element.key for element in items)
+    timed = ", ".join(f"{e.key} timeout {int(e.seconds)}s" if e.seconds else e.key for e in items)
     return (
         f"add element {TABLE} {name} {{ {keys} }}\n"
         f"delete element {TABLE} {name} {{ {keys} }}\n"
@@ -51,19 +51,19 @@ def add(name: str, elements: Iterable[Element]) -> str:
 
 
 def add_new(name: str, elements: Iterable[Element]) -> str:
-    """Commands that put elements into a set that does not have them: one operation instead of three."""
+    """Returns commands that add elements which the set does not contain: one operation instead of three."""
     timed = ", ".join(f"{e.key} timeout {int(e.seconds)}s" if e.seconds else e.key for e in elements)
     return f"add element {TABLE} {name} {{ {timed} }}\n" if timed else ""
 
 
 def delete(name: str, elements: Iterable[Element]) -> str:
-    """Commands that take elements out of a set, whether they are still in it or not."""
+    """Returns commands that delete elements from a set, even if they have expired."""
     keys = ", ".join(element.key for element in elements)
     return f"add element {TABLE} {name} {{ {keys} }}\ndelete element {TABLE} {name} {{ {keys} }}\n" if keys else ""
 
 
 def empty() -> str:
-    """Commands that close every address."""
+    """Returns commands that close every address."""
     return "".join(f"flush set {TABLE} {name}\n" for name in SETS)
 
 

@@ -1,4 +1,4 @@
-"""The headers of a refused packet, as NFLOG hands them over: IPv4 (RFC 791) or IPv6 (RFC 8200), then TCP, UDP or SCTP ports."""
+"""Parses the headers of a refused packet from NFLOG: IPv4 (RFC 791) or IPv6 (RFC 8200), then the ports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WITH_PORTS = frozenset({6, 17, 33, 132, 136})
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """Where a packet wanted to go. Ports are 0 where the protocol has none or the packet is cut short."""
+    """The addresses and ports of a packet. Ports are 0 if the protocol has none or the packet is truncated."""
 
     version: int
     protocol: str
@@ -23,7 +23,7 @@ class Packet:
 
 
 def parse(data: bytes) -> Packet | None:
-    """The packet, or None where it is too short to say where it goes."""
+    """Returns the packet, or None if it is too short to contain a destination."""
     version = data[0] >> 4 if data else 0
     if version == 4 and len(data) >= 20:
         number, payload = data[9], (data[0] & 0x0F) * 4

@@ -1,9 +1,9 @@
-"""The firewall as text: one `inet` table, so that IPv4 and IPv6 are both closed, loaded in one transaction.
+"""The firewall as text: one `inet` table, which closes both IPv4 and IPv6, loaded in one transaction.
 
-Sources: nft(8); what each rule is for was found by attacking the design (docs/security.md). Rules never name an address that
-is not in the specification or in a set that only the guard fills.
+Sources: nft(8); docs/security.md explains the attacks behind the rules. All addresses in rules are from the specification or
+from sets that only the guard fills.
 
-Length: one table, whose rules are read together.
+Length: one table, whose rules must be read together.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from network.firewall import elements
 from network.firewall.elements import DIRECT, HTTP, OPEN, REFUSED, REFUSED_SECONDS, SERIOUS, TABLE, Element
 
 NFLOG_GROUP = 100
-NFLOG_RATE = 50  # reports a second of the agent's refusals, and as many of serious ones; the counters go on
-# The kernel remembers a flow that has ended for two minutes (nf_conntrack_proto_tcp.c: TIME_WAIT), and the gate's half too.
-# So that the agent's fill five eighths of its table at most, what comes faster is dropped, not refused: TCP tries again.
-FLOWS = 65536  # places in the kernel's table on all but the smallest machines (nf_conntrack-sysctl.rst)
+NFLOG_RATE = 50  # reports per second of ordinary refusals, and as many of serious ones; the counters have no limit
+# The kernel keeps a flow for two minutes after its end (nf_conntrack_proto_tcp.c: TIME_WAIT), and the gate's half as well. The
+# rate limit keeps the agent's flows below five eighths of the table. Excess packets are dropped, not refused: TCP retries.
+FLOWS = 65536  # size of the conntrack table on all but the smallest machines (nf_conntrack-sysctl.rst)
 FLOW_SECONDS = 120
 
 COREDNS_ADDRESS = "127.0.0.53"
@@ -30,18 +30,18 @@ DOCKER_ADDRESS = "127.0.0.11"
 GATE_TLS_PORT = 443
 GATE_HTTP_PORT = 80
 
-# RFC 6890 and the registry it founded: nothing in it is a public host. Refused before any list is consulted.
+# The special-purpose registry (RFC 6890): no public host is in these ranges. They are refused before the allowlist is checked.
 SPECIAL_PURPOSE = (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
     "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3",
 )  # fmt: skip
-# Of IPv6, where nothing leaves anyhow: this host, IPv4 in other clothes, private and link-local networks.
+# The same for IPv6, which is closed anyway: this host, IPv4-mapped and NAT64 addresses, private and link-local networks.
 SPECIAL_PURPOSE6 = ("::/127", "::ffff:0:0/96", "64:ff9b::/96", "fc00::/7", "fe80::/10", "fec0::/10")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Upstream:
-    """A resolver that the guard, and nobody else, may speak to. `tls`: DNS over TLS (TCP only), else UDP and TCP."""
+    """A resolver that only the guard may query. `tls`: DNS over TLS (TCP only), otherwise UDP and TCP."""
 
     address: str
     port: int = 53
@@ -50,7 +50,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Listener:
-    """Where the metrics are served: an IPv4 address of the sandbox (0.0.0.0: all of them) and a TCP port."""
+    """The listening address of the metrics: an IPv4 address of the sandbox (0.0.0.0: all) and a TCP port."""
 
     address: str
     port: int
@@ -58,7 +58,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All that the table depends on."""
+    """The parameters of the table: uids, resolvers, ports."""
 
     agent: int = 1000
     coredns: int = 953
@@ -68,24 +68,24 @@ class Rules:
     with_gate: bool = False
     upstreams: tuple[Upstream, ...] = ()
     docker_servers: tuple[str, ...] = ()  # IPv4 resolvers that dockerd asks from this namespace, as root
-    inbound: tuple[int, ...] = ()  # TCP ports that may be reached from outside, beside SSH's
-    ssh: int = 0  # the port of our own sshd, 0 where there is none
+    inbound: tuple[int, ...] = ()  # TCP ports that are open to the outside, in addition to SSH's
+    ssh: int = 0  # the port of our own sshd, or 0
     metrics: Listener | None = None
-    flows: int = FLOWS  # places in the kernel's table of flows
+    flows: int = FLOWS  # size of the conntrack table
 
 
 def mark(uid: int) -> int:
-    """The conntrack mark of flows that the rules let this uid open."""
+    """The conntrack mark of flows that a uid has opened."""
     return 0x1C7E0000 + uid
 
 
 SSH_MARK = 0x1C7E0000 + 0xFFFF
-INBOUND_MARK = SSH_MARK - 1  # flows that came in at a port of CODETAINER_INBOUND_PORTS
+INBOUND_MARK = SSH_MARK - 1  # flows to a port of CODETAINER_INBOUND_PORTS
 DOCKER_MARK = SSH_MARK - 2  # queries that dockerd forwards
 ANY = "0.0.0.0"
-PLATFORM_SSH = 22  # a platform's own SSH (Fly's), which listens on IPv6: whether there is one cannot be known beforehand
+PLATFORM_SSH = 22  # SSH of the platform (Fly.io), on IPv6; the rules always include it, because it cannot be detected here
 
-# No flow is let out that our own rules did not let in: an entry that conntrack made before they were loaded has no mark.
+# A flow may continue only if these rules have marked it. Flows that conntrack knew before they were loaded have no mark.
 TABLE_TEMPLATE = Template("""\
 add table $table
 delete table $table
@@ -106,8 +106,8 @@ table $table {
   limit new_flows { rate over $flows_rate/second burst $flows_burst packets }
   counter asked_upstream {}
 
-  # Loopback needs no connection tracking, and a table the agent cannot fill stays open to everybody else. But for two that are
-  # reached by nat: the gate, and Docker's embedded resolver, whose nat rules send what it gets to a port of its own.
+  # Loopback is not tracked, so that the agent cannot fill the conntrack table for everyone else. Exceptions are the two
+  # addresses that depend on NAT: the gate, and Docker's embedded resolver, whose NAT rules change the port.
   chain untracked_in { type filter hook prerouting priority -300; policy accept;
     iif "lo" ip saddr != { $by_nat } ip daddr != { $by_nat } notrack
     iif "lo" meta nfproto ipv6 notrack
@@ -121,12 +121,12 @@ table $table {
 $divert
   chain out { type filter hook output priority 0; policy drop;
     meta nfproto ipv6 jump out6
-    # Nobody but its owner speaks from a service's address: a squatter on the port of a dead one gets nowhere.
+    # Only its owner may send from a service's address: a process that takes the port of a dead service gets nowhere.
     ip saddr $coredns_address meta skuid != $coredns goto refuse
     ip saddr $guard_address meta skuid != $guard goto refuse
     ip saddr $gate_address meta skuid != $gate goto refuse
     ip saddr $docker_address meta skuid $agent goto refuse
-    # A flow goes on with packets of its owner only, or of nobody (FIN and RST of a process that has ended).
+    # Only its owner may continue a flow, or packets without a socket (FIN and RST of a process that has ended).
     ct direction original ct mark $guard_mark meta skuid != $guard goto refuse
     ct direction original ct mark $gate_mark meta skuid != $gate goto refuse
     ct direction original ct mark $agent_mark meta skuid != $agent goto refuse
@@ -145,7 +145,7 @@ $open_rules
   }
   chain pace { limit name new_flows counter name held_back drop; }
   chain loopback {
-    # Without a socket it is the kernel's own answer (RST, ICMP port unreachable).
+    # A packet without a socket is an answer of the kernel (RST, ICMP port unreachable).
     meta skuid 0-4294967294 jump loopback_socket
     accept
   }
@@ -160,17 +160,17 @@ $outside_only
     ip saddr $gate_address meta skuid $gate ct direction reply accept
     ip daddr $docker_address meta skuid $guard accept
     ip daddr { $docker_address, $coredns_address, $guard_address, $gate_address } goto refuse
-$metrics_within    # The services begin nothing on loopback: one that was tricked into dialling 127.0.0.1 gets nowhere.
+$metrics_within    # The services open no connections on loopback: one that is tricked into dialling 127.0.0.1 gets nowhere.
     meta skuid { $coredns, $guard, $gate, $exporter } ct state { new, untracked } goto refuse
     accept
   }
   chain out6 {
-    # An SSH server is root's way in: nobody inside speaks to it.
+    # SSH is the operator's way in: no process inside but root's may connect to it.
     oif "lo" tcp dport $ssh_ports6 meta skuid != 0 goto refuse
     oif "lo" ip6 saddr ::1 ip6 daddr ::1 accept
     oif "lo" fib daddr type local accept
-    # Replies of SSH, stateless: conntrack does not know IPv6 flows on every platform's kernel. Never a SYN, and only from
-    # sockets that root has opened; without a socket it is the kernel's own FIN or RST.
+    # Replies of SSH, stateless, because not every platform's kernel tracks IPv6. Never a SYN, and only from root's sockets, or
+    # without a socket: FIN and RST of the kernel.
     tcp sport $ssh_ports6 tcp flags & (syn|ack) != syn meta skuid 0 accept
     tcp sport $ssh_ports6 meta skuid 0-4294967294 goto refuse
     tcp sport $ssh_ports6 tcp flags & (syn|ack) != syn accept
@@ -179,7 +179,7 @@ $metrics_within    # The services begin nothing on loopback: one that was tricke
     goto refuse
   }
   chain refuse {
-    # What no entry could allow has a log and a table of its own: a flood of other refusals leaves room for it.
+    # Refusals that no entry could allow have a log limit and a set of their own, so that a flood of others cannot hide them.
     meta skuid $agent ip daddr @never4 goto refuse_serious
     meta skuid $agent ip6 daddr { $special6 } goto refuse_serious
     meta skuid $agent oif "lo" goto refuse_serious
@@ -220,7 +220,7 @@ $inbound_rules
 
 
 def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
-    """The whole table. `kept` (set name, element) are put back in the same transaction: a reload refuses nothing."""
+    """Returns the whole table. `kept` (set name, element) are added in the same transaction, so a reload closes nothing."""
     agent, gate = rules.agent, rules.gate
     gate_dports = f"{{ {GATE_TLS_PORT}, {GATE_HTTP_PORT} }}"
     text = TABLE_TEMPLATE.substitute(
@@ -275,12 +275,12 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
 
 
 def closed(ssh: int = 0, metrics: Listener | None = None) -> str:
-    """The very first ruleset: nothing leaves, nothing enters but SSH and who reads the metrics, and loopback works."""
+    """Returns the first ruleset of a boot: loopback works, SSH and the metrics are reachable, everything else is closed."""
     return render(Rules(ssh=ssh, metrics=metrics))
 
 
 def _divert(rules: Rules) -> str:
-    """New flows of the agent to open addresses, turned round to the gate. Docker's nat chains are left as they are."""
+    """A chain that redirects the agent's new flows to open addresses to the gate. Does not touch Docker's NAT chains."""
     lines = [
         f"    meta skuid {rules.agent} ip daddr != @never4 ip daddr . tcp dport @{name} dnat ip to {GATE_ADDRESS}:{port}"
         for name, port in ((OPEN, GATE_TLS_PORT), (HTTP, GATE_HTTP_PORT))
@@ -297,7 +297,7 @@ def _upstream(rules: Rules, upstream: Upstream) -> str:
 
 
 def _docker(address: str) -> str:
-    """Lets dockerd forward what the guard asked at 127.0.0.11: it opens its sockets as root, and nobody else asks there."""
+    """A rule that lets dockerd forward the guard's queries to 127.0.0.11. dockerd opens its sockets as root."""
     return (
         f"    ip daddr {ipaddress.IPv4Address(address)} meta skuid 0 meta l4proto {{ tcp, udp }} th dport 53 ct state new "
         f"counter name asked_upstream ct mark set {DOCKER_MARK:#x} accept"
@@ -305,7 +305,7 @@ def _docker(address: str) -> str:
 
 
 def _open(rules: Rules) -> str:
-    """Who opens flows to the sets' addresses: the gate what it checks, the agent the rest; without a gate, the agent."""
+    """Rules for new flows to open addresses: the gate for those it checks, the agent for the rest (or all, without a gate)."""
     if not rules.with_gate:
         owners = [(rules.agent, OPEN), (rules.agent, DIRECT)]
     else:
@@ -315,7 +315,7 @@ def _open(rules: Rules) -> str:
 
 
 def _new_flows(rules: Rules, uid: int, to: str, counted: str) -> str:
-    """Flows that this uid may open; the agent only so many a second."""
+    """A rule that lets a uid open flows; the agent's are rate-limited."""
     which = f"    meta skuid {uid} ct state new {to} "
     paced = f"{which}jump pace\n" if uid == rules.agent else ""
     return f"{paced}{which}{counted}ct mark set {mark(uid):#x} accept"
@@ -326,21 +326,21 @@ def _ssh_ports6(rules: Rules) -> str:
 
 
 def _replies(rules: Rules) -> list[str]:
-    """Answers to what came in. sshd's only from a socket that root has opened: whoever takes its port answers nobody."""
-    ssh = [(rules.ssh, "meta skuid 0 ", SSH_MARK)] if rules.ssh else []
+    """Rules for replies on inbound connections. sshd's must come from a root socket: a squatter on its port cannot answer."""
+    owned = [(rules.ssh, "meta skuid 0 ", SSH_MARK)] if rules.ssh else []
     if rules.metrics:
-        ssh.append((rules.metrics.port, f"meta skuid {rules.exporter} ", mark(rules.exporter)))
-    found = [*ssh, *((port, "", INBOUND_MARK) for port in rules.inbound)]
-    return [f"    ct direction reply tcp sport {int(port)} {who}ct mark set {number:#x} accept" for port, who, number in found]
+        owned.append((rules.metrics.port, f"meta skuid {rules.exporter} ", mark(rules.exporter)))
+    ports = [*owned, *((port, "", INBOUND_MARK) for port in rules.inbound)]
+    return [f"    ct direction reply tcp sport {int(port)} {who}ct mark set {number:#x} accept" for port, who, number in ports]
 
 
 def _outside_only(rules: Rules) -> list[int]:
-    """Ports of ours that nobody inside but root has any business with."""
+    """The ports of our services that only root may reach from inside."""
     return [*([rules.ssh] if rules.ssh else []), *([rules.metrics.port] if rules.metrics else [])]
 
 
 def _metrics_within(rules: Rules) -> str:
-    """Answers to root's own look at the metrics from inside: never the first packet of a connection."""
+    """A rule for replies of the metrics to root inside the sandbox. It never matches the first packet of a connection."""
     if rules.metrics is None:
         return ""
     port = int(rules.metrics.port)

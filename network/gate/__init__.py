@@ -1,1 +1,1 @@
-"""The gate: which connections pass, and which credential goes where."""
+"""The gate: the connections that may pass, and the credentials for each host."""

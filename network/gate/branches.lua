@@ -1,17 +1,18 @@
--- Whether a branch may be deleted by way of GitHub's REST API: not the default one, for which GitHub is asked. Loaded by the
--- gate after github.lua (rules: network/gate/scope.py). Source: GitHub's GraphQL reference (Repository.defaultBranchRef).
+-- Decides if a branch may be deleted through GitHub's REST API: any branch but the default one, whose name it asks GitHub for.
+-- Loaded by the gate after github.lua (rules: network/gate/scope.py). Source: GitHub's GraphQL reference
+-- (Repository.defaultBranchRef).
 --
--- The action `deletable_branch` reads txn.path, which is txn.below, /OWNER/REPO, txn.branches and the branch's name; txn.name (the
--- host), txn.graphql_path and txn.graphql_ask (the socket). It sets txn.branch to "fine", or to the words of a refusal.
+-- The action `deletable_branch` reads txn.path (txn.below, then /OWNER/REPO, txn.branches and the branch name), txn.name (the
+-- host), txn.graphql_path and txn.graphql_ask (the socket). It sets txn.branch to "fine" or to the reason for the refusal.
 
 local QUERY = "query($owner:String!,$name:String!){repository(owner:$owner,name:$name){defaultBranchRef{name}}}"
 
 local function judge(path, below, branches, look_up)
   local owner, name, rest = path:sub(#below + 1):match("^/([^/]+)/([^/]+)(/.+)$")
-  if not owner or rest:sub(1, #branches):lower() ~= branches:lower() then refuse("this is no branch") end
+  if not owner or rest:sub(1, #branches):lower() ~= branches:lower() then refuse("this is not a branch") end
   local default = look_up(owner, (name:gsub("%.git$", "")))
-  if not default then refuse("GitHub does not say which branch is the default one") end
-  if rest:sub(#branches + 1):lower() == default:lower() then refuse("the default branch is not for the agent to delete") end
+  if not default then refuse("GitHub did not name the default branch") end
+  if rest:sub(#branches + 1):lower() == default:lower() then refuse("the agent may not delete the default branch") end
 end
 
 core.register_action("deletable_branch", { "http-req" }, function(txn)
@@ -22,5 +23,5 @@ core.register_action("deletable_branch", { "http-req" }, function(txn)
     return GitHub.text_of(data, "repository", "defaultBranchRef", "name")
   end)
   if not fine and not refused(caught) then core.Warning("branches: " .. tostring(caught)) end
-  txn:set_var("txn.branch", fine and "fine" or refused(caught) or "it cannot be judged")
+  txn:set_var("txn.branch", fine and "fine" or refused(caught) or "the request cannot be checked")
 end)

@@ -1,8 +1,8 @@
--- The name that a TLS ClientHello asks for, read strictly: one reading only is possible, or none is taken.
+-- Reads the server name from a TLS ClientHello. Strict: a hello that could be understood in two ways has no name.
 -- Sources: RFC 8446 section 4.1.2, RFC 6066 section 3. Loaded by the gate (network/gate/gate.template).
 --
--- The fetch `hello_name` returns "" while bytes are missing, the name in lower case, or a word in brackets that says why there
--- is none: "(no TLS)", "(no name)", "(encrypted name)", "(unreadable hello)".
+-- The fetch `hello_name` returns "" while bytes are missing, the name in lower case, or the reason for its absence in
+-- parentheses: "(no TLS)", "(no name)", "(encrypted name)", "(unreadable hello)".
 
 local SERVER_NAME, ENCRYPTED_HELLO, ENCRYPTED_NAME = 0x0000, 0xfe0d, 0xffce
 local MAX_HELLO = 16384
@@ -14,7 +14,7 @@ function Reader.new(text) return setmetatable({ text = text, at = 1 }, Reader) e
 
 function Reader:left() return #self.text - self.at + 1 end
 
--- The next `size` bytes as a number; an error where there are not so many.
+-- Reads a number of `size` bytes; raises an error if fewer are left.
 function Reader:number(size)
   if self:left() < size then error("short") end
   local value = 0
@@ -25,12 +25,12 @@ end
 
 function Reader:bytes(size)
   if self:left() < size then error("short") end
-  local found = self.text:sub(self.at, self.at + size - 1)
+  local bytes = self.text:sub(self.at, self.at + size - 1)
   self.at = self.at + size
-  return found
+  return bytes
 end
 
--- What a length of `size` bytes announces.
+-- Reads a length of `size` bytes, then as many bytes as it says.
 function Reader:vector(size) return self:bytes(self:number(size)) end
 
 local function host_name(extension)
@@ -45,7 +45,7 @@ end
 local function read_hello(record)
   local outer = Reader.new(record)
   if outer:number(1) ~= 1 then error("no ClientHello") end
-  local hello = Reader.new(outer:vector(3)) -- one that goes on in another record is short here
+  local hello = Reader.new(outer:vector(3)) -- fails for a hello that continues in another record
   if outer:left() ~= 0 then error("more than a hello") end
   hello:bytes(2 + 32) -- version, random
   hello:vector(1) -- session

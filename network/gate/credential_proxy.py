@@ -1,7 +1,7 @@
-"""The part of the gate that ends TLS: for each host with a credential, what is checked and what replaces a placeholder.
+"""The credential proxy: the half of the gate that terminates TLS, checks requests, and replaces placeholders with credentials.
 
-Source: HAProxy configuration manual 2.6. Secrets come in as values and stand in the text that goes out: it belongs into a file
-that only root reads.
+Source: HAProxy configuration manual 2.6. The rendered text contains the secrets: write it only to a file that only root can
+read.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from network.gate.rules import answer, deny, quoted
 from network.gate.scope import scope
 
 TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
-# Names of headers by which services that take telemetry, packages or code let somebody in.
-# An underscore is read as the dash that it stands for: CGI, WSGI and Rack make one name of both.
+# Names of headers with which services for telemetry, packages or code authenticate clients. An underscore counts as a dash:
+# CGI, WSGI and Rack cannot tell them apart.
 CREDENTIAL_HEADERS = (
     r"[^:]*(authorization|token|secret|password|api[._-]?key|(application|license|insert|access|ingestion|write|auth)[._-]?key|"
     r"honeycomb[._-]team)"
@@ -27,11 +27,10 @@ NOT_OURS = "only the operator's credentials work here"
 
 @dataclass(frozen=True, slots=True)
 class CredentialProxy:
-    """`secrets` by variable.
+    """The hosts whose TLS terminates at the gate, and `secrets` by variable.
 
-    `inside` is the path of its socket as the gate sees it, `descriptor` that socket, listening. `asks` and `asks_descriptor`
-    are the same for questions of the gate's own, asked with the operator's credential (network/gate/github.lua). The log goes
-    to `log_descriptor`.
+    `inside` is the path of the proxy's socket within the gate's chroot; `descriptor` is that socket, listening. `asks` and
+    `asks_descriptor` are the same for the gate's own queries (network/gate/github.lua). The log goes to `log_descriptor`.
     """
 
     hosts: tuple[Host, ...]
@@ -51,7 +50,7 @@ class CredentialProxy:
 
 
 def render(proxy: CredentialProxy, log_format: str) -> str:
-    """Frontend and backends; "" where no host has a credential."""
+    """Returns the proxy's frontend and backends, or "" if no host has a credential."""
     if not proxy.hosts:
         return ""
     choices = "".join(f"    use_backend {_backend(host)} if {{ var(txn.name) -m str {host.name} }}\n" for host in proxy.hosts)
@@ -107,24 +106,24 @@ def _backend(host: Host) -> str:
 
 
 def _encoded(name: str) -> str:
-    """The name of a parameter as a regular expression: a server may read each character by its code, too."""
+    """A regular expression for a parameter name, each character of which may be percent-encoded."""
     return "".join(f"({character}|%{ord(character):02x}|%{ord(character.upper()):02x})" for character in name)
 
 
 def _host(proxy: CredentialProxy, host: Host) -> str:
-    given = [c for c in host.credentials if proxy.secrets.get(c.variable)]
+    configured = [c for c in host.credentials if proxy.secrets.get(c.variable)]
     headers = sorted({"x-api-key", *(c.header for c in host.credentials)} - {"authorization"})
     held = {header: f"txn.fine{number}" for number, header in enumerate(("authorization", *headers))}
-    spelled = "|".join(header.replace("-", "[_-]") for header in held)  # as they are not written, but may be read
+    spelled = "|".join(header.replace("-", "[_-]") for header in held)  # variants that a server may read as these headers
     ours = "deny_status 403 " + answer(host.answers, NOT_OURS)
     lines = [
         f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
-        # --- one credential, the placeholder, in one place ---
+        # --- exactly one credential: the placeholder, in its header ---
         "http-request set-var(txn.verdict) str(credential)",
         *deny(ours, " or ".join(f"{{ req.hdr_cnt({header}) gt 1 }}" for header in ("authorization", *headers))),
         *deny(ours, "{ req.hdr(proxy-authorization) -m found }"),
         *deny(ours, rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, TOKENS_IN_URLS))})(=|&|;|\[|%5b|$)' }}"),
-        # Other headers that may hold one: the names between colons, without those that are judged below.
+        # Other headers that may carry a credential: all names between colons, except those checked below.
         "http-request set-var(txn.colon) str(:)",
         "http-request set-var(txn.names) req.hdr_names(:),lower",
         "http-request set-var(txn.names) var(txn.colon),concat(,txn.names,:)",
@@ -134,8 +133,8 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
         "http-request set-var(txn.secret) req.fhdr(authorization),word(2,' ')",
         *_basic(),
         *(f"http-request set-var({fine}) bool(false)" for fine in held.values()),
-        *(line for c in given for line in _replace(c, proxy.secrets[c.variable], held[c.header])),
-        # Each for itself: one that is not ours beside a good one is refused too.
+        *(line for c in configured for line in _replace(c, proxy.secrets[c.variable], held[c.header])),
+        # Checks each header, because a foreign credential beside a good one must be refused too.
         *(
             line
             for header, fine in held.items()
@@ -161,14 +160,14 @@ def _basic() -> Iterable[str]:
 
 
 def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
-    """To the host's own address, whatever was dialled."""
+    """Rules that connect to the host's own address, whatever address the client dialled."""
     yield "http-request set-var(txn.verdict) str(unresolved)"
     yield f"http-request do-resolve(txn.target,names,ipv4) str({host.name})"
     yield "http-request deny deny_status 502 unless { var(txn.target) -m found }"
     yield "http-request set-dst var(txn.target)"
     yield "http-request set-dst-port int(443)"
     yield "http-request set-var(txn.verdict) str(carried)"
-    # The connection is in the log already: this log has room for refusals, and for cookies that were dropped.
+    # The TLS frontend has logged the connection. This log is kept for refusals and for cookies that were dropped.
     yield "http-request set-log-level silent unless { var(txn.cookies) -m int 1 }"
     yield (
         f"server itself 0.0.0.0:0 ssl verify required ca-file {proxy.authorities} sni str({host.name}) "
@@ -177,7 +176,7 @@ def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
 
 
 def _asks(proxy: CredentialProxy) -> str:
-    """How the gate itself asks a host: nobody but it reaches this socket, and only github.lua sends something there."""
+    """Frontend and backends for the gate's own queries. Only the gate can reach the socket, and only github.lua uses it."""
     hosts = [host for host in proxy.hosts if host.graphql and any(proxy.secrets.get(c.variable) for c in host.credentials)]
     if not hosts:
         return ""
@@ -194,14 +193,11 @@ def _asks(proxy: CredentialProxy) -> str:
 
 
 def _replace(credential: Credential, secret: str, fine: str) -> Iterable[str]:
-    """The placeholder becomes the secret, and the variable `fine` true.
-
-    A secret has no blanks, quotes or other characters that the configuration reads.
-    """
+    """Rules that replace the placeholder with the secret and set the variable `fine` to true. Raises ValueError (`quoted`)."""
     if credential.header != "authorization":
-        given = f"{{ req.fhdr({credential.header}) -m str {credential.placeholder} }}"
-        yield f"http-request set-var({fine}) bool(true) if {given}"
-        yield f"http-request set-header {credential.header} {quoted(secret)} if {given}"
+        placeholder = f"{{ req.fhdr({credential.header}) -m str {credential.placeholder} }}"
+        yield f"http-request set-var({fine}) bool(true) if {placeholder}"
+        yield f"http-request set-header {credential.header} {quoted(secret)} if {placeholder}"
         return
     held = f"{{ var(txn.secret) -m str {credential.placeholder} }}"
     basic = base64.b64encode(f"{credential.login}:{secret}".encode()).decode()

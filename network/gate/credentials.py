@@ -1,6 +1,6 @@
-"""Credentials that stay outside: which goes where, what the agent gets instead, and what may be done with it.
+"""Credentials that stay outside the sandbox: their hosts, the agent's placeholders, and the requests that may use them.
 
-`credentials.toml` beside this file has the hosts that ship with Codetainer and says what each key means.
+`credentials.toml` beside this file has the hosts that ship with Codetainer and explains each key.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _PATH = re.compile(r"(PUSH|/)[A-Za-z0-9._/*-]*\Z")
 
 
 class CredentialsError(ValueError):
-    """What is wrong with a file of credentials, and where."""
+    """An error in a credentials file, with its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """`login` is the user beside it where it travels as Basic."""
+    """A credential: its variable, its placeholder and its header. `login` is the user name for Basic authentication."""
 
     variable: str
     placeholder: str
@@ -40,7 +40,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A request that may change something: its method, and the regular expression that its whole path has to match."""
+    """A permitted write: its method, and a regular expression that the whole path must match."""
 
     method: str
     path: str
@@ -48,7 +48,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host whose TLS ends at the gate. `credentials` are those of its variables; see credentials.toml for the rest."""
+    """A host whose TLS terminates at the gate. credentials.toml explains the fields."""
 
     name: str
     credentials: tuple[Credential, ...]
@@ -63,36 +63,36 @@ class Host:
     mutations: tuple[str, ...] = ()
 
     def allowed(self, repositories: Iterable[str]) -> tuple[Write, ...]:
-        """The writes that pass when these repositories (`owner/repo`, `owner/*`, `*`) may be pushed to."""
+        """The permitted writes if these repositories (`owner/repo`, `owner/*`, `*`) may be pushed to."""
         push = _push(self.below, tuple(repositories))
-        found = []
+        writes = []
         for text in self.writes:
             method, _, path = text.partition(" ")
             if path.startswith("PUSH"):
                 if push:
-                    found.append(Write(method, f"^{push}{_pattern(path.removeprefix('PUSH'))}$"))
+                    writes.append(Write(method, f"^{push}{_pattern(path.removeprefix('PUSH'))}$"))
             else:
-                found.append(Write(method, f"^{_pattern(path)}$"))
-        return tuple(found)
+                writes.append(Write(method, f"^{_pattern(path)}$"))
+        return tuple(writes)
 
     @property
     def writes_to_repositories(self) -> bool:
-        """Whether something may be written in the repositories that may be pushed to."""
+        """True if some writes depend on the repositories that may be pushed to."""
         return any(write.partition(" ")[2].startswith("PUSH") for write in self.writes)
 
     def inside(self, repositories: Iterable[str]) -> str:
-        """A regular expression that a whole path matches if it lies in one of these repositories; "" for none."""
+        """A regular expression for whole paths in one of these repositories; "" without repositories."""
         push = _push(self.below, tuple(repositories))
         return push and f"^{push}(/.*)?$"
 
     def below_branches(self, repositories: Iterable[str]) -> str:
-        """A regular expression that a whole path matches if it is a branch of one of these repositories; "" for none."""
+        """A regular expression for whole paths of branches in these repositories; "" without repositories or `branches`."""
         push = _push(self.below, tuple(repositories))
         return push and self.branches and f"^{push}{_pattern(self.branches.removeprefix('PUSH'))}/.*$"
 
 
 def _pattern(path: str) -> str:
-    """Of a rule's path as a regular expression: as requests' paths are, without the slashes at its end."""
+    """Converts the path of a rule into a regular expression, without trailing slashes (as in the paths of requests)."""
     text = re.escape(path.rstrip("/")).replace(r"\*\*", ".*").replace(r"\*", "[^/]+")
     return text.replace(r"\-", "-")
 
@@ -106,21 +106,21 @@ def _push(below: str, repositories: tuple[str, ...]) -> str:
 
 
 def repositories(text: str) -> tuple[str, ...]:
-    """What `CODETAINER_PUSH` names: `owner/repo`, `owner/*` or `*`, between blanks or commas. Raises ValueError."""
-    found = tuple(word for word in re.split(r"[,\s]+", text) if word)
-    for word in found:
+    """Parses `CODETAINER_PUSH`: `owner/repo`, `owner/*` or `*`, separated by blanks or commas. Raises ValueError."""
+    words = tuple(word for word in re.split(r"[,\s]+", text) if word)
+    for word in words:
         if word != "*" and not REPOSITORY.match(word):
-            raise ValueError(f"{word!a} is no repository")
-    return tuple(word if word == "*" or word.endswith("/*") else word.removesuffix(".git") for word in found)
+            raise ValueError(f"{word!a} is not a repository")
+    return tuple(word if word == "*" or word.endswith("/*") else word.removesuffix(".git") for word in words)
 
 
 def variables(hosts: Iterable[Host]) -> dict[str, Credential]:
-    """The credentials of these hosts, by the variable that holds them."""
+    """The credentials of these hosts, by variable."""
     return {credential.variable: credential for host in hosts for credential in host.credentials}
 
 
 def parse(text: str, file: str, known: Mapping[str, Credential] = MappingProxyType({})) -> tuple[Host, ...]:
-    """The hosts of a file; they may name its own credentials and `known` ones. Raises CredentialsError."""
+    """Parses a file. Its hosts may use its own credentials and the `known` ones. Raises CredentialsError."""
     try:
         body = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -136,16 +136,16 @@ def parse(text: str, file: str, known: Mapping[str, Credential] = MappingProxyTy
         if not _VARIABLE.match(variable):
             raise CredentialsError(f"{place}: variable is {variable!a}, expected a name such as MY_TOKEN")
         if variable in known:
-            raise CredentialsError(f"{place}: {variable} is shipped; name it in a host, without a credential of its own")
+            raise CredentialsError(f"{place}: {variable} is predefined; name it in a host, without [[credential]]")
         placeholder = _text(table, "placeholder", place) if "placeholder" in table else f"codetainer-holds-{variable}"
         if not _PLACEHOLDER.match(placeholder):
-            raise CredentialsError(f"{place}: placeholder is too short or has other characters than letters, digits, _ and -")
+            raise CredentialsError(f"{place}: placeholder is too short or has characters other than letters, digits, _ and -")
         if not _HEADER.match(header) or header in ("host", "cookie", "content-length", "transfer-encoding", "connection"):
-            raise CredentialsError(f"{place}: header is {header!a}, expected authorization or a header of the site's own")
+            raise CredentialsError(f"{place}: header is {header!a}, expected authorization or an API key header of the site")
         login = _text(table, "login", place) if "login" in table else LOGIN
         credentials[variable] = Credential(variable, placeholder, header, login)
     if len({credential.placeholder for credential in credentials.values()}) < len(credentials):
-        raise CredentialsError(f"{file}: two credentials have one placeholder")
+        raise CredentialsError(f"{file}: two credentials have the same placeholder")
     return tuple(
         _host(table, credentials, f"{file}: host {number}") for number, table in enumerate(_tables(body, "host", file), 1)
     )
@@ -158,7 +158,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
         raise CredentialsError(f"{place}: {error}") from error
     place = f"{place} ({name})"
     if "refuse_writes" in table:
-        raise CredentialsError(f"{place}: refuse_writes is gone: name in writes what may be written, all else is refused")
+        raise CredentialsError(f"{place}: refuse_writes was removed; list the permitted requests in writes")
     _only(
         table,
         (
@@ -176,55 +176,55 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
         ),
         place,
     )
-    given = _texts(table, "credentials", place)
-    unknown = [variable for variable in given if variable not in credentials]
+    used = _texts(table, "credentials", place)
+    unknown = [variable for variable in used if variable not in credentials]
     if unknown:
-        raise CredentialsError(f"{place}: {', '.join(unknown)} is no credential that is described here or shipped")
-    if not given:
-        raise CredentialsError(f"{place}: credentials is empty: without one its TLS has no reason to end at the gate")
+        raise CredentialsError(f"{place}: {', '.join(unknown)} is neither a predefined credential nor a [[credential]] here")
+    if not used:
+        raise CredentialsError(f"{place}: credentials is empty, expected at least one")
     writes = _texts(table, "writes", place)
     for write in writes:
         method, _, path = write.partition(" ")
         if method not in METHODS or not _is_path(path):
-            raise CredentialsError(f"{place}: writes holds {write!a}, expected METHOD /path, as in POST /v1/messages")
+            raise CredentialsError(f"{place}: writes contains {write!a}, expected METHOD /path, as in POST /v1/messages")
     refused = table.get("refuse_headers", {})
     if not isinstance(refused, dict):
-        raise CredentialsError(f"{place}: refuse_headers is no table of header = text")
+        raise CredentialsError(f"{place}: refuse_headers is not a table of header = text")
     paths = tuple(path.rstrip("/") for path in _texts(table, "refuse_paths", place))
     for word in (*refused, *refused.values(), *paths, *([table["announces"]] if "announces" in table else ())):
         if not isinstance(word, str) or not re.match(r"[A-Za-z0-9._/=-]+\Z", word):
-            raise CredentialsError(f"{place}: found {word!a}, expected letters, digits and . _ / = - only")
+            raise CredentialsError(f"{place}: found {word!a}, expected only letters, digits and . _ / = -")
     answers = table.get("answers", "json")
     below = table.get("below", "")
     if answers not in ("json", "text") or not isinstance(below, str) or not re.match(r"(/[A-Za-z0-9._-]+)*\Z", below):
-        raise CredentialsError(f"{place}: answers is json or text, below a path such as /repos")
+        raise CredentialsError(f"{place}: answers must be json or text, below a path such as /repos")
     graphql, mutations = table.get("graphql", ""), _texts(table, "mutations", place)
     if not isinstance(graphql, str) or not re.match(r"(/[a-z0-9/]+)?\Z", graphql) or (mutations and not graphql):
         raise CredentialsError(f"{place}: graphql is {graphql!a}, expected a path such as /graphql; mutations need one")
     for mutation in mutations:
         if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", mutation):
-            raise CredentialsError(f"{place}: mutations holds {mutation!a}, expected a name, as in createPullRequest")
+            raise CredentialsError(f"{place}: mutations contains {mutation!a}, expected a name such as createPullRequest")
     branches = table.get("branches", "")
     if branches and (not isinstance(branches, str) or not _is_path(branches) or not branches.startswith("PUSH/")):
-        raise CredentialsError(f"{place}: branches is {branches!a}, expected a path in a repository, as in PUSH/git/refs/heads")
+        raise CredentialsError(f"{place}: branches is {branches!a}, expected a path such as PUSH/git/refs/heads")
     if branches and not (graphql and below):
-        raise CredentialsError(f"{place}: branches needs graphql, by which the default branch is asked for, and below")
+        raise CredentialsError(f"{place}: branches needs below, and graphql to look up the default branch")
     return Host(
-        name, tuple(credentials[variable] for variable in given), writes, table.get("announces", ""), below,
+        name, tuple(credentials[variable] for variable in used), writes, table.get("announces", ""), below,
         branches, tuple(refused.items()), paths, answers, graphql, mutations,
     )  # fmt: skip
 
 
 def _is_path(text: str) -> bool:
-    """Whether a rule may hold it: a path in the one form that requests are brought into (network/gate/scope.py)."""
+    """True for a path in the form to which requests are normalised (network/gate/scope.py)."""
     return bool(_PATH.match(text)) and not re.search(r"//|/\.\.?(/|$)", text)
 
 
 def _tables(body: Mapping[str, Any], key: str, file: str) -> list[Mapping[str, Any]]:
-    found = body.get(key, [])
-    if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
-        raise CredentialsError(f"{file}: {key} is written [[{key}]], once for each")
-    return found
+    tables = body.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise CredentialsError(f"{file}: expected {key} as an array of tables, [[{key}]]")
+    return tables
 
 
 def _only(table: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
@@ -236,17 +236,17 @@ def _only(table: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
 def _text(table: Mapping[str, Any], key: str, place: str) -> str:
     value = table.get(key)
     if not isinstance(value, str) or not _WORD.match(value):
-        raise CredentialsError(f"{place}: {key} is missing, or no word")
+        raise CredentialsError(f"{place}: {key} is missing or not a single word")
     return value
 
 
 def _texts(table: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
     values = table.get(key, [])
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise CredentialsError(f"{place}: {key} is not a list of texts")
+        raise CredentialsError(f"{place}: {key} is not a list of strings")
     return tuple(values)
 
 
 def placeholders(hosts: Iterable[Host]) -> Mapping[str, str]:
-    """What the agent gets instead, by variable."""
+    """The placeholders that the agent gets, by variable."""
     return {variable: credential.placeholder for variable, credential in variables(hosts).items()}

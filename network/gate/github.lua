@@ -1,12 +1,12 @@
--- How the gate asks GitHub itself, with the operator's credential: over a socket that nobody but the gate reaches
+-- The gate's own queries to GitHub, with the operator's credential, through a socket that only the gate can reach
 -- (network/gate/credential_proxy.py). Loaded by the gate after json.lua.
 
 local MILLISECONDS = 10000
-local SILENT = "GitHub does not say whose objects these are"
+local NO_ANSWER = "GitHub did not answer the gate's query"
 
 GitHub = {}
 
--- `data` of GitHub's answer, as Json.read returns it. `variables` is JSON. Refuses where there is no such answer.
+-- Returns `data` of GitHub's answer, in the form of Json.read. `variables` is JSON. Refuses if there is no such answer.
 function GitHub.ask(query, variables, host, path, socket)
   local body = '{"query":' .. Json.quote(query) .. ',"variables":' .. variables .. "}"
   local answer = core.httpclient():post({
@@ -16,14 +16,14 @@ function GitHub.ask(query, variables, host, path, socket)
     body = body,
     timeout = MILLISECONDS,
   })
-  if not answer or answer.status ~= 200 then refuse(SILENT) end
-  local said = Json.read(answer.body)
-  local data = said.fields and said.fields.data
-  if type(data) ~= "table" then refuse(SILENT) end
+  if not answer or answer.status ~= 200 then refuse(NO_ANSWER) end
+  local response = Json.read(answer.body)
+  local data = response.fields and response.fields.data
+  if type(data) ~= "table" then refuse(NO_ANSWER) end
   return data
 end
 
--- The text at the end of a path of names; nil if there is none.
+-- Returns the string at the end of a path of names, or nil.
 function GitHub.text_of(node, ...)
   for _, key in ipairs({ ... }) do
     node = type(node) == "table" and node.fields and node.fields[key]

@@ -1,18 +1,18 @@
--- Whether a GraphQL request stays within the repositories that may be pushed to. Loaded by the gate after github.lua.
+-- Decides if a GraphQL request writes only to repositories that may be pushed to. Loaded by the gate after github.lua.
 --
--- A document without the word `mutation` only reads. One with it is read strictly, so that it can be understood in one way
--- only; each of its mutations has to be on a list, and GitHub itself is asked where each object that it names belongs.
+-- A document without the word `mutation` only reads and passes. Any other document is parsed strictly: it must have exactly one
+-- meaning, all its mutations must be allowed, and the gate asks GitHub which repository each object belongs to.
 -- Sources: RFC 8259; GraphQL specification, October 2021; GitHub's GraphQL reference (nodes, RepositoryNode).
 --
--- The action `graphql_scope` reads txn.name (the host), txn.graphql_push (repositories, between blanks: owner/repo, owner/*, *),
--- txn.graphql_mutations (names, between blanks), txn.graphql_path and txn.graphql_ask (the socket at which the host is asked, with
--- the operator's credential). It sets txn.graphql to "fine", or to the words of a refusal.
+-- The action `graphql_scope` reads txn.name (the host), txn.graphql_push (repositories separated by blanks: owner/repo, owner/* or
+-- *), txn.graphql_mutations (names separated by blanks), txn.graphql_path and txn.graphql_ask (the socket for queries with the
+-- operator's credential). It sets txn.graphql to "fine" or to the reason for the refusal.
 
 local MAX_OBJECTS = 100 -- GitHub's own limit for nodes(ids:)
 local WORD = "%f[%w_]mutation%f[^%w_]"
 local MAX_DEPTH, NULL = Json.MAX_DEPTH, Json.NULL
 
--- --- GraphQL: tokens, and of a document as much as says what it writes ---
+-- --- GraphQL: the tokens and mutations of a document ---
 
 local function tokens(text)
   local found, at, returns = {}, 1, text:find("\r", 1, true)
@@ -22,19 +22,19 @@ local function tokens(text)
     local character = text:sub(at, at)
     if character == "#" then
       at = text:find("\n", at, true) or #text + 1
-      if returns then refuse("its comments can be read in two ways") end
+      if returns then refuse("the query's comments can be read in two ways") end
     elseif text:sub(at, at + 2) == '"""' then
-      local stop = text:find('"""', at + 3, true) or refuse("a string does not end")
-      if text:find('^"', stop + 3) or text:find('^\\', stop - 1) then refuse("a string's end can be read in two ways") end
+      local stop = text:find('"""', at + 3, true) or refuse("a string is malformed")
+      if text:find('^"', stop + 3) or text:find('^\\', stop - 1) then refuse("the end of a string can be read in two ways") end
       found[#found + 1], at = { kind = "string", text = text:sub(at + 3, stop - 1), block = true }, stop + 3
     elseif character == '"' then
       local stop = at + 1
       while true do
-        stop = text:find('["\\%c]', stop) or refuse("a string does not end")
+        stop = text:find('["\\%c]', stop) or refuse("a string is malformed")
         local mark = text:sub(stop, stop)
         if mark == '"' then break end
-        if mark ~= "\\" and mark ~= "\t" then refuse("a string does not end") end
-        if mark == "\\" and not text:find('^["\\/bfnrtu]', stop + 1) then refuse("a string does not end") end
+        if mark ~= "\\" and mark ~= "\t" then refuse("a string is malformed") end
+        if mark == "\\" and not text:find('^["\\/bfnrtu]', stop + 1) then refuse("a string is malformed") end
         stop = stop + (mark == "\\" and 2 or 1)
       end
       found[#found + 1], at = { kind = "string", text = text:sub(at + 1, stop - 1) }, stop + 1
@@ -42,8 +42,8 @@ local function tokens(text)
       local name = text:match("^[%a_][%w_]*", at)
       found[#found + 1], at = { kind = "name", text = name }, at + #name
     elseif character:find("[%d-]") then
-      local number = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at) or refuse("a number cannot be read")
-      if text:find("^[%w_.]", at + #number) then refuse("a number cannot be read") end
+      local number = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at) or refuse("a number is malformed")
+      if text:find("^[%w_.]", at + #number) then refuse("a number is malformed") end
       found[#found + 1], at = { kind = "number", text = number }, at + #number
     elseif text:sub(at, at + 2) == "..." then
       found[#found + 1], at = { kind = "...", text = "..." }, at + 3
@@ -52,7 +52,7 @@ local function tokens(text)
     elseif character == "\r" then
       at = at + 1
     else
-      refuse("its query holds a character that has no meaning")
+      refuse("the query contains an unexpected character")
     end
   end
 end
@@ -66,7 +66,7 @@ function Reader:peek() return (self.tokens[self.at] or { kind = "end" }).kind en
 
 function Reader:take(kind)
   local token = self.tokens[self.at]
-  if not token or token.kind ~= kind then refuse("its query cannot be read") end
+  if not token or token.kind ~= kind then refuse("the query cannot be parsed") end
   self.at = self.at + 1
   return token.text
 end
@@ -79,32 +79,32 @@ end
 
 local CLOSES = { ["("] = ")", ["["] = "]", ["{"] = "}" }
 
--- Passes over what is in brackets, those included; returns whether a default value (=) stands there.
+-- Skips a bracketed part with its brackets; returns true if it contains a default value (=).
 function Reader:skip(open)
   self:take(open)
   local expected, defaults = { CLOSES[open] }, false
   while #expected > 0 do
     local kind = self:peek()
-    if kind == "end" then refuse("its query cannot be read") end
+    if kind == "end" then refuse("the query cannot be parsed") end
     self.at = self.at + 1
     if kind == "=" then defaults = true end
     if CLOSES[kind] then
       expected[#expected + 1] = CLOSES[kind]
     elseif kind == ")" or kind == "]" or kind == "}" then
-      if table.remove(expected) ~= kind then refuse("its query cannot be read") end
+      if table.remove(expected) ~= kind then refuse("the query cannot be parsed") end
     end
   end
   return defaults
 end
 
--- A value, in the form in which JSON's values are here. An enum is a word of no interest.
+-- Parses a value into the form of Json.read. An enum value becomes a table without fields or items.
 function Reader:value(depth)
-  if depth > MAX_DEPTH then refuse("its query cannot be read") end
+  if depth > MAX_DEPTH then refuse("the query cannot be parsed") end
   local kind = self:peek()
   if self:may_take("$") then
-    local given = self.variables.fields[self:take("name")]
-    if given == nil then return NULL end
-    return given
+    local value = self.variables.fields[self:take("name")]
+    if value == nil then return NULL end
+    return value
   elseif kind == "string" then
     local token = self.tokens[self.at]
     self.at = self.at + 1
@@ -118,22 +118,22 @@ function Reader:value(depth)
     if name == "null" then return NULL end
     return { enum = name }
   elseif self:may_take("[") then
-    local found = { items = {} }
-    while not self:may_take("]") do found.items[#found.items + 1] = self:value(depth + 1) end
-    return found
+    local list = { items = {} }
+    while not self:may_take("]") do list.items[#list.items + 1] = self:value(depth + 1) end
+    return list
   end
   self:take("{")
-  local found = { fields = {} }
+  local object = { fields = {} }
   while not self:may_take("}") do
     local name = self:take("name")
     self:take(":")
-    if found.fields[name] ~= nil then refuse("a name stands twice in its query") end
-    found.fields[name] = self:value(depth + 1)
+    if object.fields[name] ~= nil then refuse("the query has a duplicate name") end
+    object.fields[name] = self:value(depth + 1)
   end
-  return found
+  return object
 end
 
--- The mutations of a document: a list of { name, input }. Empty where it holds none after all (the word stood in a string).
+-- Returns the mutations of a document, each as { name, input }; empty if the word `mutation` is only in a string or comment.
 local function mutations(text, variables)
   local reader, found, operations = Reader.new(text, variables), {}, 0
   while reader:peek() ~= "end" do
@@ -141,7 +141,7 @@ local function mutations(text, variables)
     if reader:peek() ~= "{" then word = reader:take("name") end
     if word == "fragment" then
       reader:take("name")
-      if reader:take("name") ~= "on" then refuse("its query cannot be read") end
+      if reader:take("name") ~= "on" then refuse("the query cannot be parsed") end
       reader:take("name")
     else
       operations = operations + 1
@@ -151,10 +151,10 @@ local function mutations(text, variables)
     if word == "mutation" then
       reader:take("{")
       while not reader:may_take("}") do
-        local name = reader:take("name") -- no fragment: it would hold mutations of its own
+        local name = reader:take("name") -- not a fragment, which could contain other mutations
         if reader:may_take(":") then name = reader:take("name") end
         reader:take("(")
-        if reader:take("name") ~= "input" then refuse("a mutation has something else than an input") end
+        if reader:take("name") ~= "input" then refuse("a mutation has an argument other than input") end
         reader:take(":")
         found[#found + 1] = { name = name, input = reader:value(0) }
         reader:take(")")
@@ -167,21 +167,21 @@ local function mutations(text, variables)
       end
       reader:skip("{")
     else
-      refuse("its query cannot be read")
+      refuse("the query cannot be parsed")
     end
   end
-  if #found > 0 and operations > 1 then refuse("it holds several operations") end
+  if #found > 0 and operations > 1 then refuse("the query contains several operations") end
   return found
 end
 
--- --- what a mutation names ---
+-- --- the objects in a mutation's input ---
 
 local function names_objects(key)
   if key == "clientMutationId" or key:find("O[Ii][Dd]s?$") then return false end
   return key == "id" or key == "ids" or key == "inReplyTo" or key:find("I[Dd]s?$") ~= nil
 end
 
--- Collects the ids (a set) and the repositories' names below a value.
+-- Collects the object ids and the repository names below a value.
 local function collect(value, found)
   if type(value) ~= "table" or value == NULL then return end
   for _, item in ipairs(value.items or {}) do collect(item, found) end
@@ -189,7 +189,7 @@ local function collect(value, found)
     local named = key == "repositoryNameWithOwner" and found.repositories or names_objects(key) and found.ids
     if named and inner ~= NULL then
       for _, one in ipairs(type(inner) == "table" and inner.items or { inner }) do
-        if type(one) ~= "string" or one == "" then refuse("an id is no plain text") end
+        if type(one) ~= "string" or one == "" then refuse("an id is not a plain string") end
         if not named[one] then named[one], named[#named + 1] = true, one end
       end
     elseif not named then
@@ -198,10 +198,10 @@ local function collect(value, found)
   end
 end
 
--- Of these nobody's repository is changed: who is asked for a review, what kind of issue it is.
+-- Types that belong to no repository: a mutation names them as a reviewer or assignee, or as the type of an issue.
 local HARMLESS = { User = true, Bot = true, Mannequin = true, Team = true, IssueType = true }
 
--- Whether a value says of any field with this name something that `wrong` finds.
+-- Returns true if `wrong` holds for any field with this name below a value.
 local function holds(value, name, wrong)
   if type(value) ~= "table" then return false end
   for _, item in ipairs(value.items or {}) do
@@ -221,24 +221,24 @@ local BRANCHES = "refs/heads/"
 
 local function no_branch(name) return type(name) ~= "string" or name:sub(1, #BRANCHES) ~= BRANCHES end
 
--- Refuses where one of the objects is a tag, or another ref that is no branch.
+-- Refuses if one of the objects is a ref other than a branch, such as a tag.
 local function only_branches(mutation, nodes)
   for _, id in ipairs(mutation.found.ids) do
-    if GitHub.text_of(nodes[id], "prefix") ~= BRANCHES then refuse(mutation.name .. " names what is no branch") end
+    if GitHub.text_of(nodes[id], "prefix") ~= BRANCHES then refuse(mutation.name .. " names a ref that is not a branch") end
   end
 end
 
--- What some mutations may not do within the repository: branches move forwards only, the default branch stays,
--- and so do tags.
+-- Limits on mutations within a repository: branches may only be fast-forwarded, and the default branch and tags may not be
+-- deleted or moved.
 local CAREFUL = {
   updateRef = function(mutation, nodes)
     only_branches(mutation, nodes)
-    if holds(mutation.input, "force", forces) then refuse("updateRef forces; git push does that") end
+    if holds(mutation.input, "force", forces) then refuse("updateRef may not force; use git push") end
   end,
   updateRefs = function(mutation)
-    if holds(mutation.input, "name", no_branch) then refuse("updateRefs names what is no branch") end
-    if holds(mutation.input, "force", forces) then refuse("updateRefs forces; git push does that") end
-    if holds(mutation.input, "afterOid", deletes) then refuse("updateRefs deletes; deleteRef does that") end
+    if holds(mutation.input, "name", no_branch) then refuse("updateRefs names a ref that is not a branch") end
+    if holds(mutation.input, "force", forces) then refuse("updateRefs may not force; use git push") end
+    if holds(mutation.input, "afterOid", deletes) then refuse("updateRefs may not delete; use deleteRef") end
   end,
   deleteRef = function(mutation, nodes)
     only_branches(mutation, nodes)
@@ -250,7 +250,7 @@ local CAREFUL = {
   end,
 }
 
--- Where each object belongs, by GitHub's word: its own reading of an id is the only one that counts.
+-- Asks GitHub for the repository of each object, because only GitHub can decode its ids.
 local QUERY = "query($ids:[ID!]!){nodes(ids:$ids){__typename ...on RepositoryNode{repository{nameWithOwner}} "
   .. "...on Repository{nameWithOwner} ...on Ref{name prefix repository{nameWithOwner defaultBranchRef{name}}} ...on Label{repository{nameWithOwner}} "
   .. "...on Milestone{repository{nameWithOwner}} ...on PullRequestReviewThread{repository{nameWithOwner}} "
@@ -262,7 +262,7 @@ local function ask(ids, host, path, socket)
   local data = GitHub.ask(QUERY, '{"ids":[' .. table.concat(list, ",") .. "]}", host, path, socket)
   local nodes = data.fields and data.fields.nodes
   if type(nodes) ~= "table" or not nodes.items or #nodes.items ~= #ids then
-    refuse("GitHub does not say whose objects these are")
+    refuse("GitHub did not say which repositories the objects belong to")
   end
   return nodes.items
 end
@@ -276,31 +276,31 @@ local function fits(repository, push)
   return false
 end
 
--- Whether a query may hold a mutation, also for a reader who first leaves out what is not printable ASCII.
+-- Returns true if a query could contain a mutation, even for a parser that first drops all but printable ASCII.
 local function may_write(query)
   local squeezed = query:gsub("[^\32-\126\t\r\n]", "")
   return query:find(WORD) or squeezed:find(WORD)
 end
 
--- Everything is looked up at once: a hundred mutations cost one question.
+-- Refuses a request that may not pass. Looks up all objects in one query, even for a hundred mutations.
 local function judge(body, push, known, look_up)
-  -- Ruby may leave out what is no UTF-8 (a code for half a character among it) where it would stand within a word.
-  if not utf8.len(body) or body:find("\xED[\xA0-\xBF]") then refuse("it is no UTF-8") end
+  -- Ruby may drop invalid UTF-8 (including surrogates) from within a word.
+  if not utf8.len(body) or body:find("\xED[\xA0-\xBF]") then refuse("the request is not UTF-8") end
   local request = Json.read(body)
-  if not request.fields then refuse("it is no object") end
+  if not request.fields then refuse("the request is not a JSON object") end
   for key in pairs(request.fields) do
-    if key ~= "query" and key ~= "variables" and key ~= "operationName" then refuse("it holds something else than a query") end
+    if key ~= "query" and key ~= "variables" and key ~= "operationName" then refuse("the request has members other than query, variables and operationName") end
   end
   local query, variables = request.fields.query, request.fields.variables
-  if type(query) ~= "string" then refuse("it holds no query") end
+  if type(query) ~= "string" then refuse("the request has no query") end
   if variables == nil or variables == NULL then variables = { fields = {} } end
-  if type(variables) ~= "table" or not variables.fields then refuse("its variables are no object") end
-  if query:find("[\0-\8\11\12\14-\31\127]") then refuse("its query holds a character that has no meaning") end
+  if type(variables) ~= "table" or not variables.fields then refuse("the variables are not an object") end
+  if query:find("[\0-\8\11\12\14-\31\127]") then refuse("the query contains an unexpected character") end
   if not may_write(query) then return end
   local all, wanted = mutations(query, variables), { ids = {}, repositories = {} }
   for _, mutation in ipairs(all) do
     if not (" " .. known .. " "):find(" " .. mutation.name .. " ", 1, true) then
-      refuse(mutation.name:sub(1, 60) .. " is not let through")
+      refuse(mutation.name:sub(1, 60) .. " is not allowed")
     end
     mutation.found = { ids = {}, repositories = {} }
     collect(mutation.input, mutation.found)
@@ -313,7 +313,7 @@ local function judge(body, push, known, look_up)
   for _, mutation in ipairs(all) do
     local inside = 0
     for _, repository in ipairs(mutation.found.repositories) do
-      if not fits(repository, push) then refuse(mutation.name .. " names what is elsewhere") end
+      if not fits(repository, push) then refuse(mutation.name .. " names an object in another repository") end
       inside = inside + 1
     end
     for _, id in ipairs(mutation.found.ids) do
@@ -323,7 +323,7 @@ local function judge(body, push, known, look_up)
           or GitHub.text_of(node, "repository", "nameWithOwner")
           or GitHub.text_of(node, "ref", "repository", "nameWithOwner")
           or GitHub.text_of(node, "discussion", "repository", "nameWithOwner")
-        if not repository or not fits(repository, push) then refuse(mutation.name .. " names what is elsewhere") end
+        if not repository or not fits(repository, push) then refuse(mutation.name .. " names an object in another repository") end
         inside = inside + 1
       end
     end
@@ -336,11 +336,13 @@ core.register_action("graphql_scope", { "http-req" }, function(txn)
   local body = txn.sf:req_body() or ""
   local function of(name) return txn:get_var("txn." .. name) or "" end
   local fine, caught = pcall(function()
-    if tostring(#body) ~= txn.sf:req_hdr("content-length") then refuse("it is too long, or does not say how long it is") end
+    if tostring(#body) ~= txn.sf:req_hdr("content-length") then
+      refuse("the request is too long or has no Content-Length")
+    end
     judge(body, of("graphql_push"), of("graphql_mutations"), function(ids)
       return ask(ids, of("name"), of("graphql_path"), of("graphql_ask"))
     end)
   end)
   if not fine and not refused(caught) then core.Warning("graphql: " .. tostring(caught)) end
-  txn:set_var("txn.graphql", fine and "fine" or refused(caught) or "it cannot be judged")
+  txn:set_var("txn.graphql", fine and "fine" or refused(caught) or "the request cannot be checked")
 end)

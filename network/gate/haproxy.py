@@ -1,6 +1,6 @@
-"""The gate's configuration, its lists, and the lines it says: what HAProxy needs to let listed names through and no others.
+"""HAProxy's configuration and ACL files, which let only listed names through, and its log and tables.
 
-The template beside this file is the policy's order; this module fills in places and lists, and reads back what is logged.
+The template beside this file contains the rules in order. This module fills in paths and lists, and parses the log.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from network.firewall.ruleset import COREDNS_ADDRESS
 from network.gate import credential_proxy
 from network.gate.credential_proxy import CredentialProxy
 
-TEMPLATE = Path(__file__).with_name("gate.template")  # for whoever renders it: nothing here opens a file
+TEMPLATE = Path(__file__).with_name("gate.template")  # for the caller of `render`: nothing here opens a file
 HELLO = Path(__file__).with_name("client_hello.lua")
-# In the order in which they are loaded: the later ones use what the earlier ones define.
+# In load order: each file uses what the earlier ones define.
 GITHUB = tuple(Path(__file__).with_name(f"{name}.lua") for name in ("json", "github", "graphql", "branches"))
 KEY_LENGTH = 253 + 1 + 5  # name:port
 TICKET_LENGTH = KEY_LENGTH + 1 + 5  # name:port/source port
 
 LISTS = ("exact", "below", "exact_http", "below_http")
-# The name comes last: it is the agent's text, and nothing may follow it. HAProxy writes control characters as #XX.
+# The name is the last field, because it is text from the agent. HAProxy writes control characters as #XX.
 _LOG = "%[var(txn.verdict)] {kind} %[var(txn.address)] %[var(txn.port)] %U %B %Tt %[var(txn.name)]"
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The files of a gate, below `folder`, which only root reads."""
+    """The gate's files, below `folder`, which only root can read."""
 
     folder: Path
 
@@ -44,17 +44,17 @@ class Places:
 
     @property
     def root(self) -> Path:
-        """What it sees of the file system once it has dropped root."""
+        """HAProxy's chroot after it has dropped root."""
         return self.folder / "root"
 
     @property
     def certificates(self) -> Path:
-        """A folder: one file for each host whose TLS it ends, with key."""
+        """The folder of certificates with keys, one file for each host whose TLS terminates at the gate."""
         return self.folder / "certificates"
 
     @property
     def authorities(self) -> Path:
-        """What upstream certificates are verified against."""
+        """The CA bundle that verifies the certificates of real hosts."""
         return self.folder / "authorities.pem"
 
     def list(self, name: str) -> Path:
@@ -62,10 +62,10 @@ class Places:
 
 
 def render(template: str, places: Places, descriptors: tuple[int, int], uid: int, proxy: CredentialProxy | None = None) -> str:
-    """The configuration file. Nothing in it depends on the list: that is in files of its own.
+    """Returns the configuration file. It does not depend on the allowlist, which is in separate files.
 
-    `descriptors` are the listening sockets for TLS and for HTTP, `uid` is whom it becomes.
-    With credentials (`proxy`) it holds them: it goes into a file that only root reads.
+    `descriptors` are the listening sockets for TLS and for HTTP, `uid` is the user that HAProxy changes to. With a `proxy`, the
+    text contains its credentials: write it only to a file that only root can read.
     """
     hosts = " ".join(host.name for host in proxy.hosts) if proxy else ""
     ours = f"var(txn.name) -m str {hosts}"
@@ -85,19 +85,19 @@ def render(template: str, places: Places, descriptors: tuple[int, int], uid: int
 
 
 def lists(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
-    """Patterns by list (see LISTS): `name:port` to be met exactly, `.name:port` to be met at the end."""
-    found: dict[str, dict[str, None]] = {name: {} for name in LISTS}
+    """Returns the patterns of each ACL file (see LISTS): `name:port` for exact matches, `.name:port` for suffix matches."""
+    patterns_of: dict[str, dict[str, None]] = {name: {} for name in LISTS}
     for entry in allowlist.entries:
         for port in entry.ports:
             if port.check is Check.ADDRESS:
                 continue
             name = ("below" if entry.below else "exact") + ("_http" if port.check is Check.HTTP else "")
-            found[name][f"{'.' if entry.below else ''}{entry.name}:{port.number}"] = None
-    return {name: tuple(patterns) for name, patterns in found.items()}
+            patterns_of[name][f"{'.' if entry.below else ''}{entry.name}:{port.number}"] = None
+    return {name: tuple(patterns) for name, patterns in patterns_of.items()}
 
 
 def carries(allowlist: Allowlist, key: str) -> bool:
-    """Whether `name:port` may be carried by name. A connection that was, and may not any more, is closed."""
+    """True if the gate may carry connections to `name:port`. Used to close those that an allowlist change no longer permits."""
     name, _, port = key.rpartition(":")
     entry = allowlist.match(name)
     return entry is not None and any(str(p.number) == port and p.check is not Check.ADDRESS for p in entry.ports)
@@ -105,13 +105,13 @@ def carries(allowlist: Allowlist, key: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One connection (TLS) or request (HTTP) as the gate logs it. `name` is what was asked for; "" or "(why)" if nothing was.
+    """A connection (TLS) or request (HTTP) in the gate's log. `name` is the requested host; "" or "(reason)" if there is none.
 
-    `verdict`: carried, refused, unresolved, unclear (HTTP that cannot be read in one way only), silent (nothing was said);
-    where TLS ends at the gate also foreign (another Host), credential (not the operator's), scope (`detail`: the repository),
-    grant (`detail`: what the agent may not do).
-    `cookies`: the request had some, which were dropped. Bytes as the agent sees them; `milliseconds` from accepting the
-    connection or request to its end.
+    `verdict` is carried, refused, unresolved, unclear (ambiguous HTTP) or silent (the client sent nothing). If TLS terminates
+    at the gate, also foreign (different Host), credential (not the operator's), scope (`detail`: the repository) or grant
+    (`detail`: the request that the agent may not make).
+    `cookies`: the request had cookies, which the gate dropped. Byte counts are from the agent's point of view; `milliseconds`
+    run from the accept of the connection or request to its end.
     """
 
     verdict: str
@@ -130,7 +130,7 @@ VERDICTS = frozenset(("carried", "refused", "unresolved", "unclear", "silent", "
 
 
 def parse_line(text: str) -> Line | None:
-    """A line of the gate's log; None where it is another message of HAProxy's."""
+    """Parses a line of the gate's log. Returns None for other messages of HAProxy."""
     fields = text.split(" ", 7)
     if len(fields) < 7 or fields[0] not in VERDICTS or fields[1] not in ("tls", "http", "https"):
         return None
@@ -141,7 +141,7 @@ def parse_line(text: str) -> Line | None:
         return None
     name, detail, cookies = fields[7].strip() if len(fields) > 7 else "", "", ""
     if fields[1] == "https":
-        name, _, rest = name.partition(" ")  # of a host that has a certificate here, so it has no blank
+        name, _, rest = name.partition(" ")  # a host with a certificate, so without blanks
         cookies, _, detail = rest.partition(" ")
     return Line(
         fields[0], fields[1], address, port, bytes_out, bytes_in, milliseconds,
@@ -151,7 +151,7 @@ def parse_line(text: str) -> Line | None:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a name and port have carried since the gate started."""
+    """Totals of a name and port since the gate started."""
 
     connections: int
     open_now: int
@@ -160,31 +160,31 @@ class Usage:
 
 
 def parse_table(text: str) -> Mapping[str, Usage]:
-    """The answer to `show table`: key -> usage. HAProxy counts as its client does not: its "in" is what goes out."""
-    found: dict[str, Usage] = {}
+    """Parses the answer to `show table`: key -> usage. HAProxy's "in" is traffic from the client, so it is `bytes_out` here."""
+    usage: dict[str, Usage] = {}
     for line in text.splitlines():
         _, separator, rest = line.partition(": key=")
         if not separator:
             continue
         key, *fields = rest.split(" ")
         values = dict(field.split("=", 1) for field in fields if "=" in field)
-        found[key] = Usage(*(int(values.get(name, 0)) for name in ("conn_cnt", "conn_cur", "bytes_out_cnt", "bytes_in_cnt")))
-    return found
+        usage[key] = Usage(*(int(values.get(name, 0)) for name in ("conn_cnt", "conn_cur", "bytes_out_cnt", "bytes_in_cnt")))
+    return usage
 
 
 def parse_dropped(text: str) -> int:
-    """From the answer to `show info`: lines of the log for which there was no room; 0 where it does not say."""
-    found = next((line for line in text.splitlines() if line.startswith("DroppedLogs:")), "").rpartition(" ")[2]
-    return int(found) if found.isascii() and found.isdigit() else 0
+    """Returns the number of lost log lines from the answer to `show info`, or 0 if it does not contain one."""
+    number = next((line for line in text.splitlines() if line.startswith("DroppedLogs:")), "").rpartition(" ")[2]
+    return int(number) if number.isascii() and number.isdigit() else 0
 
 
 def parse_sessions(text: str) -> Mapping[int, str]:
-    """The answer to `show sess`: source port of a connection -> its id."""
-    found: dict[int, str] = {}
+    """Parses the answer to `show sess`: source port of a connection -> session id."""
+    sessions: dict[int, str] = {}
     for line in text.splitlines():
         identity, separator, rest = line.partition(": proto=tcpv4 src=")
         if separator:
             port = rest.split(" ", 1)[0].rpartition(":")[2]
             if port.isdigit():
-                found[int(port)] = identity.strip()
-    return found
+                sessions[int(port)] = identity.strip()
+    return sessions

@@ -1,13 +1,13 @@
--- JSON, as RFC 8259 has it, without doubled names: what can be read in two ways is refused. Loaded by the gate before the
--- files that use it (network/gate/haproxy.py).
+-- JSON (RFC 8259) without duplicate names, which parsers read in different ways. Loaded by the gate before the files that use
+-- it (network/gate/haproxy.py).
 
--- Refuses what is being judged, in words. Not a string, so that a defect is told from a refusal.
+-- Refuses the request that is being checked, with a reason. Raises a table, because a string would be a bug's error.
 function refuse(why) error({ why = why }, 0) end
 
--- The words of a refusal that pcall caught; nil if it was a defect.
+-- Returns the reason of a refusal that pcall caught, or nil if it caught a bug.
 function refused(caught) return type(caught) == "table" and caught.why or nil end
 
--- `read`: the value of a text. Objects are { fields = {} }, arrays { items = {} }, null is NULL. `quote`: a string as JSON.
+-- `read` parses a text. Objects are { fields = {} }, arrays { items = {} }, null is NULL. `quote` returns a string as JSON.
 Json = { MAX_DEPTH = 40, NULL = setmetatable({}, { __tostring = function() return "null" end }) }
 
 local ESCAPES = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
@@ -16,28 +16,28 @@ local function json_string(text, at)
   local parts, from = {}, at + 1
   while true do
     local stop = text:find('["\\%c]', from)
-    if not stop then refuse("its JSON cannot be read") end
+    if not stop then refuse("the JSON cannot be parsed") end
     parts[#parts + 1] = text:sub(from, stop - 1)
     local character = text:sub(stop, stop)
     if character == '"' then return table.concat(parts), stop + 1 end
     if character ~= "\\" then
-      if character ~= "\127" then refuse("its JSON cannot be read") end
+      if character ~= "\127" then refuse("the JSON cannot be parsed") end
       parts[#parts + 1], from = character, stop + 1
     else
       local escape = text:sub(stop + 1, stop + 1)
       if escape == "u" then
-        local digits = text:match("^%x%x%x%x", stop + 2) or refuse("its JSON cannot be read")
+        local digits = text:match("^%x%x%x%x", stop + 2) or refuse("the JSON cannot be parsed")
         local code, past = tonumber(digits, 16), stop + 6
         if code >= 0xD800 and code <= 0xDBFF then
           local low = tonumber(text:match("^\\u(%x%x%x%x)", past) or "0", 16)
-          if low < 0xDC00 or low > 0xDFFF then refuse("its JSON cannot be read") end
+          if low < 0xDC00 or low > 0xDFFF then refuse("the JSON cannot be parsed") end
           code, past = 0x10000 + (code - 0xD800) * 0x400 + (low - 0xDC00), past + 6
         elseif code >= 0xDC00 and code <= 0xDFFF then
-          refuse("its JSON cannot be read")
+          refuse("the JSON cannot be parsed")
         end
         parts[#parts + 1], from = utf8.char(code), past
       else
-        parts[#parts + 1] = ESCAPES[escape] or refuse("its JSON cannot be read")
+        parts[#parts + 1] = ESCAPES[escape] or refuse("the JSON cannot be parsed")
         from = stop + 2
       end
     end
@@ -55,32 +55,32 @@ local function json_members(text, at, close, read)
     at = blank(text, read(at))
     local next = text:sub(at, at)
     if next == close then return at + 1 end
-    if next ~= "," then refuse("its JSON cannot be read") end
+    if next ~= "," then refuse("the JSON cannot be parsed") end
     at = blank(text, at + 1)
   end
 end
 
 function json_value(text, at, depth)
-  if depth > Json.MAX_DEPTH then refuse("its JSON cannot be read") end
+  if depth > Json.MAX_DEPTH then refuse("the JSON cannot be parsed") end
   local first = text:sub(at, at)
   if first == '"' then return json_string(text, at) end
   if first == "{" then
-    local found = { fields = {} }
-    return found, json_members(text, at, "}", function(from)
-      if text:sub(from, from) ~= '"' then refuse("its JSON cannot be read") end
+    local object = { fields = {} }
+    return object, json_members(text, at, "}", function(from)
+      if text:sub(from, from) ~= '"' then refuse("the JSON cannot be parsed") end
       local name, past = json_string(text, from)
       past = blank(text, past)
-      if text:sub(past, past) ~= ":" then refuse("its JSON cannot be read") end
-      if found.fields[name] ~= nil then refuse("a name stands twice in its JSON") end
-      found.fields[name], past = json_value(text, blank(text, past + 1), depth + 1)
+      if text:sub(past, past) ~= ":" then refuse("the JSON cannot be parsed") end
+      if object.fields[name] ~= nil then refuse("the JSON has a duplicate name") end
+      object.fields[name], past = json_value(text, blank(text, past + 1), depth + 1)
       return past
     end)
   end
   if first == "[" then
-    local found = { items = {} }
-    return found, json_members(text, at, "]", function(from)
+    local array = { items = {} }
+    return array, json_members(text, at, "]", function(from)
       local item, past = json_value(text, from, depth + 1)
-      found.items[#found.items + 1] = item
+      array.items[#array.items + 1] = item
       return past
     end)
   end
@@ -88,14 +88,14 @@ function json_value(text, at, depth)
     if text:sub(at, at + #word - 1) == word then return value, at + #word end
   end
   local number = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at)
-  if not number or not tonumber(number) then refuse("its JSON cannot be read") end
+  if not number or not tonumber(number) then refuse("the JSON cannot be parsed") end
   return tonumber(number), at + #number
 end
 
 function Json.read(text)
-  local found, at = json_value(text, blank(text, 1), 0)
-  if blank(text, at) <= #text then refuse("its JSON cannot be read") end
-  return found
+  local value, at = json_value(text, blank(text, 1), 0)
+  if blank(text, at) <= #text then refuse("the JSON cannot be parsed") end
+  return value
 end
 
 function Json.quote(text)

@@ -1,4 +1,4 @@
-"""HAProxy's rules as text: a refusal, its body, a value taken as it is. Source: HAProxy configuration manual 2.6."""
+"""Building blocks of HAProxy rules: refusals, their bodies, literal values. Source: HAProxy configuration manual 2.6."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import json
 
 
 def answer(kind: str, message: str, *, how: str = "string") -> str:
-    """Content type (`kind`: json or text) and body of a refusal, as HAProxy's configuration quotes them.
+    """Returns content type (`kind`: json or text) and body of a refusal, quoted for HAProxy's configuration.
 
-    An lf-string may hold variables (%[...]).
+    `how` is string, or lf-string if the message contains variables (%[...]).
     """
     text = f"codetainer: {message}"
     if kind == "json":
         text = json.dumps({"type": "error", "message": text, "error": {"type": "permission_error", "message": text}})
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-    return f'content-type {"application/json" if kind == "json" else "text/plain"} {how} "{quoted}\\n"'
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return f'content-type {"application/json" if kind == "json" else "text/plain"} {how} "{escaped}\\n"'
 
 
 def deny(how: str, condition: str) -> tuple[str, str]:
-    """A refusal (`how`: status and answer). Its body is taken first: HTTP/2 clients lose the answer while they still send."""
+    """Rules for a refusal (`how`: status and answer). They read the body first: HTTP/2 clients miss answers while sending."""
     return f"http-request wait-for-body time 1s if {condition}", f"http-request deny {how} if {condition}"
 
 
 def quoted(text: str) -> str:
-    """A log-format string that is this text: HAProxy reads % and quotes. Raises ValueError."""
+    """Returns a log-format string for a literal text: HAProxy interprets % and quotes. Raises ValueError for a quote."""
     if "'" in text:
-        raise ValueError("cannot hold a credential with a quote in it")
+        raise ValueError("cannot use a credential that contains a quote")
     return "'" + text.replace("%", "%%") + "'"

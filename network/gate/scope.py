@@ -1,7 +1,7 @@
-"""What may be done with the credential at a host, as HAProxy's rules: reads nearly all, writes only what is listed.
+"""HAProxy rules that limit the use of a host's credential: nearly all reads pass, only listed writes do.
 
-Rules see a path in one form only: decoded once, without the slashes at its end, in any case. A write whose path could be
-read in another way is refused. Source: HAProxy configuration manual 2.6; RFC 3986, sections 2.4 and 6.2.
+Rules compare a path in one form: decoded once, without trailing slashes, ignoring case. A write whose path a server could read
+differently is refused. Source: HAProxy configuration manual 2.6; RFC 3986, sections 2.4 and 6.2.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from collections.abc import Iterable
 from network.gate.credentials import Host
 from network.gate.rules import answer, deny
 
-# What is left after decoding that a server may read in another way: encoded twice, doubled, dotted, cut short.
+# Parts of a decoded path that servers may read differently: encoded twice, double slashes, dot segments, terminators.
 UNPLAIN = r"'[%;\\?#[:cntrl:]]|//|/\.\.?(/|$)'"
 UNPRINTABLE = "'[^ -~]'"
 NUL = "%00"
-ENCODED_SLASH = "%2f"  # within one part of the path for some servers, between two for others
+ENCODED_SLASH = "%2f"  # part of a segment for some servers, a separator for others
 OVERRIDES = r"^x[_-](http[_-])?method([_-]override)?$"
-# All that an update of a branch may say: GitHub refuses one that is not forced and not a fast-forward.
+# The only bodies that may move a branch. Without force, GitHub refuses anything but a fast-forward.
 _FORCE = r'"force"\s*:\s*false'
 FORWARD = rf'^\s*\{{\s*({_FORCE}\s*,\s*)?"sha"\s*:\s*"[0-9a-fA-F]+"\s*(,\s*{_FORCE}\s*)?\}}\s*$'
 NO_NUL = "^([1-9a-f].|0[1-9a-f])+$"  # of a body in hexadecimal
 NOT_GRANTED = "this request is not granted to the agent; if the work needs it, ask the operator to make it"
-TWO_WAYS = "this path can be read in two ways; send it as it is, without encoding, dots or doubled slashes"
-NOT_FORWARD = "the agent moves a branch forwards only, with its sha alone; git push does the rest"
+TWO_WAYS = "this path can be read in two ways; send it without encoding, dots or double slashes"
+NOT_FORWARD = "the agent may only fast-forward a branch, with sha alone in the body; use git push for anything else"
 
 
 def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:
-    """The rules for a request whose credentials have been judged. `asks`: the socket at which the gate itself asks the host.
+    """Rules for a request whose credentials have passed. `asks` is the socket for the gate's own queries.
 
-    They set txn.verdict and txn.detail for the log.
+    The rules set txn.verdict and txn.detail for the log.
     """
     pushes = ", ".join(repositories) or "no repository"
     granted = "deny_status 403 " + answer(host.answers, NOT_GRANTED)
@@ -52,7 +52,7 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
 
 
 def _headers(host: Host, granted: str) -> Iterable[str]:
-    """Headers that change what a request does. An underscore counts as a dash: CGI, WSGI and Rack make one name of both."""
+    """Rules for headers that change the effect of a request. An underscore counts as a dash, as in CGI, WSGI and Rack."""
     for header, text in host.refuse_headers:
         pattern = header.replace(".", r"\.").replace("-", "[_-]") + r":[^\n]*" + text.replace(".", r"\.")
         yield from deny(granted, rf"{{ req.hdrs -m reg -i '(^|\n){pattern}' }}")
@@ -61,9 +61,9 @@ def _headers(host: Host, granted: str) -> Iterable[str]:
 
 
 def _path() -> Iterable[str]:
-    """Sets txn.path, which every rule reads (unset: it cannot be decoded), txn.unplain, and txn.shown, as the log has it.
+    """Rules that set txn.path for all other rules (unset if it cannot be decoded), txn.unplain, and txn.shown for the log.
 
-    A decoded line break would begin another line of the log. HAProxy's regular expressions end at a NUL, so it is found before.
+    A decoded line break would start a new log line. HAProxy's regular expressions stop at a NUL, so they check for it first.
     """
     yield "http-request set-var(txn.path) path,url_dec"
     yield f"http-request set-var(txn.unplain) bool(true) if {{ var(txn.path) -m reg {UNPLAIN} }}"
@@ -74,9 +74,9 @@ def _path() -> Iterable[str]:
 
 
 def _what(host: Host) -> str:
-    """Sets txn.detail, what is asked for, in few characters: `POST issues/*/comments in octo/repo`, or method and path.
+    """A rule that sets txn.detail, a short form of the request: `POST issues/*/comments in octo/repo`, or method and path.
 
-    Without numbers, so that many of a kind are one row for the operator.
+    It replaces numbers, so that similar requests share a row on the dashboard.
     """
     numbers = "\"regsub('/[0-9]+(?![^/])','/*',g)\""
     pattern, short = f"^([A-Z]+) {host.below}/([^/]+/[^/]+)/(.+)", r"\\1 \\3 in \\2"
@@ -94,7 +94,7 @@ def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: str
     two_ways = "deny_status 403 " + answer(host.answers, TWO_WAYS)
     yield from deny(two_ways, f"{writes} {{ var(txn.unplain) -m bool }}")
     yield from deny(two_ways, f"{writes} {{ path -m sub -i {ENCODED_SLASH} }}")
-    if host.announces:  # the repository, as a push names it
+    if host.announces:  # the repository in the path of a push
         yield "http-request set-var(txn.owner) var(txn.shown),field(2,/)"
         yield "http-request set-var(txn.detail) var(txn.shown),field(3,/)"
         yield "http-request set-var(txn.detail) var(txn.owner),concat(/,txn.detail)"
@@ -113,7 +113,7 @@ def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: str
 
 
 def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:
-    """Branches move forwards (the server refuses what is no fast-forward), and the default branch is not deleted."""
+    """Rules that permit only fast-forwards of branches (GitHub refuses the rest) and protect the default branch."""
     pattern = host.below_branches(repositories)
     if not pattern:
         return
@@ -123,9 +123,9 @@ def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[
     yield from deny(forward, f"{moves} {{ query -m found }}")
     yield f"http-request wait-for-body time 10s if {moves}"
     yield from deny(forward, f"{moves} !{{ req.body -m reg '{FORWARD}' }}")
-    yield from deny(forward, f"{moves} !{{ req.body,hex -m reg -i '{NO_NUL}' }}")  # what follows a NUL is not compared
+    yield from deny(forward, f"{moves} !{{ req.body,hex -m reg -i '{NO_NUL}' }}")  # the regular expression stops at a NUL
     yield "http-request set-var(txn.length) req.body_len"
-    yield from deny(forward, f"{moves} !{{ req.hdr(content-length),sub(txn.length) eq 0 }}")  # more of it may follow
+    yield from deny(forward, f"{moves} !{{ req.hdr(content-length),sub(txn.length) eq 0 }}")  # the rest would not be checked
     deletes = "branch { method DELETE }"
     yield f"http-request set-var(txn.below) str({host.below})"
     yield f"http-request set-var(txn.branches) str({host.branches.removeprefix('PUSH').rstrip('/')}/)"
@@ -137,10 +137,10 @@ def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[
 
 
 def _graphql(host: Host, repositories: tuple[str, ...], pushes: str, asks: str) -> Iterable[str]:
-    """What GraphQL writes, and where. What could be a query beside the body, or another kind of body, is refused first."""
+    """Rules for GraphQL. They first refuse query strings and content encodings, which could hide a second query."""
     yield f"acl graphql var(txn.path) -m reg -i '^{host.graphql}(/.*)?$'"
     yield "http-request set-var(txn.verdict) str(scope) if graphql"
-    plain = "deny_status 403 " + answer(host.answers, f"writes go to {pushes} only; this is no plain GraphQL request")
+    plain = "deny_status 403 " + answer(host.answers, f"writes go to {pushes} only; this is not a plain GraphQL request")
     yield from deny(plain, "graphql { query -m found }")
     yield from deny(plain, "graphql { req.hdr(content-encoding) -m found }")
     yield "http-request wait-for-body time 10s if graphql !{ method POST }"

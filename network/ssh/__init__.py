@@ -1,1 +1,1 @@
-"""The sandbox's own sshd: its configuration and the keys it takes."""
+"""The sandbox's own sshd: its configuration, its keys, its log."""

@@ -1,7 +1,7 @@
-"""Public keys as the operator gives them, one a line (sshd(8), AUTHORIZED_KEYS FILE FORMAT), and this sandbox's own host key.
+"""The operator's public keys, one per line (sshd(8), AUTHORIZED_KEYS FILE FORMAT), and this sandbox's own host key.
 
-sshd passes over a line that it cannot read; here every line is right or boot does not begin. Options may narrow what a key
-may do. One that lets in somebody else, or grants what sshd has switched off, is an error: nobody shall believe it does.
+sshd skips invalid lines; here, an invalid line stops the boot. Only options that restrict a key are allowed. An option that
+lets other keys in, or permits something that sshd_config has disabled, is an error, so that no operator relies on it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TYPES = (
     "sk-ecdsa-sha2-nistp256@openssh.com", "ssh-rsa",
 )  # fmt: skip
 RSA_BITS = 2048
-NARROWING = frozenset((
+RESTRICTING = frozenset((
     "command", "expiry-time", "from", "no-agent-forwarding", "no-port-forwarding", "no-pty", "no-user-rc", "no-x11-forwarding",
     "pty", "restrict", "verify-required",
 ))  # fmt: skip
@@ -28,48 +28,48 @@ _OPTION = re.compile(r'([A-Za-z0-9-]+)(?:="((?:[^"\\]|\\.)*)")?(,|[ \t]+|\Z)')
 
 
 def parse(text: str, source: str) -> tuple[str, ...]:
-    """The lines that hold a key, as sshd shall read them. Raises Problems: every line that is wrong, with the reason.
+    """Returns the lines with a key, for sshd to read. Raises Problems with all invalid lines and their reasons.
 
-    Nothing of a line is repeated that could be a secret.
+    The reasons repeat no part of a line that could be secret.
     """
-    found, problems = [], []
+    keys, problems = [], []
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
         if reason := _wrong(line):
             problems.append(f"{source}: line {number}: {reason}")
-        found.append(line)
-    if not found:
-        problems.append(f"{source}: there is no key in it; expected a public key a line, as in id_ed25519.pub")
+        keys.append(line)
+    if not keys:
+        problems.append(f"{source}: contains no key; expected one public key per line, as in id_ed25519.pub")
     if problems:
         raise Problems(problems)
-    return tuple(found)
+    return tuple(keys)
 
 
 def _wrong(line: str) -> str:
-    """Why a line is no authorized key, "" where it is one."""
+    """Returns the reason why a line is not an acceptable key, or ""."""
     if "PRIVATE KEY" in line:
-        return "a private key: only public ones belong here; this one is no secret any more where others read settings"
+        return "a private key; expected a public key. If others can read these settings, replace the key pair"
     if not line.replace("\t", " ").isprintable():
-        return "control characters"
+        return "contains control characters"
     words = line.split(None, 1)
     if words[0] not in TYPES and not _looks_like_a_type(words[0]):
         options, line, reason = _options(line)
         if reason:
             return reason
         for name, value in options:
-            if name not in NARROWING:
-                return f"the option {name} is not allowed; allowed are {', '.join(sorted(NARROWING))}"
+            if name not in RESTRICTING:
+                return f"the option {name} is not allowed; allowed are {', '.join(sorted(RESTRICTING))}"
             if (name in WITH_VALUE) != (value is not None):
-                return f"the option {name} {'needs' if name in WITH_VALUE else 'has no'} value"
+                return f"the option {name} {'needs a' if name in WITH_VALUE else 'takes no'} value"
         words = line.split(None, 1)
     kind = words[0] if words else ""
     if kind not in TYPES:
-        shown = f"{kind[:60]!a} is no type of key here" if _looks_like_a_type(kind) else "no type of key is in it"
-        return f"{shown}; expected TYPE KEY [COMMENT], TYPE one of {', '.join(TYPES)}"
+        reason = f"{kind[:60]!a} is not a supported key type" if _looks_like_a_type(kind) else "no key type found"
+        return f"{reason}; expected TYPE KEY [COMMENT], with TYPE one of {', '.join(TYPES)}"
     if len(words) < 2:
-        return "the key is missing behind its type"
+        return "the key after its type is missing"
     return _wrong_key(kind, words[1].split()[0])
 
 
@@ -78,19 +78,19 @@ def _looks_like_a_type(word: str) -> bool:
 
 
 def _options(line: str) -> tuple[list[tuple[str, str | None]], str, str]:
-    """Options before a key: what they are, the rest of the line, and why they cannot be read."""
-    found: list[tuple[str, str | None]] = []
+    """Parses the options before a key. Returns them, the rest of the line, and "" or the reason why they are invalid."""
+    options: list[tuple[str, str | None]] = []
     at = 0
     while match := _OPTION.match(line, at):
-        found.append((match[1].lower(), match[2]))
+        options.append((match[1].lower(), match[2]))
         at = match.end()
         if match[3] != ",":
-            return found, line[at:], ""
-    return [], "", 'options cannot be read: expected NAME or NAME="VALUE", commas and no blanks between them'
+            return options, line[at:], ""
+    return [], "", 'invalid options: expected NAME or NAME="VALUE", separated by commas without blanks'
 
 
 def _wrong_key(kind: str, text: str) -> str:
-    from cryptography.exceptions import UnsupportedAlgorithm  # late: 10 MB, for a process that may have no key to check
+    from cryptography.exceptions import UnsupportedAlgorithm  # imported here: 10 MB that are often not needed
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -98,23 +98,23 @@ def _wrong_key(kind: str, text: str) -> str:
         blob = base64.b64decode(text, validate=True)
         named = blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii")
     except (binascii.Error, ValueError):
-        return "the key is not base64: was a part of it lost, or broken into two lines?"
+        return "the key is not base64; it may be truncated or split into two lines"
     if named != kind:
-        return f"the key is not of the type that stands before it, {kind}"
+        return f"the key does not have the type in front of it, {kind}"
     try:
         key = serialization.load_ssh_public_key(f"{kind} {text}".encode())
     except (ValueError, UnsupportedAlgorithm):
-        return "the key cannot be read: was a part of it lost?"
+        return "the key is invalid; it may be truncated"
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_BITS:
         return f"an RSA key of {key.key_size} bits; expected at least {RSA_BITS}, or an ssh-ed25519 key"
     if not isinstance(key, ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
-        return f"a key that is none of {', '.join(TYPES)}"
+        return f"unsupported key; expected one of {', '.join(TYPES)}"
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class HostKey:
-    """`private` in OpenSSH's own format; its text is in no repr. `public` is `TYPE KEY`, as it stands in known_hosts."""
+    """A host key. `private` is in OpenSSH's format and left out of the repr; `public` is `TYPE KEY`, as in known_hosts."""
 
     private: str
     public: str
@@ -128,7 +128,7 @@ class HostKey:
 
 
 def new_host_key() -> HostKey:
-    from cryptography.hazmat.primitives import serialization  # late, as above
+    from cryptography.hazmat.primitives import serialization  # imported here, as above
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
     key = ed25519.Ed25519PrivateKey.generate()
@@ -138,6 +138,6 @@ def new_host_key() -> HostKey:
 
 
 def fingerprint(public: str) -> str:
-    """As ssh shows it: SHA256 of the key's bytes in base64 without padding (ssh-keygen(1), -l)."""
+    """Returns a key's fingerprint in the form of `ssh-keygen -l`: SHA256 of its bytes in base64 without padding."""
     digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")

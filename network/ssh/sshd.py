@@ -1,4 +1,4 @@
-"""sshd's configuration as text, and what its log says. The keys are in a file of their own."""
+"""sshd's configuration as text, and the meaning of its log lines. The keys are in a separate file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from string import Template
 
-TEMPLATE = Path(__file__).with_name("sshd.template")  # for whoever renders it: nothing here opens a file
+TEMPLATE = Path(__file__).with_name("sshd.template")  # for the caller of `render`: nothing here opens a file
 _ACCEPTED = re.compile(r"Accepted publickey for root from (\S+) port \d+ ssh2: (\S+ SHA256:[A-Za-z0-9+/]+)")
-# What somebody who has no key leaves behind, by the words of OpenSSH 9.2 to 10.0.
+# The log lines of clients without a valid key, in OpenSSH 9.2 to 10.0.
 _TURNED_AWAY = re.compile(
     r"Failed \S+ for |Invalid user |User \S+ from \S+ not allowed|Connection (?:closed|reset) by (?:auth|invalid)|"
     r"Unable to negotiate|banner exchange|kex_exchange_identification|maximum authentication attempts|drop connection|"
@@ -20,7 +20,7 @@ _TURNED_AWAY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """sshd's files, below `folder`, which only root reads."""
+    """sshd's files, below `folder`, which only root can read."""
 
     folder: Path
 
@@ -38,24 +38,24 @@ class Places:
 
 
 def render(template: str, places: Places, port: int) -> str:
-    """The configuration file."""
+    """Returns the configuration file."""
     return Template(template).substitute(port=int(port), host_key=places.host_key, authorized_keys=places.authorized_keys)
 
 
-class Said(StrEnum):
-    LISTENING = "listening"  # over IPv4, which is there everywhere
-    DEAF = "deaf"  # it could not, and may go on for IPv6 alone
+class LogEvent(StrEnum):
+    LISTENING = "listening"  # on IPv4, which every machine has
+    NOT_LISTENING = "not listening"  # cannot listen on IPv4; sshd may continue with IPv6 alone
     ACCEPTED = "accepted"
     TURNED_AWAY = "turned away"
     OTHER = "other"
 
 
-def parse_line(text: str) -> tuple[Said, str]:
-    """What a line of sshd's log (LogLevel INFO, on stderr) means, with its words; of ACCEPTED address and key."""
+def parse_line(text: str) -> tuple[LogEvent, str]:
+    """Returns the meaning of a line of sshd's log (LogLevel INFO, on stderr) and its text; for ACCEPTED, address and key."""
     if text.startswith("Server listening on 0.0.0.0 "):
-        return Said.LISTENING, text
+        return LogEvent.LISTENING, text
     if re.match(r"(error: )?Bind to port \d+ on 0\.0\.0\.0 failed", text):
-        return Said.DEAF, text
-    if found := _ACCEPTED.match(text):  # at the beginning: a stranger chooses the user name that other lines repeat
-        return Said.ACCEPTED, f"{found[1]} with {found[2]}"
-    return (Said.TURNED_AWAY if _TURNED_AWAY.search(text) else Said.OTHER), text
+        return LogEvent.NOT_LISTENING, text
+    if login := _ACCEPTED.match(text):  # only at the start: other lines repeat a user name that the client chose
+        return LogEvent.ACCEPTED, f"{login[1]} with {login[2]}"
+    return (LogEvent.TURNED_AWAY if _TURNED_AWAY.search(text) else LogEvent.OTHER), text

@@ -264,7 +264,7 @@ def test_gh_does_not_do_what_the_operator_keeps(sandbox: Running, what: str) -> 
     before = written(sandbox)
     done = sandbox.agent("gh", *GH_REFUSED[what].split())
     assert done.returncode != 0
-    words = "not granted to the agent|moves a branch forwards only|not for the agent to delete"
+    words = "not granted to the agent|may only fast-forward a branch|may not delete the default branch"
     assert re.search(f"codetainer: .*({words})", done.stdout + done.stderr), done.stdout + done.stderr
     assert written(sandbox) == before
 

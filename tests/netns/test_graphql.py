@@ -33,6 +33,8 @@ PERSONS = (
     "updateRepository", "archiveRepository", "cloneTemplateRepository", "updateTopics", "dismissRepositoryVulnerabilityAlert",
     "deleteIssue", "addSubIssue", "updateSubscription",
 )  # fmt: skip
+ELSEWHERE = "names an object in another repository"
+NO_BRANCH = "names a ref that is not a branch"
 INPUT = "mutation($input: AddCommentInput!) { addComment(input: $input) { subject { id } } }"
 
 
@@ -133,46 +135,46 @@ def test_what_is_written_in_the_repository_passes(sandbox: Running, body: str) -
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (request(INPUT, {"input": {"subjectId": "I_2", "body": "b"}}), "addComment names what is elsewhere"),
-        (request(INPUT, {"input": {"subjectId": "I_1", "replyToId": "IC_2"}}), "addComment names what is elsewhere"),
-        (request(INPUT, {"input": {"subjectId": "I_1", "x": [{"deep": [{"inReplyTo": "IC_2"}]}]}}), "names what is elsewhere"),
-        (mutate('deleteLinkedBranch(input: {linkedBranchId: "LB_2"}) { id }'), "names what is elsewhere"),
-        (mutate('updateDiscussionComment(input: {commentId: "DC_2"}) { id }'), "names what is elsewhere"),
-        (request(INPUT, {"input": {"subjectId": "gone"}}), "addComment names what is elsewhere"),
+        (request(INPUT, {"input": {"subjectId": "I_2", "body": "b"}}), f"addComment {ELSEWHERE}"),
+        (request(INPUT, {"input": {"subjectId": "I_1", "replyToId": "IC_2"}}), f"addComment {ELSEWHERE}"),
+        (request(INPUT, {"input": {"subjectId": "I_1", "x": [{"deep": [{"inReplyTo": "IC_2"}]}]}}), ELSEWHERE),
+        (mutate('deleteLinkedBranch(input: {linkedBranchId: "LB_2"}) { id }'), ELSEWHERE),
+        (mutate('updateDiscussionComment(input: {commentId: "DC_2"}) { id }'), ELSEWHERE),
+        (request(INPUT, {"input": {"subjectId": "gone"}}), f"addComment {ELSEWHERE}"),
         (request(INPUT, {"input": {"subjectId": "U_1"}}), "addComment names no object"),
         (request(INPUT, {"input": {"body": "b"}}), "addComment names no object"),
         (request(INPUT, {}), "addComment names no object"),
-        (request(INPUT, {"input": {"subjectId": 17}}), "an id is no plain text"),
-        (request(INPUT, {"input": {"subjectId": {"a": "I_1"}}}), "an id is no plain text"),
-        (request(INPUT, {"input": {"subjectId": "I_1", "labelIds": [["LA_2"]]}}), "an id is no plain text"),
-        (request(INPUT, json.dumps({"input": {"subjectId": "I_1"}})), "its variables are no object"),
+        (request(INPUT, {"input": {"subjectId": 17}}), "an id is not a plain string"),
+        (request(INPUT, {"input": {"subjectId": {"a": "I_1"}}}), "an id is not a plain string"),
+        (request(INPUT, {"input": {"subjectId": "I_1", "labelIds": [["LA_2"]]}}), "an id is not a plain string"),
+        (request(INPUT, json.dumps({"input": {"subjectId": "I_1"}})), "the variables are not an object"),
         (request(INPUT, {"input": {"subjectId": "I_1", "ids": [f"I_{n}" for n in range(200)]}}), "names too many objects"),
-        (mutate('addComment(input: {subjectId: "I_1", id: "I_\\u0032"}) { id }'), "an id is no plain text"),
-        (mutate('addComment(input: {subjectId: """I_2"""}) { id }'), "an id is no plain text"),
-        (mutate('addComment(input: {subjectId: "I_1", subjectId: "I_2"}) { id }'), "stands twice in its query"),
-        (mutate('createGist(input: {repositoryId: "R_1"}) { id }'), "createGist is not let through"),
-        (mutate('addComment: createRepository(input: {id: "R_1"}) { id }'), "createRepository is not let through"),
-        *((mutate(f'{name}(input: {{id: "R_1"}}) {{ id }}'), f"{name} is not let through") for name in PERSONS),
+        (mutate('addComment(input: {subjectId: "I_1", id: "I_\\u0032"}) { id }'), "an id is not a plain string"),
+        (mutate('addComment(input: {subjectId: """I_2"""}) { id }'), "an id is not a plain string"),
+        (mutate('addComment(input: {subjectId: "I_1", subjectId: "I_2"}) { id }'), "query has a duplicate name"),
+        (mutate('createGist(input: {repositoryId: "R_1"}) { id }'), "createGist is not allowed"),
+        (mutate('addComment: createRepository(input: {id: "R_1"}) { id }'), "createRepository is not allowed"),
+        *((mutate(f'{name}(input: {{id: "R_1"}}) {{ id }}'), f"{name} is not allowed") for name in PERSONS),
         (mutate('updateRef(input: {refId: "BRANCH_1", oid: "a1", force: true}) { x }'), "updateRef forces"),
         (request("mutation($f: Boolean) { updateRef(input: {refId: \"BRANCH_1\", force: $f}) { x } }", {"f": True}), "forces"),
         (request("mutation($i: X!) { updateRef(input: $i) { x } }", {"i": {"refId": "BRANCH_1", "force": "no"}}), "forces"),
         (move('name: "refs/heads/a", afterOid: "1", force: true'), "updateRefs forces"),
         (move(f'name: "refs/heads/a", afterOid: "{"0" * 40}"'), "updateRefs deletes"),
         (move('name: "refs/heads/a", afterOid: "\\u0030"'), "deletes"),
-        (move('name: "refs/tags/v1", afterOid: "a1"'), "updateRefs names what is no branch"),
-        (move('name: "\\u0072efs/heads/a", afterOid: "a1"'), "updateRefs names what is no branch"),
+        (move('name: "refs/tags/v1", afterOid: "a1"'), f"updateRefs {NO_BRANCH}"),
+        (move('name: "\\u0072efs/heads/a", afterOid: "a1"'), f"updateRefs {NO_BRANCH}"),
         (mutate('deleteRef(input: {refId: "DEFAULT_1"}) { clientMutationId }'), "deleteRef names the default branch"),
-        (mutate('deleteRef(input: {refId: "TAG_1"}) { clientMutationId }'), "deleteRef names what is no branch"),
-        (mutate('updateRef(input: {refId: "TAG_1", oid: "a1"}) { clientMutationId }'), "updateRef names what is no branch"),
+        (mutate('deleteRef(input: {refId: "TAG_1"}) { clientMutationId }'), f"deleteRef {NO_BRANCH}"),
+        (mutate('updateRef(input: {refId: "TAG_1", oid: "a1"}) { clientMutationId }'), f"updateRef {NO_BRANCH}"),
         (mutate('a: deleteRef(input: {refId: "BRANCH_1"}) { x } b: deleteRef(input: {refId: "DEFAULT_1"}) { x }'),
          "deleteRef names the default branch"),
-        (mutate('deleteRef(input: {refId: "BRANCH_2"}) { clientMutationId }'), "names what is elsewhere"),
+        (mutate('deleteRef(input: {refId: "BRANCH_2"}) { clientMutationId }'), ELSEWHERE),
         (mutate('transferIssue(input: {issueId: "I_1", repositoryId: "R_1"}) { id }'), "transferIssue is not let"),
         (mutate('a: addComment(input: {subjectId: "I_1"}) { id } b: createGist(input: {}) { id }'), "createGist is"),
         (mutate('addComment(input: {subjectId: "I_1"}) { id } addComment(input: {subjectId: "I_2"}) { id }'),
-         "names what is elsewhere"),
-        (mutate('createRef(input: {repositoryNameWithOwner: "stranger/friend"}) { id }'), "names what is elsewhere"),
-        (mutate('addComment(subjectId: "I_1") { id }'), "something else than an input"),
+         ELSEWHERE),
+        (mutate('createRef(input: {repositoryNameWithOwner: "stranger/friend"}) { id }'), ELSEWHERE),
+        (mutate('addComment(subjectId: "I_1") { id }'), "an argument other than input"),
         (mutate('addComment(input: {subjectId: "I_1"}, extra: 1) { id }'), "cannot be read"),
         (request('mutation @x { addComment(input: {subjectId: "I_1"}) { id } }'), "cannot be read"),
         (mutate('addComment(input: {subjectId: "I_1"}) @skip(if: false) { id }'), "cannot be read"),
@@ -184,22 +186,22 @@ def test_what_is_written_in_the_repository_passes(sandbox: Running, body: str) -
         (request('# x\r mutation { createGist(input: {}) { id } }'), "comments can be read in two ways"),
         (mutate('addComment(input: {subjectId: "I_1", body: """a\\""" b """}) { id }'), "read in two ways"),
         (mutate('addComment(input: {subjectId: "I_1", body: """a""""}) { id }'), "read in two ways"),
-        (mutate('addComment(input: {subjectId: "I_1", body: "a\nb"}) { id }'), "a string does not end"),
+        (mutate('addComment(input: {subjectId: "I_1", body: "a\nb"}) { id }'), "a string is malformed"),
         (mutate('addComment(input: {subjectId: "I_1"}) { id } \u00a0'), "no meaning"),
         (mutate("addComment(input: {subjectId: \"I_1\"}) { id"), "cannot be read"),
         (request("mutation { addComment(input: " + "[" * 60), "cannot be read"),
-        (request("{ a }", extensions={}), "something else than a query"),
-        ("[" + request(INPUT, {"input": {"subjectId": "I_2"}}) + "]", "it is no object"),
-        ('{"query": "{ a }", "query": "mutation { x }"}', "stands twice in its JSON"),
-        ('{"query": "{ a }", "qu\\u0065ry": "mutation { x }"}', "stands twice in its JSON"),
-        ('{"query": "m\\u0075tation { createGist(input: {}) { id } }"}', "createGist is not let through"),
-        ('{"query": "{ a }"} {"query": "mutation { x }"}', "JSON cannot be read"),
-        ('{"query": "{ a }\\ud800"}', "JSON cannot be read"),
-        ('{"query": ["mutation"]}', "it holds no query"),
-        ("query=mutation { x }", "JSON cannot be read"),
-        ("[" * 200, "JSON cannot be read"),
-        (mutate('addComment(input: {subjectId: "I_1", body: "a\\\nb"}) { id }'), "a string does not end"),
-        (mutate('addComment(input: {subjectId: "I_1", body: "a\\x"}) { id }'), "a string does not end"),
+        (request("{ a }", extensions={}), "members other than query"),
+        ("[" + request(INPUT, {"input": {"subjectId": "I_2"}}) + "]", "the request is not a JSON object"),
+        ('{"query": "{ a }", "query": "mutation { x }"}', "JSON has a duplicate name"),
+        ('{"query": "{ a }", "qu\\u0065ry": "mutation { x }"}', "JSON has a duplicate name"),
+        ('{"query": "m\\u0075tation { createGist(input: {}) { id } }"}', "createGist is not allowed"),
+        ('{"query": "{ a }"} {"query": "mutation { x }"}', "JSON cannot be parsed"),
+        ('{"query": "{ a }\\ud800"}', "JSON cannot be parsed"),
+        ('{"query": ["mutation"]}', "the request has no query"),
+        ("query=mutation { x }", "JSON cannot be parsed"),
+        ("[" * 200, "JSON cannot be parsed"),
+        (mutate('addComment(input: {subjectId: "I_1", body: "a\\\nb"}) { id }'), "a string is malformed"),
+        (mutate('addComment(input: {subjectId: "I_1", body: "a\\x"}) { id }'), "a string is malformed"),
         (mutate(" ".join(f'c{n}: closeIssue(input: {{issueId: "I_{n}"}}) {{ id }}' for n in range(101))), "too many objects"),
     ],
 )  # fmt: skip
@@ -214,9 +216,9 @@ def test_what_is_written_elsewhere_or_cannot_be_understood_is_refused(sandbox: R
 @pytest.mark.parametrize(
     ("within", "why"),
     [
-        (r"\xff", "it is no UTF-8"),
-        (r"\xed\xa0\x80", "it is no UTF-8"),
-        (r"\xc1\xad", "it is no UTF-8"),
+        (r"\xff", "the request is not UTF-8"),
+        (r"\xed\xa0\x80", "the request is not UTF-8"),
+        (r"\xc1\xad", "the request is not UTF-8"),
         (r"\x5cu0000", "no meaning"),
         (r"\x5cu007f", "no meaning"),
         (r"\x5cufeff", "no meaning"),
@@ -294,7 +296,7 @@ def test_who_may_write_everywhere_is_still_no_person(tmp_path: Path, begin: Begi
         assert posted(running, mutate('closeIssue(input: {issueId: "I_2"}) { id }'))[0] == 200
         for name in ("approveDeployments", "createGist"):
             status, text = posted(running, mutate(f'{name}(input: {{id: "R_1"}}) {{ id }}'))
-            assert (status, f"{name} is not let through" in text) == (403, True), text
+            assert (status, f"{name} is not allowed" in text) == (403, True), text
         approval = "https://api.github.com/repos/stranger/elsewhere/actions/runs/1/approve"
         assert posted(running, "{}", url=approval)[0] == 403
         assert posted(running, "{}", url="https://api.github.com/repos/stranger/elsewhere/issues")[0] == 200
@@ -315,9 +317,7 @@ def test_the_operator_sees_which_mutation_it_was(sandbox: Running) -> None:
 
     def seen() -> bool:
         return any(
-            event.reason is Reason.PUSH_SCOPE
-            and event.name == "api.github.com"
-            and event.detail == "createGist is not let through"
+            event.reason is Reason.PUSH_SCOPE and event.name == "api.github.com" and event.detail == "createGist is not allowed"
             for event in sandbox.events(Refused)
         )
 

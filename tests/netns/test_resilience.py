@@ -192,7 +192,7 @@ def test_a_boot_steps_process_killed(tmp_path: Path) -> None:
         os.kill(eventually("the tool", tool), signal.SIGKILL)
         eventually("init is over", lambda: sandbox.state.lock_released)
         assert sandbox.state.boot == "ready", sandbox.state.reason
-        assert any("the tool names no host" in line for line in sandbox.state.steps["list"].lines)
+        assert any("the tool reports no host" in line for line in sandbox.state.steps["list"].lines)
         assert sandbox.state.list is not None
         assert sandbox.state.list.names == 1
     finally:

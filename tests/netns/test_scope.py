@@ -270,7 +270,7 @@ def test_a_body_of_which_more_may_follow_moves_no_branch(sandbox: Running, optio
 def test_the_default_branch_is_not_deleted(sandbox: Running, repository: str, path: str) -> None:
     ((status, text, arrived),) = answers(sandbox, [asked("DELETE", f"/repos/{repository}/git/refs/heads/{path}")])
     assert (status, arrived) == (403, False)
-    assert "the default branch is not for the agent to delete" in json.loads(text)["message"]
+    assert "the agent may not delete the default branch" in json.loads(text)["message"]
 
 
 def test_where_nobody_knows_the_default_branch_none_is_deleted(sandbox: Running) -> None:

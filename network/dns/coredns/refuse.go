@@ -21,8 +21,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// How long an answer is held, and how many in a second: the program that asked waits with its socket open, and only as long as
-// it does can be found out which one it is. What comes faster is answered at once, and nobody learns who asked.
+// The delay of an answer, and the number of delayed answers per second. While the program that asked waits, its socket is open
+// and the supervisor can identify it. Queries beyond the rate are answered at once, and their program stays unknown.
 const (
 	holdFor      = 50 * time.Millisecond
 	heldASecond  = 5
@@ -31,20 +31,21 @@ const (
 	refusePlugin = "refuse"
 )
 
-// held is one for all server blocks.
+// held is shared by all server blocks.
 var held = rate.NewLimiter(heldASecond, heldAtOnce)
 
-// refused is counted here: the prometheus plugin comes later, so that held answers are not in its times.
+// refused counts here, because the prometheus plugin comes later and does not see refused names. That keeps delayed answers out
+// of its latencies.
 var refused = promauto.NewCounter(prometheus.CounterOpts{
 	Namespace: plugin.Namespace, Subsystem: refusePlugin, Name: "names_total", Help: "Counter of names that were refused.",
 })
 
-// refuse answers NXDOMAIN for the names that match and says so in a line on standard output, before it answers:
+// refuse answers NXDOMAIN for the names that match, and first logs a line on standard output:
 //
 //	refused TYPE NAME PORT
 //
-// PORT is the UDP port that waits for the answer, or 0. In the Corefile: `refuse [REGEXP]`, of the whole name in lower case
-// with its last dot; without one every name of the block is refused.
+// PORT is the client's UDP port if its answer is delayed, otherwise 0. In the Corefile: `refuse [REGEXP]`, which is matched
+// against the whole name in lower case with its trailing dot. Without REGEXP, every name of the block is refused.
 type refuse struct {
 	next  plugin.Handler
 	match *regexp.Regexp
@@ -61,10 +62,10 @@ func (r refuse) ServeDNS(ctx context.Context, w dns.ResponseWriter, query *dns.M
 	}
 	refused.Inc()
 	port := notHeld
-	if asker, ok := w.RemoteAddr().(*net.UDPAddr); ok && r.held.Allow() {
-		port = asker.Port
+	if client, ok := w.RemoteAddr().(*net.UDPAddr); ok && r.held.Allow() {
+		port = client.Port
 	}
-	// A space in a name is written as `\ `: in a line of words it would end the name.
+	// miekg/dns writes a space in a name as `\ `, which would split the line's fields: make it `\032`.
 	name := strings.ReplaceAll(state.Name(), " ", "032")
 	fmt.Fprintf(r.out, "refused %s %s %d\n", state.Type(), name, port)
 	if port != notHeld {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// ask sends a question through the plugin; says its answer's code, -1 where it was passed on, and what was printed.
+// ask sends a query through the plugin; returns the rcode (-1 if the query was passed on) and the output.
 func ask(t *testing.T, plugin refuse, name string, writer dns.ResponseWriter) (int, string) {
 	t.Helper()
 	var printed bytes.Buffer
@@ -35,7 +35,7 @@ func ask(t *testing.T, plugin refuse, name string, writer dns.ResponseWriter) (i
 
 func limiter(burst int) *rate.Limiter { return rate.NewLimiter(rate.Every(time.Hour), burst) }
 
-func TestRefusedIsSaidWithThePortThatWaits(t *testing.T) {
+func TestRefusedNameIsLoggedWithTheWaitingPort(t *testing.T) {
 	began := time.Now()
 	code, printed := ask(t, refuse{held: limiter(1)}, "Evil.Example.", &test.ResponseWriter{})
 	if waited := time.Since(began); waited < holdFor {
@@ -46,7 +46,7 @@ func TestRefusedIsSaidWithThePortThatWaits(t *testing.T) {
 	}
 }
 
-func TestWhatComesTooFastOrOverTCPIsNotHeld(t *testing.T) {
+func TestQueriesBeyondTheRateOrOverTCPAreNotHeld(t *testing.T) {
 	for name, writer := range map[string]dns.ResponseWriter{"fast": &test.ResponseWriter{}, "tcp": &test.ResponseWriter{TCP: true}} {
 		burst := 0
 		if name == "tcp" {
@@ -59,7 +59,7 @@ func TestWhatComesTooFastOrOverTCPIsNotHeld(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatMatchesIsRefused(t *testing.T) {
+func TestOnlyMatchingNamesAreRefused(t *testing.T) {
 	plugin := refuse{held: limiter(0), match: regexp.MustCompile(`.\.example\.com\.$`)}
 	if code, printed := ask(t, plugin, "example.com.", &test.ResponseWriter{}); code != -1 || printed != "" {
 		t.Fatal(code, printed)
@@ -69,7 +69,7 @@ func TestOnlyWhatMatchesIsRefused(t *testing.T) {
 	}
 }
 
-func TestALineHasFourWordsWhateverTheName(t *testing.T) {
+func TestALineHasFourFieldsForAnyName(t *testing.T) {
 	if _, printed := ask(t, refuse{held: limiter(0)}, `with\ space\010.example.`, &test.ResponseWriter{}); printed !=
 		`refused A with\032space\010.example. 0`+"\n" {
 		t.Fatal(printed)

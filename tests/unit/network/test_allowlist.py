@@ -1,4 +1,4 @@
-"""Allowlist: what is an entry, what is not and why, and what an entry opens."""
+"""The allowlist: valid and invalid entries, and the names that an entry opens."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_an_entry(text: str, name: str, below: bool, ports: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "a name is missing"),
-        ("https://example.com/", "a URL"),
-        ("example.com/path", "a path"),
-        ("10.0.0.1", "an address"),
-        ("10.0.0.0/8", "an address range"),
-        ("2001:db8::1", "an address"),
-        ("[::1]", "an address"),
+        ("", "the name is missing"),
+        ("https://example.com/", "not a URL"),
+        ("example.com/path", "without a path"),
+        ("10.0.0.1", "not an address"),
+        ("10.0.0.0/8", "not an address range"),
+        ("2001:db8::1", "not an address"),
+        ("[::1]", "not an address"),
         ("localhost", "a single label"),
         ("a..example", "empty"),
         (".example.com", "empty"),
@@ -50,22 +50,22 @@ def test_an_entry(text: str, name: str, below: bool, ports: str) -> None:
         ("ex\x00ample.com", "letters, digits"),
         ("example.com\\n", "letters, digits"),
         ("a{b}.example", "letters, digits"),
-        ("a.*.example", "* stands only at the front"),
-        ("*example.com", "* stands only at the front"),
-        ("**.example.com", "* stands only at the front"),
-        ("*", "* stands only at the front"),
+        ("a.*.example", "* may only be the first label"),
+        ("*example.com", "* may only be the first label"),
+        ("**.example.com", "* may only be the first label"),
+        ("*", "* may only be the first label"),
         ("*.com", "a single label"),
         ("example.123", "cannot be a number"),
-        ("example.com:", "a port is"),
-        ("example.com:0", "a port is"),
-        ("example.com:65536", "a port is"),
-        ("example.com:443,", "a port is"),
+        ("example.com:", "a port must be"),
+        ("example.com:0", "a port must be"),
+        ("example.com:65536", "a port must be"),
+        ("example.com:443,", "a port must be"),
         ("example.com:443/udp", "/tls, /http"),
         ("example.com:" + ",".join(map(str, range(1, 20))), "at most 16"),
         ("ß.example", "IDNA"),
     ],
 )
-def test_what_is_no_entry_says_why(text: str, reason: str) -> None:
+def test_invalid_entries_are_refused_with_a_reason(text: str, reason: str) -> None:
     with pytest.raises(EntryError) as caught:
         allowlist.parse_entry(text)
     assert reason in str(caught.value)
@@ -73,7 +73,7 @@ def test_what_is_no_entry_says_why(text: str, reason: str) -> None:
 
 LIST = """\
 # a comment
-github.com        # with one behind it
+github.com        # a comment after an entry
 
 *.example.org:443
 Deep.Example.org:8443/tls
@@ -81,7 +81,7 @@ Deep.Example.org:8443/tls
 """
 
 
-def test_a_whole_list() -> None:
+def test_a_whole_allowlist() -> None:
     parsed = allowlist.parse(LIST, "domains.conf", {"npm": ("packages.example:8081/http",)})
     entries = {entry.pattern: entry for entry in parsed.allowlist.entries}
     assert list(entries) == ["github.com", "*.example.org", "deep.example.org", "packages.example"]
@@ -91,7 +91,7 @@ def test_a_whole_list() -> None:
     assert parsed.warnings == ()
 
 
-def test_every_error_at_once_with_its_place() -> None:
+def test_all_errors_are_reported_at_once_with_their_places() -> None:
     with pytest.raises(AllowlistError) as caught:
         allowlist.parse("good.example\n  10.0.0.1\n@gem\nhttps://x\na.example b.example\n", "f")
     assert [(p.line, p.column) for p in caught.value.problems] == [(2, 3), (3, 1), (4, 1), (5, 10)]
@@ -99,7 +99,7 @@ def test_every_error_at_once_with_its_place() -> None:
     assert all(problem.remedy for problem in caught.value.problems)
 
 
-def test_doubles_and_absent_tools_are_warnings() -> None:
+def test_duplicates_and_missing_tools_are_warnings() -> None:
     parsed = allowlist.parse("a.example\nA.example.:8443\n@bun\n", "f")
     assert [warning.line for warning in parsed.warnings] == [2, 3]
     assert [str(entry) for entry in parsed.allowlist.entries] == ["a.example:443,80,8443"]
@@ -123,18 +123,18 @@ def test_doubles_and_absent_tools_are_warnings() -> None:
         ("a\x00.example.org", None),
     ],
 )
-def test_what_a_list_opens(name: str, pattern: str | None) -> None:
+def test_a_name_matches_the_narrowest_entry(name: str, pattern: str | None) -> None:
     listed = allowlist.parse(LIST, "f", {"npm": ()}).allowlist
-    found = listed.match(name)
-    assert (found.pattern if found else None) == pattern
+    entry = listed.match(name)
+    assert (entry.pattern if entry else None) == pattern
 
 
-def test_words_of_a_variable() -> None:
+def test_entries_in_a_variable() -> None:
     parsed = allowlist.parse_words("a.example:443,8443, b.example\tc.example", "CODETAINER_EXTRA_DOMAINS")
     assert [str(entry) for entry in parsed.allowlist.entries] == ["a.example:443,8443", "b.example", "c.example"]
 
 
-def test_lists_are_merged_with_their_ports() -> None:
+def test_merging_joins_the_ports_of_an_entry() -> None:
     one = allowlist.parse("a.example:443\n", "one").allowlist
     other = allowlist.parse("a.example:8443/tls\nb.example\n", "other").allowlist
     assert [str(e) for e in one.merged(other).entries] == ["a.example:443,8443/tls", "b.example"]
@@ -148,12 +148,12 @@ def test_broad_wildcards(text: str, broad: bool) -> None:
     assert allowlist.is_broad(allowlist.parse_entry(text)) is broad
 
 
-def test_registries_that_a_list_names() -> None:
+def test_package_registries_in_an_allowlist() -> None:
     assert allowlist.referenced_registries("@npm\n # @pip\n@npm\n@gem\n@go # why\n") == ("npm", "go")
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_a_list_or_says_why_not(text: str) -> None:
+def test_any_text_is_parsed_or_refused_with_a_reason(text: str) -> None:
     try:
         parsed = allowlist.parse(text, "f")
     except AllowlistError as error:
@@ -165,8 +165,8 @@ def test_any_text_is_a_list_or_says_why_not(text: str) -> None:
 
 
 @given(st.text(alphabet="ab.*-_ABü\x00 ", max_size=20))
-def test_matching_never_goes_beyond_the_list(name: str) -> None:
-    """Held against the definition: equal, or below a wildcard at a dot."""
+def test_matching_never_exceeds_the_allowlist(name: str) -> None:
+    """Compares with the definition: equal, or below a wildcard at a dot."""
     listed = allowlist.parse("a.b\n*.b.a\n", "f").allowlist
     plain = name.lower().removesuffix(".") if name.isascii() else name
     allowed = plain == "a.b" or (plain.endswith(".b.a") and all(plain.removesuffix(".b.a").split(".")))

@@ -1,7 +1,7 @@
 from network.problems import Problems
 
 
-def test_each_is_said_once_and_all_together() -> None:
-    found = Problems(["a: wrong", "b: wrong", "a: wrong"])
-    assert found.problems == ("a: wrong", "b: wrong")
-    assert str(found) == "a: wrong; b: wrong"
+def test_duplicate_problems_are_reported_once() -> None:
+    error = Problems(["a: wrong", "b: wrong", "a: wrong"])
+    assert error.problems == ("a: wrong", "b: wrong")
+    assert str(error) == "a: wrong; b: wrong"

@@ -1,4 +1,4 @@
-"""`network/` computes: it opens no file, starts no process and asks for no socket. Tried, not only read."""
+"""`network/` is pure: it opens no file, starts no process and creates no socket. Checked with an audit hook."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROXY = CredentialProxy(
     "/a",
     "/b",
 )
-_seen: list[str] | None = None  # an audit hook can be added and never removed
+_seen: list[str] | None = None  # an audit hook cannot be removed, so it records only while this is a list
 
 
 def _notice(event: str, _: tuple[object, ...]) -> None:
@@ -44,15 +44,15 @@ sys.addaudithook(_notice)
 
 
 def effects(work: Callable[[], object]) -> list[str]:
-    """The effects on the system that a piece of work has, by the interpreter's own word (PEP 578)."""
+    """Returns the audit events (PEP 578) that a function raises through its effects on the system."""
     global _seen
-    found: list[str] = []
-    _seen = found
+    seen: list[str] = []
+    _seen = seen
     try:
         work()
     finally:
         _seen = None
-    return found
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,6 @@ def test_nothing_in_network_touches_the_system(work: Callable[[], object]) -> No
     assert effects(work) == []
 
 
-def test_what_touches_the_system_is_noticed(tmp_path: Path) -> None:
+def test_effects_on_the_system_are_noticed(tmp_path: Path) -> None:
     assert effects(lambda: (tmp_path / "file").write_text("x"))
     assert effects(lambda: tmp_path.iterdir().__next__()) or effects(lambda: list(tmp_path.iterdir()))

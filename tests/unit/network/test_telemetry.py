@@ -18,14 +18,14 @@ def read(**more: str) -> Telemetry:
     return telemetry.read({**ENDPOINT, **more, "HOME": "/root"}, outside=True)
 
 
-def test_nothing_is_opened_where_nothing_is_set() -> None:
+def test_nothing_is_opened_without_telemetry_variables() -> None:
     assert telemetry.read({"PATH": "/bin"}, outside=True) == Telemetry()
 
 
 def test_the_agent_gets_the_variables_and_the_host_is_opened() -> None:
-    found = read(OTEL_METRICS_EXPORTER="otlp", OTEL_LOGS_EXPORTER="")
-    assert found.for_agent(outside=True) == {**ENDPOINT, "OTEL_METRICS_EXPORTER": "otlp"}
-    assert (found.entries, found.hosts, found.secrets) == (("otel.example.com:443",), (), {})
+    result = read(OTEL_METRICS_EXPORTER="otlp", OTEL_LOGS_EXPORTER="")
+    assert result.for_agent(outside=True) == {**ENDPOINT, "OTEL_METRICS_EXPORTER": "otlp"}
+    assert (result.entries, result.hosts, result.secrets) == (("otel.example.com:443",), (), {})
 
 
 @pytest.mark.parametrize(
@@ -42,46 +42,46 @@ def test_ports(endpoint: str, entry: str) -> None:
 
 
 def test_headers_stay_outside() -> None:
-    found = read(**{KEY: "Authorization=Bearer%20s3cret,x-team=t3am"})
-    assert sorted(found.secrets.values()) == ["s3cret", "t3am"]
-    given_to_agent = found.for_agent(outside=True)[KEY]
-    assert "s3cret" not in given_to_agent
-    assert "t3am" not in given_to_agent
-    assert given_to_agent.startswith("authorization=Bearer codetainer-holds-")
-    (host,) = found.hosts
+    result = read(**{KEY: "Authorization=Bearer%20s3cret,x-team=t3am"})
+    assert sorted(result.secrets.values()) == ["s3cret", "t3am"]
+    for_agent = result.for_agent(outside=True)[KEY]
+    assert "s3cret" not in for_agent
+    assert "t3am" not in for_agent
+    assert for_agent.startswith("authorization=Bearer codetainer-holds-")
+    (host,) = result.hosts
     assert host.name == "otel.example.com"
     assert host.writes == ("POST /v1/metrics", "POST /v1/logs", "POST /v1/traces")
     assert {c.header for c in host.credentials} == {"authorization", "x-team"}
-    assert {c.placeholder in given_to_agent for c in host.credentials} == {True}
-    assert "s3cret" not in repr(found)
+    assert {c.placeholder in for_agent for c in host.credentials} == {True}
+    assert "s3cret" not in repr(result)
 
 
 def test_basic_keeps_its_login() -> None:
-    found = read(**{KEY: "authorization=Basic%20" + base64.b64encode(b"4711:s3cret").decode().replace("=", "%3D")})
-    (credential,) = found.hosts[0].credentials
-    assert (credential.login, found.secrets[credential.variable]) == ("4711", "s3cret")
-    shown = found.placeholders[KEY].removeprefix("authorization=Basic ")
+    result = read(**{KEY: "authorization=Basic%20" + base64.b64encode(b"4711:s3cret").decode().replace("=", "%3D")})
+    (credential,) = result.hosts[0].credentials
+    assert (credential.login, result.secrets[credential.variable]) == ("4711", "s3cret")
+    shown = result.placeholders[KEY].removeprefix("authorization=Basic ")
     assert base64.b64decode(shown).decode() == f"4711:{credential.placeholder}"
 
 
 def test_a_token_keeps_its_scheme() -> None:
-    found = read(**{KEY: "authorization=token%20s3cret"})
-    assert found.placeholders[KEY].startswith("authorization=token codetainer-holds-")
-    assert list(found.secrets.values()) == ["s3cret"]
+    result = read(**{KEY: "authorization=token%20s3cret"})
+    assert result.placeholders[KEY].startswith("authorization=token codetainer-holds-")
+    assert list(result.secrets.values()) == ["s3cret"]
 
 
-def test_inside_the_agent_has_them() -> None:
-    found = telemetry.read({**ENDPOINT, KEY: "x-team=t3am"}, outside=False)
-    assert found.for_agent(outside=False)[KEY] == "x-team=t3am"
-    assert found.hosts == ()
+def test_with_credentials_inside_the_agent_gets_the_headers() -> None:
+    result = telemetry.read({**ENDPOINT, KEY: "x-team=t3am"}, outside=False)
+    assert result.for_agent(outside=False)[KEY] == "x-team=t3am"
+    assert result.hosts == ()
 
 
-def test_a_signal_of_its_own() -> None:
-    found = read(
+def test_a_signal_with_its_own_endpoint() -> None:
+    result = read(
         OTEL_EXPORTER_OTLP_LOGS_ENDPOINT="https://logs.example.org/in/logs", OTEL_EXPORTER_OTLP_LOGS_HEADERS="x-key=l0gs"
     )
-    assert found.entries == ("otel.example.com:443", "logs.example.org:443")
-    (host,) = found.hosts
+    assert result.entries == ("otel.example.com:443", "logs.example.org:443")
+    (host,) = result.hosts
     assert (host.name, host.writes) == ("logs.example.org", ("POST /in/logs",))
 
 
@@ -95,62 +95,62 @@ def test_a_signal_of_its_own() -> None:
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://otel.example.com/t", ("POST /t",)),
     ],
 )  # fmt: skip
-def test_where_is_posted_to(variable: str, endpoint: str, writes: tuple[str, ...]) -> None:
-    found = telemetry.read({variable: endpoint, KEY: "x-key=v4lue"}, outside=True)
-    assert found.entries == ("otel.example.com:443",)
-    assert found.hosts[0].writes == writes
+def test_permitted_paths_of_an_endpoint(variable: str, endpoint: str, writes: tuple[str, ...]) -> None:
+    result = telemetry.read({variable: endpoint, KEY: "x-key=v4lue"}, outside=True)
+    assert result.entries == ("otel.example.com:443",)
+    assert result.hosts[0].writes == writes
 
 
 @pytest.mark.parametrize(
-    ("variables", "says"),
+    ("variables", "message"),
     [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "otel.example.com"}, "expected https://HOST"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://u:p@otel.example.com"}, "without user and password"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://192.0.2.7"}, "an address is no name"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://192.0.2.7"}, "not an address"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com:x"}, "expected https://HOST"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com/a'b"}, "expected https://HOST"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel.example.com:4318", KEY: "x-key=v4lue"}, "https on port 443 only"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com:4318", KEY: "x-key=v4lue"}, "https on port 443 only"),
-        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", KEY: "x-key=v4lue"}, "by grpc"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel.example.com:4318", KEY: "x-key=v4lue"}, "only into https on port 443"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com:4318", KEY: "x-key=v4lue"}, "only into https on port 443"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", KEY: "x-key=v4lue"}, "with grpc"),
         (
             {
                 "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "https://logs.example.org/logs",
                 "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc",
                 "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "x-key=v4lue",
             },
-            "by grpc",
+            "with grpc",
         ),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "", KEY: "x-key=v4lue"}, "where shall it go?"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "", KEY: "x-key=v4lue"}, "set without OTEL_EXPORTER_OTLP_ENDPOINT"),
         ({KEY: "x-key"}, "HEADER=VALUE"),
         ({KEY: "x'key=v4lue"}, "HEADER=VALUE"),
         ({KEY: "cookie=v4lue"}, "HEADER=VALUE"),
         ({KEY: "authorization=Digest v4lue"}, "Bearer or Basic"),
         ({KEY: "authorization=Basic v4lue"}, "is empty"),
         ({KEY: "authorization=Basic NDcxMTp!2NGx1ZQ=="}, "is empty"),
-        ({KEY: "x-key=v4lue two"}, "has a blank"),
+        ({KEY: "x-key=v4lue two"}, "contains a blank"),
         (
             {
                 "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "https://otel.example.com/logs",
                 "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "x-key=one",
                 KEY: "x-key=two",
             },
-            "two values of x-key",
+            "x-key has two values",
         ),
     ],
 )
-def test_what_is_wrong_is_said_without_the_secret(variables: dict[str, str], says: str) -> None:
+def test_errors_do_not_contain_the_secret(variables: dict[str, str], message: str) -> None:
     with pytest.raises(Problems) as caught:
         read(**variables)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "v4lue" not in str(caught.value)
 
 
 @given(st.text(), st.text())
-def test_any_text_is_read_or_refused(endpoint: str, headers: str) -> None:
+def test_any_text_is_parsed_or_refused(endpoint: str, headers: str) -> None:
     try:
-        found = read(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **{KEY: headers})
+        result = read(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **{KEY: headers})
     except Problems:
         return
-    for secret in found.secrets.values():
+    for secret in result.secrets.values():
         assert secret.isprintable()
         assert "'" not in secret

@@ -95,7 +95,7 @@ class Parts:
                 self.resolved.append("refresh")
                 return Done(1, True, "2 names resolved")
             case _:
-                return Done(1, False, "there is no such name")
+                return Done(1, False, "the name does not exist")
 
 
 class Case:

@@ -69,7 +69,7 @@ async def test_what_the_list_has_stays_open_and_that_is_said(case: Case) -> None
 
 async def test_a_name_without_an_address_is_not_opened_unless_that_is_meant(case: Case) -> None:
     case.parts.down = {"more.example"}
-    with pytest.raises(SystemFailure, match=r"cannot open more\.example: there is no such name"):
+    with pytest.raises(SystemFailure, match=r"cannot open more\.example: the name does not exist"):
         await case.grants.grant(by_hand("more.example"), 0.0, "operator")
     assert case.parts.has["gate"] == {"always.example"}
     await case.grants.grant(by_hand("more.example"), 0.0, "operator", unresolved=True)

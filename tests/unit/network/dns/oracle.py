@@ -1,4 +1,4 @@
-"""DNS messages made with dnspython, by hand and by hypothesis, and what dnspython and we read in one."""
+"""DNS messages made with dnspython, by hand and by Hypothesis, and two readers for them: dnspython and ours."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ ANSWER, AUTHORITY, ADDITIONAL = 1, 2, 3  # sections of a message, as dnspython's
 _inner = st.text(string.ascii_letters + string.digits + "-_", max_size=61)
 _outer = st.sampled_from(string.ascii_letters + string.digits + "_")
 host_labels = st.one_of(_outer, st.builds(lambda a, b, c: a + b + c, _outer, _inner, _outer))
-# Labels that are equal, or are not, by a hair: dots, case within ASCII and beyond it, escapes, zero bytes.
-HAIRS = (b"a", b"A", b"a.b", b"b", b".", b"\\", b"\\.", b"\xc0", b"\xe0", b"\xdf", b"\0", b" ", b"*", b"x" * 63)
-any_labels = st.one_of(st.sampled_from(HAIRS), st.binary(min_size=1, max_size=63), host_labels.map(str.encode))
+# Labels that are easily confused: dots, case within ASCII and beyond it, escapes, zero bytes.
+SIMILAR = (b"a", b"A", b"a.b", b"b", b".", b"\\", b"\\.", b"\xc0", b"\xe0", b"\xdf", b"\0", b" ", b"*", b"x" * 63)
+any_labels = st.one_of(st.sampled_from(SIMILAR), st.binary(min_size=1, max_size=63), host_labels.map(str.encode))
 
 
 def fits(labels: list[Any]) -> bool:
@@ -52,7 +52,7 @@ questions = st.builds(Question, ids, host_names, st.just(dns_message.A), st.bool
 
 @dataclass(frozen=True)
 class Record:
-    """One record as it goes into a message."""
+    """A record of a message, as text."""
 
     owner: dns.name.Name
     kind: str
@@ -70,7 +70,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Message:
-    """An answer to a question. A response code above 15 takes EDNS, which is there with `edns` in any case."""
+    """An answer to a question. It has an EDNS record if `edns` is set or the response code is above 15."""
 
     question: Question
     records: tuple[Record, ...]
@@ -96,12 +96,15 @@ class Message:
 
 @st.composite
 def messages(draw: st.DrawFn, *, doubles: bool = False) -> Message:
-    """Answers with chains, other names' records, other types and classes in all sections. `doubles`: aliases of two names."""
+    """Answers with CNAME chains and with records of other names, types and classes in all sections.
+
+    `doubles`: a name may have two CNAME records.
+    """
     question = draw(questions)
     asked = dns.name.from_text(question.name)
     pool = [asked, *draw(st.lists(any_names, max_size=6))]
     records, aliases = [], set()
-    # A chain that goes somewhere in most examples; and then whatever else.
+    # Half of the examples have a chain; then come arbitrary records.
     steps = draw(st.integers(0, len(pool) - 1)) if draw(st.booleans()) else 0
     for one, other in pairwise(pool[: steps + 1]):
         records.append(Record(one, "CNAME", other.to_text(), draw(ttls)))
@@ -131,7 +134,7 @@ def messages(draw: st.DrawFn, *, doubles: bool = False) -> Message:
 
 @st.composite
 def recased(draw: st.DrawFn, name: dns.name.Name) -> dns.name.Name:
-    """The same name in other letters."""
+    """The same name with the case of some letters changed."""
     bits = draw(st.integers(0, 255))
 
     def swapped(label: bytes) -> bytes:
@@ -141,7 +144,7 @@ def recased(draw: st.DrawFn, name: dns.name.Name) -> dns.name.Name:
     return dns.name.Name([swapped(label) for label in name.labels])
 
 
-# --- what each makes of it ---
+# --- the two readers ---
 
 
 def ours(wire: bytes, question: Question) -> Answer | None:
@@ -152,10 +155,10 @@ def ours(wire: bytes, question: Question) -> Answer | None:
 
 
 def theirs(wire: bytes, question: Question) -> Answer | None:
-    """What dnspython says that the answer to this question is; None if it cannot be read, or answers something else."""
+    """The answer to a question as dnspython reads it; None if it is malformed or answers another question."""
     try:
         read = dns.message.from_wire(wire)
-    except Exception:  # dnspython's own errors, and what they are made of
+    except Exception:  # dnspython's own errors, and built-in ones such as ValueError
         return None
     asked = dns.name.from_text(question.name)
     if not read.flags & dns.flags.QR or read.opcode() != dns.opcode.QUERY or read.id != question.id or len(read.question) != 1:
@@ -166,7 +169,7 @@ def theirs(wire: bytes, question: Question) -> Answer | None:
     rcode = int(read.rcode())
     if read.flags & dns.flags.TC:
         return Answer(rcode & 15, truncated=True)
-    if rcode & 15:  # an error in the header is one, whatever EDNS adds to it
+    if rcode & 15:  # an error in the header counts, regardless of the EDNS bits
         return Answer(rcode & 15)
     if rcode:
         return Answer(rcode)

@@ -1,4 +1,4 @@
-"""Corefiles as text: a block a name, exactness, and nothing in them that no entry put there."""
+"""Corefiles as text: one block per name, exact matches, and no text but the entries'."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def rendered(text: str) -> str:
 
 
 def blocks(text: str) -> dict[str, str]:
-    return {found[1]: found[2] for found in re.finditer(r"^(\S+):53 \{\n(.*?)^\}$", text, re.MULTILINE | re.DOTALL)}
+    return {match[1]: match[2] for match in re.finditer(r"^(\S+):53 \{\n(.*?)^\}$", text, re.MULTILINE | re.DOTALL)}
 
 
-def test_an_exact_name_turns_away_what_is_below() -> None:
+def test_an_exact_entry_refuses_names_below_it() -> None:
     block = blocks(rendered("a.example\n"))["a.example"]
     assert r"refuse .\.a\.example\.$" in block
     assert "forward . 127.0.0.54:53" in block
 
 
-def test_a_wildcard_turns_away_its_apex() -> None:
+def test_a_wildcard_refuses_its_apex() -> None:
     assert r"refuse ^a\.example\.$" in blocks(rendered("*.a.example\n"))["a.example"]
 
 
 @pytest.mark.parametrize("text", ["a.example\n*.a.example\n", "*.example.org\na.example.org\n"])
-def test_where_both_are_open_nothing_is_turned_away(text: str) -> None:
+def test_a_name_with_a_wildcard_refuses_nothing(text: str) -> None:
     zone = allowlist.parse(text, "f").allowlist.entries[-1].name
     assert "refuse" not in blocks(rendered(text))[zone]
 
 
-def test_the_rest_does_not_exist_and_goes_nowhere() -> None:
+def test_unlisted_names_are_refused_and_never_forwarded() -> None:
     rest = blocks(rendered("a.example\n"))["."]
     assert "    refuse\n" in rest
     assert "forward" not in rest
@@ -56,18 +56,18 @@ def test_the_cache_never_outlives_an_open_address() -> None:
 
 
 @given(st.lists(st.text(max_size=30), max_size=5))
-def test_no_list_makes_a_block_that_it_does_not_name(lines: list[str]) -> None:
+def test_every_block_belongs_to_an_entry(lines: list[str]) -> None:
     try:
         listed = allowlist.parse("\n".join(lines), "f").allowlist
     except AllowlistError:
         return
-    found = blocks(corefile.render(listed))
-    assert set(found) == {entry.name for entry in listed.entries} | {"."}
-    assert corefile.render(listed).count("forward ") == len(found) - 1
+    served = blocks(corefile.render(listed))
+    assert set(served) == {entry.name for entry in listed.entries} | {"."}
+    assert corefile.render(listed).count("forward ") == len(served) - 1
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "expected"),
     [
         ("refused A evil.example. 40212", RefusedQuery("A", "evil.example", 40212)),
         ("refused TXT Secret.Evil.Example. 0", RefusedQuery("TXT", "secret.evil.example")),
@@ -77,15 +77,15 @@ def test_no_list_makes_a_block_that_it_does_not_name(lines: list[str]) -> None:
         ("", None),
     ],
 )
-def test_log_lines(line: str, found: RefusedQuery | None) -> None:
-    assert corefile.parse_log_line(line) == found
+def test_log_lines(line: str, expected: RefusedQuery | None) -> None:
+    assert corefile.parse_log_line(line) == expected
 
 
 @given(st.text())
-def test_any_log_line_is_read_or_passed_over(line: str) -> None:
-    found = corefile.parse_log_line(line)
-    assert found is None or not re.search(r"\s", found.name)
+def test_any_log_line_is_parsed_or_ignored(line: str) -> None:
+    refused = corefile.parse_log_line(line)
+    assert refused is None or not re.search(r"\s", refused.name)
 
 
-def test_an_empty_list_serves_nothing() -> None:
+def test_an_empty_allowlist_serves_nothing() -> None:
     assert list(blocks(corefile.render(Allowlist()))) == ["."]

@@ -1,4 +1,4 @@
-"""DNS messages: what is asked, what counts as its answer, and that no bytes whatever make anything else of it."""
+"""DNS messages: queries and the answers that are accepted for them, also with arbitrary and damaged bytes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_query_and_its_answer() -> None:
     assert dns_message.parse_answer(wire, QUESTION) == Answer(0, ("198.51.100.1", "198.51.100.2"), 30)
 
 
-def test_a_chain_is_followed_from_the_name_asked_for() -> None:
+def test_a_chain_is_followed_from_the_name_in_the_question() -> None:
     data = message(
         record(name("c.example"), A, ONE, 20),
         record(HERE, CNAME, name("b.example"), 90),
@@ -53,7 +53,7 @@ def test_a_chain_is_followed_from_the_name_asked_for() -> None:
     "data",
     [
         message(record(HERE, A, ONE), ident=8),
-        message(record(HERE, A, ONE), asked="www.example.com"),  # another spelling: 0x20
+        message(record(HERE, A, ONE), asked="www.example.com"),  # different case: 0x20
         message(record(HERE, A, ONE), asked="other.example"),
         message(record(HERE, A, ONE), flags=0x0180),
         message(record(HERE, A, ONE), flags=0x8980),
@@ -66,21 +66,21 @@ def test_a_chain_is_followed_from_the_name_asked_for() -> None:
         b"",
     ],
 )
-def test_what_is_no_answer(data: bytes) -> None:
+def test_data_that_does_not_answer_the_question_is_refused(data: bytes) -> None:
     with pytest.raises(MessageError):
         dns_message.parse_answer(data, QUESTION)
 
 
-def test_addresses_of_other_names_are_nobodys() -> None:
+def test_addresses_of_other_names_are_ignored() -> None:
     data = message(record(name("evil.example"), A, ONE))
     assert dns_message.parse_answer(data, QUESTION) == Answer(0)
 
 
-def test_a_truncated_answer_says_so_and_nothing_else() -> None:
+def test_a_truncated_answer_has_no_addresses() -> None:
     assert dns_message.parse_answer(message(flags=0x8380), QUESTION) == Answer(0, truncated=True)
 
 
-def test_errors_and_odd_ttls() -> None:
+def test_error_codes_and_negative_ttls() -> None:
     assert dns_message.parse_answer(message(flags=0x8183), QUESTION).rcode == dns_message.NXDOMAIN
     assert dns_message.parse_answer(message(record(HERE, A, ONE, 0x80000000)), QUESTION).ttl == 0
 
@@ -98,7 +98,7 @@ def test_errors_and_odd_ttls() -> None:
         struct.pack("!6H", 1, 0x0100, 1, 0, 0, 0) + name("a.example") + struct.pack("!HH", A, 3),
     ],
 )
-def test_what_is_no_query(data: bytes) -> None:
+def test_data_that_is_not_a_plain_query_is_refused(data: bytes) -> None:
     with pytest.raises(MessageError):
         dns_message.parse_query(data)
 
@@ -111,14 +111,14 @@ def test_any_bytes_are_a_message_or_an_error(data: bytes) -> None:
 
 
 @given(st.binary(min_size=1, max_size=40), st.integers(0, 200))
-def test_a_damaged_answer_never_yields_an_address_it_does_not_hold(damage: bytes, place: int) -> None:
+def test_a_damaged_answer_never_yields_an_address_that_it_does_not_contain(damage: bytes, place: int) -> None:
     whole = message(record(HERE, A, ONE), record(name("evil.example"), A, OTHER))
     data = whole[:place] + damage + whole[place + len(damage) :]
     try:
-        found = dns_message.parse_answer(data, QUESTION)
+        answer = dns_message.parse_answer(data, QUESTION)
     except MessageError:
         return
-    for address in found.addresses:
+    for address in answer.addresses:
         assert bytes(map(int, address.split("."))) in data
 
 

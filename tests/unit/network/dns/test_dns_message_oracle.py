@@ -1,4 +1,4 @@
-"""dnspython as the oracle of our DNS messages: what both accept must mean the same. Tables list where they differ."""
+"""dnspython as the oracle for our DNS messages: both must read a message in the same way. Tables list the differences."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ from tests.unit.network.dns.oracle import (
     theirs,
 )
 
-# --- theirs, read by us ---
+# --- dnspython's messages, read by us ---
 
 
 @given(messages())
-def test_an_answer_means_the_same(message: Message) -> None:
+def test_both_read_an_answer_in_the_same_way(message: Message) -> None:
     wire = message.wire()
     assert ours(wire, message.question) == theirs(wire, message.question)
 
 
 @given(messages(doubles=True))
-def test_an_alias_of_two_names_is_refused_and_all_else_means_the_same(message: Message) -> None:
+def test_only_an_alias_of_two_names_is_read_differently(message: Message) -> None:
     wire = message.wire()
     targets: dict[dns.name.Name, set[str]] = {}
     for record in message.records:
@@ -66,8 +66,8 @@ def test_an_alias_of_two_names_is_refused_and_all_else_means_the_same(message: M
 
 
 @given(messages(), st.data())
-def test_a_damaged_answer_means_the_same_or_nothing(message: Message, data: st.DataObject) -> None:
-    """A byte changed, some inserted or lost: one of the two may refuse it, but never do they read different things."""
+def test_both_never_read_a_damaged_answer_differently(message: Message, data: st.DataObject) -> None:
+    """With bytes changed, inserted or cut out, one of the two may refuse it, but they never read different content."""
     wire = bytearray(message.wire())
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(wire)))
@@ -83,7 +83,7 @@ def test_a_damaged_answer_means_the_same_or_nothing(message: Message, data: st.D
 
 
 @given(host_names, ids, st.integers(1, 255), st.booleans(), st.booleans(), st.sampled_from((0, 512, 1232, 4096, 65535)))
-def test_a_query_means_the_same(name: str, ident: int, kind: int, recursion: bool, edns: bool, payload: int) -> None:
+def test_both_read_a_query_in_the_same_way(name: str, ident: int, kind: int, recursion: bool, edns: bool, payload: int) -> None:
     query = dns.message.make_query(
         name, dns.rdatatype.RdataType(kind), id=ident, flags=dns.flags.RD if recursion else 0, use_edns=0 if edns else False,
         want_dnssec=edns, payload=payload, options=[COOKIE] if edns else None,
@@ -92,7 +92,7 @@ def test_a_query_means_the_same(name: str, ident: int, kind: int, recursion: boo
 
 
 @given(any_names, ids, st.sampled_from(("IN", "CH", "ANY")), st.sampled_from(("A", "TXT", "ANY")))
-def test_whatever_is_asked_is_understood_or_refused(name: dns.name.Name, ident: int, group: str, kind: str) -> None:
+def test_any_query_is_parsed_or_refused(name: dns.name.Name, ident: int, group: str, kind: str) -> None:
     query = dns.message.make_query(name, kind, group, id=ident)
     with contextlib.suppress(MessageError):
         read = dns_message.parse_query(query.to_wire())
@@ -109,17 +109,17 @@ def test_whatever_is_asked_is_understood_or_refused(name: dns.name.Name, ident: 
 
 
 @given(any_names, any_names)
-def test_different_names_are_shown_differently(one: dns.name.Name, other: dns.name.Name) -> None:
-    shown = [dns_message.refuse(dns.message.make_query(name, "A", "CH").to_wire()) for name in (one, other)]
-    assert shown[0] is not None and shown[1] is not None
-    assert (shown[0][0] == shown[1][0]) == (one == other)
+def test_different_names_have_different_texts(one: dns.name.Name, other: dns.name.Name) -> None:
+    refused = [dns_message.refuse(dns.message.make_query(name, "A", "CH").to_wire()) for name in (one, other)]
+    assert refused[0] is not None and refused[1] is not None
+    assert (refused[0][0] == refused[1][0]) == (one == other)
 
 
-# --- ours, read by them ---
+# --- our messages, read by dnspython ---
 
 
 @given(questions)
-def test_our_query_is_one_to_them(question: Question) -> None:
+def test_dnspython_reads_our_query(question: Question) -> None:
     read = dns.message.from_wire(dns_message.build_query(question))
     assert (read.id, read.flags, read.edns, read.payload, read.options) == (question.id, dns.flags.RD, 0, 1232, ())
     (entry,) = read.question
@@ -128,20 +128,20 @@ def test_our_query_is_one_to_them(question: Question) -> None:
 
 
 @given(questions, st.sampled_from((0, 2, 3, 5)), st.lists(addresses, max_size=64, unique=True), st.integers(0, 0x7FFFFFFF))
-def test_our_answer_is_one_to_them(question: Question, rcode: int, found: list[str], ttl: int) -> None:
-    wire = dns_message.build_answer(question, rcode, tuple(found), ttl)
+def test_dnspython_reads_our_answer(question: Question, rcode: int, opened: list[str], ttl: int) -> None:
+    wire = dns_message.build_answer(question, rcode, tuple(opened), ttl)
     query = dns.message.make_query(question.name, "A", id=question.id, flags=dns.flags.RD if question.recursion else 0)
     read = dns.message.from_wire(wire)
     assert query.is_response(read)
     assert (read.rcode(), bool(read.flags & dns.flags.RA), bool(read.flags & dns.flags.AA)) == (rcode, True, False)
-    assert [(record.address, rrset.ttl) for rrset in read.answer for record in rrset] == [(address, ttl) for address in found]
-    assert [rrset.name.labels for rrset in read.answer] == [dns.name.from_text(question.name).labels] * bool(found)
+    assert [(record.address, rrset.ttl) for rrset in read.answer for record in rrset] == [(address, ttl) for address in opened]
+    assert [rrset.name.labels for rrset in read.answer] == [dns.name.from_text(question.name).labels] * bool(opened)
     assert (
-        theirs(wire, question) == ours(wire, question) == Answer(rcode, *((tuple(found), ttl) if found and not rcode else ()))
+        theirs(wire, question) == ours(wire, question) == Answer(rcode, *((tuple(opened), ttl) if opened and not rcode else ()))
     )
 
 
-# --- where they differ ---
+# --- differences ---
 
 
 def rendered(*records: Record, name: str = QUESTION.name, flags: int = 0x8180, edns: bool = False) -> bytes:
@@ -151,7 +151,7 @@ def rendered(*records: Record, name: str = QUESTION.name, flags: int = 0x8180, e
 
 
 def raw(owner: bytes, kind: int, data: bytes, *, more: int = 1, section: int = ANSWER) -> bytes:
-    """The question's answer with one record (or a count of `more`) that dnspython would not make."""
+    """An answer to the question with a record that dnspython would not build. `more` is the count in the header."""
     wire = bytearray(rendered())
     wire[4 + 2 * section : 6 + 2 * section] = more.to_bytes(2, "big")
     return bytes(wire) + owner + kind.to_bytes(2, "big") + b"\0\1" + bytes(4) + len(data).to_bytes(2, "big") + data
@@ -173,30 +173,30 @@ def chain(length: int) -> list[Record]:
 
 ADDRESS = Record(NAME, "A", "198.51.100.1", 60)
 HERE = b"\xc0\x0c"
-# What dnspython reads and we refuse as an answer to QUESTION.
+# Answers to QUESTION that dnspython reads and we refuse.
 STRICTER = {
-    "another spelling of the name, which a spoofer would have to guess": rendered(ADDRESS, name=QUESTION.name.lower()),
+    "a name in different case, which a spoofer would have to guess": rendered(ADDRESS, name=QUESTION.name.lower()),
     "an alias of two names": rendered(alias(QUESTION.name, "a.test"), alias(QUESTION.name, "b.test")),
     f"more than {MAX_RECORDS} records": rendered(
         *(Record(NAME, "A", str(ipaddress.IPv4Address(n)), 60) for n in range(MAX_RECORDS + 1))
     ),
     "an opcode other than QUERY": rendered(ADDRESS, flags=0x8180 | 4 << 11),
 }
-# What we read and dnspython refuses: all of it is behind what is looked at, or in records that are of no use here.
+# Answers that we read and dnspython refuses. The defects are after the part that we read, or in records that we do not use.
 LAXER = {
-    "bytes behind the last record": (rendered(ADDRESS) + b"\0", Answer(0, ("198.51.100.1",), 60)),
+    "bytes after the last record": (rendered(ADDRESS) + b"\0", Answer(0, ("198.51.100.1",), 60)),
     "an AAAA record of three bytes": (raw(HERE, 28, b"\1\2\3"), Answer(0)),
-    "EDNS options that are cut short": (raw(b"\0", OPT, b"\0\12\0\xff", section=ADDITIONAL), Answer(0)),
-    "a signature by a key that is not known": (
+    "truncated EDNS options": (raw(b"\0", OPT, b"\0\12\0\xff", section=ADDITIONAL), Answer(0)),
+    "a signature by an unknown key": (
         raw(b"\0", 250, b"\4hmac\0" + bytes(16), section=ADDITIONAL),
         Answer(0),
     ),
-    "records behind an error, or in an answer that was cut short": (rendered(flags=0x8183) + b"\xff" * 9, Answer(3)),
+    "garbage after an error code": (rendered(flags=0x8183) + b"\xff" * 9, Answer(3)),
     "addresses for a name that does not exist": (rendered(ADDRESS, flags=0x8183), Answer(3)),
 }
 
 
-# What both read, and what it means. Most of these were read differently once.
+# Messages that both read in the same way, with their meaning. Most of them were read differently at some time.
 SAME = {
     "a response code that only EDNS can hold": (Message(QUESTION, (ADDRESS,), rcode=16), Answer(16)),
     "a label with a dot is not two labels": (
@@ -222,24 +222,24 @@ SAME = {
         Answer(0, ("198.51.100.1",), 60),
     ),
     "a chain of 16": (Message(QUESTION, (*chain(16), replace(ADDRESS, owner=host("n16.test")))), None),
-    "a chain that bites its tail": (Message(QUESTION, (*chain(3), alias("n3.test", "n1.test"))), None),
+    "a chain that is a loop": (Message(QUESTION, (*chain(3), alias("n3.test", "n1.test"))), None),
 }
 
 
 @pytest.mark.parametrize(("message", "answer"), SAME.values(), ids=SAME)
-def test_what_means_the_same_to_both(message: Message, answer: Answer | None) -> None:
+def test_messages_that_both_read_in_the_same_way(message: Message, answer: Answer | None) -> None:
     wire = message.wire()
     assert (ours(wire, QUESTION), theirs(wire, QUESTION)) == (answer, answer)
 
 
 @pytest.mark.parametrize("wire", STRICTER.values(), ids=STRICTER)
-def test_where_we_are_stricter(wire: bytes) -> None:
+def test_answers_that_only_we_refuse(wire: bytes) -> None:
     assert isinstance(dns.message.from_wire(wire), dns.message.Message)
     assert ours(wire, QUESTION) is None
 
 
 @pytest.mark.parametrize(("wire", "answer"), LAXER.values(), ids=LAXER)
-def test_where_we_are_laxer(wire: bytes, answer: Answer) -> None:
+def test_answers_that_only_dnspython_refuses(wire: bytes, answer: Answer) -> None:
     with pytest.raises((dns.exception.DNSException, ValueError)):
         dns.message.from_wire(wire).resolve_chaining()  # type: ignore[attr-defined]
     assert ours(wire, QUESTION) == answer
@@ -251,7 +251,7 @@ def query(change: Callable[[Any], None] = lambda made: None, *, name: Any = QUES
     return bytes(made.to_wire())
 
 
-# What dnspython reads and we do not take as a query: `refuse` answers those that have one question.
+# Queries that dnspython reads and we do not accept: `refuse` answers those with one question.
 REFUSED = {
     "another class": query(group="CH"),
     "a label with other than host name characters": query(name=dns.name.Name([b"a b", b"test", b""])),
@@ -266,7 +266,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("wire", REFUSED.values(), ids=REFUSED)
-def test_queries_that_we_do_not_take(wire: bytes) -> None:
+def test_queries_that_we_refuse(wire: bytes) -> None:
     read = dns.message.from_wire(wire)
     with pytest.raises(MessageError):
         dns_message.parse_query(wire)
@@ -275,7 +275,7 @@ def test_queries_that_we_do_not_take(wire: bytes) -> None:
     assert read.is_response(dns.message.from_wire(refused[1]))
 
 
-def test_two_questions_and_an_answer_are_no_query() -> None:
+def test_two_questions_or_an_answer_get_no_refusal() -> None:
     two = bytearray(query())
     two[5] = 2
     for wire in (bytes(two) + bytes(query()[12:]), rendered(ADDRESS)):
@@ -283,7 +283,7 @@ def test_two_questions_and_an_answer_are_no_query() -> None:
         assert dns_message.refuse(wire) is None
 
 
-def test_what_is_behind_the_question_of_a_query_is_not_read() -> None:
+def test_data_after_the_question_of_a_query_is_ignored() -> None:
     wire = bytearray(query())
     wire[11] = 1
     with pytest.raises(dns.exception.DNSException):

@@ -50,11 +50,11 @@ def test_resolvers_are_read(text: str, expected: ResolvConf) -> None:
         ("nameserver 192.0.2.1\n", False),
     ],
 )
-def test_servers_behind_dockers_resolver_may_be_unknown(text: str, unknown: bool) -> None:
+def test_the_servers_behind_dockers_resolver_may_be_unknown(text: str, unknown: bool) -> None:
     assert resolv_conf.parse(text).external_unknown is unknown
 
 
 @given(st.text(alphabet="nameserver 12.0[]#ExtServers:()host\n\t", max_size=200))
-def test_any_text_is_read_and_what_was_read_is_written_the_same(text: str) -> None:
+def test_rendering_keeps_the_content_of_any_text(text: str) -> None:
     read = resolv_conf.parse(text)
     assert resolv_conf.parse(read.render()) == read

@@ -27,7 +27,7 @@ def ipv4(protocol: int, payload: bytes, options: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "found"),
+    ("data", "packet"),
     [
         (ipv4(6, struct.pack("!HH", 5000, 443)), Packet(4, "tcp", "203.0.113.2", "198.51.100.9", 5000, 443)),
         (ipv4(17, struct.pack("!HH", 5000, 53), b"\x01" * 8), Packet(4, "udp", "203.0.113.2", "198.51.100.9", 5000, 53)),
@@ -41,11 +41,11 @@ def ipv4(protocol: int, payload: bytes, options: bytes = b"") -> bytes:
         (b"\xff" * 40, None),
     ],
 )  # fmt: skip
-def test_where_a_packet_wanted_to_go(data: bytes, found: Packet | None) -> None:
-    assert packets.parse(data) == found
+def test_headers(data: bytes, packet: Packet | None) -> None:
+    assert packets.parse(data) == packet
 
 
 @given(st.binary(max_size=120))
-def test_any_bytes_are_a_packet_or_none(data: bytes) -> None:
-    found = packets.parse(data)
-    assert found is None or 0 <= found.port < 65536
+def test_any_bytes_are_parsed_or_ignored(data: bytes) -> None:
+    packet = packets.parse(data)
+    assert packet is None or 0 <= packet.port < 65536

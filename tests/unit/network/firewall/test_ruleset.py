@@ -1,4 +1,4 @@
-"""The ruleset as text: what each variant lets out, and that nothing else can get into it."""
+"""The ruleset as text: the traffic that each variant permits, and its inputs, which cannot add other rules."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_owners_are_checked_before_established_flows() -> None:
     assert position(lines, "skuid != 954") < position(lines, "ct state established accept")
 
 
-def test_special_ranges_come_before_the_list() -> None:
+def test_special_ranges_are_refused_before_the_allowlist() -> None:
     lines = chain(ruleset.render(Rules(upstreams=(UPSTREAM,))), "out")
     assert position(lines, "@never4") < position(lines, "@open4")
 
 
-def test_only_the_guard_asks_the_upstream() -> None:
+def test_only_the_guard_queries_the_upstream() -> None:
     text = ruleset.render(Rules(upstreams=(UPSTREAM, Upstream("203.0.113.54", 853, tls=True))))
     lines = [line for line in text.splitlines() if "asked_upstream ct mark set" in line]
     assert len(lines) == 2
@@ -62,23 +62,23 @@ def test_with_a_gate_only_the_gate_connects_to_checked_addresses() -> None:
 @pytest.mark.parametrize(
     ("flows", "pace"), [(65536, "136/second burst 4096"), (262144, "546/second burst 16384"), (0, "1/second burst 1")]
 )
-def test_the_agent_opens_flows_at_a_pace_that_the_kernels_table_has_room_for(flows: int, pace: str) -> None:
+def test_the_agents_new_flows_are_limited_by_the_size_of_the_conntrack_table(flows: int, pace: str) -> None:
     text = ruleset.render(Rules(with_gate=True, flows=flows))
     assert f"limit new_flows {{ rate over {pace} packets }}" in text
     lines = chain(text, "out")
     accepted = [line for line in lines if "meta skuid 1000 ct state new" in line and line.endswith("accept")]
     assert len(accepted) == 2
     assert all("jump pace" in lines[lines.index(line) - 1] for line in accepted)
-    assert text.count("jump pace") == 2  # the gate's own are as many as the agent's
+    assert text.count("jump pace") == 2  # the gate's flows follow the agent's, so they need no limit
 
 
-def test_one_transaction_that_leaves_other_tables_alone() -> None:
+def test_the_transaction_does_not_touch_other_tables() -> None:
     text = ruleset.render(Rules())
     assert text.startswith("add table inet codetainer\ndelete table inet codetainer\ntable inet codetainer {")
     assert "flush" not in text
 
 
-def test_elements_are_put_back_in_the_same_transaction() -> None:
+def test_elements_are_restored_in_the_same_transaction() -> None:
     text = ruleset.render(Rules(), [(elements.OPEN, Element("198.51.100.1", 443, 60))])
     assert "add element inet codetainer open4 { 198.51.100.1 . 443 timeout 60s }" in text
 
@@ -89,8 +89,8 @@ def test_inbound_ports() -> None:
     assert "tcp sport 8080 ct mark set" in text
 
 
-def test_without_an_sshd_of_ours_ssh_is_open_to_the_platforms_alone() -> None:
-    """Fly's listens on IPv6, and is root's."""
+def test_without_our_sshd_only_the_platforms_ssh_is_reachable() -> None:
+    """Fly.io's SSH listens on IPv6 as root."""
     text = ruleset.closed()
     assert not [line for line in chain(text, "in") if "dport" in line and "meta nfproto ipv6" not in line]
     assert f"{ruleset.SSH_MARK:#x} accept" not in "".join(chain(text, "out"))
@@ -98,7 +98,7 @@ def test_without_an_sshd_of_ours_ssh_is_open_to_the_platforms_alone() -> None:
 
 
 @pytest.mark.parametrize("port", [22, 2222])
-def test_sshds_replies_come_from_roots_sockets_and_nobody_inside_dials_it(port: int) -> None:
+def test_sshd_replies_from_root_sockets_only_and_is_unreachable_from_inside(port: int) -> None:
     text = ruleset.render(Rules(ssh=port, with_gate=True, upstreams=(UPSTREAM,)))
     assert f"    tcp dport {{ {port} }} accept" in chain(text, "in")
     replies = [line for line in chain(text, "out") if f"tcp sport {port} " in line]
@@ -111,7 +111,7 @@ def test_sshds_replies_come_from_roots_sockets_and_nobody_inside_dials_it(port: 
 
 
 @pytest.mark.parametrize(("address", "where"), [("203.0.113.9", "ip daddr 203.0.113.9"), ("0.0.0.0", "meta nfproto ipv4")])
-def test_metrics_are_answered_by_their_own_uid_and_to_the_outside_only(address: str, where: str) -> None:
+def test_metrics_are_served_by_their_own_uid_to_the_outside_only(address: str, where: str) -> None:
     for text in (ruleset.render(Rules(metrics=Listener(address, 9464), ssh=22)), ruleset.closed(22, Listener(address, 9464))):
         assert f"    {where} tcp dport 9464 accept" in chain(text, "in")
         (reply,) = (line for line in chain(text, "out") if "tcp sport 9464" in line)
@@ -123,20 +123,20 @@ def test_metrics_are_answered_by_their_own_uid_and_to_the_outside_only(address: 
         ruleset.render(Rules(metrics=Listener("0.0.0.0; flush ruleset", 9464)))
 
 
-def test_a_refreshed_element_is_added_deleted_and_added() -> None:
+def test_a_renewed_element_is_added_deleted_and_added() -> None:
     words = [line.split()[0] for line in elements.add(elements.OPEN, [Element("198.51.100.1", 443, 60)]).splitlines()]
     assert words == ["add", "delete", "add"]
     assert elements.add(elements.OPEN, []) == elements.delete(elements.OPEN, []) == elements.add_new(elements.OPEN, []) == ""
 
 
 @pytest.mark.parametrize("address", ["2001:db8::1", "198.51.100.1; flush ruleset", "", "1.2.3", "198.51.100.1 }"])
-def test_no_text_but_an_address_reaches_nft(address: str) -> None:
+def test_only_addresses_reach_nft(address: str) -> None:
     with pytest.raises(ValueError):
         elements.add(elements.OPEN, [Element(address, 443)])
 
 
 @given(st.text(), st.integers())
-def test_elements_hold_an_address_and_a_port_or_nothing(address: str, port: int) -> None:
+def test_an_element_is_an_address_and_a_port_or_an_error(address: str, port: int) -> None:
     try:
         text = elements.add_new(elements.OPEN, [Element(address, port, 5)])
     except ValueError:
@@ -145,7 +145,7 @@ def test_elements_hold_an_address_and_a_port_or_nothing(address: str, port: int)
 
 
 @given(st.text(max_size=20))
-def test_no_upstream_but_an_address_reaches_nft(address: str) -> None:
+def test_only_addresses_of_upstreams_reach_nft(address: str) -> None:
     try:
         text = ruleset.render(Rules(upstreams=(Upstream(address),)))
     except ValueError:

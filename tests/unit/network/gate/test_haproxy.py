@@ -1,4 +1,4 @@
-"""The gate's configuration and lists as text, and its words read back."""
+"""The gate's configuration and lists as text, and its log and tables parsed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from network.gate.haproxy import Line, Places, Usage
 LISTED = parse("a.test\n*.b.test:443\nc.test:22,8443/tls,8080/http\n", "list").allowlist
 
 
-def test_lists_hold_what_is_checked_by_name_and_nothing_else() -> None:
+def test_lists_contain_only_ports_that_are_checked_by_name() -> None:
     assert haproxy.lists(LISTED) == {
         "exact": ("a.test:443", "c.test:8443"),
         "below": (".b.test:443",),
@@ -36,11 +36,11 @@ def test_lists_hold_what_is_checked_by_name_and_nothing_else() -> None:
         ("d.test:443", False),
     ],
 )
-def test_what_may_be_carried_is_what_the_list_says(key: str, carried: bool) -> None:
+def test_connections_that_the_gate_may_carry(key: str, carried: bool) -> None:
     assert haproxy.carries(LISTED, key) is carried
 
 
-def test_every_place_of_the_template_is_filled_in() -> None:
+def test_every_placeholder_of_the_template_is_replaced() -> None:
     text = haproxy.render(haproxy.TEMPLATE.read_text(), Places(Path("/run/gate")), (7, 8), 955)
     assert re.findall(r"\$\w+", text) == []
     assert "bind fd@7" in text
@@ -76,12 +76,12 @@ def test_lines_of_its_log(text: str, line: Line | None) -> None:
 
 
 @given(st.text(max_size=400))
-def test_a_line_of_any_kind_is_read_or_left(text: str) -> None:
+def test_any_line_is_parsed_or_ignored(text: str) -> None:
     line = haproxy.parse_line("refused tls 198.51.100.1 443 1 2 3 " + text)
     assert line is None or len(line.name) <= 300
 
 
-def test_its_tables_count_as_its_client_does_not() -> None:
+def test_bytes_in_of_haproxys_table_are_bytes_out() -> None:
     text = (
         "# table: names, type: string, size:4096, used:1\n"
         "0x7f: key=a.test:443 use=1 exp=0 shard=0 conn_cnt=3 conn_cur=1 bytes_in_cnt=100 bytes_out_cnt=2000\n\n"

@@ -1,4 +1,4 @@
-"""Authorized keys: what is let through, and that everything else is said with its line and the reason."""
+"""Authorized keys: valid lines, and the line and reason in the error for all others."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SK = "sk-ssh-ed25519@openssh.com " + base64.b64encode(
      'command="echo \\"a b\\"" ', 'expiry-time="20301231" ',
      'from="203.0.113.7",command="tail -f /run/codetainer/events.jsonl"\t'],
 )  # fmt: skip
-def test_keys_that_are_let_through_as_they_stand(key: str, options: str) -> None:
+def test_valid_keys_are_returned_unchanged(key: str, options: str) -> None:
     line = f"{options}{key} somebody@example"
     assert authorized_keys.parse(f"# ours\n\n  {line}  \n", NAME) == (line,)
 
@@ -53,13 +53,13 @@ def test_keys_that_are_let_through_as_they_stand(key: str, options: str) -> None
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (ED25519[:-8], "was a part of it lost"),
-        (ED25519.replace("AAAA", "BBBB", 1), "not base64|not of the type"),
-        ("ssh-ed25519", "the key is missing"),
-        (f"ssh-rsa {ED25519.split()[1]}", "not of the type that stands before it"),
-        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA not base64", "was a part of it lost"),
+        (ED25519[:-8], "it may be truncated"),
+        (ED25519.replace("AAAA", "BBBB", 1), "not base64|does not have the type"),
+        ("ssh-ed25519", "the key after its type is missing"),
+        (f"ssh-rsa {ED25519.split()[1]}", "does not have the type in front of it"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA not base64", "it may be truncated"),
         (SHORT, "1024 bits"),
-        (DSA, "'ssh-dss' is no type of key here"),
+        (DSA, "'ssh-dss' is not a supported key type"),
         (f"cert-authority {ED25519}", "cert-authority is not allowed"),
         (f'principals="root" {ED25519}', "principals is not allowed"),
         (f'environment="LD_PRELOAD=/tmp/x" {ED25519}', "environment is not allowed"),
@@ -67,25 +67,25 @@ def test_keys_that_are_let_through_as_they_stand(key: str, options: str) -> None
         (f"port-forwarding {ED25519}", "port-forwarding is not allowed"),
         (f"agent-forwarding {ED25519}", "agent-forwarding is not allowed"),
         (f'tunnel="0" {ED25519}', "tunnel is not allowed"),
-        (f"command {ED25519}", "command needs value"),
-        (f'restrict="yes" {ED25519}', "restrict has no value"),
-        (f'command="open {ED25519}', "options cannot be read|no type of key"),
-        (f"restrict, pty {ED25519}", "options cannot be read|no type of key"),
-        ("https://github.com/somebody.keys", "options cannot be read|no type of key"),
-        ("ssh-ed25519-cert-v01@openssh.com AAAA", "is no type of key here"),
-        ("restrict", "no type of key"),
+        (f"command {ED25519}", "command needs a value"),
+        (f'restrict="yes" {ED25519}', "restrict takes no value"),
+        (f'command="open {ED25519}', "invalid options|no key type found"),
+        (f"restrict, pty {ED25519}", "invalid options|no key type found"),
+        ("https://github.com/somebody.keys", "invalid options|no key type found"),
+        ("ssh-ed25519-cert-v01@openssh.com AAAA", "is not a supported key type"),
+        ("restrict", "no key type found"),
         (f"{ED25519} a\x1b[2Jb", "control characters"),
     ],
-    ids=lambda text: "key" if "AAAA" in text else None,  # keys are new in each process, and names of tests must not be
+    ids=lambda text: "key" if "AAAA" in text else None,  # keys differ in each process, but test ids must not
 )
-def test_lines_that_are_refused(line: str, words: str) -> None:
+def test_invalid_lines_are_refused(line: str, words: str) -> None:
     with pytest.raises(Problems, match=words) as caught:
         authorized_keys.parse(f"{ED25519}\n\n{line}\n", NAME)
     assert len(caught.value.problems) == 1
     assert caught.value.problems[0].startswith(f"{NAME}: line 3: ")
 
 
-def test_every_line_that_is_wrong_is_said_and_a_private_key_is_not_repeated() -> None:
+def test_errors_name_every_invalid_line_and_repeat_no_private_key() -> None:
     private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjE\n-----END OPENSSH PRIVATE KEY-----"
     with pytest.raises(SettingsError) as caught:
         settings.load({**GOOD, NAME: private})
@@ -95,24 +95,24 @@ def test_every_line_that_is_wrong_is_said_and_a_private_key_is_not_repeated() ->
 
 
 @pytest.mark.parametrize("text", ["# none yet", " \n "])
-def test_keys_without_a_key(text: str) -> None:
-    with pytest.raises(SettingsError, match="there is no key in it"):
+def test_a_value_without_a_key_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="contains no key"):
         settings.load({**GOOD, NAME: text})
 
 
-def test_a_host_key_is_what_ssh_makes_of_it() -> None:
+def test_a_host_key_has_the_fingerprint_of_ssh_keygen() -> None:
     key = authorized_keys.new_host_key()
     assert key.public.startswith("ssh-ed25519 AAAA")
     assert key.private.startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
     assert authorized_keys.new_host_key().public != key.public
     assert repr(key) == f"HostKey({key.public!r})"
-    # From ssh-keygen -l, of this key.
+    # The output of ssh-keygen -l for this key.
     known = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
     assert authorized_keys.fingerprint(known) == "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU"
 
 
 @given(st.text())
-def test_whatever_stands_there_it_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         authorized_keys.parse(text, NAME)
     except Problems as error:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from network.ssh import sshd
-from network.ssh.sshd import Places, Said
+from network.ssh.sshd import LogEvent, Places
 
 TEXT = sshd.render(sshd.TEMPLATE.read_text(), Places(Path("/run/codetainer/ssh")), 2222)
 DIRECTIVES = dict(line.split(None, 1) for line in TEXT.splitlines() if line and not line.startswith("#"))
 
 
-def test_where_everything_is() -> None:
+def test_paths_and_port() -> None:
     assert DIRECTIVES["Port"] == "2222"
     assert DIRECTIVES["HostKey"] == "/run/codetainer/ssh/host_key"
     assert DIRECTIVES["AuthorizedKeysFile"] == "/run/codetainer/ssh/authorized_keys"
@@ -27,47 +27,51 @@ def test_where_everything_is() -> None:
         "GatewayPorts", "PermitUserRC", "PermitUserEnvironment",
     ],
 )  # fmt: skip
-def test_what_is_off(directive: str) -> None:
+def test_directives_that_are_off(directive: str) -> None:
     assert DIRECTIVES[directive] == "no"
 
 
-def test_keys_and_nothing_else() -> None:
+def test_only_public_keys_log_in() -> None:
     assert DIRECTIVES["AuthenticationMethods"] == "publickey"
     assert DIRECTIVES["PermitRootLogin"] == "prohibit-password"
     assert DIRECTIVES["DisableForwarding"] == "yes"
     assert {"MaxStartups", "PerSourceMaxStartups"} <= set(DIRECTIVES)
 
 
-def test_a_directive_stands_once() -> None:
-    """sshd takes the first of two, so the second would be a lie."""
+def test_every_directive_occurs_once() -> None:
+    """sshd uses the first of two and ignores the second."""
     assert len(DIRECTIVES) == sum(bool(line) and not line.startswith("#") for line in TEXT.splitlines())
 
 
 LINES = [
-    ("Server listening on 0.0.0.0 port 22.", Said.LISTENING, None),
+    ("Server listening on 0.0.0.0 port 22.", LogEvent.LISTENING, None),
     (
         "Accepted publickey for root from 203.0.113.7 port 4002 ssh2: ED25519 SHA256:lF/HjtPqRMxENprOZmW3U49G",
-        Said.ACCEPTED,
+        LogEvent.ACCEPTED,
         "203.0.113.7 with ED25519 SHA256:lF/HjtPqRMxENprOZmW3U49G",
     ),
     (
         "Invalid user Accepted publickey for root from 1.2.3.4 port 1 ssh2: ED25519 SHA256:abc from 203.0.113.7 port 9",
-        Said.TURNED_AWAY,
+        LogEvent.TURNED_AWAY,
         None,
     ),
-    ("Failed publickey for root from 203.0.113.7 port 1 ssh2: ED25519 SHA256:x", Said.TURNED_AWAY, None),
-    ("Connection closed by authenticating user root 203.0.113.7 port 57118 [preauth]", Said.TURNED_AWAY, None),
-    ("error: kex_exchange_identification: Connection closed by remote host", Said.TURNED_AWAY, None),
-    ("error: maximum authentication attempts exceeded for root from 203.0.113.7 port 1 ssh2 [preauth]", Said.TURNED_AWAY, None),
-    ("User daemon from 203.0.113.7 not allowed because not listed in AllowUsers", Said.TURNED_AWAY, None),
-    ("Server listening on :: port 22.", Said.OTHER, None),
-    ("Bind to port 22 on 0.0.0.0 failed: Address already in use.", Said.DEAF, None),
-    ("error: Bind to port 22 on 0.0.0.0 failed: Address already in use.", Said.DEAF, None),
-    ("error: Bind to port 22 on :: failed: Address already in use.", Said.OTHER, None),
-    ("/run/codetainer/ssh/sshd_config: line 9: Bad configuration option: Foo", Said.OTHER, None),
+    ("Failed publickey for root from 203.0.113.7 port 1 ssh2: ED25519 SHA256:x", LogEvent.TURNED_AWAY, None),
+    ("Connection closed by authenticating user root 203.0.113.7 port 57118 [preauth]", LogEvent.TURNED_AWAY, None),
+    ("error: kex_exchange_identification: Connection closed by remote host", LogEvent.TURNED_AWAY, None),
+    (
+        "error: maximum authentication attempts exceeded for root from 203.0.113.7 port 1 ssh2 [preauth]",
+        LogEvent.TURNED_AWAY,
+        None,
+    ),
+    ("User daemon from 203.0.113.7 not allowed because not listed in AllowUsers", LogEvent.TURNED_AWAY, None),
+    ("Server listening on :: port 22.", LogEvent.OTHER, None),
+    ("Bind to port 22 on 0.0.0.0 failed: Address already in use.", LogEvent.NOT_LISTENING, None),
+    ("error: Bind to port 22 on 0.0.0.0 failed: Address already in use.", LogEvent.NOT_LISTENING, None),
+    ("error: Bind to port 22 on :: failed: Address already in use.", LogEvent.OTHER, None),
+    ("/run/codetainer/ssh/sshd_config: line 9: Bad configuration option: Foo", LogEvent.OTHER, None),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("line", "said", "words"), LINES)
-def test_lines_of_its_log(line: str, said: Said, words: str | None) -> None:
-    assert sshd.parse_line(line) == (said, line if words is None else words)
+@pytest.mark.parametrize(("line", "event", "text"), LINES)
+def test_log_lines(line: str, event: LogEvent, text: str | None) -> None:
+    assert sshd.parse_line(line) == (event, line if text is None else text)
