@@ -1,6 +1,4 @@
-"""The services of a sandbox, each in a module of its own. All have one shape: `service` is the process that is kept running,
-`change` puts another allowlist into effect (of those that have one).
-"""
+"""The services of a sandbox, each in its own module. `service` is the supervised process; `change` applies a new allowlist."""
 
 from __future__ import annotations
 
@@ -27,11 +25,11 @@ class Services:
 
     @property
     def kept(self) -> tuple[Service, ...]:
-        """The services that the protections rest on: the gate only if one was started."""
+        """The services that the protections depend on: CoreDNS, the guard, and the gate if it was started."""
         gate = self.gate.service
         started = (gate,) if gate.state is not ServiceState.STOPPED else ()
         return (self.coredns.service, self.guard.service, *started)
 
     async def stop(self) -> None:
-        """Ends what the agent needs. sshd and the metrics stay: they are the operator's."""
+        """Stops the services that the agent uses. sshd and the metrics stay up for the operator."""
         await asyncio.gather(*(each.service.stop() for each in (self.coredns, self.guard, self.gate)))

@@ -1,7 +1,7 @@
-"""`python3 -I -m backend certificates`: an authority for the hosts whose TLS ends at the gate, and a certificate for each.
+"""`python3 -I -m backend certificates`: makes a CA for the hosts whose TLS terminates at the gate, and their certificates.
 
-The authority is constrained to these names (RFC 5280, section 4.2.1.10): its key could sign for no other. It signs and is
-gone: this process ends, and with it the 10 MB that `cryptography` takes. stdin and stdout: `Wanted` and `Made`, as JSON.
+Name constraints (RFC 5280, section 4.2.1.10) limit the CA to these hosts. Its key ends with this process, as do the 10 MB of
+`cryptography`. Reads `Wanted` from stdin and writes `Made` to stdout, both as JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMON_NAME = "Codetainer gate of this boot"
 
 
 class Wanted(TypedDict):
-    """Certificates for `names`, valid for `seconds` from now and from `skew` seconds before now."""
+    """A request for certificates for `names`, valid from `skew` seconds ago until `seconds` from now."""
 
     names: Sequence[str]
     seconds: float
@@ -29,14 +29,14 @@ class Wanted(TypedDict):
 
 
 class Made(TypedDict):
-    """`authority` is PEM, to be trusted inside; `leaves` is by name, PEM of key and certificate, for the gate alone."""
+    """The results as PEM: `authority` for all trust stores inside, `leaves` (by name: key and certificate) for the gate."""
 
     authority: str
     leaves: dict[str, str]
 
 
 class Validity:
-    """From when until when (UTC) certificates hold that are made now."""
+    """The validity (UTC) of certificates that are made now."""
 
     def __init__(self, wanted: Wanted) -> None:
         now = datetime.datetime.now(datetime.UTC)
@@ -45,13 +45,13 @@ class Validity:
 
 
 def main() -> int:
-    """Makes what stdin asks for."""
+    """Reads the request from stdin and writes the certificates to stdout."""
     json.dump(make(json.load(sys.stdin)), sys.stdout)
     return 0
 
 
 def make(wanted: Wanted) -> Made:
-    """An authority and the certificates. One name in each: with several, HTTP/2 clients would share connections."""
+    """Makes a CA and the certificates. Each has one name, because HTTP/2 clients share connections between several."""
     names, valid = wanted["names"], Validity(wanted)
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME)])

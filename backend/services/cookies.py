@@ -11,18 +11,18 @@ SECONDS = 60.0  # between two events about one host
 
 
 class Cookies:
-    """Requests with cookies by host. Whose names are added bounds its size: the gate adds hosts with a credential only."""
+    """Counts requests with cookies by host. Its size is bounded, because the gate adds only hosts with a credential."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._requests: dict[str, int] = {}
-        self._reported: dict[str, float] = {}  # when, by the clock
+        self._reported: dict[str, float] = {}  # host -> time of the last event
 
     def add(self, host: str) -> None:
         self._requests[host] = self._requests.get(host, 0) + 1
 
     def take(self) -> list[CookiesDropped]:
-        """What is to be reported now: a host's first cookies at once, those that come later after a while."""
+        """Returns the events that are due: at once for a host's first cookies, later ones once every SECONDS."""
         now = self._clock()
         due = [host for host in self._requests if now - self._reported.get(host, -SECONDS) >= SECONDS]
         self._reported |= dict.fromkeys(due, now)

@@ -1,4 +1,4 @@
-"""CoreDNS as the supervisor keeps it: started and watched, its allowlist changed without a gap, its output read."""
+"""Supervises CoreDNS, changes its allowlist without a gap, and reads its output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from network.dns import corefile
 from network.firewall.ruleset import COREDNS_ADDRESS
 
 RELOAD_SECONDS = 10.0
-REST = "other names"  # what is counted together once there are too many
+REST = "other names"  # stands for all names beyond the limit
 
 
 class CoreDns:
@@ -30,7 +30,7 @@ class CoreDns:
         self.service = Service("coredns", self._spawn, self._ready, emit)
         self._allowlist = Allowlist()
         self._refused: Tally[tuple[str, str]] = Tally()  # by name and query type
-        self._programs: dict[str, str] = {}  # that asked for a name, if CoreDNS held its answer: few
+        self._programs: dict[str, str] = {}  # name -> program that asked for it; few, as CoreDNS delays only few answers
         self._tasks = Tasks()
         self._reloaded = asyncio.Event()
 
@@ -48,13 +48,13 @@ class CoreDns:
         try:
             await asyncio.wait_for(self._reloaded.wait(), RELOAD_SECONDS)
         except TimeoutError as error:
-            raise SystemFailure("cannot change the names: CoreDNS did not load its new configuration") from error
+            raise SystemFailure("cannot change the allowlist: CoreDNS did not load its new configuration") from error
 
     def take_refused(self) -> list[Refused]:
-        """Names that were asked for and are not on the allowlist, since the last time."""
+        """Returns the queries for unlisted names since the last call."""
         names, rest = self._refused.take()
         programs, self._programs = self._programs, {}
-        found = [
+        refused = [
             Refused(
                 Via.DNS,
                 Reason.NOT_LISTED,
@@ -66,7 +66,7 @@ class CoreDns:
             )
             for (name, kind), count in names.items()
         ]
-        return [*found, *([Refused(Via.DNS, Reason.NOT_LISTED, rest, "dns", REST)] if rest else [])]
+        return [*refused, *([Refused(Via.DNS, Reason.NOT_LISTED, rest, "dns", REST)] if rest else [])]
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         process = await system.spawn(
@@ -89,7 +89,7 @@ class CoreDns:
                     "[ERROR]" in line or "[FATAL]" in line or "error" in line[:40].lower()
                 ):
                     self._emit(Noted("warning", f"coredns: {line[:300]}"))
-            elif self._allowlist.match(refused.name) is None:  # it may have been listed since
+            elif self._allowlist.match(refused.name) is None:  # it may have been allowed since
                 self._refused.add((refused.name, refused.type))
                 if refused.port and (program := dns_client.program(refused.port)):
                     self._programs[refused.name] = program
@@ -103,7 +103,7 @@ class CoreDns:
 
 
 async def http_get(port: int, path: str, host: str = COREDNS_ADDRESS, seconds: float = 2.0) -> tuple[int, str]:
-    """Status and body of a GET to one of CoreDNS's own ports. Raises OSError, TimeoutError or ValueError."""
+    """Sends a GET to one of CoreDNS's own ports; returns status and body. Raises OSError, TimeoutError or ValueError."""
     async with asyncio.timeout(seconds):
         reader, writer = await asyncio.open_connection(host, port)
         try:

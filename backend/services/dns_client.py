@@ -1,7 +1,7 @@
-"""Which program waits for an answer of CoreDNS's: the owner of the UDP socket that asked.
+"""Finds the program that waits for an answer of CoreDNS: the owner of the UDP socket that asked.
 
-CoreDNS logs whose answer it holds (network/dns/coredns/refuse.go); a socket can be found in /proc only while it is open.
-Refused connections have none any more when their refusal is read, so their program stays unknown.
+A socket is in /proc only while it is open, so CoreDNS delays the answer and logs the client's port
+(network/dns/coredns/refuse.go). The sockets of refused connections are closed too early, so their program stays unknown.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from backend import processes
 from backend.contract.paths import AGENT_UID
 
 PROC = Path("/proc")
-SECONDS = 0.02  # the agent decides how many sockets and processes there are; who looks has other things to do
+SECONDS = 0.02  # limit for a search, because the agent can create any number of sockets and processes
 
 
 class _TooMany(Exception):
-    """It would take longer than it is worth."""
+    """The search has reached its time limit."""
 
 
 def program(port: int, proc: Path = PROC, seconds: float = SECONDS) -> str:
-    """The agent's program with an open UDP socket of this port, by the name it goes by (proc(5), comm).
+    """Returns the name (proc(5), comm) of the agent's process with an open UDP socket on this port.
 
-    "" where there is none, or where it is not found in `seconds`.
+    Returns "" if there is none, or if it is not found within `seconds`.
     """
     deadline = time.monotonic() + seconds
     try:
@@ -37,31 +37,31 @@ def program(port: int, proc: Path = PROC, seconds: float = SECONDS) -> str:
 
 
 def _in_time(deadline: float) -> Iterator[None]:
-    """Goes on until the deadline, then raises _TooMany."""
+    """Yields until the deadline, then raises _TooMany."""
     while time.monotonic() < deadline:
         yield
     raise _TooMany
 
 
 def _inodes(table: Path, port: int, deadline: float) -> list[str]:
-    """The agent's sockets of a port, as /proc/net/udp has them (source: Documentation/networking/proc_net_tcp.rst)."""
-    found = []
-    with contextlib.suppress(OSError), table.open() as lines:  # no IPv6 in this kernel; refusals are counted all the same
+    """Returns the inodes of the agent's sockets on a port, from /proc/net/udp (Documentation/networking/proc_net_tcp.rst)."""
+    inodes = []
+    with contextlib.suppress(OSError), table.open() as lines:  # without IPv6 there is no table; the refusal still counts
         for line, _ in zip(itertools.islice(lines, 1, None), _in_time(deadline), strict=False):
             fields = line.split()
             if int(fields[1].rpartition(":")[2], 16) == port and int(fields[7]) == AGENT_UID:
-                found.append(fields[9])
-    return found
+                inodes.append(fields[9])
+    return inodes
 
 
 def _owner(proc: Path, wanted: set[str], deadline: float) -> str:
-    """First by what each main thread holds, which all threads mostly share; then by that of the other threads.
+    """Searches the descriptors of all main threads first, because most threads share them, then those of the others.
 
-    A thread may have descriptors of its own (unshare(2), CLONE_FILES), and a main thread that has ended has none.
+    A thread may have its own descriptors (unshare(2), CLONE_FILES), and a main thread that has ended has none.
     """
     own: list[Path] = []
     for process, _ in zip(proc.iterdir(), _in_time(deadline), strict=False):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
+        with contextlib.suppress(OSError):  # the process has ended meanwhile
             if process.name.isdigit() and process.stat().st_uid == AGENT_UID:
                 own.append(process)
                 if _holds(process / "fd", wanted, deadline):
@@ -76,12 +76,12 @@ def _owner(proc: Path, wanted: set[str], deadline: float) -> str:
 def _name(process: Path) -> str:
     try:
         return (process / "comm").read_text(errors="replace").rstrip("\n")
-    except OSError:  # it has ended meanwhile
+    except OSError:  # the process has ended meanwhile
         return ""
 
 
 def _holds(descriptors: Path, wanted: set[str], deadline: float) -> bool:
-    with contextlib.suppress(OSError):  # it has ended meanwhile
+    with contextlib.suppress(OSError):  # the process has ended meanwhile
         for descriptor, _ in zip(descriptors.iterdir(), _in_time(deadline), strict=False):
             with contextlib.suppress(OSError):
                 if str(descriptor.readlink()) in wanted:

@@ -1,7 +1,7 @@
-"""The process that serves /metrics, as the supervisor keeps it: a front end over the journal, of a uid of its own.
+"""Supervises the process that serves /metrics: a front end that reads the journal, with its own uid.
 
-It needs nothing but to read what everybody may read, so it has nothing else: no capability, no file of its own. Its listening
-socket is made here and stays open here: nobody else can take its port, also while it is started again.
+It reads only world-readable files, so it has no capabilities and no files of its own. The supervisor creates its listening
+socket and keeps it open, so no other process can take the port during a restart.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from collections.abc import Callable
 from backend import system
 from backend.contract.events import Event, Noted
 from backend.contract.paths import Paths
-from backend.services.service import Announced, Word
+from backend.services.service import Announced, StartSignal
 from backend.system import EXPORTER
 from network.firewall.ruleset import Listener
 
 BACKLOG = 16
-SERVING = "serving"  # what it says when it does
+SERVING = "serving"  # the line with which it reports that it is ready
 
 
 class Exporter:
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._paths, self._emit = paths, emit
-        self.service = Announced("metrics", self._spawn, self._heard, emit)
+        self.service = Announced("metrics", self._spawn, self._interpret, emit)
         self._socket: socket.socket | None = None
 
     async def open(self, where: Listener) -> None:
-        """Starts it; returns when it serves. Raises OSError and SystemFailure."""
+        """Starts the exporter; returns when it serves. Raises OSError and SystemFailure."""
         if self._socket is None:
             sock = system.socket_of(EXPORTER, socket.SOCK_STREAM)
             try:
@@ -49,12 +49,12 @@ class Exporter:
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, pass_fds=(descriptor,),
         )  # fmt: skip
 
-    def _heard(self, line: str) -> Word:
+    def _interpret(self, line: str) -> StartSignal:
         if line == SERVING:
-            return Word.READY
-        if not self.service.starts:
+            return StartSignal.READY
+        if not self.service.starting:
             self._emit(Noted("warning", f"metrics: {line[:300]}"))
-        return Word.LAST
+        return StartSignal.REASON
 
     async def stop(self) -> None:
         await self.service.stop()

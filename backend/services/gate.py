@@ -1,7 +1,7 @@
-"""The gate, as the supervisor keeps it: HAProxy started and watched, its lists kept equal to ours, its log read.
+"""Supervises the gate: starts HAProxy, keeps its lists equal to the allowlist, reads its log and its tables.
 
-HAProxy starts as root, reads its configuration and drops to uid gate in an empty root of its own. Its two sockets are made
-here, under its fsuid: the firewall goes by whoever opened a descriptor (backend/system.py).
+HAProxy starts as root, reads its configuration and changes to uid gate in an empty chroot. The supervisor creates its sockets
+under the gate's fsuid, because the firewall matches the uid that opened a socket (backend/system.py).
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from network.gate.haproxy import Places
 
 TEMPLATE = haproxy.TEMPLATE.read_text(encoding="utf-8")
 ASK_SECONDS = 5.0
-BATCH = 40  # commands that fit one line of the admin socket
-MAX_SAID = 256  # names whose totals are said at one look
-MAX_NAMES = 4096  # below a wildcard there are as many as the agent likes
+BATCH = 40  # commands that fit into one line of the admin socket
+MAX_REPORTED = 256  # names per call of `take_carried`
+MAX_NAMES = 4096  # names whose totals are kept: the agent can use any number of names below a wildcard
 INNER = "credential-proxy.sock"
 ASKS = "asks.sock"
 BACKLOG = 4096
-# What HAProxy needs of root until it has dropped it; nothing is left of it afterwards.
+# HAProxy needs these capabilities to give up root, and has none afterwards.
 _STARTING = [
     "setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+setuid,+setgid,+sys_chroot", "--clear-groups", "--",
 ]  # fmt: skip
 
 
 class Gate:
-    """The service, its lists and what it has seen."""
+    """The service, its lists, and the traffic that it has carried."""
 
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._emit = emit
@@ -53,13 +53,13 @@ class Gate:
         self.log = GateLog(emit, TrafficLog(paths.traffic), lambda: self.allowlist)
         self.service = Service("gate", self._spawn, self._ready, emit)
         self.allowlist = Allowlist()
-        self.much_out = 1 << 63  # bytes to one name from which on it is marked
-        self.proxy: CredentialProxy | None = None  # where credentials are inserted; it holds them
+        self.much_out = 1 << 63  # the upload alert: bytes sent to one name
+        self.proxy: CredentialProxy | None = None  # contains the credentials
         self._carried: dict[str, Carried] = {}
-        self._usage: dict[str, haproxy.Usage] = {}  # the gate's table at the last look, by name and port
-        self._before: dict[str, haproxy.Usage] = {}  # by name: what the table does not hold any more
+        self._usage: dict[str, haproxy.Usage] = {}  # HAProxy's table at the last call, by name and port
+        self._before: dict[str, haproxy.Usage] = {}  # by name: totals that HAProxy's table no longer contains
 
-    # --- its life ---
+    # --- start and certificates ---
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         with contextlib.ExitStack() as opened:
@@ -81,27 +81,27 @@ class Gate:
         return process
 
     async def prepare(self, hosts: tuple[Host, ...], secrets: Mapping[str, str], repositories: tuple[str, ...]) -> int:
-        """Gets ready to end TLS for those hosts whose credentials there are; returns how many. Raises SystemFailure."""
+        """Prepares TLS termination for the hosts that have a credential; returns their number. Raises SystemFailure."""
         self._make_folders()
-        ended = tuple(host for host in hosts if any(c.variable in secrets for c in host.credentials))
-        await self.trust.begin(host.name for host in ended)
+        terminated = tuple(host for host in hosts if any(c.variable in secrets for c in host.credentials))
+        await self.trust.begin(host.name for host in terminated)
         places = self._places
         self.proxy = CredentialProxy(
-            ended, secrets, repositories, places.certificates, places.authorities, f"/{INNER}", f"/{ASKS}"
+            terminated, secrets, repositories, places.certificates, places.authorities, f"/{INNER}", f"/{ASKS}"
         )
-        return len(ended)
+        return len(terminated)
 
     async def renew(self) -> None:
-        """New certificates, without a reload: what is open stays open. Raises SystemFailure."""
+        """Renews the certificates without a reload, so open connections survive. Raises SystemFailure."""
         for file, leaf in (await self.trust.renew()).items():
             await self.ask(f"set ssl cert {file} <<\n{leaf.strip()}\n")
-            (said,) = await self.ask(f"commit ssl cert {file}")
-            if "Success" not in said:
-                raise SystemFailure(f"cannot renew the gate's certificates: {said.strip()[:200]}")
+            (answer,) = await self.ask(f"commit ssl cert {file}")
+            if "Success" not in answer:
+                raise SystemFailure(f"cannot renew the gate's certificates: {answer.strip()[:200]}")
         self.trust.in_use()
 
     def _socket(self, name: str) -> socket.socket:
-        """A way from one part of the gate to another, as from reading names to ending TLS: uid gate alone may dial it."""
+        """Opens a socket between two parts of the gate, to which only uid gate can connect."""
         path = self._places.root / name
         path.unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -127,10 +127,10 @@ class Gate:
                 return
             await asyncio.sleep(0.02)
 
-    # --- its lists ---
+    # --- lists ---
 
     async def change(self, allowlist: Allowlist) -> None:
-        """Puts another list in force without a reload, and closes what it does not carry any more. Raises SystemFailure."""
+        """Changes the allowlist without a reload; closes connections that it no longer permits. Raises SystemFailure."""
         self.allowlist = allowlist
         self._write_lists()  # for the next start
         if not self.service.pid:
@@ -140,19 +140,19 @@ class Gate:
         await self._close_unlisted()
 
     async def _replace(self, acl: str, patterns: tuple[str, ...]) -> None:
-        """All patterns of a list at once: a version is prepared, filled, and put in force."""
+        """Replaces all patterns of a list atomically: prepares a version, fills it, commits it."""
         (answer,) = await self.ask(f"prepare acl {acl}")
         version = answer.rpartition(":")[2].strip()
         if not version.isdigit():
-            raise SystemFailure(f"cannot change the gate's list: {answer.strip()}")
+            raise SystemFailure(f"cannot change the gate's allowlist: {answer.strip()}")
         commands = [*(f"add acl @{version} {acl} {pattern}" for pattern in patterns), f"commit acl @{version} {acl}"]
         for begin in range(0, len(commands), BATCH):
-            for said in await self.ask(*commands[begin : begin + BATCH]):
-                if said.strip():
-                    raise SystemFailure(f"cannot change the gate's list: {said.strip()}")
+            for answer in await self.ask(*commands[begin : begin + BATCH]):
+                if answer.strip():
+                    raise SystemFailure(f"cannot change the gate's allowlist: {answer.strip()}")
 
     async def _close_unlisted(self) -> None:
-        """Ends open connections to names that are not carried any more."""
+        """Closes open connections to names that are no longer allowed."""
         (table,) = await self.ask("show table connections data.conn_cur gt 0")
         gone = set()
         for ticket in haproxy.parse_table(table):
@@ -165,19 +165,19 @@ class Gate:
                 if port in gone:
                     await self.ask(f"shutdown session {identity}")
 
-    # --- what it has seen ---
+    # --- traffic ---
 
     def take_refused(self) -> list[Refused]:
-        """What was asked of an open address and is not carried, since the last time."""
+        """Returns the refusals since the last call."""
         return self.log.take()
 
     async def take_lost(self) -> list[Refused]:
-        """What it had to say and nobody could read, since the last time. Raises SystemFailure."""
+        """Returns the log lines that HAProxy has dropped since the last call. Raises SystemFailure."""
         (info,) = await self.ask("show info")
         return self.log.lost(info)
 
     async def take_carried(self) -> list[Carried]:
-        """Names whose totals have changed since the last time, the rest of very many the next time. Raises SystemFailure."""
+        """Returns the names whose totals have changed, at most MAX_REPORTED per call. Raises SystemFailure."""
         (answer,) = await self.ask("show table names")
         table = haproxy.parse_table(answer)
         self._keep(table)
@@ -186,7 +186,7 @@ class Gate:
             name = key.rpartition(":")[0]
             by_name.setdefault(name, [self._before[name]] if name in self._before else []).append(usage)
         changed, ours = [], {host.name for host in self.proxy.hosts} if self.proxy else set()
-        for name, usages in sorted(by_name.items(), key=self._last_said):
+        for name, usages in sorted(by_name.items(), key=self._last_reported):
             before = self._carried.get(name)
             now = Carried(
                 name, sum(u.connections for u in usages), sum(u.open_now for u in usages), sum(u.bytes_in for u in usages),
@@ -197,18 +197,18 @@ class Gate:
             if now != before:
                 now = replace(now, last_at=round(time.time(), 1))
                 self._carried.pop(name, None)
-                self._carried[name] = now  # the latest last
+                self._carried[name] = now  # moves it to the end
                 if len(self._carried) > MAX_NAMES:
                     oldest = next(iter(self._carried))
                     del self._carried[oldest]
                     self._before.pop(oldest, None)
                 changed.append(now)
-                if len(changed) == MAX_SAID:
+                if len(changed) == MAX_REPORTED:
                     break
         return changed
 
     def _keep(self, table: Mapping[str, haproxy.Usage]) -> None:
-        """Adds up what the next table has no more: all of it when a gate ends, else what had to make room for newer names."""
+        """Adds the totals that a new table has lost: all of them after a restart, otherwise those of evicted names."""
         for key, last in self._usage.items():
             name, now = key.rpartition(":")[0], table.get(key)
             if name in self._carried and (now is None or now.connections < last.connections):
@@ -218,12 +218,12 @@ class Gate:
                 )
         self._usage = dict(table)
 
-    def _last_said(self, found: tuple[str, object]) -> float:
-        carried = self._carried.get(found[0])
+    def _last_reported(self, item: tuple[str, object]) -> float:
+        carried = self._carried.get(item[0])
         return carried.last_at if carried else 0.0
 
     async def ask(self, *commands: str) -> list[str]:
-        """The answers of the admin socket, one a command. Raises SystemFailure."""
+        """Sends commands to the admin socket; returns one answer for each. Raises SystemFailure."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(str(self._places.admin))

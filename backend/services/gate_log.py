@@ -1,7 +1,7 @@
-"""What the gate says while it runs: what it refused is counted, what it carried is kept, and lines that were lost are told.
+"""Reads the gate's log: counts refusals, records connections, and reports lost lines.
 
-HAProxy writes to pipes, and drops a line for which there is no room. The half that guards credentials has a pipe of its own, to
-which only refusals are written: a flood of other lines leaves room for those.
+HAProxy writes to pipes and drops a line if the pipe is full. The credential proxy has a separate pipe that gets only refusals,
+so a flood of other lines cannot displace them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from network.allowlist import Allowlist
 from network.gate import haproxy
 from network.gate.haproxy import Line
 
-PIPE_BYTES = 1 << 20  # as much as the kernel gives without asking (pipe(7))
-MAX_OF_A_VERDICT = 64  # different ones between two looks; no more of a reason are kept one by one
+PIPE_BYTES = 1 << 20  # the default limit for unprivileged users (pipe(7))
+MAX_OF_A_VERDICT = 64  # different refusals between two calls of `take`; the others are added up
 REFUSALS = {
     "refused": Reason.ANOTHER_SITE,
     "unclear": Reason.ANOTHER_SITE,
@@ -39,21 +39,21 @@ REFUSALS = {
 
 
 class GateLog:
-    """`listed` gives the list that is in force."""
+    """The counts of refusals. `listed` returns the allowlist in force."""
 
     def __init__(self, emit: Callable[[Event], None], traffic: TrafficLog, listed: Callable[[], Allowlist]) -> None:
         self._emit, self._traffic, self._listed = emit, traffic, listed
-        # None pushes out another.
+        # One tally per verdict, so that no verdict displaces another.
         self._refused: dict[str, Tally[Line]] = {verdict: Tally(MAX_OF_A_VERDICT) for verdict in REFUSALS}
-        self._dropped = 0  # lines, as the gate that runs counts them
+        self._dropped = 0  # lines that the running HAProxy has dropped
         self._tasks = Tasks()
         self.cookies = Cookies()
 
     async def pipe(self, opened: ExitStack) -> int:
-        """A descriptor for the gate to write to; what comes is read until it ends. It is closed here with `opened`."""
+        """Returns a descriptor for the gate's log and reads it until the gate ends. `opened` closes the supervisor's copy."""
         ours, theirs = os.pipe()
         opened.callback(os.close, theirs)
-        with contextlib.suppress(OSError):  # a limit of the machine's: it is smaller then, and what is lost is told
+        with contextlib.suppress(OSError):  # a limit of the machine: the pipe stays smaller, and lost lines are reported
             fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(
@@ -68,7 +68,7 @@ class GateLog:
             if line is not None:
                 if line.cookies:
                     self.cookies.add(line.name)
-                if line.verdict == "carried" and line.protocol != "https":  # those are counted by their connection
+                if line.verdict == "carried" and line.protocol != "https":  # the TLS connection of an https request is logged
                     self._traffic.add(_connection(line))
                 elif line.verdict in REFUSALS:
                     self._refused[line.verdict].add(replace(line, bytes_out=0, bytes_in=0, milliseconds=0, cookies=False))
@@ -76,14 +76,14 @@ class GateLog:
                 self._emit(Noted("warning", f"gate: {text[:300]}"))
 
     def take(self) -> list[Refused]:
-        """What was asked of an open address and is not carried, since the last time."""
+        """Returns the refusals since the last call."""
         self._traffic.flush()
-        found: list[Refused] = []
+        refusals: list[Refused] = []
         for verdict, tally in self._refused.items():
             refused, rest = tally.take()
-            found += [self._refusal(line, count) for line, count in refused.items()]
-            found += [Refused(Via.GATE, REFUSALS[verdict], rest, "tcp", OTHER_NAMES)] if rest else []
-        return found
+            refusals += [self._refusal(line, count) for line, count in refused.items()]
+            refusals += [Refused(Via.GATE, REFUSALS[verdict], rest, "tcp", OTHER_NAMES)] if rest else []
+        return refusals
 
     def _refusal(self, line: Line, count: int) -> Refused:
         nameless = not line.name or line.name.startswith("(")
@@ -93,13 +93,13 @@ class GateLog:
         elif line.verdict == "refused" and self._listed().match(line.name) is not None:
             reason = Reason.PORT_NOT_LISTED
         elif line.verdict == "foreign":
-            detail = "another host in the request"
+            detail = "different host in the request"
         return Refused(Via.GATE, reason, count, "tcp", "" if nameless else line.name, line.address, line.port, detail=detail)
 
     def lost(self, info: str) -> list[Refused]:
-        """Lines that the gate has dropped since the last time, from its `show info`: nobody knows what they said."""
+        """Returns the lines that the gate has dropped since the last call. `info` is its answer to `show info`."""
         before, self._dropped = self._dropped, haproxy.parse_dropped(info)
-        more = self._dropped - (before if before <= self._dropped else 0)  # one that was started again counts from nothing
+        more = self._dropped - (before if before <= self._dropped else 0)  # a restarted HAProxy counts from zero
         return [Refused(Via.GATE, Reason.UNREAD, more, "tcp", OTHER_NAMES)] if more else []
 
 

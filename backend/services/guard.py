@@ -1,4 +1,4 @@
-"""The guard as the supervisor keeps it: a process of its own, and the channel by which it is told and asked."""
+"""Supervises the guard process and its channel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANSWER_SECONDS = 10.0
 
 
 class Guard:
-    """The service, and the configuration that it holds or begins with."""
+    """The service, and the configuration that it has or starts with."""
 
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._paths, self._emit = paths, emit
@@ -35,20 +35,20 @@ class Guard:
         self._tasks = Tasks()
 
     async def change(self, configuration: Configure) -> None:
-        """Gives the guard another configuration; returns when it is in force. Raises SystemFailure.
+        """Changes the guard's configuration; returns when it is in force. Raises SystemFailure.
 
-        A guard that has not been started begins with it. One that has fallen gets it when it is back, and this raises.
+        A guard that was never started will start with it. If the guard is down, this raises, but the next start uses it.
         """
         self.begin_with(configuration)
         if self.service.state is not ServiceState.STOPPED:
             await self._configure(configuration)
 
     def begin_with(self, configuration: Configure) -> None:
-        """Another configuration for the next start."""
+        """Sets the configuration for the next start."""
         self._configuration = configuration
 
     async def ask(self, request: Request, seconds: float = ANSWER_SECONDS) -> Done:
-        """Asks the guard to do something. Raises SystemFailure if it does not answer."""
+        """Sends a request and returns the answer. Raises SystemFailure if there is none within `seconds`."""
         number = next(self._numbers)
         answer = await self._send(number, replace(request, id=number), seconds)
         assert isinstance(answer, Done)
@@ -104,7 +104,7 @@ class Guard:
         return process
 
     async def _ready(self) -> None:
-        """A guard is ready when it holds the latest configuration; before there is one, when it answers."""
+        """Returns when the guard has the latest configuration or, if there is none yet, answers a ping."""
         if self._configuration is not None:
             await self._configure(self._configuration)
         else:
@@ -124,14 +124,14 @@ class Guard:
                 elif isinstance(message, Configured | Done):
                     self._settle(message)
         except (OSError, ValueError) as error:
-            self._emit(Noted("error", f"cannot understand the guard: {error}"))
+            self._emit(Noted("error", f"invalid message from the guard: {error}"))
         finally:
             writer.close()
             if self._writer is writer:
                 self._writer = None
                 for waiting in self._waiting.values():
                     if not waiting.done():
-                        waiting.set_exception(SystemFailure("cannot ask the guard: it has ended"))
+                        waiting.set_exception(SystemFailure("cannot ask the guard: it has exited"))
                 self._waiting.clear()
 
     def _settle(self, message: Configured | Done) -> None:

@@ -1,4 +1,4 @@
-"""A process that is kept running: started, waited for until it answers, started again with back-off when it ends."""
+"""A supervised process: started, awaited until it answers, restarted with back-off when it ends."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Key = TypeVar("Key")
 
 
 def pause_before(restarts: int) -> float:
-    """Seconds to wait before starting a service again: 0.2 s at first, doubled each time, 15 s at most."""
+    """Seconds to wait before the next restart: 0.2 s at first, doubled each time, at most 15 s."""
     return float(min(15.0, 0.2 * 2 ** min(restarts, 10)))
 
 
 async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
-    """What a service writes, line by line until it ends; empty lines and such as no service of ours writes are left out."""
+    """Yields the output of a service, line by line until it ends. Skips empty and over-long lines."""
     while True:
         try:
             read = await stream.readline()
@@ -38,33 +38,33 @@ async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
 
 
 class Tally(Generic[Key]):
-    """Counts between two looks: at most `most` different keys, and how many did not fit."""
+    """Counts keys until `take`: up to `limit` different ones, and the rest as one number."""
 
     MAX = 256
 
-    def __init__(self, most: int = MAX) -> None:
-        self._most = most
+    def __init__(self, limit: int = MAX) -> None:
+        self._limit = limit
         self._counts: dict[Key, int] = {}
         self._rest = 0
 
     def add(self, key: Key) -> None:
-        if key in self._counts or len(self._counts) < self._most:
+        if key in self._counts or len(self._counts) < self._limit:
             self._counts[key] = self._counts.get(key, 0) + 1
         else:
             self._rest += 1
 
     def take(self) -> tuple[dict[Key, int], int]:
-        """The counts since the last time, and the rest."""
+        """Returns the counts since the last call, and the rest."""
         taken = self._counts, self._rest
         self._counts, self._rest = {}, 0
         return taken
 
 
 class Service:
-    """One process that is kept running from `start` until `stop`."""
+    """A process that is kept running from `start` until `stop`."""
 
-    STEADY_SECONDS = 60.0  # after so long without a fall the count for back-off begins anew
-    LAST_WORDS_SECONDS = 0.0  # between a process's end and what it says of it
+    STEADY_SECONDS = 60.0  # uptime after which the back-off is reset
+    LAST_OUTPUT_SECONDS = 0.0  # wait after a process's end for its last output
 
     def __init__(
         self,
@@ -85,14 +85,14 @@ class Service:
         return self._process.pid if self._process is not None and self._process.returncode is None else 0
 
     def changed(self, state: ServiceState, detail: str = "") -> None:
-        """Says the service's state, where it is a new one."""
+        """Reports the service's state if it is new or has a detail."""
         if state is self.state and not detail:
             return
         self.state = state
         self._emit(ServiceChanged(self.name, state, self.pid, self.restarts, detail))
 
     async def start(self) -> None:
-        """Starts the service and returns when it answers. Raises SystemFailure; nothing is left running then."""
+        """Starts the service; returns when it answers. Raises SystemFailure, after killing the process."""
         if self._keeper is not None:
             await self.stop()
         self.changed(ServiceState.STARTING)
@@ -124,16 +124,16 @@ class Service:
             os.kill(self.pid, number)
 
     async def _until_ready(self) -> None:
-        """Waits for the first answer, or for the process to end before it."""
+        """Waits until the service answers. Raises SystemFailure if the process ends before that."""
         assert self._process is not None
         ready = asyncio.ensure_future(self._ready())
         ended = asyncio.ensure_future(self._process.wait())
         try:
             await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
-            if not ready.done() and self.LAST_WORDS_SECONDS:
-                await asyncio.wait((ready,), timeout=self.LAST_WORDS_SECONDS)
+            if not ready.done() and self.LAST_OUTPUT_SECONDS:
+                await asyncio.wait((ready,), timeout=self.LAST_OUTPUT_SECONDS)
             if not ready.done():
-                raise SystemFailure(f"cannot start {self.name}: it ended with code {self._process.returncode}")
+                raise SystemFailure(f"cannot start {self.name}: it exited with code {self._process.returncode}")
             ready.result()
         finally:
             ready.cancel()
@@ -147,7 +147,7 @@ class Service:
             self._kill()
             if time.monotonic() - up_since > self.STEADY_SECONDS:
                 self.restarts = 0
-            self.changed(ServiceState.DOWN, f"ended with code {code}")
+            self.changed(ServiceState.DOWN, f"exited with code {code}")
             while True:
                 await asyncio.sleep(pause_before(self.restarts))
                 self.restarts += 1
@@ -168,48 +168,48 @@ class Service:
             system.kill_group(self._process)
 
 
-class Word(Enum):
-    """What a line of a service's means for its start."""
+class StartSignal(Enum):
+    """The meaning of an output line for the start of a service."""
 
     READY = "ready"
-    NEVER = "never"
-    LAST = "last"  # the reason, where it ends before it is ready
-    NOTHING = "nothing"
+    FAILED = "failed"
+    REASON = "reason"  # the error message if the service ends before it is ready
+    NONE = "none"
 
 
 class Announced(Service):
-    """A service that says on its standard error when it is ready, or why it never will be.
+    """A service that reports on standard error when it is ready, or why it cannot start.
 
-    `spawn` gives it a pipe for that; `heard` is called with each line, and once the start is over it is what else it does.
+    `spawn` must connect standard error to a pipe. `interpret` gets each line, also after the start.
     """
 
-    LAST_WORDS_SECONDS = 2.0
+    LAST_OUTPUT_SECONDS = 2.0
 
     def __init__(
         self,
         name: str,
         spawn: Callable[[], Coroutine[Any, Any, asyncio.subprocess.Process]],
-        heard: Callable[[str], Word],
+        interpret: Callable[[str], StartSignal],
         emit: Callable[[Event], None],
     ) -> None:
         super().__init__(name, self._spawn_and_read, self._announced, emit)
-        self._spawn_it, self._heard = spawn, heard
+        self._spawn_process, self._interpret = spawn, interpret
         self._start: asyncio.Future[None] | None = None
         self._readers: set[asyncio.Task[None]] = set()
 
     @property
-    def starts(self) -> bool:
-        """Whether it has yet to say that it is ready."""
+    def starting(self) -> bool:
+        """True until the service has reported that it is ready or has failed."""
         return self._start is not None and not self._start.done()
 
     async def stop(self) -> None:
         await super().stop()
-        for reader in self._readers:  # a process of its own may hold the pipe for longer
+        for reader in self._readers:  # a child of the service may keep the pipe open
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
 
     async def _spawn_and_read(self) -> asyncio.subprocess.Process:
-        process = await self._spawn_it()
+        process = await self._spawn_process()
         assert process.stderr is not None
         self._start = asyncio.get_running_loop().create_future()
         reader = asyncio.create_task(self._read(process.stderr, self._start))
@@ -222,16 +222,16 @@ class Announced(Service):
         await self._start
 
     async def _read(self, output: asyncio.StreamReader, start: asyncio.Future[None]) -> None:
-        last = "it ended without a word"
+        reason = "it exited without an error message"
         async for line in lines(output):
-            word = self._heard(line)
+            meaning = self._interpret(line)
             if start.done():
                 continue
-            if word is Word.READY:
+            if meaning is StartSignal.READY:
                 start.set_result(None)
-            elif word is Word.NEVER:
+            elif meaning is StartSignal.FAILED:
                 start.set_exception(SystemFailure(f"cannot start {self.name}: {line[:200]}"))
-            elif word is Word.LAST:
-                last = line
+            elif meaning is StartSignal.REASON:
+                reason = line
         if not start.done():
-            start.set_exception(SystemFailure(f"cannot start {self.name}: {last[:200]}"))
+            start.set_exception(SystemFailure(f"cannot start {self.name}: {reason[:200]}"))

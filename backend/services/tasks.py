@@ -1,4 +1,4 @@
-"""Tasks that nobody waits for: asyncio itself keeps only a weak reference to them."""
+"""Background tasks. asyncio itself keeps only weak references to tasks."""
 
 from __future__ import annotations
 

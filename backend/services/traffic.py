@@ -1,4 +1,4 @@
-"""The traffic log: every connection that the gate carried, for audits. Bounded in size and in lines a second."""
+"""The traffic log: every connection that the gate carried, for audits. Bounded in size and in lines per second."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 from backend.contract.traffic import Connection, encode
 
-SEGMENT_BYTES = 2 << 20  # and one more that came before
+SEGMENT_BYTES = 2 << 20  # size of a file; one older file is kept
 MAX_A_SECOND = 256
 
 
 class _File(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (its name in the standard library)
-        """A full file system costs lines, never the supervisor."""
+        """Ignores errors: a full file system loses log lines but does not stop the supervisor."""
 
 
 class TrafficLog:
-    """Appends connections. What is too much for a second is added up in one line."""
+    """Appends connections. Those beyond MAX_A_SECOND in a second are added up in one line."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._clock = clock
@@ -47,7 +47,7 @@ class TrafficLog:
             )  # fmt: skip
 
     def flush(self) -> None:
-        """Writes what was added up so far."""
+        """Writes the line for connections that were added up."""
         if self._rest is not None:
             self._write(self._rest)
             self._rest = None

@@ -1,7 +1,7 @@
-"""That the sandbox trusts the gate: certificates made at boot for the hosts with a credential, and made again before they end.
+"""The gate's certificates: made at boot for hosts with a credential, trusted inside the sandbox, renewed before they expire.
 
-The system's bundle is covered by one in memory that has the gate's authority at its end: that works where the root is read-only
-from the start, leaves the image as it is, and lets an authority be added later.
+A bundle in memory, with the gate's CA at its end, is mounted over the system's bundle. That works on a read-only root, leaves
+the image unchanged, and allows another CA to be added later.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from network.gate.haproxy import Places
 if TYPE_CHECKING:
     from backend.services.certificates import Made, Wanted
 
-RENEW_AFTER = 2 / 3  # of their validity
-SKEW = 86400.0  # seconds that certificates are valid before they are made
-OURS = "# An authority of this sandbox's gate. Its key is gone.\n"
+RENEW_AFTER = 2 / 3  # of the validity
+SKEW = 86400.0  # seconds; the validity starts this long before the certificates are made
+OURS = "# A CA of this sandbox's gate. Its key was discarded.\n"
 MAKE_SECONDS = 20.0
 
 
 async def make(paths: Paths, wanted: Wanted) -> Made:
-    """Certificates, by a process of their own (backend/services/certificates.py says why). Raises SystemFailure."""
+    """Makes certificates in a separate process (backend/services/certificates.py explains why). Raises SystemFailure."""
     done = await system.run_async(
         [str(paths.python), "-I", "-m", "backend", "certificates"], input=json.dumps(wanted), timeout=MAKE_SECONDS, check=False
     )
@@ -37,12 +37,12 @@ async def make(paths: Paths, wanted: Wanted) -> Made:
     try:
         made: Made = done.value()
     except ValueError as error:
-        raise SystemFailure("cannot make the gate's certificates: their maker does not answer with JSON") from error
+        raise SystemFailure("cannot make the gate's certificates: the process did not answer with JSON") from error
     return made
 
 
 class Trust:
-    """The certificates of one gate. `valid`: seconds, by the clock that whoever verifies them looks at, set or not."""
+    """The certificates of a gate. `valid` is in seconds of the wall clock, which clients use to verify them."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class Trust:
         self.valid = 365 * 86400.0
         self._names: tuple[str, ...] = ()
         self._since = 0.0
-        self._waiting: tuple[float, Mapping[str, str]] | None = None  # made then, trusted, and not with the gate yet
+        self._waiting: tuple[float, Mapping[str, str]] | None = None  # time and leaves: trusted, but not in use by the gate
 
     async def begin(self, names: Iterable[str]) -> None:
-        """Makes the certificates and has everything inside trust them. The gate itself trusts what was trusted before.
+        """Makes the certificates and adds their CA to the bundle. The gate itself keeps the bundle without it.
 
         Raises SystemFailure.
         """
@@ -72,8 +72,8 @@ class Trust:
         self.in_use()
 
     @property
-    def ends(self) -> bool:
-        """Whether it is time for new ones: also where the clock was set to before they begin."""
+    def due(self) -> bool:
+        """True if the certificates are due for renewal, or the clock was set to a time close to or before their start."""
         return bool(self._names) and not self._good(self._since)
 
     def _good(self, since: float) -> bool:
@@ -81,9 +81,9 @@ class Trust:
         return -SKEW / 2 < age < self.valid * RENEW_AFTER
 
     async def renew(self) -> Mapping[str, str]:
-        """New certificates, of an authority that is trusted beside the old one; by file, as the gate has to be given them.
+        """Makes new certificates with another CA, which is trusted in addition to the old one. Returns the leaves by file.
 
-        Until they are in use they stay the ones to give. Raises SystemFailure; the old ones are trusted as before.
+        Returns the same ones until `in_use` is called. Raises SystemFailure; the old ones stay trusted.
         """
         if self._waiting is not None and self._good(self._waiting[0]):
             return self._waiting[1]
@@ -92,16 +92,16 @@ class Trust:
         try:
             with self._paths.trusted.open("ab", buffering=0) as bundle:
                 before = os.fstat(bundle.fileno()).st_size
-                if bundle.write(authority.encode()) != len(authority):  # one write: readers find the old ones whole meanwhile
+                if bundle.write(authority.encode()) != len(authority):  # one write, so readers always see the old part whole
                     bundle.truncate(before)
-                    raise SystemFailure("cannot have new certificates trusted: there is no room")
+                    raise SystemFailure("cannot add the new CA to the bundle: no space left")
         except OSError as error:
-            raise SystemFailure(f"cannot have new certificates trusted: {error.strerror or error}") from error
+            raise SystemFailure(f"cannot add the new CA to the bundle: {error.strerror or error}") from error
         self._waiting = now, leaves
         return leaves
 
     def in_use(self) -> None:
-        """The gate speaks with the latest ones. Until that is said it is still time for new ones."""
+        """Records that the gate uses the latest certificates. Until then, `due` stays true."""
         self._since = self._waiting[0] if self._waiting is not None else self._clock()
         self._waiting = None
 

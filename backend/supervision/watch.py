@@ -86,7 +86,7 @@ async def certificates(gate: Gate, valid: float, emit: Callable[[Event], None]) 
     said = ""
     while True:
         await asyncio.sleep(min(CERTIFICATE_SECONDS, valid / 10))
-        if gate.trust.ends:
+        if gate.trust.due:
             try:
                 await gate.renew()
             except SystemFailure as error:

@@ -11,7 +11,7 @@ from string import Template
 TEMPLATE = Path(__file__).with_name("sshd.template")  # for the caller of `render`: nothing here opens a file
 _ACCEPTED = re.compile(r"Accepted publickey for root from (\S+) port \d+ ssh2: (\S+ SHA256:[A-Za-z0-9+/]+)")
 # The log lines of clients without a valid key, in OpenSSH 9.2 to 10.0.
-_TURNED_AWAY = re.compile(
+_REJECTED = re.compile(
     r"Failed \S+ for |Invalid user |User \S+ from \S+ not allowed|Connection (?:closed|reset) by (?:auth|invalid)|"
     r"Unable to negotiate|banner exchange|kex_exchange_identification|maximum authentication attempts|drop connection|"
     r"[Tt]imeout before authentication|Received disconnect from \S+ port \d+:\d+: .*\[preauth\]|Disconnecting "
@@ -46,7 +46,7 @@ class LogEvent(StrEnum):
     LISTENING = "listening"  # on IPv4, which every machine has
     NOT_LISTENING = "not listening"  # cannot listen on IPv4; sshd may continue with IPv6 alone
     ACCEPTED = "accepted"
-    TURNED_AWAY = "turned away"
+    REJECTED = "rejected"
     OTHER = "other"
 
 
@@ -58,4 +58,4 @@ def parse_line(text: str) -> tuple[LogEvent, str]:
         return LogEvent.NOT_LISTENING, text
     if login := _ACCEPTED.match(text):  # only at the start: other lines repeat a user name that the client chose
         return LogEvent.ACCEPTED, f"{login[1]} with {login[2]}"
-    return (LogEvent.TURNED_AWAY if _TURNED_AWAY.search(text) else LogEvent.OTHER), text
+    return (LogEvent.REJECTED if _REJECTED.search(text) else LogEvent.OTHER), text

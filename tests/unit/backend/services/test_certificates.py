@@ -1,4 +1,4 @@
-"""The gate's certificates, as a client sees them."""
+"""The gate's certificates, verified as a client does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def verified(leaf: x509.Certificate, authority: x509.Certificate, name: str, at:
     policy.build_server_verifier(x509.DNSName(name)).verify(leaf, [])
 
 
-def test_what_stdin_asks_for_is_on_stdout_and_verifies_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates_verify_for_their_names_during_their_validity(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(WANTED)))
     monkeypatch.setattr(sys, "stdout", out)
@@ -41,7 +41,7 @@ def test_what_stdin_asks_for_is_on_stdout_and_verifies_for_so_long(monkeypatch: 
     assert "PRIVATE KEY" not in made["authority"]
 
 
-def test_the_authority_can_sign_for_these_names_only() -> None:
+def test_the_ca_is_constrained_to_its_names() -> None:
     authority = x509.load_pem_x509_certificate(certificates.make(WANTED)["authority"].encode())
     constraints = authority.extensions.get_extension_for_class(x509.NameConstraints)
     assert constraints.critical

@@ -6,7 +6,7 @@ from backend.contract.events import CookiesDropped
 from backend.services.cookies import SECONDS, Cookies
 
 
-def test_a_hosts_first_are_reported_at_once_and_then_once_a_minute() -> None:
+def test_cookies_of_a_host_are_reported_at_once_and_then_once_a_minute() -> None:
     now = 1000.0
     cookies = Cookies(lambda: now)
     for host in ("a.test", "b.test", "a.test"):

@@ -1,4 +1,4 @@
-"""Who waits for an answer, told from a /proc of our own making."""
+"""Finding the program that waits for an answer, in a fake /proc."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UID = os.getuid()
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "net").mkdir()
     (tmp_path / "net/udp").write_text(HEADER)
-    monkeypatch.setattr(dns_client, "AGENT_UID", UID)  # whose the files are
+    monkeypatch.setattr(dns_client, "AGENT_UID", UID)  # the owner of the test's files
     return tmp_path
 
 
@@ -46,32 +46,32 @@ def test_the_owner_of_the_socket_is_named(proc: Path) -> None:
     assert dns_client.program(40003, proc) == ""
 
 
-def test_a_socket_of_version_6_is_found_too(proc: Path) -> None:
+def test_an_ipv6_socket_is_found_too(proc: Path) -> None:
     (proc / "net/udp6").write_text(HEADER + LINE.format(port=5, uid=UID, inode=7).replace("0100007F", "0" * 32))
     process(proc, 100, "node", "socket:[7]")
     assert dns_client.program(5, proc) == "node"
 
 
-def test_nobody_elses_socket_is_the_agents(proc: Path) -> None:
+def test_sockets_of_other_users_are_ignored(proc: Path) -> None:
     socket(proc, 40001, 11, uid=UID + 1)
     process(proc, 100, "dig", "socket:[11]")
     assert dns_client.program(40001, proc) == ""
 
 
-def test_a_name_that_is_no_text_does_no_harm(proc: Path) -> None:
+def test_a_program_name_may_contain_any_bytes(proc: Path) -> None:
     socket(proc, 40001, 11)
     process(proc, 100, "x", "socket:[11]")
     (proc / "100/comm").write_bytes(b"\xff\x1b[2J\n")
     assert dns_client.program(40001, proc) == "\ufffd\x1b[2J"
 
 
-def test_a_table_that_cannot_be_read_ends_nothing(proc: Path) -> None:
+def test_an_unreadable_table_is_ignored(proc: Path) -> None:
     (proc / "net/udp").unlink()
     (proc / "net/udp").mkdir()
     assert dns_client.program(40001, proc) == ""
 
 
-def test_it_is_given_up_in_time(proc: Path) -> None:
+def test_a_search_ends_at_its_time_limit(proc: Path) -> None:
     socket(proc, 40001, 11)
     process(proc, 100, "curl", "socket:[11]")
     assert dns_client.program(40001, proc, seconds=0.0) == ""

@@ -1,4 +1,4 @@
-"""What the gate has carried, by name, whatever becomes of its own table; and the cookies that it dropped."""
+"""The gate's totals by name, which survive evictions and restarts of HAProxy's table."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from backend.contract.paths import Paths
 from backend.services import gate
 from backend.services.gate import Gate
 
-Rows = dict[str, tuple[int, int]]  # by name and port: connections, bytes that went out
+Rows = dict[str, tuple[int, int]]  # name:port -> connections, bytes out
 
 
 class Table(Gate):
-    """A gate whose table is what the test says."""
+    """A gate whose HAProxy table the test sets."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(Paths(folder), lambda _: None)
@@ -29,7 +29,7 @@ class Table(Gate):
         return ["# table: names, type: string, size:4096, used:2\n" + "".join(lines)]
 
     async def look(self, rows: Rows) -> dict[str, tuple[int, int]]:
-        """What is said after the table has become this."""
+        """Sets the table; returns the totals that changed."""
         self.rows = rows
         return {one.name: (one.connections, one.bytes_out) for one in await self.take_carried()}
 
@@ -39,13 +39,13 @@ def table(tmp_path: Path) -> Table:
     return Table(tmp_path)
 
 
-async def test_ports_of_a_name_are_one(table: Table) -> None:
+async def test_the_ports_of_a_name_are_added_up(table: Table) -> None:
     assert await table.look({"a.example:443": (2, 10), "a.example:80": (1, 5)}) == {"a.example": (3, 15)}
     assert await table.look({"a.example:443": (2, 10), "a.example:80": (1, 5)}) == {}
 
 
-async def test_what_made_room_for_newer_names_is_still_counted(table: Table) -> None:
-    """The table holds some thousand names. Else whoever has sent much would begin anew after that many others."""
+async def test_totals_of_evicted_names_are_kept(table: Table) -> None:
+    """HAProxy's table has a few thousand entries. The agent must not be able to reset an upload alert with that many names."""
     table.much_out = 100
     await table.look({"a.example:443": (3, 90), "a.example:80": (1, 1), "b.example:443": (1, 1)})
     assert await table.look({"a.example:80": (1, 1), "new.example:443": (1, 1)}) == {"new.example": (1, 1)}
@@ -54,19 +54,19 @@ async def test_what_made_room_for_newer_names_is_still_counted(table: Table) -> 
     assert await table.look({"a.example:443": (2, 30), "a.example:80": (1, 1)}) == {"a.example": (6, 121)}
 
 
-async def test_what_went_and_came_back_between_two_looks_is_still_counted(table: Table) -> None:
+async def test_totals_of_a_name_that_was_evicted_and_returned_are_kept(table: Table) -> None:
     await table.look({"a.example:443": (3, 90)})
     assert await table.look({"a.example:443": (1, 7)}) == {"a.example": (4, 97)}
 
 
-async def test_a_gate_that_was_started_again_counts_on(table: Table) -> None:
+async def test_totals_survive_a_restart_of_the_gate(table: Table) -> None:
     await table.look({"a.example:443": (3, 90)})
     table._keep({})
     assert await table.look({}) == {}
     assert await table.look({"a.example:443": (1, 7)}) == {"a.example": (4, 97)}
 
 
-async def test_what_is_remembered_is_bounded(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_names_is_limited(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "MAX_NAMES", 10)
     for number in range(1000):
         await table.look({f"{number}.example:443": (1, 1)})

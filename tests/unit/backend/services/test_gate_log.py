@@ -1,4 +1,4 @@
-"""What the gate says: refusals of one kind push out none of another, and lines that nobody could read are told."""
+"""The gate's log: refusals of one kind displace none of another, and lost lines are reported."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from backend.services.gate_log import MAX_OF_A_VERDICT, GateLog
 from backend.services.traffic import TrafficLog
 from network.allowlist import Allowlist, parse_words
 
-SAID: list[Event] = []
+EVENTS: list[Event] = []
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> GateLog:
-    SAID.clear()
+    EVENTS.clear()
     listed: Allowlist = parse_words("listed.test", "test").allowlist
-    return GateLog(SAID.append, TrafficLog(tmp_path / "traffic.jsonl"), lambda: listed)
+    return GateLog(EVENTS.append, TrafficLog(tmp_path / "traffic.jsonl"), lambda: listed)
 
 
-async def says(log: GateLog, *lines: str) -> None:
-    """The gate writes lines, and ends."""
+async def written(log: GateLog, *lines: str) -> None:
+    """Writes lines as the gate does, and closes the pipe."""
     with contextlib.ExitStack() as opened:
         pipe = await log.pipe(opened)
         os.write(pipe, "".join(f"{line}\n" for line in lines).encode())
@@ -38,7 +38,7 @@ def line(verdict: str, name: str, kind: str = "http", detail: str = "") -> str:
 
 
 async def test_each_verdict_has_its_reason(log: GateLog) -> None:
-    await says(
+    await written(
         log, line("refused", "evil.test"), line("refused", "listed.test"), line("refused", "(no name)"),
         line("credential", "api.test", "https", "0 -"), line("scope", "git.test", "https", "0 evil/repo"),
         line("foreign", "api.test", "https", "0 -"), "[ALERT] no more", line("carried", "listed.test"),
@@ -46,35 +46,37 @@ async def test_each_verdict_has_its_reason(log: GateLog) -> None:
     assert {(one.reason, one.name, one.detail) for one in log.take()} == {
         (Reason.ANOTHER_SITE, "evil.test", ""), (Reason.PORT_NOT_LISTED, "listed.test", ""),
         (Reason.ANOTHER_SITE, "", "no name"), (Reason.NOT_OURS, "api.test", ""), (Reason.PUSH_SCOPE, "git.test", "evil/repo"),
-        (Reason.ANOTHER_SITE, "api.test", "another host in the request"),
+        (Reason.ANOTHER_SITE, "api.test", "different host in the request"),
     }  # fmt: skip
-    assert [Noted("warning", "gate: [ALERT] no more")] == SAID
+    assert [Noted("warning", "gate: [ALERT] no more")] == EVENTS
     assert log.take() == []
 
 
-async def test_very_many_sites_hide_no_credential_and_no_repository(log: GateLog) -> None:
+async def test_a_flood_of_sites_hides_no_credential_and_no_push(log: GateLog) -> None:
     sites = [line("refused", f"s{number}.test") for number in range(3 * MAX_OF_A_VERDICT)]
-    await says(log, *sites, line("credential", "api.test", "https", "0 -"), line("scope", "git.test", "https", "0 evil/repo"))
-    found = log.take()
-    assert {one.reason: one.count for one in found if one.reason is not Reason.ANOTHER_SITE} == {
+    await written(
+        log, *sites, line("credential", "api.test", "https", "0 -"), line("scope", "git.test", "https", "0 evil/repo")
+    )
+    refusals = log.take()
+    assert {one.reason: one.count for one in refusals if one.reason is not Reason.ANOTHER_SITE} == {
         Reason.NOT_OURS: 1, Reason.PUSH_SCOPE: 1,
     }  # fmt: skip
-    others = [one for one in found if one.reason is Reason.ANOTHER_SITE]
+    others = [one for one in refusals if one.reason is Reason.ANOTHER_SITE]
     assert sum(one.count for one in others) == len(sites)
     assert (others[-1].name, others[-1].count) == (OTHER_NAMES, 2 * MAX_OF_A_VERDICT)
 
 
-def test_lines_that_were_lost_are_told_once(log: GateLog) -> None:
-    said = [log.lost(f"Name: HAProxy\nDroppedLogs: {dropped}\nUptime: 1\n") for dropped in (0, 5, 5, 12, 3)]
-    assert [[(one.reason, one.count) for one in events] for events in said] == [
-        [], [(Reason.UNREAD, 5)], [], [(Reason.UNREAD, 7)], [(Reason.UNREAD, 3)],  # the last of another gate
+def test_lost_lines_are_reported_once(log: GateLog) -> None:
+    reports = [log.lost(f"Name: HAProxy\nDroppedLogs: {dropped}\nUptime: 1\n") for dropped in (0, 5, 5, 12, 3)]
+    assert [[(one.reason, one.count) for one in refusals] for refusals in reports] == [
+        [], [(Reason.UNREAD, 5)], [], [(Reason.UNREAD, 7)], [(Reason.UNREAD, 3)],  # the last one after a restart
     ]  # fmt: skip
     assert log.lost("nothing of the kind") == []
 
 
-async def test_requests_with_cookies_are_counted_whatever_became_of_them(log: GateLog) -> None:
+async def test_carried_and_refused_requests_with_cookies_are_counted(log: GateLog) -> None:
     text = "carried https 198.51.100.1 443 1 2 3 a.test 1 -"
-    await says(log, text, text.replace("carried", "credential"), text.replace("1 -", "0 -"))
+    await written(log, text, text.replace("carried", "credential"), text.replace("1 -", "0 -"))
     assert log.cookies.take() == [CookiesDropped("a.test", 2)]
     (refused,) = log.take()
     assert (refused.name, refused.count) == ("a.test", 1)

@@ -1,4 +1,4 @@
-"""A service that says itself when it is ready: whatever it says, and in whatever order the news of its end comes."""
+"""Services that announce when they are ready: any output, also if their exit is seen before their last output."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import cast
 
 import pytest
 
-from backend.services.service import Announced, Word
+from backend.services.service import Announced, StartSignal
 from backend.system import SystemFailure
 
 
 class Process:
-    """One that has ended, or has not, and what it has written."""
+    """A process that is running or has ended, with its output."""
 
     pid, returncode = 0, None
 
@@ -23,7 +23,7 @@ class Process:
         self._lines = lines
 
     async def wait(self) -> int:
-        """Its end is known before anything is read of what it wrote."""
+        """Returns before the output can be read."""
         if not self._ended:
             await asyncio.Event().wait()
         asyncio.get_running_loop().call_later(0.01, self._write)
@@ -40,29 +40,29 @@ async def starting(*lines: str, ended: bool) -> tuple[Announced, Process]:
     async def spawn() -> asyncio.subprocess.Process:
         return cast(asyncio.subprocess.Process, process)
 
-    service = Announced("thing", spawn, lambda line: Word(line.partition(":")[0]), lambda _: None)
+    service = Announced("thing", spawn, lambda line: StartSignal(line.partition(":")[0]), lambda _: None)
     service._process = await service._spawn_and_read()
     return service, process
 
 
 @pytest.mark.parametrize(
-    ("lines", "why"),
+    ("lines", "reason"),
     [
-        ((), "it ended without a word"),
-        (("last: one", "last: two", "nothing: three"), "last: two"),
-        (("last: one", "never: in use", "ready"), "never: in use"),
+        ((), "it exited without an error message"),
+        (("reason: one", "reason: two", "none: three"), "reason: two"),
+        (("reason: one", "failed: in use", "ready"), "failed: in use"),
     ],
 )
-async def test_why_it_never_will_be(lines: tuple[str, ...], why: str) -> None:
+async def test_the_error_names_the_reason_for_a_failed_start(lines: tuple[str, ...], reason: str) -> None:
     service, _ = await starting(*lines, ended=True)
-    with pytest.raises(SystemFailure, match=f"^cannot start thing: {why}$"):
+    with pytest.raises(SystemFailure, match=f"^cannot start thing: {reason}$"):
         await service._until_ready()
-    assert not service.starts
+    assert not service.starting
 
 
-async def test_it_is_ready_when_it_says_so() -> None:
-    service, process = await starting("last: one", "ready", "never: later", ended=False)
-    assert service.starts
+async def test_a_service_is_ready_when_it_announces_it() -> None:
+    service, process = await starting("reason: one", "ready", "failed: later", ended=False)
+    assert service.starting
     process._write()
     await service._until_ready()
-    assert not service.starts
+    assert not service.starting

@@ -1,4 +1,4 @@
-"""What sshd says becomes events; whether it listens is its own word, and never its silence."""
+"""sshd's log lines become events, and only its own log line counts as ready."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from backend.contract.events import Event, Noted
 from backend.contract.paths import Paths
 from backend.services import sshd
-from backend.services.service import Word
+from backend.services.service import StartSignal
 from backend.services.sshd import Sshd
 from backend.system import SystemFailure
 
@@ -18,35 +18,35 @@ STRANGER = "Invalid user admin from 203.0.113.9 port 40000"
 LOGIN = "Accepted publickey for root from 203.0.113.7 port 50000 ssh2: ED25519 SHA256:abc"
 
 
-def heard(folder: Path, *lines: str) -> tuple[list[Event], list[Word]]:
+def interpreted(folder: Path, *lines: str) -> tuple[list[Event], list[StartSignal]]:
     events: list[Event] = []
     service = Sshd(Paths(folder), events.append)
-    return events, [service._heard(line) for line in lines]
+    return events, [service._interpret(line) for line in lines]
 
 
 @pytest.mark.parametrize(
-    ("line", "word"),
+    ("line", "expected"),
     [
-        (LISTENS, Word.READY),
-        ("error: Bind to port 22 on 0.0.0.0 failed: in use", Word.NEVER),
-        ("Server listening on :: port 22.", Word.LAST),
-        ("Missing privilege separation directory", Word.LAST),
-        (STRANGER, Word.NOTHING),  # no stranger gives the reason
-        (LOGIN, Word.NOTHING),
+        (LISTENS, StartSignal.READY),
+        ("error: Bind to port 22 on 0.0.0.0 failed: in use", StartSignal.FAILED),
+        ("Server listening on :: port 22.", StartSignal.REASON),
+        ("Missing privilege separation directory", StartSignal.REASON),
+        (STRANGER, StartSignal.NONE),  # a client cannot inject the reason
+        (LOGIN, StartSignal.NONE),
     ],
 )
-def test_what_a_line_means_for_its_start(tmp_path: Path, line: str, word: Word) -> None:
-    assert heard(tmp_path, line)[1] == [word]
+def test_start_signals_of_log_lines(tmp_path: Path, line: str, expected: StartSignal) -> None:
+    assert interpreted(tmp_path, line)[1] == [expected]
 
 
-def test_logins_are_told_one_by_one_and_strangers_by_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    events, _ = heard(tmp_path, LISTENS, *[STRANGER] * 3, LOGIN, *[STRANGER] * 3)
+def test_logins_are_reported_one_by_one_and_rejected_clients_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events, _ = interpreted(tmp_path, LISTENS, *[STRANGER] * 3, LOGIN, *[STRANGER] * 3)
     assert [event.text for event in events if isinstance(event, Noted)] == [
-        "ssh: turned away without a key: 1",  # the first at once, the others when a minute is over
+        "ssh: connections without a valid key: 1",  # the first at once, the others after a minute
         "ssh: login from 203.0.113.7 with ED25519 SHA256:abc",
     ]
-    monkeypatch.setattr(sshd, "TOLD_SECONDS", 0.0)
-    events, _ = heard(tmp_path, LISTENS, *[STRANGER] * 2)
+    monkeypatch.setattr(sshd, "REPORT_SECONDS", 0.0)
+    events, _ = interpreted(tmp_path, LISTENS, *[STRANGER] * 2)
     assert len(events) == 2
 
 
@@ -61,7 +61,7 @@ def test_logins_are_told_one_by_one_and_strangers_by_their_number(tmp_path: Path
         ("", False),
     ],
 )
-def test_an_account_that_is_locked_lets_no_key_in(shadow: str, is_locked: bool) -> None:
+def test_locked_accounts(shadow: str, is_locked: bool) -> None:
     assert sshd.locked(shadow) is is_locked
 
 
@@ -69,12 +69,12 @@ def test_an_account_that_is_locked_lets_no_key_in(shadow: str, is_locked: bool) 
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     (tmp_path / "sshd").touch()
     monkeypatch.setattr(sshd, "PROGRAM", tmp_path / "sshd")
-    found = Paths(tmp_path)
-    found.run.mkdir(parents=True)
-    return found
+    made = Paths(tmp_path)
+    made.run.mkdir(parents=True)
+    return made
 
 
-def test_what_was_pinned_is_kept_and_only_root_reads_it(paths: Paths) -> None:
+def test_a_second_boot_keeps_the_host_key_and_only_root_can_read_it(paths: Paths) -> None:
     service = Sshd(paths, lambda _: None)
     service._prepare(("ssh-ed25519 AAAA one",), 22)
     files = [file for file in paths.ssh.iterdir() if file.is_file()]
@@ -86,7 +86,7 @@ def test_what_was_pinned_is_kept_and_only_root_reads_it(paths: Paths) -> None:
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 
 
-def test_what_keeps_it_from_starting_is_said_with_the_remedy(paths: Paths) -> None:
+def test_a_locked_account_or_a_missing_program_is_an_error(paths: Paths) -> None:
     (paths.root / "etc").mkdir()
     (paths.root / "etc/shadow").write_text("root:!:19000::::::\n")
     with pytest.raises(SystemFailure, match="root's account is locked"):

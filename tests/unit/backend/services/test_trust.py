@@ -1,4 +1,4 @@
-"""The gate's certificates: made again in time, whatever is done to the clock, and never half of one is trusted."""
+"""The gate's certificates are renewed in time, also if the clock is changed, and the bundle never has half a certificate."""
 
 from __future__ import annotations
 
@@ -48,31 +48,31 @@ def trust(tmp_path: Path, clock: Clock) -> Trust:
 
 
 @pytest.mark.parametrize(
-    ("step", "ends"),
+    ("step", "due"),
     [
         (0.0, False),
         (1.9 * DAY, False),
-        (2.1 * DAY, True),  # also where most of that time was slept through, or the clock was set
+        (2.1 * DAY, True),  # the same after a suspend or a change of the clock
         (-3600.0, False),
-        (-SKEW * 0.9, True),  # soon they would not be valid yet
+        (-SKEW * 0.9, True),  # close to the start of the validity
         (-400 * DAY, True),
     ],
 )
-def test_when_it_is_time_for_new_ones(trust: Trust, clock: Clock, step: float, ends: bool) -> None:
+def test_certificates_are_due_for_renewal(trust: Trust, clock: Clock, step: float, due: bool) -> None:
     clock.now += step
-    assert trust.ends is ends
+    assert trust.due is due
     trust.in_use()
-    assert not trust.ends
+    assert not trust.due
 
 
-async def test_an_authority_that_has_no_room_leaves_those_before_it_whole(trust: Trust, tmp_path: Path) -> None:
+async def test_a_failed_write_leaves_the_bundle_unchanged(trust: Trust, tmp_path: Path) -> None:
     bundle = Paths(tmp_path).trusted
     limits, before = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    text = "the system's\n" + "more\n" * 2000  # larger than what else is written
+    text = "the system's\n" + "more\n" * 2000  # larger than the other files
     bundle.write_text(text)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(text) + 100, limits[1]))
     try:
-        with pytest.raises(SystemFailure, match="cannot have new certificates trusted"):
+        with pytest.raises(SystemFailure, match="cannot add the new CA to the bundle"):
             await trust.renew()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -83,8 +83,8 @@ async def test_an_authority_that_has_no_room_leaves_those_before_it_whole(trust:
     assert bundle.read_text().count("-----END CERTIFICATE-----") == 1
 
 
-async def test_while_the_gate_cannot_take_them_no_more_are_made(trust: Trust, clock: Clock, tmp_path: Path) -> None:
-    """It is tried every minute: an authority each time would be thousands in a day."""
+async def test_retries_reuse_the_new_certificates(trust: Trust, clock: Clock, tmp_path: Path) -> None:
+    """There is a retry every minute, and a new CA each time would mean thousands in a day."""
     clock.now += 2.5 * DAY
     first = await trust.renew()
     for _ in range(10):
@@ -92,6 +92,6 @@ async def test_while_the_gate_cannot_take_them_no_more_are_made(trust: Trust, cl
         assert await trust.renew() == first
     assert Paths(tmp_path).trusted.read_text().count("-----END CERTIFICATE-----") == 1
     trust.in_use()
-    clock.now += 2 * DAY  # of them
-    assert trust.ends
+    clock.now += 2 * DAY  # two thirds of the validity
+    assert trust.due
     assert await trust.renew() != first
