@@ -1,1 +1,1 @@
-"""The protections, tested from the inside as the agent."""
+"""The self-test: tests the protections from inside, as the agent."""

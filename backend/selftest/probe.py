@@ -1,9 +1,9 @@
-"""Tries the walls from the inside, as the agent: what has to fail is attempted, and has to fail at once.
+"""Tests the protections from inside, as the agent. Each probe tries something that must fail at once.
 
-Argument: a JSON object with `name`, `resolver` and `outside` ([address, port]), `upstream` and `site` (the same or null),
-`listed` (of pairs too), `seccomp` (whether there is a filter), `ssh` (sshd's port, or 0),
-`platform` (a folder of the platform's, which need not be there).
-Prints a JSON object: probe -> "" where it held, else what happened instead.
+Argument: a JSON object with `name`, `resolver` and `outside` ([address, port]), `upstream` and `site` (the same, or null),
+`listed` (a list of [name, port], or null), `seccomp` (true if there is a filter), `ssh` (sshd's port, or 0), `platform` (the
+platform's folder, which may not exist).
+Prints a JSON object: probe -> "" if the protection held, otherwise the problem.
 """
 
 import contextlib
@@ -26,7 +26,10 @@ def query(name: str) -> bytes:
 
 
 def unlisted_name(address: str, port: int, name: str) -> "tuple[str, str]":
-    """A name that nobody has listed does not exist. First why there was no answer, then what was wrong with it."""
+    """Checks that DNS answers NXDOMAIN for an unlisted name.
+
+    Returns two problems: why there was no answer, and what was wrong with the answer.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(SECONDS)
         sock.connect((address, port))
@@ -35,25 +38,25 @@ def unlisted_name(address: str, port: int, name: str) -> "tuple[str, str]":
             rcode = sock.recv(4096)[3] & 0x0F
         except OSError as error:
             return f"the resolver does not answer: {error}", ""
-    return "", "" if rcode == 3 else f"an unlisted name was answered with rcode {rcode}, it should not exist"
+    return "", "" if rcode == 3 else f"an unlisted name was answered with rcode {rcode} instead of NXDOMAIN"
 
 
 def outside_address(address: str, port: int) -> str:
-    """A connection to an address that DNS never gave out is refused at once."""
+    """Checks that a connection to an address that DNS never returned is refused at once."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.settimeout(SECONDS)
         try:
             sock.connect((address, port))
         except TimeoutError:
-            return f"a connection to {address}:{port} was not refused, it went unanswered"
+            return f"a connection to {address}:{port} was not refused: it timed out"
         except OSError:
             return ""
-    return f"a connection to {address}:{port} was answered, it should have been refused"
+    return f"a connection to {address}:{port} was answered: it should have been refused"
 
 
 def another_site(address: str, port: int, name: str) -> str:
-    """A name that is not on the list gets nowhere, whatever address it is asked of."""
-    import ssl  # this one probe alone needs it
+    """Checks that the gate refuses an unlisted name on an open address."""
+    import ssl  # only this probe needs it
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -66,11 +69,11 @@ def another_site(address: str, port: int, name: str) -> str:
         return f"an unlisted name at {address}:{port} was answered: {error.reason}"
     except OSError:
         return ""  # a gate too busy to refuse carries nothing either
-    return f"an unlisted name at {address}:{port} was carried, it should have been refused"
+    return f"an unlisted name at {address}:{port} was carried: it should have been refused"
 
 
 def upstream_datagram(address: str, port: int) -> str:
-    """The upstream resolver answers the guard alone."""
+    """Checks that the agent cannot query the upstream resolver."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(SECONDS)
         try:
@@ -78,18 +81,18 @@ def upstream_datagram(address: str, port: int) -> str:
             sock.send(query("probe.example"))
             sock.recv(4096)
         except TimeoutError:
-            return f"a datagram to {address}:{port} was not refused, it went unanswered"
+            return f"a datagram to {address}:{port} was not refused: it timed out"
         except OSError:
             return ""
-    return f"a datagram to {address}:{port} was answered, it should have been refused"
+    return f"a datagram to {address}:{port} was answered: it should have been refused"
 
 
 def root_read_only() -> str:
-    return "" if os.statvfs("/").f_flag & os.ST_RDONLY else "the root file system can be written"
+    return "" if os.statvfs("/").f_flag & os.ST_RDONLY else "the root file system is writable"
 
 
 def foreign_environments() -> str:
-    """No environment of another user's process can be read: that is where credentials stand."""
+    """Checks that the environments of other users' processes, which contain credentials, cannot be read."""
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
@@ -100,53 +103,53 @@ def foreign_environments() -> str:
 
 
 def privileges() -> str:
-    """No capability, no supplementary group, and no way to gain one."""
+    """Checks that the agent has no capabilities or supplementary groups and cannot gain privileges."""
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     if int(status["CapEff"], 16) or int(status["CapBnd"], 16):
         return "the agent has capabilities"
     if os.getgroups():
         return "the agent is in supplementary groups"
-    return "" if status.get("NoNewPrivs") == "1" else "the agent may gain privileges"
+    return "" if status.get("NoNewPrivs") == "1" else "the agent can gain privileges"
 
 
 def platforms_folder(folder: str) -> str:
-    """The agent cannot look into what the platform has put here."""
+    """Checks that the agent cannot list the platform's folder."""
     try:
         os.listdir(folder)  # noqa: PTH208
     except OSError:
         return ""
-    return f"the agent can look into {folder}"
+    return f"the agent can list {folder}"
 
 
 def system_calls() -> str:
-    """A filter is on (proc(5): Seccomp 2), and it holds: a user namespace would give the agent capabilities over it."""
+    """Checks that a filter is on (proc(5): Seccomp 2) and prevents user namespaces, which would give the agent capabilities."""
     status = Path("/proc/self/status").read_text()
     if "Seccomp:\t2" not in status:
         return "the agent's system calls are not filtered"
-    import ctypes  # this one probe alone needs it
+    import ctypes  # only this probe needs it
 
-    child = os.fork()  # in another namespace the rest of this process would be somebody else
+    child = os.fork()  # so that this process stays in its user namespace
     if child == 0:
         os._exit(ctypes.CDLL(None).unshare(CLONE_NEWUSER) == 0)
-    return "the agent can make user namespaces" if os.waitpid(child, 0)[1] else ""
+    return "the agent can create user namespaces" if os.waitpid(child, 0)[1] else ""
 
 
 def sshd(port: int) -> str:
-    """sshd is the operator's: nobody inside reaches it."""
+    """Checks that the agent cannot connect to sshd."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.settimeout(SECONDS)
         try:
             sock.connect(("127.0.0.1", port))
         except TimeoutError:
-            return f"a connection to sshd's port {port} was not refused, it went unanswered"
+            return f"a connection to sshd's port {port} was not refused: it timed out"
         except OSError:
             return ""
-    return "sshd answers the agent, it should be out of its reach"
+    return f"a connection to sshd's port {port} was answered: it should have been refused"
 
 
 def listed_host(names: "list[tuple[str, int]]") -> str:
-    """One of the listed hosts answers."""
-    reason = "no listed host was given"
+    """Checks that at least one listed host answers."""
+    reason = "no listed host to try"
     for name, port in names:
         try:
             with socket.create_connection((name, port), timeout=LISTED_SECONDS):
@@ -159,28 +162,28 @@ def listed_host(names: "list[tuple[str, int]]") -> str:
 
 
 def main() -> None:
-    asked = json.loads(sys.argv[1])
-    address, port = asked["resolver"]
-    silent, unlisted = unlisted_name(address, port, asked["name"])
+    options = json.loads(sys.argv[1])
+    address, port = options["resolver"]
+    silent, unlisted = unlisted_name(address, port, options["name"])
     results = {
         "resolver": silent,
         "unlisted name": unlisted,
-        "outside address": outside_address(*asked["outside"]),
+        "outside address": outside_address(*options["outside"]),
         "root read-only": root_read_only(),
         "environments": foreign_environments(),
         "privileges": privileges(),
-        "platform": platforms_folder(asked["platform"]),
+        "platform": platforms_folder(options["platform"]),
     }
-    if asked["ssh"]:
-        results["sshd"] = sshd(int(asked["ssh"]))
-    if asked["seccomp"]:
+    if options["ssh"]:
+        results["sshd"] = sshd(int(options["ssh"]))
+    if options["seccomp"]:
         results["system calls"] = system_calls()
-    if asked["site"]:
-        results["another site"] = another_site(str(asked["site"][0]), int(asked["site"][1]), asked["name"])
-    if asked["upstream"]:
-        results["upstream resolver"] = upstream_datagram(*asked["upstream"])
-    if asked["listed"] is not None:
-        results["listed host"] = listed_host([(str(name), int(port)) for name, port in asked["listed"]])
+    if options["site"]:
+        results["another site"] = another_site(str(options["site"][0]), int(options["site"][1]), options["name"])
+    if options["upstream"]:
+        results["upstream resolver"] = upstream_datagram(*options["upstream"])
+    if options["listed"] is not None:
+        results["listed host"] = listed_host([(str(name), int(port)) for name, port in options["listed"]])
     sys.stdout.write(json.dumps(results))
 
 

@@ -1,4 +1,4 @@
-"""The walls, proved by trying: at boot, every few minutes, and after each change of rules or services."""
+"""Runs the self-test of all protections: at boot, every few minutes, and after each change of rules or services."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ from backend.system import Finished, SystemFailure
 from network.allowlist import Check
 from network.firewall.ruleset import COREDNS_ADDRESS
 
-OUTSIDE = ("192.0.2.1", 443)  # TEST-NET-1: nobody answers there, and it is on no list
+OUTSIDE = ("192.0.2.1", 443)  # TEST-NET-1: no host answers there, and no entry opens it
 SECONDS = 20.0
 MAX_TEXT = 500  # characters
-MAX_WALLS = 64
-SHORTEST = 8  # what is shorter is no credential, and may stand anywhere
+MAX_RESULTS = 64
+MIN_CREDENTIAL = 8  # characters; a shorter value is not a credential, and would match ordinary text
 LISTED = "listed host"
 RESOLVER = "resolver"
-REMEDY = "Run codetainer check to see what the kernel lacks, and codetainer logs for what went before."
+REMEDY = "Run codetainer check to see what the kernel lacks, and codetainer logs for earlier events."
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was tried. `broken` are walls that did not hold; `silent` says why the resolver gave no answer, or "", and
-    `unreachable` why no listed host did: neither lets anything out.
+    """The result of a self-test. `broken` has the problem of each protection that failed.
+
+    `silent` is the reason why the resolver gave no answer, or ""; `unreachable` the reason why no listed host did. Neither lets
+    any traffic out.
     """
 
     tried: int
     broken: tuple[str, ...]
     silent: str
     unreachable: str
-    results: Mapping[str, str] = field(default_factory=dict)  # by probe, "" where it held
+    results: Mapping[str, str] = field(default_factory=dict)  # by probe, "" if the protection held
 
     @property
     def event(self) -> ProofFinished:
@@ -48,7 +50,7 @@ class Proof:
 
 
 async def prove(boot: Boot, *, listed: bool = True) -> Proof:
-    """Tries everything as the agent. Raises SystemFailure where it cannot be tried, which is no better than a broken wall."""
+    """Runs all probes as the agent. Raises SystemFailure if that is impossible, which counts as a failed protection."""
     resolver = next((upstream.parse(text)[0] for text in boot.policy.upstreams), None)
     name = f"{secrets.token_hex(8)}.probe.example"
     boot.expected.add(("dns", name, 0), ("tcp", *OUTSIDE))
@@ -59,7 +61,7 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
         boot.expected.add(("tcp", "127.0.0.1", boot.settings.open_ssh_port))
     if site is not None:
         boot.expected.add(("tcp", name, site[1]))
-    asked = {
+    options = {
         "name": name,
         "resolver": [COREDNS_ADDRESS, 53],
         "outside": OUTSIDE,
@@ -71,56 +73,56 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
         "seccomp": boot.settings.seccomp is Seccomp.ON,
     }
     probe = Path(__file__).with_name("probe.py")
-    # -S: nothing of the virtual environment is needed, and the agent waits for this at boot.
+    # -S, because the probe needs no packages and boot waits for it.
     done = await agent.run(
-        [str(boot.paths.python), "-I", "-S", str(probe), json.dumps(asked)], agent_minimum(), seconds=SECONDS
+        [str(boot.paths.python), "-I", "-S", str(probe), json.dumps(options)], agent_minimum(), seconds=SECONDS
     )
     try:
-        found = results(done)
+        problems = results(done)
     except ValueError as error:
-        raise SystemFailure(f"cannot try the walls: {done.last_line[:MAX_TEXT]}", REMEDY) from error
+        raise SystemFailure(f"cannot run the self-test: {done.last_line[:MAX_TEXT]}", REMEDY) from error
     if boot.settings.outside:
-        found["credentials"] = credentials_inside(boot)
-    broken = tuple(text for name, text in found.items() if text and name not in (LISTED, RESOLVER))
-    return Proof(len(found), broken, found.get(RESOLVER, ""), found.get(LISTED, ""), found)
+        problems["credentials"] = credentials_inside(boot)
+    broken = tuple(text for name, text in problems.items() if text and name not in (LISTED, RESOLVER))
+    return Proof(len(problems), broken, problems.get(RESOLVER, ""), problems.get(LISTED, ""), problems)
 
 
 def results(done: Finished) -> dict[str, str]:
-    """What the probe found, by wall. Raises ValueError for what no probe says: others of its uid may have said it."""
-    said = done.value()
-    if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()) or len(said) > MAX_WALLS:
+    """Returns the problem of each probe, or "". Raises ValueError for any other output, which the agent may have forged."""
+    output = done.value()
+    if not isinstance(output, dict) or not all(isinstance(text, str) for text in output.values()) or len(output) > MAX_RESULTS:
         raise ValueError("no results")
-    return {name[:MAX_TEXT]: text[:MAX_TEXT] for name, text in said.items()}
+    return {name[:MAX_TEXT]: text[:MAX_TEXT] for name, text in output.items()}
 
 
 def credentials_inside(boot: Boot) -> str:
-    """Why what the agent's session is given holds more than placeholders; "" where it does not."""
-    secrets = [value for value in boot.settings.secrets.by_variable.values() if len(value) >= SHORTEST]
-    given = {f"its environment ({name})": value for name, value in boot.agent_environment.items()}
+    """Returns the place of a credential in the environment or files of the agent's session, as a problem, or ""."""
+    secrets = [value for value in boot.settings.secrets.by_variable.values() if len(value) >= MIN_CREDENTIAL]
+    texts = {f"its environment ({name})": value for name, value in boot.agent_environment.items()}
     with contextlib.suppress(OSError):
         for file in boot.paths.gh_config.iterdir():
-            given[f"{file.name} of gh's configuration"] = file.read_text(errors="replace")
-    for place, text in given.items():
+            texts[f"gh's {file.name}"] = file.read_text(errors="replace")
+    for place, text in texts.items():
         if any(secret in text for secret in secrets):
-            return f"the agent is given a credential in {place}"
+            return f"the agent has a credential in {place}"
     return ""
 
 
 def reachable(boot: Boot) -> list[tuple[str, int]]:
-    """Listed hosts worth trying: the repository's first, then the first few of the list that speak TLS."""
+    """Returns the listed hosts to try: the repository's, then the first three entries with TLS."""
     names = [host] if (host := urlsplit(boot.settings.repo_url).hostname) else []
     names += [e.name for e in boot.policy.listed.entries if not e.below and any(p.check is Check.TLS for p in e.ports)][:3]
     return [(name, 443) for name in dict.fromkeys(names) if boot.policy.listed.match(name)]
 
 
 async def _open_site(boot: Boot) -> tuple[str, int] | None:
-    """An address that is open now, for TLS; None where the guard knows none or does not answer (watched elsewhere)."""
+    """Returns an open address and port for TLS, or None if there is none or the guard does not answer (reported elsewhere)."""
     for name, port in reachable(boot):
         try:
-            known = await boot.services.guard.ask(Explain(f"{name}:{port}"), seconds=2.0)
+            explained = await boot.services.guard.ask(Explain(f"{name}:{port}"), seconds=2.0)
         except SystemFailure:
             return None
-        addresses = known.data.get("addresses") or ()
+        addresses = explained.data.get("addresses") or ()
         if addresses:
             return str(addresses[0]), port
     return None

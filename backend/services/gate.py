@@ -193,7 +193,7 @@ class Gate:
                 sum(u.bytes_out for u in usages), before.last_at if before else 0.0, name in ours,
             )  # fmt: skip
             if now.bytes_out > max(self.much_out, now.bytes_in):
-                now = replace(now, marked="much goes out")
+                now = replace(now, marked="large upload")
             if now != before:
                 now = replace(now, last_at=round(time.time(), 1))
                 self._carried.pop(name, None)

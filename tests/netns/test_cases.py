@@ -290,7 +290,7 @@ import json, runpy
 tried = runpy.run_path("/opt/codetainer/lib/backend/selftest/probe.py")["platforms_folder"]
 print(json.dumps([tried("/root"), tried("/.fly"), tried("/etc")]))
 """
-    assert sandbox.python(code) == ["", "", "the agent can look into /etc"]
+    assert sandbox.python(code) == ["", "", "the agent can list /etc"]
 
 
 def test_nothing_takes_the_place_of_claude_code_where_it_is_missing(sandbox: Running) -> None:

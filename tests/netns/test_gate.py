@@ -330,7 +330,7 @@ def test_a_name_to_which_much_goes_out_is_marked(tmp_path: Path, begin: Begin) -
         assert sandbox.agent("sh", "-c", script).returncode == 0
         marks = eventually("both are counted", lambda: (m := {
             c.name: c.marked for c in sandbox.events(Carried)}).keys() >= {"short.test", "wild.test"} and m)  # fmt: skip
-        assert marks["short.test"] == "much goes out"
+        assert marks["short.test"] == "large upload"
         assert marks["wild.test"] == ""
     finally:
         sandbox.stop()

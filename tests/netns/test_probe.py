@@ -32,7 +32,7 @@ NO_GROUPS, NO_RIGHTS, NO_NEW = "--clear-groups", "--bounding-set=-all", "--no-ne
         ("privileges", ("setpriv", "--inh-caps=+chown", "setpriv", NO_RIGHTS), "capabilities"),
         ("privileges", (*AGENT, NO_GROUPS, NO_NEW), "capabilities"),
         ("privileges", (*AGENT, "--groups=4", NO_RIGHTS, NO_NEW), "supplementary groups"),
-        ("privileges", (*AGENT, NO_GROUPS, NO_RIGHTS), "may gain privileges"),
+        ("privileges", (*AGENT, NO_GROUPS, NO_RIGHTS), "can gain privileges"),
         ("privileges", (*AGENT, NO_GROUPS, NO_RIGHTS, NO_NEW), ""),
         ("foreign_environments", (), "can be read"),
         ("system_calls", (), "not filtered"),
@@ -45,7 +45,7 @@ def test_whoever_may_do_more_is_found_out(sandbox: Running, probe: str, who: tup
 
 
 def test_a_filter_that_lets_a_namespace_be_made_is_none(sandbox: Running) -> None:
-    assert "can make user namespaces" in sandbox.python(FILTERED + TRY, "system_calls", root=True)
+    assert "can create user namespaces" in sandbox.python(FILTERED + TRY, "system_calls", root=True)
 
 
 ELSEWHERE = """
@@ -58,7 +58,7 @@ print(json.dumps(tried()))
 
 def test_a_root_that_can_be_written_is_found_out(sandbox: Running) -> None:
     assert sandbox.python(TRY, "root_read_only") == ""
-    assert "can be written" in sandbox.python(ELSEWHERE, root=True)
+    assert "is writable" in sandbox.python(ELSEWHERE, root=True)
 
 
 def test_everything_is_tried(sandbox: Running) -> None:
