@@ -1,1 +1,1 @@
-"""Boot: steps as data, run by need and side by side."""
+"""Boot: steps as data, run in parallel in the order of their dependencies."""

@@ -1,6 +1,6 @@
-"""What Claude is told of the sandbox it works in: a section of the user's CLAUDE.md, kept true as the list changes.
+"""The description of the sandbox for Claude: a section of the user's CLAUDE.md, updated when the allowlist changes.
 
-The file is the agent's: what it has written around the section stays, and nothing depends on what it makes of it.
+The file belongs to the agent. Its own text around the section stays, and no protection depends on the file.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from backend.settings import Settings
 from backend.settings.values import Save
 from network.allowlist import Allowlist
 
-BEGIN = "<!-- codetainer: begin (written anew whenever the list changes) -->"
+BEGIN = "<!-- codetainer: begin (updated whenever the allowlist changes) -->"
 END = "<!-- codetainer: end -->"
 TEMPLATE = Path(__file__).with_name("briefing.template")
 MAX_NAMES = 80
 OUTSIDE = (
-    "The tokens in your environment are placeholders; the real ones are put in outside the sandbox. git, gh, npm and the API\n"
-    "  work with them as they are, and any other credential is refused. Pushes and writes on GitHub go to {} only;\n"
-    "  settings, approvals, starting workflows and deleting the default branch are the operator's."
+    "The tokens in your environment are placeholders; the real ones are inserted outside the sandbox. git, gh, npm and the\n"
+    "  API work with the placeholders, and any other credential is refused. Pushes and writes on GitHub go to {} only.\n"
+    "  Only the operator may change settings, approve, start workflows or delete the default branch."
 )
-SAVED = " The operator has what you leave saved beside it, to a branch wip/...: leave that branch alone."
-INSIDE = "git, gh, npm and the API work with the tokens of your environment."
+SAVED = " Unsaved work is also saved to a branch wip/...: leave that branch alone."
+INSIDE = "git, gh, npm and the API work with the tokens in your environment."
 
 
 def render(settings: Settings, allowlist: Allowlist) -> str:
-    """The section, with its markers."""
+    """Returns the section with its markers."""
     names = [str(entry) for entry in allowlist.entries]
     if len(names) > MAX_NAMES:
         names[MAX_NAMES:] = [f"and {len(names) - MAX_NAMES} more"]
@@ -46,7 +46,7 @@ def render(settings: Settings, allowlist: Allowlist) -> str:
 
 
 def merged(before: str, section: str) -> str:
-    """A CLAUDE.md with the section in place of an older one, or at its end."""
+    """Returns a CLAUDE.md with the section in place of an older one, or at its end."""
     start = before.rfind(BEGIN)
     end = before.find(END, start)
     if 0 <= start < end:
@@ -55,7 +55,7 @@ def merged(before: str, section: str) -> str:
 
 
 def write(settings: Settings, paths: Paths, allowlist: Allowlist) -> None:
-    """Puts the section into the agent's CLAUDE.md, as the agent. Raises SystemFailure."""
+    """Updates the section in the agent's CLAUDE.md, as the agent. Raises SystemFailure."""
     file = place(paths)
     before = activity.read_report(file)
     text = merged(before, render(settings, allowlist))

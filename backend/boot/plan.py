@@ -1,4 +1,4 @@
-"""Boot steps as data: what each is called, what it waits for, how long it may take, and what its failure means."""
+"""Boot steps as data: names, dependencies, timeouts, and the effect of a failure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class OnFailure(StrEnum):
-    """What the failure of a step means for boot."""
+    """The effect of a failed step on boot."""
 
-    HALT = "halt"  # the agent is not started, the rules stay closed
-    DEGRADE = "degrade"  # boot goes on, with a warning
+    HALT = "halt"  # the agent does not start; the network stays closed
+    DEGRADE = "degrade"  # boot continues with a warning
 
 
 class StepFailed(Exception):
-    """Why a step did not do what it is for, and what to do about it. Neither text holds a secret."""
+    """A failed step, with reason and remedy. Neither may contain a secret."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(reason)
@@ -29,18 +29,18 @@ class StepFailed(Exception):
 
 
 class StepWarned(StepFailed):
-    """The step is done, and something about it the operator has to know."""
+    """A step that is done but has a warning for the operator."""
 
 
 class StepSkipped(Exception):
-    """These settings do not need the step, and why."""
+    """A step that the settings do not need, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. `run` returns what came of it, in a few words; `timeout` is in seconds.
+    """A step. `run` returns a short description of the result; `timeout` is in seconds.
 
-    `rebuild`: a retry after a halt runs it again, even if it had gone well: it puts up a protection, or rests on one.
+    `rebuild`: a retry after a halt repeats the step even if it succeeded, because it sets up a protection or depends on one.
     """
 
     name: str
@@ -57,18 +57,18 @@ class Step:
 
 
 def ordered(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """The steps so that each stands after all that it needs. Raises ValueError for an unknown need, a double or a circle."""
-    found: Sequence[Step] = tuple(steps)
-    names = [step.name for step in found]
+    """Sorts steps by their dependencies. Raises ValueError for an unknown dependency, a duplicate name or a cycle."""
+    unordered: Sequence[Step] = tuple(steps)
+    names = [step.name for step in unordered]
     if len(set(names)) != len(names):
-        raise ValueError("cannot plan boot: two steps have one name")
-    for step in found:
+        raise ValueError("cannot plan boot: two steps have the same name")
+    for step in unordered:
         unknown = set(step.needs) - set(names)
         if unknown:
-            raise ValueError(f"cannot plan boot: {step.name} needs {', '.join(sorted(unknown))}, which is no step")
+            raise ValueError(f"cannot plan boot: {step.name} needs {', '.join(sorted(unknown))}, which does not exist")
     done: dict[str, Step] = {}
-    while len(done) < len(found):
-        ready = [step for step in found if step.name not in done and set(step.needs) <= done.keys()]
+    while len(done) < len(unordered):
+        ready = [step for step in unordered if step.name not in done and set(step.needs) <= done.keys()]
         if not ready:
             left = sorted(set(names) - done.keys())
             raise ValueError(f"cannot plan boot: {', '.join(left)} need each other")

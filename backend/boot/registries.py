@@ -1,6 +1,6 @@
-"""Which hosts the package tools talk to, as their own global configuration says: what stands behind `@npm` on the list.
+"""Finds the hosts of package registries, such as `@npm` on the allowlist, in the global configuration of the package tools.
 
-Asked as root with an empty home, so that no file of the agent's counts; side by side; a tool that is not there names nothing.
+The tools run as root with an empty home, so no file of the agent counts. A tool that is not installed has no hosts.
 Sources: npm-config(1), pip's configuration and its built-in index, `go help environment`, apt-get(8) indextargets.
 """
 
@@ -18,7 +18,7 @@ from backend.system import BASE_ENVIRONMENT, SystemFailure
 
 SECONDS = 10.0
 _ENVIRONMENT = {**BASE_ENVIRONMENT, "HOME": "/nonexistent", "NPM_CONFIG_UPDATE_NOTIFIER": "false", "GOTOOLCHAIN": "local"}
-# Where pip's configuration names no index it uses the ones its own source holds.
+# Without an index in its configuration, pip uses the one in its source code.
 _PIP = """\
 import sys, subprocess
 from urllib.parse import urlsplit
@@ -37,35 +37,32 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "bun": ("npm", "config", "get", "registry", "--location=global"),
     "pip": ("/usr/bin/python3", "-I", "-c", _PIP),
     "go": ("go", "env", "GOPROXY", "GOSUMDB"),
-    # Without release information also what was never fetched is told: an image holds no package lists.
+    # Includes targets that were never fetched, because an image contains no package lists.
     "apt": ("apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)"),
 }
 
 
 def hosts(text: str) -> tuple[str, ...]:
-    """The entries that a tool's answer names: the host of each http(s) address in it, with its port where that is odd.
+    """Returns the allowlist entries in a tool's output: the host of each http(s) URL, with its port if it is unusual.
 
-    Credentials in an address are left behind. `GOSUMDB` is a bare host.
+    Credentials in a URL are dropped. `GOSUMDB` is a host without URL.
     """
-    found: dict[str, None] = {}
+    entries: dict[str, None] = {}
     for word in re.split(r"[\s,|]+", text):
         if word.startswith(("http://", "https://")):
             with contextlib.suppress(ValueError):
                 parts = urlsplit(word)
                 if parts.hostname:
-                    odd = parts.port not in (None, 80, 443)
-                    found[
-                        f"{parts.hostname}:{parts.port}/{'tls' if parts.scheme == 'https' else 'http'}"
-                        if odd
-                        else parts.hostname
-                    ] = None
+                    check = "tls" if parts.scheme == "https" else "http"
+                    usual = parts.port in (None, 80, 443)
+                    entries[parts.hostname if usual else f"{parts.hostname}:{parts.port}/{check}"] = None
         elif re.match(r"[a-z0-9-]+(\.[a-z0-9-]+)+\Z", word) and not word.replace(".", "").isdigit():
-            found[word] = None
-    return tuple(found)
+            entries[word] = None
+    return tuple(entries)
 
 
 async def find(tools: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The entries behind each tool; an empty tuple where the tool is not there or does not answer."""
+    """Returns the entries for each tool; none for a tool that is not installed or fails."""
     wanted = list(tools)
     answers = await asyncio.gather(*(_ask(tool) for tool in wanted))
     return dict(zip(wanted, answers, strict=True))

@@ -1,4 +1,4 @@
-"""Runs a plan: each step as soon as what it needs is done, all that can at the same time."""
+"""Runs a plan: each step starts when the steps that it needs are done, in parallel with others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backend.system import SystemFailure
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How boot ended. `halted` is the step that stopped it, with its reason and remedy; "" if none did."""
+    """The result of a boot. `halted` is the step that stopped it, with its reason and remedy, or ""."""
 
     outcomes: Mapping[str, Outcome]
     halted: str = ""
@@ -29,7 +29,7 @@ class Result:
 
 @dataclass(slots=True)
 class Runner:
-    """`done` holds the outcomes of an earlier try: what went well is not done again."""
+    """Runs the steps of a plan. `done` has the outcomes of earlier runs: successful steps do not run again."""
 
     steps: tuple[Step, ...]
     emit: Callable[[Event], None]
@@ -37,7 +37,7 @@ class Runner:
     done: dict[str, Outcome] = field(default_factory=dict)
 
     def forget_protections(self) -> None:
-        """The next run puts up every protection anew."""
+        """Makes the next run repeat every step with `rebuild`."""
         self.done = {step.name: self.done[step.name] for step in self.steps if step.name in self.done and not step.rebuild}
 
     async def run(self, boot: Boot) -> Result:
@@ -72,7 +72,7 @@ class Runner:
         return Result(outcomes, halted.step, halted.detail, halted.remedy)
 
     async def _one(self, step: Step, boot: Boot) -> StepFinished:
-        """Runs one step to its end, whatever that is. No exception leaves it but a bug's, and that halts too."""
+        """Runs one step and returns its outcome. Turns every exception into an outcome, including those of bugs."""
         begun = self.clock()
         failed = Outcome.FAILED if step.on_failure is OnFailure.HALT else Outcome.WARNED
 
@@ -95,9 +95,9 @@ class Runner:
         except asyncio.CancelledError:
             return finished(Outcome.CANCELLED, "another step halted boot")
         except Exception as error:
-            # A traceback shows values, and a value may be a secret: the type and the place are enough to find it.
+            # Report only type and place of a bug: a traceback shows values, which may be secret.
             place = error.__traceback__
             while place is not None and place.tb_next is not None:
                 place = place.tb_next
             where = f"{place.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{place.tb_lineno}" if place else "?"
-            return finished(failed, f"{type(error).__name__} at {where}", "this is a defect of codetainer's: please report it")
+            return finished(failed, f"{type(error).__name__} at {where}", "Report this as a bug in Codetainer.")

@@ -374,8 +374,8 @@ def test_the_agent_gets_placeholders_of_the_operators_own_and_it_is_said_what_no
     assert "MIRROR_TOKEN=the-gate-holds-the-mirrors" in environment
     assert f"FORGE_TOKEN={FORGE}" in environment
     said = sandbox.codetainer("logs").stdout
-    assert "ABSENT_TOKEN is not set: absent.test" in said
-    assert "absent.test has a credential and is not on the list" in said
+    assert "ABSENT_TOKEN is not set, so absent.test" in said
+    assert "absent.test has a credential but is not on the allowlist" in said
 
 
 def test_an_upstream_that_nobody_vouches_for_is_not_spoken_to(sandbox: Running) -> None:

@@ -1,4 +1,4 @@
-"""All steps of boot, with what each waits for. Order comes from `needs` alone."""
+"""All steps of boot, with their dependencies. The order depends only on `needs`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from backend.boot.steps import (
 
 
 def plan(repository: str = "") -> tuple[Step, ...]:
-    """The plan of a boot; `repository` is what the clone's title names."""
+    """Returns the plan of a boot. `repository` is for the title of the clone step."""
     return ordered(
         (
             Step("closed", "Network closed", closed.run, timeout=10, rebuild=True),
-            # As soon as nothing can leave, and before all that may halt: whoever logs in, or watches a fleet, sees boot go on.
+            # Right after the network is closed and before any step that may halt, so that operators can watch the boot.
             Step("ssh", "SSH", ssh.run, ("closed",), timeout=15, on_failure=OnFailure.DEGRADE),
             Step("metrics", "Metrics", metrics.run, ("closed",), timeout=15, on_failure=OnFailure.DEGRADE),
             Step("platform", "The platform's socket", platform.run, ("ssh", "metrics"), timeout=5),

@@ -1,4 +1,4 @@
-"""The list is opened: every plain entry is resolved once, so that nothing in use begins cold."""
+"""Resolves every entry without a wildcard once, so that its addresses are open before the first connection."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ async def run(boot: Boot) -> str:
     if failed and not int(done.data.get("resolved", 0)):
         raise StepWarned(done.text, boot.other_resolvers)
     if failed:
-        raise StepWarned(done.text, "Run codetainer status to see which; a name that nothing uses may stay that way.")
+        raise StepWarned(done.text, "Run codetainer status to see which names failed, and ignore those that nothing needs.")
     return done.text

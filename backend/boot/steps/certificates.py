@@ -1,4 +1,4 @@
-"""Certificates for the hosts whose TLS ends at the gate. Making them takes a process: it runs while the list is read."""
+"""Makes certificates for the hosts whose TLS terminates at the gate, in a process that runs while the allowlist is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backend.context import Boot
 async def run(boot: Boot) -> str:
     gate, settings = boot.services.gate, boot.settings
     if not settings.outside:
-        raise StepSkipped("the gate ends TLS for no host: it holds no credentials")
+        raise StepSkipped("no credentials at the gate, so it terminates no TLS")
     gate.trust.valid = settings.certificate_seconds
     hosts = await gate.prepare(settings.hosts, settings.secrets.by_variable, settings.writable)
     return f"{hosts} hosts"

@@ -1,4 +1,4 @@
-"""Claude Code's settings, skills and CLAUDE.md, and the questions of a first start answered."""
+"""Installs Claude Code's settings, skills and CLAUDE.md, and answers the questions of its first start."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ async def run(boot: Boot) -> str:
         "projects": {folder: {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}},
     }
     if not settings.agent_secrets.oauth_token:
-        # With a key in its environment Claude Code asks whether to use it; these are the characters it asks by.
+        # Claude Code asks before it uses a key from the environment; it identifies the key by its last 20 characters.
         state["customApiKeyResponses"] = {"approved": [settings.agent_secrets.api_key[-20:]], "rejected": []}
     agent.write(paths.home / ".claude.json", json.dumps(state), 0o600)
     return folder
 
 
 async def _more(boot: Boot) -> None:
-    """What the image has beside the settings, copied as the agent; and what Claude is told of the sandbox."""
+    """Copies the image's skills and CLAUDE.md as the agent, and adds the description of the sandbox."""
     beside, home = boot.paths.claude_settings.parent, boot.paths.home / ".claude"
     for name in ("skills", "CLAUDE.md"):
         if (beside / name).exists():

@@ -1,4 +1,4 @@
-"""The very first step: nothing leaves and nothing enters, before anything else runs."""
+"""Closes the network, before any other step runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from network.firewall import ruleset
 
 
 async def run(boot: Boot) -> str:
-    """Loads the default-deny ruleset in one transaction. Docker's own nat table is left as it is."""
+    """Loads the default-deny ruleset in one transaction. Does not touch Docker's NAT table."""
     try:
         await system.run_async(["nft", "-f", "-"], input=ruleset.closed(boot.settings.open_ssh_port, boot.settings.metrics))
     except SystemFailure as error:

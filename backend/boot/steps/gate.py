@@ -1,4 +1,4 @@
-"""The gate: what reaches an open address passes it, and goes on where the name it asks for is on the list."""
+"""Starts the gate, which every connection to a checked port must pass, and which lets only listed names through."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from backend.settings.values import GateMode
 
 async def run(boot: Boot) -> str:
     if boot.settings.gate is GateMode.OFF:
-        raise StepSkipped("CODETAINER_GATE=off: listed hosts are held apart by their addresses alone")
+        raise StepSkipped("CODETAINER_GATE=off: connections are checked only by address")
     gate, settings = boot.services.gate, boot.settings
     if gate.proxy is not None:
         pushes = ", ".join(settings.writable) or "no repository"
-        boot.say("gate", f"credentials for {len(gate.proxy.hosts)} hosts are put in outside; writes go to {pushes}")
+        boot.say("gate", f"inserts credentials for {len(gate.proxy.hosts)} hosts; writes go to {pushes}")
         for line in _unused(boot):
             boot.say("gate", line)
     gate.much_out = settings.much_out
@@ -25,13 +25,13 @@ async def run(boot: Boot) -> str:
 
 
 def _unused(boot: Boot) -> Iterator[str]:
-    """What the operator has described and nobody can use."""
+    """Yields warnings about the operator's credentials that cannot be used."""
     shipped = {host.name for host in credentials_file.shipped()}
     for host in boot.settings.hosts:
         missing = [c.variable for c in host.credentials if c.variable not in boot.settings.secrets.by_variable]
         if host.name in shipped:
             continue
         if missing:
-            yield f"warning: {', '.join(missing)} is not set: {host.name} gets no credential of that name"
+            yield f"warning: {', '.join(missing)} is not set, so {host.name} gets no such credential"
         if boot.policy.listed.match(host.name) is None:
-            yield f"warning: {host.name} has a credential and is not on the list"
+            yield f"warning: {host.name} has a credential but is not on the allowlist"

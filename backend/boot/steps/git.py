@@ -1,4 +1,4 @@
-"""git, gh and npm for the agent: identity and credentials, system-wide where the agent cannot change them."""
+"""Configures git, gh and npm for the agent: identity and credentials, mostly in files that the agent cannot change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def run(boot: Boot) -> str:
     paths.gh_files.chmod(0o755)
     token = settings.agent_secrets.gh_pat
     system.write(paths.git_file, gitconfig(settings.git_user_name, settings.git_user_email))
-    # Placeholders, but where the credentials are inside: then nobody else reads these.
+    # Placeholders, unless CODETAINER_CREDENTIALS=inside. Readable only by the agent in either case.
     system.write(paths.gh_files / "git-credential", f"username=x-access-token\npassword={token}\n", mode=0o400, uid=AGENT_UID)
     hosts = {GITHUB: {"user": "x-access-token", "oauth_token": token, "git_protocol": "https"}}
     system.write(paths.gh_files / "hosts.yml", json.dumps(hosts), mode=0o400, uid=AGENT_UID)  # JSON is YAML
@@ -28,7 +28,7 @@ async def run(boot: Boot) -> str:
 
 
 def gitconfig(name: str, email: str) -> str:
-    """The system's git configuration. Values are quoted as git-config(1) wants them."""
+    """Returns the system's git configuration, with values quoted according to git-config(1)."""
 
     def quoted(text: str) -> str:
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

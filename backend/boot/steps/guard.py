@@ -1,4 +1,4 @@
-"""The guard: the only one that may ask the upstream, and the only one that opens addresses."""
+"""Starts the guard, the only process that may query the upstream and open addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/metrics, where the operator wants it: from now on whoever watches a fleet sees this sandbox, also one that halts."""
+"""Starts /metrics early if it is configured, so that monitoring sees this sandbox even if boot halts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CoreDNS: policy for names. The sandbox asks it and nobody else."""
+"""Starts CoreDNS, the only resolver that the sandbox can query."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def run(boot: Boot) -> str:
 
 
 def _point_at_it(paths: Paths) -> None:
-    """In place: an engine has mounted resolv.conf. Where the root is read-only Docker's is too, and is covered."""
+    """Writes resolv.conf in place, because engines mount it; if that is read-only, mounts our own file over it."""
     text = f"nameserver {COREDNS_ADDRESS}\noptions timeout:5 attempts:2\n"
     try:
         system.write_in_place(paths.resolv_conf, text)

@@ -1,4 +1,4 @@
-"""What the platform has put into the machine is root's: on Fly.io a socket that mints tokens and can suspend the machine."""
+"""Closes the platform's folder to the agent: on Fly.io it has a socket that mints tokens and can suspend the machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from backend.context import Boot
 async def run(boot: Boot) -> str:
     folder = boot.paths.fly
     if not folder.exists():
-        raise StepSkipped("nothing of a platform's is here")
+        raise StepSkipped("this platform has no such socket")
     try:
-        folder.chmod(0o700)  # its own processes run as root and go on
+        folder.chmod(0o700)  # the platform's processes run as root, so they keep working
     except OSError as error:
         raise StepFailed(
             f"cannot keep the agent from {folder}: {error.strerror}",
-            "Mount it writable: its socket can mint tokens, so boot closes it to the agent.",
+            "Mount it writable, so that boot can close it: its socket can mint tokens.",
         ) from error
-    return f"/{folder.relative_to(boot.paths.root)} is root's alone"
+    return f"only root can access /{folder.relative_to(boot.paths.root)}"

@@ -1,4 +1,4 @@
-"""Plugins that Claude Code's settings enable: cloned and installed as the agent, side by side."""
+"""Installs the plugins that Claude Code's settings enable, as the agent and in parallel."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from backend.boot.plan import StepSkipped, StepWarned
 from backend.context import Boot
 
 SECONDS = 180.0
-# Claude Code knows it without a declaration, once it has been added.
+# The settings need not declare this marketplace, but it must be added like any other.
 OFFICIAL = {"claude-plugins-official": "anthropics/claude-plugins-official"}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`plugins` as PLUGIN@MARKETPLACE, `marketplaces` as `claude plugin marketplace add` takes them."""
+    """The plugins to install (PLUGIN@MARKETPLACE) and their marketplaces (arguments of `claude plugin marketplace add`)."""
 
     plugins: tuple[str, ...]
     marketplaces: tuple[str, ...]
 
 
 def wanted(settings: Mapping[str, Any]) -> Wanted:
-    """What settings.json enables (https://code.claude.com/docs/en/settings: enabledPlugins, extraKnownMarketplaces)."""
+    """Reads settings.json (https://code.claude.com/docs/en/settings: enabledPlugins, extraKnownMarketplaces)."""
     enabled = settings.get("enabledPlugins")
     plugins = [name for name, on in enabled.items() if on is True] if isinstance(enabled, dict) else []
     declared = settings.get("extraKnownMarketplaces")
-    known = dict(OFFICIAL)
+    sources = dict(OFFICIAL)
     for name, table in declared.items() if isinstance(declared, dict) else ():
         source = table.get("source") if isinstance(table, dict) else None
         if isinstance(source, dict):
-            known[name] = str(source.get("repo") or source.get("url") or source.get("path") or name)
+            sources[name] = str(source.get("repo") or source.get("url") or source.get("path") or name)
     needed = dict.fromkeys(plugin.rpartition("@")[2] for plugin in plugins)
-    return Wanted(tuple(plugins), tuple(known.get(name, name) for name in needed))
+    return Wanted(tuple(plugins), tuple(sources.get(name, name) for name in needed))
 
 
 async def run(boot: Boot) -> str:
-    found = wanted(json.loads(boot.paths.claude_settings.read_text()))
-    if not found.plugins:
-        raise StepSkipped("the settings enable none")
-    failed = await _each(boot, ("marketplace", "add"), found.marketplaces)
-    failed += await _each(boot, ("install",), found.plugins)
-    missing = await _missing(boot, found.plugins)
-    for plugin in missing:  # two that finish in one moment may have lost each other's entry
+    enabled = wanted(json.loads(boot.paths.claude_settings.read_text()))
+    if not enabled.plugins:
+        raise StepSkipped("the settings enable no plugins")
+    failed = await _each(boot, ("marketplace", "add"), enabled.marketplaces)
+    failed += await _each(boot, ("install",), enabled.plugins)
+    missing = await _missing(boot, enabled.plugins)
+    for plugin in missing:  # concurrent installs can overwrite each other's entry
         await _each(boot, ("install",), (plugin,))
-    missing = await _missing(boot, found.plugins) if missing else ()
+    missing = await _missing(boot, enabled.plugins) if missing else ()
     if missing:
         raise StepWarned(
             f"not installed: {', '.join(missing)}" + (f" ({failed[0]})" if failed else ""),
             "Check that the marketplace's host is on the allowlist and that the marketplace has the plugin.",
         )
-    return ", ".join(found.plugins)
+    return ", ".join(enabled.plugins)
 
 
 async def _each(boot: Boot, verb: tuple[str, ...], names: tuple[str, ...]) -> list[str]:
-    """Runs `claude plugin VERB NAME` for all of them at once; what those said that failed."""
+    """Runs `claude plugin VERB NAME` for all names in parallel; returns the errors of those that failed."""
     runs = [
         agent.run(["claude", "plugin", *verb, "--", name], boot.agent_environment, boot.paths.home, SECONDS / 3)
         for name in names

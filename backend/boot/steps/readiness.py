@@ -1,4 +1,4 @@
-"""Every wall is tried from the inside before the agent is let in."""
+"""Runs the self-test before the agent starts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from backend.selftest import selftest
 
 
 async def run(boot: Boot) -> str:
-    found = await selftest.prove(boot)
-    boot.emit(found.event)
-    if found.broken:
-        raise StepFailed("; ".join(found.broken), selftest.REMEDY)
-    if found.silent:
-        raise StepFailed(found.silent, "Run codetainer logs to see the state of CoreDNS.")
-    if found.unreachable:
-        raise StepWarned(found.unreachable, boot.other_resolvers)
-    return f"{found.tried} walls tried"
+    proof = await selftest.prove(boot)
+    boot.emit(proof.event)
+    if proof.broken:
+        raise StepFailed("; ".join(proof.broken), selftest.REMEDY)
+    if proof.silent:
+        raise StepFailed(proof.silent, "Run codetainer logs to see the state of CoreDNS.")
+    if proof.unreachable:
+        raise StepWarned(proof.unreachable, boot.other_resolvers)
+    return f"{proof.tried} protections tested"

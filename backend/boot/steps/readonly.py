@@ -1,4 +1,4 @@
-"""The root becomes read-only, and other people's processes invisible."""
+"""Makes the root read-only and hides other users' processes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from backend.system import SystemFailure
 
 
 async def run(boot: Boot) -> str:
-    # An overlay refuses a plain remount ("No changes allowed in reconfigure"); as a bind mount it can be changed.
+    # An overlay refuses a plain remount ("No changes allowed in reconfigure") but accepts it as a bind mount.
     await system.run_async(["mount", "-o", "remount,bind,ro", str(boot.paths.root)])
     try:
         await system.run_async(["mount", "-o", "remount,nosuid,nodev,noexec,hidepid=2", str(boot.paths.root / "proc")])
     except SystemFailure as error:
-        raise StepWarned(f"root is read-only; /proc shows every process: {error}", "Give boot CAP_SYS_ADMIN.") from error
-    return "/proc shows the agent its own processes only"
+        raise StepWarned(f"root is read-only, but /proc shows every process: {error}", "Give boot CAP_SYS_ADMIN.") from error
+    return "/proc shows the agent only its own processes"

@@ -1,4 +1,4 @@
-"""The full ruleset: who may open which flows. Still nothing is open: the sets are empty until the guard fills them."""
+"""Loads the full ruleset. All addresses stay closed until the guard adds them to the sets."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from network.firewall.ruleset import COREDNS_ADDRESS, DOCKER_ADDRESS, Rules
 
 
 async def run(boot: Boot) -> str:
-    found = resolvers(boot.paths)
-    upstreams = boot.settings.upstreams or found.nameservers
+    system_resolvers = resolvers(boot.paths)
+    upstreams = boot.settings.upstreams or system_resolvers.nameservers
     if not upstreams:
         raise StepFailed(
-            "no upstream resolver: /etc/resolv.conf names none", "Set CODETAINER_UPSTREAM to the address of a resolver."
+            "no upstream resolver: /etc/resolv.conf has no IPv4 nameserver",
+            "Set CODETAINER_UPSTREAM to the address of a resolver.",
         )
-    boot.docker_servers = found.external if DOCKER_ADDRESS in upstreams else ()
+    boot.docker_servers = system_resolvers.external if DOCKER_ADDRESS in upstreams else ()
     await boot.policy.use_upstreams(upstreams)
     await load(boot)
     return "upstream " + ", ".join(boot.policy.upstreams) + _forwarded(boot)
@@ -31,11 +32,11 @@ async def run(boot: Boot) -> str:
 def _forwarded(boot: Boot) -> str:
     if DOCKER_ADDRESS not in boot.policy.upstreams:
         return ""
-    return f" (Docker's, which asks {', '.join(boot.docker_servers)})" if boot.docker_servers else " (Docker's)"
+    return f" (Docker's, which forwards to {', '.join(boot.docker_servers)})" if boot.docker_servers else " (Docker's)"
 
 
 async def load(boot: Boot) -> None:
-    """Loads the table in one transaction. What was open has to be put back by the guard (Configure does)."""
+    """Loads the table in one transaction. Afterwards, Configure makes the guard restore the open addresses."""
     with_gate = boot.settings.gate is GateMode.ON
     rules = Rules(
         upstreams=tuple(upstream.parse(text)[0] for text in boot.policy.upstreams),
@@ -50,13 +51,13 @@ async def load(boot: Boot) -> None:
         await system.run_async(["nft", "-f", "-"], input=ruleset.render(rules))
     except SystemFailure as error:
         remedy = (
-            "Set CODETAINER_GATE=off if this kernel has no nat; connections are then not checked by name." if with_gate else ""
+            "Set CODETAINER_GATE=off if this kernel has no NAT; connections are then not checked by name." if with_gate else ""
         )
         raise StepFailed(f"cannot load the firewall: {error}", remedy) from error
 
 
 def flows(paths: Paths) -> int:
-    """How many flows the kernel remembers at once."""
+    """Returns the size of the kernel's conntrack table, in flows."""
     try:
         return int((paths.root / "proc/sys/net/netfilter/nf_conntrack_max").read_text())
     except (OSError, ValueError):
@@ -64,14 +65,14 @@ def flows(paths: Paths) -> int:
 
 
 def resolvers(paths: Paths) -> ResolvConf:
-    """The resolvers of /etc/resolv.conf. A second boot finds our own address there, and reads what the first one kept."""
-    kept = paths.run / "upstreams"
-    for source in (paths.resolv_conf, kept):
+    """Reads the resolvers from /etc/resolv.conf or, in a second boot, when it has only our own address, from a copy."""
+    copy = paths.run / "upstreams"
+    for source in (paths.resolv_conf, copy):
         try:
-            found = resolv_conf.parse(source.read_text(errors="replace"), ignored=(COREDNS_ADDRESS,))
+            parsed = resolv_conf.parse(source.read_text(errors="replace"), ignored=(COREDNS_ADDRESS,))
         except OSError:
             continue
-        if found.nameservers:
-            system.write(kept, found.render(), mode=0o600)
-            return found
+        if parsed.nameservers:
+            system.write(copy, parsed.render(), mode=0o600)
+            return parsed
     return ResolvConf()

@@ -1,4 +1,4 @@
-"""The session, under the init lock: after this step the operator's terminal is handed over."""
+"""Starts the session while the init lock is held. After this step, the operator's terminal is attached to it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from backend.session import session
 
 async def run(boot: Boot) -> str:
     session.prepare(boot.paths, boot.settings.popup_key)
-    said = "claude above, a shell below"
+    detail = "claude above, a shell below"
     if boot.settings.prompt:
-        said += f", prompt {session.keep_prompt(boot.paths, boot.settings.prompt)[:16]}"
+        detail += f", prompt {session.keep_prompt(boot.paths, boot.settings.prompt)[:16]}"
     boot.session = await session.start(boot.paths, boot.agent_environment, session.folder(boot.paths))
     boot.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
-    return said
+    return detail

@@ -1,4 +1,4 @@
-"""sshd, where the operator gave keys: a way in from now on, to see how boot gets on, and to find out why it halted."""
+"""Starts sshd if the operator set keys, so that they can watch the boot and find out why it halted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def run(boot: Boot) -> str:
         ) from error
     if sshd.audited() and not sshd.may_audit():
         raise StepWarned(
-            "commands and copies work over ssh, a terminal does not: sshd may not write to the kernel's audit log",
+            "SSH works for commands and copies but not for terminals: sshd may not write to the kernel's audit log",
             f"Start the container with --cap-add {AUDIT_WRITE.name}.",
         )
     keys = "1 key" if len(settings.ssh_keys) == 1 else f"{len(settings.ssh_keys)} keys"

@@ -1,4 +1,4 @@
-"""The agent's room: memory-backed file systems, so that nothing it writes outlives the sandbox or runs with privilege."""
+"""Mounts the agent's file systems in memory, so that nothing it writes outlives the sandbox or is setuid."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ async def run(boot: Boot) -> str:
     total, memory = sum(wanted.values()), memory_bytes()
     if total > memory:
         raise StepFailed(
-            f"the file systems may grow to {show(total)}, the machine has {show(memory)} of memory",
-            "Lower CODETAINER_TMPFS_WORKSPACE, CODETAINER_TMPFS_TMP and CODETAINER_TMPFS_HOME, or give it more memory.",
+            f"the file systems may grow to {show(total)}, but there are only {show(memory)} of memory",
+            "Lower CODETAINER_TMPFS_WORKSPACE, CODETAINER_TMPFS_TMP and CODETAINER_TMPFS_HOME, or add memory.",
         )
     for folder, size in wanted.items():
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def show(size: int) -> str:
 
 
 def memory_bytes(proc: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """What there is: the machine's memory, or the container's limit (cgroup v2 or v1) where that is less."""
+    """Returns the machine's memory or the container's limit (cgroup v2 or v1), whichever is less."""
     total = next(int(line.split()[1]) << 10 for line in proc.read_text().splitlines() if line.startswith("MemTotal:"))
     for limit in (cgroup / "memory.max", cgroup / "memory/memory.limit_in_bytes"):
         try:

@@ -1,4 +1,4 @@
-"""Links in the agent's fresh home to tools that look for themselves there."""
+"""Creates links in the agent's home for tools that expect to be installed there."""
 
 from __future__ import annotations
 

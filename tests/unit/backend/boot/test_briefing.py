@@ -22,9 +22,9 @@ def listed(text: str) -> Allowlist:
     return parse_words(text, "test").allowlist
 
 
-def test_it_says_what_is_open_and_where_writes_go() -> None:
-    found = settings.load({**ENVIRONMENT, "REPO_URL": REPOSITORY})
-    text = render(found, listed("example.com *.example.org plain.example:80"))
+def test_the_section_names_open_hosts_and_writable_repositories() -> None:
+    loaded = settings.load({**ENVIRONMENT, "REPO_URL": REPOSITORY})
+    text = render(loaded, listed("example.com *.example.org plain.example:80"))
     assert text.startswith(BEGIN)
     assert text.endswith(END + "\n")
     for part in (
@@ -42,13 +42,13 @@ def test_it_says_what_is_open_and_where_writes_go() -> None:
     assert "wip/" in render(settings.load({**ENVIRONMENT, "CODETAINER_AUTOSAVE": "10m", "REPO_URL": REPOSITORY}), listed(""))
 
 
-def test_where_there_is_none_that_is_said() -> None:
+def test_the_section_without_hosts_and_repositories() -> None:
     text = render(settings.load({**ENVIRONMENT, "CODETAINER_TMPFS_TMP": "100m"}), listed(""))
     for part in ("only these names, over TCP: none.", "go to no repository only", "/tmp (100 MB)"):
         assert part in text
 
 
-def test_a_long_list_is_cut() -> None:
+def test_a_long_allowlist_is_shortened() -> None:
     text = render(settings.load(ENVIRONMENT), listed(" ".join(f"n{i}.example" for i in range(MAX_NAMES + 5))))
     assert "and 5 more" in text
     assert f"n{MAX_NAMES}.example" not in text
@@ -62,8 +62,8 @@ def test_the_section_is_replaced_and_the_rest_stays() -> None:
     assert merged(f"{END} upside down {BEGIN}", section).endswith(section)
 
 
-def test_a_file_that_says_it_already_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each write is a process of the agent's, which may put anything in its way."""
+def test_an_unchanged_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each write starts a process as the agent, and the agent could interfere with it."""
     paths = Paths(tmp_path)
     files = {briefing.place(paths): "mine\n"}
     written: list[str] = []
@@ -74,9 +74,9 @@ def test_a_file_that_says_it_already_is_not_written(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(activity, "read_report", files.get)
     monkeypatch.setattr(agent, "write", write)
-    found = settings.load(ENVIRONMENT)
+    loaded = settings.load(ENVIRONMENT)
     for names in ("a.example", "a.example", "b.example"):
-        briefing.write(found, paths, listed(names))
+        briefing.write(loaded, paths, listed(names))
     assert [("a.example" in text, "b.example" in text) for text in written] == [(True, False), (False, True)]
     assert all(text.startswith("mine\n\n" + BEGIN) for text in written)
 

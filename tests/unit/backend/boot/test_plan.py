@@ -1,4 +1,4 @@
-"""Plans: order comes from needs, and a plan that cannot be is none."""
+"""Plans: their order comes from dependencies, and invalid plans are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def step(name: str, *needs: str) -> Step:
     return Step(name, name, nothing, needs)
 
 
-def test_order_comes_from_needs() -> None:
+def test_the_order_comes_from_dependencies() -> None:
     names = [s.name for s in ordered((step("c", "b"), step("a"), step("b", "a")))]
     assert names == ["a", "b", "c"]
 
@@ -26,24 +26,24 @@ def test_order_comes_from_needs() -> None:
     ("plan", "words"),
     [
         ((step("a", "nobody"),), "nobody"),
-        ((step("a"), step("a")), "one name"),
+        ((step("a"), step("a")), "the same name"),
         ((step("a", "b"), step("b", "a")), "need each other"),
     ],
 )
-def test_plans_that_cannot_be(plan: tuple[Step, ...], words: str) -> None:
+def test_invalid_plans_are_refused(plan: tuple[Step, ...], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         ordered(plan)
 
 
 def needs(name: str) -> set[str]:
-    """A step's needs, and theirs."""
+    """Returns all direct and indirect dependencies of a step."""
     by_name = {s.name: s for s in steps.plan()}
-    found: set[str] = set()
+    dependencies: set[str] = set()
     left = list(by_name[name].needs)
     while left:
-        found.add(left[-1])
+        dependencies.add(left[-1])
         left += by_name[left.pop()].needs
-    return found
+    return dependencies
 
 
 def test_the_network_is_closed_before_anything_else() -> None:
@@ -54,14 +54,14 @@ def test_the_network_is_closed_before_anything_else() -> None:
         assert "closed" in needs(other.name), other.name
 
 
-def test_the_agent_is_let_in_behind_every_wall() -> None:
+def test_the_session_starts_after_all_protections() -> None:
     assert {"rules", "guard", "names", "readonly", "readiness", "tmpfs"} <= needs("session")
 
 
 @pytest.mark.parametrize("name", ["closed", "tmpfs", "rules", "guard", "names", "readonly", "readiness", "session"])
-def test_walls_halt(name: str) -> None:
+def test_a_failed_protection_halts_boot(name: str) -> None:
     assert {s.name: s for s in steps.plan()}[name].on_failure is OnFailure.HALT
 
 
-def test_nothing_of_the_repositorys_runs_before_the_root_is_read_only() -> None:
+def test_the_repository_is_cloned_after_the_root_is_read_only() -> None:
     assert "readonly" in needs("clone")

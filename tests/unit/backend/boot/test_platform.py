@@ -16,12 +16,12 @@ class OnlyPaths:
         self.paths = paths
 
 
-async def test_the_platforms_folder_becomes_roots_alone(tmp_path: Path) -> None:
+async def test_the_platforms_folder_is_closed_to_the_agent(tmp_path: Path) -> None:
     (tmp_path / ".fly").mkdir(mode=0o755)
-    assert await platform.run(cast(Boot, OnlyPaths(Paths(tmp_path)))) == "/.fly is root's alone"
+    assert await platform.run(cast(Boot, OnlyPaths(Paths(tmp_path)))) == "only root can access /.fly"
     assert (tmp_path / ".fly").stat().st_mode & 0o777 == 0o700
 
 
-async def test_elsewhere_there_is_nothing_to_do(tmp_path: Path) -> None:
+async def test_without_the_folder_the_step_is_skipped(tmp_path: Path) -> None:
     with pytest.raises(StepSkipped):
         await platform.run(cast(Boot, OnlyPaths(Paths(tmp_path))))

@@ -40,16 +40,16 @@ FOLDER = {"source": {"source": "directory", "path": "/opt/plugins"}}
         ({"enabledPlugins": ["a@m"], "extraKnownMarketplaces": 3}, Wanted((), ())),
     ],
 )  # fmt: skip
-def test_what_settings_enable(settings: dict[str, Any], expected: Wanted) -> None:
+def test_plugins_and_marketplaces_in_the_settings(settings: dict[str, Any], expected: Wanted) -> None:
     assert wanted(settings) == expected
 
 
 @dataclass
 class Claude:
-    """In place of `claude plugin ...`: what was asked of it, and what it has installed then."""
+    """Stands in for `claude plugin ...`: records its calls and the plugins that it has installed."""
 
-    there: set[str]  # plugins of the marketplaces
-    loses: set[str] = field(default_factory=set)  # the first time they are installed
+    there: set[str]  # plugins in the marketplaces
+    loses: set[str] = field(default_factory=set)  # plugins whose entry is lost in the first install
     asked: list[tuple[str, ...]] = field(default_factory=list)
     installed: set[str] = field(default_factory=set)
     listed: str | None = None
@@ -61,8 +61,8 @@ class Claude:
         name = argv[-1]
         match argv[2:]:
             case ["list", "--json"]:
-                said = json.dumps([{"id": one} for one in sorted(self.installed)]) if self.listed is None else self.listed
-                return Finished((), 0, said, "")
+                output = json.dumps([{"id": one} for one in sorted(self.installed)]) if self.listed is None else self.listed
+                return Finished((), 0, output, "")
             case ["install", "--", _] if name not in self.there:
                 return Finished((), 1, "", "first\nno such plugin\n")
             case ["install", "--", _] if name in self.loses:
@@ -73,29 +73,29 @@ class Claude:
 
 
 @pytest.fixture
-def said() -> list[Event]:
+def emitted() -> list[Event]:
     return []
 
 
 @pytest.fixture
-def boot(tmp_path: Path, said: list[Event]) -> Boot:
+def boot(tmp_path: Path, emitted: list[Event]) -> Boot:
     paths = Paths(tmp_path)
-    loaded, services = all_settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x"}), Services(paths, said.append)
-    found = Boot(loaded, paths, said.append, services, Policy(loaded, services))
-    found.agent_environment = {"HOME": "the agent's"}
+    loaded, services = all_settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x"}), Services(paths, emitted.append)
+    made = Boot(loaded, paths, emitted.append, services, Policy(loaded, services))
+    made.agent_environment = {"HOME": "the agent's"}
     paths.claude_settings.parent.mkdir(parents=True)
     enabled = {"enabledPlugins": {"a@m": True, "b@m": True}, "extraKnownMarketplaces": {"m": GITHUB}}
     paths.claude_settings.write_text(json.dumps(enabled))
-    return found
+    return made
 
 
-async def test_where_none_is_enabled_nothing_is_run(boot: Boot) -> None:
+async def test_without_enabled_plugins_nothing_runs(boot: Boot) -> None:
     boot.paths.claude_settings.write_text("{}")
     with pytest.raises(StepSkipped):
         await plugins.run(boot)
 
 
-async def test_marketplaces_come_first_and_all_that_is_enabled_is_installed(
+async def test_marketplaces_are_added_before_all_enabled_plugins_are_installed(
     boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claude = Claude({"a@m", "b@m"})
@@ -106,24 +106,24 @@ async def test_marketplaces_come_first_and_all_that_is_enabled_is_installed(
     ]  # fmt: skip
 
 
-async def test_one_whose_entry_was_lost_is_installed_again(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_plugin_whose_entry_was_lost_is_installed_again(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
     claude = Claude({"a@m", "b@m"}, loses={"b@m"})
     monkeypatch.setattr(agent, "run", claude.run)
     assert await plugins.run(boot) == "a@m, b@m"
     assert [asked[-1] for asked in claude.asked if asked[0] == "install"] == ["a@m", "b@m", "b@m"]
 
 
-async def test_one_that_is_not_there_is_named_with_what_was_said_of_it(
-    boot: Boot, said: list[Event], monkeypatch: pytest.MonkeyPatch
+async def test_a_missing_plugin_is_reported_with_the_error(
+    boot: Boot, emitted: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agent, "run", Claude({"a@m"}).run)
     with pytest.raises(StepWarned, match=r"^not installed: b@m \(b@m: no such plugin\)"):
         await plugins.run(boot)
-    assert StepOutput("plugins", "b@m: no such plugin") in said
+    assert StepOutput("plugins", "b@m: no such plugin") in emitted
 
 
 @pytest.mark.parametrize("listed", ["", "{}", "3", "[3]", "[" * 100_000])
-async def test_what_is_no_list_of_plugins_has_none(boot: Boot, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+async def test_invalid_output_counts_as_no_plugins(boot: Boot, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
     monkeypatch.setattr(agent, "run", Claude({"a@m", "b@m"}, listed=listed).run)
     with pytest.raises(StepWarned, match=r"^not installed: a@m, b@m"):
         await plugins.run(boot)

@@ -1,4 +1,4 @@
-"""What the tools' own configuration names."""
+"""The hosts in the package tools' own configuration."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from network import allowlist
         ("https://[bad", ()),
     ],
 )
-def test_hosts_of_an_answer(text: str, hosts: tuple[str, ...]) -> None:
+def test_hosts_in_the_output_of_a_tool(text: str, hosts: tuple[str, ...]) -> None:
     assert registries.hosts(text) == hosts
 
 
-def test_every_tool_of_the_list_is_known() -> None:
+def test_every_package_registry_has_a_command() -> None:
     assert set(registries._COMMANDS) == set(allowlist.REGISTRY_TOOLS)

@@ -1,4 +1,4 @@
-"""The firewall step: what it reads of the kernel."""
+"""The firewall step: the kernel's conntrack limit and the system's resolvers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from network.dns.resolv_conf import ResolvConf
 from network.firewall import ruleset
 
 
-@pytest.mark.parametrize(("text", "found"), [("262144\n", 262144), ("", ruleset.FLOWS), (None, ruleset.FLOWS)])
-def test_how_many_flows_the_kernel_remembers(tmp_path: Path, text: str | None, found: int) -> None:
+@pytest.mark.parametrize(("text", "expected"), [("262144\n", 262144), ("", ruleset.FLOWS), (None, ruleset.FLOWS)])
+def test_the_size_of_the_conntrack_table(tmp_path: Path, text: str | None, expected: int) -> None:
     if text is not None:
         (tmp_path / "proc/sys/net/netfilter").mkdir(parents=True)
         (tmp_path / "proc/sys/net/netfilter/nf_conntrack_max").write_text(text)
-    assert flows(Paths(tmp_path)) == found
+    assert flows(Paths(tmp_path)) == expected
 
 
 DOCKER = "nameserver 127.0.0.11\n# ExtServers: [192.0.2.53]\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "kept", "found"),
+    ("text", "kept", "expected"),
     [
         ("nameserver 192.0.2.1\n", None, ResolvConf(("192.0.2.1",))),
         (DOCKER, None, ResolvConf(("127.0.0.11",), ("192.0.2.53",))),
@@ -39,7 +39,7 @@ DOCKER = "nameserver 127.0.0.11\n# ExtServers: [192.0.2.53]\n"
     ],
 )
 def test_resolvers_come_from_resolv_conf_or_from_the_first_boot(
-    tmp_path: Path, text: str | None, kept: str | None, found: ResolvConf
+    tmp_path: Path, text: str | None, kept: str | None, expected: ResolvConf
 ) -> None:
     paths = Paths(tmp_path)
     paths.run.mkdir(parents=True)
@@ -48,9 +48,9 @@ def test_resolvers_come_from_resolv_conf_or_from_the_first_boot(
         paths.resolv_conf.write_text(text)
     if kept is not None:
         (paths.run / "upstreams").write_text(kept)
-    assert resolvers(paths) == found
-    if found.nameservers:
-        assert resolv_conf.parse((paths.run / "upstreams").read_text()) == found
+    assert resolvers(paths) == expected
+    if expected.nameservers:
+        assert resolv_conf.parse((paths.run / "upstreams").read_text()) == expected
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_resolvers_come_from_resolv_conf_or_from_the_first_boot(
         (None, "Docker's resolver (127.0.0.11) forwards queries from inside this container"),
     ],
 )
-def test_a_docker_network_whose_servers_are_unknown_is_named_as_the_cause(
+def test_the_remedy_names_a_docker_network_with_unknown_servers_as_the_cause(
     tmp_path: Path, servers: tuple[str, ...] | None, words: str
 ) -> None:
     loaded = settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x"})

@@ -1,4 +1,4 @@
-"""Running a plan: side by side, in order of need, halted, degraded, timed out, tried again."""
+"""Running a plan: parallel steps, dependencies, halts, warnings, timeouts, retries."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from backend.context import Boot
 from backend.contract.events import Event, Outcome, StepFinished, StepStarted
 from backend.system import SystemFailure
 
-BOOT = cast(Boot, None)  # the steps of these tests look at nothing
+BOOT = cast(Boot, None)  # the steps of these tests do not use it
 
 
 class Plan:
-    """Steps from functions, and what running them said."""
+    """Steps made from functions, and the events of running them."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.said: list[Event] = []
+        self.emitted: list[Event] = []
 
     def add(self, name: str, run: Any, *needs: str, timeout: float = 5.0, degrade: bool = False) -> None:
         async def step(_: Boot) -> str:
@@ -32,13 +32,13 @@ class Plan:
 
     @property
     def runner(self) -> Runner:
-        return Runner(ordered(self.steps), self.said.append)
+        return Runner(ordered(self.steps), self.emitted.append)
 
     def outcomes(self) -> dict[str, Outcome]:
-        return {event.step: event.outcome for event in self.said if isinstance(event, StepFinished)}
+        return {event.step: event.outcome for event in self.emitted if isinstance(event, StepFinished)}
 
     def finished(self, name: str) -> StepFinished:
-        return next(event for event in self.said if isinstance(event, StepFinished) and event.step == name)
+        return next(event for event in self.emitted if isinstance(event, StepFinished) and event.step == name)
 
 
 def fail(error: Exception) -> Any:
@@ -48,7 +48,7 @@ def fail(error: Exception) -> Any:
     return run
 
 
-async def test_what_need_not_wait_runs_at_the_same_time() -> None:
+async def test_independent_steps_run_in_parallel() -> None:
     plan, meeting = Plan(), asyncio.Barrier(2)
     plan.add("one", meeting.wait)
     plan.add("other", meeting.wait)
@@ -56,12 +56,12 @@ async def test_what_need_not_wait_runs_at_the_same_time() -> None:
     assert set(result.outcomes.values()) == {Outcome.DONE}
 
 
-async def test_needs_are_waited_for() -> None:
+async def test_a_step_waits_for_its_dependencies() -> None:
     plan = Plan()
     plan.add("second", lambda: "b", "first")
     plan.add("first", lambda: "a")
     await plan.runner.run(BOOT)
-    words = [(type(event).__name__, event.step) for event in plan.said if isinstance(event, StepStarted | StepFinished)]
+    words = [(type(event).__name__, event.step) for event in plan.emitted if isinstance(event, StepStarted | StepFinished)]
     assert words == [("StepStarted", "first"), ("StepFinished", "first"), ("StepStarted", "second"), ("StepFinished", "second")]
 
 
@@ -75,16 +75,16 @@ async def test_a_failure_halts_and_the_rest_is_not_started() -> None:
             cancelled.set()
         return ""
 
-    plan.add("wall", fail(StepFailed("the wall has a hole", "mend it")))
-    plan.add("beside", long)
-    plan.add("agent", lambda: "", "wall", "beside")
+    plan.add("protection", fail(StepFailed("the protection failed", "Fix it.")))
+    plan.add("parallel", long)
+    plan.add("agent", lambda: "", "protection", "parallel")
     result = await plan.runner.run(BOOT)
-    assert (result.halted, result.reason, result.remedy) == ("wall", "the wall has a hole", "mend it")
-    assert plan.outcomes() == {"wall": Outcome.FAILED, "beside": Outcome.CANCELLED, "agent": Outcome.CANCELLED}
+    assert (result.halted, result.reason, result.remedy) == ("protection", "the protection failed", "Fix it.")
+    assert plan.outcomes() == {"protection": Outcome.FAILED, "parallel": Outcome.CANCELLED, "agent": Outcome.CANCELLED}
     assert cancelled.is_set()
 
 
-async def test_what_may_fail_degrades_and_what_needs_it_goes_on() -> None:
+async def test_a_step_that_may_fail_degrades_boot_and_its_dependents_run() -> None:
     plan = Plan()
     plan.add("clone", fail(StepFailed("no such repository")), degrade=True)
     plan.add("session", lambda: "there", "clone")
@@ -102,7 +102,7 @@ async def test_warnings_and_skips() -> None:
     assert not result.halted
 
 
-async def test_a_step_that_takes_too_long_has_failed() -> None:
+async def test_a_step_that_times_out_has_failed() -> None:
     plan = Plan()
     plan.add("slow", lambda: asyncio.sleep(60), timeout=0.01)
     result = await plan.runner.run(BOOT)
@@ -110,22 +110,22 @@ async def test_a_step_that_takes_too_long_has_failed() -> None:
     assert "0.01 s" in result.reason
 
 
-async def test_a_defect_halts_without_its_values() -> None:
+async def test_a_bug_halts_boot_and_its_values_are_not_reported() -> None:
     plan = Plan()
     plan.add("defect", fail(ValueError("ghp_secret")))
     result = await plan.runner.run(BOOT)
     assert result.halted == "defect"
     assert "ValueError at test_runner.py" in result.reason
-    assert "ghp_secret" not in str(plan.said)
+    assert "ghp_secret" not in str(plan.emitted)
 
 
-async def test_an_effect_that_failed_brings_its_hint() -> None:
+async def test_the_hint_of_a_system_failure_becomes_the_remedy() -> None:
     plan = Plan()
     plan.add("effect", fail(SystemFailure("cannot run nft: not found", "install it")))
     assert (await plan.runner.run(BOOT)).remedy == "install it"
 
 
-async def test_a_second_try_keeps_what_went_well() -> None:
+async def test_a_retry_skips_successful_steps() -> None:
     plan, broken = Plan(), [True]
 
     def sometimes() -> str:
@@ -138,14 +138,14 @@ async def test_a_second_try_keeps_what_went_well() -> None:
     plan.add("last", lambda: "", "sometimes")
     runner = plan.runner
     assert (await runner.run(BOOT)).halted == "sometimes"
-    plan.said.clear()
+    plan.emitted.clear()
     broken.clear()
     result = await runner.run(BOOT)
     assert not result.halted
     assert list(plan.outcomes()) == ["sometimes", "last"]
 
 
-async def test_a_retry_puts_up_every_protection_anew_and_keeps_the_rest() -> None:
+async def test_a_retry_repeats_every_protection_and_keeps_the_rest() -> None:
     done: list[str] = []
 
     def step(name: str, needs: tuple[str, ...] = (), *, rebuild: bool = False) -> Step:
@@ -155,17 +155,17 @@ async def test_a_retry_puts_up_every_protection_anew_and_keeps_the_rest() -> Non
 
         return Step(name, name, run, needs, rebuild=rebuild)
 
-    plan = ordered((step("wall", rebuild=True), step("tools"), step("agent", ("wall", "tools"), rebuild=True)))
+    plan = ordered((step("rules", rebuild=True), step("tools"), step("agent", ("rules", "tools"), rebuild=True)))
     runner = Runner(plan, lambda _: None)
     await runner.run(BOOT)
     runner.forget_protections()
     await runner.run(BOOT)
-    assert sorted(done[:3]) == ["agent", "tools", "wall"]
-    assert done[3:] == ["wall", "agent"]
+    assert sorted(done[:3]) == ["agent", "rules", "tools"]
+    assert done[3:] == ["rules", "agent"]
 
 
-def test_everything_that_keeps_the_sandbox_closed_is_put_up_anew() -> None:
-    """And the session, which was ended when it was closed."""
+def test_a_retry_repeats_these_steps() -> None:
+    """All protections, and the session, which ends when the sandbox closes."""
     assert {step.name for step in steps.plan() if step.rebuild} == {
         "closed", "rules", "guard", "names", "gate", "readiness", "session",
     }  # fmt: skip
