@@ -1,5 +1,5 @@
-"""Work that exists in the sandbox only: counted, saved to `wip/`, exported. Nothing of it runs git as root.
+"""Unsaved work: counts it, saves it to `wip/` and exports it. Nothing in this folder runs git as root.
 
-`git.py`, `repository.py` and `scratch.py` run as the agent, in the processes of `process.py` (count, save) and `export.py`;
-`keeper.py` is the supervisor's side, which starts them and believes nothing that they say.
+`git.py`, `repository.py` and `scratch.py` run as the agent, in the processes of `process.py` (count, save) and `export.py`.
+`keeper.py` is the supervisor's side: it starts these processes and trusts none of their output.
 """

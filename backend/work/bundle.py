@@ -1,4 +1,4 @@
-"""A bundle of a commit and all that it reaches. Source: gitformat-bundle(5)."""
+"""A bundle of a commit and everything reachable from it. Source: gitformat-bundle(5)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from backend.work.wip import Wip
 
 
 def needs(made: Wip, outside: Iterable[str], near: Iterable[Path]) -> tuple[str, ...]:
-    """Commits without which the bundle cannot be read, and which cannot be put into it: a shallow clone does not have them.
+    """Returns the commits that a reader of the bundle must already have because this shallow clone lacks them.
 
-    `outside` is in the clone that the bundle goes to. Where the folders of objects `near` have what is missing, it is read from
-    there from now on. Raises SystemFailure, OSError.
+    The receiving clone has the commits `outside`. If the object folders `near` contain the missing history, `made.scratch`
+    reads it from there from now on, and nothing is needed. Raises SystemFailure, OSError.
     """
     scratch = made.scratch
     cut = _cut(scratch, made.commit, outside)
@@ -29,38 +29,38 @@ def needs(made: Wip, outside: Iterable[str], near: Iterable[Path]) -> tuple[str,
     if not scratch.lacks((made.commit,), outside):
         return ()
     scratch.be_shallow(before)
-    said = scratch.git.ask("cat-file", "--batch", "--buffer", given="".join(f"{commit}\n" for commit in cut).encode())
-    found = (line.removeprefix(b"parent ").decode() for line in said.split(b"\n") if line.startswith(b"parent "))
-    return tuple(dict.fromkeys(found))
+    output = scratch.git.ask("cat-file", "--batch", "--buffer", given="".join(f"{commit}\n" for commit in cut).encode())
+    parents = (line.removeprefix(b"parent ").decode() for line in output.split(b"\n") if line.startswith(b"parent "))
+    return tuple(dict.fromkeys(parents))
 
 
 def _cut(scratch: Scratch, commit: str, outside: Iterable[str]) -> list[str]:
-    """The commits among those of the bundle whose parents are not there."""
+    """Returns the bundle's commits whose parents are missing."""
     if not scratch.shallow:
         return []
-    given = f"{commit}\n" + "".join(f"^{one}\n" for one in outside)
-    every = set(scratch.git.ask("rev-list", "--stdin", given=given.encode()).decode().split())
-    return [one for one in scratch.shallow if one in every]
+    revisions = f"{commit}\n" + "".join(f"^{known}\n" for known in outside)
+    included = set(scratch.git.ask("rev-list", "--stdin", given=revisions.encode()).decode().split())
+    return [commit for commit in scratch.shallow if commit in included]
 
 
 def write(made: Wip, outside: Sequence[str], needed: Sequence[str], out: int) -> None:
-    """Writes it to a descriptor: the commit as `refs/wip`, and what it reaches under its own names.
+    """Writes the bundle to the descriptor `out`: the commit as `refs/wip`, its tips under their own names.
 
-    `needed` are commits that are declared as needed beside those of `outside`. `git bundle create` can only declare what it has
-    itself, and calls the bundle of a shallow clone complete. Raises SystemFailure, OSError.
+    `needed` are prerequisites in addition to those from `outside`. `git bundle create` can declare only commits that it has
+    itself, so it would call the bundle of a shallow clone complete. Raises SystemFailure, OSError.
     """
     git, kind = made.scratch.git, made.scratch.kind
-    named = {"refs/wip": made.commit, **{f"refs/{tip.name}": tip.commit for tip in made.tips}}
-    wanted = "".join(f"{commit}\n" for commit in dict.fromkeys(named.values())) + "".join(f"^{one}\n" for one in outside)
-    listed = git.ask("rev-list", "--boundary", "--stdin", given=wanted.encode()).decode().split()
-    known = [commit.removeprefix("-") for commit in listed if commit.startswith("-")]
+    names = {"refs/wip": made.commit, **{f"refs/{tip.name}": tip.commit for tip in made.tips}}
+    revisions = "".join(f"{commit}\n" for commit in dict.fromkeys(names.values())) + "".join(f"^{known}\n" for known in outside)
+    listed = git.ask("rev-list", "--boundary", "--stdin", given=revisions.encode()).decode().split()
+    boundary = [commit.removeprefix("-") for commit in listed if commit.startswith("-")]
     head = ["# v2 git bundle"] if kind == "sha1" else ["# v3 git bundle", f"@object-format={kind}"]
-    head += [f"-{commit}" for commit in dict.fromkeys((*known, *needed))]
-    head += [f"{commit} {name}" for name, commit in named.items()]
+    head += [f"-{commit}" for commit in dict.fromkeys((*boundary, *needed))]
+    head += [f"{commit} {name}" for name, commit in names.items()]
     lines = data("".join(f"{line}\n" for line in head) + "\n")
     while lines:
         lines = lines[os.write(out, lines) :]
     arguments = ("--revs", "--thin", "--stdout", "--quiet", "--delta-base-offset")
-    done = git.answer("pack-objects", *arguments, given=wanted.encode(), seconds=WRITE_SECONDS, stdout=out)
+    done = git.answer("pack-objects", *arguments, given=revisions.encode(), seconds=WRITE_SECONDS, stdout=out)
     if done.code != 0:
         raise SystemFailure(f"cannot write the bundle: {last_line(done)}")

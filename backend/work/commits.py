@@ -1,4 +1,4 @@
-"""Commits by their names: whether they exist, and which of them no remote has."""
+"""Commits and the refs that name them: which objects exist, and which commits no remote has."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from backend.work.git import Git, last_line
 
-MAX_ENDS = 20  # times that git is asked again after it has ended early
-MAX_ALONE = 200  # tips that are asked for one by one
+MAX_RUNS = 20  # of git cat-file, which exits early at an unreadable object
+MAX_SINGLE_TIPS = 200  # tips that are tried one by one if the history is damaged
 
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """A commit that has a name: a branch, a tag, a stash. `name` as in `refs/`, without that."""
+    """A named commit: a branch, a tag or a stash. `name` is the ref without `refs/`."""
 
     name: str
     commit: str
@@ -22,9 +22,9 @@ class Tip:
 
 @dataclass(frozen=True, slots=True)
 class OnlyHere:
-    """`commits` are reached by `tips`, and by none of the remotes.
+    """Commits that `tips` reach and no remote does.
 
-    `notes`: tips whose history cannot be read. They are among `tips` with no more than their own commit.
+    `notes` names the tips whose history cannot be read; `commits` has only the tip itself for them.
     """
 
     tips: tuple[Tip, ...]
@@ -33,46 +33,46 @@ class OnlyHere:
 
 
 def behind(git: Git, names: Iterable[str]) -> dict[str, str]:
-    """The commit behind each object; "" for what is none, such as the tag of a file. What is missing is not in it."""
+    """Peels each object to its commit; "" if it has none, such as a tag of a file. Leaves missing objects out."""
     listed = list(names)
-    known = {}
+    commits = {}
     for name, line in zip(listed, _checked(git, [f"{name}^{{}}" for name in listed]), strict=True):
         commit, _, kind = line.partition(" ")
         if kind and kind != "missing":
-            known[name] = commit if kind == "commit" else ""
-    return known
+            commits[name] = commit if kind == "commit" else ""
+    return commits
 
 
 def _checked(git: Git, names: list[str]) -> list[str]:
-    """`OBJECT TYPE` of each name, or `NAME missing`; "" where git ended over it, as over an object that it may not read."""
-    said: list[str] = []
-    for _ in range(MAX_ENDS):
-        rest = names[len(said) :]
+    """Returns `OBJECT TYPE` or `NAME missing` for each name; "" if git exited at it, as it does at an unreadable object."""
+    output: list[str] = []
+    for _ in range(MAX_RUNS):
+        rest = names[len(output) :]
         if not rest:
             break
-        given = "".join(f"{name}\n" for name in rest).encode()
-        done = git.answer("cat-file", "--batch-check=%(objectname) %(objecttype)", given=given)
-        said += done.out.decode(errors="replace").splitlines()[: len(rest)]
-        if len(said) < len(names):
-            said.append("")
-    return said + [""] * (len(names) - len(said))
+        lines = "".join(f"{name}\n" for name in rest).encode()
+        done = git.answer("cat-file", "--batch-check=%(objectname) %(objecttype)", given=lines)
+        output += done.out.decode(errors="replace").splitlines()[: len(rest)]
+        if len(output) < len(names):
+            output.append("")
+    return output + [""] * (len(names) - len(output))
 
 
 def only_here(git: Git, tips: Iterable[Tip], outside: Iterable[str], begun: float, values: Mapping[str, str]) -> OnlyHere:
-    """Every commit that the tips reach and `outside` does not, and the tips that have one.
+    """Finds the commits that the tips reach and `outside` does not, and the tips that are among them.
 
-    Tags come with a clone, also such as lie beside all branches: those that are older than the clone (`begun`, seconds since
-    1970) are no work. `values` are the objects of all refs, by their whole names. Raises SystemFailure.
+    A clone also brings tags that are on no branch: tags older than the clone (`begun`, seconds since 1970) are not unsaved
+    work. `values` maps full ref names to their objects. Raises SystemFailure.
     """
     without = "".join(f"^{commit}\n" for commit in outside)
-    found = _reached(git, tuple(tips), without)
-    tags = [tip for tip in found.tips if tip.name.startswith("tags/") and tip.commit in found.commits]
+    reached = _reached(git, tuple(tips), without)
+    tags = [tip for tip in reached.tips if tip.name.startswith("tags/") and tip.commit in reached.commits]
     if tags and begun:
-        made = _times(git, {tip.name: values[f"refs/{tip.name}"] for tip in tags})
-        old = {tip.name for tip in tags if made.get(tip.name, begun) < begun}
+        dates = _times(git, {tip.name: values[f"refs/{tip.name}"] for tip in tags})
+        old = {tip.name for tip in tags if dates.get(tip.name, begun) < begun}
         if old:
-            found = _reached(git, tuple(tip for tip in found.tips if tip.name not in old), without)
-    return OnlyHere(tuple(tip for tip in found.tips if tip.commit in found.commits), found.commits, found.notes)
+            reached = _reached(git, tuple(tip for tip in reached.tips if tip.name not in old), without)
+    return OnlyHere(tuple(tip for tip in reached.tips if tip.commit in reached.commits), reached.commits, reached.notes)
 
 
 def _reached(git: Git, tips: tuple[Tip, ...], without: str) -> OnlyHere:
@@ -80,39 +80,39 @@ def _reached(git: Git, tips: tuple[Tip, ...], without: str) -> OnlyHere:
     if not isinstance(every, str):
         return OnlyHere(tips, every)
     reached, notes = set[str](), []
-    for tip in tips[:MAX_ALONE]:
-        one = _listed(git, (tip,), without)
-        if isinstance(one, str):
-            notes.append(f"the history of {tip.name} cannot be read: {one}")
+    for tip in tips[:MAX_SINGLE_TIPS]:
+        history = _listed(git, (tip,), without)
+        if isinstance(history, str):
+            notes.append(f"the history of {tip.name} cannot be read: {history}")
             reached.add(tip.commit)
         else:
-            reached |= one
-    if len(tips) > MAX_ALONE:
-        notes.append(f"the history is damaged ({every}): {len(tips) - MAX_ALONE} branches and tags are not looked into")
+            reached |= history
+    if len(tips) > MAX_SINGLE_TIPS:
+        notes.append(f"the history is damaged ({every}): {len(tips) - MAX_SINGLE_TIPS} branches and tags are not examined")
     return OnlyHere(tips, frozenset(reached), tuple(notes))
 
 
 def _listed(git: Git, tips: tuple[Tip, ...], without: str) -> frozenset[str] | str:
-    """The commits that these tips reach, or why they cannot be told."""
+    """Returns the commits that these tips reach; if git fails, its error instead."""
     if not tips:
         return frozenset()
-    given = "".join(f"{tip.commit}\n" for tip in tips) + without
-    done = git.answer("rev-list", "--stdin", given=given.encode())
+    lines = "".join(f"{tip.commit}\n" for tip in tips) + without
+    done = git.answer("rev-list", "--stdin", given=lines.encode())
     return frozenset(done.out.decode().split()) if done.code == 0 and done.whole else last_line(done)
 
 
 def _times(git: Git, tags: Mapping[str, str]) -> dict[str, int]:
-    """When each tag was made: its tagger's date, else its commit's. In seconds since 1970."""
+    """Returns when each tag was made, in seconds since 1970: the tagger's date, or the commit's if the tag is lightweight."""
     names = list(dict.fromkeys(tags.values()))
-    said = git.answer("cat-file", "--batch", "--buffer", given="".join(f"{name}\n" for name in names).encode()).out
-    made, at = {}, 0
+    output = git.answer("cat-file", "--batch", "--buffer", given="".join(f"{name}\n" for name in names).encode()).out
+    dates, at = {}, 0
     for name in names:  # git-cat-file(1), "BATCH OUTPUT": a line with object, type and size, the contents, a line feed
-        about, ended, _ = said[at : at + 200].partition(b"\n")
-        fields = about.split()
-        if not ended or len(fields) != 3:
+        header, newline, _ = output[at : at + 200].partition(b"\n")
+        fields = header.split()
+        if not newline or len(fields) != 3:
             break
-        begin = at + len(about) + 1
+        begin = at + len(header) + 1
         at = begin + int(fields[2]) + 1
-        if found := re.search(rb"^(?:tagger|committer) .*> (\d+) ", said[begin:at].partition(b"\n\n")[0], re.MULTILINE):
-            made[name] = int(found[1])
-    return {name: made[value] for name, value in tags.items() if value in made}
+        if date := re.search(rb"^(?:tagger|committer) .*> (\d+) ", output[begin:at].partition(b"\n\n")[0], re.MULTILINE):
+            dates[name] = int(date[1])
+    return {name: dates[value] for name, value in tags.items() if value in dates}

@@ -1,4 +1,4 @@
-"""What is taken from the agent's git configuration: names of remotes and of ignored files. As data; nothing in it is obeyed."""
+"""Reads remotes and ignore patterns from the agent's git configuration. They are data: git runs with none of these settings."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ TRUE = ("true", "yes", "on", "1")  # git-config(1), "Values"
 
 
 def read(workshop: Workshop, file: Path) -> tuple[list[tuple[str, str]], str]:
-    """Keys and values of one configuration file, and why not all of it could be read. What it includes is not read.
+    """Returns the keys and values of one configuration file, and why part of it could not be read ("" if all of it was).
 
-    Raises SystemFailure, OSError (of our own folders).
+    Does not follow includes. Raises SystemFailure, and OSError for our own folders.
     """
-    copied = workshop.new() / "config"
+    copy = workshop.new() / "config"
     try:
-        said = contents(file)
+        content = contents(file)
     except FileNotFoundError:
         return [], ""
     except OSError as error:
         return [], error.strerror or str(error)
-    if said is None or len(said) > MAX_BYTES:
-        return [], "it is no file, or too large"
-    copied.write_bytes(said)
-    done = workshop.git.answer("config", "--file", str(copied), "--no-includes", "-z", "--list")
+    if content is None or len(content) > MAX_BYTES:
+        return [], "not a regular file, or too large"
+    copy.write_bytes(content)
+    done = workshop.git.answer("config", "--file", str(copy), "--no-includes", "-z", "--list")
     entries = []
     for entry in parts(done.out):
-        key, valued, value = entry.partition("\n")
-        entries.append((key, value if valued else "true"))  # git-config(1), "Values"
-    return entries, "" if done.code == 0 else last_line(done).replace(str(copied), str(file))
+        key, separator, value = entry.partition("\n")
+        entries.append((key, value if separator else "true"))  # git-config(1), "Values"
+    return entries, "" if done.code == 0 else last_line(done).replace(str(copy), str(file))
 
 
 def ignored(workshop: Workshop, entries: Mapping[str, str], common: Path | None) -> list[bytes]:
-    """The patterns by which the agent ignores files beside .gitignore; those of the repository decide.
+    """Returns the agent's ignore patterns from outside .gitignore files; the repository's come last and take precedence.
 
-    Source: gitignore(5). The file's name comes from the repository's configuration or the agent's own.
+    core.excludesFile is read from the repository's configuration or else from ~/.gitconfig. Source: gitignore(5).
     """
-    named = entries.get("core.excludesfile", "")
-    if not named:
-        own, _ = read(workshop, workshop.home / ".gitconfig")
-        named = dict(own).get("core.excludesfile", "")
+    value = entries.get("core.excludesfile", "")
+    if not value:
+        user_entries, _ = read(workshop, workshop.home / ".gitconfig")
+        value = dict(user_entries).get("core.excludesfile", "")
     file = workshop.home / ".config/git/ignore"
-    if named:
-        file = workshop.home / named.removeprefix("~/") if named.startswith("~/") else Path(named)
-    found = []
+    if value:
+        file = workshop.home / value.removeprefix("~/") if value.startswith("~/") else Path(value)
+    patterns = []
     for path in (file if file.is_absolute() else None, common and common / "info/exclude"):
         try:
-            found.append((contents(path) if path else None) or b"")
+            patterns.append((contents(path) if path else None) or b"")
         except OSError:
-            found.append(b"")  # then more is kept
-    return found
+            patterns.append(b"")  # fewer patterns: more files count as work
+    return patterns

@@ -1,6 +1,6 @@
-"""git(1) as the agent, with a configuration of our own: nothing that the agent has configured is read or run.
+"""Runs git(1) as the agent with our own configuration: git reads none of the agent's settings and runs none of its hooks.
 
-The exception is data: names of remotes and of ignored files are taken from the agent's configuration (repository.py).
+configuration.py reads the agent's remotes and ignore patterns, as data only.
 """
 
 from __future__ import annotations
@@ -14,29 +14,30 @@ from backend import system
 from backend.contract.paths import Paths
 from backend.system import GIT, Answered, SystemFailure
 
-PATH = "/usr/local/bin:/usr/bin:/bin"  # root's: the agent's own PATH may begin with a git of its own
-MAX = 64 << 20  # bytes of an answer
+PATH = "/usr/local/bin:/usr/bin:/bin"  # root's: the agent's own PATH may begin with a fake git
+MAX_OUTPUT = 64 << 20  # bytes
 SECONDS = 120.0
 
 
 def environment(home: Path, certificates: str = "") -> dict[str, str]:
-    """The environment for git. `home` is an empty folder of our own; `certificates` is the bundle to trust ("": git's own).
+    """Returns the environment for git. `home` is an empty folder of ours, `certificates` the CA bundle ("": git's default).
 
-    So neither ~/.gitconfig, ~/.config/git nor ~/.netrc counts (libcurl reads the last one in $HOME), and no variable of the
-    agent's steers git to a proxy, another repository, a program or a trace file. /etc/gitconfig counts: boot writes it, and it
-    names the operator and the credential helper. Attributes: Scratch, in scratch.py. Source: git(1), "Environment Variables".
+    The agent's ~/.gitconfig, ~/.config/git and ~/.netrc (libcurl reads it from $HOME) have no effect, and none of the agent's
+    variables can point git to a proxy, another repository, a program or a trace file. git does read /etc/gitconfig: boot writes
+    it, with the operator's name and the credential helper. Scratch in scratch.py deals with attributes. Source: git(1),
+    "Environment Variables".
     """
-    found = {
+    variables = {
         "PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": str(home), "GIT_CONFIG_SYSTEM": str(Paths().git_config),
         "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_EDITOR": "false",
     }  # fmt: skip
-    return {**found, "GIT_SSL_CAINFO": certificates} if certificates else found
+    return {**variables, "GIT_SSL_CAINFO": certificates} if certificates else variables
 
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """git in one folder, with one environment."""
+    """Runs git in one folder with one environment."""
 
     environment: Mapping[str, str]
     folder: Path
@@ -45,57 +46,57 @@ class Git:
         self,
         *arguments: str,
         given: bytes = b"",
-        most: int = MAX,
+        most: int = MAX_OUTPUT,
         seconds: float = SECONDS,
         stdout: int | None = None,
     ) -> Answered:
-        """Whatever comes of it. Raises SystemFailure if git cannot start or does not end in time."""
+        """Runs git and returns its result, even if it failed. Raises SystemFailure if git cannot start or times out."""
         return system.ask(
             [GIT, *arguments], environment=self.environment, cwd=self.folder, input=given, timeout=seconds, most=most,
             stdout=stdout,
         )  # fmt: skip
 
     def ask(self, *arguments: str, given: bytes = b"", seconds: float = SECONDS) -> bytes:
-        """What git says. Raises SystemFailure if it fails, or says more than MAX."""
+        """Returns git's output. Raises SystemFailure if git fails or writes more than MAX_OUTPUT."""
         done = self.answer(*arguments, given=given, seconds=seconds)
         if not done.whole:
-            raise SystemFailure(f"cannot ask git {arguments[0]}: its answer is too long")
+            raise SystemFailure(f"cannot run git {arguments[0]}: its output is too long")
         if done.code != 0:
-            raise SystemFailure(f"cannot ask git {arguments[0]}: {last_line(done)}")
+            raise SystemFailure(f"cannot run git {arguments[0]}: {last_line(done)}")
         return done.out
 
     def line(self, *arguments: str, given: bytes = b"") -> str:
-        """The one line that git says. Raises SystemFailure."""
+        """Returns git's output without the final line feed. Raises SystemFailure."""
         return text(self.ask(*arguments, given=given)).removesuffix("\n")
 
     def maybe(self, *arguments: str) -> str:
-        """As `line`, "" if git fails: for what need not be there. Raises SystemFailure if git cannot be asked."""
+        """Like `line`, but returns "" if git fails: for optional values. Raises SystemFailure if git cannot run."""
         done = self.answer(*arguments)
         return text(done.out).removesuffix("\n") if done.code == 0 and done.whole else ""
 
     def feed(self, *arguments: str, given: Iterable[bytes], seconds: float) -> Answered:
-        """Gives git more than fits into memory, piece by piece; what it says on stdout is not kept. Raises SystemFailure."""
+        """Writes pieces to git's stdin, which together may exceed memory. Discards its stdout. Raises SystemFailure."""
         return system.feed(
             [GIT, *arguments], environment=self.environment, cwd=self.folder, pieces=given, timeout=seconds
         )  # fmt: skip
 
 
 def last_line(done: Answered) -> str:
-    """Why git failed: its `fatal:` or `error:`, else the last line it wrote."""
+    """Returns why git failed: its last `fatal:` or `error:` line, else the last line that it wrote."""
     lines = [line for line in done.err.splitlines() if line.strip()]
-    meant = [line for line in lines if line.startswith(("fatal:", "error:"))]
-    return (meant or lines or [f"exit code {done.code}"])[-1].strip()
+    errors = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    return (errors or lines or [f"exit code {done.code}"])[-1].strip()
 
 
-def text(said: bytes) -> str:
-    """Names in git are bytes: what is no UTF-8 comes back as it was by `data`."""
-    return said.decode(errors="surrogateescape")
+def text(output: bytes) -> str:
+    """Decodes a name, which in git is bytes. `data` restores the bytes, even if they are not UTF-8."""
+    return output.decode(errors="surrogateescape")
 
 
-def data(said: str) -> bytes:
-    return said.encode(errors="surrogateescape")
+def data(output: str) -> bytes:
+    return output.encode(errors="surrogateescape")
 
 
-def parts(said: bytes) -> Sequence[str]:
-    """The parts of an answer with `-z`."""
-    return [text(part) for part in said.split(b"\0") if part]
+def parts(output: bytes) -> Sequence[str]:
+    """Splits output in git's `-z` format."""
+    return [text(part) for part in output.split(b"\0") if part]

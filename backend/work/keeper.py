@@ -1,7 +1,7 @@
-"""What is only in the sandbox: counted while it runs, saved to `wip/` where that is wanted, said whenever it may be lost.
+"""Counts unsaved work while the sandbox runs, saves it to `wip/` if the operator wants that, and warns before it is lost.
 
-All of it is done by processes of the agent's uid (process.py), which the agent may meddle with: what they say is cut to size,
-shown, and believed by nothing.
+Processes with the agent's uid do the work (process.py), and the agent can tamper with them: their output is truncated and
+displayed, but no decision depends on it.
 """
 
 from __future__ import annotations
@@ -39,37 +39,37 @@ from backend.work.repository import SAVED
 
 PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "GIT_SSL_CAINFO")
 LOOK_SECONDS = 20.0
-GENTLY = ("nice", "-n", "5")  # while there is an agent to disturb
+GENTLY = ("nice", "-n", "5")  # while the agent works
 SECOND = 1.0
-SHARE = 20  # a look that takes long is followed by a pause that many times as long
+SHARE = 20  # the pause after a count lasts at least this many times as long as the count
 COUNT_SECONDS = 60.0
 SAVE_SECONDS = 300.0
-TMUX_SECONDS = 1.0  # for tmux to end, so that its clients leave their terminals as they were
-REST_SECONDS = 3.0  # of the grace period: for ending what runs, before and after the last save
-MAX_SAID = 1 << 20
+TMUX_SECONDS = 1.0  # for tmux to exit, which lets its clients restore their terminals
+REST_SECONDS = 3.0  # of the grace period: reserved for stopping processes before and after the final save
+MAX_OUTPUT = 1 << 20
 MAX_TEXT = 300
 MAX_COUNT = 1_000_000_000
 
 
 class Keeper:
-    """One sandbox's work. `branch` is where saves go: its name stays the same, whatever the session is called meanwhile."""
+    """Counts and saves one sandbox's work. Saves go to `branch`, whose name stays the same if the session is renamed."""
 
     def __init__(self, boot: Boot, journal: Journal) -> None:
         self._boot, self._journal = boot, journal
         self.branch = f"{SAVED}{time.strftime('%Y-%m-%d-%H%M', time.gmtime())}-{secrets.token_hex(2)}"
         self._counted: WorkCounted | None = None
         self._counted_at = 0.0  # seconds since the epoch
-        self._at_end: bool | None = None  # whether the operator wants the last save; None: as CODETAINER_AUTOSAVE says
+        self._at_end: bool | None = None  # the operator's choice about the final save; None: CODETAINER_AUTOSAVE decides
         self._saving = asyncio.Lock()
-        self._fingerprint = ""  # of the work as it was saved last
-        self._problems = Once()  # of saving, said since the last save
+        self._fingerprint = ""  # of the work that was saved last
+        self._problems = Once()  # save errors reported since the last successful save
         self._noted = Once()
-        self._began = False  # before there was a session there is no work
+        self._began = False  # there is no work before the first session
 
     async def run(self) -> None:
-        """Counts and saves until it is cancelled. What fails is said once and tried again.
+        """Counts and saves until it is cancelled. Retries failures, and reports each only once.
 
-        A save may take long, or be made to; counting does not wait for it.
+        Counting does not wait for a save, which can take long; the agent can even slow it down on purpose.
         """
         self._began = True
         autosave = self._boot.settings.autosave
@@ -79,7 +79,7 @@ class Keeper:
             save = time.monotonic() + autosave.seconds
             occasion = Occasion.LOOKED
             while True:
-                if self._boot.policy.frozen:  # nothing changes, and nothing is started as the agent
+                if self._boot.policy.frozen:  # no work changes, and no process may start as the agent
                     await asyncio.sleep(SECOND)
                     continue
                 if saving is not None and saving.done():
@@ -90,9 +90,11 @@ class Keeper:
                 begun = time.monotonic()
                 due = autosave.when is Save.REGULARLY and saving is None and begun >= save and not self._cannot_save()
                 if begins or due or begun >= look:
-                    told = await self._count(occasion if begins else Occasion.LOOKED, COUNT_SECONDS, () if begins else GENTLY)
-                    if begins and not told:
-                        occasion = before  # what has to be said then is said as soon as it can be counted
+                    reported = await self._count(
+                        occasion if begins else Occasion.LOOKED, COUNT_SECONDS, () if begins else GENTLY
+                    )
+                    if begins and not reported:
+                        occasion = before  # report for this occasion as soon as counting works again
                     look = time.monotonic() + max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
                 if due:
                     saving = asyncio.create_task(self._save_regularly())
@@ -107,12 +109,12 @@ class Keeper:
             await self._save(SAVE_SECONDS, GENTLY)
 
     async def last(self, grace: float) -> None:
-        """Before the sandbox goes: ends the session and all of the agent's, counts, and saves where that is wanted.
+        """Stops the session and all of the agent's processes before the sandbox stops, then counts and, if wanted, saves.
 
-        `grace` is what there is for the whole of stopping, in seconds. Raises nothing: services have to be stopped after it.
+        `grace` is the time for the whole shutdown, in seconds. Raises nothing, because the services must be stopped afterwards.
         """
         until = time.monotonic() + grace - REST_SECONDS
-        if not self._boot.policy.frozen:  # a stopped tmux answers nothing, and the agent may stop its own
+        if not self._boot.policy.frozen:  # a stopped tmux does not answer; the agent can stop it, too, hence the timeout
             with contextlib.suppress(SystemFailure, TimeoutError):
                 await asyncio.wait_for(session.end(self._boot.paths), TMUX_SECONDS)
         await end_agent()
@@ -121,10 +123,10 @@ class Keeper:
         wanted = self._saves_at_end()
         left = max(1.0, until - time.monotonic())
         await asyncio.gather(self._count(Occasion.STOPPING, left), *([self._last_save(left)] if wanted else []))
-        known = self._counted
-        if not wanted and self._at_end is None and known is not None and (known.anything or known.problem):
+        counted = self._counted
+        if not wanted and self._at_end is None and counted is not None and (counted.anything or counted.problem):
             self._note(
-                "what is only here ends with this sandbox: CODETAINER_AUTOSAVE=exit would have pushed it to a branch wip/..."
+                "unpushed work is lost when this sandbox stops: CODETAINER_AUTOSAVE=exit would have pushed it to wip/..."
             )
 
     def _occasion(self) -> Occasion:
@@ -135,25 +137,25 @@ class Keeper:
             return Occasion.SESSION_ENDED
         return Occasion.LOOKED
 
-    # --- what the operator asks for ---
+    # --- the operator's requests ---
 
     async def at_stake(self) -> WorkAtStake:
-        """What a stop would lose, counted now if that can be done."""
+        """Returns the work that a stop would lose, counted now if possible."""
         problem = "the agent is frozen, and git would run as the agent" if self._boot.policy.frozen else ""
         if not problem:
             await self._count(Occasion.LOOKED, COUNT_SECONDS)
-        known = self._counted or WorkCounted()
+        counted = self._counted or WorkCounted()
         return WorkAtStake(
-            known.repositories,
+            counted.repositories,
             self._counted_at,
-            problem or known.problem,
+            problem or counted.problem,
             self.branch,
             self._cannot_push(),
             self._saves_at_end(),
         )
 
     async def save(self) -> WorkSaved:
-        """Pushes what is not pushed, and does so again at the end. Its `problem` is "" if all of it is on the branch."""
+        """Saves now, and again when the sandbox stops. The `problem` of the result is "" if all work is on the branch."""
         if problem := self._cannot_push():
             return WorkSaved(self.branch, problem=problem)
         async with self._saving:
@@ -164,7 +166,7 @@ class Keeper:
         return self._journal.state.saved or WorkSaved(self.branch)
 
     def drop(self) -> None:
-        """The operator wants no last save."""
+        """Skips the final save."""
         self._at_end = False
 
     def _saves_at_end(self) -> bool:
@@ -176,19 +178,19 @@ class Keeper:
     # --- counting ---
 
     async def _count(self, occasion: Occasion, seconds: float, through: Sequence[str] = ()) -> bool:
-        """Counts, and reports what is new or what the occasion calls for. False if it could not be counted."""
+        """Counts, and emits the result if it is new or the occasion requires a report. Returns False if counting failed."""
         last = self._counted
         try:
-            said = await self._ask(through, seconds, "count", str(self._boot.paths.workspace))
-            counted = parsed(said, occasion)
+            result = await self._ask(through, seconds, "count", str(self._boot.paths.workspace))
+            counted = parsed(result, occasion)
             self._counted_at = time.time()
             repeats = occasion is Occasion.LOOKED and last is not None and replace(last, occasion=occasion) == counted
         except (SystemFailure, ValueError) as error:
-            # "Not known" must not look like "nothing": what was counted last is not true any more.
+            # "Unknown" must not look like "nothing": the last count may be out of date.
             counted = WorkCounted(last.repositories if last else (), occasion, str(error)[:MAX_TEXT])
             repeats = last == counted
             if occasion is Occasion.LOOKED:
-                self._note(f"cannot count what is only here: {counted.problem}")
+                self._note(f"cannot count unsaved work: {counted.problem}")
         if not repeats:
             self._journal.emit(counted)
         self._counted = counted
@@ -197,14 +199,14 @@ class Keeper:
     # --- saving ---
 
     def _cannot_save(self) -> str:
-        """Why nothing may be pushed now, "" where it may."""
+        """Returns why pushing is not allowed now, "" if it is."""
         state = self._journal.state
         if self._boot.policy.frozen:
-            return "the sandbox is frozen, nothing may leave"
+            return "the sandbox is frozen, no data may leave it"
         if state.boot not in (BootState.READY, BootState.DEGRADED):
-            return "boot has halted, nothing may leave" if state.boot is BootState.HALTED else "boot is not over"
+            return "boot has halted, no data may leave" if state.boot is BootState.HALTED else "boot has not finished"
         if not self._boot.cloned:
-            return "there is no clone of REPO_URL"
+            return "REPO_URL was not cloned"
         return ""
 
     async def _last_save(self, seconds: float) -> None:
@@ -213,17 +215,19 @@ class Keeper:
             return
         before = self._journal.state.saved
         if not await self._save(seconds) and self._fingerprint and self._journal.state.saved is before is not None:
-            self._journal.emit(before)  # nothing is new since then: who reads from the end on has to know where it is
+            self._journal.emit(before)  # no new work since then; repeated for readers of the journal's end
 
     async def _save(self, seconds: float, through: Sequence[str] = ()) -> str:
-        """Pushes what is not pushed, where it is not what was saved before. Returns why not, "" if it is there.
+        """Pushes unsaved work unless it was saved before. Returns why that failed, "" on success.
 
-        A failure is said once.
+        Reports a failure once.
         """
         settings, repository = self._boot.settings, self._boot.paths.repository
         try:
-            said = await self._ask(through, seconds, "save", str(repository), settings.repo_url, self.branch, self._fingerprint)
-            commit, fingerprint = _text(said, "commit")[:64], _text(said, "fingerprint")[:64]
+            result = await self._ask(
+                through, seconds, "save", str(repository), settings.repo_url, self.branch, self._fingerprint
+            )
+            commit, fingerprint = _text(result, "commit")[:64], _text(result, "fingerprint")[:64]
         except (SystemFailure, ValueError) as error:
             problem = str(error)[:MAX_TEXT]
             if self._problems.is_new(problem):
@@ -232,43 +236,43 @@ class Keeper:
         self._problems.clear()
         if commit:
             self._fingerprint = fingerprint
-            left_out = said.get("left_out")
+            left_out = result.get("left_out")
             names = tuple(str(name)[:MAX_TEXT] for name in left_out) if isinstance(left_out, list) else ()
             self._journal.emit(WorkSaved(self.branch, commit, names[:MAX_REPOSITORIES]))
         elif self._journal.state.save_problem and self._journal.state.saved is not None:
-            self._journal.emit(self._journal.state.saved)  # it is well again: what was saved is still all there is
+            self._journal.emit(self._journal.state.saved)  # recovered: the last save still has all the work
         return ""
 
     # --- processes ---
 
     async def _ask(self, through: Sequence[str], seconds: float, *arguments: str) -> Mapping[str, Any]:
-        """What a process of the agent's says. Raises SystemFailure, ValueError."""
-        paths, given = self._boot.paths, self._boot.agent_environment
-        environment: dict[str, str] = {name: given[name] for name in PASSED_ON if name in given}
+        """Runs process.py as the agent and returns its output. Raises SystemFailure, ValueError."""
+        paths, variables = self._boot.paths, self._boot.agent_environment
+        environment: dict[str, str] = {name: variables[name] for name in PASSED_ON if name in variables}
         argv = [*through, str(paths.python), "-I", "-m", "backend", "work", *commands.option(), *arguments]
         done = await system.run_distrusted(
             argv, what=f"git to {arguments[0]}", identity=AGENT, environment={**environment, "PATH": PATH}, seconds=seconds,
-            most=MAX_SAID,
+            most=MAX_OUTPUT,
         )  # fmt: skip
         if done.code != 0:
             raise SystemFailure(done.last_line)
-        said = done.value()
-        if not isinstance(said, dict):
-            raise ValueError("no object")
-        return said
+        result = done.value()
+        if not isinstance(result, dict):
+            raise ValueError("its output is not a JSON object")
+        return result
 
     def _note(self, text: str) -> None:
         if self._noted.is_new(text):
             self._journal.emit(Noted("warning", text))
 
 
-def parsed(said: Mapping[str, Any], occasion: Occasion) -> WorkCounted:
-    """What was counted, cut to size. Raises ValueError where it is none."""
+def parsed(result: Mapping[str, Any], occasion: Occasion) -> WorkCounted:
+    """Builds the event from the output of `work count`, truncated. Raises ValueError if the output is invalid."""
     try:
-        found: WorkCounted = build(WorkCounted, {"repositories": said.get("repositories", ()), "occasion": occasion})
+        counted: WorkCounted = build(WorkCounted, {"repositories": result.get("repositories", ()), "occasion": occasion})
     except (TypeError, AttributeError, KeyError) as error:
-        raise ValueError(f"not counted: {error}") from error
-    return replace(found, repositories=tuple(_cut(work) for work in found.repositories[:MAX_REPOSITORIES]))
+        raise ValueError(f"invalid count: {error}") from error
+    return replace(counted, repositories=tuple(_cut(work) for work in counted.repositories[:MAX_REPOSITORIES]))
 
 
 def _cut(work: RepositoryWork) -> RepositoryWork:
@@ -281,8 +285,8 @@ def _cut(work: RepositoryWork) -> RepositoryWork:
     )  # fmt: skip
 
 
-def _text(said: Mapping[str, Any], key: str) -> str:
-    value = said.get(key, "")
+def _text(result: Mapping[str, Any], key: str) -> str:
+    value = result.get(key, "")
     if not isinstance(value, str):
-        raise ValueError(f"{key} is no text")
+        raise ValueError(f"{key} is not a string")
     return value

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 
 class Once:
-    """What was said lately is not said again. Only so much is remembered: what there is to say is the agent's text."""
+    """Suppresses reports that were made recently. Remembers at most MAX, because the agent can write their text."""
 
     MAX = 32
 
     def __init__(self) -> None:
-        self._said: dict[str, None] = {}
+        self._recent: dict[str, None] = {}
 
     def is_new(self, text: str) -> bool:
-        known = text in self._said
-        self._said.pop(text, None)
-        self._said[text] = None  # the latest last
-        if len(self._said) > self.MAX:
-            del self._said[next(iter(self._said))]
-        return not known
+        is_known = text in self._recent
+        self._recent.pop(text, None)
+        self._recent[text] = None  # the latest last
+        if len(self._recent) > self.MAX:
+            del self._recent[next(iter(self._recent))]
+        return not is_known
 
     def clear(self) -> None:
-        self._said.clear()
+        self._recent.clear()

@@ -1,6 +1,6 @@
-"""Where a repository of the agent's keeps what, found without git, which refuses a damaged repository and obeys its settings.
+"""Finds the agent's repositories without git, which rejects a damaged repository and obeys its settings.
 
-Nothing in here waits: a pipe in a file's place is no file. Source: gitrepository-layout(5).
+Nothing here can block: a pipe in the place of a file is not read. Source: gitrepository-layout(5).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from backend.system import SystemFailure
 
 MAX_REPOSITORIES = 20
-MAX_BYTES = 64 << 20  # of a file that is read whole
+MAX_BYTES = 64 << 20  # of a file that is read into memory
 CLONE = "repo"  # the folder of the workspace that boot clones into
 
 
@@ -22,8 +22,8 @@ CLONE = "repo"  # the folder of the workspace that boot clones into
 class Place:
     """A folder with a repository.
 
-    `own` is its git folder ($GIT_DIR: HEAD and index), `common` what its work trees share (refs, objects, configuration).
-    Both are None if there is no git folder that can be read; `problem` then says why.
+    `own` is its git folder ($GIT_DIR: HEAD and index), `common` the folder that its work trees share ($GIT_COMMON_DIR: refs,
+    objects, configuration). Both are None if no git folder can be read; `problem` then says why.
     """
 
     folder: Path
@@ -34,27 +34,27 @@ class Place:
 
 
 def find(workspace: Path) -> Iterator[Place]:
-    """The repositories in a folder and directly below it; links are not followed. Raises SystemFailure.
+    """Finds the repositories in a folder and directly below it, without following links. Raises SystemFailure.
 
-    The clone counts also when its git folder is gone: its files are there.
+    Includes the clone even if its git folder is gone, because its files are still there.
     """
     try:
-        below = [Path(entry.path) for entry in os.scandir(workspace) if entry.is_dir(follow_symlinks=False)]
+        folders = [Path(entry.path) for entry in os.scandir(workspace) if entry.is_dir(follow_symlinks=False)]
     except OSError as error:
         raise SystemFailure(f"cannot look into {workspace}: {error.strerror}") from error
-    below.sort(key=lambda child: (child.name != CLONE, child))
-    found = 0
-    for folder in (*(child for child in below if child.name != ".git"), workspace):
+    folders.sort(key=lambda child: (child.name != CLONE, child))
+    count = 0
+    for folder in (*(child for child in folders if child.name != ".git"), workspace):
         place = locate(folder)
         if place is not None or (folder == workspace / CLONE and any(folder.iterdir())):
-            yield place or Place(folder, problem="there is no .git")
-            found += 1
-            if found == MAX_REPOSITORIES:
+            yield place or Place(folder, problem="it has no .git")
+            count += 1
+            if count == MAX_REPOSITORIES:
                 return
 
 
 def locate(folder: Path) -> Place | None:
-    """The repository whose files are in this folder; None if there is none. Never the one of a folder above."""
+    """Returns the repository at exactly this folder, or None. Unlike git, never looks in the folders above."""
     dot = folder / ".git"
     try:
         mode = dot.stat().st_mode
@@ -62,19 +62,19 @@ def locate(folder: Path) -> Place | None:
         if not dot.is_symlink():
             bare = (folder / "HEAD").is_file() and (folder / "objects").is_dir()
             return Place(folder, folder, folder, bare=True) if bare else None
-        return Place(folder, problem=".git is a link that leads nowhere")
+        return Place(folder, problem=".git is a dangling link")
     except OSError as error:
         return Place(folder, problem=f".git cannot be read: {error.strerror}")
     if stat.S_ISDIR(mode):
         own = dot
     else:
         try:
-            said = (contents(dot) or b"").decode(errors="surrogateescape")
+            content = (contents(dot) or b"").decode(errors="surrogateescape")
         except OSError as error:
             return Place(folder, problem=f".git cannot be read: {error.strerror}")
-        if not said.startswith("gitdir: "):
-            return Place(folder, problem=".git does not say where the git folder is")
-        own = folder / said.removeprefix("gitdir: ").rstrip("\r\n")
+        if not content.startswith("gitdir: "):
+            return Place(folder, problem=".git does not name the git folder")
+        own = folder / content.removeprefix("gitdir: ").rstrip("\r\n")
     if not os.access(own, os.R_OK | os.X_OK):
         return Place(folder, problem=f"the git folder {own} {'cannot be read' if own.exists() else 'does not exist'}")
     own = own.resolve()
@@ -82,22 +82,22 @@ def locate(folder: Path) -> Place | None:
 
 
 def _common(own: Path) -> Path:
-    """What the git folder of one work tree shares with the others."""
+    """Returns the git folder that this work tree shares with the others ($GIT_COMMON_DIR)."""
     try:
-        said = contents(own / "commondir")
+        content = contents(own / "commondir")
     except OSError:
         return own
-    return (own / said.decode(errors="surrogateescape").rstrip("\r\n")).resolve() if said else own
+    return (own / content.decode(errors="surrogateescape").rstrip("\r\n")).resolve() if content else own
 
 
 def contents(path: Path) -> bytes | None:
-    """What a regular file holds; None if it is no regular file, or larger than MAX_BYTES. Raises OSError."""
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    """Returns the contents of a regular file; None if it is not one or larger than MAX_BYTES. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
             return None
-        with os.fdopen(os.dup(file), "rb") as opened:
-            return opened.read(MAX_BYTES)
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            return file.read(MAX_BYTES)
     finally:
-        os.close(file)
+        os.close(descriptor)

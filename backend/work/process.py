@@ -1,4 +1,4 @@
-"""`python3 -I -m backend work count | save`: as the agent, by the supervisor. Says what came of it as one JSON object."""
+"""`python3 -I -m backend work count | save`: the supervisor runs it as the agent. Prints its result as one JSON object."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ MAX_NAMED = 20
 
 
 def main(argv: Sequence[str]) -> int:
-    given = settings.environment()
-    home, certificates = Path(given.get("HOME", "/")), given.get("GIT_SSL_CAINFO", "")
-    said: Mapping[str, Any]
+    variables = settings.environment()
+    home, certificates = Path(variables.get("HOME", "/")), variables.get("GIT_SSL_CAINFO", "")
+    result: Mapping[str, Any]
     try:
         match argv:
             case ["count", workspace]:
-                said = count(Path(workspace), home)
+                result = count(Path(workspace), home)
             case ["save", folder, url, branch, unless]:
-                said = save(Path(folder), url, branch, unless, home, certificates)
+                result = save(Path(folder), url, branch, unless, home, certificates)
             case _:
                 sys.stderr.write("usage: python3 -I -m backend work count WORKSPACE | save FOLDER URL BRANCH FINGERPRINT\n")
                 return 2
     except (SystemFailure, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.write(json.dumps(result) + "\n")
     return 0
 
 
@@ -47,22 +47,24 @@ def main(argv: Sequence[str]) -> int:
 
 
 def count(workspace: Path, home: Path) -> dict[str, Any]:
-    """What every repository of the workspace has that is nowhere else, as a WorkCounted event has it."""
-    found: dict[Path, RepositoryWork] = {}
+    """Returns the unsaved work of every repository in the workspace, with the fields of a WorkCounted event."""
+    by_folder: dict[Path, RepositoryWork] = {}
     with scratch.workshop(home) as workshop:
-        for one in place.find(workspace):
+        for candidate in place.find(workspace):
             try:
-                if one.common not in found:  # else another work tree of one that is counted
-                    read = repository.read(one, workshop)
-                    found[read.common] = counted(read)
+                if candidate.common not in by_folder:  # else another work tree of a repository already counted
+                    read = repository.read(candidate, workshop)
+                    by_folder[read.common] = counted(read)
             except (SystemFailure, OSError, ValueError) as error:
-                found[one.common or one.folder] = RepositoryWork(str(one.folder), notes=(f"cannot be counted: {error}",))
-    return {"repositories": [dataclasses.asdict(work) for work in found.values()]}
+                by_folder[candidate.common or candidate.folder] = RepositoryWork(
+                    str(candidate.folder), notes=(f"cannot be counted: {error}",)
+                )
+    return {"repositories": [dataclasses.asdict(work) for work in by_folder.values()]}
 
 
 def counted(read: Repository) -> RepositoryWork:
-    """Raises OSError."""
-    found: list[Changes] = []
+    """Counts the unsaved work of one repository. Raises OSError."""
+    changed: list[Changes] = []
     notes = [*read.notes]
     trees = [tree.path for tree in read.worktrees]
     for tree in read.worktrees:
@@ -72,14 +74,14 @@ def counted(read: Repository) -> RepositoryWork:
         except (SystemFailure, OSError) as error:
             notes.append(f"{tree.path} cannot be counted: {error}")
             continue
-        found.append(changes)
+        changed.append(changes)
         inner = [tree.path / name for name in changes.inner]
         notes += [*checkout.notes, *changes.notes]
-        notes += [f"{path} is a repository of its own: not looked into" for path in inner if not wip.same_as_any(path, trees)]
+        notes += [f"{path} is a separate repository: not examined" for path in inner if not wip.same_as_any(path, trees)]
     return RepositoryWork(
         str(read.path), read.worktrees[0].branch if read.worktrees else "", read.commits,
-        sum(len(changes.files) for changes in found), sum(len(changes.untracked) for changes in found), len(read.stashes),
-        any(changes.more for changes in found), tuple(notes[:MAX_NAMED]),
+        sum(len(changes.files) for changes in changed), sum(len(changes.untracked) for changes in changed), len(read.stashes),
+        any(changes.more for changes in changed), tuple(notes[:MAX_NAMED]),
     )  # fmt: skip
 
 
@@ -87,12 +89,12 @@ def counted(read: Repository) -> RepositoryWork:
 
 
 def save(folder: Path, url: str, branch: str, unless: str, home: Path, certificates: str = "") -> Mapping[str, Any]:
-    """Pushes a commit with all of it to `branch` of `url`, unless the work is what it was at `unless`, a fingerprint."""
+    """Pushes a commit with all unsaved work to `branch` of `url`, unless the work's fingerprint equals `unless`."""
     if not folder.is_dir():
-        raise SystemFailure(f"there is no folder {folder}")
-    found = place.locate(folder) or Place(folder, problem="there is no .git")
+        raise SystemFailure(f"cannot save {folder}: no such folder")
+    located = place.locate(folder) or Place(folder, problem="it has no .git")
     with scratch.workshop(home, certificates) as workshop:
-        read = repository.read(found, workshop)
+        read = repository.read(located, workshop)
         try:
             made = wip.make(read, LARGEST)
             problem = _push(made, url, branch) if made is not None and made.fingerprint != unless else ""
@@ -112,6 +114,6 @@ def save(folder: Path, url: str, branch: str, unless: str, home: Path, certifica
 
 
 def _push(made: Wip, url: str, branch: str) -> str:
-    """Why it could not be pushed, "" if it was. Raises SystemFailure."""
+    """Pushes the commit. Returns git's error, or "" on success. Raises SystemFailure."""
     done = made.scratch.git.answer("push", "--quiet", "--no-verify", "--force", url, f"{made.commit}:refs/heads/{branch}")
     return last_line(done) if done.code != 0 else ""

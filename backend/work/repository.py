@@ -1,6 +1,6 @@
-"""A repository of the agent's: its work trees, and what in it nobody else has. Reads only, as the agent.
+"""Reads one of the agent's repositories: its work trees, and the commits and stashes that no remote has. Runs as the agent.
 
-Damage is no reason to know nothing: what cannot be read is named in `notes`, and the rest counts.
+A damaged repository is read as far as possible; `notes` names the unreadable parts.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from backend.work.scratch import Scratch, Workshop
 MAX_WORKTREES = 20
 MAX_STASHES = 200
 MAX_NAMED = 20
-SAVED = "wip/"  # branches that saves go to: having been saved is not having been pushed
+SAVED = "wip/"  # prefix of the branches that saves go to: saved commits still count as unpushed
 ELSEWHERE = re.compile(
     r"(?!(?i:file):)(?:[A-Za-z][A-Za-z0-9+.-]*:|(?![^:]*/)[^:]+:)"
 )  # a URL, or scp's HOST:PATH (git-clone(1))
-# What changes nothing for who reads (git's Documentation/technical/repository-version.txt, git-config(1)).
+# Extensions that do not affect reading (git's Documentation/technical/repository-version.txt, git-config(1)).
 KNOWN_EXTENSIONS = frozenset(
     ("objectformat", "compatobjectformat", "refstorage", "partialclone", "worktreeconfig", "preciousobjects", "noop", "noop-v1",
      "relativeworktrees")
@@ -33,9 +33,9 @@ KNOWN_EXTENSIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Worktree:
-    """A work tree, and its git folder with index and HEAD (None: there is none).
+    """A work tree. `own` is its git folder with index and HEAD, None if it has none.
 
-    `head` is "" before the first commit and if it is not known, `branch` if HEAD is detached.
+    `head` is "" before the first commit and if it is unknown. `branch` is "" if HEAD is detached.
     """
 
     path: Path
@@ -46,9 +46,10 @@ class Worktree:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """One repository. `tips` are the commits that none of its remotes is known to have, `outside` what the remotes have.
+    """One repository. `tips` are refs with commits that no remote is known to have, `outside` the commits that remotes have.
 
-    `near`: remotes that are folders of this machine, as they are configured. `notes`: what could not be read.
+    `commits` counts the unpushed commits. `near`: the configured URLs of remotes that are folders of this machine. `notes`:
+    what could not be read.
     """
 
     scratch: Scratch
@@ -64,11 +65,11 @@ class Repository:
 
 
 def read(place: Place, workshop: Workshop) -> Repository:
-    """What a repository holds. Raises SystemFailure, OSError."""
+    """Reads a repository. Raises SystemFailure, OSError."""
     if place.own is None or place.common is None:
         made = Scratch.make(workshop, "sha1", None, ())
         made.ignore(configuration.ignored(workshop, {}, None))
-        note = f"git cannot read this repository ({place.problem}): all its files are taken for work"
+        note = f"git cannot read this repository ({place.problem}): all its files count as work"
         return Repository(
             made, place.folder, place.folder, (Worktree(place.folder, None, "", ""),), (), 0, (), (), notes=(note,)
         )  # fmt: skip
@@ -76,62 +77,63 @@ def read(place: Place, workshop: Workshop) -> Repository:
 
 
 class _Reading:
-    """One look at a repository that has a git folder."""
+    """Reads a repository that has a git folder, once."""
 
     def __init__(self, place: Place, own: Path, common: Path, workshop: Workshop) -> None:
         self._place, self._own, self._common, self._workshop = place, own, common, workshop
         self.notes: list[str] = []
         entries, note = configuration.read(workshop, common / "config")
-        self._entries: Mapping[str, str] = dict(entries)  # of several values the last counts
+        self._entries: Mapping[str, str] = dict(entries)  # the last of several values counts
         self._urls = [(key, value) for key, value in entries if re.match(r"remote\..*\.(push)?url\Z", key)]
         if note:
-            self.notes.append(f"its configuration cannot be read ({note}): which remotes it has is not known")
+            self.notes.append(f"its configuration cannot be read ({note}): its remotes are not known")
         self._note_extensions()
 
     def _note_extensions(self) -> None:
         for key in self._entries:
             name = key.removeprefix("extensions.")
             if name != key and name not in KNOWN_EXTENSIONS:
-                self.notes.append(f"it has the extension {name}, which is not known here: it may hold more than is seen")
+                self.notes.append(f"unknown git extension {name}: the repository may contain more work than is counted")
 
     def repository(self) -> Repository:
         kind = self._kind()
-        found, own_head = self._refs(kind)
-        self.notes += found.notes
+        all_refs, own_head = self._refs(kind)
+        self.notes += all_refs.notes
         git = self._open(kind)
-        heads = self._heads(found, own_head)
-        known = self._commits(git, found, [head.commit for _, _, head in heads])
-        worktrees = self._worktrees(heads, known)
+        heads = self._heads(all_refs, own_head)
+        existing = self._commits(git, all_refs, [head.commit for _, _, head in heads])
+        worktrees = self._worktrees(heads, existing)
         elsewhere = {key.removeprefix("remote.").rpartition(".")[0] for key, url in self._urls if ELSEWHERE.match(url)}
-        named = {name.removeprefix("refs/"): known.get(value) for name, value in found.values.items()}
+        named = {name.removeprefix("refs/"): existing.get(value) for name, value in all_refs.values.items()}
         outside = sorted({commit for name, commit in named.items() if commit and _is_outside(name, elsewhere)})
         detached: dict[str, str] = {}
         for path, _, head in heads:
-            if head.commit and not head.branch and (commit := known.get(head.commit)):
+            if head.commit and not head.branch and (commit := existing.get(head.commit)):
                 detached[refs.component(path.name, detached)] = commit
         tips = [
             *(Tip(f"detached/{name}", commit) for name, commit in detached.items()),
             *(Tip(name, commit) for name, commit in named.items() if commit and name.startswith(("heads/", "tags/"))),
         ]
-        only_here = commits.only_here(git, tips, outside, _begun(self._common), found.values)
+        only_here = commits.only_here(git, tips, outside, _begun(self._common), all_refs.values)
         self.notes += only_here.notes
-        stashes = found.stashes[:MAX_STASHES] or ((found.values["refs/stash"],) if "refs/stash" in found.values else ())
-        kept = [known[commit] for commit in stashes if known.get(commit)]
+        latest = all_refs.values.get("refs/stash")  # all that is left of the stashes if their reflog is gone
+        stashes = all_refs.stashes[:MAX_STASHES] or ((latest,) if latest is not None else ())
+        kept = [existing[commit] for commit in stashes if existing.get(commit)]
         return Repository(
             self._scratch, self._place.folder, self._common, worktrees, tuple(outside), len(only_here.commits), only_here.tips,
             tuple(Tip(f"stash/{number}", commit) for number, commit in enumerate(kept)),
             tuple(url for _, url in self._urls if not ELSEWHERE.match(url)), tuple(self.notes),
         )  # fmt: skip
 
-    # --- our view of it ---
+    # --- our scratch folder for it ---
 
     def _kind(self) -> str:
-        """The hash of its object names: sha1 or sha256."""
-        if (said := self._entries.get("extensions.objectformat", "")) in ("sha1", "sha256"):
-            return said
+        """Returns the hash of its object names: sha1 or sha256."""
+        if (kind := self._entries.get("extensions.objectformat", "")) in ("sha1", "sha256"):
+            return kind
         if not self._entries:  # the configuration could not be read
-            known = refs.read(self._common)
-            if any(len(value) == 64 for value in known.values.values()):
+            all_refs = refs.read(self._common)
+            if any(len(value) == 64 for value in all_refs.values.values()):
                 return "sha256"
         return "sha1"
 
@@ -144,13 +146,13 @@ class _Reading:
     def _open(self, kind: str) -> Git:
         shallow = []
         try:
-            said = contents(self._common / "shallow") or b""
+            content = contents(self._common / "shallow") or b""
         except FileNotFoundError:
-            said = b""
+            content = b""
         except OSError as error:
-            said = b""
-            self.notes.append(f"which commits have no parents here cannot be read: {error.strerror}")
-        for line in said.decode(errors="replace").splitlines():
+            content = b""
+            self.notes.append(f"the list of commits without parents (shallow) cannot be read: {error.strerror}")
+        for line in content.decode(errors="replace").splitlines():
             if OBJECT.match(line):
                 shallow.append(line)
             else:
@@ -158,86 +160,87 @@ class _Reading:
                 break
         self._scratch = Scratch.make(self._workshop, kind, self._common / "objects", shallow)
         self._scratch.ignore(configuration.ignored(self._workshop, self._entries, self._common))
-        with_attributes = self._common / "info/attributes"
+        file = self._common / "info/attributes"
         try:
-            if (attributes := contents(with_attributes)) is not None:
+            if (attributes := contents(file)) is not None:
                 (self._scratch.place / "info/attributes").write_bytes(attributes)
         except OSError:
-            pass  # they say no more than what was changed by a checkout
+            pass  # without them, files that a checkout converted look changed
         return self._scratch.git
 
-    # --- what is in it ---
+    # --- its contents ---
 
-    def _heads(self, found: Refs, own: Head | None) -> list[tuple[Path, Path, Head]]:
-        """Path, git folder and HEAD of every work tree, the one at the repository's own path first."""
+    def _heads(self, all_refs: Refs, own: Head | None) -> list[tuple[Path, Path, Head]]:
+        """Returns the path, git folder and HEAD of every work tree, the one at the repository's own path first."""
         heads: list[tuple[Path, Path, Head]] = []
         if not self._place.bare and self._has_files(self._own):
             self._note_work_tree()
-            heads.append((self._place.folder, self._own, own or refs.head(self._own, found)))
+            heads.append((self._place.folder, self._own, own or refs.head(self._own, all_refs)))
         main = [(self._common.parent, self._common)] if self._common.name == ".git" and self._has_files(self._common) else []
         for path, folder in (*main, *self._added()):
             if folder == self._own or (path.is_dir() and path.samefile(self._place.folder)):
                 continue
             if len(heads) == MAX_WORKTREES:
-                self.notes.append(f"there are more than {MAX_WORKTREES} work trees: the rest is not looked into")
+                self.notes.append(f"there are more than {MAX_WORKTREES} work trees: the rest are not examined")
                 break
-            heads.append((path, folder, refs.head(folder, found)))
+            heads.append((path, folder, refs.head(folder, all_refs)))
         for path, _, head in heads:
             if head.note:
                 self.notes.append(head.note if path == self._place.folder else f"{path}: {head.note}")
         return heads
 
     def _has_files(self, folder: Path) -> bool:
-        """Whether there is a work tree beside this git folder. That `core.bare` is set does not make an index go away."""
+        """True if a work tree belongs to this git folder. An index proves it, even if the agent has set `core.bare`."""
         return self._entries.get("core.bare", "").lower() not in configuration.TRUE or (folder / "index").exists()
 
     def _note_work_tree(self) -> None:
-        """git takes another folder for the work tree: that one is named if the agent can have work in it."""
-        said = self._entries.get("core.worktree", "")
-        other = self._own / said
-        if said and scratch.writable(other) and not other.samefile(self._place.folder):
-            self.notes.append(f"core.worktree says {other}: what is there is not looked into")
+        """Notes the work tree that `core.worktree` names instead of this folder, if the agent can have work there."""
+        value = self._entries.get("core.worktree", "")
+        other = self._own / value
+        if value and scratch.writable(other) and not other.samefile(self._place.folder):
+            self.notes.append(f"core.worktree is {other}: files there are not examined")
 
     def _added(self) -> Iterator[tuple[Path, Path]]:
-        """Work trees that `git worktree add` has made, and their git folders (gitrepository-layout(5), "worktrees")."""
+        """Yields the work trees made by `git worktree add`, with their git folders (gitrepository-layout(5), "worktrees")."""
         try:
             folders = sorted(folder for folder in (self._common / "worktrees").iterdir() if folder.is_dir())
         except OSError:
             return
         for folder in folders:
             try:
-                said = (contents(folder / "gitdir") or b"").decode(errors="surrogateescape").rstrip("\r\n")
+                content = (contents(folder / "gitdir") or b"").decode(errors="surrogateescape").rstrip("\r\n")
             except OSError as error:
                 self.notes.append(f"{folder} cannot be read: {error.strerror}")
                 continue
-            if said:
-                yield (folder / said).parent, folder
+            if content:
+                yield (folder / content).parent, folder
 
-    def _commits(self, git: Git, found: Refs, more: Iterable[str]) -> dict[str, str]:
-        """The commit behind each object that has a name; "" for what is none. What is missing is not in it, and named."""
-        names = dict.fromkeys((*found.values.values(), *found.stashes, *(commit for commit in more if commit)))
-        known = commits.behind(git, names)
-        lost = [ref for ref, value in found.values.items() if value not in known]
-        lost += [f"stash@{{{number}}}" for number, commit in enumerate(found.stashes[:MAX_STASHES]) if commit not in known]
-        self.notes += [f"{ref}: its object is missing" for ref in lost[:MAX_NAMED]]
-        if len(lost) > MAX_NAMED:
-            self.notes.append(f"the objects of {len(lost) - MAX_NAMED} refs more are missing")
-        return known
+    def _commits(self, git: Git, all_refs: Refs, more: Iterable[str]) -> dict[str, str]:
+        """Peels the objects of all refs and of `more` to commits; "" if they have none. Notes missing ones, leaves them out."""
+        names = dict.fromkeys((*all_refs.values.values(), *all_refs.stashes, *(commit for commit in more if commit)))
+        existing = commits.behind(git, names)
+        missing = [ref for ref, value in all_refs.values.items() if value not in existing]
+        stashes = enumerate(all_refs.stashes[:MAX_STASHES])
+        missing += [f"stash@{{{number}}}" for number, commit in stashes if commit not in existing]
+        self.notes += [f"{ref}: its object is missing" for ref in missing[:MAX_NAMED]]
+        if len(missing) > MAX_NAMED:
+            self.notes.append(f"the objects of {len(missing) - MAX_NAMED} more refs are missing")
+        return existing
 
     def _worktrees(self, heads: Iterable[tuple[Path, Path, Head]], commits: Mapping[str, str]) -> tuple[Worktree, ...]:
-        found = []
+        worktrees = []
         for path, folder, head in heads:
             if not path.is_dir():
-                continue  # removed without `git worktree prune`: nothing but its HEAD is left
+                continue  # removed without `git worktree prune`: only its HEAD is left
             commit = commits.get(head.commit, "")
             if head.commit and not commit:
-                self.notes.append(f"the commit that {path} is at is missing: its files are kept without it")
-            found.append(Worktree(path, folder, commit, head.branch))
-        return tuple(found)
+                self.notes.append(f"the commit checked out in {path} is missing: its files are kept without it")
+            worktrees.append(Worktree(path, folder, commit, head.branch))
+        return tuple(worktrees)
 
 
 def _is_outside(name: str, elsewhere: set[str]) -> bool:
-    """Whether this is a remote-tracking ref of one of these remotes, and no save."""
+    """True if this is a remote-tracking ref of one of these remotes, other than a branch of saves."""
     if not name.startswith("remotes/"):
         return False
     below = name.removeprefix("remotes/")
@@ -247,7 +250,7 @@ def _is_outside(name: str, elsewhere: set[str]) -> bool:
 
 
 def _begun(common: Path) -> float:
-    """When the repository was made: git writes its `description` then, and never again. 0 if that is not known."""
+    """Returns when the repository was created, in seconds since 1970; 0 if unknown. git writes `description` only then."""
     try:
         return int((common / "description").lstat().st_mtime)
     except OSError:

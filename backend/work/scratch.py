@@ -1,7 +1,7 @@
-"""Git folders of our own beside the agent's: its objects to read, and nothing of its configuration.
+"""Our own git folders, which read the agent's objects and ignore its configuration.
 
-So the agent's index, HEAD, refs and reflogs stay as they are, no object is added to its repository, and none of its hooks,
-filters, monitors, signatures or helpers run. What is damaged in its git folder is not in ours.
+This leaves the agent's index, HEAD, refs and reflogs unchanged, adds no object to its repository, and runs none of its hooks,
+filters, fsmonitors, signing programs or credential helpers. Damage in its git folder does not affect ours.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from backend.work import git
 from backend.work.git import Git, last_line
 
 PREFIX = "codetainer-work-"
-ROOM = 16 << 20  # bytes: with less in the usual places, others will do
-WRITE_SECONDS = 3600.0  # for a pack: whoever waits for a save ends it sooner
-# Every blob counts as a big one: no time is spent on looking for deltas.
+MIN_FREE = 16 << 20  # bytes: if the usual places have less, others are tried
+WRITE_SECONDS = 3600.0  # for a pack; callers that save have shorter timeouts
+# bigFileThreshold = 1: every blob counts as big, which skips the search for deltas.
 CONFIGURATION = """\
 [core]
 \trepositoryFormatVersion = {version}
@@ -50,7 +50,7 @@ CONFIGURATION = """\
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """A folder to work in. `home` is the agent's; `git` runs in an empty repository, for what needs none."""
+    """A temporary folder for git. `home` is the agent's home."""
 
     below: Path
     home: Path
@@ -61,7 +61,7 @@ class Workshop:
 
     @property
     def git(self) -> Git:
-        """For configuration files: outside of a repository git would look for one above. Raises OSError."""
+        """git in an empty repository, so that it does not look for one in the folders above. Raises OSError."""
         place = self.below / "nothing"
         if not place.exists():
             _make(place, "sha1", "")
@@ -70,7 +70,7 @@ class Workshop:
 
 @contextlib.contextmanager
 def workshop(home: Path, certificates: str = "") -> Iterator[Workshop]:
-    """A folder where there is most room, removed at the end. `home` is the agent's. Raises SystemFailure."""
+    """Creates a workshop in the place with the most free space and removes it at the end. Raises SystemFailure."""
     below = folder(home)
     try:
         own_home = below / "home"
@@ -81,43 +81,43 @@ def workshop(home: Path, certificates: str = "") -> Iterator[Workshop]:
 
 
 def folder(home: Path) -> Path:
-    """A new folder where there is most room; what killed processes have left behind goes first. Raises SystemFailure."""
+    """Creates a folder in the place with the most free space, after removing those of dead processes. Raises SystemFailure."""
     usual = (home, Path("/tmp"))
     places: tuple[Path, ...] = (*usual, Path("/dev/shm"), Path("/workspace"))
     for place in places:
-        for left in place.glob(f"{PREFIX}*"):
-            pid = left.name.removeprefix(PREFIX).partition("-")[0]
+        for leftover in place.glob(f"{PREFIX}*"):
+            pid = leftover.name.removeprefix(PREFIX).partition("-")[0]
             if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
-                shutil.rmtree(left, ignore_errors=True)
-    if max(map(room, usual)) >= ROOM:
+                shutil.rmtree(leftover, ignore_errors=True)
+    if max(map(room, usual)) >= MIN_FREE:
         places = usual
     roomiest = max((place for place in places if os.access(place, os.W_OK)), key=room, default=None)
     if roomiest is None:
-        raise SystemFailure("cannot make a folder to work in: none can be written")
+        raise SystemFailure("cannot make a temporary folder: no place is writable")
     try:
         return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=roomiest))
     except OSError as error:
         raise SystemFailure(
-            f"cannot make a folder to work in: {error.strerror}", "Make room in /home/claude or /tmp."
+            f"cannot make a temporary folder: {error.strerror}", "Make room in /home/claude or /tmp."
         ) from error
 
 
 def room(place: Path) -> int:
-    """Bytes that the agent can still write there."""
+    """Returns how many bytes the agent can still write in a place; 0 if that is unknown."""
     try:
-        found = os.statvfs(place)
+        status = os.statvfs(place)
     except OSError:
         return 0
-    return found.f_bavail * found.f_frsize
+    return status.f_bavail * status.f_frsize
 
 
 def writable(place: Path) -> bool:
-    """Whether this is a folder that the agent can write to."""
+    """True if this is a folder that the agent can write to."""
     return place.is_dir() and os.access(place, os.W_OK)
 
 
 def _make(place: Path, kind: str, more: str) -> None:
-    """A git folder with our configuration. `kind` is the hash of its object names, `more` further extensions."""
+    """Creates a git folder with our configuration. `kind` is its object format, `more` further lines of [extensions]."""
     place.mkdir()
     (place / "refs").mkdir()
     (place / "objects").mkdir()
@@ -128,7 +128,7 @@ def _make(place: Path, kind: str, more: str) -> None:
 
 
 def table_view(workshop: Workshop, common: Path, own: Path, kind: str) -> Git:
-    """Refs of the agent's in git's format reftable, to be read by git. Raises OSError."""
+    """Returns a git that reads the agent's refs in the reftable format, from a git folder of ours. Raises OSError."""
     place = workshop.new() / "view"
     _make(place, kind, "\trefStorage = reftable\n")
     (place / "HEAD").write_text("ref: refs/heads/.invalid\n")
@@ -140,10 +140,10 @@ def table_view(workshop: Workshop, common: Path, own: Path, kind: str) -> Git:
 
 @dataclass(slots=True)
 class Scratch:
-    """Our own git folder for one repository: new objects go here, the agent's are read. Made by `make`.
+    """Our own git folder for one repository: new objects go here, the agent's are read. Created by `make`.
 
-    `git` runs where there are no files, so no attributes either. `alone` is the same without the agent's objects: what it
-    writes is whole whatever state those are in.
+    `git` runs in an empty folder, so it reads no .gitattributes. `alone` is the same without the agent's objects: objects that
+    it writes are complete even if the agent's are damaged.
     """
 
     place: Path
@@ -154,7 +154,7 @@ class Scratch:
 
     @classmethod
     def make(cls, workshop: Workshop, kind: str, objects: Path | None, shallow: Iterable[str]) -> Scratch:
-        """`objects` is the agent's folder of objects. Raises OSError."""
+        """Creates the git folder. `objects` is the agent's object folder. Raises OSError."""
         below = workshop.new()
         place = below / "git"
         _make(place, kind, "")
@@ -166,7 +166,7 @@ class Scratch:
         return made
 
     def read_also(self, objects: Path) -> None:
-        """Further objects to read, by a name without characters that the variable's syntax knows."""
+        """Adds an object folder to read, through a link whose name has no colon: the variable's list is split at colons."""
         link = self.place.parent / f"theirs-{len(self._theirs)}"
         link.symlink_to(objects)
         self._theirs.append(link)
@@ -186,9 +186,9 @@ class Scratch:
 
     @property
     def alone(self) -> Git:
-        found = self.git
-        kept = {name: value for name, value in found.environment.items() if name != "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
-        return Git(kept, found.folder)
+        full = self.git
+        variables = {name: value for name, value in full.environment.items() if name != "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
+        return Git(variables, full.folder)
 
     @property
     def elsewhere(self) -> Git:
@@ -204,43 +204,43 @@ class Scratch:
         return Git(environment, self.git.folder)
 
     def ignore(self, patterns: Iterable[bytes]) -> None:
-        """What counts as ignored beside .gitignore, in gitignore(5)'s form: a later line decides."""
+        """Sets ignore patterns besides .gitignore, in gitignore(5)'s format: the last match decides."""
         (self.place / "info/exclude").write_bytes(b"\n".join(patterns) + b"\n")
 
     def lacks(self, objects: Iterable[str], outside: Iterable[str]) -> str:
-        """Why these and all that they reach cannot be packed, without what `outside` reaches; "" if they can.
+        """Returns why `objects` and everything they reach, except what `outside` reaches, cannot be packed; "" if they can.
 
-        Everything is read, so damage is found as well as what is missing. Raises SystemFailure.
+        git reads each object, so this detects damaged objects as well as missing ones. Raises SystemFailure.
         """
         wanted = "".join(f"{one}\n" for one in objects) + "".join(f"^{one}\n" for one in outside)
-        with Path(os.devnull).open("wb") as nowhere:
+        with Path(os.devnull).open("wb") as null:
             done = self.git.answer(
                 "pack-objects",
                 "--revs",
                 "--stdout",
                 "--quiet",
                 given=wanted.encode(),
-                stdout=nowhere.fileno(),
+                stdout=null.fileno(),
                 seconds=WRITE_SECONDS,
             )
         return "" if done.code == 0 else self.plain(last_line(done))
 
-    def plain(self, said: str) -> str:
-        """What git says, with the agent's names for what has names of ours: those are others each time."""
+    def plain(self, text: str) -> str:
+        """Replaces our links with the agent's paths in git's output, because our names differ each time."""
         for link in self._theirs:
-            said = said.replace(str(link), str(link.readlink()))
-        return said
+            text = text.replace(str(link), str(link.readlink()))
+        return text
 
     # --- writing ---
 
     def commit(self, tree: str, parents: Iterable[str], message: str, date: str = "") -> str:
-        """Makes a commit; nothing points to it yet. `date` is in git's own form ("": now). Raises SystemFailure."""
+        """Creates a commit without a ref. `date` is in git's internal format ("": now). Raises SystemFailure."""
         before = [argument for parent in parents for argument in ("-p", parent)]
-        # The operator's GIT_USER_NAME; none if boot has not come so far.
-        who = [] if self.git.maybe("var", "GIT_COMMITTER_IDENT") else _NOBODY
+        # GIT_USER_NAME from /etc/gitconfig, which does not exist before boot has written it.
+        identity = [] if self.git.maybe("var", "GIT_COMMITTER_IDENT") else _NOBODY
         dated = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if date else {}
         here = Git({**self.git.environment, **dated}, self.git.folder)
-        return here.line(*who, "commit-tree", tree, *before, "-F", "-", given=git.data(message))
+        return here.line(*identity, "commit-tree", tree, *before, "-F", "-", given=git.data(message))
 
     def empty_tree(self) -> str:
         return self.alone.line("mktree")

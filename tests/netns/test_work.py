@@ -119,7 +119,7 @@ def test_after_a_halt_nothing_is_pushed_and_the_export_works(tmp_path: Path) -> 
         assert sandbox.asked(kind="http", path="/example/demo/git-receive-pack") == pushed
     finally:
         sandbox.process.kill()
-    assert "boot has halted, nothing may leave" in (tmp_path / "out").read_text()
+    assert "boot has halted, no data may leave" in (tmp_path / "out").read_text()
 
 
 def test_git_that_hangs_holds_nothing_up(tmp_path: Path) -> None:

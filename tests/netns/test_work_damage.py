@@ -222,7 +222,7 @@ def test_another_work_tree_of_its_configuration_is_named(room: Room) -> None:
     room.clone()
     room.shell("mkdir ../elsewhere; git config core.worktree ../../elsewhere")
     (work, *_) = room.counted()
-    assert [note.split(": ")[-1] for note in work.notes] == ["what is there is not looked into"]
+    assert [note.split(": ")[-1] for note in work.notes] == ["files there are not examined"]
     room.shell("git config core.worktree ../../repo")
     assert room.counted()[0].notes == ()
 

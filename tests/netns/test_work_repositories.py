@@ -122,7 +122,7 @@ CASES = {
         RepositoryWork("", "main", commits=1, untracked=1)),
     "a nested repository": (
         "git init -q inner; echo i > inner/i",
-        RepositoryWork("", "main", notes=("{repo}/inner is a repository of its own: not looked into",))),
+        RepositoryWork("", "main", notes=("{repo}/inner is a separate repository: not examined",))),
     "a conflict": (
         "git switch -qc x; echo x > one; git commit -qam x; git switch -q -; echo m > one; git commit -qam m; git merge x || :",
         RepositoryWork("", "main", commits=2, files=1)),

@@ -86,8 +86,8 @@ def at_stake(*repositories: RepositoryWork, **more: Any) -> WorkAtStake:
             "stop and lose it",
         ),
         (
-            at_stake(dataclasses.replace(CLEAN, notes=("/workspace/repo/inner is a repository of its own: not looked into",))),
-            ["/workspace/repo/inner is a repository of its own: not looked into"],
+            at_stake(dataclasses.replace(CLEAN, notes=("/workspace/repo/inner is a separate repository: not examined",))),
+            ["/workspace/repo/inner is a separate repository: not examined"],
             "",
             "stop",
         ),

@@ -72,7 +72,7 @@ def test_it_is_cut_to_size() -> None:
     ],
 )
 def test_what_is_none(repositories: Any) -> None:
-    with pytest.raises(ValueError, match="not counted"):
+    with pytest.raises(ValueError, match="invalid count"):
         parsed({"repositories": repositories}, Occasion.LOOKED)
 
 
@@ -94,10 +94,10 @@ READY = (BootFinished(BootState.READY, 2.0),)
     [
         (READY, False, True, ""),
         ((BootFinished(BootState.DEGRADED, 2.0),), False, True, ""),
-        (READY, True, True, "the sandbox is frozen, nothing may leave"),
-        ((BootFinished(BootState.HALTED, 2.0, "rules"),), False, True, "boot has halted, nothing may leave"),
-        ((), False, True, "boot is not over"),
-        (READY, False, False, "there is no clone of REPO_URL"),
+        (READY, True, True, "the sandbox is frozen, no data may leave it"),
+        ((BootFinished(BootState.HALTED, 2.0, "rules"),), False, True, "boot has halted, no data may leave"),
+        ((), False, True, "boot has not finished"),
+        (READY, False, False, "REPO_URL was not cloned"),
     ],
 )
 def test_nothing_is_pushed_from_a_sandbox_that_is_closed_or_has_no_clone(
@@ -145,7 +145,7 @@ def test_what_is_said_once_is_remembered_but_not_without_end() -> None:
     for number in range(10_000):
         assert once.is_new(f"problem {number}")
         assert not once.is_new("one")
-    assert len(once._said) <= Once.MAX
+    assert len(once._recent) <= Once.MAX
     once.clear()
     assert once.is_new("one")
 
@@ -212,7 +212,7 @@ async def test_nothing_is_counted_or_saved_as_an_agent_that_is_frozen() -> None:
     keeper = Asked(Journaled(*READY), frozen=True)
     found = await keeper.at_stake()
     assert found.problem == "the agent is frozen, and git would run as the agent"
-    assert found.cannot_save == "the sandbox is frozen, nothing may leave"
+    assert found.cannot_save == "the sandbox is frozen, no data may leave it"
     assert (await keeper.save()).problem == found.cannot_save
     assert keeper.asked == []
 

@@ -36,8 +36,8 @@ def test_a_bare_one(tmp_path: Path) -> None:
     ("said", "problem"),
     [
         ("gitdir: /nonexistent\n", "the git folder /nonexistent does not exist"),
-        ("garbage", ".git does not say where the git folder is"),
-        ("", ".git does not say where the git folder is"),
+        ("garbage", ".git does not name the git folder"),
+        ("", ".git does not name the git folder"),
     ],
 )
 def test_what_leads_nowhere(tmp_path: Path, said: str, problem: str) -> None:

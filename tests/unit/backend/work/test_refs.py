@@ -41,10 +41,10 @@ def test_what_is_damaged_is_taken_from_elsewhere_or_named(tmp_path: Path) -> Non
     found = refs.read(made)
     assert found.values == {"refs/heads/older": A, "refs/heads/logged": B}
     assert sorted(found.notes) == [
-        "packed-refs is damaged: 1 lines of it cannot be read",
+        "packed-refs is damaged: 1 line cannot be read",
         "refs/heads/empty cannot be read",
         "refs/heads/logged cannot be read: taken from its reflog",
-        "refs/heads/older cannot be read: an older value of it is kept",
+        "refs/heads/older cannot be read: using an older value",
     ]
 
 
@@ -85,7 +85,7 @@ def test_a_pipe_is_waited_for_by_nobody(tmp_path: Path) -> None:
         os.mkfifo(made / name)
     found = refs.read(made)
     assert found.values == {}
-    assert found.notes == ("packed-refs cannot be read: it is no file, or too large", "refs/pipe cannot be read")
+    assert found.notes == ("packed-refs cannot be read: not a regular file, or too large", "refs/pipe cannot be read")
     assert refs.head(made, found).note == "HEAD cannot be read"
 
 
