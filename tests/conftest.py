@@ -1,4 +1,4 @@
-"""What all tests share: what a machine lacks, journals beside failures, the image, and how a run is divided among workers."""
+"""Shared by all tests: skips on unsuitable machines, journals in failure reports, the image, and scheduling across workers."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from backend.sandbox import check
 from tests.image import engine
 from tests.netns.sandbox import STARTED
 
-# What is ignored here (SIGHUP under nohup, SIGINT behind a script's &) would be ignored by all that is tried here.
+# Child processes inherit ignored signals: SIGHUP under nohup, SIGINT behind a script's &.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LAST = 40  # lines of a journal that are shown with a failure
+JOURNAL_LINES = 40  # in a failure report
 
-# A worker takes a whole part at a time: a file, or a file's tests in one world, since they share a sandbox. The longest parts
-# (`--durations=0` shows them) go first, or everybody would wait for the last of them at the end. What runs in the image goes
-# late: the image is being built meanwhile.
+# A worker takes a whole part at a time, because its tests share a sandbox: a file, or a file's tests in the image. The longest
+# parts (`--durations=0` shows them) go first, so that no worker runs one alone at the end. Tests in the image go late, because
+# the image is built in the meantime.
 EARLY = ("resilience", "claude", "ssh", "sshd", "up", "login", "control", "frozen", "exhaustion", "room", "up_nat", "names")
 LATE = ("tests/unit/", "tests/image/test_contents.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without root, or without a tool, tests that need it are skipped with the reason; in CI nothing may be."""
+    """Skips tests that need root or a missing tool, with the reason. Skips nothing in CI."""
     if os.environ.get("CI") != "true":
-        requirements = "; ".join(f"{lacking.name}: {lacking.problem}" for lacking in check.missing(check.requirements()))
-        tools = engine.lacking()
+        requirements = "; ".join(f"{missing.name}: {missing.problem}" for missing in check.missing(check.requirements()))
+        tools = engine.problem()
         for item in items:
             reason = tools if item.get_closest_marker("image") else requirements if "tests/netns" in str(item.path) else ""
             if reason:
@@ -46,7 +46,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Parts:
 
 
 class Parts(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out parts in the order in which they were collected."""
+    """Schedules parts in the order in which they were collected."""
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
         super().__init__(config, log)
@@ -62,7 +62,7 @@ def _part(nodeid: str) -> str:
 
 
 def _turn(part: str) -> tuple[int, int]:
-    """What comes first; equal parts stay in their order."""
+    """The sort key of a part. Parts with equal keys keep their order."""
     for turn, name in enumerate(EARLY):
         if part == f"tests/netns/test_{name}.py":
             return 0, turn
@@ -75,18 +75,18 @@ def _turn(part: str) -> tuple[int, int]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With a failure come the last lines of the journals of this worker's sandboxes."""
+    """Adds the last journal lines of this worker's sandboxes to a failure report."""
     report = yield
     if report.failed:
         for sandbox in STARTED[-3:]:
-            with contextlib.suppress(OSError):  # it has ended
-                last = sandbox.paths.journal.read_text(errors="replace").splitlines()[-LAST:]
+            with contextlib.suppress(OSError):  # the sandbox has stopped
+                last = sandbox.paths.journal.read_text(errors="replace").splitlines()[-JOURNAL_LINES:]
                 report.sections.append((f"Journal of {sandbox.name}, last lines", "\n".join(line[:400] for line in last)))
     return report
 
 
 @pytest.fixture(scope="session")
 def image(request: pytest.FixtureRequest) -> str:
-    """The image, built once for all workers of a run."""
+    """The image's tag. Builds the image once for all workers of a run."""
     workerinput: dict[str, str] = getattr(request.config, "workerinput", {})
     return engine.image(workerinput.get("testrunuid", ""))

@@ -1,6 +1,6 @@
-"""`make cover`: how much of the code the tests run, by folder. The unit tests, or those that match a name as in `make test`.
+"""`make cover`: measures test coverage by folder. Runs the unit tests, or those that match a name as in `make test`.
 
-Processes that a test starts are measured too, up to the sandbox: in there nothing can be written.
+Includes processes that a test starts, except those in a sandbox, which cannot write the data file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REPORT = ROOT / "build/coverage.json"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One folder without those below it. Branches count as statements do."""
+    """The coverage of one folder, without its subfolders. Branches count like statements."""
 
     folder: str
     files: int
@@ -34,15 +34,15 @@ class Row:
 
 
 def by_folder(report: Mapping[str, Any]) -> list[Row]:
-    """The rows of coverage's JSON report, in order of their folders, and one for all of them."""
-    counted: dict[str, list[tuple[int, int]]] = {}
+    """Converts coverage's JSON report to one row for each folder, sorted, and one for the total."""
+    counts: dict[str, list[tuple[int, int]]] = {}
     for file, measured in report["files"].items():
         summary = measured["summary"]
         total = summary["num_statements"] + summary.get("num_branches", 0)
         missing = summary["missing_lines"] + summary.get("missing_branches", 0)
-        counted.setdefault(str(PurePath(file).parent), []).append((total, missing))
-    everything = [file for files in counted.values() for file in files]
-    return [_row(folder, counted[folder]) for folder in sorted(counted)] + [_row("all", everything)]
+        counts.setdefault(str(PurePath(file).parent), []).append((total, missing))
+    everything = [file for files in counts.values() for file in files]
+    return [_row(folder, counts[folder]) for folder in sorted(counts)] + [_row("all", everything)]
 
 
 def _row(folder: str, files: Sequence[tuple[int, int]]) -> Row:
@@ -57,7 +57,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Returns pytest's exit code: a percentage of tests that failed says little."""
+    """Runs the tests, prints the table and returns pytest's exit code, because coverage by failing tests means little."""
     name = argv[0] if argv else ""
     chosen = [name or "tests/unit"] if not name or name.startswith("tests/") else ["tests/unit", "tests/netns", "-k", name]
     REPORT.parent.mkdir(exist_ok=True)

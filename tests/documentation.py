@@ -1,6 +1,6 @@
-"""The parts of the documentation that are derived from the code, between `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
+"""Generates the parts of the documentation between `<!-- NAME: begin -->` and `<!-- NAME: end -->` from the code.
 
-`make docs` (python -m tests.documentation) writes them; tests/unit/test_documentation.py fails where they are not as written.
+`make docs` (python -m tests.documentation) writes them; tests/unit/test_documentation.py fails if they are out of date.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join([line(head), line(("---",) * len(head)), *map(line, rows)])
 
 
-# What is enough to begin with; docs/configuration.md has them all.
+# The variables that README.md lists; docs/configuration.md lists all.
 ESSENTIAL = ("GH_PAT", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "REPO_URL", "CLAUDE_PROMPT", "CODETAINER_EXTRA_DOMAINS")
 
 
@@ -59,7 +59,7 @@ def essentials() -> str:
 
 
 def boot_graph() -> str:
-    """The plan of boot: what waits for what, without the arrows that follow from others. Dashed: its failure degrades."""
+    """The dependency graph of the boot steps, without arrows that others imply. Dashed: boot degrades if the step fails."""
     steps = plan()
     needs = {step.name: set(step.needs) for step in steps}
 
@@ -108,7 +108,7 @@ def fields(cls: type[Any]) -> str:
 
 
 def kind(hint: Any) -> str:
-    """What a field is in JSON."""
+    """The JSON type of a field, in the documentation's words."""
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return hint.__name__
     if typing.get_origin(hint) is tuple:
@@ -117,20 +117,20 @@ def kind(hint: Any) -> str:
 
 
 def meaning(cls: type[Any]) -> str:
-    """The docstring, on one line. A dataclass without one has its own signature there, which says nothing more."""
+    """The docstring, on one line; "" for a dataclass without one, whose __doc__ is only its signature."""
     text = inspect.cleandoc(cls.__doc__ or "")
     return "" if text.startswith(f"{cls.__name__}(") else " ".join(text.split())
 
 
 def words() -> str:
-    """The values of every enum that a field of an event has."""
+    """The values of every enum that an event's fields use."""
     hints = (hint for cls in events.KINDS.values() for hint in typing.get_type_hints(cls).values())
     enums = dict.fromkeys(hint for hint in hints if isinstance(hint, type) and issubclass(hint, StrEnum))
     return table(("Word", "Values"), ((enum.__name__, ", ".join(f"`{value}`" for value in enum)) for enum in enums))
 
 
 def metrics() -> str:
-    """A row a family; a counter's samples end in _total, an info's in _info."""
+    """One row for each metric family. A counter's samples end in _total, an info's in _info."""
     endings = {"counter": "_total", "info": "_info"}
     rows = []
     for family in exposition.families(counted.tally()):
@@ -153,10 +153,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """A document with its derived blocks as they have to be. Raises KeyError for a block that nobody knows."""
+    """Returns a document with its generated blocks up to date. Raises KeyError for an unknown block."""
     return re.sub(
         r"(<!-- (\w+): begin -->\n).*?(<!-- \2: end -->)",
-        lambda found: f"{found[1]}{BLOCKS[found[2]]()}\n{found[3]}",
+        lambda block: f"{block[1]}{BLOCKS[block[2]]()}\n{block[3]}",
         text,
         flags=re.DOTALL,
     )
@@ -171,7 +171,7 @@ def main() -> None:
         before = document.read_text()
         if (after := filled(before)) != before:
             document.write_text(after)
-            print(f"{document.relative_to(ROOT)}: written anew")
+            print(f"{document.relative_to(ROOT)}: updated")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An observer of commands that remembers what it is told."""
+"""An observer of commands that records its calls."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ class Recorder:
 
     @property
     def last(self) -> tuple[Command, Outcome]:
-        """The last command, with how it ended. Each that began has ended."""
+        """The last command and its outcome. Fails if a command that began has not ended."""
         assert [id(command) for command, _, _ in self.done] == [id(command) for command in self.began]
         return self.done[-1][0], self.done[-1][1]

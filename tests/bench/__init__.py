@@ -1,1 +1,1 @@
-"""Measurements: one module a subject, one function a measurement; `make bench` runs them all."""
+"""Measurements: one module for each subject, one function for each measurement. `make bench` runs them all."""

@@ -1,6 +1,6 @@
-"""`python -m tests.bench [--beside CHECKOUT] [NAME ...]`: all measurements, or those named, as a table on stdout.
+"""`python -m tests.bench [--beside CHECKOUT] [NAME ...]`: runs all measurements, or the named ones, and prints a table.
 
-A run of all also writes build/bench.json. With --beside each is measured in another checkout, too; see beside.py.
+Writes build/bench.json if all were run. With --beside, another checkout is measured, too; see beside.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESULT = Path(__file__).parents[2] / "build/bench.json"
 
 
 def measurements() -> Mapping[tuple[str, ...], Measurement]:
-    """Every measurement, by the names of its rows."""
+    """Returns all measurements by the names of their rows."""
     for module in pkgutil.iter_modules(bench.__path__):
         if module.name != "__main__":
             importlib.import_module(f"tests.bench.{module.name}")
@@ -29,12 +29,12 @@ def measurements() -> Mapping[tuple[str, ...], Measurement]:
 
 
 def main(arguments: list[str]) -> int:
-    """0: every bound holds; 1: one does not, or a measurement failed; 2: no such measurement."""
+    """Returns 0 if every bound holds, 1 if one does not or a measurement failed, 2 if a name is unknown."""
     other = Path(arguments[1]).resolve() if arguments[:1] == ["--beside"] and arguments[1:] else None
     wanted = arguments[2:] if other else arguments
-    known = {name for names in measurements() for name in names}
-    if unknown := set(wanted) - known:
-        print(f"cannot measure {', '.join(sorted(unknown))}: known are {', '.join(sorted(known))}", file=sys.stderr)
+    all_names = {name for names in measurements() for name in names}
+    if unknown := set(wanted) - all_names:
+        print(f"cannot measure {', '.join(sorted(unknown))}: known names are {', '.join(sorted(all_names))}", file=sys.stderr)
         return 2
     if other:
         print(beside.compare(other, wanted))
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         print(f"measuring {', '.join(names)}", file=sys.stderr, flush=True)
         try:
             rows += measurement()
-        except Exception:  # whatever it was, the other rows are still worth having
+        except Exception:  # report it, and still measure the others
             traceback.print_exc()
             failed += names
     print(table(rows))

@@ -1,4 +1,4 @@
-"""Boot and login: how long until the session is there, what it costs, and what stays in memory."""
+"""Boot and login: seconds until the session runs, CPU time, and memory afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BASHRC = Path(__file__).parents[2] / "backend/launchers/login/root.bashrc"
 
 @measures("boot_to_ready", "boot_cpu", "resident")
 def boot() -> Iterator[Row]:
-    """The demo's boot with dummy tokens and a clone, from the call of `up` until the init lock is released."""
+    """Measures a boot with dummy tokens and a clone, from the start of `up` until the init lock is released."""
     ready, spent, held = [], [], []
     for _ in range(BOOTS):
         with running() as sandbox:
@@ -36,13 +36,13 @@ def boot() -> Iterator[Row]:
 
 
 def is_ours(process: psutil.Process) -> bool:
-    """Whether it runs Python, as all parts of Codetainer do."""
+    """True if the process runs Python, as all of Codetainer's do."""
     return any(program in word for word in command(process)[:1] for program in ("python", "codetainer"))
 
 
 @measures("login_attach")
 def login() -> Iterator[Row]:
-    """From the start of a login shell until the session is on its screen, beside bare tmux on the same socket."""
+    """Measures from the start of a login shell until the session is on its screen; yardstick: tmux on the same socket."""
     with running() as sandbox:
         (sandbox.paths.root / "root/.bashrc").write_text(BASHRC.read_text())
         socket = Paths().tmux_socket

@@ -1,4 +1,4 @@
-"""The dashboard on a pseudo-terminal: when something is seen, and what it costs to show a quiet sandbox and a flooded one."""
+"""The dashboard on a pseudo-terminal: time to the first output, and the cost of showing a quiet and a flooded sandbox."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Empty().run()
 
 
 class Shown:
-    """A program on a pseudo-terminal of 120 x 40, and the bytes that it writes."""
+    """A program on a pseudo-terminal of 120 x 40."""
 
     def __init__(self, code: str, *arguments: object) -> None:
         self.master, slave = pty.openpty()
@@ -62,19 +62,19 @@ class Shown:
         os.close(slave)
 
     def read(self, seconds: float) -> bytes:
-        """What comes within that time."""
-        found, end = b"", time.monotonic() + seconds
+        """Returns the output of the next `seconds`."""
+        data, end = b"", time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and select.select([self.master], [], [], left)[0]:
-            found += os.read(self.master, 1 << 16)
-        return found
+            data += os.read(self.master, 1 << 16)
+        return data
 
     def until(self, text: bytes) -> float:
-        """Milliseconds from the start until this is on the screen."""
-        found = b""
-        while text not in found:
+        """Returns the milliseconds from the program's start until its output contains `text`."""
+        data = b""
+        while text not in data:
             if not select.select([self.master], [], [], 20)[0]:
-                raise RuntimeError(f"{text!r} is not shown: {found[-400:]!r}")
-            found += os.read(self.master, 1 << 16)
+                raise RuntimeError(f"{text!r} is not shown: {data[-400:]!r}")
+            data += os.read(self.master, 1 << 16)
         return (time.monotonic() - self.began) * 1000
 
     def end(self) -> None:
@@ -85,7 +85,7 @@ class Shown:
 
 @contextlib.contextmanager
 def recorded() -> Iterator[tuple[Paths, Journal]]:
-    """A journal that a recorded boot has filled, beside a control socket that somebody listens on."""
+    """A journal filled from a recorded boot, and a control socket that accepts connections."""
     with tempfile.TemporaryDirectory(prefix="codetainer-bench-") as folder, socket.socket(socket.AF_UNIX) as control:
         paths = Paths(Path(folder))
         paths.run.mkdir(parents=True)
@@ -93,9 +93,9 @@ def recorded() -> Iterator[tuple[Paths, Journal]]:
         control.listen(64)
         journal = Journal(paths)
         now = time.time()
-        stamped = [decode(line) for line in STORY.read_text().splitlines()]
-        for one in stamped:
-            journal.emit(one.event, at=now + one.at - stamped[-1].at)
+        recording = [decode(line) for line in STORY.read_text().splitlines()]
+        for stamped in recording:
+            journal.emit(stamped.event, at=now + stamped.at - recording[-1].at)
         yield paths, journal
         journal.close()
 
@@ -111,7 +111,7 @@ def showing(code: str, *arguments: object) -> Iterator[Shown]:
 
 @measures("dashboard_first_line", "dashboard_first_paint")
 def first() -> Iterator[Row]:
-    """From the start of Python to the first line, and to the whole screen; beside an app of Textual's with nothing in it."""
+    """Measures from the start of Python to the first line and to the full screen; yardstick: an empty Textual app."""
     lines, paints, empty = [], [], []
     with recorded() as (paths, _):
         for _ in range(STARTS):
@@ -127,7 +127,7 @@ def first() -> Iterator[Row]:
 
 @measures("dashboard_idle_bytes", "dashboard_cpu", "dashboard_bytes", "dashboard_resident")
 def running() -> Iterator[Row]:
-    """What goes to the terminal when one cell changes; then CPU, bytes and memory while 1,000 refusals come in a second."""
+    """Measures the bytes for one changed cell, then CPU, bytes and memory at 1,000 refusals a second."""
     with recorded() as (paths, journal), showing(SHOW, paths.root) as shown:
         shown.until(b"Booted")
         shown.read(QUIET_SECONDS)

@@ -1,4 +1,4 @@
-"""What Claude Code waits for again and again: its status line."""
+"""The status line, for which Claude Code waits again and again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.bench.rows import Row, measures
 RUNS = 25
 SHELL = Path(__file__).with_name("inside") / "statusline.sh"
 JOURNAL = Path(__file__).parents[1] / "journals/recorded/attacked.jsonl"
-GIVEN = {
+INPUT = {
     "session_id": "0b7c", "model": {"display_name": "Opus 4.6"}, "workspace": {"current_dir": "/nonexistent"},
     "context_window": {"used_percentage": 42.0}, "cost": {"total_cost_usd": 1.2},
 }  # fmt: skip
@@ -24,7 +24,7 @@ GIVEN = {
 
 @measures("statusline")
 def status_line() -> Iterator[Row]:
-    """From its start to its line, with a journal of an attack; beside the same in shell and jq."""
+    """Measures from the program's start to its line, with a journal of an attack; yardstick: the same in shell and jq."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "session.json"
         ours = ["/usr/bin/python3", "-I", "-S", str(Path(statusline.__file__)), str(report), str(JOURNAL)]
@@ -34,11 +34,11 @@ def status_line() -> Iterator[Row]:
 
 
 def _median(argv: Sequence[str]) -> float:
-    """Milliseconds."""
+    """Returns the median duration in milliseconds."""
     taken = []
     for _ in range(RUNS):
         begun = time.perf_counter()
-        done = subprocess.run(argv, input=json.dumps(GIVEN).encode(), capture_output=True, check=True)
+        done = subprocess.run(argv, input=json.dumps(INPUT).encode(), capture_output=True, check=True)
         taken.append((time.perf_counter() - begun) * 1000)
         assert "Opus 4.6" in done.stdout.decode()
     return statistics.median(taken)

@@ -1,4 +1,4 @@
-"""The network: what rotation costs, what the guard adds to a query, how many it answers, what a flood of refusals does."""
+"""The network: the cost of rotating addresses, the guard's latency and rate, and the effects of a flood of refusals."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ RESOLVER = "203.0.113.53"
 CONNECTS = 10_000
 NAMES = 1_000
 LATENCY_MS = 50
-ONE_BY_ONE = 40  # of the names, for the yardstick; the rest takes as long
+ONE_BY_ONE = 40  # names that the yardstick resolves; the others would take as long each
 QUERIES = 500
 RATE_QUERIES = 20_000
 FLOOD_RATE, FLOOD_SECONDS = 20_000, 30
 FLOOD_ADDRESS, FLOOD_PORT = "198.51.100.200", 9
 
-# No name has 192.0.2.1: boot proves its walls there.
+# No name has 192.0.2.1: the self-test uses that address.
 TOP = (
     f'resolver = "{RESOLVER}"\n[git]\nhost = "github.com"\nrepository = "example/demo"\n'
     """
@@ -55,10 +55,10 @@ ttl = 0
 
 @measures("rotation_refused")
 def rotation() -> Iterator[Row]:
-    """Connects to a name whose address changes with every answer, and to one whose addresses are refreshed every 5 minutes."""
+    """Connects to a name whose address changes with every answer; yardstick: addresses refreshed every 5 minutes."""
     with running(pretend=TOP + ROTATING, domains="github.com\nrotating.example\nrefreshed.example\n") as sandbox:
         guarded = sandbox.run("connect", "rotating.example", 80, CONNECTS, seconds=300)
-        # Boot has resolved this name once, as a refresh does; the connects go to what DNS would have answered since then.
+        # Boot resolved this name once, like a refresh; the connections go to addresses that DNS would have returned since.
         refreshed = sandbox.run("connect", "203.0.113.0/25", 80, CONNECTS, seconds=300)
     assert guarded["addresses"] > 200, "the address did not change"
     value = float(guarded["refused"] + guarded["failed"])
@@ -69,14 +69,14 @@ def rotation() -> Iterator[Row]:
 
 @measures("coredns_start_1000", "refresh_1000")
 def refresh() -> Iterator[Row]:
-    """CoreDNS's start with a long list; resolving that list anew, all at once, beside one name after the other."""
+    """Measures CoreDNS's start with a long allowlist and a refresh of that list; yardstick: one name after the other."""
     names = [f"name{number}.example" for number in range(NAMES - 1)]  # and the git host
     described = "".join(
         f'[[name]]\nname = "{name}"\naddresses = ["198.51.100.{number % 250 + 1}"]\nttl = 0\nlatency_ms = {LATENCY_MS}\n'
         for number, name in enumerate(names)
     )
     with running(pretend=TOP + described, domains="\n".join(["github.com", *names]) + "\n") as sandbox:
-        # The step writes the Corefile and waits until CoreDNS says that it is ready.
+        # The step writes the Corefile and waits until CoreDNS reports that it is ready.
         started = fold_all(map(decode, sandbox.paths.journal.read_text().splitlines())).steps["names"].seconds
         began = time.monotonic()
         reply = _request(sandbox)
@@ -99,7 +99,7 @@ def _request(sandbox: Sandbox) -> dict[str, object]:
 
 @measures("dns_miss_added", "dns_rate")
 def names() -> Iterator[Row]:
-    """What the guard adds to a query that no cache answers, and how many it answers with one core."""
+    """Measures the guard's added latency for an uncached query, and how many queries it answers with one core."""
     with running(pretend=TOP + ROTATING + STEADY, domains="github.com\nrotating.example\nsteady.example\n") as sandbox:
         direct = sandbox.run("ask", RESOLVER, QUERIES, 1, "rotating.example", uid=GUARD_UID)
         guarded = sandbox.run("ask", GUARD_ADDRESS, QUERIES, 1, "rotating.example", uid=COREDNS_UID)
@@ -112,7 +112,7 @@ def names() -> Iterator[Row]:
     added = statistics.median(guarded["ms"]) - upstream
     yield Row("dns_miss_added", added, "ms", most=1, yardstick="upstream alone", beside=upstream)
     answered = len(many["ms"])
-    # Resolver, guard and client share the machine, so the guard's own seconds are what a core is counted by.
+    # Resolver, guard and client share the machine, so the rate is for each second of the guard's own CPU time.
     yield Row(
         "dns_rate", answered / busy, "/s", least=2000, yardstick="of all parts together", beside=answered / many["seconds"]
     )
@@ -120,14 +120,14 @@ def names() -> Iterator[Row]:
 
 @measures("refusals_rate", "refusals_lost", "refusals_guard", "refusals_journal", "refusals_dns_p99")
 def refusals() -> Iterator[Row]:
-    """A flood of refused packets: every one counted, memory and journal bounded, names answered as ever."""
+    """Floods the firewall with refused packets: all must be counted, memory and journal stay small, and DNS stays fast."""
     with running(pretend=TOP + STEADY, domains="github.com\nsteady.example\n") as sandbox:
         flood: dict[str, float] = {}
         thread = threading.Thread(
             target=lambda: flood.update(sandbox.run("flood", FLOOD_ADDRESS, FLOOD_PORT, FLOOD_RATE, FLOOD_SECONDS))
         )
         thread.start()
-        time.sleep(FLOOD_SECONDS / 3)  # names are asked in the middle of it
+        time.sleep(FLOOD_SECONDS / 3)  # query DNS in the middle of the flood
         asked = sandbox.run("ask", COREDNS_ADDRESS, QUERIES, 1, "steady.example")
         thread.join()
         counted = _settled(sandbox, flood["sent"])
@@ -141,7 +141,7 @@ def refusals() -> Iterator[Row]:
 
 
 def _settled(sandbox: Sandbox, expected: float) -> int:
-    """What the journal says was refused at that address, once it says no more or as much as is expected."""
+    """Returns the number of refusals in the journal once it reaches `expected`, or after 20 seconds."""
     deadline = time.monotonic() + 20
     while (total := _refused(sandbox)) < expected and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -1,7 +1,7 @@
-"""What a measurement is, and the register that `make bench` goes through.
+"""Rows of the benchmark table, and the register of measurements that `make bench` runs.
 
-A measurement is a function that returns rows; `@measures("boot_to_ready", ...)` names them, so that one can be run alone and
-one that fails still has its line in the table. It is bounded in time, and what it sends stays inside namespaces it made.
+A measurement is a function that yields rows. `@measures("boot_to_ready", ...)` names its rows, so that it can be run alone and
+its failure can be reported. It must be bounded in time and send traffic only inside namespaces that it made.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One number and its bounds. `yardstick` names what it stands beside, `beside` is that one's value in the same unit."""
+    """One measured value and its bounds. `yardstick` names the comparison, `beside` is the comparison's value, same unit."""
 
     name: str
     value: float
@@ -24,7 +24,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Value over yardstick; None where there is no yardstick, or where it is 0."""
+        """The value divided by the yardstick's; None without a yardstick or if it is 0."""
         return self.value / self.beside if self.beside else None
 
     @property
@@ -50,7 +50,7 @@ _REGISTER: dict[tuple[str, ...], Measurement] = {}
 
 
 def measures(*names: str) -> Callable[[Measurement], Measurement]:
-    """Registers a function that returns one row for each of these names."""
+    """Registers a function that yields one row for each of these names."""
 
     def register(measurement: Measurement) -> Measurement:
         _REGISTER[names] = measurement
@@ -64,7 +64,7 @@ def register() -> Mapping[tuple[str, ...], Measurement]:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """The rows as text, aligned; a bound that does not hold is marked."""
+    """Formats the rows as aligned text and marks missed bounds."""
     lines = [("name", "value", "unit", "bound", "beside", "ratio")]
     for row in rows:
         beside = f"{row.yardstick}: {row.beside:.4g}" if row.yardstick and row.beside is not None else ""

@@ -1,4 +1,4 @@
-"""A sandbox to measure: `codetainer up --net pretend` as anybody runs it, held while a measurement looks at it."""
+"""A sandbox to measure: `codetainer up --net pretend`, which runs until the measurement is done."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ INSIDE = Path(__file__).with_name("inside")
 
 
 def resident(process: psutil.Process) -> float:
-    """MB of memory in use (VmRSS)."""
+    """Returns a process's resident memory (VmRSS) in MB."""
     return float(process.memory_info().rss / (1 << 20))
 
 
 def command(process: psutil.Process) -> list[str]:
-    """Its argument list; an empty one if it has ended."""
+    """Returns a process's argument list; an empty one if it has ended."""
     try:
         return process.cmdline()
     except psutil.NoSuchProcess:
@@ -38,14 +38,17 @@ def command(process: psutil.Process) -> list[str]:
 
 
 def cpu(process: psutil.Process) -> float:
-    """Seconds that a process has used by itself, without its children's."""
+    """Returns a process's CPU time in seconds, without its children's."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A running one. `started_at`: when `up` was called, seconds since the epoch; `init`: its first process, from outside."""
+    """A running sandbox. `started_at`: when `up` was started, seconds since the epoch.
+
+    `up` and `init` are pids in this machine's namespace; `init` is the sandbox's first process.
+    """
 
     started_at: float
     up: int
@@ -63,12 +66,12 @@ class Sandbox:
         return next(stamped for stamped in self.events() if isinstance(stamped.event, kind))
 
     def processes(self) -> list[psutil.Process]:
-        """`up` and everything below it."""
+        """Returns `up` and its descendants."""
         up = psutil.Process(self.up)
         return [up, *up.children(recursive=True)]
 
     def service(self, verb: str) -> psutil.Process:
-        """The process of ours that runs `python3 -I -m backend VERB`."""
+        """Returns the process that runs `python3 -I -m backend VERB`."""
         return next(process for process in self.processes() if command(process)[1:5] == ["-I", "-m", "backend", verb])
 
     def run(self, script: str, *arguments: object, uid: int = AGENT_UID, seconds: float = 120.0) -> Any:
@@ -86,7 +89,7 @@ class Sandbox:
 
 @contextlib.contextmanager
 def running(*options: str, pretend: str = "", domains: str = "", **environment: str) -> Iterator[Sandbox]:
-    """A sandbox whose boot is over. `pretend` (its internet, TOML) and `domains` (its list) replace the shipped ones."""
+    """A booted sandbox. `pretend` (its internet, TOML) and `domains` (its allowlist) replace the shipped ones."""
     with tempfile.TemporaryDirectory(prefix="codetainer-bench-") as folder:
         files = [
             f"--{kind}={_written(Path(folder) / kind, text)}"

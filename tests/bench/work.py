@@ -1,4 +1,4 @@
-"""Work that is only in the sandbox: what it costs to count it, which goes on all the time."""
+"""The cost of counting unsaved work, which a sandbox does all the time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILES, TIMES = 5000, 15
 
 @measures("work_count")
 def count() -> Iterator[Row]:
-    """One look at a workspace with a repository of 5000 files, the start of Python included."""
+    """Counts the work in a repository of 5,000 files, including the start of Python; yardstick: git status."""
     with running() as sandbox:
         counted, status = sandbox.run("count", FILES, TIMES)
     beside = statistics.median(status)

@@ -1,1 +1,1 @@
-"""Real container engines, each in namespaces of its own. Minutes each, so not in CI: `make engines`."""
+"""Tests with real container engines in their own namespaces. `make engines`; not in CI because each takes minutes."""

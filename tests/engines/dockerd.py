@@ -1,6 +1,7 @@
-"""A real dockerd without a daemon on the machine: Debian's packages in a root of their own, beside a pretend internet.
+"""A real dockerd from Debian's packages in a separate root, connected only to a pretend internet.
 
-The root is made once (build/engines). dockerd runs in PID, mount and network namespaces, so everything it starts ends with it.
+The root is created once (build/engines). dockerd runs in its own PID, mount and network namespaces; everything that it starts
+ends with it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tests.netns.sandbox import eventually
 SUITE = "trixie"
 PACKAGES = ("docker.io", "docker-cli", "docker-compose", "iptables", "nftables", "ca-certificates", "procps")
 ROOT = engine.ROOT / "build/engines/docker"
-SHARED = "/shared"  # a folder of the test's, as the engine's own machine sees it
+SHARED = "/shared"  # the test's folder as dockerd sees it
 START = """
 set -eu
 root=$1 shared=$2 data=$3 resolver=$4
@@ -38,7 +39,7 @@ exec dockerd --data-root /var/lib/docker --exec-root /run/docker --storage-drive
 
 
 def make_root() -> Path:
-    """Debian with Docker's packages; minutes at first, nothing afterwards."""
+    """Installs Debian with Docker's packages, which takes minutes, unless that was done before."""
     stamp = ROOT.with_name("docker.stamp")
     wanted = " ".join((SUITE, *PACKAGES))
     if stamp.exists() and stamp.read_text() == wanted:
@@ -58,7 +59,7 @@ def make_root() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Docker:
-    """A running dockerd. `shared` is a folder that it sees as /shared, `init` its first process as this machine numbers it."""
+    """A running dockerd. It sees the folder `shared` as /shared. `init` is the pid of its first process on this machine."""
 
     init: int
     shared: Path
@@ -67,7 +68,7 @@ class Docker:
     def run(
         self, *argv: str, environment: Mapping[str, str] | None = None, seconds: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
-        """A command on Docker's machine, in the shared folder."""
+        """Runs a command in dockerd's namespaces, in the shared folder."""
         within = ["nsenter", f"--target={self.init}", "--net", "--mount", "--pid", f"--wdns={SHARED}", "--", *argv]
         variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **(environment or {})}
         return subprocess.run(within, capture_output=True, text=True, timeout=seconds, check=False, env=variables)
@@ -80,12 +81,12 @@ class Docker:
 
 @contextlib.contextmanager
 def running(folder: Path, description: Path) -> Iterator[Docker]:
-    """A dockerd whose only network is a pretend internet."""
+    """Starts a dockerd whose only network is a pretend internet."""
     root = make_root()
     shared = folder / "shared"
     data = folder / "data"
-    for each in (shared, data):
-        each.mkdir()
+    shared.mkdir()
+    data.mkdir()
     internet = networks.Pretend(description, folder / "seen.jsonl")
     internet.start()
     log = (folder / "dockerd.log").open("w")
@@ -107,7 +108,7 @@ def running(folder: Path, description: Path) -> Iterator[Docker]:
 
 
 def load(docker: Docker, image: str) -> None:
-    """Hands an image of podman's to Docker."""
+    """Copies an image from podman to Docker."""
     archive = docker.shared / "image.tar"
     engine.podman("save", "--output", str(archive), image, seconds=600.0)
     docker.checked("docker", "load", "--input", f"{SHARED}/image.tar", seconds=600.0)
@@ -115,7 +116,7 @@ def load(docker: Docker, image: str) -> None:
 
 
 def limits() -> str:
-    """Compose's `ulimits` for a machine whose root may not raise them."""
+    """The value of Compose's `ulimits` for a machine whose root may not raise limits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return f"{{nofile: {{soft: {min(soft, hard)}, hard: {hard}}}}}"
 

@@ -1,4 +1,4 @@
-"""docs/deploy/compose.yaml as it stands, on a real dockerd: names resolve through its resolver, which the agent cannot use."""
+"""docs/deploy/compose.yaml, unchanged, on a real dockerd: DNS uses Docker's resolver, which the agent cannot reach."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.image import engine
 from tests.netns.sandbox import INTERNET, SHORT, eventually
 
 COMPOSE = engine.ROOT / "docs/deploy/compose.yaml"
-# What the test's world needs beside it: the image built here, the pretend internet's authority, a short allowlist.
+# The test's changes: the image built here, the pretend internet's CA, a short allowlist.
 OVERRIDE = f"""
 services:
   codetainer:
@@ -47,7 +47,7 @@ for address in sys.argv[1:]:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """`docker compose` with the shipped file."""
+    """Runs `docker compose` with the shipped file."""
 
     docker: Docker
 
@@ -75,7 +75,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
         (docker.shared / "override.yaml").write_text(OVERRIDE)
         composed = Composed(docker)
         composed.compose("up", "--detach")
-        eventually("boot is over", lambda: '"kind":"lock.released"' in composed.inside("codetainer", "logs", "--json"))
+        eventually("boot has finished", lambda: '"kind":"lock.released"' in composed.inside("codetainer", "logs", "--json"))
         yield composed
         composed.compose("down")
 

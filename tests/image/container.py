@@ -1,4 +1,4 @@
-"""The image booted in a pretend internet, as the tests in namespaces know a sandbox."""
+"""Boots the image in a pretend internet, with the interface of the tests in namespaces."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class Internet:
-    """A pretend internet and, at its other end, a network namespace that has no name: a process holds it."""
+    """A pretend internet and the network namespace that it connects to, which a process keeps alive."""
 
     def __init__(self, description: Path, log: Path) -> None:
         self.pretend = networks.Pretend(description, log)
         self.pretend.start()
-        # However the tests end, nothing is left.
+        # pdeathsig: nothing is left, even if the tests are killed.
         self._holder = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--", "sleep", "infinity"])
         self.namespace = Path(f"/proc/{self._holder.pid}/ns/net")
         ours = Path("/proc/self/ns/net").readlink()
@@ -41,17 +41,17 @@ class Internet:
 
 @dataclass(frozen=True, slots=True)
 class Contained(Running):
-    """A container that runs until the test is over. Whatever runs in it gets there as podman exec has it."""
+    """A container that runs until the test ends. Commands in it run as with `podman exec`."""
 
     internet: Internet = field(kw_only=True)
-    started_at: float = field(kw_only=True)  # when podman was called, seconds since the epoch
+    started_at: float = field(kw_only=True)  # when podman was started, seconds since the epoch
     id: str = field(kw_only=True)
 
     def command(self, identity: Identity, *argv: str) -> list[str]:
         return [*engine.PODMAN, "exec", "-i", f"--workdir={_folder(identity)}", self.name, *self._as(identity, argv)]
 
     def called(self, identity: Identity, *argv: str) -> tuple[list[str], dict[str, str] | None]:
-        """With the rights and the environment that podman exec gives, by the runtime below it: a third of the CPU time."""
+        """The same through runc, with podman exec's rights and environment, but a third of its CPU time."""
         return ["runc", "exec", f"--cwd={_folder(identity)}", self.id, *self._as(identity, argv)], None
 
     def _as(self, identity: Identity, argv: Sequence[str]) -> list[str]:
@@ -81,9 +81,9 @@ def start(
     engine_options: Sequence[str] = engine.LEAST,
     **environment: str,
 ) -> Contained:
-    """Starts the image with the capabilities it needs; returns when its init lock is released.
+    """Starts the image with the needed capabilities. Returns when its init lock is released.
 
-    `options` are those of `codetainer up` that the cases use, and `engine_options` podman's.
+    `options` are options of `codetainer up`, of which only `--credentials` is supported; `engine_options` are podman's.
     """
     (folder / "internet.toml").write_text(internet)
     (folder / "domains.conf").write_text(listed)
@@ -98,12 +98,13 @@ def start(
         case ["--credentials", file]:
             volumes.append((Path(file), "/opt/network/credentials.toml"))
         case _:
-            raise AssertionError(f"a container has no {' '.join(options)}")
-    given = {**world.pretend.environment, **environment}
-    names = (word for variable in given for word in ("--env", variable))  # values are podman's environment, not its arguments
+            raise AssertionError(f"not supported in a container: {' '.join(options)}")
+    variables = {**world.pretend.environment, **environment}
+    # Arguments name the variables; their values are in podman's environment, out of sight of other processes.
+    names = (word for variable in variables for word in ("--env", variable))
     pidfile, cidfile = folder / "pid", folder / "cid"
-    for written in (pidfile, cidfile):
-        written.unlink(missing_ok=True)
+    for stale in (pidfile, cidfile):
+        stale.unlink(missing_ok=True)
     command = engine.run(
         str(world.namespace), volumes, "--name", name, "--replace", f"--pidfile={pidfile}", f"--cidfile={cidfile}", *names,
         *engine_options,
@@ -111,14 +112,14 @@ def start(
     started_at = time.time()
     process = subprocess.Popen(
         [*UNTIL_WE_END, *command], stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"),
-        stderr=(folder / "err").open("w"), text=True, env={**os.environ, **given},
+        stderr=(folder / "err").open("w"), text=True, env={**os.environ, **variables},
     )  # fmt: skip
 
-    def found() -> int:
+    def first_process() -> int:
         assert process.poll() is None, (folder / "err").read_text() + (folder / "out").read_text()
         return int(pidfile.read_text()) if pidfile.exists() and pidfile.stat().st_size else 0
 
-    init = eventually(f"{name} is there", found)
+    init = eventually(f"{name} runs", first_process)
     running = Contained(name, process, init, seen, internet=world, started_at=started_at, id=cidfile.read_text())
     if until_released:
         eventually("the init lock is released", lambda: running.paths.journal.exists() and running.events(LockReleased))

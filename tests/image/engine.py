@@ -1,7 +1,7 @@
-"""The image built and run on a machine that need not have Docker Hub, systemd or Docker: debootstrap, buildah, podman and runc.
+"""Builds and runs the image without Docker Hub, systemd or Docker: with debootstrap, buildah, podman and runc.
 
-The base is made from Debian's archive and passes as the official one. Packages come as this machine's clients are set up: their
-settings are laid over the build's, and never become part of the image. Layers are kept between runs.
+A base made from Debian's archive replaces the official one. Packages are downloaded with this machine's client settings, which
+are mounted into the build and never become part of the image. Layers are cached between runs.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ SUITE = "trixie"
 BASE = f"localhost/codetainer-base:{SUITE}"
 IMAGE = f"localhost/codetainer:test-{hashlib.sha256(bytes(ROOT)).hexdigest()[:8]}"  # each clone tests its own
 TOOLS = ("buildah", "debootstrap", "podman", "runc")
-# Where a machine says how its clients reach their registries, and whom they trust.
+# Client settings of this machine: the package registries and proxies to use, and the CAs to trust.
 SETTINGS = ("/etc/ssl/certs", "/usr/local/share/ca-certificates", "/etc/pip.conf")
 APT, OWN = Path("/etc/apt/apt.conf.d"), (".npmrc", ".config/go/env")
-# runc, and cgroups made by hand: there need not be a systemd.
+# cgroupfs: podman creates cgroups itself, without systemd.
 PODMAN = ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs")
-# What boot needs, and nothing beside it.
+# The capabilities that boot needs, and no others.
 LEAST = ("--cap-drop", "ALL", *(word for needed in NEEDED for word in ("--cap-add", needed.name)))
 
 
-def lacking() -> str:
-    """Why an image cannot be built here, "" where it can."""
+def problem() -> str:
+    """Returns why an image cannot be built on this machine; "" if it can."""
     if os.geteuid() != 0:
         return "not root"
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -43,7 +43,7 @@ def lacking() -> str:
 
 
 def podman(*argv: str, check: bool = True, seconds: float = 120.0) -> str:
-    """Runs podman to its end; returns what it printed."""
+    """Runs podman and returns its output. Raises RuntimeError if it fails and `check` is set."""
     done = subprocess.run([*PODMAN, *argv], capture_output=True, text=True, timeout=seconds, check=False)
     if check and done.returncode != 0:
         raise RuntimeError(f"podman {' '.join(argv)}: {done.stderr[-2000:]}")
@@ -51,9 +51,9 @@ def podman(*argv: str, check: bool = True, seconds: float = 120.0) -> str:
 
 
 def image(run: str = "") -> str:
-    """Builds what has changed since the last time; returns the image's tag. Minutes at first, seconds afterwards.
+    """Builds the layers that have changed and returns the image's tag. The first build takes minutes, later ones seconds.
 
-    One process builds at a time. `run` names a run of the tests, within which the image is looked at once.
+    A lock lets one process build at a time. `run` identifies a test run, in which only the first caller builds.
     """
     built = ROOT / "build/image.run"
     built.parent.mkdir(exist_ok=True)
@@ -67,7 +67,7 @@ def image(run: str = "") -> str:
 
 
 def build(*options: str) -> None:
-    """buildah build, in Docker's format: that of OCI has no HEALTHCHECK."""
+    """Runs `buildah build`, in Docker's format because OCI's has no HEALTHCHECK."""
     with tempfile.TemporaryDirectory() as aside:
         command = ["buildah", "build", "--isolation", "chroot", "--pull=never", "--format", "docker", "--layers", "--jobs", "2",
                    "--build-arg", f"DEBIAN={BASE}", *_settings(Path(aside)), *options, str(ROOT)]  # fmt: skip
@@ -81,11 +81,11 @@ def _base() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
-        made = subprocess.run(
+        done = subprocess.run(
             ["debootstrap", "--variant=minbase", SUITE, str(root)], capture_output=True, text=True, check=False
         )
-        if made.returncode != 0:
-            raise RuntimeError(f"cannot make a Debian base:\n{made.stdout[-2000:]}{made.stderr[-2000:]}")
+        if done.returncode != 0:
+            raise RuntimeError(f"cannot make a Debian base:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         for archive in (root / "var/cache/apt/archives").glob("*.deb"):
             archive.unlink()
         for file in (root / "var/lib/apt/lists").glob("*_*"):
@@ -96,34 +96,34 @@ def _base() -> None:
 
 
 def _settings(aside: Path) -> Iterator[str]:
-    """This machine's client settings as volumes of the build: copies, since update-ca-certificates writes."""
-    found = [Path(path) for path in SETTINGS] + sorted(APT.glob("99*")) + [Path.home() / name for name in OWN]
-    for path in found:
+    """Yields options that mount copies of this machine's client settings. Copies, because update-ca-certificates writes."""
+    paths = [Path(path) for path in SETTINGS] + sorted(APT.glob("99*")) + [Path.home() / name for name in OWN]
+    for path in paths:
         if not path.exists():
             continue
         copy = aside / path.relative_to("/")
         copy.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
-            # Links are followed: what they lead to is not there in a build. Some lead nowhere.
+            # Follow links, because their targets do not exist in the build. Some links dangle.
             shutil.copytree(path, copy, ignore_dangling_symlinks=True)
         else:
             shutil.copyfile(path, copy)
         if path.name == ".npmrc":
             copy.write_text(f"{copy.read_text()}\ncafile=/etc/ssl/certs/ca-certificates.crt\n")
-        # What is in a home is root's in there, wherever it is here.
+        # Files of this user's home belong in root's home in the build.
         inside = Path("/root") / path.relative_to(Path.home()) if path.is_relative_to(Path.home()) else path
         yield f"--volume={copy}:{inside}"
 
 
 def limits() -> list[str]:
-    """podman would raise them, which takes a right that root need not have."""
+    """Resource limits for podman, which would otherwise raise them; root may lack the capability for that."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return ["--ulimit", f"nofile={soft}:{hard}", "--ulimit", "nproc=8192:8192"]
 
 
 @contextlib.contextmanager
 def mounted(tag: str) -> Iterator[Path]:
-    """The image's files, to look at."""
+    """Mounts the image's files for inspection."""
     folder = Path(podman("image", "mount", tag).strip())
     try:
         yield folder
@@ -132,7 +132,7 @@ def mounted(tag: str) -> Iterator[Path]:
 
 
 def run(network: str, volumes: Sequence[tuple[Path, str]], *options: str) -> list[str]:
-    """The command line that runs the image with what it needs and no more, in the foreground, in a network namespace."""
+    """The command line that runs the image in the foreground, in the network namespace at the path `network`."""
     mounts = (f"--volume={source}:{target}:ro" for source, target in volumes)
     return [*PODMAN, "run", "--rm", "--pull=never", "--network", f"ns:{network}", *limits(), *mounts, *options, IMAGE]
 

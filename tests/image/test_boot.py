@@ -1,4 +1,4 @@
-"""The image booted as an operator boots it: what an engine takes away, what it holds back, and the login."""
+"""Boots the image as an operator does: with a read-only root, with missing capabilities and settings, and with logins."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.netns.test_up_terminal import at
 
 pytestmark = [pytest.mark.image, pytest.mark.usefixtures("image")]
 
-SESSION = "bypass"  # at the foot of Claude Code's pane; tmux moves the cursor between words
-# As Docker does it: podman by itself lays memory over /run and /tmp.
+SESSION = "bypass"  # one word from the bottom of Claude Code's pane: tmux moves the cursor between words
+# Like Docker's --read-only: by default podman mounts a tmpfs on /run and /tmp.
 READ_ONLY = ("--read-only", "--read-only-tmpfs=false", "--security-opt", "no-new-privileges")
 WELL = "\n".join(name for name in LISTED.split() if name not in ("private.test", "metadata.test"))
 RIGHTS = "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status"
@@ -29,7 +29,7 @@ RIGHTS = "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status"
 
 def test_it_boots_with_a_root_that_was_never_writable(tmp_path: Path) -> None:
     (tmp_path / "resolv.conf").write_text("nameserver 203.0.113.53\n")
-    resolver = f"--volume={tmp_path / 'resolv.conf'}:/etc/resolv.conf:ro"  # as Docker mounts it where the root is read-only
+    resolver = f"--volume={tmp_path / 'resolv.conf'}:/etc/resolv.conf:ro"  # as Docker mounts it if the root is read-only
     sandbox = container.start(
         tmp_path, f"readonly-{os.getpid()}", listed=WELL, engine_options=(*engine.LEAST, *READ_ONLY, resolver)
     )
@@ -63,9 +63,9 @@ def test_the_log_has_the_format_that_a_mounted_file_names(tmp_path: Path) -> Non
 def test_the_agent_has_none_of_what_boot_was_given(tmp_path: Path) -> None:
     sandbox = container.start(tmp_path, f"rights-{os.getpid()}")
     try:
-        given = sum(1 << capability.number for capability in NEEDED)
+        capabilities = sum(1 << capability.number for capability in NEEDED)
         boot = Path(f"/proc/{backend_of(sandbox)}/status").read_text()
-        assert f"CapEff:\t{given:016x}" in boot
+        assert f"CapEff:\t{capabilities:016x}" in boot
         for line in sandbox.agent("sh", "-c", RIGHTS).stdout.splitlines():
             name, value = line.split(":\t")
             assert value == {"NoNewPrivs": "1", "Seccomp": "2"}.get(name, f"{0:016x}"), line

@@ -1,4 +1,4 @@
-"""What is in the image, and what must not be."""
+"""The image contains its programs and users, and no secrets or traces of the build."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.test_repository import SECRETS
 
 pytestmark = pytest.mark.image
 
-# Names that people type (the first row is Codetainer's), and what each says of itself.
+# Commands that people type (Codetainer's in the first row), and a pattern of their version output.
 PROGRAMS = {
     "codetainer": "codetainer", "attach-claude": "", "start-claude": "", "status": "", "entrypoint": "",
     "claude": "Claude Code", "bun": r"\d", "bunx": r"\d", "npm": r"\d", "npx": r"\d", "prettier": r"\d", "tsc": "Version",
@@ -38,13 +38,13 @@ def files(image: str) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def configuration(image: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(engine.podman("image", "inspect", image))[0]
-    return found
+    inspected: dict[str, Any] = json.loads(engine.podman("image", "inspect", image))[0]
+    return inspected
 
 
 @pytest.fixture(scope="module")
 def within(image: str) -> Iterator[Callable[..., str]]:
-    """Runs something in the image, without a sandbox around it; returns what it printed."""
+    """Runs a command in the image, without a sandbox, and returns its output."""
     command = ("--detach", "--rm", "--pull=never", "--network=none", *engine.limits(), "--entrypoint=sleep", image, "600")
     container = engine.podman("run", *command).strip()
     yield lambda *argv: engine.podman("exec", container, *argv)
@@ -52,7 +52,7 @@ def within(image: str) -> Iterator[Callable[..., str]]:
 
 
 def regular(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Every file, with its mode; nothing outside is reached by a link."""
+    """Yields every regular file with its mode, without following links."""
     for path in folder.rglob("*"):
         mode = path.lstat().st_mode
         if stat.S_ISREG(mode):
@@ -73,7 +73,7 @@ def test_tmux_draws_a_frame_at_once(within: Callable[..., str]) -> None:
 
 
 def test_the_language_server_finds_its_typescript(files: Path) -> None:
-    """From 7 on there is no tsserver in it."""
+    """TypeScript 7 and later do not contain tsserver."""
     assert (files / "opt/programs/node_modules/typescript/lib/tsserver.js").is_file()
 
 
@@ -93,13 +93,13 @@ def test_python_is_compiled_since_nobody_can_do_it_later(files: Path) -> None:
 
 
 def test_no_secret_is_in_it(files: Path, configuration: dict[str, Any]) -> None:
-    """No key of a host's, nothing that looks like a token in what is ours, none in what the layers were made with."""
+    """Neither host keys nor anything like a token in our files, the image's history or its configuration."""
     assert list((files / "etc/ssh").glob("ssh_host_*")) == []
-    said = json.dumps(configuration["History"]) + json.dumps(configuration["Config"])
+    text = json.dumps(configuration["History"]) + json.dumps(configuration["Config"])
     places = ["opt/codetainer/lib", "opt/claude", "opt/network", "usr/local/bin", "etc", "root"]
     for place in places:
-        said += "".join(path.read_text(errors="replace") for path, _ in regular(files / place) if path.stat().st_size < 1 << 20)
-    assert SECRETS.findall(said.replace("AUTHORITIES", "")) == []
+        text += "".join(path.read_text(errors="replace") for path, _ in regular(files / place) if path.stat().st_size < 1 << 20)
+    assert SECRETS.findall(text.replace("AUTHORITIES", "")) == []
 
 
 def test_no_setting_of_the_building_machine_stayed(files: Path) -> None:

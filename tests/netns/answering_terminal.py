@@ -1,4 +1,4 @@
-"""A terminal that answers what a program asks it, and a session of `codetainer up` shown on one."""
+"""A terminal that answers a program's queries, and a session of `codetainer up` on such a terminal."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tests.netns.test_login import DETACH, FAKE_CLAUDE, NAME, SHORTER, init
 from tests.netns.test_up_terminal import Terminal
 
 LAST_KEY = "stop\x1b"  # the end of the dashboard's footer
-EVIL = b"\x1b[21t"  # a question that this terminal answers with what would stop the sandbox
+EVIL = b"\x1b[21t"  # a query that this terminal answers with keys that would stop the sandbox
 
 
 class AnsweringTerminal(Terminal):
-    """A terminal that reports its cursor where a program has put it, and answers questions in their order."""
+    """A terminal that answers queries in order, and reports the cursor where the program has put it."""
 
     QUESTIONS = re.compile(rb"\x1b\[(\d+);(\d+)H\x1b\[6n|" + re.escape(EVIL))
 
     def __init__(self, *argv: str, **options: Any) -> None:
         self._before, self.asked = b"", 0
         super().__init__(*argv, **options)
-        os.set_blocking(self.master, False)  # whoever does not read its answers does not hold it up
+        os.set_blocking(self.master, False)  # a program that does not read the answers must not block the test
 
     def answer(self, data: bytes) -> None:
         text = self._before + data
@@ -47,7 +47,7 @@ class AnsweringTerminal(Terminal):
         self.expect(LAST_KEY)
 
     def unlock(self) -> None:
-        """Turns the dashboard's keys on, which takes a second without any other. Does nothing where they are on."""
+        """Turns the dashboard's keys on, which takes a second without other keys. Does nothing if they are on."""
         typed = 0.0
 
         def on() -> bool:
@@ -62,7 +62,7 @@ class AnsweringTerminal(Terminal):
 
 @contextlib.contextmanager
 def session(*options: str) -> Iterator[AnsweringTerminal]:
-    """A sandbox whose session is shown."""
+    """Starts a sandbox and waits until its session is on the terminal."""
     terminal = AnsweringTerminal(*SHORTER, *options)
     try:
         terminal.expect(FAKE_CLAUDE)

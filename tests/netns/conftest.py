@@ -16,7 +16,7 @@ from tests.netns.sandbox import Begin, Running
 
 @pytest.fixture(scope="session")
 def begin(request: pytest.FixtureRequest) -> Begin:
-    """Starts a sandbox: in namespaces, or in the image too where a module is marked with `tests.netns.worlds.BOTH`."""
+    """Starts a sandbox in namespaces or, for modules marked with `tests.netns.worlds.BOTH`, also in the image."""
     if getattr(request, "param", "namespaces") == "namespaces":
         return namespaces.start
     request.getfixturevalue("image")
@@ -25,7 +25,7 @@ def begin(request: pytest.FixtureRequest) -> Begin:
 
 @pytest.fixture
 def open_path(tmp_path: Path) -> Path:
-    """The test's folder, which every uid may enter, with all of ours above it (pytest-xdist adds one)."""
+    """The test's folder, made accessible to every uid together with our folders above it (pytest-xdist adds one)."""
     for above in (tmp_path, *tmp_path.parents):
         if above.stat().st_uid == os.geteuid() and above != Path("/"):
             above.chmod(above.stat().st_mode | 0o011)

@@ -1,7 +1,7 @@
-"""A program whose main thread ends while another one works: what /proc shows of it looks like a zombie.
+"""A program whose main thread ends while another thread works, so that it looks like a zombie in /proc.
 
-In C it is pthread_create(work) and pthread_exit(0). Python's main thread ends by the system call that pthread_exit makes in the
-end: exit(2) ends one thread, and its number is all that differs between machines (asm/unistd.h).
+A C program would call pthread_create(work) and pthread_exit(0). In Python the main thread ends with the system call exit(2),
+which ends one thread; only its number differs between architectures (asm/unistd.h).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def work():
 
 
 def program(work: str) -> str:
-    """`work` defines a function of that name, for the thread that goes on."""
+    """Returns the program's code. `work` is source that defines `work()`, which the remaining thread runs."""
     return f"""
 import ctypes, platform, socket, sys, threading, time
 {work}
@@ -40,13 +40,13 @@ CODE = program(WORK)
 
 
 def is_headless(pid: int) -> bool:
-    found = processes.threads(pid)
-    return len(found) > 1 and found[pid] == "Z"
+    states = processes.threads(pid)
+    return len(states) > 1 and states[pid] == "Z"
 
 
 @contextlib.contextmanager
 def headless(place: Path, *through: str, work: str = WORK) -> Iterator[subprocess.Popen[bytes]]:
-    """Such a process, which writes to `place`. `through`: what starts it, and becomes it."""
+    """Runs such a process, which writes to the file `place`. `through` is a command prefix that executes the program."""
     process = subprocess.Popen([*through, PYTHON, "-I", "-c", program(work), str(place)])
     try:
         eventually("its main thread has ended", lambda: is_headless(process.pid))

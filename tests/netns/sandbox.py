@@ -1,6 +1,6 @@
-"""A booted sandbox for tests: `codetainer up` with the pretend internet, and ways to be the agent, root, or the operator.
+"""A booted sandbox for tests: `codetainer up` with the pretend internet, and ways to act as the agent, root or the operator.
 
-Length: one sandbox, and all that tests do with it.
+Length: one class with everything that tests do with a sandbox.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from backend.sandbox.registry import NoSandbox
 from backend.system import AGENT, ROOT, Identity
 
 CODETAINER = [sys.executable, "-I", "-m", "codetainer_tui.cli"]
-UNTIL_WE_END = ["setpriv", "--pdeathsig", "TERM", "--"]  # runs a command that is stopped when this process has ended, however
-PATIENCE = 60.0  # seconds until something that has to happen counts as not happening
-IDLE = Path(__file__).with_name("idle")  # in place of Claude Code, where a test does not say another program
+UNTIL_WE_END = ["setpriv", "--pdeathsig", "TERM", "--"]  # stops the command when this process ends, even if it is killed
+PATIENCE = 60.0  # seconds to wait for an expected event
+IDLE = Path(__file__).with_name("idle")  # runs in place of Claude Code unless a test names another program
 
 LISTED = """
 github.com
@@ -49,7 +49,7 @@ metadata.test
 plain.test:80
 """
 
-SHORT = Path(__file__).with_name("domains.conf")  # asking the tools of the shipped list's registries takes seconds
+SHORT = Path(__file__).with_name("domains.conf")  # the shipped allowlist's commands for package registries take seconds
 
 INTERNET = """
 resolver = "203.0.113.53"
@@ -72,29 +72,27 @@ name = [
 ]
 """
 
-STARTED: list[
-    Running
-] = []  # by this process, in the order of their start; tests/conftest.py shows their journals with a failure
+STARTED: list[Running] = []  # by this process, in order; tests/conftest.py adds their journals to failure reports
 
 
 def eventually(what: str, holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Waits for something to become true and returns it; fails with its name."""
+    """Waits until `holds` returns a true value and returns it. Fails with the text `what` after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not (found := holds()):
+    while not (value := holds()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(0.02)
-    return found
+    return value
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A sandbox that runs until the test is over."""
+    """A sandbox that runs until the test ends."""
 
     name: str
     process: subprocess.Popen[str]
     init: int
-    seen: Path  # what the pretend internet saw
+    seen: Path  # the pretend internet's log
 
     def __post_init__(self) -> None:
         STARTED.append(self)
@@ -104,11 +102,11 @@ class Running:
         return Paths(Path(f"/proc/{self.init}/root"))
 
     def stamped(self) -> list[Stamped]:
-        found = []
+        stamped = []
         for line in self.paths.journal.read_text().splitlines(keepends=True):
             if line.endswith("\n"):
-                found.append(decode(line))
-        return found
+                stamped.append(decode(line))
+        return stamped
 
     def events(self, kind: type[Event] = Event) -> list[Any]:
         return [stamped.event for stamped in self.stamped() if isinstance(stamped.event, kind)]
@@ -124,59 +122,59 @@ class Running:
         return self._run(ROOT, argv, seconds)
 
     def codetainer(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        """A verb, as the operator says it inside the sandbox."""
+        """Runs a verb as root inside the sandbox."""
         return self.root("codetainer", *argv)
 
     def python(self, code: str, *arguments: object, root: bool = False) -> Any:
-        """Runs a piece of Python in the sandbox, as the agent; returns the JSON value that it prints."""
+        """Runs Python code in the sandbox, by default as the agent. Returns the JSON value that it prints."""
         run = self.root if root else self.agent
         done = run("/usr/bin/python3", "-I", "-S", "-c", code, *map(str, arguments))
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def pid(self, service: str) -> int:
-        """A service's pid as this machine sees it; waits for the service where it is just being started."""
+        """Returns a service's pid in this machine's namespace. Waits for the service if it is being started."""
 
-        def found() -> int:
-            inside = self.state.services[service].pid if service in self.state.services else 0
-            return next((p.pid for p in self.processes() if inside and number_inside(p) == inside), 0)
+        def first_match() -> int:
+            number = self.state.services[service].pid if service in self.state.services else 0
+            return next((p.pid for p in self.processes() if number and number_inside(p) == number), 0)
 
-        return int(eventually(f"a process of {service}", found))
+        return int(eventually(f"a process of {service}", first_match))
 
     def processes(self) -> list[psutil.Process]:
-        """The processes below the sandbox's first one, those that have ended aside."""
+        """Returns the descendants of the sandbox's first process, without zombies."""
         ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-        found = []
+        running = []
         for process in psutil.Process(self.init).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 if process.status() not in ended:
-                    found.append(process)
-        return found
+                    running.append(process)
+        return running
 
     @property
     def tmux(self) -> libtmux.Server:
-        """The session's tmux server, asked as the agent: what libtmux starts is a script that enters the sandbox."""
+        """The session's tmux server. libtmux runs tmux as the agent through a script that enters the sandbox."""
         return tmux_through(self.seen.with_name("tmux"), *self.called(AGENT, "tmux"))
 
     @property
     def pane(self) -> libtmux.Pane:
-        """The agent's pane, as it is now."""
+        """The agent's pane."""
         return self.tmux.sessions[0].windows[0].panes[0]
 
     def screen(self) -> str:
-        """What is shown in the agent's pane."""
+        """Returns the text in the agent's pane."""
         return "\n".join(self.pane.capture_pane())
 
     def kill(self, service: str) -> int:
-        """Kills a service. Returns the number of an event before that: what has a later one may come of it."""
+        """Kills a service. Returns the number of the last event before that, for `came_back`."""
         pid, before = self.pid(service), self.stamped()[-1].seq
         os.kill(pid, signal.SIGKILL)
         return before
 
     def came_back(self, service: str, since: int) -> int:
-        """The number of the event that says so, of a fall after that number; 0: not yet.
+        """Returns the number of the event that reports the service up again after a failure later than event `since`.
 
-        The count of restarts would not do: it begins anew after a while.
+        0 if there is none yet. The event's count of restarts is no substitute, because it is reset after a while.
         """
         fell = False
         for stamped in self.stamped():
@@ -187,16 +185,16 @@ class Running:
         return 0
 
     def asked(self, **wanted: str) -> int:
-        """How many lines of the pretend internet's record have these values."""
+        """Counts the lines of the pretend internet's log that have these values."""
         lines = [json.loads(line) for line in self.seen.read_text().splitlines()] if self.seen.exists() else []
         return sum(all(line.get(key) == value for key, value in wanted.items()) for line in lines)
 
     def command(self, identity: Identity, *argv: str) -> list[str]:
-        """The argument list that runs something inside, as the agent or as root."""
+        """Returns the argument list that runs a command in the sandbox as the agent or root, through `codetainer enter`."""
         return [*CODETAINER, "enter", "--name", self.name, *(["--root"] if identity is ROOT else []), "--", *argv]
 
     def called(self, identity: Identity, *argv: str) -> tuple[list[str], dict[str, str] | None]:
-        """How something short is run inside, and its environment. As `enter` does it, but no Python has to start first."""
+        """Like `command`, with its environment, but through nsenter: that is faster because it does not start Python."""
         into = ["nsenter", f"--target={self.init}", "--all", f"--wdns={'/' if identity is ROOT else '/workspace'}", "--"]
         return [*into, *identity.wrap(argv)], environment_for(identity, self.init)
 
@@ -229,7 +227,7 @@ def start(
     until_released: bool = True,
     **environment: str,
 ) -> Running:
-    """Starts a sandbox; returns when its init lock is released."""
+    """Starts a sandbox. Returns when its init lock is released."""
     (folder / "internet.toml").write_text(internet)
     (folder / "domains.conf").write_text(listed)
     seen = folder / "seen.jsonl"
@@ -241,14 +239,14 @@ def start(
         env={**os.environ, **environment},
     )  # fmt: skip
 
-    def found() -> int:
+    def first_process() -> int:
         assert process.poll() is None, (folder / "err").read_text() + (folder / "out").read_text()
         try:
             return registry.find(name)
         except NoSandbox:
             return 0
 
-    running = Running(name, process, eventually(f"{name} is there", found), seen)
+    running = Running(name, process, eventually(f"{name} runs", first_process), seen)
     if until_released:
         eventually("the init lock is released", lambda: running.paths.journal.exists() and running.events(LockReleased))
     return running
@@ -257,9 +255,10 @@ def start(
 def stopped_in_boot(
     begin: Callable[[], Running], late: Callable[[Running], Any] = lambda sandbox: sandbox.events(LockReleased)
 ) -> tuple[Running, int]:
-    """A sandbox whose boot takes as long as a test needs: its boot process, as this machine numbers it, is stopped.
+    """Starts a sandbox and stops its boot process (SIGSTOP). Returns the sandbox and the pid of the boot process.
 
-    On a busy machine it may be too `late` before anybody has looked (by default: boot is over). Then another one is begun.
+    On a busy machine boot may have gone too far before it is stopped: if `late` is true (by default: boot has finished), starts
+    another sandbox.
     """
     for _ in range(5):
         sandbox = begin()
@@ -271,11 +270,11 @@ def stopped_in_boot(
             return sandbox, boot
         os.kill(boot, signal.SIGCONT)
         sandbox.stop()
-    raise AssertionError("boot was too far each time")
+    raise AssertionError("boot was too fast each time")
 
 
 def tmux_through(script: Path, command: Sequence[str], environment: Mapping[str, str] | None) -> libtmux.Server:
-    """A sandbox's tmux server for libtmux, which takes a program's path and no arguments: a script is written there."""
+    """Returns a sandbox's tmux server. libtmux takes a path without arguments, so this writes a script with the command."""
     clean = [] if environment is None else ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
     if not script.exists():
         script.write_text(f'#!/bin/sh\nexec {shlex.join([*clean, *command])} "$@"\n')
@@ -284,7 +283,7 @@ def tmux_through(script: Path, command: Sequence[str], environment: Mapping[str,
 
 
 def number_inside(process: psutil.Process) -> int:
-    """The number of a process in its own PID namespace (proc(5), NSpid); 0 if it has ended."""
+    """Returns a process's pid in its own PID namespace (proc(5), NSpid); 0 if it has ended."""
     try:
         lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     except OSError:
@@ -293,12 +292,12 @@ def number_inside(process: psutil.Process) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that one has started and that are still its own."""
+    """Returns the pids of a process's children."""
     return [process.pid for process in psutil.Process(pid).children()]
 
 
 def backend_of(sandbox: Running) -> int:
-    """The boot process, as this machine numbers it."""
+    """Returns the pid of the boot process on this machine."""
     for process in sandbox.processes():
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.cmdline()[-2:] == ["backend", "boot"]:

@@ -1,4 +1,4 @@
-"""A slow link: runs a command and hands bytes on SECONDS later in each direction. `slow.py SECONDS COMMAND ...`"""
+"""Simulates a slow link: runs a command and delays its input and output by SECONDS. `slow.py SECONDS COMMAND ...`"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 
 def carry(source: int, target: int, seconds: float) -> threading.Thread:
-    """Copies until the end, each piece at its time."""
+    """Copies until the end of `source`, with a delay of `seconds`."""
     pieces: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
 
     def read() -> None:

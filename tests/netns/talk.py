@@ -1,4 +1,4 @@
-"""A connection of the agent's that stays open until a test goes on with it."""
+"""A connection of the agent that stays open until the test continues it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ except OSError:
 
 
 def talking(sandbox: Running, host: str, port: int = 443) -> subprocess.Popen[str]:
-    """A connection of the agent's that is open, and waits for `go_on`."""
+    """Opens a connection as the agent, which then waits for `go_on`."""
     command = sandbox.command(AGENT, "/usr/bin/python3", "-I", "-c", TALK, host, str(port))
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -35,7 +35,7 @@ def talking(sandbox: Running, host: str, port: int = 443) -> subprocess.Popen[st
 
 
 def go_on(process: subprocess.Popen[str]) -> str:
-    """What came of asking something over it: answered, ended, unanswered, cut."""
+    """Sends a request over the connection. Returns the result: answered, ended, unanswered or cut."""
     with process:
-        said, _ = process.communicate("\n", timeout=60)
-    return said.strip()
+        output, _ = process.communicate("\n", timeout=60)
+    return output.strip()

@@ -1,4 +1,4 @@
-"""An agent's work for tests, and what to compare it with from outside: the git host's repository, the agent's own."""
+"""Unsaved work for tests, and access from outside to the git host's and the agent's repository, to compare them."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def shell(sandbox: Running, script: str, folder: str = "/workspace/repo") -> str
 
 
 def contents(folder: Path) -> dict[str, tuple[str, bytes]]:
-    """Every file of a work tree: its kind and executable bit, and what it holds."""
-    found = {}
+    """Maps every file of a work tree to its kind (file, program, link) and its contents."""
+    files = {}
     for path in folder.rglob("*"):
         if ".git" in path.relative_to(folder).parts or (path.is_dir() and not path.is_symlink()):
             continue
         kind = "link" if path.is_symlink() else "program" if path.lstat().st_mode & 0o100 else "file"
-        found[str(path.relative_to(folder))] = (kind, os.fsencode(path.readlink()) if kind == "link" else path.read_bytes())
-    return found
+        files[str(path.relative_to(folder))] = (kind, os.fsencode(path.readlink()) if kind == "link" else path.read_bytes())
+    return files
 
 
 @contextlib.contextmanager
 def host(sandbox: Running) -> Iterator[int]:
-    """The folder of the pretend git host's repositories, which stays readable when the host has gone."""
+    """Opens the pretend git host's folder of repositories; the descriptor stays readable after the host has ended."""
     for waiter in children(sandbox.process.pid):
         for process in children(waiter):
             if process != sandbox.init:
@@ -75,7 +75,7 @@ def host(sandbox: Running) -> Iterator[int]:
 
 
 def clone(opened: int, to: Path) -> Path:
-    """What the git host has, as a clone with all its branches."""
+    """Clones the git host's repository, with all its branches."""
     shutil.copytree(f"/proc/self/fd/{opened}/example/demo", to / "host", symlinks=True)
     git(to, "clone", "--quiet", str(to / "host"), str(to / "clone"))
     return to / "clone"
@@ -83,7 +83,7 @@ def clone(opened: int, to: Path) -> Path:
 
 @contextlib.contextmanager
 def workspace(sandbox: Running) -> Iterator[int]:
-    """The agent's repository, which stays readable when the sandbox has gone."""
+    """Opens the agent's repository; the descriptor stays readable after the sandbox has stopped."""
     opened = os.open(sandbox.paths.repository, os.O_RDONLY)
     try:
         yield opened
@@ -97,17 +97,17 @@ def copy(opened: int, to: Path) -> Path:
 
 
 def export(sandbox: Running, file: Path, *arguments: str, root: bool = True) -> subprocess.CompletedProcess[str]:
-    """`codetainer export` in the sandbox, with its output in a file."""
-    who = ["--root"] if root else []
+    """Runs `codetainer export` in the sandbox and writes its output to a file."""
+    options = ["--root"] if root else []
     with file.open("wb") as out:
         return subprocess.run(
-            [*CODETAINER, "enter", "--name", sandbox.name, *who, "--", "codetainer", "export", *arguments],
+            [*CODETAINER, "enter", "--name", sandbox.name, *options, "--", "codetainer", "export", *arguments],
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
 
 
 def restore(clone: Path, commit: str) -> Path:
-    """Restores a commit in ../work with the command of its own message."""
+    """Restores work with the commands in the commit's message. Returns the folder, ../work."""
     (command,) = [
         line.strip()
         for line in git(clone, "log", "-1", "--format=%B", commit).splitlines()
@@ -119,16 +119,16 @@ def restore(clone: Path, commit: str) -> Path:
     return clone.parent / "work"
 
 
-def as_it_says(clone: Path, said: str, bundle: Path) -> Path:
-    """Restores an export beside a clone by nothing but the line that came with it; returns where it is then."""
-    (line,) = [line.partition("in a clone: ")[2] for line in said.splitlines() if "in a clone: " in line]
+def as_it_says(clone: Path, output: str, bundle: Path) -> Path:
+    """Restores a bundle with the command that `codetainer export` printed. Returns the folder, ../work."""
+    (line,) = [line.partition("in a clone: ")[2] for line in output.splitlines() if "in a clone: " in line]
     command = line.replace("work.bundle", str(bundle))
     subprocess.run(["sh", "-ec", command], cwd=clone, capture_output=True, timeout=PATIENCE, check=True)
     return clone.parent / "work"
 
 
 def same_work(restored: Path, agents: Path, prefix: str) -> None:
-    """All that the agent had is in this clone: work tree, index, branches, stash."""
+    """Checks that a clone has all of the agent's work: work tree, index, branches, stash."""
     assert contents(restored) == {k: v for k, v in contents(agents).items() if k != "ignored.txt"}
     assert git(restored, "write-tree") == git(agents, "write-tree")
     assert git(restored, "status", "--porcelain", "-z") == git(agents, "status", "--porcelain", "-z")

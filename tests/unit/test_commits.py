@@ -1,4 +1,4 @@
-"""The check of commit subjects in `make lint`."""
+"""The check of commit subjects that `make lint` runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.documentation import ROOT
 
 
 def script() -> ModuleType:
-    """Imports .ci/commits, which has no suffix because it is a program."""
+    """Imports the program .ci/commits, which has no suffix, as a module."""
     loader = importlib.machinery.SourceFileLoader("commits", str(ROOT / ".ci/commits"))
     spec = importlib.util.spec_from_loader("commits", loader)
     assert spec is not None
@@ -70,7 +70,7 @@ def test_invalid_subjects(subject: str, why: str) -> None:
     assert COMMITS.problem(subject).startswith(why)
 
 
-def test_the_style_guide_documents_the_same_rule() -> None:
+def test_the_rule_is_documented() -> None:
     text = (ROOT / "docs/style.md").read_text()
     assert f"at most {COMMITS.MAX_LENGTH} characters" in text
     examples = re.search(r"<!-- subjects -->\n\n(.*?)(\n\n|\Z)", text, re.DOTALL)

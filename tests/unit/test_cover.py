@@ -1,4 +1,4 @@
-"""Coverage by folder, from coverage's own report."""
+"""The table of coverage by folder, made from coverage's JSON report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REPORT = {
 }
 
 
-def test_each_folder_has_a_row_and_so_has_all() -> None:
+def test_each_folder_and_the_total_have_a_row() -> None:
     assert by_folder(REPORT) == [
         Row("backend", 2, 150, 30),
         Row("backend/boot", 2, 10, 0),

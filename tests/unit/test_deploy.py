@@ -1,4 +1,4 @@
-"""The ways to run of docs/deploy agree with the code and with each other."""
+"""The deployment files in docs/deploy agree with the code and with each other."""
 
 import configparser
 import ipaddress
@@ -27,16 +27,16 @@ IMAGE = "ghcr.io/perezd/codetainer:latest"
 
 
 def unit() -> configparser.ConfigParser:
-    """The systemd unit; of a key that stands twice the last (systemd takes them all)."""
+    """Parses the systemd unit. Keeps only the last value of a repeated key, unlike systemd."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.read_string(TEXTS["codetainer@.service"])
     return parser
 
 
 def variables(text: str) -> set[str]:
-    """What looks like a setting of ours: an assignment, or a name that one of our variables begins like."""
-    found = re.findall(r"\b((?:CODETAINER|GIT|GH|CLAUDE|ANTHROPIC|REPO)_[A-Z_]+[A-Z])\b", text)
-    return {name.removesuffix("_FILE") for name in found}
+    """Finds names in a text that look like our variables, without the suffix _FILE."""
+    names = re.findall(r"\b((?:CODETAINER|GIT|GH|CLAUDE|ANTHROPIC|REPO)_[A-Z_]+[A-Z])\b", text)
+    return {name.removesuffix("_FILE") for name in names}
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -44,7 +44,7 @@ def test_the_variables_that_are_mentioned_exist(name: str) -> None:
     assert variables(TEXTS[name]) - {v.name for v in VARIABLES} == set()
 
 
-def test_the_folder_says_what_is_in_it() -> None:
+def test_the_readme_lists_every_file() -> None:
     files = [str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file() and path.name != "README.md"]
     assert [file for file in files if f"({file})" not in TEXTS["README.md"]] == []
 
@@ -54,11 +54,11 @@ def test_variables_finds_them() -> None:
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "pod.yaml", "fly.toml", "launch-on-fly", "codetainer@.service"])
-def test_credentials_are_given_everywhere(name: str) -> None:
+def test_every_deployment_sets_the_credentials(name: str) -> None:
     assert {"GH_PAT", "CLAUDE_CODE_OAUTH_TOKEN"} <= variables(TEXTS[name]) or name == "fly.toml"
 
 
-def test_every_way_has_the_same_capabilities_and_no_others() -> None:
+def test_every_deployment_adds_exactly_the_needed_capabilities() -> None:
     added = CONTAINER["securityContext"]["capabilities"]["add"]
     assert COMPOSE["cap_drop"] == CONTAINER["securityContext"]["capabilities"]["drop"] == ["ALL"]
     assert COMPOSE["cap_add"] == added == CAPABILITIES
@@ -71,9 +71,9 @@ def test_documents_name_the_same_capabilities() -> None:
     assert sorted(name for row in rows for name in row.split(", ")) == CAPABILITIES
 
 
-def test_kubernetes_asks_what_the_image_asks() -> None:
-    asked = re.search(r"^HEALTHCHECK .*\\\n\s+CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert asked and CONTAINER["readinessProbe"]["exec"]["command"] == ["sh", "-c", asked[1]]
+def test_kubernetes_runs_the_health_check_of_the_image() -> None:
+    check = re.search(r"^HEALTHCHECK .*\\\n\s+CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert check and CONTAINER["readinessProbe"]["exec"]["command"] == ["sh", "-c", check[1]]
 
 
 def test_the_sandbox_resource_has_the_template_of_the_pod() -> None:
@@ -103,11 +103,11 @@ def blocks(policy: dict[str, Any]) -> Iterable[ipaddress.IPv4Network]:
                 yield ipaddress.IPv4Network(block)
 
 
-def test_the_second_wall_is_closed_but_for_names_and_the_web() -> None:
+def test_the_network_policy_allows_only_dns_and_web() -> None:
     spec = POLICY["spec"]
     assert set(spec["policyTypes"]) == {"Ingress", "Egress"} and spec["ingress"] == []
-    names, web = spec["egress"]
-    assert {(port["protocol"], port["port"]) for port in names["ports"]} == {("UDP", 53), ("TCP", 53)}
+    dns, web = spec["egress"]
+    assert {(port["protocol"], port["port"]) for port in dns["ports"]} == {("UDP", 53), ("TCP", 53)}
     assert {(port["protocol"], port["port"]) for port in web["ports"]} == {("TCP", 443), ("TCP", 80)}
     for address in ("10.96.0.1", "172.17.0.1", "192.168.1.1", "169.254.169.254", "100.100.100.200", "127.0.0.1"):
         assert any(ipaddress.IPv4Address(address) in block for block in blocks(POLICY)), address
@@ -118,12 +118,12 @@ def test_one_image_everywhere(image: str) -> None:
     assert image == IMAGE and f":-{IMAGE}" in TEXTS["launch-on-fly"]
 
 
-def test_compose_shows_nothing_to_the_network_and_keeps_the_root_read_only() -> None:
+def test_compose_publishes_no_port_and_keeps_the_root_read_only() -> None:
     assert not {"ports", "volumes", "network_mode", "privileged", "pid", "devices"} & COMPOSE.keys()
     assert COMPOSE["read_only"] is True and "no-new-privileges:true" in COMPOSE["security_opt"]
 
 
-def test_on_fly_nothing_is_public_and_nobodys_request_starts_it() -> None:
+def test_on_fly_nothing_is_public_and_no_request_starts_a_machine() -> None:
     assert not {"http_service", "services"} & FLY.keys()
     assert "--port" not in re.sub(r"^#.*", "", TEXTS["launch-on-fly"], flags=re.MULTILINE)
     assert FLY["env"]["CODETAINER_UPSTREAM"] in TEXTS["launch-on-fly"]
@@ -134,20 +134,20 @@ def test_the_resolvers_that_are_named_can_be_read() -> None:
     assert len(read(FLY["env"]["CODETAINER_UPSTREAM"])) == 2
 
 
-def test_everywhere_it_is_somebodys_decision_to_start_again() -> None:
+def test_no_deployment_restarts_by_itself() -> None:
     policies = (COMPOSE["restart"], POD["spec"]["restartPolicy"], FLY["restart"][0]["policy"], unit()["Service"]["Restart"])
     assert policies == ("no", "Never", "never", "no") and "--restart no" in TEXTS["launch-on-fly"]
 
 
-def test_what_is_not_pushed_is_saved_in_the_time_that_the_platform_gives() -> None:
+def test_the_grace_period_matches_the_time_that_the_platform_gives() -> None:
     read = next(v.read for v in VARIABLES if v.name == "CODETAINER_GRACE")
     pod = {entry["name"]: entry["value"] for entry in CONTAINER["env"]}
-    given = (
+    deployments = (
         (COMPOSE["environment"], read(COMPOSE["stop_grace_period"])),
         (pod, POD["spec"]["terminationGracePeriodSeconds"]),
         (FLY["env"], FLY["kill_timeout"]),
     )
-    for environment, seconds in given:
+    for environment, seconds in deployments:
         assert read(environment["CODETAINER_GRACE"]) == seconds
         assert environment["CODETAINER_AUTOSAVE"].strip("${}").endswith("exit")
     launch, service = TEXTS["launch-on-fly"], unit()["Service"]
@@ -159,8 +159,8 @@ SECRETS = {"GH_PAT": "ghp_pretend", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-pre
 
 
 def interpolated(value: str) -> str:
-    """A value of compose.yaml where nothing but what is required is set: its default, or the example in its message."""
-    return re.sub(r"\$\{\w+(?::([-?])([^}]*))?\}", lambda found: found[2], value)
+    """A value of compose.yaml with `${NAME:-default}` and `${NAME:?example}` replaced by the default or the example."""
+    return re.sub(r"\$\{\w+(?::([-?])([^}]*))?\}", lambda match: match[2], value)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def interpolated(value: str) -> str:
     ],
     ids=["compose", "kubernetes", "fly"],
 )
-def test_the_settings_as_they_are_given_boot(environment: dict[str, str]) -> None:
+def test_the_settings_of_each_deployment_are_valid(environment: dict[str, str]) -> None:
     assert settings.load(environment).repo_url
 
 
@@ -180,7 +180,7 @@ def test_interpolated() -> None:
     assert interpolated("${A:-b} ${C:?d e}${F:-}") == "b d e"
 
 
-def test_under_systemd_credentials_are_files_that_root_alone_reads() -> None:
+def test_systemd_passes_credentials_as_files() -> None:
     loaded = re.findall(r"^LoadCredential=(\w+):/etc/codetainer/%i/\1$", TEXTS["codetainer@.service"], re.MULTILINE)
     assert loaded == ["GH_PAT", "CLAUDE_CODE_OAUTH_TOKEN"]
     for name in loaded:

@@ -1,4 +1,4 @@
-"""Documents agree with the code they describe."""
+"""The documents agree with the code."""
 
 import re
 from pathlib import Path
@@ -18,9 +18,9 @@ DOCUMENTS = {str(path.relative_to(documentation.ROOT)): path for path in documen
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_derived_blocks_are_as_the_code_says(name: str) -> None:
+def test_generated_blocks_are_up_to_date(name: str) -> None:
     text = DOCUMENTS[name].read_text()
-    assert text == documentation.filled(text), "run: make docs"
+    assert text == documentation.filled(text), "run `make docs`"
 
 
 def test_every_variable_is_documented() -> None:
@@ -35,13 +35,13 @@ def test_the_essential_variables_are_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("variable", [v for v in VARIABLES if v.example], ids=lambda v: str(v.name))
-def test_examples_of_variables_can_be_read(variable: Variable) -> None:
+def test_examples_of_variables_are_valid(variable: Variable) -> None:
     variable.read(variable.example)
 
 
-def test_the_graph_of_boot_has_every_step_and_every_way() -> None:
+def test_the_graph_of_boot_has_every_step_and_every_dependency() -> None:
     graph = documentation.boot_graph()
-    arrows = {tuple(found) for found in re.findall(r"(\w+) --> (\w+)", graph)}
+    arrows = {tuple(arrow) for arrow in re.findall(r"(\w+) --> (\w+)", graph)}
 
     def reached(name: str) -> set[str]:
         return {name}.union(*(reached(after) for before, after in arrows if before == name))
@@ -62,8 +62,8 @@ def help_of(verb: str, capsys: pytest.CaptureFixture[str]) -> str:
 def test_every_option_of_a_verb_is_documented(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [line for line in DOCUMENTS["docs/configuration.md"].read_text().splitlines() if line.startswith("| `codetainer ")]
     row = next(line for line in rows if re.search(rf"`codetainer {verb}\b(?!-)", line))
-    found = set(re.findall(r"(?<!\S)--[a-z-]+", help_of(verb, capsys))) - {"--help"}
-    assert {option for option in found if not re.search(rf"{option}(?![a-z-])", row)} == set()
+    shown = set(re.findall(r"(?<!\S)--[a-z-]+", help_of(verb, capsys))) - {"--help"}
+    assert {option for option in shown if not re.search(rf"{option}(?![a-z-])", row)} == set()
 
 
 def test_every_reason_of_a_refusal_has_a_remedy() -> None:
@@ -87,7 +87,7 @@ def test_files_that_are_named_exist(name: str) -> None:
 
 
 def slugs(text: str) -> set[str]:
-    """The anchors that GitHub gives to headings."""
+    """The anchors that GitHub creates for headings."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -110,7 +110,7 @@ def test_every_make_target_that_is_mentioned_exists() -> None:
     assert mentioned <= targets
 
 
-def test_filled_knows_its_blocks_and_leaves_the_rest() -> None:
+def test_filled_replaces_only_blocks() -> None:
     text = "a\n<!-- variables: begin -->\nstale text\n<!-- variables: end -->\nb\n"
     filled = documentation.filled(text)
     assert filled.startswith("a\n") and filled.endswith("-->\nb\n") and "stale text" not in filled and "`GH_PAT`" in filled

@@ -1,4 +1,4 @@
-"""Every remedy in the code is one imperative sentence, so that it reads well after whatever introduces it."""
+"""Every remedy in the code is one imperative sentence, so that it reads well after any introduction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for folder in ("backend", "network", "codetainer_tui") for path in (ROOT / folder).rglob("*.py"))
-# Where a call takes its remedy, if not by keyword.
+# The position of the remedy in a call that does not pass it by keyword.
 PLACES = {"StepFailed": 1, "StepWarned": 1, "SystemFailure": 1, "Reply": 2, "EntryError": 3, "Problem": 5, "Requirement": 3}
 KEYWORDS = ("hint", "remedy")
 CONSTANTS = re.compile(r"(_?REMEDY|[A-Z_]+_HINT|HOW_LONG|KERNEL)\Z")
@@ -24,7 +24,7 @@ VARIABLE = "…"
 
 
 def texts(node: ast.expr) -> Iterator[str]:
-    """The texts that an expression may have: parts that vary stand as one sign; what another place checks is left out."""
+    """Yields the texts that an expression can have, with VARIABLE for variable parts. Names are checked where they are set."""
     match node:
         case ast.Constant(value=str(text)) if text:
             yield text
@@ -37,32 +37,33 @@ def texts(node: ast.expr) -> Iterator[str]:
 
 
 def flattened(node: ast.expr) -> str:
-    """A sum of texts, as one."""
+    """Joins a sum of texts."""
     if isinstance(node, ast.BinOp):
         return flattened(node.left) + flattened(node.right)
     return next(texts(node), VARIABLE)
 
 
 def remedies(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and text of every remedy of a module."""
+    """Yields the line and the text of every remedy in a module."""
     for node in ast.walk(tree):
-        found: list[ast.expr] = []
+        expressions: list[ast.expr] = []
         match node:
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=arguments, keywords=keywords):
                 if name in PLACES and len(arguments) > PLACES[name]:
-                    found.append(arguments[PLACES[name]])
-                found += [keyword.value for keyword in keywords if keyword.arg in KEYWORDS]
+                    expressions.append(arguments[PLACES[name]])
+                expressions += [keyword.value for keyword in keywords if keyword.arg in KEYWORDS]
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if CONSTANTS.match(name) or name == "remedy":
-                found.append(value)
+                expressions.append(value)
             case ast.FunctionDef(name=name) if FUNCTIONS.match(name):
-                found += [each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value is not None]
-        for each in found:
-            for text in [flattened(each)] if isinstance(each, ast.BinOp) else texts(each):
-                yield each.lineno, text
+                returns = [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
+                expressions += [value for value in returns if value is not None]
+        for expression in expressions:
+            for text in [flattened(expression)] if isinstance(expression, ast.BinOp) else texts(expression):
+                yield expression.lineno, text
 
 
 def wrong(text: str) -> str:
-    """What is wrong with a remedy; "" if nothing is."""
+    """Returns the problem with a remedy; "" if it has none."""
     first = text.split(" ", 1)[0]
     if first not in VERBS:
         return f"it begins with {first!r}"
@@ -79,7 +80,7 @@ def test_a_remedy_is_one_imperative_sentence(place: str, text: str) -> None:
     assert wrong(text) == "", f"{place}: {text}"
 
 
-def test_remedies_are_found_wherever_they_stand() -> None:
+def test_remedies_are_found_in_every_kind_of_expression() -> None:
     assert len(FOUND) > 60
     module = ast.parse(
         "REMEDY = 'a'\n"
@@ -101,5 +102,5 @@ def test_remedies_are_found_wherever_they_stand() -> None:
         ("Run codetainer check. It names what is missing.", "it is more than one sentence"),
     ],
 )
-def test_what_is_no_remedy(text: str, problem: str) -> None:
+def test_wrong(text: str, problem: str) -> None:
     assert wrong(text) == problem

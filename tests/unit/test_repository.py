@@ -1,4 +1,4 @@
-"""Rules of the repository that no linter knows."""
+"""Rules of the repository that no linter checks."""
 
 import os
 import re
@@ -41,7 +41,7 @@ SECRETS = re.compile(
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """What is tracked, told by .gitignore: git itself would be a process."""
+    """Yields the tracked files by reading .gitignore, because a unit test may not start git."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         ignored = entry.name in BUILT or any(entry.name.endswith(name[1:]) for name in BUILT if name.startswith("*"))
         if ignored or entry.is_symlink():
@@ -58,8 +58,8 @@ MODULES = {name: text for name, text in TEXTS.items() if name.endswith(".py")}
 LAUNCHERS = [path for path in FILES if path.parent.name == "launchers" or path.parent.name == ".ci"]
 
 
-def found(pattern: re.Pattern[str]) -> list[str]:
-    """Places where a pattern stands, this file aside."""
+def matches(pattern: re.Pattern[str]) -> list[str]:
+    """Lists the matches of a pattern in all files but this one."""
     own = str(Path(__file__).relative_to(ROOT))
     return [
         f"{name}:{number}: {match[0]}"
@@ -71,7 +71,7 @@ def found(pattern: re.Pattern[str]) -> list[str]:
 
 
 def too_long(text: str) -> bool:
-    """Longer than a module should be, without a line at its top that says why."""
+    """True if a module exceeds MAX_LINES and has no line at its top that explains why."""
     lines = text.splitlines()
     return len(lines) > MAX_LINES and not any(line.startswith(("Length: ", '"""Length: ')) for line in lines[:20])
 
@@ -89,15 +89,15 @@ def test_too_long(text: str, expected: bool) -> None:
 
 
 def test_no_package_registry_is_named() -> None:
-    assert found(HOSTS) == []
+    assert matches(HOSTS) == []
 
 
-def test_no_path_of_somebodys_machine_is_named() -> None:
-    assert found(PLACES) == []
+def test_no_path_of_a_developers_machine_is_named() -> None:
+    assert matches(PLACES) == []
 
 
 def test_no_secret_is_kept() -> None:
-    assert found(SECRETS) == []
+    assert matches(SECRETS) == []
 
 
 @pytest.mark.parametrize(
@@ -111,12 +111,12 @@ def test_no_secret_is_kept() -> None:
         (SECRETS, "sk-ant-" + "oat01-" + "a" * 40, "sk-ant-oat01-dummy"),
     ],
 )
-def test_the_patterns_catch_what_they_are_for(pattern: re.Pattern[str], caught: str, passed: str) -> None:
+def test_the_patterns_match_what_they_should(pattern: re.Pattern[str], caught: str, passed: str) -> None:
     assert pattern.search(caught)
     assert not pattern.search(passed)
 
 
-def test_launchers_are_executable_and_say_what_runs_them() -> None:
+def test_launchers_are_executable_and_name_their_interpreter() -> None:
     assert LAUNCHERS
     for path in LAUNCHERS:
         assert os.access(path, os.X_OK), f"{path} is not executable"
@@ -124,7 +124,7 @@ def test_launchers_are_executable_and_say_what_runs_them() -> None:
 
 
 def test_python_is_isolated_wherever_it_is_started() -> None:
-    """Without -I a module in the agent's work directory is imported before ours."""
+    """Without -I, Python would import the agent's modules from the working directory before ours."""
     starts = re.compile(r"python3(?! -I)(?= -[mcS]\b)|^#!.*python3?$")
     shipped = {name: text for name, text in TEXTS.items() if name.startswith(("backend/launchers/", "claude-settings"))}
     assert [name for name, text in shipped.items() if any(starts.search(line) for line in text.splitlines())] == []
@@ -138,7 +138,7 @@ def test_every_verb_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
     assert [verb for verb in verbs if f"codetainer {verb}" not in text] == []
 
 
-def test_the_house_has_its_rooms_and_no_others() -> None:
+def test_the_top_folder_has_only_known_entries() -> None:
     folders = {"codetainer_tui", "backend", "network", "tests", "docs", "findings", ".github", ".ci"}
     files = {
         "Makefile",

@@ -1,4 +1,4 @@
-"""What the workflows have to keep to: actions by commit, rights by job, nothing of a stranger's in a shell."""
+"""Rules for the workflows: actions pinned by commit, permissions by job, no untrusted text in a shell."""
 
 import json
 import re
@@ -13,13 +13,13 @@ from tests.documentation import ROOT
 
 WORKFLOWS = {path.name: path.read_text() for path in sorted((ROOT / ".github/workflows").glob("*.y*ml"))}
 PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v[0-9]+(\.[0-9]+)*$")
-RIGHTS = {"contents": "read", "packages": "write", "id-token": "write", "attestations": "write"}
+PERMISSIONS = {"contents": "read", "packages": "write", "id-token": "write", "attestations": "write"}
 
 
 def jobs(text: str) -> dict[str, Any]:
-    found = yaml.safe_load(text)["jobs"]
-    assert isinstance(found, dict)
-    return found
+    content = yaml.safe_load(text)["jobs"]
+    assert isinstance(content, dict)
+    return content
 
 
 def steps(text: str) -> Iterator[dict[str, Any]]:
@@ -64,15 +64,15 @@ def test_one_action_has_one_version(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_rights_are_none_by_default_and_few_by_job(name: str) -> None:
+def test_permissions_are_empty_by_default_and_few_by_job(name: str) -> None:
     assert yaml.safe_load(WORKFLOWS[name])["permissions"] == {}
     for job, content in jobs(WORKFLOWS[name]).items():
-        assert content["permissions"].items() <= RIGHTS.items(), job
+        assert content["permissions"].items() <= PERMISSIONS.items(), job
         assert 0 < content["timeout-minutes"] <= 120, job
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_who_can_write_runs_no_code_of_the_repository_and_no_pull_request(name: str) -> None:
+def test_jobs_that_can_write_run_no_code_of_the_repository_and_no_pull_request(name: str) -> None:
     for job, content in jobs(WORKFLOWS[name]).items():
         if "write" in content["permissions"].values():
             assert not any("checkout" in step.get("uses", "") for step in content["steps"]), job
@@ -81,7 +81,7 @@ def test_who_can_write_runs_no_code_of_the_repository_and_no_pull_request(name: 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_shells_get_values_from_the_environment(name: str) -> None:
-    """An expression inside a script is text that becomes code: a branch or a title may hold anything."""
+    """GitHub pastes an expression into the script as text, and a branch name or title could contain shell code."""
     assert [step["run"] for step in steps(WORKFLOWS[name]) if "${{" in step.get("run", "")] == []
 
 
@@ -97,9 +97,9 @@ def test_no_workflow_runs_with_the_rights_of_the_target_of_a_pull_request(name: 
 
 
 def test_everything_is_built_for_both_architectures_before_it_is_published() -> None:
-    found = jobs(WORKFLOWS["ci.yml"])
-    assert {entry["architecture"] for entry in found["build"]["strategy"]["matrix"]["include"]} == {"amd64", "arm64"}
-    assert set(found["publish"]["needs"]) == {"python", "test", "build"}
+    ci = jobs(WORKFLOWS["ci.yml"])
+    assert {entry["architecture"] for entry in ci["build"]["strategy"]["matrix"]["include"]} == {"amd64", "arm64"}
+    assert set(ci["publish"]["needs"]) == {"python", "test", "build"}
 
 
 def test_the_oldest_python_and_that_of_the_image_are_tested() -> None:
@@ -112,22 +112,22 @@ def test_the_oldest_python_and_that_of_the_image_are_tested() -> None:
 
 
 def test_subjects_of_commits_are_checked_with_their_base() -> None:
-    """Without the base branch's history there is nothing to compare with."""
+    """The check needs the base branch's history to know which commits are new."""
     checkout, run = jobs(WORKFLOWS["ci.yml"])["python"]["steps"]
     assert checkout["with"]["fetch-depth"] == 0
     assert "GITHUB_BASE_REF" in run["run"] and "make lint" in run["run"]
 
 
-def test_what_is_to_be_kept_up_to_date_is_there() -> None:
+def test_the_files_that_renovate_updates_exist_and_are_complete() -> None:
     renovate = json.loads((ROOT / ".github/renovate.json").read_text())
     named = re.findall(r"[\w./-]+\.(?:yml|json|txt|toml|mod)|Dockerfile", renovate["description"][0])
     folders = (ROOT / "backend", ROOT / "network")
-    found = (
+    lock_files = (
         path
         for folder in folders
         for name in ("go.mod", "package-lock.json", "requirements*.txt")
         for path in folder.rglob(name)
     )
-    locks = {str(path.relative_to(ROOT)) for path in found}
+    locks = {str(path.relative_to(ROOT)) for path in lock_files}
     assert [file for file in named if not (ROOT / file).is_file()] == []
     assert locks - set(named) == set()

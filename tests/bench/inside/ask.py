@@ -1,6 +1,6 @@
-"""Asks a resolver for A records, WINDOW queries at a time; prints the milliseconds of each answer and the seconds of all.
+"""Queries a resolver for A records, WINDOW queries at a time. Prints the milliseconds of each answer and the total seconds.
 
-Arguments: RESOLVER COUNT WINDOW NAME..., names in turn. An answer that does not come within two seconds counts as lost.
+Arguments: RESOLVER COUNT WINDOW NAME..., names in turn. Stops if no answer arrives for two seconds; the rest count as lost.
 """
 
 import json
@@ -20,7 +20,7 @@ def query(number: int) -> bytes:
 
 taken: "list[float]" = []
 codes: "dict[int, int]" = {}
-waiting: "dict[int, float]" = {}  # by query id, when it was asked
+waiting: "dict[int, float]" = {}  # when each query was sent, by its id
 sent = 0
 began = time.perf_counter()
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

@@ -1,4 +1,4 @@
-"""Milliseconds from the start of a program on a new terminal until a text stands on it: TEXT TIMES PROGRAM..."""
+"""Prints the milliseconds from a program's start on a new terminal until a text appears: TEXT TIMES PROGRAM..."""
 
 import fcntl
 import json
@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 
-SIZE = struct.pack("4H", 50, 200, 0, 0)  # as the session was made: nothing is laid out anew
+SIZE = struct.pack("4H", 50, 200, 0, 0)  # the session's own size, so that tmux need not resize it
 
 
 def once(text: bytes, argv: "list[str]") -> float:

@@ -1,6 +1,6 @@
-"""Connects COUNT times to PORT; prints how many were refused, how many failed otherwise, and the seconds it took.
+"""Connects COUNT times to TARGET PORT. Prints the number of refused and of otherwise failed connections, and the seconds.
 
-NAME asks DNS before each connect; a network (192.0.2.0/24) goes through its addresses in turn and asks nobody.
+If TARGET is a name, each connection resolves it first. If it is a network (192.0.2.0/24), its addresses are used in turn.
 """
 
 import ipaddress
@@ -29,9 +29,9 @@ seen = set()
 began = time.monotonic()
 for _ in range(count):
     try:
-        found = address()
-        seen.add(found)
-        with socket.create_connection((found, port), timeout=5):
+        ip = address()
+        seen.add(ip)
+        with socket.create_connection((ip, port), timeout=5):
             pass
     except ConnectionRefusedError:
         refused += 1

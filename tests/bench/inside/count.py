@@ -1,4 +1,4 @@
-"""Counts the work in a repository of FILES files, TIMES times, beside `git status` there. Prints both in ms, a list each."""
+"""Counts the work in a repository of FILES files TIMES times, and runs `git status` there as often. Prints two lists of ms."""
 
 import json
 import os

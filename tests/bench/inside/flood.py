@@ -1,4 +1,4 @@
-"""Sends datagrams that the firewall refuses: ADDRESS PORT RATE SECONDS. Prints how many, and the rate kept."""
+"""Sends datagrams that the firewall refuses: ADDRESS PORT RATE SECONDS. Prints their number and the actual rate."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     sock.setblocking(False)
     while (elapsed := time.monotonic() - began) < seconds:
         for _ in range(int(elapsed * rate) - sent):
-            with contextlib.suppress(OSError):  # refused: that is what it is for
+            with contextlib.suppress(OSError):  # refused, as intended
                 sock.sendto(b"x", (address, port))
             sent += 1
         time.sleep(0.0005)

@@ -1,4 +1,4 @@
-"""Asks https://HOST/PATH COUNT times, a connection each; prints the milliseconds of each, and bytes and seconds of all."""
+"""Requests https://HOST/PATH COUNT times, each on a new connection. Prints the ms of each, and the total bytes and seconds."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Puts a text on the screen of the session's shell pane: SOCKET FIRST REST. Prints true once it stands there."""
+"""Shows a text in the session's shell pane: SOCKET FIRST REST. Prints true once it is on the screen."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ def tmux(*arguments: str) -> str:
 
 
 pane = tmux("list-panes", "-a", "-F", "#{pane_id}").split()[-1]
-# The shell puts it together, so that what was typed does not hold it.
+# The shell joins the parts, so that the typed command does not contain the text.
 tmux("send-keys", "-t", pane, "-l", f"clear; echo {first}''{rest}")
 tmux("send-keys", "-t", pane, "Enter")
 deadline = time.monotonic() + 20

@@ -1,7 +1,7 @@
 #!/bin/bash
-# The yardstick of `statusline`: model, context bar and session name as a shell script with jq shows them.
-given=$(cat)
-field() { printf %s "$given" | jq -r "$1"; }
+# The yardstick of `statusline`: shows model, context bar and session name with shell and jq.
+input=$(cat)
+field() { printf %s "$input" | jq -r "$1"; }
 model=$(field '.model.display_name // "?"')
 percent=$(field '.context_window.used_percentage // 0')
 session=$(field '.session_id // ""')
