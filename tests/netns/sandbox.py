@@ -184,10 +184,10 @@ class Running:
                     return stamped.seq
         return 0
 
-    def asked(self, **wanted: str) -> int:
+    def asked(self, **values: str) -> int:
         """Counts the lines of the pretend internet's log that have these values."""
         lines = [json.loads(line) for line in self.seen.read_text().splitlines()] if self.seen.exists() else []
-        return sum(all(line.get(key) == value for key, value in wanted.items()) for line in lines)
+        return sum(all(line.get(key) == value for key, value in values.items()) for line in lines)
 
     def command(self, identity: Identity, *argv: str) -> list[str]:
         """Returns the argument list that runs a command in the sandbox as the agent or root, through `codetainer enter`."""

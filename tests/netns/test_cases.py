@@ -1,4 +1,4 @@
-"""What must hold, tried as the agent in a real sandbox: nothing leaves that is not listed, nothing listed is refused."""
+"""The protections, tested as the agent in a real sandbox: unlisted traffic does not leave, listed traffic is not refused."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ name, port = sys.argv[1], int(sys.argv[2])
 begun = time.monotonic()
 try:
     socket.create_connection((name, port), timeout=30).close()
-    said = "open"
+    result = "open"
 except socket.gaierror as error:
-    said = "no such name"
+    result = "no such name"
 except TimeoutError:
-    said = "unanswered"
+    result = "unanswered"
 except OSError as error:
-    said = "refused"
-print(json.dumps(said))
+    result = "refused"
+print(json.dumps(result))
 """
 QUERY = """
 import json, socket, struct, sys
@@ -51,8 +51,8 @@ def connect(sandbox: Running, name: str, port: int = 443) -> str:
 
 
 def query(sandbox: Running, server: str, name: str, kind: int = A, over: str = "udp", port: int = 53) -> dict[str, object]:
-    found: dict[str, object] = sandbox.python(QUERY, server, port, name, kind, over)
-    return found
+    answer: dict[str, object] = sandbox.python(QUERY, server, port, name, kind, over)
+    return answer
 
 
 CHAOS = """
@@ -69,23 +69,23 @@ print(json.dumps(codes))
 
 
 def test_another_class_and_a_name_that_no_host_has_are_refused(sandbox: Running) -> None:
-    """SERVFAIL is what CoreDNS says after four seconds of waiting for the guard."""
+    """REFUSED at once. SERVFAIL would be the answer after CoreDNS has waited four seconds for the guard."""
     assert sandbox.python(CHAOS) == [5, 5]
 
 
-def refused(sandbox: Running, **wanted: object) -> list[Refused]:
-    return [r for r in sandbox.events(Refused) if all(getattr(r, key) == value for key, value in wanted.items())]
+def refused(sandbox: Running, **values: object) -> list[Refused]:
+    return [r for r in sandbox.events(Refused) if all(getattr(r, key) == value for key, value in values.items())]
 
 
-def test_boot_is_over_and_names_what_does_not_resolve(sandbox: Running) -> None:
-    """Two listed names have no public address; that is a warning, and the session is there."""
+def test_boot_finishes_and_reports_names_that_do_not_resolve(sandbox: Running) -> None:
+    """Two listed names have no public address. That is a warning, and the session starts."""
     assert sandbox.state.boot == "degraded"
     assert sandbox.state.session_created
     assert sandbox.state.list is not None
     assert set(sandbox.state.list.failing) == {"private.test", "metadata.test"}
 
 
-def test_trying_the_walls_is_not_listed_as_the_agents(sandbox: Running) -> None:
+def test_the_self_tests_refusals_are_not_attributed_to_the_agent(sandbox: Running) -> None:
     assert refused(sandbox, address="192.0.2.1") == []
     assert [r for r in sandbox.events(Refused) if r.name.endswith("probe.example")] == []
 
@@ -97,9 +97,9 @@ def test_a_listed_name_answers(sandbox: Running, name: str) -> None:
     assert connect(sandbox, name) == "open"
 
 
-def test_an_unlisted_name_does_not_exist_and_is_said(sandbox: Running) -> None:
+def test_an_unlisted_name_does_not_exist_and_is_reported(sandbox: Running) -> None:
     assert connect(sandbox, "unlisted.test") == "no such name"
-    eventually("it is said", lambda: refused(sandbox, via=Via.DNS, name="unlisted.test", reason=Reason.NOT_LISTED))
+    eventually("it is reported", lambda: refused(sandbox, via=Via.DNS, name="unlisted.test", reason=Reason.NOT_LISTED))
     assert sandbox.asked(kind="dns", name="unlisted.test") == 0
 
 
@@ -111,18 +111,20 @@ def test_names_are_exact_and_label_bounded(sandbox: Running, name: str) -> None:
 
 def test_a_bare_address_is_refused_at_once(sandbox: Running) -> None:
     assert connect(sandbox, "192.0.2.77") == "refused"
-    eventually("it is said", lambda: refused(sandbox, address="192.0.2.77", port=443, reason=Reason.NEVER_RESOLVED, uid=1000))
+    eventually(
+        "it is reported", lambda: refused(sandbox, address="192.0.2.77", port=443, reason=Reason.NEVER_RESOLVED, uid=1000)
+    )
 
 
 @pytest.mark.parametrize(("over", "port"), [("udp", 53), ("tcp", 53), ("udp", 853), ("tcp", 853)])
-def test_the_upstream_is_the_guards(sandbox: Running, over: str, port: int) -> None:
+def test_only_the_guard_reaches_the_upstream(sandbox: Running, over: str, port: int) -> None:
     before = sandbox.asked(kind="dns", name="straight.test")
     assert query(sandbox, "203.0.113.53", "straight.test", over=over, port=port) == {"refused": True}
     assert sandbox.asked(kind="dns", name="straight.test") == before
 
 
 @pytest.mark.parametrize("over", ["udp", "tcp"])
-def test_the_guard_is_not_the_agents_to_ask(sandbox: Running, over: str) -> None:
+def test_the_agent_cannot_query_the_guard(sandbox: Running, over: str) -> None:
     assert query(sandbox, "127.0.0.54", "github.com", over=over) == {"refused": True}
 
 
@@ -143,8 +145,8 @@ def test_special_addresses_are_stripped_and_stay_closed(sandbox: Running) -> Non
         assert query(sandbox, RESOLVER, name)["answers"] == 0
     assert connect(sandbox, "169.254.169.254", 80) == "refused"
     assert connect(sandbox, "10.0.0.7") == "refused"
-    eventually("it is said", lambda: refused(sandbox, via=Via.DNS, name="metadata.test", reason=Reason.PRIVATE))
-    eventually("it is said", lambda: refused(sandbox, via=Via.FIREWALL, address="169.254.169.254", reason=Reason.PRIVATE))
+    eventually("it is reported", lambda: refused(sandbox, via=Via.DNS, name="metadata.test", reason=Reason.PRIVATE))
+    eventually("it is reported", lambda: refused(sandbox, via=Via.FIREWALL, address="169.254.169.254", reason=Reason.PRIVATE))
 
 
 ROTATE = """
@@ -178,14 +180,14 @@ except OSError:
 
 
 def test_an_address_stays_open_past_its_ttl(sandbox: Running) -> None:
-    """Its TTL is one second; clients keep addresses for longer, and reconnect without asking."""
+    """Its TTL is one second. Clients cache addresses for longer and reconnect without another query."""
     assert sandbox.python(LATE) == "open"
 
 
 def test_ports_that_are_not_listed_are_refused(sandbox: Running) -> None:
     assert connect(sandbox, "short.test", 8443) == "open"
     assert connect(sandbox, "github.com", 8443) == "refused"
-    eventually("it is said", lambda: refused(sandbox, name="github.com", port=8443, reason=Reason.PORT_NOT_LISTED))
+    eventually("it is reported", lambda: refused(sandbox, name="github.com", port=8443, reason=Reason.PORT_NOT_LISTED))
     assert connect(sandbox, "plain.test", 443) == "refused"
 
 
@@ -218,15 +220,15 @@ except OSError as error:
         ("packet", 17, 3, 0, "", 0),
     ],
 )
-def test_what_is_not_tcp_over_ipv4_is_refused(
+def test_only_tcp_over_ipv4_is_allowed(
     sandbox: Running, what: str, family: int, kind: int, protocol: int, address: str, port: int
 ) -> None:
     assert sandbox.python(SEND, family, kind, protocol, address, port) not in ("answered", "unanswered"), what
 
 
-def test_udp_is_said_to_be_refused(sandbox: Running) -> None:
+def test_refused_udp_is_reported(sandbox: Running) -> None:
     sandbox.python(SEND, 2, 2, 17, "198.51.100.10", 443)
-    eventually("it is said", lambda: refused(sandbox, address="198.51.100.10", protocol="udp", reason=Reason.NOT_TCP))
+    eventually("it is reported", lambda: refused(sandbox, address="198.51.100.10", protocol="udp", reason=Reason.NOT_TCP))
 
 
 @pytest.mark.parametrize(
@@ -252,18 +254,18 @@ def test_the_agent_may_not(sandbox: Running, argv: tuple[str, ...]) -> None:
 
 
 def test_a_user_namespace_is_no_way_out(sandbox: Running) -> None:
-    """Root in a namespace of one's own is nobody outside it: its network is empty, and the rules here are not its rules."""
+    """Root in a user namespace has no rights outside it: its network is empty, and it cannot change the sandbox's rules."""
     done = sandbox.agent("unshare", "-Urn", "sh", "-c", "nft flush ruleset; ip -o link show up | wc -l")
     assert done.returncode != 0 or done.stdout.strip() == "0"
     assert connect(sandbox, "192.0.2.78") == "refused"
 
 
 def test_no_setuid_program_gains_anything(sandbox: Running) -> None:
-    found = sandbox.agent(
+    done = sandbox.agent(
         "sh", "-c", "su -c id 2>&1 </dev/null; mount 2>/dev/null | head -1 >/dev/null; id -u; grep NoNewPrivs /proc/self/status"
     )
-    assert "uid=0" not in found.stdout
-    assert found.stdout.split()[-1] == "1"
+    assert "uid=0" not in done.stdout
+    assert done.stdout.split()[-1] == "1"
 
 
 def test_other_processes_are_hidden(sandbox: Running) -> None:
@@ -271,20 +273,20 @@ def test_other_processes_are_hidden(sandbox: Running) -> None:
     assert uids == ["1000"]
 
 
-def test_git_works_through_the_walls(sandbox: Running) -> None:
+def test_git_works_with_all_protections(sandbox: Running) -> None:
     script = "cd /workspace/repo && git fetch && date > new && git add new && git commit -qm new"
     done = sandbox.agent("sh", "-c", script + " && git push -q origin HEAD:refs/heads/new")
     assert done.returncode == 0, done.stderr
     assert sandbox.asked(kind="http", host="github.com", path="/example/demo/git-receive-pack") > 0
 
 
-def test_the_control_socket_is_not_the_agents(sandbox: Running) -> None:
+def test_the_agent_cannot_use_the_control_socket(sandbox: Running) -> None:
     done = sandbox.agent("codetainer", "allow", "unlisted.test")
     assert done.returncode != 0
     assert connect(sandbox, "unlisted.test") == "no such name"
 
 
-def test_a_folder_of_the_platforms_is_tried(sandbox: Running) -> None:
+def test_the_self_test_covers_folders_of_the_platform(sandbox: Running) -> None:
     code = """
 import json, runpy
 tried = runpy.run_path("/opt/codetainer/lib/backend/selftest/probe.py")["platforms_folder"]
@@ -293,8 +295,8 @@ print(json.dumps([tried("/root"), tried("/.fly"), tried("/etc")]))
     assert sandbox.python(code) == ["", "", "the agent can list /etc"]
 
 
-def test_nothing_takes_the_place_of_claude_code_where_it_is_missing(sandbox: Running) -> None:
-    """In the image as in `up`: the pane says that it is not there."""
+def test_without_claude_code_the_pane_reports_that_it_is_missing(sandbox: Running) -> None:
+    """In the image and in `up`: no other program takes its place."""
     done = sandbox.agent("env", "PATH=/nonexistent", "/usr/local/bin/start-claude")
     assert (done.returncode, done.stdout) == (127, "")
     assert done.stderr.startswith("codetainer: cannot start Claude Code: no claude on PATH\n")

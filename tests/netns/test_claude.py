@@ -1,4 +1,4 @@
-"""Real Claude Code against the stand-in for its API: it starts without questions, runs a tool, and ends its turn."""
+"""Real Claude Code against the pretend internet's API: it starts without questions, runs a tool, and ends its turn."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ REPOSITORY = "https://github.com/example/demo"
 
 
 def claude() -> str:
-    """Claude Code as setup put it there (the binary itself, to which its package links), or this machine's own."""
+    """Returns the path of Claude Code as installed by setup (the binary that its package links to), or this machine's."""
     built = sorted(ROOT.glob("build/programs/node_modules/@anthropic-ai/claude-code-linux-*/claude"))
-    found = str(built[0]) if built else shutil.which("claude")
-    if found is None and os.environ.get("CI") != "true":
-        pytest.skip("Claude Code is not there: .ci/setup programs installs it")
-    assert found is not None, "Claude Code is not there: .ci/setup programs installs it"
-    return found
+    path = str(built[0]) if built else shutil.which("claude")
+    if path is None and os.environ.get("CI") != "true":
+        pytest.skip("Claude Code not path: run `.ci/setup programs`")
+    assert path is not None, "Claude Code not path: run `.ci/setup programs`"
+    return path
 
 
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Claude in its session, with nothing to do."""
+    """Claude in its session, without a prompt."""
     running = start(tmp_path_factory.mktemp("idle"), f"session-{os.getpid()}", "--claude", claude())
     yield running
     running.stop()
@@ -67,7 +67,7 @@ PROMPT = "- do \"this\" and 'that'\n$(touch /tmp/evil) `id` \\"
 
 @pytest.fixture(scope="module")
 def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Claude with a prompt of whatever characters, and a repository."""
+    """Claude with a repository and a prompt that contains special characters."""
     running = start(
         tmp_path_factory.mktemp("work"), f"prompt-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=PROMPT, GH_PAT="ghp_ours",
         REPO_URL=REPOSITORY,
@@ -119,18 +119,18 @@ def test_attacks_are_refused_and_shown_while_claude_finishes_its_task(at_work: R
         assert str(reason).replace("OWNER/REPO", "example/demo") in shown
 
 
-def test_a_prompt_is_worked_on_before_anybody_logs_in(at_work: Running) -> None:
+def test_claude_works_on_its_prompt_before_anybody_logs_in(at_work: Running) -> None:
     eventually("its request", lambda: at_work.asked(kind="http", path="/v1/messages"))
     eventually("the answer", lambda: SENTENCE[:20] in at_work.screen())
-    eventually("Claude is told what was refused", lambda: REMEDY in at_work.seen.read_text())
+    eventually("Claude learns the remedy", lambda: REMEDY in at_work.seen.read_text())
     eventually("it has worked, and waits", lambda: SessionState.WAITS in states(at_work))  # as its hooks report
-    eventually("the branch is told", lambda: at_work.state.session and at_work.state.session.branch == "main")
+    eventually("the branch is reported", lambda: at_work.state.session and at_work.state.session.branch == "main")
     assert at_work.agent("ls", "/tmp/evil", "/run/codetainer/tmux/prompt").stdout == ""
     assert "touch" not in at_work.paths.journal.read_text()
 
 
-def test_started_again_the_conversation_goes_on(at_work: Running) -> None:
-    """What was said is on its screen again; the pane was emptied with its process."""
+def test_the_conversation_continues_after_a_restart(at_work: Running) -> None:
+    """Claude shows the conversation again; the restart cleared the pane."""
     eventually("it has answered", lambda: SENTENCE[:20] in at_work.screen())
     before = at_work.pane.pane_pid
     assert at_work.codetainer("session", "restart", "--yes").returncode == 0
@@ -146,15 +146,15 @@ WORK = (
 
 
 def test_a_task_from_prompt_to_refusal(tmp_path: Path) -> None:
-    """It clones, edits, pushes, tries a host that is not listed, is told the remedy; the dashboard shows the name."""
+    """Claude clones, edits, pushes, tries an unlisted host and learns the remedy; the dashboard shows the name."""
     sandbox = start(
         tmp_path, f"task-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=f"please run: {WORK}", REPO_URL=REPOSITORY
     )
     try:
         eventually("it works, and for longer than from one look to the next", lambda: SessionState.WORKS in states(sandbox))
         assert sandbox.agent("touch", "/workspace/go").returncode == 0
-        eventually("Claude is told", lambda: "codetainer allow files.example.org" in sandbox.seen.read_text())
-        assert "code 6" in sandbox.seen.read_text()  # curl could not resolve the name, at once: 28 would be its patience
+        eventually("Claude learns the remedy", lambda: "codetainer allow files.example.org" in sandbox.seen.read_text())
+        assert "code 6" in sandbox.seen.read_text()  # curl could not resolve the name, at once; 28 would be a timeout
         assert "files.example.org" in on_the_dashboard(sandbox, tmp_path)
         log = sandbox.agent("git", "ls-remote", REPOSITORY, "more").stdout
         assert log.split() == [
@@ -184,8 +184,8 @@ def test_telemetry_is_sent_with_the_operators_header(tmp_path: Path) -> None:
         sandbox.stop()
 
 
-def test_a_turn_that_ends_without_a_word_is_noticed(tmp_path: Path) -> None:
-    """Escape ends a turn and no hook is called: the pane's title tells."""
+def test_a_turn_that_ends_without_a_hook_is_noticed(tmp_path: Path) -> None:
+    """Escape ends a turn without calling a hook; the pane's title shows it."""
     sandbox = start(tmp_path, f"escape-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=f"please {PATIENCE_WORD}")
 
     def state() -> SessionState | None:
@@ -196,7 +196,7 @@ def test_a_turn_that_ends_without_a_word_is_noticed(tmp_path: Path) -> None:
         eventually("its request is under way", lambda: sandbox.asked(kind="http", path="/v1/messages"))
         sandbox.pane.send_keys("Escape", enter=False)
         eventually("it waits", lambda: state() is SessionState.WAITS)
-        assert "works" in sandbox.agent("cat", "/home/claude/.codetainer/activity.json").stdout  # no hook has said so
+        assert "works" in sandbox.agent("cat", "/home/claude/.codetainer/activity.json").stdout  # no hook has reported the end
     finally:
         sandbox.stop()
 
@@ -206,7 +206,7 @@ def refused(sandbox: Running, host: str, reason: Reason) -> bool:
 
 
 def on_the_dashboard(sandbox: Running, folder: Path) -> str:
-    """What the dashboard shows of this sandbox's journal, in a wide terminal."""
+    """Returns the dashboard's screen for this sandbox's journal, in a wide terminal."""
     journal, picture = folder / "journal.jsonl", folder / "dashboard.svg"
     journal.write_bytes(sandbox.paths.journal.read_bytes())
     subprocess.run(

@@ -1,4 +1,4 @@
-"""Real clients behind the gate, unchanged: they trust it, and what they send arrives with the operator's credential."""
+"""Unmodified real clients behind the gate: they trust its certificates, and requests arrive with the operator's credential."""
 
 from __future__ import annotations
 
@@ -116,10 +116,10 @@ def _bun() -> Path:
 
 
 def _cargo() -> Path:
-    """cargo itself: what stands in its place where rustup keeps it only looks for it."""
+    """Returns the path of cargo itself, not of rustup's proxy."""
     rustup = shutil.which("rustup")
-    found = subprocess.run([rustup, "which", "cargo"], capture_output=True, text=True, check=True).stdout if rustup else ""
-    return Path(found.strip() or shutil.which("cargo") or "cargo").resolve(strict=True)
+    path = subprocess.run([rustup, "which", "cargo"], capture_output=True, text=True, check=True).stdout if rustup else ""
+    return Path(path.strip() or shutil.which("cargo") or "cargo").resolve(strict=True)
 
 
 def _go_client(folder: Path) -> Path:
@@ -160,10 +160,10 @@ def test_a_repository_is_cloned_with_the_placeholder_in_its_url(sandbox: Running
 
 @pytest.mark.parametrize("client", DOWNLOADS)
 def test_a_release_is_downloaded_although_the_host_sets_cookies(sandbox: Running, client: str) -> None:
-    """The host sets cookies and redirects to itself: a client that keeps cookies would send them with its second request."""
+    """The host sets cookies and redirects to itself, so a client that keeps cookies would send them with its second request."""
     program = DOWNLOADS[client][0]
     if shutil.which(program) is None and program != PYTHON and os.environ.get("CI") != "true":
-        pytest.skip(f"{program} is not there")
+        pytest.skip(f"{program} not found")
     folder = f"/tmp/{client}"
     done = sandbox.agent("sh", "-ec", 'mkdir "$0"; cd "$0"; exec "$@"', folder, *DOWNLOADS[client])
     assert done.returncode == 0, done.stdout + done.stderr
@@ -174,15 +174,15 @@ def test_a_release_is_downloaded_although_the_host_sets_cookies(sandbox: Running
 
 @pytest.mark.parametrize("client", SESSIONS)
 @pytest.mark.parametrize("url", [f"{API}/user", "https://api.anthropic.com/v1/models"])
-def test_a_session_may_ask_twice(sandbox: Running, client: str, url: str) -> None:
+def test_a_session_can_make_two_requests(sandbox: Running, client: str, url: str) -> None:
     token = TOKEN if "github" in url else CLAUDE
     done = sandbox.agent(PYTHON, "-c", TWICE.format(session=SESSIONS[client], url=url, token=token))
     assert done.returncode == 0, done.stdout + done.stderr
     assert cookies_arrived(sandbox) == []
 
 
-def test_the_operator_hears_of_cookies_that_were_brought_along_and_of_no_others(sandbox: Running) -> None:
-    """None is let in, so clients that keep cookies have none to send; what is sent is somebody else's."""
+def test_only_cookies_that_the_gate_never_passed_in_are_reported(sandbox: Running) -> None:
+    """The gate drops all cookies from servers, so a cookie that a client sends is foreign."""
     kept = sandbox.agent("curl", "-sSfL", "-b", "", *("-o", "/dev/null") * 3, RELEASE, f"{API}/user", RELEASE)
     assert kept.returncode == 0, kept.stderr
     sandbox.agent("curl", "-sSf", "-b", "user_session=somebody-elses", f"{API}/brought/along")
@@ -195,13 +195,13 @@ def test_the_operator_hears_of_cookies_that_were_brought_along_and_of_no_others(
 
 
 def cookies_arrived(sandbox: Running) -> list[str]:
-    """Paths of the requests that reached the pretend internet with a cookie."""
+    """Returns the paths of requests that reached the pretend internet with a cookie."""
     lines = [json.loads(line) for line in sandbox.seen.read_text().splitlines()]
     return [line["path"] for line in lines if line["kind"] == "http" and {"cookie", "cookie2"} & {*line["headers"].split()}]
 
 
 def test_cargo_trusts_the_gate(sandbox: Running) -> None:
-    """What it is answered is no index, so it fails, having asked."""
+    """The response is not an index, so cargo fails, but only after its request."""
     sandbox.agent(f"{HOME}/cargo", "search", "anything", "--index", f"sparse+{API}/client/cargo/")
     assert sandbox.asked(kind="http", path="/client/cargo/config.json") >= 1
 
@@ -211,7 +211,7 @@ def test_npm_reads_packages_of_github_with_the_placeholder(sandbox: Running) -> 
     assert sandbox.asked(kind="http", host="npm.pkg.github.com", credential=f"Bearer {REAL}") >= 1
 
 
-def test_gh_finds_its_configuration_where_the_environment_was_stripped(sandbox: Running) -> None:
+def test_gh_finds_its_configuration_in_a_stripped_environment(sandbox: Running) -> None:
     done = sandbox.agent("env", "-i", f"HOME={HOME}", "PATH=/usr/local/bin:/usr/bin:/bin", "gh", "auth", "token")
     assert done.stdout.strip() == TOKEN, done.stderr
 
@@ -252,7 +252,7 @@ GH_REFUSED = {
 
 
 @pytest.mark.parametrize("what", GH_WORKS)
-def test_gh_does_the_work_of_a_repository(sandbox: Running, what: str) -> None:
+def test_gh_may_do_the_repositorys_daily_work(sandbox: Running, what: str) -> None:
     command, paths = GH_WORKS[what]
     done = sandbox.agent("gh", *command.split())
     assert done.returncode == 0, done.stdout + done.stderr
@@ -260,7 +260,7 @@ def test_gh_does_the_work_of_a_repository(sandbox: Running, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", GH_REFUSED)
-def test_gh_does_not_do_what_the_operator_keeps(sandbox: Running, what: str) -> None:
+def test_gh_may_not_do_what_is_reserved_for_the_operator(sandbox: Running, what: str) -> None:
     before = written(sandbox)
     done = sandbox.agent("gh", *GH_REFUSED[what].split())
     assert done.returncode != 0
@@ -270,7 +270,7 @@ def test_gh_does_not_do_what_the_operator_keeps(sandbox: Running, what: str) -> 
 
 
 def written(sandbox: Running) -> list[str]:
-    """Paths of the writes that have reached GitHub's REST API."""
+    """Returns the paths of writes that have reached GitHub's REST API."""
     lines = [json.loads(line) for line in sandbox.seen.read_text().splitlines()]
     writes = [line for line in lines if line["kind"] == "http" and line["method"] not in ("GET", "HEAD")]
     return [line["path"] for line in writes if line["path"] != "/graphql"]

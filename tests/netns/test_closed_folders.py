@@ -1,4 +1,4 @@
-"""Folders that the agent has closed to root, which in a container may not read past a file's mode."""
+"""Folders that the agent has closed to root, which lacks the capability to ignore file modes in some containers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ print(json.dumps([str(session.folder(Paths())), handover.session_is_there(Paths(
 """
 
 
-def test_the_session_is_found_and_begins_anew_all_the_same(sandbox: Running) -> None:
+def test_the_session_is_found_and_can_be_restarted(sandbox: Running) -> None:
     python = "/opt/codetainer/venv/bin/python3"
     closed = ("/workspace", "/run/codetainer/tmux")
     assert sandbox.agent("chmod", "0", "/workspace").returncode == 0

@@ -1,4 +1,4 @@
-"""`.ci/commits` in real clones: which commits it looks at, and what it says without a base."""
+"""`.ci/commits` in real clones: which commits it checks, and its message without a base branch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone whose base branch has an old subject that no rule allows."""
+    """A clone whose base branch has an old subject that breaks the rules."""
     origin, clone = tmp_path / "origin", tmp_path / "clone"
     git(tmp_path, "init", "--quiet", "--initial-branch=main", str(origin))
     commit(origin, "What was there before the rule.")

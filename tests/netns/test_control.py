@@ -1,4 +1,4 @@
-"""What the operator may ask of a running sandbox, and that it is so when the answer comes."""
+"""The operator's requests to a running sandbox: they have taken effect when the reply arrives."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_allow_opens_name_and_address_at_once_and_revoke_closes_both(sandbox: Ru
     assert sandbox.events(Withdrawn)[-1].name == "unlisted.test"
 
 
-def test_what_is_allowed_for_a_time_ends_by_itself(sandbox: Running) -> None:
+def test_a_timed_grant_expires(sandbox: Running) -> None:
     assert sandbox.codetainer("allow", "brief.test", "--for", "1s").returncode == 0
     eventually("it is withdrawn", lambda: any(event.name == "brief.test" for event in sandbox.events(Withdrawn)))
     assert query(sandbox, "127.0.0.53", "brief.test")["rcode"] == 3
@@ -53,8 +53,8 @@ def test_revoke_cuts_flows_that_are_under_way(sandbox: Running) -> None:
     assert go_on(open_one) in ("cut", "unanswered")
 
 
-def test_changes_of_the_list_go_well_without_a_warning(sandbox: Running) -> None:
-    """CoreDNS is told by a signal. One that also looks at its file itself starts anew twice, and the second time fails."""
+def test_changes_of_the_allowlist_cause_no_warning(sandbox: Running) -> None:
+    """CoreDNS reloads on a signal. If it also watched its file, it would reload twice, and the second reload would fail."""
     for number in range(8):
         assert sandbox.codetainer("allow", f"n{number}.unlisted.test").returncode == 0
         assert sandbox.codetainer("revoke", f"n{number}.unlisted.test").returncode == 0
@@ -72,13 +72,13 @@ def test_changes_of_the_list_go_well_without_a_warning(sandbox: Running) -> None
         (("revoke", "never.test"), "not allowed by hand"),
     ],
 )
-def test_what_cannot_be_done_says_why(sandbox: Running, argv: tuple[str, ...], words: str) -> None:
+def test_a_failed_request_names_the_reason(sandbox: Running, argv: tuple[str, ...], words: str) -> None:
     done = sandbox.codetainer(*argv)
     assert done.returncode != 0
     assert words in done.stdout + done.stderr
 
 
-def test_allowed_says_where_every_name_comes_from(sandbox: Running) -> None:
+def test_allowed_names_the_source_of_every_name(sandbox: Running) -> None:
     entries = json.loads(sandbox.codetainer("allowed", "--json").stdout)
     sources = {entry["name"]: entry["source"] for entry in entries}
     assert sources["github.com"] == "domains.conf:2"
@@ -115,7 +115,7 @@ def test_refresh_resolves_everything_again(sandbox: Running) -> None:
     before = sandbox.asked(kind="dns", name="github.com")
     assert sandbox.codetainer("refresh").returncode == 0
     assert sandbox.asked(kind="dns", name="github.com") == before + 1
-    eventually("it is said", lambda: sandbox.events(ListMeasured))
+    eventually("it is reported", lambda: sandbox.events(ListMeasured))
 
 
 def test_mute_is_recorded(sandbox: Running) -> None:
@@ -123,7 +123,7 @@ def test_mute_is_recorded(sandbox: Running) -> None:
     assert sandbox.events(Muted)[-1].name == "noisy.test"
 
 
-def test_suggest_prints_lines_for_the_list(sandbox: Running) -> None:
+def test_suggest_prints_lines_for_the_allowlist(sandbox: Running) -> None:
     connect(sandbox, "wanted.test")
     eventually("it is counted", lambda: "wanted.test" in sandbox.codetainer("suggest").stdout)
 
@@ -146,7 +146,7 @@ def test_extra_domains_and_bad_ones(tmp_path: Path) -> None:
         sandbox.stop()
 
 
-# In place of git, in the agent's own PATH: says things without end, and leaves somebody behind who holds what it says it to.
+# Replaces git in the agent's PATH: writes endlessly, and leaves a process behind that keeps the output open.
 ENDLESS = """#!/bin/sh
 setsid -f sleep 3600
 head -c 20000000 /dev/zero >&2
@@ -156,7 +156,7 @@ exit 3
 """
 
 
-def test_a_clone_that_the_agent_has_replaced_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_fake_git_of_the_agent_blocks_no_retry(tmp_path: Path) -> None:
     sandbox = start(tmp_path, f"endless-{os.getpid()}", listed="docs.test\n", REPO_URL="https://github.com/example/demo")
     try:
         git = "/home/claude/.local/bin/git"
@@ -168,8 +168,8 @@ def test_a_clone_that_the_agent_has_replaced_holds_nobody_up(tmp_path: Path) -> 
         sandbox.stop()
 
 
-def test_a_step_that_failed_is_tried_again_while_the_session_goes_on(tmp_path: Path) -> None:
-    """The repository's host was forgotten on the list."""
+def test_a_failed_step_is_retried_while_the_session_continues(tmp_path: Path) -> None:
+    """The repository's host was missing from the allowlist."""
     sandbox = start(tmp_path, f"again-{os.getpid()}", listed="docs.test\n", REPO_URL="https://github.com/example/demo")
     try:
         assert sandbox.events(BootFinished)[-1].state is BootState.DEGRADED
@@ -187,8 +187,8 @@ def test_a_step_that_failed_is_tried_again_while_the_session_goes_on(tmp_path: P
         sandbox.stop()
 
 
-def test_boot_halts_with_a_reason_and_can_be_tried_again(tmp_path: Path) -> None:
-    # A registry in the list takes its while: until it is read, Claude's settings are not.
+def test_boot_halts_with_a_reason_and_can_be_retried(tmp_path: Path) -> None:
+    # Resolving a package registry takes a while; boot reads Claude's settings only afterwards.
     sandbox, boot = stopped_in_boot(
         lambda: start(tmp_path, f"retry-{os.getpid()}", listed="github.com\n@pip\n", until_released=False),
         late=lambda sandbox: any(started.step == "claude" for started in sandbox.events(StepStarted)),
@@ -196,7 +196,7 @@ def test_boot_halts_with_a_reason_and_can_be_tried_again(tmp_path: Path) -> None
     try:
         sandbox.root("sh", "-c", "cd /opt/claude; mv settings.json good.json; echo '{' > settings.json")
         os.kill(boot, signal.SIGCONT)
-        eventually("boot is over", lambda: sandbox.state.lock_released)
+        eventually("boot has finished", lambda: sandbox.state.lock_released)
         assert sandbox.state.boot == "halted"
         assert sandbox.state.halted_step == "claude"
         assert sandbox.codetainer("status").returncode == 2

@@ -1,6 +1,6 @@
-"""Credentials stay outside: real clients work with placeholders, nobody else's credential works, writes keep to their place.
+"""Credentials stay outside: real clients work with placeholders, foreign credentials are refused, and writes are limited.
 
-Length: what is tried at one gate, most of it as tables of cases.
+Length: mostly tables of cases for one gate.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> Iterator[
 
 
 def curl(sandbox: Running, url: str, *options: str, credential: str = "") -> tuple[int, str]:
-    """Status and body of one request, as the agent makes it."""
-    given = ["-H", f"Authorization: {credential}"] if credential else []
-    done = sandbox.agent("curl", "-sS", "--path-as-is", "-w", "\n%{http_code}", *given, *options, url)
+    """Makes one request as the agent. Returns its status and body."""
+    header = ["-H", f"Authorization: {credential}"] if credential else []
+    done = sandbox.agent("curl", "-sS", "--path-as-is", "-w", "\n%{http_code}", *header, *options, url)
     body, _, status = done.stdout.rpartition("\n")
     assert done.returncode == 0, done.stderr
     return int(status), body
@@ -157,7 +157,7 @@ def test_a_placeholder_becomes_the_credential_outside(sandbox: Running, scheme: 
         ("https://api.anthropic.com/x1", ["-H", "Authorization: Bearer sk-ant-oat01-somebody-elses"]),
     ],
 )
-def test_nobody_elses_credential_works(sandbox: Running, url: str, options: list[str]) -> None:
+def test_a_foreign_credential_is_refused(sandbox: Running, url: str, options: list[str]) -> None:
     status, body = curl(sandbox, url, *options)
     assert status == 403
     assert "only the operator's credentials work here" in json.loads(body)["error"]["message"]
@@ -184,10 +184,10 @@ def test_nobody_elses_credential_works(sandbox: Running, url: str, options: list
         ("https://forge.test/api/issues", ""),
     ],
 )
-def test_a_cookie_gets_nowhere_and_the_request_goes_on(sandbox: Running, url: str, credential: str, options: list[str]) -> None:
+def test_a_cookie_is_dropped_and_the_request_continues(sandbox: Running, url: str, credential: str, options: list[str]) -> None:
     host, mark = url.split("/")[2], os.urandom(6).hex()
-    given = f"Bearer {credential}" if credential else ""
-    status, _ = curl(sandbox, f"{url}?{mark}", *options, credential=given)
+    authorization = f"Bearer {credential}" if credential else ""
+    status, _ = curl(sandbox, f"{url}?{mark}", *options, credential=authorization)
     (arrived,) = [line for text in sandbox.seen.read_text().splitlines() if (line := json.loads(text)).get("query") == mark]
     assert (arrived["host"], status) == (host, 200)
     assert not [name for name in arrived["headers"].split() if "cookie" in name]
@@ -195,7 +195,7 @@ def test_a_cookie_gets_nowhere_and_the_request_goes_on(sandbox: Running, url: st
 
 
 def test_a_cookie_is_no_refusal_and_one_event_reports_many(sandbox: Running) -> None:
-    """Its words are not repeated: a cookie is a secret, if nobody else's then the agent's."""
+    """The event does not contain the cookie, because a cookie is a secret."""
     curl(sandbox, "https://mirror.test/one", "-b", "first-of-many=1")
     first = eventually("the first is reported at once", lambda: cookies_reported(sandbox, "mirror.test"))
     for _ in range(5):
@@ -259,13 +259,13 @@ def test_no_cookie_is_let_in(sandbox: Running, url: str) -> None:
         ("GET", f"{API}/repos/example/demo/hooks", 200),
     ],
 )
-def test_writes_keep_to_what_was_meant(sandbox: Running, method: str, url: str, status: int) -> None:
+def test_writes_are_limited_to_their_scope(sandbox: Running, method: str, url: str, status: int) -> None:
     credential = f"Bearer {CLAUDE if 'anthropic' in url else GITHUB}"
     assert curl(sandbox, url, "-X", method, "-d", "{}", credential=credential)[0] == status
 
 
 @pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X_HTTP_Method_Override", "X-Method-Override", "x-http-method"])
-def test_a_read_is_not_made_a_write_on_the_way(sandbox: Running, name: str) -> None:
+def test_a_header_cannot_turn_a_read_into_a_write(sandbox: Running, name: str) -> None:
     path = f"/user/following/{name.lower()}"
     assert curl(sandbox, f"{API}{path}", "-H", f"{name}: PUT", credential=f"Bearer {GITHUB}")[0] == 200
     (line,) = [json.loads(line) for line in sandbox.seen.read_text().splitlines() if f'"{path}"' in line]
@@ -286,21 +286,21 @@ def test_request_and_connection_name_the_same_host(sandbox: Running) -> None:
 
 
 def test_a_request_names_a_path(sandbox: Running) -> None:
-    """A whole URL could hold a user and a password, and be read one way here and another way there."""
+    """A full URL could contain a user and password, and gate and server might parse it differently."""
     ours, whole = f"Bearer {GITHUB}", "https://somebody:else@api.github.com/x1"
     assert curl(sandbox, f"{API}/x1", "--http1.1", "--request-target", whole, credential=ours)[0] == 400
     for version in ("--http1.1", "--http2"):
         assert curl(sandbox, f"{API}/x1", version, credential=ours)[0] == 200
 
 
-# One request over HTTP/2 whose scheme is chosen, every header a literal (RFC 7541, 6.2.2); the first byte of what is answered
-# says its status: 0x88 is 200 by index, all others are spelled out.
+# One HTTP/2 request with a chosen scheme, every header a literal (RFC 7541, 6.2.2). The first byte of the response's headers
+# shows the status: 0x88 is 200 by index, all others are literals.
 SCHEME = """
 import json, socket, ssl, struct, sys
 scheme, token = sys.argv[1:]
-given = {":method": "GET", ":scheme": scheme, ":authority": "api.github.com", ":path": "/user"}
-given["authorization"] = "Bearer " + token
-block = b"".join(bytes([0, len(n)]) + n.encode() + bytes([len(v)]) + v.encode() for n, v in given.items())
+headers = {":method": "GET", ":scheme": scheme, ":authority": "api.github.com", ":path": "/user"}
+headers["authorization"] = "Bearer " + token
+block = b"".join(bytes([0, len(n)]) + n.encode() + bytes([len(v)]) + v.encode() for n, v in headers.items())
 context = ssl.create_default_context()
 context.set_alpn_protocols(["h2"])
 sock = context.wrap_socket(socket.create_connection(("api.github.com", 443), 20), server_hostname="api.github.com")
@@ -319,11 +319,11 @@ print(json.dumps(head[3] == 1 and body[0] == 0x88))
 
 @pytest.mark.parametrize(("scheme", "carried"), [("https", True), ("http", False), ("ftp", False)])
 def test_a_request_has_the_scheme_of_its_connection(sandbox: Running, scheme: str, carried: bool) -> None:
-    """Another one went to the server as a whole URL."""
+    """With another scheme, HAProxy once sent the server a full URL."""
     assert sandbox.python(SCHEME, scheme, GITHUB) is carried
 
 
-def test_plain_http_is_no_way_around(sandbox: Running) -> None:
+def test_plain_http_does_not_bypass_the_rules(sandbox: Running) -> None:
     before = sandbox.asked(kind="http", path="/plain")
     status, _ = curl(sandbox, "http://api.github.com/plain", credential="Bearer ghp_somebody-elses")
     assert status == 302
@@ -340,10 +340,10 @@ def test_git_pushes_to_its_own_repository_and_to_no_other(sandbox: Running) -> N
     assert refused.returncode != 0
     assert "codetainer: writes go to" in refused.stderr
 
-    def told() -> bool:
+    def reported() -> bool:
         return any(r.via is Via.GATE and r.name == "github.com" and r.detail == "evil/repo" for r in sandbox.events(Refused))
 
-    eventually("the repository is named", told)
+    eventually("the repository is named", reported)
     assert sandbox.asked(kind="http", path="/evil/repo/git-receive-pack") == 0
 
 
@@ -369,17 +369,17 @@ def test_the_operators_own_credentials(sandbox: Running, url: str, options: list
     assert sandbox.asked(kind="http", path=path, credential=arrives) == before + (status == 200)
 
 
-def test_the_agent_gets_placeholders_of_the_operators_own_and_it_is_said_what_nobody_can_use(sandbox: Running) -> None:
+def test_the_agent_gets_placeholders_and_unusable_credentials_are_reported(sandbox: Running) -> None:
     environment = sandbox.agent("cat", "/proc/self/environ").stdout.split("\0")
     assert "MIRROR_TOKEN=the-gate-holds-the-mirrors" in environment
     assert f"FORGE_TOKEN={FORGE}" in environment
-    said = sandbox.codetainer("logs").stdout
-    assert "ABSENT_TOKEN is not set, so absent.test" in said
-    assert "absent.test has a credential but is not on the allowlist" in said
+    output = sandbox.codetainer("logs").stdout
+    assert "ABSENT_TOKEN is not set: absent.test" in output
+    assert "absent.test has a credential and is not on the list" in output
 
 
-def test_an_upstream_that_nobody_vouches_for_is_not_spoken_to(sandbox: Running) -> None:
-    """Not even where the gate's own authority, which it does not trust itself, is all there is."""
+def test_the_gate_refuses_an_upstream_with_an_untrusted_certificate(sandbox: Running) -> None:
+    """Even if the only CA is the gate's own, which the gate itself does not trust."""
     authorities = sandbox.paths.gate / "authorities.pem"
     trusted = authorities.read_bytes()
     own = sandbox.paths.ca_bundle.read_bytes().removeprefix(trusted)
@@ -401,7 +401,7 @@ def test_an_upstream_that_nobody_vouches_for_is_not_spoken_to(sandbox: Running) 
     assert curl(sandbox, f"{API}/user", credential=f"Bearer {GITHUB}")[0] == 200
 
 
-def test_inside_means_the_agent_has_them_and_it_is_said(tmp_path: Path, begin: Begin) -> None:
+def test_credentials_inside_are_the_agents_and_that_is_reported(tmp_path: Path, begin: Begin) -> None:
     sandbox = begin(tmp_path, f"inside-{os.getpid()}", CODETAINER_CREDENTIALS="inside", GH_PAT=REAL["GH_PAT"])
     try:
         assert sandbox.events(BootStarted)[-1].credentials == "inside"
@@ -413,7 +413,7 @@ def test_inside_means_the_agent_has_them_and_it_is_said(tmp_path: Path, begin: B
 
 
 def test_certificates_are_renewed_before_they_end_and_what_is_open_stays_open(tmp_path: Path, begin: Begin) -> None:
-    """Valid for 12 s, and so renewed after 8 s."""
+    """The certificates are valid for 12 s, so they are renewed after 8 s."""
     sandbox = begin(tmp_path, f"renewal-{os.getpid()}", CODETAINER_CERTIFICATES="12s", GH_PAT=REAL["GH_PAT"])
     try:
         before = sandbox.state.services["gate"].pid

@@ -1,4 +1,4 @@
-"""The debug log of a real boot: what is in it, for whom, and that there is none unless it is asked for."""
+"""The debug log of a real boot: its contents, its readers, and that it exists only on request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sandbox(folder: Path) -> Iterator[Running]:
-    """Its clone fails, and the agent has the credentials themselves: they are in the environment of what fails."""
+    """A sandbox with credentials inside whose clone fails, so that they are in the failed command's environment."""
     running = start(
         folder,
         f"debug-{os.getpid()}",
@@ -51,7 +51,7 @@ def log(sandbox: Running) -> str:
     return done.stdout
 
 
-def test_each_kind_of_command_is_in_it(sandbox: Running) -> None:
+def test_each_kind_of_command_is_logged(sandbox: Running) -> None:
     text = log(sandbox)
     for began in ("root started: mount -t tmpfs", "root started: nft -f -", "coredns started: /usr/local/bin/coredns -conf ",
                   "guard started: ", "root started: setpriv --no-new-privs", "claude started: tmux -S"):  # fmt: skip
@@ -60,29 +60,29 @@ def test_each_kind_of_command_is_in_it(sandbox: Running) -> None:
     assert "/run/codetainer/debug.log: run codetainer logs --debug" in "\n".join(event.text for event in sandbox.events(Noted))
 
 
-def test_what_a_process_of_the_agents_runs_is_in_it(sandbox: Running) -> None:
-    """The work is counted by git, in a process that may not write to the log itself. The end of a session is an occasion."""
+def test_commands_of_the_agents_processes_are_logged(sandbox: Running) -> None:
+    """The end of a session triggers a count of the work, by git in a process that may not write to the log itself."""
     assert sandbox.agent("git", "init", "-q", "/workspace/other").returncode == 0
     sandbox.tmux.kill()
     relayed = re.compile(r"^claude\| \S+Z \d+#\d+ claude exit \d+, started \S+, took \S+ s: \S*git ", re.MULTILINE)
-    eventually("a command of git's is in the log", lambda: relayed.search(log(sandbox)))
+    eventually("a git command is in the log", lambda: relayed.search(log(sandbox)))
 
 
-def test_what_the_guard_runs_is_in_it(sandbox: Running) -> None:
+def test_the_guards_commands_are_logged(sandbox: Running) -> None:
     relayed = re.compile(r"^guard\| \S+Z \d+#\d+ guard exit 0, started \S+, took \S+ s: conntrack -L -p tcp$", re.MULTILINE)
-    eventually("a command of the guard's is in the log", lambda: relayed.search(log(sandbox)))
+    eventually("a command of the guard is in the log", lambda: relayed.search(log(sandbox)))
     assert not [event for event in sandbox.events(Noted) if "debug:" in event.text]
 
 
 def failed(text: str) -> list[str]:
-    """The lines about the clone's end, without the blanks before them."""
-    found = text.splitlines()
-    at = next(number for number, line in enumerate(found) if "claude exit 128, started " in line and "git clone" in line)
-    end = next((number for number in range(at + 1, len(found)) if not found[number].startswith("  ")), len(found))
-    return [line.strip() for line in found[at:end]]
+    """Returns the lines about the failed clone, without indentation."""
+    lines = text.splitlines()
+    at = next(number for number, line in enumerate(lines) if "claude exit 128, started " in line and "git clone" in line)
+    end = next((number for number in range(at + 1, len(lines)) if not lines[number].startswith("  ")), len(lines))
+    return [line.strip() for line in lines[at:end]]
 
 
-def test_what_failed_can_be_pasted(sandbox: Running) -> None:
+def test_a_failed_command_can_be_pasted(sandbox: Running) -> None:
     _, paste, *stderr = failed(log(sandbox))
     assert paste.startswith("cd /workspace && env -i HOME=/home/claude ")
     assert stderr[-1] == f"stderr: fatal: repository '{MISSING}/' not found"
@@ -91,7 +91,7 @@ def test_what_failed_can_be_pasted(sandbox: Running) -> None:
 
 
 def test_secrets_are_left_out(sandbox: Running, folder: Path) -> None:
-    """The clone's environment has both, so this is no log without secrets to leave out."""
+    """The clone's environment contains both secrets, so the log would show them if they were not redacted."""
     environment = shlex.split(failed(log(sandbox))[1])
     assert {"GH_TOKEN=<GH_PAT>", "CLAUDE_CODE_OAUTH_TOKEN=<CLAUDE_CODE_OAUTH_TOKEN>"} <= set(environment)
     files = [*sandbox.paths.run.glob("debug.log*"), *sandbox.paths.run.glob("events*"), folder / "err", folder / "out"]
@@ -108,7 +108,7 @@ def test_the_agent_cannot_read_it(sandbox: Running) -> None:
     assert "cannot read the debug log: only root may" in done.stderr
 
 
-def test_the_commands_of_up_itself_are_on_stderr(sandbox: Running, folder: Path) -> None:
+def test_the_commands_of_up_are_on_stderr(sandbox: Running, folder: Path) -> None:
     lines = [line for line in (folder / "err").read_text().splitlines() if line.startswith(PREFIX)]
     text = "\n".join(lines)
     assert re.search(r"root exit 0, started \S+, took \S+ s: nsenter --net=\S+ -- ip link set eth0 up$", text, re.MULTILINE)
@@ -117,7 +117,7 @@ def test_the_commands_of_up_itself_are_on_stderr(sandbox: Running, folder: Path)
 
 
 def test_a_boot_that_halts_shows_the_log(tmp_path: Path) -> None:
-    """The sandbox ends with the command that could not be run, and the log with the sandbox."""
+    """The sandbox stops after the failed command, and the log is lost with it."""
     (tmp_path / "domains.conf").write_text(SHORT.read_text())
     done = subprocess.run(
         [*CODETAINER, "up", "--net", "pretend", "--debug", "--domains", str(tmp_path / "domains.conf"), "--claude", str(IDLE),
@@ -131,7 +131,7 @@ def test_a_boot_that_halts_shows_the_log(tmp_path: Path) -> None:
     assert "planted" not in done.stderr
 
 
-def test_without_the_switch_there_is_none(tmp_path: Path) -> None:
+def test_without_the_option_there_is_no_log(tmp_path: Path) -> None:
     sandbox = start(tmp_path, f"quiet-{os.getpid()}", listed=SHORT.read_text(), REPO_URL=MISSING)
     try:
         done = sandbox.codetainer("logs", "--debug")
@@ -144,7 +144,7 @@ def test_without_the_switch_there_is_none(tmp_path: Path) -> None:
 
 
 def test_export_reports_its_commands_on_request(sandbox: Running) -> None:
-    """Root starts the agent's part, which runs git. The commands of both are on stderr; stdout is for the bundle alone."""
+    """Root starts the agent's process, which runs git. The commands of both are on stderr; stdout has only the bundle."""
     assert sandbox.agent("git", "init", "-q", "/workspace/exported").returncode == 0
     quiet, debug = (sandbox.codetainer("export", *option, "exported") for option in ((), ("--debug",)))
     assert quiet.returncode == debug.returncode

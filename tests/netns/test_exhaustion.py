@@ -1,4 +1,4 @@
-"""The agent has taken every process that there may be: the supervisor goes on, and stops it where it is told to."""
+"""The agent has used up all processes: the supervisor keeps working and can still freeze it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.netns.sandbox import Running, eventually, start
 
 pytestmark = pytest.mark.netns
 
-MAX = "400"  # the kernel keeps the first 300 to itself once they have been used
+MAX = "400"  # after the first wraparound the kernel reserves pids below 300 (RESERVED_PIDS)
 TAKE = """
 import os, signal, sys, time
 pids = []
@@ -45,7 +45,7 @@ def test_a_process_that_cannot_be_started_is_a_failure_with_a_reason() -> None:
         "             lambda: system.ask(['true'], environment={}, cwd='/', timeout=5, most=1)):\n"
         "    try:\n        call()\n    except system.SystemFailure as error:\n        print(error)\n"
     )
-    # As somebody who has no other process: root's are not counted (getrlimit(2), RLIMIT_NPROC).
+    # As a uid without other processes: the limit does not apply to root (getrlimit(2), RLIMIT_NPROC).
     argv = [
         "prlimit",
         "--nproc=0",
@@ -58,12 +58,12 @@ def test_a_process_that_cannot_be_started_is_a_failure_with_a_reason() -> None:
         code,
     ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2])
-    said = "cannot run true: Resource temporarily unavailable"
-    assert done.stdout.splitlines() == [said] * 3, done.stderr
+    error = "cannot run true: Resource temporarily unavailable"
+    assert done.stdout.splitlines() == [error] * 3, done.stderr
 
 
 def ask(sandbox: Running, request: Request) -> Reply:
-    """As `codetainer` does it; no process is started inside for this one."""
+    """Sends a control request like `codetainer`, but without starting a process in the sandbox."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(60)
         sock.connect(str(sandbox.paths.control))
@@ -71,7 +71,7 @@ def ask(sandbox: Running, request: Request) -> Reply:
         return control.decode_reply(sock.makefile().readline())
 
 
-def test_the_supervisor_goes_on_and_freezes(tmp_path: Path) -> None:
+def test_the_supervisor_keeps_working_and_freezes(tmp_path: Path) -> None:
     sandbox = start(tmp_path, f"exhausted-{os.getpid()}")
     limit = "/proc/sys/kernel/pid_max"
     try:
@@ -86,13 +86,13 @@ def test_the_supervisor_goes_on_and_freezes(tmp_path: Path) -> None:
             lambda: [noted for noted in sandbox.events(Noted) if "Resource temporarily unavailable" in noted.text],
         )
         frozen = ask(sandbox, control.Freeze())
-        # All of the agent's stand still; flows are cut by a program, for which there is no room either: that is said.
+        # The agent's processes are stopped. Cutting connections needs a process, which cannot start either: that is reported.
         assert frozen.text == "addresses are not closed yet: cannot run conntrack: Resource temporarily unavailable"
         (sandbox.paths.tmp / "enough").touch()
-        proofs = len(sandbox.events(ProofFinished))
+        self_tests = len(sandbox.events(ProofFinished))
         assert ask(sandbox, control.Thaw()).ok
         assert taking.wait(60) == 0
-        eventually("the walls are tried again", lambda: len(sandbox.events(ProofFinished)) > proofs)
+        eventually("the self-test runs again", lambda: len(sandbox.events(ProofFinished)) > self_tests)
         assert sandbox.state.boot is not BootState.HALTED
         assert [noted.text for noted in sandbox.events(Noted) if "a task of the supervisor" in noted.text] == []
     finally:

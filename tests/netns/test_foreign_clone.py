@@ -1,4 +1,4 @@
-"""`make lint` and `make unit` in a clone that belongs to somebody else: nothing can be written there."""
+"""`make lint` and `make unit` in another user's clone, which is not writable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
 
 @pytest.fixture
 def clone() -> Iterator[Path]:
-    """As much of a clone of root's as is looked at first; under /tmp, since nobody else may enter pytest's own folders."""
+    """The files of a clone that the scripts read first, owned by root; in /tmp, because other users cannot enter pytest's."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         made = Path(folder)
         made.chmod(0o755)
@@ -32,21 +32,21 @@ def run(clone: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=clone, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_what_has_to_be_written_is_said_with_whose_it_is(clone: Path) -> None:
+def test_an_unwritable_folder_is_reported_with_its_owner(clone: Path) -> None:
     done = run(clone, *NOBODY, ".ci/setup", "venv")
     assert done.returncode == 1
     assert f"setup: cannot write into {clone}: it belongs to root" in done.stderr
     assert "hint: let root run make setup, or work in a clone of your own" in done.stderr
 
 
-def test_where_nothing_may_be_left_out_nothing_is(clone: Path) -> None:
-    """Without root the tests in namespaces cannot be run; in CI that is a failure, and said before anything is done."""
+def test_ci_fails_instead_of_leaving_tests_out(clone: Path) -> None:
+    """Tests in namespaces need root; in CI their absence is an error, which is reported before anything runs."""
     done = run(clone, *NOBODY, "env", "CI=true", ".ci/run")
     assert (done.returncode, done.stdout) == (1, "")
     assert "with CI=true no test may be left out" in done.stderr
 
 
-def test_a_part_that_setup_does_not_know_is_an_error(clone: Path) -> None:
+def test_an_unknown_part_of_setup_is_an_error(clone: Path) -> None:
     done = run(clone, ".ci/setup", "nonsense")
     assert done.returncode == 1
     assert "setup: cannot set up nonsense: expected packages" in done.stderr

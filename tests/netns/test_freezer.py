@@ -1,7 +1,7 @@
-"""The freezer against the kernel: by a cgroup of each version, and by signals.
+"""The freezer with the real kernel: with cgroups of both versions, and with signals.
 
-`stop_all` reaches everybody of the agent's uid in this pid namespace, so here one stops the processes of the test only; the
-whole of it is tried in a sandbox, by test_frozen.py.
+`stop_all` would reach all processes of the agent's uid in this PID namespace, so these tests stop only their own processes;
+test_frozen.py tests the whole in a sandbox.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def counting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
 @pytest.fixture(params=[V2, V1], ids=["v2", "v1"])
 def within(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Hierarchy]:
     place = tmp_path / "cgroups"
-    found = cgroups.hierarchy(place, versions=(request.param,))
-    if found is None:
+    hierarchy = cgroups.hierarchy(place, versions=(request.param,))
+    if hierarchy is None:
         there = request.param is V2 or "\nfreezer\t" in Path("/proc/cgroups").read_text()
         assert not (there and os.environ.get("CI")), "no hierarchy of cgroups can be mounted"
         pytest.skip(f"no hierarchy of {request.param.kind} can be mounted")
-    yield found
+    yield hierarchy
     system.run(["umount", str(place)])
 
 
@@ -67,7 +67,7 @@ def changes(place: Path, looks: int) -> bool:
     return False
 
 
-def test_what_is_frozen_by_a_cgroup_stands_still_whatever_is_sent_to_it(
+def test_a_process_frozen_by_a_cgroup_does_not_run_whatever_signal_it_gets(
     counting: tuple[subprocess.Popen[bytes], Path], within: Hierarchy
 ) -> None:
     process, place = counting
@@ -86,10 +86,10 @@ def test_what_is_frozen_by_a_cgroup_stands_still_whatever_is_sent_to_it(
     assert not cgroup.exists()
 
 
-def test_a_thaw_that_does_nothing_is_no_success(
+def test_a_thaw_without_effect_is_reported(
     counting: tuple[subprocess.Popen[bytes], Path], within: Hierarchy, tmp_path: Path
 ) -> None:
-    """Here because somebody has unmounted the hierarchy. What is done about it is not forgotten: the next thaw works."""
+    """The hierarchy was unmounted. The freezer keeps its state, so the next thaw works."""
     process, place = counting
     frozen = Freezer(lambda: [process.pid], within, stops(process.pid))
     frozen.freeze()
@@ -104,7 +104,7 @@ def test_a_thaw_that_does_nothing_is_no_success(
     assert changes(place, 500)
 
 
-def test_signals_stop_and_let_go_on(counting: tuple[subprocess.Popen[bytes], Path]) -> None:
+def test_signals_stop_and_continue(counting: tuple[subprocess.Popen[bytes], Path]) -> None:
     process, place = counting
     frozen = Freezer(lambda: [process.pid], None, stops(process.pid))
     assert frozen.freeze() == "signals"
@@ -113,14 +113,16 @@ def test_signals_stop_and_let_go_on(counting: tuple[subprocess.Popen[bytes], Pat
     assert changes(place, 500)
 
 
-def test_what_does_not_stop_is_said(counting: tuple[subprocess.Popen[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_does_not_stop_is_reported(
+    counting: tuple[subprocess.Popen[bytes], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     process, _ = counting
     monkeypatch.setattr(freezer, "FREEZE_SECONDS", 0.0)
     with pytest.raises(system.SystemFailure, match=f"cannot stop 1 of the agent's processes, for example pid {process.pid}"):
         Freezer(lambda: [process.pid], None, stops()).freeze()
 
 
-def test_a_process_that_stopped_itself_is_not_let_go_on_by_a_thaw(
+def test_a_thaw_does_not_continue_a_process_that_stopped_itself(
     counting: tuple[subprocess.Popen[bytes], Path], within: Hierarchy
 ) -> None:
     process, place = counting
@@ -131,7 +133,7 @@ def test_a_process_that_stopped_itself_is_not_let_go_on_by_a_thaw(
     assert not changes(place, 10)
 
 
-def test_signals_where_the_cgroup_cannot_be_made(counting: tuple[subprocess.Popen[bytes], Path]) -> None:
+def test_signals_are_used_if_the_cgroup_cannot_be_created(counting: tuple[subprocess.Popen[bytes], Path]) -> None:
     process, place = counting
     frozen = Freezer(lambda: [process.pid], Hierarchy(Path("/proc/1"), V2), stops(process.pid))
     assert frozen.freeze() == "signals"
@@ -150,31 +152,31 @@ def test_the_end_leaves_no_cgroup(counting: tuple[subprocess.Popen[bytes], Path]
     assert not cgroup.exists()
 
 
-@pytest.mark.parametrize("said", ["0::/../elsewhere\n1:freezer:/../elsewhere\n", "4:memory:/x\n"])
-def test_a_cgroup_that_is_not_in_sight_is_none(tmp_path: Path, said: str) -> None:
-    (tmp_path / "cgroup").write_text(said)
+@pytest.mark.parametrize("content", ["0::/../elsewhere\n1:freezer:/../elsewhere\n", "4:memory:/x\n"])
+def test_a_cgroup_outside_the_namespace_is_not_used(tmp_path: Path, content: str) -> None:
+    (tmp_path / "cgroup").write_text(content)
     place = tmp_path / "cgroups"
     assert cgroups.hierarchy(place, tmp_path) is None
     assert not place.is_mount()
 
 
-def test_where_nothing_can_be_mounted_there_is_no_hierarchy() -> None:
+def test_without_the_right_to_mount_there_is_no_hierarchy() -> None:
     assert cgroups.hierarchy(Path("/proc/nowhere")) is None
 
 
 @pytest.mark.parametrize("within", [V1], indirect=True, ids=["v1"])
-def test_version_1_is_taken_where_version_2_cannot_freeze(tmp_path: Path, within: Hierarchy) -> None:
+def test_version_1_is_used_if_version_2_cannot_freeze(tmp_path: Path, within: Hierarchy) -> None:
     place = tmp_path / "others"
     unable = dataclasses.replace(V2, switch="cgroup.none")  # as before Linux 5.2
-    found = cgroups.hierarchy(place, versions=(unable, V1))
-    assert found == Hierarchy(place / within.above.relative_to(tmp_path / "cgroups"), V1)
+    hierarchy = cgroups.hierarchy(place, versions=(unable, V1))
+    assert hierarchy == Hierarchy(place / within.above.relative_to(tmp_path / "cgroups"), V1)
     system.run(["umount", str(place)])
 
 
 # --- a process whose main thread has ended (it looks like a zombie) while another one works ---
 
 
-def test_a_process_without_its_main_thread_is_frozen_and_let_go_on(tmp_path: Path, within: Hierarchy) -> None:
+def test_a_process_without_its_main_thread_is_frozen_and_thawed(tmp_path: Path, within: Hierarchy) -> None:
     place = tmp_path / "works"
     with headless(place) as process:
         frozen = Freezer(lambda: [process.pid], within, stops(process.pid))
@@ -192,7 +194,7 @@ def test_a_process_without_its_main_thread_is_frozen_and_let_go_on(tmp_path: Pat
         assert not cgroup.exists()
 
 
-def test_so_it_is_by_signals(tmp_path: Path) -> None:
+def test_a_process_without_its_main_thread_is_stopped_by_signals(tmp_path: Path) -> None:
     place = tmp_path / "works"
     with headless(place) as process:
         frozen = Freezer(lambda: [process.pid], None, stops(process.pid))
@@ -202,7 +204,9 @@ def test_so_it_is_by_signals(tmp_path: Path) -> None:
         assert changes(place, 500)
 
 
-def test_that_it_does_not_stop_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_its_main_thread_that_does_not_stop_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(freezer, "FREEZE_SECONDS", 0.0)
     with (
         headless(tmp_path / "works") as process,
@@ -211,7 +215,7 @@ def test_that_it_does_not_stop_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         Freezer(lambda: [process.pid], None, stops()).freeze()
 
 
-def test_the_end_kills_it_too(tmp_path: Path, within: Hierarchy) -> None:
+def test_a_process_without_its_main_thread_is_killed_at_the_end(tmp_path: Path, within: Hierarchy) -> None:
     with headless(tmp_path / "works") as process:
         frozen = Freezer(lambda: [process.pid], within, stops(process.pid))
         assert frozen.freeze() == "cgroup"
@@ -222,8 +226,8 @@ def test_the_end_kills_it_too(tmp_path: Path, within: Hierarchy) -> None:
         assert not cgroup.exists()
 
 
-def test_what_has_ended_as_a_whole_holds_nothing_up(tmp_path: Path, within: Hierarchy) -> None:
-    """Its parent has not asked for it yet, and may be the agent's: it stays for as long as that likes."""
+def test_a_zombie_does_not_block_the_freezer(tmp_path: Path, within: Hierarchy) -> None:
+    """Its parent has not reaped it yet. The parent may be the agent's and never do so."""
     zombie = subprocess.Popen(["true"])
     eventually("it has ended", lambda: processes.ended(zombie.pid))
     with headless(tmp_path / "works") as process:

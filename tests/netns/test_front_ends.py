@@ -1,4 +1,4 @@
-"""The front ends as processes: signals, exit codes, and a terminal that is left as it was, or that goes away."""
+"""The front ends as processes: signals, exit codes, and a terminal that is restored or disappears."""
 
 import json
 import os
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.netns
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests/journals/ready.jsonl"
 
-# A backend in small: writes a journal, and ends when it is told to.
+# A minimal backend: writes a journal, and exits on a signal.
 BACKEND = """
 import signal, sys
 from pathlib import Path
@@ -81,7 +81,7 @@ def front(folder: Path, form: str, argv: list[str]) -> Iterator["subprocess.Pope
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_goes_on_to_the_backend_and_its_code_comes_back(folder: Path, number: signal.Signals) -> None:
+def test_a_signal_is_forwarded_to_the_backend_and_its_exit_code_returned(folder: Path, number: signal.Signals) -> None:
     with front(folder, "text", backend(folder, 7)) as process:
         assert process.stdout is not None
         while "boot started" not in process.stdout.readline():
@@ -92,7 +92,7 @@ def test_a_signal_goes_on_to_the_backend_and_its_code_comes_back(folder: Path, n
         assert process.returncode == 7
 
 
-def test_json_lines_are_the_journal_s(folder: Path) -> None:
+def test_json_lines_are_those_of_the_journal(folder: Path) -> None:
     with front(folder, "json", backend(folder)) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["kind"] == "boot.started"
@@ -100,13 +100,13 @@ def test_json_lines_are_the_journal_s(folder: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
-def test_a_backend_that_cannot_begin_is_heard(folder: Path) -> None:
+def test_the_error_of_a_backend_that_cannot_start_is_shown(folder: Path) -> None:
     with front(folder, "text", ["/bin/sh", "-c", "echo cannot boot: the settings >&2; exit 2"]) as process:
         out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out, err) == (2, "", "cannot boot: the settings\n")
 
 
-def test_a_backend_that_is_killed_gives_the_code_of_its_signal(folder: Path) -> None:
+def test_a_killed_backend_gives_the_code_of_its_signal(folder: Path) -> None:
     with front(folder, "text", ["/bin/sh", "-c", "kill -9 $$"]) as process:
         process.communicate(timeout=PATIENCE)
         assert process.returncode == 137
@@ -119,7 +119,7 @@ def test_the_sandbox_goes_on_when_nobody_reads(folder: Path) -> None:
         process.stdout.close()
         with (folder / "run/codetainer/events.jsonl").open("a") as journal:
             journal.write('{"at":1,"seq":9,"kind":"noted","level":"info","text":"into the void"}\n' * 100)
-        # What cannot be written any more goes nowhere; that it went on writing shows in its standard output.
+        # Output that can no longer be written is discarded.
         deadline = time.monotonic() + PATIENCE
         while Path(f"/proc/{process.pid}/fd/1").readlink() != Path(os.devnull) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -147,7 +147,7 @@ def test_the_backend_goes_on_behind_its_screen_until_ctrl_c(folder: Path) -> Non
     assert child.exitstatus == 5
 
 
-def test_what_the_backend_complains_of_is_shown_as_it_is(folder: Path) -> None:
+def test_the_backends_stderr_is_shown_unchanged(folder: Path) -> None:
     child = spawn([sys.executable, "-c", SCREEN, str(folder), "/bin/sh", "-c", "echo cannot boot: the settings >&2; exit 2"])
     child.expect("cannot boot: the settings")
     child.expect(pexpect.EOF)
@@ -172,9 +172,9 @@ def test_the_terminal_is_left_as_it_was(name: str, end: Callable[["pexpect.spawn
     before = termios.tcgetattr(child.child_fd)
     child.expect("quit")
     end(child)
-    said = child.read()
+    output = child.read()
     for mode in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l", b"\x1b[?2004l"):
-        assert mode in said
+        assert mode in output
     assert termios.tcgetattr(child.child_fd)[3] == before[3]
     child.close()
     assert child.exitstatus == code
@@ -200,16 +200,16 @@ def test_without_colour_no_colour_is_sent() -> None:
     environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
     child = pexpect.spawn(DASHBOARD[0], DASHBOARD[1:], dimensions=(24, 80), timeout=PATIENCE, cwd=str(ROOT), env=environment)
     child.expect("quit")
-    said = child.before
-    assert isinstance(said, bytes)
+    output = child.before
+    assert isinstance(output, bytes)
     child.send("q")
     child.expect(pexpect.EOF)
     child.close()
-    colours = {number for found in re.findall(rb"\x1b\[([0-9;]*)m", said) for number in found.split(b";")}
+    colours = {number for codes in re.findall(rb"\x1b\[([0-9;]*)m", output) for number in codes.split(b";")}
     assert colours <= {b"", b"0", b"1", b"2", b"7", b"39", b"49"}
 
 
-def test_a_terminal_of_the_type_unknown_gets_the_screen() -> None:
+def test_a_terminal_of_type_unknown_gets_the_screen() -> None:
     environment = {**os.environ, "TERM": "unknown"}
     child = pexpect.spawn(DASHBOARD[0], DASHBOARD[1:], dimensions=(24, 80), timeout=PATIENCE, cwd=str(ROOT), env=environment)
     child.expect("quit")
@@ -237,35 +237,35 @@ def test_a_defect_leaves_the_terminal_as_it_was_and_shows_no_values() -> None:
     before = termios.tcgetattr(child.child_fd)
     child.expect("the dashboard has failed, the sandbox goes on")
     assert isinstance(child.before, bytes)
-    said = child.before + child.read()
-    assert b"\x1b[?1049l" in said
-    assert b"RuntimeError: a defect" in said
-    assert b"planted-value" not in said
-    assert b"\x1b[31mred" not in said
+    output = child.before + child.read()
+    assert b"\x1b[?1049l" in output
+    assert b"RuntimeError: a defect" in output
+    assert b"planted-value" not in output
+    assert b"\x1b[31mred" not in output
     assert termios.tcgetattr(child.child_fd)[3] == before[3]
     child.close()
     assert child.exitstatus == 1
 
 
-@pytest.mark.parametrize(("form", "given"), [("a pipe", {}), ("a dumb terminal", {"TERM": "dumb"}), ("--plain", {})])
-def test_where_no_screen_can_be_drawn_there_are_lines(form: str, given: dict[str, str]) -> None:
+@pytest.mark.parametrize(("form", "variables"), [("a pipe", {}), ("a dumb terminal", {"TERM": "dumb"}), ("--plain", {})])
+def test_lines_are_printed_if_no_screen_can_be_drawn(form: str, variables: dict[str, str]) -> None:
     if form == "a pipe":
         done = subprocess.run(
             DASHBOARD, stdin=subprocess.DEVNULL, capture_output=True, cwd=ROOT, timeout=PATIENCE, text=True, check=False
         )  # fmt: skip
-        code, said = done.returncode, done.stdout
+        code, output = done.returncode, done.stdout
     else:
         argv = [*DASHBOARD, "--plain"] if form == "--plain" else DASHBOARD
-        environment = {**os.environ, "TERM": "xterm-256color", **given}
+        environment = {**os.environ, "TERM": "xterm-256color", **variables}
         child = pexpect.spawn(
             argv[0], argv[1:], dimensions=(24, 80), timeout=PATIENCE, cwd=str(ROOT), env=environment, encoding="utf-8"
         )  # fmt: skip
-        said = child.read()
+        output = child.read()
         child.close()
         code = child.exitstatus or 0
     assert code == 0
-    assert "\x1b" not in said
-    assert "refused pypi.example.org: not on the list, by pip" in said
+    assert "\x1b" not in output
+    assert "refused pypi.example.org: not on the list, by pip" in output
 
 
 def test_a_signal_while_a_shell_has_the_terminal_ends_both(tmp_path: Path) -> None:

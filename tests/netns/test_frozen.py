@@ -1,4 +1,4 @@
-"""A frozen sandbox against its agent: what it prepared before, and what falls meanwhile."""
+"""A frozen sandbox and a hostile agent: its preparations before the freeze, and failures during the freeze."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.netns.test_freezer import changes
 
 pytestmark = pytest.mark.netns
 
-# A timer that lets its own process go on, a hundred times a second (timer_create(2)).
+# A timer that sends SIGCONT to its own process a hundred times a second (timer_create(2)).
 TIMER = """
 import ctypes, signal, sys, time
 class Event(ctypes.Structure):
@@ -39,7 +39,7 @@ while True:
     time.sleep(0.01)
 """
 
-# Processes that fork and end, each of which tells all others to go on.
+# Processes that fork and exit, each of which sends SIGCONT to all others.
 STORM = """
 import os, signal, sys, time
 for _ in range(3):
@@ -56,7 +56,7 @@ for _ in range(3):
 
 @contextlib.contextmanager
 def running(sandbox: Running, code: str, *arguments: object) -> Iterator[Path]:
-    """A program of the agent's; the file that it writes to for as long as it runs."""
+    """Runs a program as the agent. Yields the file that it writes to while it runs."""
     place = sandbox.paths.root / "tmp/runs"
     place.unlink(missing_ok=True)
     process = subprocess.Popen(sandbox.command(AGENT, "/usr/bin/python3", "-I", "-c", code, "/tmp/runs", *map(str, arguments)))
@@ -67,20 +67,20 @@ def running(sandbox: Running, code: str, *arguments: object) -> Iterator[Path]:
 
 
 def frozen(sandbox: Running) -> list[Path]:
-    """Its cgroups: the hierarchy shows those of other sandboxes, too, which come and go."""
+    """Returns the sandbox's cgroups. The hierarchy also shows those of other sandboxes."""
     own = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
     (within,) = re.findall("^0::/(.*)$", Path(f"/proc/{sandbox.init}/cgroup").read_text(), re.MULTILINE)
-    found = set()
+    folders = set()
     for cgroup in (sandbox.paths.cgroups / within).glob(f"{cgroups.PREFIX}*"):
         with contextlib.suppress(OSError):
             for pid in (cgroup / "cgroup.procs").read_text().split():
                 with contextlib.suppress(OSError):
                     if Path(f"/proc/{pid}/ns/pid").readlink() == own:
-                        found.add(cgroup)
-    return list(found)
+                        folders.add(cgroup)
+    return list(folders)
 
 
-def test_a_timer_does_not_let_the_agent_go_on(sandbox: Running) -> None:
+def test_a_timer_does_not_continue_the_agent(sandbox: Running) -> None:
     with running(sandbox, TIMER) as place:
         assert sandbox.codetainer("freeze").returncode == 0
         try:
@@ -90,8 +90,8 @@ def test_a_timer_does_not_let_the_agent_go_on(sandbox: Running) -> None:
         assert changes(place, 500)
 
 
-def test_a_process_whose_main_thread_has_ended_stands_still_and_goes_on(sandbox: Running) -> None:
-    """Its state is that of a zombie, and its other threads work on."""
+def test_a_process_whose_main_thread_has_ended_is_frozen_and_thawed(sandbox: Running) -> None:
+    """It looks like a zombie, but its other threads run."""
     with running(sandbox, headless.CODE) as place:
         assert changes(place, 500)
         assert sandbox.codetainer("freeze").returncode == 0
@@ -104,7 +104,7 @@ def test_a_process_whose_main_thread_has_ended_stands_still_and_goes_on(sandbox:
         assert not cgroup.exists()
 
 
-def test_nor_do_processes_that_fork_and_end(sandbox: Running) -> None:
+def test_processes_that_fork_and_exit_are_frozen_too(sandbox: Running) -> None:
     until = sandbox.python("import time; print(time.time() + 60)")
     with running(sandbox, STORM, until) as place:
         assert changes(place, 500)
@@ -116,14 +116,14 @@ def test_nor_do_processes_that_fork_and_end(sandbox: Running) -> None:
             assert sandbox.codetainer("thaw").returncode == 0
 
 
-def test_all_are_stopped_at_one_moment_where_there_are_only_signals(sandbox: Running) -> None:
-    """And nobody but the agent's."""
+def test_signals_stop_all_processes_of_the_agent_at_one_moment(sandbox: Running) -> None:
+    """They stop no other process."""
     until = sandbox.python("import time; print(time.time() + 60)")
     with running(sandbox, STORM, until) as place:
         assert changes(place, 500)
 
         def stopped() -> bool:
-            """The supervisor does not know of it and may begin a look at the pane: the next round stops that."""
+            """The supervisor does not know of this freeze and may start a process; the next round stops that, too."""
             assert sandbox.root("/usr/bin/python3", "-I", "-c", freezer.STOP_ALL).returncode == 0
             states = sandbox.root("ps", "-o", "stat=", "-u", "claude").stdout.split()
             return {state[0] for state in states} <= freezer.STANDING and not changes(place, 10)
@@ -137,12 +137,12 @@ def test_all_are_stopped_at_one_moment_where_there_are_only_signals(sandbox: Run
         sandbox.root("sh", "-c", "kill -KILL $(pgrep -u 1000 -f /tmp/runs); kill -CONT $(pgrep -u 1000)")
 
 
-def test_a_guard_that_is_started_anew_opens_nothing(sandbox: Running) -> None:
+def test_a_restarted_guard_opens_nothing(sandbox: Running) -> None:
     assert sandbox.codetainer("freeze").returncode == 0
     try:
         killed = sandbox.kill("guard")
         eventually("the guard is back", lambda: sandbox.came_back("guard", killed))
-        connect(sandbox, "github.com")  # whoever asks for a name opens its address
+        connect(sandbox, "github.com")  # a query normally opens the name's address
         assert connect(sandbox, "198.51.100.10") == "refused"
     finally:
         assert sandbox.codetainer("thaw").returncode == 0
@@ -150,7 +150,7 @@ def test_a_guard_that_is_started_anew_opens_nothing(sandbox: Running) -> None:
 
 
 @pytest.mark.parametrize("argv", [("allow", "unlisted.test"), ("refresh",), ("retry",), ("session", "restart")])
-def test_nothing_is_opened_or_begun_meanwhile(sandbox: Running, argv: tuple[str, ...]) -> None:
+def test_nothing_is_opened_or_started_meanwhile(sandbox: Running, argv: tuple[str, ...]) -> None:
     assert sandbox.codetainer("freeze").returncode == 0
     try:
         done = sandbox.codetainer(*argv)
@@ -161,7 +161,7 @@ def test_nothing_is_opened_or_begun_meanwhile(sandbox: Running, argv: tuple[str,
 
 @pytest.mark.parametrize("command", [("git", "-C", "/workspace", "status"), ("codetainer", "as-agent", "--", "true")])
 def test_root_starts_nothing_as_the_agent_meanwhile(sandbox: Running, command: tuple[str, ...]) -> None:
-    """What it starts would be free until the next freeze: git runs programs of the agent's choice."""
+    """A new process would run until the next freeze, and git runs programs of the agent's choice."""
     assert sandbox.codetainer("freeze").returncode == 0
     try:
         done = sandbox.root(*command)
@@ -173,8 +173,8 @@ def test_root_starts_nothing_as_the_agent_meanwhile(sandbox: Running, command: t
     assert not sandbox.paths.frozen.exists()
 
 
-def test_the_agent_is_stopped_where_the_guard_does_not_answer(sandbox: Running) -> None:
-    """It is said that addresses are still open, and that it has to be done again."""
+def test_the_agent_is_stopped_even_if_the_guard_does_not_answer(sandbox: Running) -> None:
+    """The reply says that addresses are still open and that the freeze must be repeated."""
     guard = sandbox.pid("guard")
     with running(sandbox, TIMER) as place:
         os.kill(guard, signal.SIGSTOP)

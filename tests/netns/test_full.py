@@ -1,4 +1,4 @@
-"""Where our own folder is full for a while whoever asks is told, nothing is half done, and afterwards all is as before."""
+"""Codetainer's own folder is full for a while: requests fail with a reason, none is half done, and everything recovers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running.stop()
 
 
-def test_who_asks_is_told_and_nothing_is_half_done(box: Running) -> None:
+def test_requests_fail_with_a_reason_and_none_is_half_done(box: Running) -> None:
     assert box.codetainer("allow", "plain.test", "--port", "8443", "--for", "2s").returncode == 0
     assert box.codetainer("allow", "wild.test", "--port", "8443").returncode == 0
     assert "No space left" in box.root("sh", "-c", f"cat /dev/zero > {FILL}").stderr
@@ -45,15 +45,15 @@ def test_who_asks_is_told_and_nothing_is_half_done(box: Running) -> None:
     finally:
         box.root("rm", "-f", FILL)
     eventually("its time is up", lambda: any(event.name == "plain.test" for event in box.events(Withdrawn)))
-    eventually("what was lost is said", lambda: [n for n in box.events(Noted) if "events were lost" in n.text])
+    eventually("the loss is reported", lambda: [n for n in box.events(Noted) if "events were lost" in n.text])
     eventually("the gate is up, and readers know", lambda: box.state.services["gate"].state is ServiceState.UP)
     assert set(box.state.allowed) == {"wild.test:8443"}
-    proofs = len(box.events(ProofFinished))
-    eventually("the walls are tried", lambda: len(box.events(ProofFinished)) > proofs)
+    self_tests = len(box.events(ProofFinished))
+    eventually("the self-test has run", lambda: len(box.events(ProofFinished)) > self_tests)
     assert box.state.boot != "halted", box.state.reason
     assert connect(box, "github.com") == "open"
     assert connect(box, "192.0.2.62") == "refused"
-    eventually("refusals are told", lambda: refused(box, address="192.0.2.62"))
+    eventually("the refusal is reported", lambda: refused(box, address="192.0.2.62"))
     assert box.codetainer("allow", "unlisted.test").returncode == 0
     assert connect(box, "unlisted.test") == "open"
     assert box.codetainer("session", "restart").returncode == 0

@@ -1,8 +1,8 @@
-"""The gate as the agent meets it: what the name in the hello or the Host decides, and what tries to get around it.
+"""The gate from the agent's side: the name in the client hello or Host header decides, and attempts to bypass it fail.
 
-Each try that an attack on the design made is a test here or in test_cases.py.
+Every attack from the design's review is a test here or in test_cases.py.
 
-Length: one table of tries, read as a whole.
+Length: one table of attacks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = worlds.BOTH
 LIST = LISTED + "*.below.test\ntyped.test:8443/tls\nspoken.test:8080/http\n"
 GITHUB, API, SHARED = "198.51.100.10", "198.51.100.20", "198.51.100.32"
 
-# Sends pieces to an address; says how it ended: the first bytes of an answer, "reset", "closed" or "silence".
+# Sends pieces to an address. Prints the result: the first bytes of the response, "reset", "closed" or "silence".
 SAY = """
 import json, socket, sys, time
 address, port, pieces = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
@@ -37,12 +37,12 @@ try:
         for piece in pieces:
             sock.sendall(bytes.fromhex(piece))
             time.sleep(0.002)
-        said = b""
-        while len(said) < 65536 and (data := sock.recv(65536)):
-            said += data
+        answer = b""
+        while len(answer) < 65536 and (data := sock.recv(65536)):
+            answer += data
             if sys.argv[4] == "first":
                 break
-        print(json.dumps(said.decode("latin-1") or "closed"))
+        print(json.dumps(answer.decode("latin-1") or "closed"))
 except (ConnectionResetError, BrokenPipeError):
     print(json.dumps("reset"))
 except TimeoutError:
@@ -53,7 +53,7 @@ except OSError as error:
 
 
 def hello(name: str | None) -> bytes:
-    """A ClientHello as OpenSSL writes it, in one record."""
+    """Returns a ClientHello from OpenSSL, in one record."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     out = ssl.MemoryBIO()
@@ -64,27 +64,27 @@ def hello(name: str | None) -> bytes:
 
 
 def extensions(record: bytes, change: dict[int, bytes] | None = None, more: bytes = b"") -> bytes:
-    """The record with bodies of extensions replaced and others added, all lengths put right."""
+    """Returns the record with the bodies of extensions replaced, others added, and all lengths corrected."""
     body = record[9:]
     at = 34
     at += 1 + body[at]
     at += 2 + struct.unpack_from("!H", body, at)[0]
     at += 1 + body[at]
     head, rest = body[:at], body[at + 2 :]
-    found = b""
+    extensions = b""
     while rest:
         kind, length = struct.unpack_from("!HH", rest)
         text = (change or {}).get(kind, rest[4 : 4 + length])
-        found += struct.pack("!HH", kind, len(text)) + text
+        extensions += struct.pack("!HH", kind, len(text)) + text
         rest = rest[4 + length :]
-    found += more
-    inside = head + struct.pack("!H", len(found)) + found
+    extensions += more
+    inside = head + struct.pack("!H", len(extensions)) + extensions
     handshake = b"\1" + len(inside).to_bytes(3, "big") + inside
     return record[:3] + struct.pack("!H", len(handshake)) + handshake
 
 
 def names(*hosts: bytes) -> bytes:
-    """The body of a server_name extension."""
+    """Returns the body of a server_name extension."""
     inside = b"".join(b"\0" + struct.pack("!H", len(host)) + host for host in hosts)
     return struct.pack("!H", len(inside)) + inside
 
@@ -108,7 +108,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> Iterator[
 
 
 def resolve(sandbox: Running, *hosts: str) -> None:
-    """Makes DNS hand these out, so that their addresses are open."""
+    """Resolves these names, which opens their addresses."""
     for host in hosts:
         assert sandbox.agent("getent", "ahostsv4", host).returncode == 0, host
 
@@ -118,8 +118,8 @@ def say(sandbox: Running, address: str, port: int, *pieces: bytes, until: str = 
     return str(sandbox.python(SAY, address, port, parts, until))
 
 
-def is_server_hello(said: str) -> bool:
-    return said[:2] == "\x16\x03"
+def is_server_hello(response: str) -> bool:
+    return response[:2] == "\x16\x03"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_listed_name_is_carried(sandbox: Running, address: str, port: int, pie
         "two records", "SSLv2", "plain HTTP", "SSH", "long record",
     ],
 )  # fmt: skip
-def test_what_is_not_a_listed_name_is_ended_without_an_answer(sandbox: Running, record: bytes) -> None:
+def test_a_connection_without_a_listed_name_is_closed_without_a_response(sandbox: Running, record: bytes) -> None:
     resolve(sandbox, "github.com")
     assert say(sandbox, GITHUB, 443, record) in ("reset", "closed")
 
@@ -188,7 +188,7 @@ def test_the_gate_itself_cannot_be_dialled(sandbox: Running) -> None:
     assert say(sandbox, "127.0.0.55", 80, b"GET / HTTP/1.1\r\nHost: github.com\r\n\r\n") == "refused"
 
 
-def test_other_ports_may_be_checked_by_name_too(sandbox: Running) -> None:
+def test_other_ports_are_checked_by_name_too(sandbox: Running) -> None:
     resolve(sandbox, "typed.test", "spoken.test")
     typed = sandbox.agent("getent", "ahostsv4", "typed.test").stdout.split()[0]
     assert is_server_hello(say(sandbox, typed, 8443, hello("typed.test")))
@@ -224,23 +224,23 @@ GET = b"GET /%s HTTP/1.1\r\nHost: %s\r\n%s\r\n"
 def test_plain_http_goes_by_its_host(sandbox: Running, request_bytes: bytes, status: str) -> None:
     resolve(sandbox, "plain.test")
     before = sandbox.asked(kind="http", path="/a")
-    said = say(sandbox, "198.51.100.35", 80, request_bytes)
-    assert said.startswith(f"HTTP/1.1 {status}"), said[:200]
+    response = say(sandbox, "198.51.100.35", 80, request_bytes)
+    assert response.startswith(f"HTTP/1.1 {status}"), response[:200]
     assert sandbox.asked(kind="http", path="/a") == before + (status == "200")
 
 
 def test_every_request_of_a_connection_is_checked(sandbox: Running) -> None:
     resolve(sandbox, "plain.test")
     first, second = GET % (b"one", b"plain.test", b""), GET % (b"two", b"unlisted.test", b"Connection: close\r\n")
-    said = say(sandbox, "198.51.100.35", 80, first + second, until="end")
-    assert "answers /one" in said
-    assert said.count("HTTP/1.1 200") == 1
-    assert "HTTP/1.1 403" in said
+    response = say(sandbox, "198.51.100.35", 80, first + second, until="end")
+    assert "answers /one" in response
+    assert response.count("HTTP/1.1 200") == 1
+    assert "HTTP/1.1 403" in response
     assert sandbox.asked(kind="http", path="/two") == 0
 
 
 def test_one_message_has_one_length(sandbox: Running) -> None:
-    """Whatever the framing, the server sees one request and never what hides behind it."""
+    """Whatever the framing, the server sees one request and never a second one hidden behind it."""
     resolve(sandbox, "plain.test")
     hidden = b"0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: plain.test\r\n\r\n"
     both = b"POST /both HTTP/1.1\r\nHost: plain.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -253,21 +253,21 @@ def test_one_message_has_one_length(sandbox: Running) -> None:
     assert sandbox.asked(kind="http", path="/twice") == 0
 
 
-def test_what_the_gate_refuses_is_told_by_name_and_reason(sandbox: Running) -> None:
+def test_refusals_are_reported_by_name_and_reason(sandbox: Running) -> None:
     resolve(sandbox, "github.com")
     say(sandbox, GITHUB, 443, hello("fronted.test"))
     say(sandbox, GITHUB, 443, hello(None))
     say(sandbox, GITHUB, 443, extensions(BASE, more=EXTENSION))
 
-    def told() -> set[tuple[str, str, str]]:
+    def reported() -> set[tuple[str, str, str]]:
         return {(r.name, r.reason, r.detail) for r in sandbox.events(Refused) if r.via is Via.GATE}
 
-    eventually("the name", lambda: ("fronted.test", "another site on a listed address", "") in told())
-    eventually("no name", lambda: ("", "another site on a listed address", "no name") in told())
-    eventually("an encrypted one", lambda: ("", "another site on a listed address", "encrypted name") in told())
+    eventually("the name", lambda: ("fronted.test", "another site on a listed address", "") in reported())
+    eventually("no name", lambda: ("", "another site on a listed address", "no name") in reported())
+    eventually("an encrypted one", lambda: ("", "another site on a listed address", "encrypted name") in reported())
 
 
-def test_what_it_carries_is_counted_by_name(sandbox: Running) -> None:
+def test_traffic_is_counted_by_name(sandbox: Running) -> None:
     assert sandbox.agent("curl", "-sS", "https://api.github.com/counted").returncode == 0
 
     def counted() -> Carried | None:
@@ -304,26 +304,26 @@ print(json.dumps(len(held)))
 """
 
 
-def test_every_connection_it_carried_is_in_the_traffic_log_and_no_path_of_it(sandbox: Running) -> None:
+def test_every_connection_is_in_the_traffic_log_without_its_path(sandbox: Running) -> None:
     assert sandbox.agent("curl", "-sS", "https://github.com/a-path-of-ours?a=b").returncode == 0
 
     def logged() -> list[dict[str, Any]]:
         lines = sandbox.codetainer("logs", "--traffic", "--json").stdout.splitlines()
-        return [found for line in lines if (found := json.loads(line))["name"] == "github.com" and found["bytes_in"] > 0]
+        return [entry for line in lines if (entry := json.loads(line))["name"] == "github.com" and entry["bytes_in"] > 0]
 
     assert eventually("it is logged", logged)[-1]["port"] == 443
     assert "github.com:443" in sandbox.codetainer("logs", "--traffic").stdout
     assert "a-path-of-ours" not in sandbox.paths.traffic.read_text() + sandbox.paths.journal.read_text()
 
 
-def test_connections_that_say_nothing_hold_nobody_up_for_long(sandbox: Running) -> None:
-    """More than the gate holds at once, from an agent that keeps them all."""
+def test_silent_connections_block_the_gate_only_briefly(sandbox: Running) -> None:
+    """The agent holds more connections than the gate accepts at once."""
     resolve(sandbox, "github.com")
     assert sandbox.python(HOLD, GITHUB, 3000, BASE.hex()) == 3000
     assert is_server_hello(say(sandbox, GITHUB, 443, BASE))
 
 
-def test_a_name_to_which_much_goes_out_is_marked(tmp_path: Path, begin: Begin) -> None:
+def test_an_upload_alert_marks_the_name(tmp_path: Path, begin: Begin) -> None:
     sandbox = begin(tmp_path, f"much-{os.getpid()}", CODETAINER_MUCH_OUT="100K")
     try:
         script = "head -c 300000 /dev/zero | curl -sS --data-binary @- https://short.test/ && curl -sS https://wild.test/"
@@ -337,7 +337,7 @@ def test_a_name_to_which_much_goes_out_is_marked(tmp_path: Path, begin: Begin) -
 
 
 def test_a_revoked_name_loses_its_connections_and_its_neighbour_on_the_same_address_does_not(sandbox: Running) -> None:
-    """Both names have the address of every other: only their names tell them apart."""
+    """All names share one address, so only the names distinguish the connections."""
     pid = sandbox.state.services["gate"].pid
     for name in ("first.test", "second.test"):
         assert sandbox.codetainer("allow", name).returncode == 0
@@ -351,7 +351,7 @@ def test_a_revoked_name_loses_its_connections_and_its_neighbour_on_the_same_addr
 
 def test_a_gate_that_is_killed_lets_nothing_through_and_comes_back(sandbox: Running) -> None:
     killed = sandbox.kill("gate")
-    eventually("it is said, and it is back", lambda: sandbox.came_back("gate", killed))
+    eventually("the gate is back", lambda: sandbox.came_back("gate", killed))
     assert sandbox.agent("curl", "-sS", "https://github.com/").returncode == 0
     assert say(sandbox, GITHUB, 443, hello("unlisted.test")) in ("reset", "closed")
 
@@ -373,7 +373,7 @@ def test_the_gate_has_no_capability_and_its_own_root(sandbox: Running) -> None:
     ]
 
 
-def test_without_the_gate_addresses_decide_and_it_is_said(tmp_path: Path, begin: Begin) -> None:
+def test_without_the_gate_addresses_decide_and_that_is_reported(tmp_path: Path, begin: Begin) -> None:
     sandbox = begin(tmp_path, f"gateless-{os.getpid()}", CODETAINER_GATE="off")
     try:
         assert not sandbox.events(BootStarted)[-1].gate

@@ -1,4 +1,4 @@
-"""What is allowed by hand: port by port, with ends of its own, and told truly. With the real guard, CoreDNS and gate."""
+"""Grants by hand: each port with its own expiry, and true replies. With the real guard, CoreDNS and gate."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def box(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> Iterator[Runn
 
 @pytest.fixture(autouse=True)
 def as_before(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Nothing is left open by hand."""
+    """Revokes all grants after the test."""
     yield
     box: Running = request.getfixturevalue("box")
     for name in {grant.name for grant in box.state.allowed.values()}:
@@ -49,7 +49,7 @@ def allowed(box: Running, name: str) -> list[tuple[str, str, bool]]:
 
 
 @pytest.mark.parametrize("time", ["0s", "0", "-1h", "400d", "9" * 40])
-def test_a_time_that_is_none_opens_nothing(box: Running, time: str) -> None:
+def test_an_invalid_time_opens_nothing(box: Running, time: str) -> None:
     before = len(box.events(Allowed))
     done = box.codetainer("allow", "more.test", f"--for={time}")
     assert (done.returncode, "as a duration" in done.stderr) == (2, True), done
@@ -57,7 +57,7 @@ def test_a_time_that_is_none_opens_nothing(box: Running, time: str) -> None:
     assert connect(box, "more.test") == "no such name"
 
 
-def test_a_port_is_opened_beside_those_that_are_open(box: Running) -> None:
+def test_a_port_is_opened_in_addition_to_open_ones(box: Running) -> None:
     assert box.codetainer("allow", "more.test", "--for", "1h").returncode == 0
     done = box.codetainer("allow", "more.test", "--port", "8443", "--for", "2h")
     assert "more.test:8443 is open until " in done.stdout
@@ -72,7 +72,7 @@ def test_a_port_is_opened_beside_those_that_are_open(box: Running) -> None:
     assert connect(box, "198.51.100.50", 80) == "refused"
 
 
-def test_each_port_has_an_end_of_its_own(box: Running) -> None:
+def test_each_port_has_its_own_expiry(box: Running) -> None:
     assert box.codetainer("allow", "more.test").returncode == 0
     before = len(box.events(Withdrawn))
     assert box.codetainer("allow", "more.test", "--port", "8443", "--for", "1s").returncode == 0
@@ -83,7 +83,7 @@ def test_each_port_has_an_end_of_its_own(box: Running) -> None:
     assert allowed(box, "more.test") == [("443,80", "by hand, by root", False)]
 
 
-def test_a_port_of_a_name_below_a_wildcard_leaves_what_the_wildcard_opens(box: Running) -> None:
+def test_a_grant_below_a_wildcard_leaves_the_wildcards_ports_open(box: Running) -> None:
     assert box.codetainer("allow", "a.wild.test", "--port", "8443").returncode == 0
     assert {port: connect(box, "a.wild.test", port) for port in (443, 80, 8443)} == {443: "open", 80: "open", 8443: "open"}
     done = box.codetainer("revoke", "a.wild.test")
@@ -105,7 +105,7 @@ def test_a_revoke_of_a_listed_name_says_that_it_stays_open(box: Running) -> None
     ("name", "why"),
     [("nosuch.test", "the name does not exist"), ("inner.test", "only private or special addresses (10.1.2.3)")],
 )
-def test_a_name_without_an_address_is_not_said_to_be_open(box: Running, name: str, why: str) -> None:
+def test_a_name_without_an_address_is_not_reported_as_open(box: Running, name: str, why: str) -> None:
     done = box.codetainer("allow", name, "--for", "1h")
     assert (done.returncode, done.stdout, f"cannot open {name}: " in done.stderr, why in done.stderr) == (1, "", True, True)
     assert allowed(box, name) == []
@@ -114,7 +114,7 @@ def test_a_name_without_an_address_is_not_said_to_be_open(box: Running, name: st
     before = [words for words in box.codetainer("refresh").stdout.split(", ") if "failed" in words]
     assert box.codetainer("revoke", name).returncode == 0
     after = [words for words in box.codetainer("refresh").stdout.split(", ") if "failed" in words]
-    assert int(before[0].split()[0]) == int(after[0].split()[0]) + 1  # it is none that was resolved
+    assert int(before[0].split()[0]) == int(after[0].split()[0]) + 1  # it does not count as resolved
 
 
 EXPLAINED = [
@@ -128,14 +128,12 @@ EXPLAINED = [
 
 
 @pytest.mark.parametrize(("target", "code", "words"), EXPLAINED)
-def test_explain_answers_what_it_is_asked_or_says_that_it_is_no_question(
-    box: Running, target: str, code: int, words: str
-) -> None:
+def test_explain_answers_or_rejects_an_invalid_question(box: Running, target: str, code: int, words: str) -> None:
     done = box.codetainer("explain", target)
     assert (done.returncode, words in (done.stderr if code else done.stdout)) == (code, True), done
 
 
-def test_what_nobody_could_ask_for_is_not_muted(box: Running) -> None:
+def test_an_impossible_name_is_not_muted(box: Running) -> None:
     done = box.codetainer("mute", "zzz")
     assert (done.returncode, "neither a host name nor an address" in done.stderr) == (1, True)
     assert not box.events(Muted)
@@ -155,7 +153,7 @@ def test_a_revoke_while_the_guard_is_being_started_again_closes(box: Running) ->
     assert connect(box, "github.com") == "open"
 
 
-# Asks for the next thing only when the one before has been read by the supervisor; prints what came of each.
+# Sends each request only after the supervisor has read the one before. Prints the result of each.
 IN_TURN = """
 import fcntl, json, socket, struct, sys, termios, time
 asked = []
@@ -170,8 +168,8 @@ print(json.dumps([json.loads(sock.makefile().readline()) for sock in asked]))
 """
 
 
-def test_what_waited_for_its_turn_is_not_opened_after_a_freeze(box: Running) -> None:
-    """The guard does not answer: one allow is under way, another waits for it, and the operator freezes."""
+def test_a_queued_allow_opens_nothing_after_a_freeze(box: Running) -> None:
+    """The guard does not answer: one allow is in progress, another waits for it, and the operator freezes the sandbox."""
     guard, before, frozen = box.pid("guard"), len(box.events(Allowed)), len(box.events(Froze))
     requests = [{"verb": "allow", "name": "more.test"}, {"verb": "allow", "name": "*.unlisted.test"}, {"verb": "freeze"}]
     os.kill(guard, signal.SIGSTOP)

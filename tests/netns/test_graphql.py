@@ -1,6 +1,6 @@
-"""GraphQL is read by the gate: what it writes stays within the repositories that may be pushed to.
+"""The gate parses GraphQL: mutations may only change the repositories that the agent may push to.
 
-Length: what passes and what does not, as tables of cases.
+Length: tables of allowed and refused requests.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ pytestmark = worlds.BOTH
 TOKEN = credentials.placeholders(credentials_file.shipped())["GH_PAT"]
 REAL = "ghp_the-operators-own"
 URL = "https://api.github.com/graphql"
-# What a person is counted on for, or what changes the repository itself; the same as at the REST API (test_scope.py).
+# Mutations reserved for people, or that change the repository itself; the same as in the REST API (test_scope.py).
 PERSONS = (
     "approveDeployments", "rejectDeployments", "createDeployment", "createDeploymentStatus", "createEnvironment",
     "updateEnvironment", "createCheckRun", "updateCheckRun", "createCheckSuite", "rerequestCheckSuite",
@@ -54,7 +54,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> Iterator[
 
 
 def posted(sandbox: Running, body: str, *options: str, url: str = URL) -> tuple[int, str]:
-    """Status and text of one request, as the agent makes it."""
+    """Makes one request as the agent. Returns its status and text."""
     if len(body) > 100_000:
         sandbox.agent(
             "/usr/bin/python3", "-c", "import sys; open('/tmp/body', 'w').write('x' * int(sys.argv[1]))", str(len(body))
@@ -69,7 +69,7 @@ def posted(sandbox: Running, body: str, *options: str, url: str = URL) -> tuple[
 
 
 def arrived(sandbox: Running) -> int:
-    """How many requests have reached GitHub, the gate's own questions included."""
+    """Counts the requests that have reached GitHub, including the gate's own queries."""
     return sandbox.asked(kind="http", path="/graphql", host="api.github.com")
 
 
@@ -96,7 +96,7 @@ def move(update: str) -> str:
         request("{ node(id: \"I_2\") { id } }", {"anything": ["I_2", None, True, -1.5e-3]}, operationName=None),
     ],
 )  # fmt: skip
-def test_what_only_reads_passes(sandbox: Running, body: str) -> None:
+def test_a_read_is_allowed(sandbox: Running, body: str) -> None:
     before = arrived(sandbox)
     assert posted(sandbox, body)[0] == 200
     assert arrived(sandbox) == before + 1
@@ -127,7 +127,7 @@ def test_what_only_reads_passes(sandbox: Running, body: str) -> None:
                                                              {"name": "refs/heads/c", "afterOid": "2" * 40, "force": None}]}}),
     ],
 )  # fmt: skip
-def test_what_is_written_in_the_repository_passes(sandbox: Running, body: str) -> None:
+def test_a_write_in_the_repository_is_allowed(sandbox: Running, body: str) -> None:
     status, text = posted(sandbox, body)
     assert (status, "data" in text) == (200, True), text
 
@@ -205,7 +205,7 @@ def test_what_is_written_in_the_repository_passes(sandbox: Running, body: str) -
         (mutate(" ".join(f'c{n}: closeIssue(input: {{issueId: "I_{n}"}}) {{ id }}' for n in range(101))), "too many objects"),
     ],
 )  # fmt: skip
-def test_what_is_written_elsewhere_or_cannot_be_understood_is_refused(sandbox: Running, body: str, why: str) -> None:
+def test_a_write_elsewhere_or_an_unreadable_request_is_refused(sandbox: Running, body: str, why: str) -> None:
     before = sandbox.asked(kind="http", path="/graphql", credential=f"Bearer {REAL}", headers=HEADERS)
     status, text = posted(sandbox, body, "-H", "x-marked: 1")
     assert (status, why in json.loads(text)["message"]) == (403, True), text
@@ -225,7 +225,7 @@ def test_what_is_written_elsewhere_or_cannot_be_understood_is_refused(sandbox: R
         (r"\xe2\x80\x8b", "no meaning"),
     ],
 )
-def test_a_word_that_hides_what_another_reader_leaves_out_is_found(sandbox: Running, within: str, why: str) -> None:
+def test_characters_that_another_parser_drops_do_not_hide_a_word(sandbox: Running, within: str, why: str) -> None:
     before = arrived(sandbox)
     text = f'{{"query":"muta{within}tion {{ createGist(input: {{}}) {{ id }} }}"}}'
     write = "import sys; open('/tmp/hidden', 'wb').write(eval('b' + repr(sys.argv[1]).replace(chr(92) * 2, chr(92))))"
@@ -235,7 +235,7 @@ def test_a_word_that_hides_what_another_reader_leaves_out_is_found(sandbox: Runn
     assert arrived(sandbox) == before
 
 
-def test_a_second_content_type_in_cgis_spelling_does_not_arrive(sandbox: Running) -> None:
+def test_a_second_content_type_with_an_underscore_does_not_arrive(sandbox: Running) -> None:
     names = "accept authorization content-length content-type host user-agent"
     before = sandbox.asked(kind="http", path="/graphql", headers=names)
     others = ("-H", "Content_Type: multipart/form-data", "-H", "Content_Encoding: gzip")
@@ -243,7 +243,7 @@ def test_a_second_content_type_in_cgis_spelling_does_not_arrive(sandbox: Running
     assert sandbox.asked(kind="http", path="/graphql", headers=names) == before + 1
 
 
-def test_many_mutations_cost_one_question(sandbox: Running) -> None:
+def test_many_mutations_cost_one_query(sandbox: Running) -> None:
     before = arrived(sandbox)
     text = " ".join(f'{kind}: closeIssue(input: {{issueId: "{kind}_1"}}) {{ id }}' for kind in ("I", "IA", "IB", "IC"))
     assert posted(sandbox, mutate(text))[0] == 200
@@ -253,7 +253,7 @@ def test_many_mutations_cost_one_question(sandbox: Running) -> None:
 HEADERS = "accept authorization content-length content-type host user-agent x-marked"
 
 
-def test_what_is_too_long_to_be_read_is_refused(sandbox: Running) -> None:
+def test_a_request_that_is_too_long_is_refused(sandbox: Running) -> None:
     assert sandbox.agent("/usr/bin/python3", "-c", "open('/tmp/body', 'w').write('x' * 200_000)").returncode == 0
     status, text = posted(sandbox, "@/tmp/body", "--http1.1", "-H", "Expect:")
     assert (status, "it is too long" in text) == (403, True)
@@ -274,13 +274,13 @@ def test_what_is_too_long_to_be_read_is_refused(sandbox: Running) -> None:
         (("-X", "PUT"), f"{URL}/"),
     ],
 )
-def test_there_is_one_place_for_a_query_and_one_form(sandbox: Running, options: tuple[str, ...], url: str) -> None:
+def test_a_query_is_allowed_only_in_a_json_body(sandbox: Running, options: tuple[str, ...], url: str) -> None:
     before = arrived(sandbox)
     assert posted(sandbox, request("{ viewer { login } }"), *options, url=url)[0] == 403
     assert arrived(sandbox) == before
 
 
-def test_a_slash_at_the_end_changes_nothing(sandbox: Running) -> None:
+def test_a_trailing_slash_makes_no_difference(sandbox: Running) -> None:
     before = sandbox.asked(kind="http", path="/graphql/", host="api.github.com")
     assert posted(sandbox, mutate('closeIssue(input: {issueId: "I_1"}) { id }'), url=f"{URL}/")[0] == 200
     assert sandbox.asked(kind="http", path="/graphql/", host="api.github.com") == before + 1
@@ -290,7 +290,7 @@ def test_a_slash_at_the_end_changes_nothing(sandbox: Running) -> None:
     assert sandbox.asked(kind="http", path="/graphql/", host="api.github.com") == before + 1
 
 
-def test_who_may_write_everywhere_is_still_no_person(tmp_path: Path, begin: Begin) -> None:
+def test_write_access_everywhere_does_not_include_actions_reserved_for_people(tmp_path: Path, begin: Begin) -> None:
     running = begin(tmp_path, f"everywhere-{os.getpid()}", GH_PAT=REAL, CODETAINER_PUSH="*")
     try:
         assert posted(running, mutate('closeIssue(input: {issueId: "I_2"}) { id }'))[0] == 200
@@ -304,15 +304,15 @@ def test_who_may_write_everywhere_is_still_no_person(tmp_path: Path, begin: Begi
         running.stop()
 
 
-def test_what_a_body_is_is_said_by_the_gate(sandbox: Running) -> None:
-    """As a form this one would hold another query; so that is not what reaches GitHub."""
+def test_the_gate_sets_the_content_type(sandbox: Running) -> None:
+    """Parsed as a form, this body would contain another query, so the gate's type, not the agent's, reaches GitHub."""
     body = request("{ viewer { login } }", operationName="&query=mutation{x}&")
     before = sandbox.asked(kind="http", path="/graphql", type="application/json")
     assert posted(sandbox, body, "-H", "Content-Type: application/x-www-form-urlencoded")[0] == 200
     assert sandbox.asked(kind="http", path="/graphql", type="application/json") == before + 1
 
 
-def test_the_operator_sees_which_mutation_it_was(sandbox: Running) -> None:
+def test_the_operator_sees_which_mutation_was_refused(sandbox: Running) -> None:
     assert posted(sandbox, mutate("createGist(input: {}) { id }"))[0] == 403
 
     def seen() -> bool:
@@ -324,7 +324,7 @@ def test_the_operator_sees_which_mutation_it_was(sandbox: Running) -> None:
     eventually("it is in the journal", seen)
 
 
-def test_the_agent_cannot_ask_as_the_gate_does(sandbox: Running) -> None:
+def test_the_agent_cannot_use_the_gates_own_query(sandbox: Running) -> None:
     path = sandbox.paths.gate / "root/asks.sock"
     assert path.is_socket()
     inside = "/" + str(path).split("/root/", 1)[1]

@@ -1,4 +1,4 @@
-"""Leaving what `codetainer up` shows at a terminal: back from the session, and asked before anything is lost."""
+"""Leaving `codetainer up` at a terminal: from the session to the dashboard, and a question before work is lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def goes_on(terminal: Terminal) -> bool:
     return terminal.process.poll() is None and bool(init())
 
 
-def test_detach_leads_back_to_the_dashboard_which_shows_what_would_be_lost_before_it_stops() -> None:
+def test_detach_leads_to_the_dashboard_which_shows_unsaved_work_before_it_stops() -> None:
     with session() as terminal:
         work()
         work("mkdir ../other; cd ../other; git init -q; echo x > y")
@@ -64,7 +64,7 @@ def test_detach_leads_back_to_the_dashboard_which_shows_what_would_be_lost_befor
         assert terminal.restored()
 
 
-def test_the_work_is_saved_before_it_stops_where_that_is_wanted(tmp_path: Path) -> None:
+def test_the_work_is_saved_before_the_stop_on_request(tmp_path: Path) -> None:
     seen = tmp_path / "seen.jsonl"
     with session("--pretend-log", str(seen)) as terminal:
         work()
@@ -78,7 +78,7 @@ def test_the_work_is_saved_before_it_stops_where_that_is_wanted(tmp_path: Path) 
         assert "/example/demo/git-receive-pack" in seen.read_text()
 
 
-def test_a_save_that_fails_is_said_and_stops_nothing() -> None:
+def test_a_failed_save_is_reported_and_the_sandbox_keeps_running() -> None:
     with session() as terminal:
         work()
         with host(terminal.sandbox()) as opened:
@@ -110,10 +110,10 @@ def test_with_nothing_to_lose_the_question_is_shorter_and_a_save_is_not_offered(
 
 def test_before_there_is_a_session_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODETAINER_GRACE", "1s")
-    for _ in range(5):  # on a busy machine boot may be over before anybody looks
+    for _ in range(5):  # on a busy machine boot may have finished too early
         terminal = AnsweringTerminal(*SHORTER)
         try:
-            eventually("it is there", init)
+            eventually("the sandbox runs", init)
             sandbox = terminal.sandbox()
             eventually("boot has begun", lambda: sandbox.paths.journal.exists() and sandbox.stamped())  # noqa: B023
             os.kill(backend_of(sandbox), signal.SIGSTOP)
@@ -129,8 +129,8 @@ def test_before_there_is_a_session_nothing_is_asked(monkeypatch: pytest.MonkeyPa
     raise AssertionError("boot was over each time")
 
 
-def test_keys_do_nothing_after_a_session_that_let_go_by_itself() -> None:
-    """What the operator was typing was meant for the session; the agent chooses the moment."""
+def test_keys_do_nothing_after_the_session_detached_by_itself() -> None:
+    """The agent chooses the moment, and the operator may be typing text meant for the session."""
     with session() as terminal:
         as_agent("tmux", "-S", TMUX, "detach-client", "-s", "claude")
         terminal.expect("the session closed by itself")
@@ -145,8 +145,8 @@ def test_keys_do_nothing_after_a_session_that_let_go_by_itself() -> None:
         assert terminal.code() == 0
 
 
-def test_a_session_that_does_not_let_go_is_taken_away() -> None:
-    """The agent has stopped its own tmux server: the keys lead to the dashboard all the same, and from there to the end."""
+def test_a_session_that_does_not_detach_is_closed() -> None:
+    """The agent has stopped its own tmux server: the keys still lead to the dashboard, and from there to the end."""
     with session() as terminal:
         stop = 'kill -STOP "$(tmux -S "$0" display-message -p "#{pid}")"'
         as_agent("sh", "-c", stop, TMUX)
@@ -168,7 +168,7 @@ while time.monotonic() < until:
 
 @contextlib.contextmanager
 def flooded(terminal: AnsweringTerminal, text: str) -> Iterator[None]:
-    """The agent writes to its client's terminal without end, beside tmux, also when the client has gone."""
+    """The agent writes endlessly to its client's terminal, bypassing tmux, even after the client has gone."""
     done = terminal.sandbox().agent("tmux", "-S", TMUX, "list-clients", "-F", "#{client_tty}")
     tty = done.stdout.strip()
     assert tty.startswith("/dev/pts/"), done
@@ -181,8 +181,8 @@ def flooded(terminal: AnsweringTerminal, text: str) -> Iterator[None]:
         process.wait()
 
 
-def test_what_the_agent_makes_the_terminal_say_answers_no_question() -> None:
-    """Nor does its flood keep the operator from the dashboard and its keys, though such an answer may come after ctrl+b d."""
+def test_terminal_replies_that_the_agent_provokes_answer_no_question() -> None:
+    """Its flood does not block the dashboard and its keys either, although such replies may arrive after ctrl+b d."""
     with session() as terminal, flooded(terminal, EVIL.decode() * 20):
         eventually("the terminal answers", lambda: terminal._read(b"\0") or terminal.asked > 50)
         terminal.type(DETACH)
@@ -200,10 +200,10 @@ def test_what_the_agent_makes_the_terminal_say_answers_no_question() -> None:
         assert terminal.code() == 0
 
 
-def test_the_terminal_is_put_right_before_the_dashboard_comes_back() -> None:
+def test_the_terminal_is_reset_before_the_dashboard_comes_back() -> None:
     left_behind = "\x1b[?1000h\x1b[?2004h\x1b]4;0;rgb:ff/ff/ff\x07\x1b[?69h\x1b[5;10r\x1b]0;yours\x07\x1b]2;half a title"
     with session() as terminal, flooded(terminal, left_behind):
-        eventually("it is there", lambda: terminal._read(b"half a title"))
+        eventually("the sandbox runs", lambda: terminal._read(b"half a title"))
         terminal.type(DETACH)
         for undone in ("\x1b\\", "\x1b[?1047l", "\x1b[?1000l", "\x1b[?2004l", "\x1b[?69l\x1b[r", "\x1b]104\x1b\\"):
             terminal.expect(undone)
@@ -222,7 +222,7 @@ def test_a_dashboard_that_is_killed_leaves_the_question_in_words() -> None:
         assert done.returncode == 0
         terminal.expect("2 commits not pushed, 1 file not committed")
         terminal.expect("Type a word and press enter: ")
-        terminal.type("y\r")  # no word of it
+        terminal.type("y\r")  # not the full word
         terminal.expect("Type a word and press enter: ")
         terminal.type("session\r")
         terminal.expect(FAKE_CLAUDE)

@@ -1,4 +1,4 @@
-"""How loaded a sandbox is, measured in a PID namespace where every process is known."""
+"""The measured load of a sandbox, in a PID namespace whose processes are all known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.netns
 
-# The name of a process stands in /proc/PID/status before the kernel's own line about its uids.
+# In /proc/PID/status the process's name comes before the kernel's line with its uids.
 MEASURE = r"""
 import json, os, subprocess, sys
 from backend.contract.paths import AGENT_UID
@@ -39,7 +39,7 @@ for child in children:
 """
 
 
-def test_a_process_cannot_deny_by_its_name_that_it_is_the_agents() -> None:
+def test_a_process_name_cannot_hide_that_it_is_the_agents() -> None:
     done = subprocess.run(
         ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", MEASURE],
         stdout=subprocess.PIPE, timeout=60, check=True,

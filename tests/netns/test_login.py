@@ -1,4 +1,4 @@
-"""The demo as somebody at a terminal sees it: the dashboard, the session, and everything gone when they leave."""
+"""The demo at a terminal: the dashboard, the session, and nothing left after leaving."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = f"login-{os.getpid()}"
 DEMO = ("up", "--net", "pretend", "--name", NAME, "--claude")
 SHORTER = (*DEMO, str(IDLE), "--domains", str(SHORT))
 DETACH = "\x02d"
-FAKE_CLAUDE = "This is a stand-in"  # the first thing in the agent's pane
+FAKE_CLAUDE = "This is a stand-in"  # the first words in the agent's pane
 PROMPT = "claude@codetainer"  # of the shell below
 
 
@@ -35,7 +35,7 @@ def init() -> int:
 
 
 def is_client(terminal: Terminal) -> bool:
-    """Whether the relayed process is tmux, as the agent, with no way back to root."""
+    """True if the relayed process is tmux, as the agent and without a way back to root."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")
@@ -68,12 +68,12 @@ def test_the_demo_up_to_the_session_and_away(options: tuple[str, ...]) -> None:
             terminal.type("y")
         assert terminal.code() == 0
         assert terminal.restored()
-        assert b"\x1b[?1049h" not in terminal.seen.rpartition(b"\x1b[?1049l")[2]  # the screen of before is back
+        assert b"\x1b[?1049h" not in terminal.seen.rpartition(b"\x1b[?1049l")[2]  # the previous screen is back
 
 
 def test_the_session_is_typed_into_and_follows_the_size() -> None:
     with at(*SHORTER) as terminal:
-        terminal.expect(PROMPT)  # what is typed to a shell that just starts may be lost
+        terminal.expect(PROMPT)  # a starting shell can lose what is typed
         terminal.resize(40, 132)
         terminal.type("\x02o")  # the shell below
         terminal.type("until stty size | grep 132; do sleep 0.05; done; id -un\r")
@@ -119,12 +119,12 @@ def test_a_shell_from_the_dashboard_leads_back_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "taken"),
+    ("requested", "used"),
     [
         ("vt100", "vt100"),
         ("xterm-256color", "xterm-256color"),
         *((t, "xterm-256color") for t in ("", "dumb", "unknown", "none-such")),
     ],
 )
-def test_the_session_gets_a_terminal_that_tmux_can_draw_on(given: str, taken: str) -> None:
-    assert handover.known_term(given) == taken
+def test_the_session_gets_a_terminal_that_tmux_can_draw_on(requested: str, used: str) -> None:
+    assert handover.known_term(requested) == used

@@ -1,4 +1,4 @@
-"""/metrics over the network: for the outside, from a process without rights, bounded, and there when boot halts."""
+"""/metrics over the network: reachable from outside, served by a process without rights, bounded, and up if boot halts."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ request, most = sys.argv[1].encode().decode("unicode_escape").encode(), float(sy
 try:
     with socket.create_connection(("203.0.113.254", 9464), timeout=most) as sock:
         sock.sendall(request)
-        said = b""
+        answer = b""
         while data := sock.recv(65536):
-            said += data
-    print(json.dumps(said.decode()))
+            answer += data
+    print(json.dumps(answer.decode()))
 except OSError as error:
     print(json.dumps(type(error).__name__))
 """
@@ -45,7 +45,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def outside(sandbox: Running) -> list[str]:
-    """A way to run something in the pretend internet that this sandbox's `up` has started: the other end of its link."""
+    """Returns a command prefix that runs a program in the network namespace of the sandbox's pretend internet."""
     ours = {Path("/proc/self/ns/net").stat().st_ino, Path(f"/proc/{sandbox.init}/ns/net").stat().st_ino}
     for process in psutil.Process(sandbox.process.pid).children(recursive=True):
         with contextlib.suppress(OSError):
@@ -72,12 +72,12 @@ def samples(answer: str) -> dict[str, float]:
     }
 
 
-def test_from_outside_it_says_how_the_sandbox_is(watched: Running) -> None:
-    found = samples(ask(watched))
+def test_the_sandboxs_condition_can_be_read_from_outside(watched: Running) -> None:
+    values = samples(ask(watched))
     condition = json.loads(watched.codetainer("status", "--json").stdout)["condition"]
-    assert found[f'codetainer_condition{{"codetainer_condition": "{condition}"}}'] == 1
-    assert found['codetainer_service_up{"service": "metrics"}'] == 1
-    assert found['codetainer_proof_held{"probe": "unlisted name"}'] == 1
+    assert values[f'codetainer_condition{{"codetainer_condition": "{condition}"}}'] == 1
+    assert values['codetainer_service_up{"service": "metrics"}'] == 1
+    assert values['codetainer_proof_held{"probe": "unlisted name"}'] == 1
     watched.agent("curl", "-s", "-m", "30", "https://counted.test/")
     eventually(
         "it is counted",
@@ -96,13 +96,13 @@ def test_there_is_one_path(watched: Running, request_line: str, code: int) -> No
     assert f" {code} " in ask(watched, request_line).splitlines()[0]
 
 
-def test_the_agent_does_not_reach_it(watched: Running) -> None:
+def test_the_agent_cannot_reach_it(watched: Running) -> None:
     for address in ("127.0.0.1", ADDRESS):
         done = watched.agent("curl", "-sS", "-m", "30", f"http://{address}:{PORT}/metrics")
         assert done.returncode == 7, (done.stdout, done.stderr)
 
 
-def test_its_process_may_read_the_journal_and_nothing_else(watched: Running) -> None:
+def test_its_process_can_read_the_journal_and_nothing_else(watched: Running) -> None:
     status = Path(f"/proc/{watched.pid('metrics')}/status").read_text()
     assert "Uid:\t956\t956\t956\t956" in status
     assert "CapEff:\t0000000000000000" in status
@@ -127,20 +127,20 @@ print("over", flush=True)
 """
 
 
-def test_whoever_says_nothing_is_shown_the_door(watched: Running) -> None:
-    """More of them than there is room for, and still it answers afterwards."""
+def test_silent_connections_are_closed(watched: Running) -> None:
+    """There are more of them than the server accepts, and it still answers afterwards."""
     argv = [*outside(watched), "/usr/bin/python3", "-I", "-c", HOLD, str(3 * MAX_CONNECTIONS)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as held:
         assert held.stdout is not None
         assert held.stdout.readline() == "held\n"
-        assert samples(ask(watched))  # the oldest of them makes room
+        assert samples(ask(watched))  # the server closes the oldest one
         assert held.stdout.readline() == "over\n"
     assert samples(ask(watched))
     status = Path(f"/proc/{watched.pid('metrics')}/status").read_text()
     assert int(status.split("Threads:\t")[1].split()[0]) <= 2 * MAX_CONNECTIONS + 2
 
 
-def test_killed_it_comes_back_and_its_port_is_never_free(watched: Running) -> None:
+def test_it_is_restarted_after_a_kill_and_its_port_is_never_free(watched: Running) -> None:
     killed = watched.kill("metrics")
     bind = f"import socket; socket.create_server(('0.0.0.0', {PORT}))"
     assert "Address already in use" in watched.agent("/usr/bin/python3", "-I", "-c", bind).stderr
@@ -148,7 +148,7 @@ def test_killed_it_comes_back_and_its_port_is_never_free(watched: Running) -> No
     assert samples(ask(watched))['codetainer_service_restarts_total{"service": "metrics"}'] >= 1
 
 
-def test_when_boot_halts_it_says_so(tmp_path: Path) -> None:
+def test_it_reports_a_halted_boot(tmp_path: Path) -> None:
     halted = start(
         tmp_path, f"metrics-halts-{os.getpid()}", CODETAINER_METRICS=f"{ADDRESS}:{PORT}", CODETAINER_TMPFS_HOME="900000G"
     )
@@ -163,4 +163,4 @@ def test_it_is_off_by_default(sandbox: Running) -> None:
     assert "metrics" not in sandbox.state.services
     assert "956" not in sandbox.root("nft", "list", "chain", "inet", "codetainer", "in").stdout
     assert ask(sandbox, most=2) == "TimeoutError"
-    assert "codetainer_condition" in sandbox.agent("codetainer", "metrics").stdout  # the same, for whoever is inside
+    assert "codetainer_condition" in sandbox.agent("codetainer", "metrics").stdout  # the same inside, without the server

@@ -1,4 +1,4 @@
-"""CoreDNS with the list: changed without a gap, and long."""
+"""CoreDNS with the allowlist: changes without lost queries, and long lists."""
 
 from __future__ import annotations
 
@@ -56,21 +56,21 @@ def test_no_query_is_lost_while_the_list_changes(sandbox: Running) -> None:
     assert lost == 0
 
 
-def test_the_program_that_asked_for_an_unlisted_name_is_told(sandbox: Running) -> None:
+def test_the_program_that_queried_an_unlisted_name_is_named(sandbox: Running) -> None:
     asked = itertools.count()
 
-    def told() -> set[str]:
-        """On a busy machine an answer may have gone out before anybody has looked: another name, then."""
+    def reported() -> set[str]:
+        """On a busy machine the program may end before the guard has found it, so each attempt queries another name."""
         sandbox.agent("getent", "ahostsv4", f"who-{next(asked)}.unlisted.example")
         time.sleep(0.3)
         return {event.program for event in sandbox.events(Refused) if event.name.startswith("who-")} - {""}
 
-    assert eventually("a program is told", told) == {"getent"}
+    assert eventually("a program is named", reported) == {"getent"}
 
 
 @pytest.mark.parametrize("names", [1000, 1500])
 def test_a_long_list(tmp_path: Path, names: int) -> None:
-    """Up to a thousand names CoreDNS has a block for each; above that the guard decides. What is open is the same."""
+    """Up to 1,000 names, CoreDNS has a block for each; above that the guard decides. The same names are open."""
     listed = "github.com\n" + "".join(f"name{number}.test\n" for number in range(names - 1))
     sandbox = start(tmp_path, f"long-{names}-{os.getpid()}", listed=listed)
     try:

@@ -1,4 +1,4 @@
-"""The pretend internet by itself: its resolver, its git host, its API, and what it records."""
+"""The pretend internet alone: its resolver, git host, API and log."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ answer = getattr(dns.query, over)(query, "203.0.113.53", timeout=30)
 rows = [[r.name.to_text(), r.ttl, dns.rdatatype.to_text(r.rdtype), sorted(d.to_text() for d in r)] for r in answer.answer]
 print(json.dumps({"rcode": answer.rcode(), "truncated": bool(answer.flags & 0x200), "rows": rows, "seconds": answer.time}))
 """
-# Every name goes to its own address, without a resolver: this machine's own would be asked otherwise.
+# Connects each name to its address without DNS, because clients would use this machine's resolver.
 FETCH = """
 import http.client, json, socket, ssl, sys
 host, address, method, path, body, headers = sys.argv[1:7]
@@ -54,7 +54,7 @@ connection.request(method, path, body or None, json.loads(headers))
 answer = connection.getresponse()
 print(json.dumps({"status": answer.status, "type": answer.getheader("Content-Type"), "body": answer.read().decode()}))
 """
-# Many first connections to each of many names, all of them at once. One process: threads start together, processes do not.
+# Many first connections to each of many names, all at once. Threads of one process, because they start closer together.
 FIRST_HANDSHAKES = """
 import json, socket, ssl, sys, threading
 authority, names, clients = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -65,8 +65,8 @@ def connect(name, port):
         plain = socket.create_connection(("192.0.2.9", port), 30)
         together.wait(30)
         with context.wrap_socket(plain, server_hostname=name) as connection:
-            found = [value for kind, value in connection.getpeercert()["subjectAltName"]]
-            assert found == [name], found
+            subjects = [value for kind, value in connection.getpeercert()["subjectAltName"]]
+            assert subjects == [name], subjects
     except Exception as error:
         failures.append(f"{name}: {type(error).__name__}: {error}")
 threads = [threading.Thread(target=connect, args=(f"first{number}.test", (443, 8443)[client % 2]))
@@ -103,9 +103,9 @@ class Internet:
         arguments = ("api.anthropic.com", "198.51.100.20", method, path, text, json.dumps(headers), str(self.certificate))
         return self.python(FETCH, *arguments)
 
-    def recorded(self, **wanted: object) -> list[dict[str, Any]]:
+    def recorded(self, **values: object) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.seen.read_text().splitlines()]
-        return [line for line in lines if all(line.get(key) == value for key, value in wanted.items())]
+        return [line for line in lines if all(line.get(key) == value for key, value in values.items())]
 
 
 @pytest.fixture(scope="module")
@@ -139,16 +139,16 @@ def test_an_alias_is_followed_within_one_answer(internet: Internet) -> None:
 
 
 def test_an_address_changes_with_every_answer(internet: Internet) -> None:
-    given = [rows(internet.ask("rotating.test"))[0][3][0] for _ in range(3)]
-    assert given == ["198.51.100.65", "198.51.100.66", "198.51.100.65"]
+    addresses = [rows(internet.ask("rotating.test"))[0][3][0] for _ in range(3)]
+    assert addresses == ["198.51.100.65", "198.51.100.66", "198.51.100.65"]
 
 
-def test_what_does_not_fit_a_datagram_is_asked_for_again(internet: Internet) -> None:
+def test_an_answer_too_long_for_a_datagram_is_fetched_over_tcp(internet: Internet) -> None:
     assert internet.ask("many.test")["truncated"]
     assert len(rows(internet.ask("many.test", over="tcp"))[0][3]) == 199
 
 
-def test_latency_and_what_does_not_exist(internet: Internet) -> None:
+def test_latency_and_missing_names(internet: Internet) -> None:
     assert internet.ask("slow.test")["seconds"] >= 0.3
     assert internet.ask("nobody.test")["rcode"] == 3
     assert rows(internet.ask("github.com", "AAAA")) == []
@@ -166,7 +166,7 @@ def test_every_query_is_counted_by_name_and_type(internet: Internet) -> None:
     assert counted() == (2, 1)
 
 
-def test_what_is_no_query_is_recorded_and_hurts_nobody(internet: Internet) -> None:
+def test_a_malformed_query_is_recorded_and_does_no_harm(internet: Internet) -> None:
     internet.run("bash", "-c", "printf 'not a query' > /dev/udp/203.0.113.53/53")
     eventually("it is recorded", lambda: internet.recorded(kind="malformed"))
     assert rows(internet.ask("github.com"))
@@ -202,11 +202,11 @@ def test_any_other_site_answers_with_a_certificate_of_its_name(internet: Interne
 
 
 def test_many_first_connections_to_many_names_at_once_all_succeed(internet: Internet) -> None:
-    """Also over two ports, whose servers make certificates side by side."""
+    """Also over two ports, whose servers create certificates at the same time."""
     assert internet.python(FIRST_HANDSHAKES, str(internet.certificate), "40", "6") == []
 
 
-def test_the_name_in_a_hello_is_never_used_as_a_path(tmp_path: Path) -> None:
+def test_the_name_in_a_client_hello_is_never_used_as_a_path(tmp_path: Path) -> None:
     Authority().context("no/such/folder.test", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -244,7 +244,7 @@ def test_a_turn_uses_a_tool_once_and_ends(internet: Internet) -> None:
     assert second["id"] != first["id"]
 
 
-def test_a_streamed_message_comes_as_events_in_their_order(internet: Internet) -> None:
+def test_a_streamed_message_arrives_as_events_in_order(internet: Internet) -> None:
     answer = internet.api("/v1/messages", {"model": "m", "stream": True, "messages": [QUESTION], "tools": [BASH]})
     assert answer["type"] == "text/event-stream"
     blocks = [block.split("\n") for block in answer["body"].strip().split("\n\n")]
@@ -258,13 +258,13 @@ def test_a_streamed_message_comes_as_events_in_their_order(internet: Internet) -
 
 
 @pytest.mark.parametrize("body", ["no json", "[]", '{"messages": 7}', '{"messages": [{"content": [null]}], "tools": [7]}'])
-def test_nonsense_is_answered_and_hurts_nobody(internet: Internet, body: str) -> None:
+def test_nonsense_is_answered_and_does_no_harm(internet: Internet, body: str) -> None:
     assert internet.api("/v1/messages", body)["status"] in (200, 400)
     assert json.loads(internet.api("/v1/messages/count_tokens", {"messages": []})["body"])["input_tokens"] > 0
     assert internet.api("/", method="HEAD")["status"] == 200
 
 
-def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
+def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; from backend.sandbox.pretend import description, process\n"
         "from backend.sandbox.pretend.certificates import Authority\n"

@@ -1,4 +1,4 @@
-"""What the probe says of a process that may do more than the agent, and that a sandbox tries everything there is to try."""
+"""The self-test's probes: each detects a process with more rights than the agent, and a sandbox runs all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRY = """
 import json, runpy, sys
 print(json.dumps(runpy.run_path("/opt/codetainer/lib/backend/selftest/probe.py")[sys.argv[1]]()))
 """
-# A filter that lets everything through: to the kernel it is one (seccomp(2), PR_SET_SECCOMP 22, SECCOMP_MODE_FILTER 2).
+# A seccomp filter that allows everything (seccomp(2), PR_SET_SECCOMP 22, SECCOMP_MODE_FILTER 2).
 FILTERED = """
 import ctypes, struct
 code = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000))
@@ -26,7 +26,7 @@ NO_GROUPS, NO_RIGHTS, NO_NEW = "--clear-groups", "--bounding-set=-all", "--no-ne
 
 
 @pytest.mark.parametrize(
-    ("probe", "who", "said"),
+    ("probe", "prefix", "problem"),
     [
         ("privileges", (), "capabilities"),
         ("privileges", ("setpriv", "--inh-caps=+chown", "setpriv", NO_RIGHTS), "capabilities"),
@@ -38,14 +38,14 @@ NO_GROUPS, NO_RIGHTS, NO_NEW = "--clear-groups", "--bounding-set=-all", "--no-ne
         ("system_calls", (), "not filtered"),
     ],
 )
-def test_whoever_may_do_more_is_found_out(sandbox: Running, probe: str, who: tuple[str, ...], said: str) -> None:
-    done = sandbox.root(*who, "/usr/bin/python3", "-I", "-S", "-c", TRY, probe)
+def test_excess_rights_are_detected(sandbox: Running, probe: str, prefix: tuple[str, ...], problem: str) -> None:
+    done = sandbox.root(*prefix, "/usr/bin/python3", "-I", "-S", "-c", TRY, probe)
     assert done.returncode == 0, done.stderr
-    assert (said in done.stdout) if said else (done.stdout == '""\n')
+    assert (problem in done.stdout) if problem else (done.stdout == '""\n')
 
 
-def test_a_filter_that_lets_a_namespace_be_made_is_none(sandbox: Running) -> None:
-    assert "can create user namespaces" in sandbox.python(FILTERED + TRY, "system_calls", root=True)
+def test_a_filter_that_allows_namespaces_is_detected(sandbox: Running) -> None:
+    assert "can make user namespaces" in sandbox.python(FILTERED + TRY, "system_calls", root=True)
 
 
 ELSEWHERE = """
@@ -56,12 +56,12 @@ print(json.dumps(tried()))
 """
 
 
-def test_a_root_that_can_be_written_is_found_out(sandbox: Running) -> None:
+def test_a_writable_root_is_detected(sandbox: Running) -> None:
     assert sandbox.python(TRY, "root_read_only") == ""
     assert "is writable" in sandbox.python(ELSEWHERE, root=True)
 
 
-def test_everything_is_tried(sandbox: Running) -> None:
-    tried = eventually("the walls were tried", lambda: sandbox.events(ProofFinished))[0].results
+def test_a_sandbox_runs_all_probes(sandbox: Running) -> None:
+    tried = eventually("the self-test has run", lambda: sandbox.events(ProofFinished))[0].results
     assert set(tried) == {probe for wall in WALLS if wall is not SSH for probe in wall.probes} | OTHER
     assert set(tried.values()) == {""}

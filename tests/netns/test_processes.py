@@ -1,6 +1,6 @@
-"""A process of the agent's whose main thread has ended: it is counted, named and ended like every other one.
+"""A process of the agent whose main thread has ended is counted, named and ended like any other.
 
-Its threads live on, while /proc/PID says that it is a zombie, without memory, descriptors or namespaces.
+Its threads live on, but /proc/PID shows a zombie without memory, descriptors or namespaces.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.netns.test_freezer import changes
 
 pytestmark = pytest.mark.netns
 
-UID = 61235  # of nobody else on this machine
+UID = 61235  # that no other process on this machine has
 AS_UID = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--bounding-set=-all", "--")
 
 ASKS = """
@@ -37,7 +37,7 @@ def work():
         file.write(str(sock.getsockname()[1]))
     time.sleep(600)
 """
-# Descriptors of a thread's own: the main one, which lives, has none of them.
+# A thread with its own descriptor table; the living main thread does not share it.
 ASKS_APART = f"""
 import ctypes, socket, sys, threading, time
 {ASKS}
@@ -50,13 +50,13 @@ threading.Thread(target=apart).start()
 
 @pytest.fixture
 def place(open_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A file that processes of UID may write. They count as the agent's for this test."""
+    """A file that processes of UID can write. They count as the agent's in these tests."""
     for module in (processes, load, dns_client):
         monkeypatch.setattr(module, "AGENT_UID", UID)
-    found = open_path / "place"
-    found.touch()
-    os.chown(found, UID, UID)
-    yield found
+    file = open_path / "place"
+    file.touch()
+    os.chown(file, UID, UID)
+    yield file
 
 
 def test_it_does_not_outlive_the_agent(place: Path) -> None:
@@ -65,8 +65,8 @@ def test_it_does_not_outlive_the_agent(place: Path) -> None:
         assert process.wait(timeout=30) == -signal.SIGKILL
 
 
-def test_one_that_has_ended_as_a_whole_is_not_waited_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its parent, this test, has not asked for it: nobody can end it any more."""
+def test_nothing_waits_for_a_zombie(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parent, this test, has not reaped it, so it cannot be ended."""
     with headless(place, *AS_UID) as process:
         process.send_signal(signal.SIGKILL)
         eventually("it has ended", lambda: processes.ended(process.pid))
@@ -75,7 +75,7 @@ def test_one_that_has_ended_as_a_whole_is_not_waited_for(place: Path, monkeypatc
         asyncio.run(ending.end_agent())
 
 
-def test_its_memory_is_the_agents(place: Path) -> None:
+def test_its_memory_counts_as_the_agents(place: Path) -> None:
     assert Load.now().agent_processes == 0
     with headless(place, *AS_UID):
         now = Load.now()
@@ -84,13 +84,13 @@ def test_its_memory_is_the_agents(place: Path) -> None:
         assert now.resident > now.agent_resident
 
 
-def test_the_name_that_it_asks_for_is_told_as_its_own(place: Path) -> None:
+def test_its_dns_queries_are_attributed_to_it(place: Path) -> None:
     with headless(place, *AS_UID, work=ASKS) as process:
         comm = Path(f"/proc/{process.pid}/comm").read_text().strip()
         assert dns_client.program(int(place.read_text()), seconds=10.0) == comm
 
 
-def test_so_it_is_where_a_thread_has_descriptors_of_its_own(place: Path) -> None:
+def test_queries_of_a_thread_with_its_own_descriptors_are_attributed_to_it(place: Path) -> None:
     process = subprocess.Popen([*AS_UID, PYTHON, "-I", "-c", ASKS_APART, str(place)])
     try:
         port = eventually("it asks", place.read_text)
@@ -102,7 +102,7 @@ def test_so_it_is_where_a_thread_has_descriptors_of_its_own(place: Path) -> None
 
 
 def test_a_restart_of_the_session_ends_it(sandbox: Running) -> None:
-    """As the program of the agent's pane it is like Claude: it is hung up on."""
+    """As the program in the agent's pane it gets SIGHUP, like Claude."""
     place = sandbox.paths.root / "tmp/works"
     program = shlex.join(["/usr/bin/python3", "-I", "-c", CODE, "/tmp/works"])
     sandbox.pane.respawn(kill=True, shell=program)

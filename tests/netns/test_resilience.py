@@ -1,4 +1,4 @@
-"""What happens when parts are killed, starved or confused: nothing opens, it is said, and it comes back."""
+"""Parts that are killed, starved or confused: nothing opens, the failure is reported, and the part comes back."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def test_a_killed_service_comes_back_and_nothing_opens(sandbox: Running, service
     killed = sandbox.kill(service)
     assert connect(sandbox, "192.0.2.50") == "refused"
     assert query(sandbox, "203.0.113.53", "github.com") == {"refused": True}
-    assert connect(sandbox, "198.51.100.10") == "open"  # what was open stays open
+    assert connect(sandbox, "198.51.100.10") == "open"  # open addresses stay open
     eventually(f"{service} is up again", lambda: sandbox.came_back(service, killed))
     assert connect(sandbox, "short.test") == "open"
     assert connect(sandbox, "unlisted.test") == "no such name"
 
 
-def test_the_walls_are_tried_again_after_a_service_came_back(sandbox: Running) -> None:
+def test_the_self_test_runs_again_after_a_service_came_back(sandbox: Running) -> None:
     killed = sandbox.kill("coredns")
     back = eventually("coredns is up again", lambda: sandbox.came_back("coredns", killed))
 
     def tried() -> bool:
-        """After it came back: a proof that was under way at the kill may have ended meanwhile."""
+        """A self-test after the restart; one that was running at the kill may have finished in between."""
         return any(isinstance(stamped.event, ProofFinished) and stamped.seq > back for stamped in sandbox.stamped())
 
-    eventually("the walls are tried", tried)
+    eventually("the self-test has run", tried)
     assert sandbox.events(ProofFinished)[-1].failed == ()
 
 
@@ -48,22 +48,22 @@ def test_a_service_that_hangs_is_a_state_of_its_own(sandbox: Running) -> None:
     pid = sandbox.pid("coredns")
     os.kill(pid, signal.SIGSTOP)
     try:
-        eventually("it is said", lambda: sandbox.state.services["coredns"].state is ServiceState.UNRESPONSIVE)
+        eventually("it is reported", lambda: sandbox.state.services["coredns"].state is ServiceState.UNRESPONSIVE)
     finally:
         os.kill(pid, signal.SIGCONT)
-    eventually("it is well again", lambda: sandbox.state.services["coredns"].state is ServiceState.UP)
+    eventually("it is up again", lambda: sandbox.state.services["coredns"].state is ServiceState.UP)
 
 
 def test_a_silent_resolver_is_no_hole(tmp_path: Path) -> None:
-    """The walls are tried while it hangs: that is said, and the sandbox is not closed for good."""
+    """The self-test runs while CoreDNS hangs: the failure is reported, and the sandbox is not closed for good."""
     sandbox = start(tmp_path, f"silent-{os.getpid()}", CODETAINER_PROOF="1s")
     try:
         pid = sandbox.pid("coredns")
         os.kill(pid, signal.SIGSTOP)
-        eventually("it is said", lambda: any("does not answer" in note.text for note in sandbox.events(Noted)))
+        eventually("it is reported", lambda: any("does not answer" in note.text for note in sandbox.events(Noted)))
         os.kill(pid, signal.SIGCONT)
-        proofs = len(sandbox.events(ProofFinished))
-        eventually("the walls are tried again", lambda: len(sandbox.events(ProofFinished)) > proofs)
+        self_tests = len(sandbox.events(ProofFinished))
+        eventually("the self-test runs again", lambda: len(sandbox.events(ProofFinished)) > self_tests)
         assert sandbox.state.boot != "halted"
         assert connect(sandbox, "github.com") == "open"
     finally:
@@ -71,7 +71,7 @@ def test_a_silent_resolver_is_no_hole(tmp_path: Path) -> None:
 
 
 def test_addresses_cannot_be_opened_without_the_table(tmp_path: Path) -> None:
-    """SERVFAIL, never an answer first; and the proof notices that the walls have gone, and closes."""
+    """DNS answers SERVFAIL instead of an address, and the self-test detects the missing rules and closes the sandbox."""
     sandbox = start(tmp_path, f"table-{os.getpid()}", CODETAINER_PROOF="1s")
     try:
         sandbox.root("nft", "delete table inet codetainer")
@@ -84,52 +84,55 @@ def test_addresses_cannot_be_opened_without_the_table(tmp_path: Path) -> None:
         sandbox.stop()
 
 
-def test_what_was_closed_and_opened_again_is_as_it_was_before(tmp_path: Path) -> None:
-    """After a halt and a retry the walls are still tried, and what was allowed by hand is open, as the journal says."""
+def test_a_retry_after_a_halt_restores_the_grants(tmp_path: Path) -> None:
+    """After a halt and a retry the self-test keeps running, and unexpired grants are open, as the journal says."""
     sandbox = start(tmp_path, f"reopened-{os.getpid()}", CODETAINER_PROOF="1s")
     try:
         assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
         assert sandbox.codetainer("allow", "plain.test", "--port", "8443", "--for", "1s").returncode == 0
         sandbox.root("nft", "delete table inet codetainer")
         eventually("it closes", lambda: sandbox.state.boot == "halted")
-        eventually("what was open for a time is not any more", lambda: set(sandbox.state.allowed) == {"unlisted.test"})
+        eventually("the timed grant has expired", lambda: set(sandbox.state.allowed) == {"unlisted.test"})
         assert [note.text for note in sandbox.events(Noted) if "cannot withdraw" in note.text][1:] == []
         done = sandbox.codetainer("retry")
         assert done.returncode == 0, done.stderr
-        proofs = len(sandbox.events(ProofFinished))
+        self_tests = len(sandbox.events(ProofFinished))
         assert connect(sandbox, "unlisted.test") == "open"
         assert connect(sandbox, "plain.test", 8443) == "refused"
-        eventually("the walls are tried again", lambda: len(sandbox.events(ProofFinished)) > proofs + 1)
+        eventually("the self-test runs again", lambda: len(sandbox.events(ProofFinished)) > self_tests + 1)
         assert sandbox.events(ProofFinished)[-1].failed == ()
     finally:
         sandbox.stop()
 
 
-def test_a_time_without_descriptors_ends_nothing_for_good(tmp_path: Path) -> None:
+def test_a_temporary_lack_of_descriptors_ends_nothing_for_good(tmp_path: Path) -> None:
     sandbox = start(tmp_path, f"descriptors-{os.getpid()}", CODETAINER_PROOF="1s")
     try:
         boot = backend_of(sandbox)
         limits = resource.prlimit(boot, resource.RLIMIT_NOFILE)
         resource.prlimit(boot, resource.RLIMIT_NOFILE, (3, limits[1]))
-        eventually("it is felt", lambda: any("Too many open files; tried again" in note.text for note in sandbox.events(Noted)))
+        eventually(
+            "the shortage is reported",
+            lambda: any("Too many open files; tried again" in note.text for note in sandbox.events(Noted)),
+        )
         resource.prlimit(boot, resource.RLIMIT_NOFILE, limits)
-        proofs = len(sandbox.events(ProofFinished))
-        eventually("the walls are tried again", lambda: len(sandbox.events(ProofFinished)) > proofs + 1)
+        self_tests = len(sandbox.events(ProofFinished))
+        eventually("the self-test runs again", lambda: len(sandbox.events(ProofFinished)) > self_tests + 1)
         assert sandbox.state.boot != "halted"
         assert connect(sandbox, "192.0.2.66") == "refused"
-        eventually("refusals are told", lambda: refused(sandbox, address="192.0.2.66"))
+        eventually("the refusal is reported", lambda: refused(sandbox, address="192.0.2.66"))
         assert sandbox.codetainer("allow", "unlisted.test", "--for", "1s").returncode == 0
-        eventually("what is over is closed", lambda: not sandbox.state.allowed)
+        eventually("expired grants are closed", lambda: not sandbox.state.allowed)
     finally:
         sandbox.stop()
 
 
-def test_a_program_that_cannot_be_run_for_a_while_ends_no_refresh(tmp_path: Path) -> None:
+def test_refreshes_continue_after_a_program_could_not_be_run_for_a_while(tmp_path: Path) -> None:
     sandbox = start(tmp_path, f"refresh-{os.getpid()}", CODETAINER_REFRESH="1s")
     try:
         conntrack = sandbox.root("sh", "-c", "command -v conntrack").stdout.strip()
         assert sandbox.root("mount", "--bind", "/dev/null", conntrack).returncode == 0
-        eventually("it is said", lambda: any("cannot run conntrack" in note.text for note in sandbox.events(Noted)))
+        eventually("it is reported", lambda: any("cannot run conntrack" in note.text for note in sandbox.events(Noted)))
         sandbox.root("umount", conntrack)
         pid, refreshed = sandbox.pid("guard"), sandbox.events(ListMeasured)[-1].refreshed_at
         eventually("the list is refreshed", lambda: sandbox.events(ListMeasured)[-1].refreshed_at > refreshed)
@@ -138,18 +141,18 @@ def test_a_program_that_cannot_be_run_for_a_while_ends_no_refresh(tmp_path: Path
         sandbox.stop()
 
 
-def test_a_full_tmpfs_stops_nobody(sandbox: Running) -> None:
+def test_a_full_tmpfs_stops_nothing(sandbox: Running) -> None:
     sandbox.agent("sh", "-c", "head -c 2000m /dev/zero > /tmp/fill; head -c 2000m /dev/zero > /home/claude/fill")
     try:
         assert connect(sandbox, "github.com") == "open"
         assert connect(sandbox, "192.0.2.51") == "refused"
-        eventually("it is said", lambda: refused(sandbox, address="192.0.2.51"))
+        eventually("it is reported", lambda: refused(sandbox, address="192.0.2.51"))
     finally:
         sandbox.agent("rm", "-f", "/tmp/fill", "/home/claude/fill")
 
 
 def test_an_upstream_that_has_gone(tmp_path: Path) -> None:
-    """What was open stays open; new names are SERVFAIL; the sandbox goes on."""
+    """New names get SERVFAIL, and the sandbox keeps running."""
     nowhere = INTERNET.replace("203.0.113.53", "203.0.113.52")
     sandbox = start(tmp_path, f"gone-{os.getpid()}", internet=nowhere, CODETAINER_UPSTREAM="203.0.113.120")
     try:
@@ -178,7 +181,7 @@ def test_a_service_killed_while_boot_is_under_way(tmp_path: Path, service: str) 
 
 
 def test_a_boot_steps_process_killed(tmp_path: Path) -> None:
-    """The tool that says what stands behind a registry: the registry then opens nothing, and boot says so and goes on."""
+    """The killed tool resolves a package registry to its hosts: the registry opens nothing, and boot reports it and goes on."""
     sandbox = start(tmp_path, f"step-{os.getpid()}", listed="github.com\n@pip\n", until_released=False)
     try:
 
@@ -203,7 +206,7 @@ def test_the_boot_process_killed_closes_everything(tmp_path: Path) -> None:
     sandbox = start(tmp_path, f"boot-{os.getpid()}")
     sandbox.root("sh", "-c", "pkill -9 -f 'backend boot'")
     sandbox.process.communicate(timeout=60)
-    eventually("nothing of it is left", lambda: not Path(f"/proc/{sandbox.init}").exists())
+    eventually("its processes have ended", lambda: not Path(f"/proc/{sandbox.init}").exists())
 
 
 def test_a_flood_of_refusals_is_counted_and_bounded(sandbox: Running) -> None:
@@ -232,9 +235,9 @@ print(json.dumps(sent))
     assert connect(sandbox, "github.com") == "open"
 
 
-def test_a_session_that_ends_is_said_and_restarted(sandbox: Running) -> None:
+def test_the_end_of_a_session_is_reported_and_it_can_be_restarted(sandbox: Running) -> None:
     sandbox.tmux.kill()
-    eventually("it is said", lambda: sandbox.state.session is not None and sandbox.state.session.state == "ended")
+    eventually("it is reported", lambda: sandbox.state.session is not None and sandbox.state.session.state == "ended")
     assert sandbox.codetainer("session", "restart").returncode == 0
     assert [(session.session_name, len(session.panes)) for session in sandbox.tmux.sessions] == [("claude", 2)]
 
@@ -250,7 +253,7 @@ def test_a_report_of_the_agents_is_never_trusted(sandbox: Running) -> None:
         f"echo '{strange}' > {path}",
     ):
         sandbox.agent("sh", "-c", script)
-        time.sleep(1.2)  # the supervisor looks once a second; there is nothing to wait for when it rightly says nothing
+        time.sleep(1.2)  # the supervisor reads once a second, and correctly ignoring a report causes no event to wait for
     eventually("the last one is read", lambda: sandbox.state.session is not None and sandbox.state.session.state == "works")
     assert sandbox.state.session is not None
     assert sandbox.state.session.cost_usd == -1.0

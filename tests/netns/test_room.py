@@ -1,4 +1,4 @@
-"""The agent's room: plugins, skills and CLAUDE.md of the image, and what Claude is told of its sandbox."""
+"""The agent's home: plugins, skills and CLAUDE.md from the image, and the description of the sandbox for Claude."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARKETPLACES = {"example-plugins": {"source": {"source": "github", "repo": "exam
 
 
 def furnish(folder: Path, *plugins: str) -> Path:
-    """The shipped settings with plugins, and beside them a skill and a CLAUDE.md."""
+    """A folder with the shipped settings plus plugins, a skill and a CLAUDE.md."""
     settings = json.loads((ROOT / "claude-settings.json").read_text())
     settings |= {"extraKnownMarketplaces": MARKETPLACES, "enabledPlugins": dict.fromkeys(plugins, True)}
     (folder / "settings.json").write_text(json.dumps(settings))
@@ -41,7 +41,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running.stop()
 
 
-def test_plugins_are_installed_and_one_that_is_not_there_is_a_warning(sandbox: Running) -> None:
+def test_plugins_are_installed_and_a_missing_one_is_a_warning(sandbox: Running) -> None:
     listed = json.loads(sandbox.agent("claude", "plugin", "list", "--json").stdout)
     assert [plugin["id"] for plugin in listed] == ["hello@example-plugins"]
     step = sandbox.state.steps["plugins"]
@@ -58,36 +58,38 @@ def test_skills_and_claude_md_are_the_agents(sandbox: Running) -> None:
     assert "github.com" in told
 
 
-def test_what_claude_is_told_follows_the_list(sandbox: Running) -> None:
+def test_the_description_for_claude_follows_the_allowlist(sandbox: Running) -> None:
     file = "/home/claude/.claude/CLAUDE.md"
     sandbox.agent("sh", "-c", f"echo 'of the agent' >> {file}")
     assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
-    told = eventually("it is told", lambda: (text := sandbox.agent("cat", file).stdout) and "unlisted.test" in text and text)
+    told = eventually(
+        "CLAUDE.md follows", lambda: (text := sandbox.agent("cat", file).stdout) and "unlisted.test" in text and text
+    )
     assert told.startswith("Speak plainly.\n")
     assert told.endswith("of the agent\n")
     assert sandbox.codetainer("revoke", "unlisted.test").returncode == 0
-    eventually("it is told again", lambda: "unlisted.test" not in sandbox.agent("cat", file).stdout)
+    eventually("CLAUDE.md follows", lambda: "unlisted.test" not in sandbox.agent("cat", file).stdout)
 
 
-def test_root_follows_no_link_of_the_agents(sandbox: Running) -> None:
-    """A CLAUDE.md that leads to a file of root's: it is neither read into the agent's home nor written."""
+def test_root_follows_no_link_of_the_agent(sandbox: Running) -> None:
+    """A CLAUDE.md that links to a file of root: the file is neither copied into the agent's home nor written."""
     file = "/home/claude/.claude/CLAUDE.md"
     assert sandbox.root("sh", "-c", "echo secret > /run/codetainer/kept; chmod 600 /run/codetainer/kept").returncode == 0
     assert sandbox.agent("ln", "-sfn", "/run/codetainer/kept", file).returncode == 0
     assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
     assert sandbox.root("cat", "/run/codetainer/kept").stdout == "secret\n"
-    eventually("it is said", lambda: "not told" in "".join(note.text for note in sandbox.state.notes))
+    eventually("it is reported", lambda: "not told" in "".join(note.text for note in sandbox.state.notes))
 
 
-def test_a_pipe_that_nobody_reads_holds_up_no_change_of_the_list(sandbox: Running) -> None:
-    """Until the writer gives up, who revokes has long been told; what is open for a time ends in time."""
+def test_a_pipe_without_a_reader_delays_no_change_of_the_allowlist(sandbox: Running) -> None:
+    """A revoke is answered, and a timed grant expires, long before the writer of CLAUDE.md gives up."""
     file = "/home/claude/.claude/CLAUDE.md"
     assert sandbox.agent("sh", "-c", f"rm -f {file}; mkfifo {file}").returncode == 0
 
     def given_up() -> bool:
         return any("not done within" in note.text for note in sandbox.state.notes)
 
-    # Straight from here: on a busy machine the writer would not wait for two programs to start.
+    # Done directly, because on a busy machine the writer could give up before two programs have started.
     for request in (Allow("unlisted.test"), Revoke("unlisted.test")):
         assert ask(sandbox.paths.control, request, "").ok
         assert not given_up()

@@ -1,4 +1,4 @@
-"""Root's git in the agent's repository: whatever that repository names as a program runs as the agent, never as root."""
+"""Root's git in the agent's repository: every program that the repository names runs as the agent, never as root."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.netns.work import shell
 pytestmark = pytest.mark.netns
 
 REPO = "/workspace/theirs"
-# Every program that a repository can name, one script for all: it writes down who runs it, and with what.
+# One script for every program that a repository can name. It records its uid, environment and descriptors.
 EVIL = r"""#!/bin/sh
 id -u >> /workspace/uids
 env >> /workspace/environment
@@ -38,7 +38,7 @@ git config alias.st '!/workspace/evil'; git config diff.external /workspace/evil
 git config filter.evil.clean '/workspace/evil; cat'; git config filter.evil.smudge '/workspace/evil; cat'
 git config credential.helper '!/workspace/evil'
 """
-# A command line for a shell of root's, by which git is made to run one of them.
+# Commands for root's shell with which git runs one of these programs.
 WAYS = {
     "in it": "cd /workspace/theirs && git status",
     "-C": "git -C /workspace/theirs status",
@@ -53,13 +53,13 @@ WAYS = {
     "a diff": "cd /workspace/theirs && git diff --ext-diff",
     "a checkout": "cd /workspace/theirs && git switch -C other",
     "by another program": "cd /workspace/theirs && env git status && /bin/bash -c 'git status'",
-    "said to be safe": "git -c safe.directory='*' -C /workspace/theirs status",
+    "marked as safe": "git -c safe.directory='*' -C /workspace/theirs status",
 }
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A sandbox in which root trusts every repository, as git advises, and the agent's repository names programs."""
+    """A sandbox whose root trusts every repository, as git suggests, with a hostile repository of the agent."""
     running = start(tmp_path_factory.mktemp("root-git"), f"root-git-{os.getpid()}")
     running.python("import json, sys; open('/workspace/evil', 'w').write(sys.argv[1]); print(json.dumps(1))", EVIL)
     shell(running, f"chmod +x evil; {HOSTILE}", "/workspace")
@@ -77,38 +77,38 @@ def root(sandbox: Running, script: str) -> subprocess.CompletedProcess[str]:
     return sandbox.root("sh", "-c", script)
 
 
-def told(sandbox: Running, name: str) -> list[str]:
-    """What was written down since the last time."""
+def recorded(sandbox: Running, name: str) -> list[str]:
+    """Returns what the script recorded since the last call."""
     done = sandbox.root("sh", "-c", f"cat /workspace/{name}; rm -f /workspace/{name}")
     return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_of_the_agents_runs_as_root(hostile: Running, way: str) -> None:
-    told(hostile, "uids")
+def test_no_program_of_the_agent_runs_as_root(hostile: Running, way: str) -> None:
+    recorded(hostile, "uids")
     done = root(hostile, WAYS[way])
-    assert set(told(hostile, "uids")) == {"1000"}, done.stderr
+    assert set(recorded(hostile, "uids")) == {"1000"}, done.stderr
 
 
-def test_a_link_of_roots_own_leads_nowhere_as_root(hostile: Running) -> None:
-    """A git folder that is named by a file of root's: the agent's git refuses it, and what it advises is done as the agent."""
-    told(hostile, "uids")
+def test_a_git_link_of_root_does_not_run_programs_as_root(hostile: Running) -> None:
+    """Root's .git file names the agent's git folder: git runs as the agent, refuses it, and its advice changes only ~claude."""
+    recorded(hostile, "uids")
     leads = "mkdir -p /run/led && echo 'gitdir: /workspace/theirs/.git' > /run/led/.git && cd /run/led"
     root(hostile, f"{leads} && git status; git config --global --add safe.directory /run/led; git status")
-    assert "0" not in told(hostile, "uids")
+    assert "0" not in recorded(hostile, "uids")
     assert "/run/led" in hostile.agent("cat", "/home/claude/.gitconfig").stdout
 
 
 def test_git_itself_would_run_it_as_root(hostile: Running) -> None:
-    """Which shows that the repository is as hostile as it is meant to be. Its whole path is the way around the launcher."""
-    told(hostile, "uids")
+    """Shows that the repository is really hostile. git's full path bypasses the launcher."""
+    recorded(hostile, "uids")
     root(hostile, f"/usr/bin/git -C {REPO} status")
-    assert "0" in told(hostile, "uids")
-    root(hostile, "rm -f /workspace/environment /workspace/descriptors")  # root's, by then
+    assert "0" in recorded(hostile, "uids")
+    root(hostile, "rm -f /workspace/environment /workspace/descriptors")  # these now belong to root
 
 
-def test_root_gets_what_git_says(hostile: Running) -> None:
-    """Output, exit code, stdin and arguments are git's own."""
+def test_the_launcher_is_transparent(hostile: Running) -> None:
+    """Output, exit code, stdin and arguments are those of git."""
     done = root(hostile, f"cd {REPO} && git rev-parse --show-toplevel && printf x | git hash-object --stdin")
     assert done.stdout == f"{REPO}\nc1b0730e0133447badcfd47fd144e254807b06e1\n"
     failed = root(hostile, f"git -C {REPO} rev-parse --verify no-such-ref")
@@ -122,21 +122,21 @@ def test_root_gets_what_git_says(hostile: Running) -> None:
     assert piped.stderr == ""
 
 
-def test_who_clones_and_pushes_over_ssh_runs_nothing_as_root(hostile: Running, tmp_path: Path) -> None:
-    """`git clone root@HOST:/workspace/...` has the sandbox's sshd start these programs as root."""
+def test_clone_and_push_over_ssh_run_nothing_as_root(hostile: Running, tmp_path: Path) -> None:
+    """For `git clone root@HOST:/workspace/...` the sandbox's sshd starts these programs as root."""
     shell(
         hostile,
         "git config receive.denyCurrentBranch ignore; cp ../evil ../hooks/post-receive; cp ../evil ../hooks/update",
         REPO,
     )
-    told(hostile, "uids")
+    recorded(hostile, "uids")
     there = f"ext::{' '.join(hostile.command(ROOT, '%S', REPO))}"
     git = ["git", "-c", "protocol.ext.allow=always", "-c", "user.name=A", "-c", "user.email=a@example.com"]
     subprocess.run([*git, "clone", "--quiet", there, tmp_path / "clone"], check=True, timeout=60)
     subprocess.run([*git, "-C", tmp_path / "clone", "commit", "--quiet", "--allow-empty", "-m", "x"], check=True, timeout=60)
-    assert told(hostile, "uids") == []
+    assert recorded(hostile, "uids") == []
     subprocess.run([*git, "-C", tmp_path / "clone", "push", "--quiet", there, "HEAD:pushed"], check=True, timeout=60)
-    assert set(told(hostile, "uids")) == {"1000"}
+    assert set(recorded(hostile, "uids")) == {"1000"}
 
 
 def test_root_is_not_advised_to_trust_it(hostile: Running) -> None:
@@ -149,33 +149,33 @@ def test_root_is_not_advised_to_trust_it(hostile: Running) -> None:
         trust(hostile)
 
 
-def test_the_agent_gets_no_environment_of_roots(hostile: Running) -> None:
-    """It may hold the tokens."""
-    told(hostile, "environment")
+def test_the_agent_does_not_get_roots_environment(hostile: Running) -> None:
+    """It may contain the tokens."""
+    recorded(hostile, "environment")
     secret = "GH_PAT=of-root GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.extraHeader GIT_CONFIG_VALUE_0=of-root"
     root(hostile, f"{secret} git -C {REPO} status")
-    environment = told(hostile, "environment")
+    environment = recorded(hostile, "environment")
     assert "HOME=/home/claude" in environment
     assert [line for line in environment if "of-root" in line] == []
 
 
 def test_the_agent_gets_neither_roots_terminal_nor_roots_pipes(hostile: Running) -> None:
-    """Whoever holds them can read what root types next, or keep waiting who reads."""
-    told(hostile, "descriptors")
+    """A process that holds them could read what root types next, or block the pipe's reader."""
+    recorded(hostile, "descriptors")
     done = root(hostile, f"script -qec 'tty; git -C {REPO} status' /dev/null < /dev/null")
     terminal = done.stdout.splitlines()[0].strip()
     assert terminal.startswith("/dev/pts/")
-    found = told(hostile, "descriptors")
-    assert any(line.startswith("/dev/pts/") for line in found)  # one of its own
-    assert terminal not in found
+    open_files = recorded(hostile, "descriptors")
+    assert any(line.startswith("/dev/pts/") for line in open_files)  # the agent's own
+    assert terminal not in open_files
     script = f"readlink /proc/self/fd/1 | tee /dev/stderr; git -C {REPO} status | cat"
     outer = root(hostile, f"{{ readlink /proc/$$/fd/1; git -C {REPO} status; }} | cat").stdout.splitlines()[0]
     assert outer.startswith("pipe:"), script
-    assert outer not in told(hostile, "descriptors")
+    assert outer not in recorded(hostile, "descriptors")
 
 
-def test_who_is_left_behind_keeps_nobody_waiting(hostile: Running) -> None:
-    """A prompt's $(git ...) ends with git, whatever the agent has started that holds its output."""
+def test_a_process_left_behind_does_not_block_root(hostile: Running) -> None:
+    """A shell's $(git ...) ends with git, even if a process of the agent still holds git's output."""
     shell(hostile, "touch stays", "/workspace")
     try:
         assert root(hostile, f'echo "[$(git -C {REPO} st)]"').stdout == "[]\n"
@@ -190,7 +190,7 @@ def test_the_agents_git_is_as_before(hostile: Running) -> None:
     assert hostile.agent("git", "--exec-path").stdout == root(hostile, "/usr/bin/git --exec-path").stdout
 
 
-def test_any_other_program_runs_as_the_agent_by_a_verb(hostile: Running) -> None:
+def test_as_agent_runs_any_program_as_the_agent(hostile: Running) -> None:
     done = root(hostile, "cd /workspace && SECRET=x codetainer as-agent -- sh -c 'id -u; pwd; echo $HOME $SECRET; exit 7'")
     assert (done.returncode, done.stdout) == (7, "1000\n/workspace\n/home/claude\n")
     status = root(hostile, "codetainer as-agent -- grep -E 'NoNewPrivs|Seccomp:|CapBnd' /proc/self/status").stdout.split()
@@ -200,7 +200,7 @@ def test_any_other_program_runs_as_the_agent_by_a_verb(hostile: Running) -> None
 
 
 def test_without_a_sandbox_git_is_git(tmp_path: Path) -> None:
-    """As in the build of an image that is made from ours, where root clones what it needs."""
+    """For example in the build of an image based on ours, in which root may clone."""
     launcher = Path(__file__).parents[2] / "backend/launchers/git"
     copied = tmp_path / "git"
     copied.write_text(launcher.read_text().replace("/opt/codetainer/git", "/usr/bin/git"))
@@ -217,9 +217,9 @@ exec "$@"
 """
 
 
-@pytest.mark.parametrize("who", [[], ["--root-command"]])
-def test_a_git_of_this_machines_in_the_launchers_place(tmp_path: Path, who: list[str]) -> None:
-    """`up` leaves it to whoever is in the sandbox: only its name is taken."""
+@pytest.mark.parametrize("options", [[], ["--root-command"]])
+def test_a_git_of_this_machine_at_the_launchers_path(tmp_path: Path, options: list[str]) -> None:
+    """`up` covers only that path and leaves the program usable in the sandbox."""
     (tmp_path / "domains.conf").write_text("github.com\n")
     up = [
         *CODETAINER,
@@ -232,7 +232,8 @@ def test_a_git_of_this_machines_in_the_launchers_place(tmp_path: Path, who: list
         str(tmp_path / "domains.conf"),
     ]
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", MACHINE, "sh", *up, *who, "--", "sh", "-c", "git --version; git log -1 --format=%s"],
+        ["unshare", "--mount", "sh", "-c", MACHINE, "sh", *up, *options,
+         "--", "sh", "-c", "git --version; git log -1 --format=%s"],
         capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.stdout.splitlines()[0] == "of this machine", done.stderr

@@ -1,4 +1,4 @@
-"""The ruleset in a kernel of its own: every variant loads, old flows are cut, other people's tables are left alone."""
+"""The ruleset in its own network namespace: every variant loads, old connections are cut, other tables stay unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.netns
 
 
 def alone(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a shell script in a network namespace of its own."""
+    """Runs a shell script in a new network namespace."""
     return subprocess.run(
         ["unshare", "-n", "sh", "-euc", script, "sh", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=60, check=False, env={"PATH": os.defpath + ":/usr/sbin:/sbin"},
@@ -46,7 +46,7 @@ def test_every_variant_loads_and_loads_again_with_its_elements(rules: Rules) -> 
     assert "198.51.100.1 . 443" in done.stdout
 
 
-def test_elements_are_refreshed_whether_they_are_there_or_not() -> None:
+def test_elements_are_refreshed_whether_they_exist_or_not() -> None:
     commands = elements.add(elements.OPEN, [Element("198.51.100.1", 443, 600)])
     gone = elements.delete(elements.OPEN, [Element("198.51.100.1", 443)])
     script = (
@@ -58,8 +58,8 @@ def test_elements_are_refreshed_whether_they_are_there_or_not() -> None:
     assert "198.51.100.1 . 443 timeout 10m" in done.stdout
 
 
-def test_other_peoples_tables_are_left_alone() -> None:
-    """Docker's embedded resolver lives in nat rules."""
+def test_other_tables_stay_unchanged() -> None:
+    """Docker's embedded resolver needs its nat rules."""
     script = (
         "nft add table ip nat; nft add chain ip nat DOCKER_OUTPUT; "
         "nft add rule ip nat DOCKER_OUTPUT ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:35353; "
@@ -113,7 +113,7 @@ cat "$2.said"
 
 
 def test_a_flow_that_was_open_before_the_rules_is_cut(tmp_path: os.PathLike[str]) -> None:
-    """Connection tracking knows it as established; it has no mark of ours."""
+    """Connection tracking considers it established, but it lacks our mark."""
     base = os.fspath(tmp_path) + "/far"
     os.mkfifo(base + ".go")
     os.chmod(os.fspath(tmp_path), 0o755)  # noqa: PTH101 (tmp_path may be any path-like)
@@ -123,7 +123,7 @@ def test_a_flow_that_was_open_before_the_rules_is_cut(tmp_path: os.PathLike[str]
 
 
 def test_without_rules_the_same_flow_goes_on(tmp_path: os.PathLike[str]) -> None:
-    """The test above can fail."""
+    """Shows that the test above can fail."""
     base = os.fspath(tmp_path) + "/far"
     os.mkfifo(base + ".go")
     done = alone(FLOW, "", base)
@@ -159,13 +159,13 @@ setpriv --reuid=1000 --regid=1000 --clear-groups /usr/bin/python3 -I -c "$@"
 
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(with_gate=True, ssh=22, metrics=Listener("0.0.0.0", 9464))])
-def test_what_the_agent_says_to_itself_takes_no_room_in_the_table_of_flows(rules: Rules) -> None:
-    """Where that table is full, neither a login nor a question to a resolver finds a place in it."""
+def test_loopback_traffic_of_the_agent_takes_no_room_in_conntrack(rules: Rules) -> None:
+    """If the conntrack table were full, logins and DNS queries would fail."""
     pairs = ("127.0.0.1>127.0.0.1", "127.0.0.2>127.9.9.9", "127.0.0.1>203.0.113.9", "203.0.113.9>203.0.113.9",
              "2001:db8::9>::1", "2001:db8::9>2001:db8::9", "::1>::1", "127.0.0.11>127.0.0.3")  # fmt: skip
     done = alone(LOOPED, ruleset.render(rules), TALK, *pairs)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["1", "0"]  # Docker's resolver is tracked, so nobody speaks from its address
+    assert done.stdout.split() == ["1", "0"]  # Docker's resolver is tracked, so no process can send from its address
 
 
 DIAL = """
@@ -200,8 +200,8 @@ nft list counter inet codetainer held_back
 """
 
 
-def test_new_flows_of_the_agents_are_held_back_before_the_table_of_flows_is_full(tmp_path: os.PathLike[str]) -> None:
-    """Not refused: what is dropped is tried again by TCP."""
+def test_new_connections_of_the_agent_are_dropped_before_conntrack_is_full(tmp_path: os.PathLike[str]) -> None:
+    """Dropped rather than rejected, so that TCP retries."""
     rules = ruleset.render(Rules(with_gate=True, flows=160), [(elements.OPEN, Element("198.51.100.1", 443))])
     done = alone(DIALLED, rules, GATE, os.fspath(tmp_path) + "/up", DIAL)
     assert done.returncode == 0, done.stderr
@@ -270,7 +270,7 @@ kill $far $server 2>/dev/null || true
 def test_dockerd_alone_forwards_queries_to_its_own_servers(
     tmp_path: os.PathLike[str], servers: tuple[str, ...], answered: str
 ) -> None:
-    """dockerd's sockets are root's. The agent gets nowhere, also from the source port of a query that was let through."""
+    """dockerd's sockets belong to root. The agent reaches nothing, even from the source port of an allowed query."""
     rules = ruleset.render(Rules(upstreams=(Upstream(ruleset.DOCKER_ADDRESS),), docker_servers=servers))
     done = alone(QUERIED, rules, os.fspath(tmp_path) + "/far", RESOLVER, QUERIES)
     assert done.returncode == 0, done.stderr

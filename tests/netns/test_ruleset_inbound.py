@@ -1,4 +1,4 @@
-"""The ruleset in a kernel of its own, from outside: who is reached, whose answers leave; and who inside reaches sshd."""
+"""The ruleset in its own network namespace, for inbound traffic: reachable services, allowed replies, and access to sshd."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ import json, socket, sys
 from concurrent.futures import ThreadPoolExecutor
 def reach(place):
     address, port = place.split()
-    said = "nothing"
+    result = "nothing"
     try:  # what is dropped takes as long as one waits for it
         with socket.create_connection((address, int(port)), timeout=30 if place in sys.argv[1:] else 2) as sock:
-            said = "connected"
-            said = sock.recv(10).decode()
+            result = "connected"
+            result = sock.recv(10).decode()
     except OSError:
         pass
-    return said
+    return result
 places = [f"{address} {port}" for address in ("198.51.100.1", "2001:db8::1") for port in (22, 8080)]
 with ThreadPoolExecutor(len(places)) as pool:
     print(json.dumps(dict(zip(places, pool.map(reach, places)))))
@@ -83,15 +83,15 @@ kill $far $server 2>/dev/null || true
         (1000, Rules(metrics=Listener("198.51.100.1", 8080)), set()),
     ],
 )
-def test_from_outside_only_ssh_and_what_was_said_is_reached(
+def test_only_the_configured_ports_are_reachable_from_outside(
     tmp_path: os.PathLike[str], uid: int, rules: Rules, reached: set[str]
 ) -> None:
-    """Over IPv6 too, where replies are let out without connection tracking; and of SSH from root's own sockets only."""
+    """Also over IPv6, where replies leave without connection tracking, and SSH's only from root's sockets."""
     done = alone(REACH, ruleset.render(rules), os.fspath(tmp_path) + "/far", str(uid), *reached)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert {place for place, said in found.items() if said == "hello"} == reached
-    assert "connected" not in found.values()  # not even the first packet of an answer leaves
+    results = json.loads(done.stdout)
+    assert {place for place, result in results.items() if result == "hello"} == reached
+    assert "connected" not in results.values()  # not even the first packet of a reply leaves
 
 
 LEAVE = (
@@ -109,27 +109,27 @@ server=$!
 while ! [ -s "$2.up" ]; do sleep 0.01; done
 setpriv --reuid=1000 --regid=1000 --clear-groups /usr/bin/python3 -c '
 import json, socket
-found = []
+results = []
 for own, address in (("198.51.100.1", "198.51.100.2"), ("2001:db8::1", "2001:db8::2")):
     for port in (22, 2222):
         try:
             socket.create_connection((address, 443), timeout=1, source_address=(own, port)).close()
-            found.append("connected")
+            results.append("connected")
         except ConnectionRefusedError:
-            found.append("refused")
+            results.append("refused")
         except OSError as error:
-            found.append(str(error))
+            results.append(str(error))
 for own, kind in (("198.51.100.1", socket.SOCK_DGRAM), ("198.51.100.1", socket.SOCK_STREAM)):
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind((own, 2222))
         sock.setblocking(False)
         try:
-            sock.connect(("198.51.100.2", 443)); sock.send(b"x"); found.append("sent")
+            sock.connect(("198.51.100.2", 443)); sock.send(b"x"); results.append("sent")
         except BlockingIOError:
-            found.append("waits")
+            results.append("waits")
         except OSError:
-            found.append("refused")
-print(json.dumps(found))
+            results.append("refused")
+print(json.dumps(results))
 '
 kill $far $server 2>/dev/null || true
 """
@@ -137,14 +137,14 @@ kill $far $server 2>/dev/null || true
 
 
 @pytest.mark.parametrize("port", [22, 2222])
-def test_nobody_but_root_uses_sshds_port_to_go_out(tmp_path: os.PathLike[str], port: int) -> None:
-    """The agent binds sshd's port as its source, where the kernel lets everybody bind low ports (as in containers)."""
+def test_only_root_can_connect_from_sshds_port(tmp_path: os.PathLike[str], port: int) -> None:
+    """The agent binds sshd's port as its source port; containers let every uid bind low ports."""
     done = alone(LEAVE, ruleset.render(Rules(ssh=port)), os.fspath(tmp_path) + "/far")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found[:4] == ["refused"] * 4
-    assert "sent" not in found
-    assert "connected" not in found
+    results = json.loads(done.stdout)
+    assert results[:4] == ["refused"] * 4
+    assert "sent" not in results
+    assert "connected" not in results
 
 
 INSIDE = r"""
@@ -165,15 +165,15 @@ server=$!
 while ! [ -s "$2.up" ]; do sleep 0.01; done
 setpriv --reuid="$3" --regid="$3" --clear-groups /usr/bin/python3 -c '
 import json, socket
-found = {}
+results = {}
 for address in ("127.0.0.1", "127.0.0.9", "198.51.100.1", "::1", "2001:db8::1", "::ffff:127.0.0.1"):
     for port in (22, 8080):
         try:
             socket.create_connection((address, port), timeout=2).close()
-            found[f"{address} {port}"] = "open"
+            results[f"{address} {port}"] = "open"
         except OSError as error:
-            found[f"{address} {port}"] = type(error).__name__
-print(json.dumps(found))
+            results[f"{address} {port}"] = type(error).__name__
+print(json.dumps(results))
 '
 kill $server 2>/dev/null || true
 """
@@ -183,7 +183,7 @@ kill $server 2>/dev/null || true
 def test_from_inside_only_root_reaches_sshd(tmp_path: os.PathLike[str], uid: int) -> None:
     done = alone(INSIDE, ruleset.render(Rules(ssh=22, with_gate=True)), os.fspath(tmp_path) + "/far", str(uid))
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    ssh = {said for place, said in found.items() if place.endswith(" 22")}
-    assert ssh == ({"open"} if uid == 0 else {"ConnectionRefusedError"}), found
-    assert (found["127.0.0.1 8080"] == "open") == (uid not in (953, 956))  # the services begin nothing on loopback
+    results = json.loads(done.stdout)
+    ssh = {result for place, result in results.items() if place.endswith(" 22")}
+    assert ssh == ({"open"} if uid == 0 else {"ConnectionRefusedError"}), results
+    assert (results["127.0.0.1 8080"] == "open") == (uid not in (953, 956))  # the services make no connections over loopback

@@ -1,8 +1,8 @@
-"""What may be done with the operator's credential: the writes that are listed, in the paths' one form, and no others.
+"""The scope of the operator's credential: only listed writes, with normalised paths, are allowed.
 
-Each request is made by the agent; the pretend internet's record says what has arrived.
+The agent makes each request, and the pretend internet's log shows whether it has arrived.
 
-Length: one table of what passes and one of what does not, read as a whole.
+Length: a table of allowed requests and one of refused requests.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ refuse_headers = { x-act-as = "root" }
 """
 FORGE = "codetainer-holds-FORGE_TOKEN"
 
-# Requests as a list of {host, method, path, headers, body}: one connection a host, the path as it is. Prints the statuses.
+# Makes requests from a list of {host, method, path, headers, body}, over one connection for each host and with unchanged
+# paths. Prints the statuses.
 ASK = """
 import http.client, json, ssl, sys
 connections, statuses = {}, []
@@ -79,7 +80,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> Iterator[
 
 
 def asked(method: str, path: str, host: str = API, body: str = "{}", **headers: str) -> dict[str, Any]:
-    """A request with the right placeholder; an underscore in a header's name is one."""
+    """Returns a request with the right placeholder. Underscores in header names stay underscores."""
     own = {"x-forge": FORGE} if host == "forge.test" else {
         "Authorization": f"Bearer {CLAUDE if host == 'api.anthropic.com' else GITHUB}"
     }  # fmt: skip
@@ -87,28 +88,28 @@ def asked(method: str, path: str, host: str = API, body: str = "{}", **headers: 
 
 
 def ask(sandbox: Running, requests: list[dict[str, Any]]) -> list[tuple[int, str]]:
-    """Status and text of each, over one connection a host."""
+    """Makes the requests, over one connection for each host. Returns the status and text of each."""
     (sandbox.paths.root / "tmp/requests").write_text(json.dumps(requests))
     return [(status, text) for status, text in sandbox.python(ASK, "/tmp/requests")]
 
 
 def answers(sandbox: Running, requests: Iterable[dict[str, Any]]) -> list[tuple[int, str, bool]]:
-    """Of each request its status, what was answered, and whether it arrived: its query is a mark that only it has."""
+    """Returns each request's status, its response, and whether it arrived, which a unique mark in the query shows."""
     marks, marked = [], []
     for one in requests:
         marks.append(os.urandom(8).hex())
         marked.append({**one, "path": f"{one['path']}{'&' if '?' in one['path'] else '?'}mark={marks[-1]}"})
-    found = ask(sandbox, marked)
+    results = ask(sandbox, marked)
     seen = sandbox.seen.read_text()
-    return [(status, text, mark in seen) for (status, text), mark in zip(found, marks, strict=True)]
+    return [(status, text, mark in seen) for (status, text), mark in zip(results, marks, strict=True)]
 
 
 def differing(sandbox: Running, requests: list[dict[str, Any]], status: int) -> list[str]:
-    """Those that were not answered like this, or that arrived where they should not (or the other way round)."""
-    found = answers(sandbox, requests)
+    """Returns the requests with another status, and those that arrived unexpectedly or did not arrive."""
+    results = answers(sandbox, requests)
     return [
         f"{one['method']} {one['host']}{one['path']}: {got}{', arrived' if arrived else ''}"
-        for one, (got, _, arrived) in zip(requests, found, strict=True)
+        for one, (got, _, arrived) in zip(requests, results, strict=True)
         if got != status or arrived is not (status == 200)
     ]
 
@@ -129,7 +130,7 @@ GRANTED = [
     ("POST", "labels"), ("PATCH", "labels/bug"), ("DELETE", "labels/bug"), ("POST", "milestones"), ("PATCH", "milestones/1"),
     ("POST", "releases"), ("PATCH", "releases/1"), ("POST", "releases/generate-notes"),
     ("POST", "actions/runs/5/rerun-failed-jobs"),
-    # what looks like a setting and is a file, a label or a branch
+    # these look like settings, but are files, labels or branches
     ("PUT", "contents/hooks/keys"), ("DELETE", "labels/hooks"), ("DELETE", "git/refs/heads/main/approve"),
 ]  # fmt: skip
 
@@ -141,12 +142,12 @@ REFUSED = [
     ("POST", "tags/protection"), ("PATCH", "properties/values"), ("POST", "autolinks"), ("PUT", "interaction-limits"),
     ("POST", "pages"), ("PUT", "pages"), ("POST", "pages/deployments"), ("PUT", "lfs"), ("DELETE", "lfs"),
     ("PUT", "immutable-releases"), ("DELETE", "immutable-releases"), ("PUT", "import"), ("POST", "attestations"),
-    # who gets in, and who is told
+    # access and notifications
     ("PUT", "collaborators/evil"), ("DELETE", "collaborators/evil"), ("PATCH", "invitations/1"), ("POST", "hooks"),
     ("PATCH", "hooks/1"), ("POST", "hooks/1/deliveries/2/attempts"), ("POST", "keys"), ("DELETE", "keys/1"),
     ("PUT", "teams/evil"), ("PUT", "subscription"), ("PUT", "notifications"), ("POST", "codespaces"),
     ("POST", "pulls/5/codespaces"),
-    # approvals, where a person is counted on
+    # approvals, which are reserved for people
     ("POST", "actions/runs/5/approve"), ("POST", "actions/runs/5/pending_deployments"),
     ("POST", "actions/runs/5/deployment_protection_rule"), ("POST", "statuses/abc"), ("POST", "check-runs"),
     ("PATCH", "check-runs/5"), ("POST", "check-runs/5/rerequest"), ("POST", "check-suites"),
@@ -172,11 +173,11 @@ REFUSED = [
     ("DELETE", "vulnerability-alerts"), ("PUT", "automated-security-fixes"), ("DELETE", "automated-security-fixes"),
     ("PUT", "private-vulnerability-reporting"), ("DELETE", "private-vulnerability-reporting"),
     ("POST", "dependency-graph/snapshots"),
-    # what others use already, and what names objects of other repositories
+    # objects that others use, and objects of other repositories
     ("DELETE", "releases/1"), ("DELETE", "releases/assets/1"), ("PATCH", "releases/assets/1"),
     ("PATCH", "git/refs/tags/v1"), ("DELETE", "git/refs/tags/v1"), ("PATCH", "git/refs/heads"), ("DELETE", "git/refs/heads"),
     ("POST", "issues/5/sub_issues"), ("DELETE", "issues/5/sub_issue"), ("POST", "issues/5/dependencies/blocked_by"),
-    # what nobody knows yet
+    # unknown paths
     ("POST", "something-new"), ("POST", "issues/5/something-new"), ("OPTIONS", "issues"), ("REPORT", "issues"),
 ]  # fmt: skip
 
@@ -186,19 +187,19 @@ def paths(cases: list[tuple[str, str]], form: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/"])
-def test_what_an_agent_needs_for_its_work_passes(sandbox: Running, form: str) -> None:
+def test_daily_work_is_allowed(sandbox: Running, form: str) -> None:
     assert differing(sandbox, paths(GRANTED, form), 200) == []
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/", "{}//", "{}/?x=1", "{}/."])
-def test_what_a_person_is_counted_on_for_is_refused_in_every_form(sandbox: Running, form: str) -> None:
+def test_actions_reserved_for_people_are_refused_in_every_form(sandbox: Running, form: str) -> None:
     assert differing(sandbox, paths(REFUSED, form), 403) == []
 
 
 @pytest.mark.parametrize(
     "change", [str.upper, lambda path: path.replace("a", "%61"), lambda path: path.replace("demo", "demo.git")]
 )
-def test_another_spelling_of_it_is_refused_too(sandbox: Running, change: Any) -> None:
+def test_other_spellings_are_refused_too(sandbox: Running, change: Any) -> None:
     assert differing(sandbox, [asked(method, change(f"{OURS}/{path}")) for method, path in REFUSED], 403) == []
 
 
@@ -210,7 +211,7 @@ def test_another_spelling_of_it_is_refused_too(sandbox: Running, change: Any) ->
         "{}/issues%0a", "{}/issues%3Fx", "{}/issues%23x", "{}/issues%5c", "{}/issues%3b", "{}/contents/%",
     ],
 )  # fmt: skip
-def test_a_write_whose_path_can_be_read_in_two_ways_is_refused(sandbox: Running, path: str) -> None:
+def test_a_write_with_an_ambiguous_path_is_refused(sandbox: Running, path: str) -> None:
     method = "PUT" if "contents" in path else "POST"
     ((status, text, arrived),) = answers(sandbox, [asked(method, path.format(OURS))])
     assert (status, arrived) == (400 if path.endswith("%") else 403, False)
@@ -243,8 +244,8 @@ MOVED = [
 def test_a_branch_moves_forwards_only(sandbox: Running, branch: str) -> None:
     path = f"{OURS}/git/refs/heads/{branch}"
     before = sandbox.asked(kind="http", path=path, method="PATCH")
-    found = ask(sandbox, [asked("PATCH", path, body=body) for body, _ in MOVED])
-    assert [(body[:90], status) for (body, _), (status, _) in zip(MOVED, found, strict=True)] == [
+    results = ask(sandbox, [asked("PATCH", path, body=body) for body, _ in MOVED])
+    assert [(body[:90], status) for (body, _), (status, _) in zip(MOVED, results, strict=True)] == [
         (body[:90], status) for body, status in MOVED
     ]
     assert sandbox.asked(kind="http", path=path, method="PATCH") == before + sum(status == 200 for _, status in MOVED)
@@ -254,7 +255,7 @@ def test_a_branch_moves_forwards_only(sandbox: Running, branch: str) -> None:
 @pytest.mark.parametrize(
     "options", [("-d", FORWARD, "-H", "Transfer-Encoding: chunked"), ("-d", "@/tmp/long", "-H", "Expect:")]
 )
-def test_a_body_of_which_more_may_follow_moves_no_branch(sandbox: Running, options: tuple[str, ...]) -> None:
+def test_an_incomplete_body_moves_no_branch(sandbox: Running, options: tuple[str, ...]) -> None:
     (sandbox.paths.root / "tmp/long").write_text(FORWARD + " " * 200_000)
     path = f"{OURS}/git/refs/heads/not-all"
     done = sandbox.agent(
@@ -273,7 +274,7 @@ def test_the_default_branch_is_not_deleted(sandbox: Running, repository: str, pa
     assert "the agent may not delete the default branch" in json.loads(text)["message"]
 
 
-def test_where_nobody_knows_the_default_branch_none_is_deleted(sandbox: Running) -> None:
+def test_no_branch_is_deleted_if_the_default_branch_is_unknown(sandbox: Running) -> None:
     ((status, text, arrived),) = answers(sandbox, [asked("DELETE", "/repos/friend/empty/git/refs/heads/work")])
     assert (status, arrived) == (403, False)
     assert "does not say which branch" in text
@@ -288,7 +289,7 @@ def test_uploads_are_files_of_a_release(sandbox: Running) -> None:
     assert differing(sandbox, [asked("POST", path, UPLOADS) for path in others], 403) == []
 
 
-def test_other_hosts_treat_a_slash_at_the_end_in_the_same_way(sandbox: Running) -> None:
+def test_other_hosts_treat_a_trailing_slash_in_the_same_way(sandbox: Running) -> None:
     anthropic, receive = "api.anthropic.com", "service=git-receive-pack"
     message = json.dumps({"model": "claude-test", "max_tokens": 1, "messages": []})
     passes = [
@@ -313,19 +314,19 @@ def test_other_hosts_treat_a_slash_at_the_end_in_the_same_way(sandbox: Running) 
 
 @pytest.mark.parametrize("name", ["anthropic-beta", "Anthropic-Beta", "Anthropic_Beta", "ANTHROPIC_BETA"])
 @pytest.mark.parametrize("value", ["mcp-client-2025-11-20", "oauth-2025-04-20, MCP-Client-2025-11-20"])
-def test_a_header_is_judged_in_every_spelling(sandbox: Running, name: str, value: str) -> None:
+def test_a_header_is_recognised_in_every_spelling(sandbox: Running, name: str, value: str) -> None:
     request = asked("POST", "/v1/messages", "api.anthropic.com", **{name: value})
     assert differing(sandbox, [request], 403) == []
 
 
-def test_so_are_headers_of_the_operators_own_hosts(sandbox: Running) -> None:
+def test_headers_of_the_operators_own_hosts_are_recognised_too(sandbox: Running) -> None:
     refused = [{"X_Act_As": "root"}, {"x-act_as": "admin, root"}, {"X_Forge": "somebody-elses"}, {"X-Forge": "somebody-elses"}]
     assert differing(sandbox, [asked("GET", "/x", "forge.test", **headers) for headers in refused], 403) == []
     assert differing(sandbox, [asked("GET", "/x", "forge.test", **{"X-Act-As": "me"})], 200) == []
 
 
 def test_no_header_with_an_underscore_arrives(sandbox: Running) -> None:
-    """Whatever the server would make of it."""
+    """Servers differ in how they interpret underscores."""
     request = asked("GET", f"{OURS}/underscores", **{"Content_Length": "5", "X_Forwarded_Host": "evil.test", "X-Plain": "1"})
     assert differing(sandbox, [request], 200) == []
     (line,) = [
@@ -335,29 +336,29 @@ def test_no_header_with_an_underscore_arrives(sandbox: Running) -> None:
     assert "_" not in line["headers"]
 
 
-def test_the_operator_reads_what_was_not_granted_and_what_was_out_of_scope(sandbox: Running) -> None:
+def test_refusals_distinguish_ungranted_actions_from_other_repositories(sandbox: Running) -> None:
     requests = [
         asked("POST", f"{OURS}/actions/runs/123/approve/"), asked("POST", "/repos/evil/repo/issues/7/comments"),
         asked("POST", "/example/demo/settings", GIT), asked("POST", "/v1/files", "api.anthropic.com"),
     ]  # fmt: skip
     words = [json.loads(text)["message"] if text.startswith("{") else text for _, text, _ in answers(sandbox, requests)]
-    assert ["not granted to the agent" in said for said in words] == [True, False, True, True]
+    assert ["not granted to the agent" in text for text in words] == [True, False, True, True]
     assert "writes go to example/demo, friend/* only" in words[1]
-    wanted = {
+    expected = {
         (API, Reason.NOT_GRANTED, "POST actions/runs/*/approve in example/demo"),
         (API, Reason.PUSH_SCOPE, "POST issues/*/comments in evil/repo"),
         (GIT, Reason.NOT_GRANTED, "example/demo"),
         ("api.anthropic.com", Reason.NOT_GRANTED, "POST /v1/files"),
     }
 
-    def told() -> bool:
-        return wanted <= {(r.name, r.reason, r.detail) for r in sandbox.events(Refused) if r.via is Via.GATE}
+    def reported() -> bool:
+        return expected <= {(r.name, r.reason, r.detail) for r in sandbox.events(Refused) if r.via is Via.GATE}
 
-    eventually("it is in the journal", told)
+    eventually("it is in the journal", reported)
 
 
 def test_a_path_cannot_write_lines_of_the_log(sandbox: Running) -> None:
-    """Nor can it cut its own short. The operator reads such a path as it was sent."""
+    """It cannot truncate its own line either. The operator sees the path as it was sent."""
     forged = "/v1/forged%0A198.51.100.9:443%20carried%20forged.example"
     before = len(sandbox.events(Refused))
     ends = [
@@ -369,10 +370,10 @@ def test_a_path_cannot_write_lines_of_the_log(sandbox: Running) -> None:
     for name, path in ends:
         ask(sandbox, [asked("POST", path, name)])
 
-    def told() -> bool:
+    def reported() -> bool:
         mine = [refused.detail for refused in sandbox.events(Refused)[before:]]
         return all(any(path.split("/")[-1] in detail for detail in mine) for _, path in ends[:3])
 
-    eventually("they are in the journal", told)
+    eventually("they are in the journal", reported)
     assert "forged.example" not in {refused.name for refused in sandbox.events(Refused)}
     assert not [line for line in sandbox.paths.traffic.read_text().splitlines() if "forged.example" in line]

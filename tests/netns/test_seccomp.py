@@ -1,4 +1,4 @@
-"""The agent's system call filter in a running sandbox: what it refuses, who runs under it, and the operator's switch."""
+"""The agent's system call filter in a running sandbox: refused calls, filtered processes, and the setting to turn it off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.netns.test_up_terminal import at
 
 pytestmark = pytest.mark.netns
 
-# By number (asm/unistd_64.h, asm-generic/unistd.h), as an attacker would: no library stands between.
+# System calls by number (asm/unistd_64.h, asm-generic/unistd.h), without a library, as an attacker would make them.
 NUMBERS = {
     "x86_64": {"mount": 165, "unshare": 272, "setns": 308, "keyctl": 250, "bpf": 321, "perf_event_open": 298, "socket": 41,
                "socketpair": 53, "ioctl": 16, "finit_module": 313, "userfaultfd": 323, "io_uring_setup": 425, "clone3": 435,
@@ -74,12 +74,12 @@ def test_it_refuses(sandbox: Running, name: str, arguments: tuple[int, ...], err
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="int 0x80 is x86's")
-def test_another_architecture_is_no_way_round_it(sandbox: Running) -> None:
+def test_another_architecture_does_not_bypass_it(sandbox: Running) -> None:
     done = sandbox.agent("sh", "-c", 'python3 -I -c "$1"; echo "ended with $?"', "sh", OTHER_ARCHITECTURE)
     assert "ended with 159" in done.stdout  # 128 + SIGSYS
 
 
-def test_everything_of_the_agents_runs_under_it(sandbox: Running) -> None:
+def test_all_processes_of_the_agent_are_filtered(sandbox: Running) -> None:
     with at("enter", "--name", sandbox.name, "--root", "--", "attach-claude") as terminal:
         terminal.expect(FAKE_CLAUDE)
         under = {name for name, filtered in agents(sandbox) if filtered}
@@ -89,7 +89,7 @@ def test_everything_of_the_agents_runs_under_it(sandbox: Running) -> None:
         assert terminal.code() == 0
 
 
-def test_root_looks_for_nothing_in_the_agents_path(sandbox: Running) -> None:
+def test_root_does_not_search_the_agents_path(sandbox: Running) -> None:
     done = sandbox.root("env", "PATH=/tmp:/usr/bin", "/opt/codetainer/confine", "true")
     assert done.returncode == 127
     assert "expected an absolute path" in done.stderr
@@ -97,25 +97,25 @@ def test_root_looks_for_nothing_in_the_agents_path(sandbox: Running) -> None:
 
 
 def agents(sandbox: Running) -> list[tuple[str, bool]]:
-    """The processes of the agent's in a sandbox: the name of each, and whether its system calls are filtered."""
+    """Lists the agent's processes in a sandbox: their names, and whether their system calls are filtered."""
     namespace = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
-    found = []
+    processes_seen = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
             if status["Uid"].split()[1] == "1000" and (process / "ns/pid").readlink() == namespace:
-                found.append((status["Name"], status["Seccomp"] == "2"))
+                processes_seen.append((status["Name"], status["Seccomp"] == "2"))
         except (OSError, KeyError):
             continue
-    return found
+    return processes_seen
 
 
-def test_the_walls_that_are_tried_include_it(sandbox: Running) -> None:
-    eventually("the walls were tried", lambda: sandbox.events(ProofFinished))
+def test_the_self_test_includes_it(sandbox: Running) -> None:
+    eventually("the self-test has run", lambda: sandbox.events(ProofFinished))
     assert sandbox.events(ProofFinished)[0].failed == ()
 
 
-def test_the_operator_can_do_without(tmp_path: Path) -> None:
+def test_the_operator_can_turn_it_off(tmp_path: Path) -> None:
     running = start(tmp_path, f"unfiltered-{os.getpid()}", CODETAINER_SECCOMP="off")
     try:
         assert "Seccomp:\t0" in running.agent("cat", "/proc/self/status").stdout

@@ -1,4 +1,4 @@
-"""No secret stands anywhere but where it is used: recognisable values are planted, and looked for everywhere."""
+"""Secrets are only where they are used: plants recognisable values and searches for them everywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.netns
 
 TOKEN, PLANTED = "ghp_planted-github-token", "sk-ant-oat01-planted-claude-token"
 MARKS = (b"planted-github-token", b"planted-claude-token")
-# What the agent can read: its own places, ours, and where programs leave traces.
+# Places that the agent can read: its own, ours, and those in which programs leave traces.
 FOLDERS = (
     "run",
     "tmp",
@@ -46,13 +46,13 @@ true
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """With the debug log, which has the environment of each command that failed."""
-    with running(GH_PAT=TOKEN, CLAUDE_CODE_OAUTH_TOKEN=PLANTED, CODETAINER_DEBUG="on") as found:
-        yield found
+    """A sandbox with the debug log, which contains the environments of failed commands."""
+    with running(GH_PAT=TOKEN, CLAUDE_CODE_OAUTH_TOKEN=PLANTED, CODETAINER_DEBUG="on") as sandbox:
+        yield sandbox
 
 
 def entering(sandbox: Sandbox) -> list[str]:
-    """What goes before a command of the agent's."""
+    """Returns the command prefix that runs a program as the agent."""
     drop = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--"]
     return ["nsenter", "--all", f"--target={sandbox.init}", "--", *drop]
 
@@ -74,11 +74,11 @@ def planted(data: bytes) -> bool:
 
 
 def test_the_values_arrived(sandbox: Sandbox) -> None:
-    """What is looked for below is there to be found: root's boot process has it."""
+    """Root's boot process has the values, so the searches below could find them."""
     assert planted(Path(f"/proc/{sandbox.service('boot').pid}/environ").read_bytes())
 
 
-def test_the_journal_and_the_log_hold_none(sandbox: Sandbox) -> None:
+def test_journal_and_log_contain_none(sandbox: Sandbox) -> None:
     segments = [*sandbox.paths.run.glob("events*.jsonl"), *sandbox.paths.run.glob("debug.log*")]
     assert len(segments) >= 2
     assert [path.name for path in segments if planted(path.read_bytes())] == []
@@ -92,7 +92,7 @@ def test_no_process_has_one_in_its_arguments(sandbox: Sandbox) -> None:
 
 
 def test_no_service_has_one_in_its_environment(sandbox: Sandbox) -> None:
-    """A guard or a CoreDNS that was taken over has no credential to lose."""
+    """A compromised guard or CoreDNS has no credential to leak."""
     services = {
         name: process
         for process in sandbox.processes()
@@ -104,11 +104,11 @@ def test_no_service_has_one_in_its_environment(sandbox: Sandbox) -> None:
 
 
 def test_the_agent_finds_none(sandbox: Sandbox) -> None:
-    """Not in a file, not in its own processes' environments: tmux, Claude and their shells are among these."""
+    """Neither in a file nor in the environments of its processes, which include tmux, Claude and their shells."""
     assert as_agent(sandbox, "sh", "-c", SEARCH, "sh", *FOLDERS).stdout.split() == []
 
 
-def test_the_gate_has_them_in_a_file_of_roots_and_in_no_environment(sandbox: Sandbox) -> None:
+def test_the_gate_has_them_in_a_file_of_root_and_in_no_environment(sandbox: Sandbox) -> None:
     gate = next(process for process in sandbox.processes() if "haproxy" in command(process)[:1])
     assert not planted(Path(f"/proc/{gate.pid}/environ").read_bytes())
     assert planted((sandbox.paths.gate / "gate.cfg").read_bytes())
@@ -123,18 +123,18 @@ def test_tmux_hands_out_placeholders(sandbox: Sandbox, tmp_path: Path) -> None:
     assert not planted(str(handed).encode())
 
 
-def test_the_agent_reads_no_environment_but_its_own(sandbox: Sandbox) -> None:
+def test_the_agent_can_read_no_environment_but_its_own(sandbox: Sandbox) -> None:
     done = as_agent(sandbox, "cat", f"/proc/{number_inside(sandbox.service('boot'))}/environ")
     assert done.returncode != 0
     assert done.stdout == ""
 
 
 def test_nothing_leaves_a_core_dump(sandbox: Sandbox) -> None:
-    """What started with more would be allowed to raise it again: the hard limit counts."""
+    """The hard limit counts, because a process may raise its soft limit again."""
     namespace = Path(f"/proc/{sandbox.init}/ns/pid").readlink()
     inside = [process for process in sandbox.processes() if Path(f"/proc/{process.pid}/ns/pid").readlink() == namespace]
     kept = [process for process in inside if process.name() != "tini" and "--no-tui" not in command(process)]
-    assert len(kept) > 5  # all but the front end before the backend, which holds nothing but its environment
+    assert len(kept) > 5  # all but the front end, which has only its environment
     for process in kept:
         limits = Path(f"/proc/{process.pid}/limits").read_text()
         core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))

@@ -1,4 +1,4 @@
-"""tmux through libtmux, with real processes: a real tmux, and such as the agent might put in its place."""
+"""tmux through libtmux, with real processes: a real tmux, and fake ones that the agent might use instead."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from tests.netns.sandbox import eventually
 
 pytestmark = pytest.mark.netns
 
-AGENT = Identity("claude", AGENT_UID)  # the program that puts the filter on is in sandboxes only
-PATIENT = 20.0  # seconds, for what ends at once
-_seen: list[list[str]] | None = None  # argument lists of the processes that were started while a test looks
+AGENT = Identity("claude", AGENT_UID)  # without the seccomp filter, whose launcher exists in sandboxes only
+PATIENT = 20.0  # seconds; more than any call in these tests needs
+_seen: list[list[str]] | None = None  # argument lists of the processes started during a test
 
 
 def _look(event: str, arguments: tuple[Any, ...]) -> None:
@@ -43,7 +43,7 @@ sys.addaudithook(_look)
 
 @pytest.fixture
 def started() -> Iterator[list[list[str]]]:
-    """Every process that this one starts, by its argument list."""
+    """The argument lists of all processes that this one starts."""
     global _seen
     _seen = []
     yield _seen
@@ -52,7 +52,7 @@ def started() -> Iterator[list[list[str]]]:
 
 @pytest.fixture
 def folder(open_path: Path) -> Path:
-    """The root of a sandbox's paths, with what tmux needs there."""
+    """A root folder for a sandbox's paths, with the files that tmux needs."""
     (open_path / "run/codetainer/tmux").mkdir(parents=True)
     os.chown(open_path / "run/codetainer/tmux", AGENT_UID, AGENT_UID)
     (open_path / "run/codetainer/tmux.conf").touch()
@@ -80,36 +80,34 @@ def real(folder: Path) -> Iterator[Server]:
         asyncio.run(tmux.perform(lambda server: server.kill()))
 
 
-def test_a_command_runs_as_the_agent_with_what_it_is_given_and_nothing_else(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_runs_as_the_agent_with_its_own_environment_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", "of the caller's")
     tmux = pretending(folder, "cat /proc/self/status; echo; env; readlink /proc/self/fd/0; pwd; umask")
-    said = ask(tmux).stdout
-    assert "\t".join(["Uid:", *["1000"] * 4]) in said
-    assert "NoNewPrivs:\t1" in said
-    assert "CapEff:\t0000000000000000" in said
-    assert "MARK=given" in said
-    assert not any("TOKEN" in line or "of the caller's" in line for line in said)
-    assert said[-3:] == ["/dev/null", "/", "0022"]
+    output = ask(tmux).stdout
+    assert "\t".join(["Uid:", *["1000"] * 4]) in output
+    assert "NoNewPrivs:\t1" in output
+    assert "CapEff:\t0000000000000000" in output
+    assert "MARK=given" in output
+    assert not any("TOKEN" in line or "of the caller's" in line for line in output)
+    assert output[-3:] == ["/dev/null", "/", "0022"]
 
 
-def test_calls_that_are_made_of_several_commands(real: Server, started: list[list[str]]) -> None:
-    """Objects that are made by their id are driven in the same way as the server."""
+def test_calls_that_consist_of_several_commands(real: Server, started: list[list[str]]) -> None:
+    """Objects created by their id work in the same way as the server."""
 
     def call(server: Server) -> tuple[bool, list[str]]:
         pane = libtmux.Pane(server=server, pane_id="%0")
         pane.send_keys("typed", enter=True)
         return server.has_session("one"), pane.capture_pane()
 
-    found: list[tuple[bool, list[str]]] = []
+    results: list[tuple[bool, list[str]]] = []
 
     def shown() -> bool:
-        found.append(asyncio.run(real.perform(call)))
-        return "typed" in found[-1][1]
+        results.append(asyncio.run(real.perform(call)))
+        return "typed" in results[-1][1]
 
     eventually("what was typed is on the screen", shown)
-    assert found[-1][0] is True
+    assert results[-1][0] is True
     assert {next(word for word in argv if word in ("send-keys", "has-session", "capture-pane")) for argv in started} == {
         "send-keys", "has-session", "capture-pane",
     }  # fmt: skip
@@ -124,8 +122,8 @@ def test_libtmuxs_own_failures_are_ours(real: Server) -> None:
 
 
 @pytest.mark.parametrize("talk", ["yes", "cat /dev/zero", "sh -c 'yes >&2'", "sh -c 'yes & yes'"])
-def test_one_that_talks_without_end_is_read_to_a_bound(folder: Path, talk: str) -> None:
-    """What does not fit is refused by the kernel, so it ends by itself; `timeout` would end it with another code."""
+def test_endless_output_is_read_up_to_a_bound(folder: Path, talk: str) -> None:
+    """The kernel refuses further writes, so the program ends by itself; `timeout` would end it with another code."""
     us = psutil.Process()
     before = us.memory_info().rss
     answer = ask(pretending(folder, f"timeout 2 {talk}"))
@@ -134,7 +132,7 @@ def test_one_that_talks_without_end_is_read_to_a_bound(folder: Path, talk: str) 
     assert us.memory_info().rss - before < 4 << 20
 
 
-def test_what_fits_is_read_whole_and_nothing_more_can_be_written(folder: Path) -> None:
+def test_output_up_to_the_bound_is_complete(folder: Path) -> None:
     fill = f"head -c {MAX_ANSWER} /dev/zero | tr '\\0' x; echo 2>/dev/null || exit 7"
     answer = ask(pretending(folder, fill))
     assert (answer.returncode, answer.stdout) == (7, ["x" * MAX_ANSWER])
@@ -148,7 +146,7 @@ def test_one_that_hangs_is_ended(folder: Path, hang: str) -> None:
     before = set(us.children(recursive=True))
     with pytest.raises(SystemFailure, match="cannot wait for tmux: not done within"):
         ask(pretending(folder, hang), seconds=0.5)
-    eventually("nothing of it is left", lambda: not {c for c in us.children(recursive=True) if alive(c)} - before)
+    eventually("its processes have ended", lambda: not {c for c in us.children(recursive=True) if alive(c)} - before)
 
 
 def alive(process: psutil.Process) -> bool:
@@ -157,7 +155,7 @@ def alive(process: psutil.Process) -> bool:
     return False
 
 
-def test_one_that_leaves_its_output_open_holds_nobody_up(folder: Path) -> None:
+def test_a_process_that_keeps_the_output_open_blocks_nothing(folder: Path) -> None:
     begun = folder / "run/codetainer/tmux/begun"
     answer = ask(
         pretending(folder, f"setsid sh -c 'echo $$ > {begun}; exec sleep 1000' & until [ -s {begun} ]; do :; done; echo 7")
@@ -185,7 +183,7 @@ def test_a_call_that_is_cancelled_ends_its_process(folder: Path) -> None:
     "garbage",
     ["head -c 4096 /dev/urandom", "printf '\\377\\376\\0\\033]0;x\\007'", "exit 127", "kill -SEGV $$"],
 )
-def test_garbage_is_an_answer_and_no_more(folder: Path, garbage: str) -> None:
+def test_garbage_is_an_ordinary_failure(folder: Path, garbage: str) -> None:
     answer = ask(pretending(folder, garbage))
     assert all(isinstance(line, str) for line in (*answer.stdout, *answer.stderr))
     for call in (lambda server: server.is_alive(), lambda server: server.has_session("x"), lambda server: server.kill()):
@@ -193,7 +191,7 @@ def test_garbage_is_an_answer_and_no_more(folder: Path, garbage: str) -> None:
             asyncio.run(pretending(folder, garbage).perform(call))
 
 
-def test_a_call_asks_for_so_many_commands_and_for_the_same_again(folder: Path) -> None:
+def test_the_number_of_commands_in_a_call_is_limited(folder: Path) -> None:
     def endless(server: Server) -> None:
         while True:
             server.cmd("list-sessions")
@@ -204,19 +202,19 @@ def test_a_call_asks_for_so_many_commands_and_for_the_same_again(folder: Path) -
         asyncio.run(pretending(folder, "true").perform(lambda server: server.cmd(f"at-{time.monotonic_ns()}")))
 
 
-def test_the_limit_of_time_is_the_whole_calls(folder: Path) -> None:
+def test_the_time_limit_applies_to_the_whole_call(folder: Path) -> None:
     tmux = pretending(folder, "sleep 0.3")
     with pytest.raises(SystemFailure, match="not done within"):
         asyncio.run(tmux.perform(lambda server: [server.cmd("list-sessions") for _ in range(10)], 1.0))
 
 
-# --- that there is no other way ---
+# --- no other way to start a process ---
 
-FROM_THE_ENVIRONMENT = "from_env"  # makes a server of libtmux's own, by a variable of this process's
+FROM_THE_ENVIRONMENT = "from_env"  # creates libtmux's own server from an environment variable
 
 
 def everything(server: Server) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Each method and property of the server and of objects that belong to it, with few arguments and with all."""
+    """Yields each method and property of the server and its objects, with few arguments and with all."""
     things = [
         server, libtmux.Session(server=server, session_id="$0"), libtmux.Window(server=server, window_id="@0"),
         libtmux.Pane(server=server, pane_id="%0"), libtmux.Client(server=server, client_name="/dev/pts/0"),
@@ -257,12 +255,12 @@ def arguments(method: Any, server: Server, *, many: bool) -> tuple[list[Any], di
     return positional, named
 
 
-@pytest.mark.parametrize("said", ["true", "echo %0", "echo '$0'; exit 1", "printf 'a=b\\n[0]\\n'"])
-def test_there_is_no_other_way_to_a_process(folder: Path, started: list[list[str]], said: str) -> None:
-    tmux = pretending(folder, f'echo "$@" >> {folder}/run/codetainer/tmux/asked; {said}')
+@pytest.mark.parametrize("output", ["true", "echo %0", "echo '$0'; exit 1", "printf 'a=b\\n[0]\\n'"])
+def test_there_is_no_other_way_to_a_process(folder: Path, started: list[list[str]], output: str) -> None:
+    tmux = pretending(folder, f'echo "$@" >> {folder}/run/codetainer/tmux/asked; {output}')
     refused, reached = set(), set()
     with ExitStack() as quiet:
-        quiet.enter_context(pytest.warns())  # a version that is too old for a flag, and what is deprecated
+        quiet.enter_context(pytest.warns())  # about flags that need a newer tmux, and deprecated names
         for what, call in everything(tmux):
             before = len(started)
             with suppress(

@@ -1,4 +1,4 @@
-"""The session's life: what ends is said and can be started again; init happens once at a time, whatever was killed when."""
+"""The session's life cycle: ends are reported, restarts work, and only one init runs at a time, whatever is killed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CREDENTIALS = ("GH_PAT=ghp_x", "CLAUDE_CODE_OAUTH_TOKEN=sk-ant-oat01-x")
 
 
 def panes(sandbox: Running) -> dict[str, tuple[int, bool]]:
-    """By pane: its process, and whether that has ended."""
+    """Maps each pane to its process and whether that has ended."""
     return {str(pane.pane_id): (int(pane.pane_pid or 0), pane.pane_dead == "1") for pane in sandbox.tmux.panes}
 
 
 def ended(sandbox: Running, times: int) -> list[SessionChanged]:
-    """Waits until so many ends of a session have been said."""
-    eventually("the end is said", lambda: len(ends(sandbox)) >= times)
+    """Waits until `times` ends of a session have been reported."""
+    eventually("the end is reported", lambda: len(ends(sandbox)) >= times)
     return ends(sandbox)
 
 
@@ -36,13 +36,13 @@ def ends(sandbox: Running) -> list[SessionChanged]:
     return [event for event in sandbox.events(SessionChanged) if event.state is SessionState.ENDED]
 
 
-def test_claude_that_ends_is_said_and_started_again_beside_the_shell(sandbox: Running) -> None:
+def test_the_end_of_claude_is_reported_and_it_is_restarted_beside_the_shell(sandbox: Running) -> None:
     before = len(ends(sandbox))
     agents, shell = sorted(panes(sandbox))
     was = panes(sandbox)
     sandbox.root("kill", "-9", str(was[agents][0]))
-    assert "the session's shell is still running" in ended(sandbox, before + 1)[-1].detail
-    assert panes(sandbox)[agents][1]  # its last words can still be read
+    assert "the session's shell is there" in ended(sandbox, before + 1)[-1].detail
+    assert panes(sandbox)[agents][1]  # its last output can still be read
     assert sandbox.codetainer("session", "restart").returncode == 0
     now = panes(sandbox)
     assert now[shell] == was[shell]
@@ -52,7 +52,7 @@ def test_claude_that_ends_is_said_and_started_again_beside_the_shell(sandbox: Ru
     assert sandbox.state.session.state is SessionState.UNKNOWN
 
 
-def test_claude_that_still_runs_is_started_anew_and_the_shell_stays(sandbox: Running) -> None:
+def test_a_running_claude_is_restarted_and_the_shell_stays(sandbox: Running) -> None:
     agents, shell = sorted(panes(sandbox))
     was = panes(sandbox)
     assert not was[agents][1]
@@ -66,7 +66,7 @@ def test_claude_that_still_runs_is_started_anew_and_the_shell_stays(sandbox: Run
 @pytest.mark.parametrize(
     "kill", [lambda sandbox: sandbox.tmux.kill(), lambda sandbox: sandbox.pane.kill()], ids=["server", "pane"]
 )
-def test_what_else_ends_is_started_again(sandbox: Running, kill: Callable[[Running], None]) -> None:
+def test_other_parts_of_the_session_are_restarted(sandbox: Running, kill: Callable[[Running], None]) -> None:
     assert sandbox.codetainer("session", "restart").returncode == 0
     before = len(ends(sandbox))
     kill(sandbox)
@@ -86,7 +86,7 @@ def test_many_restarts_at_once_leave_one_session(sandbox: Running) -> None:
 
 
 def test_the_agent_cannot_fill_the_journals_file_system(sandbox: Running) -> None:
-    """The folder of its tmux server is the only one that it may write below /run/codetainer."""
+    """Below /run/codetainer, it can write only to the folder of its tmux server."""
     fill = "cd /run/codetainer/tmux && head -c 64M /dev/zero > filler; for n in $(seq 20000); do : > $n || break; done 2>&1"
     try:
         assert "No space left" in sandbox.agent("sh", "-c", fill).stderr
@@ -96,8 +96,8 @@ def test_the_agent_cannot_fill_the_journals_file_system(sandbox: Running) -> Non
         sandbox.agent("sh", "-c", "cd /run/codetainer/tmux && rm -f filler [0-9]*")
 
 
-def test_root_runs_nothing_that_the_agent_has_put_on_its_own_path(sandbox: Running) -> None:
-    """The session's PATH begins with a folder of the agent's; what drops to the agent is root until it has."""
+def test_root_runs_no_program_from_the_agents_path(sandbox: Running) -> None:
+    """The session's PATH begins with a folder of the agent, and the program that drops to the agent starts as root."""
     plant = """mkdir -p ~/.local/bin /tmp/ran
 printf '#!/bin/sh\nid -u > /tmp/ran/$(id -u)\nexec /usr/bin/"${0##*/}" "$@"\n' > ~/.local/bin/setpriv
 chmod +x ~/.local/bin/setpriv
@@ -121,8 +121,8 @@ for name in nsenter tmux sh env nice git confine; do cp ~/.local/bin/setpriv ~/.
         ("exit 3", "cannot start the session: exit code 3"),
     ],
 )
-def test_a_tmux_of_the_agents_own_can_be_anything(sandbox: Running, program: str, why: str) -> None:
-    """What it says is read to a bound, believed where it has the right form only, and a restart without it works again."""
+def test_a_fake_tmux_of_the_agent_does_no_harm(sandbox: Running, program: str, why: str) -> None:
+    """Its output is read up to a bound and accepted only if well-formed, and a restart without it works again."""
     supervisor = psutil.Process(backend_of(sandbox))
     assert sandbox.codetainer("session", "restart").returncode == 0
     before = supervisor.memory_info().rss
@@ -153,14 +153,14 @@ def test_a_second_boot_does_not_begin(sandbox: Running) -> None:
 
 
 def test_a_restart_that_is_killed_leaves_no_lock(sandbox: Running) -> None:
-    """The one who asks is killed in the middle of it: what was asked for is done, and the lock is free."""
+    """The client is killed during the restart: the restart completes, and the lock is free."""
     asked = sandbox.root("sh", "-c", "codetainer session restart & sleep 0.3; kill -9 $!; wait")
     assert asked.returncode == 0
     eventually("the init lock is free", lambda: lock_is_free(sandbox))
     assert sandbox.codetainer("session", "restart").returncode == 0
 
 
-def test_the_servers_configuration_is_roots(sandbox: Running, tmux: libtmux.Server) -> None:
+def test_the_servers_configuration_belongs_to_root(sandbox: Running, tmux: libtmux.Server) -> None:
     assert tmux.show_option("history-limit", global_=True, scope=OptionScope.Session) == 250000
     for option, value in (("escape-time", 0), ("extended-keys", True), ("set-clipboard", True), ("focus-events", True)):
         assert tmux.show_option(option) == value, option

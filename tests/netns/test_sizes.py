@@ -1,4 +1,4 @@
-"""A dashboard on a terminal whose size changes and that can be looked at."""
+"""A dashboard on a terminal that changes its size."""
 
 import contextlib
 import os
@@ -16,18 +16,18 @@ from tests.netns.test_front_ends import DASHBOARD
 pytestmark = pytest.mark.netns
 
 
-# pytest imports readline, which sets the first two in its environment behind Python's back (rl_change_environment).
+# pytest imports readline, which sets the first two in the C environment without Python's knowledge (rl_change_environment).
 COMMAND = shlex.join(["env", "-u", "COLUMNS", "-u", "LINES", "-u", "NO_COLOR", *DASHBOARD])
 
 
 @pytest.fixture
 def own_tmux(tmp_path: Path) -> Iterator[libtmux.Server]:
-    """A terminal that can be looked at: a tmux of its own."""
+    """A separate tmux server, whose panes serve as terminals that tests can read."""
     with libtmux.Server(socket_path=tmp_path / "tmux", config_file=os.devnull) as server:
         yield server
 
 
-def test_sizes_that_change_ten_times_a_second_end_as_if_there_had_been_one(own_tmux: libtmux.Server) -> None:
+def test_ten_size_changes_a_second_give_the_same_screen_as_one(own_tmux: libtmux.Server) -> None:
     def begin(width: int, height: int) -> libtmux.Pane:
         session = own_tmux.new_session(f"{width}x{height}", x=width, y=height, window_command=COMMAND)
         session.set_option("window-size", "manual")
@@ -40,8 +40,8 @@ def test_sizes_that_change_ten_times_a_second_end_as_if_there_had_been_one(own_t
     for step in range(30):
         width, height = ((40, 12), (28, 4), (200, 60), (60, 20), (120, 40))[step % 5]
         window.resize(width=width, height=height)
-        time.sleep(0.1)  # ten a second, as somebody who drags a corner does
+        time.sleep(0.1)  # ten a second, as when a user drags a window's corner
     window.resize(width=80, height=24)
     with contextlib.suppress(AssertionError):
         eventually("it is as the other", lambda: moved.capture_pane() == new.capture_pane())
-    assert moved.capture_pane() == new.capture_pane()  # says how they differ
+    assert moved.capture_pane() == new.capture_pane()  # shows the differences

@@ -1,4 +1,4 @@
-"""Logging in over a real ssh to a real sshd in the sandbox: commands and copies pass, a terminal becomes the login."""
+"""Logins with a real ssh to a real sshd in the sandbox: commands and copies work, and a terminal shows the session."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UsePAM no
 PasswordAuthentication no
 Subsystem sftp internal-sftp
 """
-# What a terminal answers to what Textual and the hand-over ask: synchronized output, in-band resize, device attributes.
+# A terminal's replies to queries from Textual and the hand-over: synchronized output, in-band resize, device attributes.
 ANSWERS = {b"\x1b[?2026$p": b"\x1b[?2026;2$y", b"\x1b[?2048$p": b"\x1b[?2048;0$y", b"\x1b[c": b"\x1b[?62;22c"}
 
 
@@ -43,7 +43,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def give_sshd(sandbox: Running, key: Path) -> None:
-    """sshd's files, and root's .bashrc as the image has it. Debian's .profile reads it for a login shell."""
+    """Installs sshd's files and the image's .bashrc for root, which Debian's .profile reads in a login shell."""
     home = sandbox.paths.root / "root"
     shutil.copyfile(f"{key}.pub", home / "authorized_keys")
     shutil.copyfile(BASHRC, home / ".bashrc")
@@ -54,7 +54,7 @@ def give_sshd(sandbox: Running, key: Path) -> None:
 
 
 def options(sandbox: Running, key: Path, slow: float = 0.0) -> list[str]:
-    """ssh's options. sshd speaks over the pipes of a process in the sandbox (`sshd -i`): nothing has to be let in."""
+    """Returns ssh's options. ssh talks to `sshd -i` over the pipes of a process in the sandbox, so no port is opened."""
     sshd = [*CODETAINER, "enter", "--name", sandbox.name, "--root", "--", "/usr/sbin/sshd", "-i", "-f", "/root/sshd_config"]
     link = [sys.executable, str(SLOW), str(slow), *sshd] if slow else sshd
     return [
@@ -83,7 +83,7 @@ def ssh(sandbox: Running, key: Path) -> Run:
     return run
 
 
-def test_a_command_runs_and_nothing_is_added_to_what_it_says(ssh: Run) -> None:
+def test_a_command_runs_and_nothing_is_added_to_its_output(ssh: Run) -> None:
     done = ssh("true")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert ssh("exit 7").returncode == 7
@@ -91,7 +91,7 @@ def test_a_command_runs_and_nothing_is_added_to_what_it_says(ssh: Run) -> None:
     assert b'"condition"' in ssh("codetainer", "status", "--json").stdout
 
 
-def test_what_is_asked_of_the_login_without_a_terminal_says_nothing(ssh: Run) -> None:
+def test_a_login_shell_without_a_terminal_prints_nothing(ssh: Run) -> None:
     assert ssh("attach-claude").stdout == b""
 
 
@@ -99,27 +99,27 @@ def test_what_is_asked_of_the_login_without_a_terminal_says_nothing(ssh: Run) ->
 def test_files_are_copied_there_and_back(sandbox: Running, key: Path, tmp_path: Path, program: str) -> None:
     here, back = str(tmp_path / "here"), str(tmp_path / "back")
     Path(here).write_bytes(os.urandom(200_000))
-    given = options(sandbox, key)
+    ssh_options = options(sandbox, key)
     there = f"/tmp/copied-{program.replace(' ', '')}"
     remote = f"root@sandbox:{there}"
     match program.split():
         case ["scp", *more]:
-            copy = ["scp", "-q", *more, *given]
+            copy = ["scp", "-q", *more, *ssh_options]
             commands = [[*copy, here, remote], [*copy, remote, back]]
         case ["rsync"]:
-            copy = ["rsync", "-e", shlex.join(["ssh", *given])]
+            copy = ["rsync", "-e", shlex.join(["ssh", *ssh_options])]
             commands = [[*copy, here, remote], [*copy, remote, back]]
         case _:
             batch = tmp_path / "batch"
             batch.write_text(f"put {here} {there}\nget {there} {back}\n")
-            commands = [["sftp", "-q", "-b", str(batch), *given, "root@sandbox"]]
+            commands = [["sftp", "-q", "-b", str(batch), *ssh_options, "root@sandbox"]]
     for command in commands:
         done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, done.stderr
     assert Path(back).read_bytes() == Path(here).read_bytes()
 
 
-def test_the_agents_work_comes_over_ssh(sandbox: Running, ssh: Run, tmp_path: Path) -> None:
+def test_the_agents_work_can_be_exported_over_ssh(sandbox: Running, ssh: Run, tmp_path: Path) -> None:
     work = "cd /workspace/repo && echo here > here && git add . && git commit -qm one && git rev-parse HEAD"
     commit = sandbox.agent("env", "HOME=/home/claude", "sh", "-c", work).stdout.strip()
     done = ssh("codetainer", "export")
@@ -132,7 +132,7 @@ def test_the_agents_work_comes_over_ssh(sandbox: Running, ssh: Run, tmp_path: Pa
 
 
 def test_a_clone_over_ssh_is_made_by_the_agents_git(sandbox: Running, key: Path, tmp_path: Path) -> None:
-    """sshd starts git-upload-pack as root, which git refuses in a repository of somebody else's."""
+    """sshd starts git-upload-pack as root, and git refuses a repository that belongs to another user."""
     command = f"core.sshCommand={shlex.join(['ssh', *options(sandbox, key)])}"
     git = ["git", "-c", command, "clone", "--quiet", "root@sandbox:/workspace/repo", str(tmp_path / "clone")]
     done = subprocess.run(git, capture_output=True, text=True, check=False, timeout=PATIENCE)
@@ -151,17 +151,17 @@ def test_a_terminal_becomes_the_session_and_again(sandbox: Running, key: Path) -
 def test_keys_that_a_slow_link_delivers_together_are_still_keys(sandbox: Running, key: Path) -> None:
     with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
         terminal.expect(PROMPT)
-        terminal.type("  " + DETACH)  # three keys in one moment, and tmux would by itself take the rest for a paste
+        terminal.type("  " + DETACH)  # three keys at once: by default tmux would treat the rest as pasted
         assert terminal.code() == 0
 
 
-def test_over_a_slow_link_nothing_is_typed_into_the_agents_pane(sandbox: Running, key: Path) -> None:
-    """What the terminal answers to the dashboard's questions is still under way when the session is opened."""
+def test_terminal_replies_on_a_slow_link_do_not_reach_the_agents_pane(sandbox: Running, key: Path) -> None:
+    """The terminal's replies to the dashboard's queries are still in transit when the session opens."""
     argv = ("-t", *options(sandbox, key, 0.2), "root@sandbox", "codetainer", "dashboard", "--stay")
     with at(*argv, program=["ssh"], answers=ANSWERS) as terminal:
         terminal.type("t")  # before there is a dashboard
         terminal.expect(PROMPT)
-        time.sleep(1.0)  # as long as an answer could still be under way
+        time.sleep(1.0)  # as long as a reply could still be in transit
         shown = sandbox.screen()
         assert not any(part in shown for part in ("2026", "2048", "62;22")), shown
         terminal.type(DETACH)
@@ -191,11 +191,11 @@ def test_two_operators_see_the_same_session(sandbox: Running, key: Path) -> None
 
 
 def in_shell(sandbox: Running, command: str) -> None:
-    """Begins the session's lower pane anew with a command: what is typed to a shell that just starts may be lost."""
+    """Restarts the session's lower pane with a command, because a starting shell can lose what is typed."""
     sandbox.tmux.panes[1].respawn(kill=True, shell=f"{command}; exec bash")
 
 
-def test_the_dashboard_in_a_popup_is_the_agents_and_only_looks(sandbox: Running, key: Path) -> None:
+def test_the_dashboard_in_a_popup_runs_as_the_agent_and_is_read_only(sandbox: Running, key: Path) -> None:
     with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
         terminal.expect(PROMPT)
         terminal.type("\x02D")
@@ -203,12 +203,12 @@ def test_the_dashboard_in_a_popup_is_the_agents_and_only_looks(sandbox: Running,
         terminal.type("r")
         terminal.expect("only root may ask for this. Ask the operator to run codetainer refresh.")
         terminal.type("q")
-        terminal.expect(PROMPT)  # the popup has gone, and what was under it is drawn again
+        terminal.expect(PROMPT)  # the popup has closed, and tmux has redrawn the pane
         terminal.type(DETACH)
         assert terminal.code() == 0
 
 
-def test_a_session_that_has_gone_is_said_instead_of_closing_the_connection(sandbox: Running, key: Path) -> None:
+def test_a_missing_session_is_reported_instead_of_closing_the_connection(sandbox: Running, key: Path) -> None:
     sandbox.tmux.kill()
     try:
         with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
@@ -219,7 +219,7 @@ def test_a_session_that_has_gone_is_said_instead_of_closing_the_connection(sandb
         assert sandbox.codetainer("session", "restart").returncode == 0
 
 
-def test_a_tmux_server_that_was_killed_leaves_its_socket_and_that_is_no_session(sandbox: Running, key: Path) -> None:
+def test_the_socket_of_a_killed_tmux_server_does_not_count_as_a_session(sandbox: Running, key: Path) -> None:
     sandbox.root("kill", "-KILL", str(sandbox.pane.pid))
     assert sandbox.root("test", "-S", "/run/codetainer/tmux/server.sock").returncode == 0
     try:

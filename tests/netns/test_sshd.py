@@ -1,6 +1,6 @@
-"""The sandbox's own sshd, over the network: who gets in, what they get, what they do not, and that it comes back.
+"""The sandbox's own sshd over the network: logins, their rights and limits, and restarts.
 
-Length: one sshd, which takes seconds to boot, for all of it.
+Length: all tests share one sandbox, because its boot takes seconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def new_key(folder: Path, kind: str = "ed25519") -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A sandbox with an sshd, and an operator in the network outside it. `way` is what `up` printed: up to `ssh`."""
+    """A sandbox with an sshd, and an operator on the network outside. `way` is the ssh command that `up` printed."""
 
     sandbox: Running
     way: tuple[str, ...]
@@ -46,12 +46,12 @@ class Door:
 
     @property
     def before(self) -> tuple[str, ...]:
-        """What comes before ssh, to be where the operator is."""
+        """The part of the command before `ssh`, which enters the operator's network."""
         return self.way[: self.way.index("ssh")]
 
     @property
     def place(self) -> tuple[str, ...]:
-        """What comes after it: port, user and address."""
+        """The part after `ssh`: port, user and address."""
         return self.way[self.way.index("ssh") + 1 :]
 
     def options(self, key: Path | None = None) -> list[str]:
@@ -69,7 +69,7 @@ class Door:
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
 
     def within(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
-        """Something else that the operator runs there."""
+        """Runs another program on the operator's network."""
         return subprocess.run(
             [*self.before, *argv], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
         )
@@ -91,13 +91,13 @@ def door(folder: Path, name: str, key: Path, *, until_released: bool = True, **e
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     folder = tmp_path_factory.mktemp("sshd")
-    found = door(folder, f"sshd-{os.getpid()}", new_key(folder))
-    yield found
-    found.sandbox.stop()
+    opened_door = door(folder, f"sshd-{os.getpid()}", new_key(folder))
+    yield opened_door
+    opened_door.sandbox.stop()
 
 
-def test_a_command_runs_with_the_path_and_nothing_is_added_to_what_it_says(opened: Door) -> None:
-    for terminal in ((), ("-tt",)):  # on a terminal sshd's own complaints come too: its stderr is the session's there
+def test_a_command_runs_with_the_path_and_nothing_is_added_to_its_output(opened: Door) -> None:
+    for terminal in ((), ("-tt",)):  # with a terminal, sshd's own messages would be mixed in
         done = opened.run("true", options=terminal)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert opened.run("exit 7").returncode == 7
@@ -109,8 +109,8 @@ def test_a_command_runs_with_the_path_and_nothing_is_added_to_what_it_says(opene
     }  # fmt: skip
 
 
-def test_what_ssh_config_prints_is_what_ssh_takes(opened: Door, tmp_path: Path) -> None:
-    """As an operator does it: the entry and the line, into files."""
+def test_ssh_accepts_the_output_of_ssh_config(opened: Door, tmp_path: Path) -> None:
+    """Like an operator, writes the printed entry and the known_hosts line to files."""
     config, known_hosts = tmp_path / "config", tmp_path / "known_hosts"
     config.write_text(opened.sandbox.codetainer("ssh-config", "--name", "there").stdout)
     assert f"HostName {ADDRESS}" in config.read_text()
@@ -148,12 +148,12 @@ def test_files_are_copied(opened: Door, tmp_path: Path) -> None:
 
 
 def leave(terminal: Terminal) -> None:
-    """Detaches, and asks again: tmux takes keys right behind others for pasted ones (assume-paste-time), which bind nothing."""
+    """Detaches, repeatedly if needed: to tmux, keys in quick succession are pasted text (assume-paste-time), not bindings."""
 
     def ended() -> bool:
         terminal.type(DETACH)
-        terminal._read(b"\0")  # whoever writes to a terminal waits for its reader
-        time.sleep(0.2)  # as somebody types who sees that nothing has happened
+        terminal._read(b"\0")  # a writer blocks until the terminal is read
+        time.sleep(0.2)  # like a user who sees that nothing has happened
         return terminal.process.poll() is not None
 
     eventually("the client has gone", ended)
@@ -167,7 +167,7 @@ def test_a_terminal_becomes_the_session_and_again(opened: Door) -> None:
             leave(terminal)
 
 
-def test_a_login_is_in_the_journal_and_who_has_no_key_is_counted(opened: Door, tmp_path: Path) -> None:
+def test_logins_are_in_the_journal_and_failed_ones_are_counted(opened: Door, tmp_path: Path) -> None:
     opened.run("true")
     opened.run("true", key=new_key(tmp_path))
     texts = [note.text for note in opened.sandbox.events(Noted)]
@@ -177,7 +177,7 @@ def test_a_login_is_in_the_journal_and_who_has_no_key_is_counted(opened: Door, t
 
 STEAL = """
 import json, socket
-found = []
+results = []
 for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "203.0.113.254"), (socket.AF_INET6, "::")):
     for option in (None, socket.SO_REUSEADDR, socket.SO_REUSEPORT):
         with socket.socket(family, socket.SOCK_STREAM) as sock:
@@ -186,20 +186,20 @@ for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "203.0.113
             if option:
                 sock.setsockopt(socket.SOL_SOCKET, option, 1)
             try:
-                sock.bind((address, 2222)); sock.listen(1); found.append("taken")
+                sock.bind((address, 2222)); sock.listen(1); results.append("taken")
             except OSError as error:
-                found.append("refused")
+                results.append("refused")
 for address in ("127.0.0.1", "203.0.113.254", "::1"):
     try:
-        socket.create_connection((address, 2222), timeout=5).close(); found.append("connected")
+        socket.create_connection((address, 2222), timeout=5).close(); results.append("connected")
     except ConnectionRefusedError:
-        found.append("refused")
-print(json.dumps(found))
+        results.append("refused")
+print(json.dumps(results))
 """
 
 
 def test_the_agent_neither_reaches_it_nor_takes_its_port(opened: Door) -> None:
-    assert opened.sandbox.events(ProofFinished)[0].results["sshd"] == ""  # it was tried, too
+    assert opened.sandbox.events(ProofFinished)[0].results["sshd"] == ""  # the self-test includes it
     assert opened.sandbox.python(STEAL) == ["refused"] * 12
 
 
@@ -223,8 +223,8 @@ sys.stdin.readline()
 """
 
 
-def test_killed_it_comes_back_and_who_takes_its_port_meanwhile_answers_nobody(opened: Door) -> None:
-    """The agent is fast enough only because sshd's restart is held up here. The port is above 1024: anybody may bind it."""
+def test_it_is_restarted_and_a_process_that_took_its_port_cannot_answer(opened: Door) -> None:
+    """The agent is fast enough only because the test delays sshd's restart. Any uid can bind the port, which is above 1024."""
     sandbox = opened.sandbox
     boot, sshd = backend_of(sandbox), sandbox.pid("sshd")
     os.kill(boot, signal.SIGSTOP)
@@ -239,76 +239,76 @@ def test_killed_it_comes_back_and_who_takes_its_port_meanwhile_answers_nobody(op
     finally:
         os.kill(boot, signal.SIGCONT)
     with squatter:
-        eventually("it is said", lambda: sandbox.state.services["sshd"].state is ServiceState.DOWN)
+        eventually("it is reported", lambda: sandbox.state.services["sshd"].state is ServiceState.DOWN)
         probe = "import socket; s = socket.create_connection(('203.0.113.254', 2222), timeout=3); print(s.recv(30))"
         done = opened.within("/usr/bin/python3", "-c", probe)
         assert b"SSH-2.0" not in done.stdout
         assert b"imeout" in done.stderr or b"imed out" in done.stderr, done.stderr
-        eventually("why is said", lambda: "Address already in use" in sandbox.state.services["sshd"].detail)
+        eventually("the reason is reported", lambda: "Address already in use" in sandbox.state.services["sshd"].detail)
         assert b"DEGRADED" in sandbox.codetainer("status").stdout.encode()
         assert sandbox.codetainer("ssh-config").returncode == 1
         squatter.communicate("\n", timeout=PATIENCE)
     eventually("sshd is up again", lambda: sandbox.state.services["sshd"].state is ServiceState.UP)
-    assert opened.run("echo", "in").stdout == b"in\n"  # with the same host key: it is pinned
+    assert opened.run("echo", "in").stdout == b"in\n"  # with the same host key, which the client has pinned
     assert sandbox.state.services["sshd"].restarts > 0
 
 
 def test_a_login_during_boot_sees_the_dashboard_and_is_handed_over(tmp_path: Path) -> None:
-    found: Door
+    opened_door: Door
 
     def begin() -> Running:
-        nonlocal found
-        found = door(tmp_path, f"during-{os.getpid()}", key, until_released=False)
-        return found.sandbox
+        nonlocal opened_door
+        opened_door = door(tmp_path, f"during-{os.getpid()}", key, until_released=False)
+        return opened_door.sandbox
 
     key = new_key(tmp_path)
     _, boot = stopped_in_boot(begin)
     try:
-        with at(program=found.argv("-tt"), answers=ANSWERS) as terminal:
+        with at(program=opened_door.argv("-tt"), answers=ANSWERS) as terminal:
             terminal.expect("BOOTING")
             os.kill(boot, signal.SIGCONT)
             terminal.expect(FAKE_CLAUDE)
             leave(terminal)
-        with at(program=found.argv("-tt"), answers=ANSWERS) as terminal:
+        with at(program=opened_door.argv("-tt"), answers=ANSWERS) as terminal:
             terminal.expect(FAKE_CLAUDE)
             leave(terminal)
     finally:
         os.kill(boot, signal.SIGCONT)
-        found.sandbox.stop()
+        opened_door.sandbox.stop()
 
 
 def test_a_login_waits_for_boot_as_long_as_the_operator_has_set(tmp_path: Path) -> None:
-    """sshd's logins have none of boot's environment: the setting reaches them by a file."""
-    found: Door
+    """Logins over sshd do not have boot's environment; the setting reaches them through a file."""
+    opened_door: Door
 
     def begin() -> Running:
-        nonlocal found
-        found = door(tmp_path, f"timeout-{os.getpid()}", key, until_released=False, CODETAINER_LOCK_TIMEOUT="1s")
-        return found.sandbox
+        nonlocal opened_door
+        opened_door = door(tmp_path, f"timeout-{os.getpid()}", key, until_released=False, CODETAINER_LOCK_TIMEOUT="1s")
+        return opened_door.sandbox
 
     key = new_key(tmp_path)
     _, boot = stopped_in_boot(begin)
     try:
-        done = found.run("codetainer", "attach", "--plain")
+        done = opened_door.run("codetainer", "attach", "--plain")
         assert b"boot is not over after 1 s" in done.stderr
         assert done.returncode == 1
     finally:
         os.kill(boot, signal.SIGCONT)
-        found.sandbox.stop()
+        opened_door.sandbox.stop()
 
 
-def test_when_boot_halts_one_can_log_in_and_see_why(tmp_path: Path) -> None:
-    """With a key that may do one thing only."""
+def test_after_a_halted_boot_an_operator_can_log_in_and_see_why(tmp_path: Path) -> None:
+    """With a key that may run one command only."""
     key = new_key(tmp_path)
     narrow = f'command="codetainer status",restrict {Path(f"{key}.pub").read_text()}'
-    found = door(tmp_path, f"halts-{os.getpid()}", key, keys=narrow, CODETAINER_TMPFS_HOME="900000G")
+    opened_door = door(tmp_path, f"halts-{os.getpid()}", key, keys=narrow, CODETAINER_TMPFS_HOME="900000G")
     try:
-        assert found.sandbox.events(BootFinished)[-1].state is BootState.HALTED
-        done = found.run("cat", "/run/codetainer/ssh/host_key")
+        assert opened_door.sandbox.events(BootFinished)[-1].state is BootState.HALTED
+        done = opened_door.run("cat", "/run/codetainer/ssh/host_key")
         assert done.stdout.startswith(b"CLOSED  boot halted at Memory file systems")
         assert b"PRIVATE" not in done.stdout
     finally:
-        found.sandbox.stop()
+        opened_door.sandbox.stop()
 
 
 CLOSED: Callable[[str], str] = "import socket; socket.create_connection(('203.0.113.254', {}), timeout=2)".format
@@ -337,7 +337,7 @@ sys.stdin.readline()
 """
 
 
-def test_whoever_holds_connections_and_says_nothing_keeps_out_nobody_else(opened: Door) -> None:
+def test_silent_connections_do_not_lock_others_out(opened: Door) -> None:
     other = "192.0.2.77"
     assert opened.within("ip", "addr", "add", f"{other}/32", "dev", "lo").returncode == 0
     argv = [*opened.before, "/usr/bin/python3", "-I", "-c", SILENT]

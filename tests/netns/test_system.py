@@ -1,4 +1,4 @@
-"""The one door to processes, with real ones: what they say, who holds what they say it into, how they end."""
+"""backend/system.py with real processes: their output, processes that keep the output open, and their ends."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from tests.recorder import Recorder
 pytestmark = pytest.mark.netns
 
 
-def test_who_holds_the_output_holds_nobody_up() -> None:
-    """A process in a session of its own keeps what it was given open: the end of the one that was asked for is what counts."""
+def test_a_descendant_that_keeps_the_output_open_blocks_nothing() -> None:
+    """A descendant in its own session keeps the output open; only the end of the started process counts."""
     done = asyncio.run(system.run_async(["sh", "-c", "setsid sleep 60 & echo $!"], timeout=30.0))
     os.kill(int(done.out), signal.SIGKILL)
     assert done.code == 0
 
 
-def test_what_is_said_without_end_finds_no_room() -> None:
+def test_endless_output_is_bounded() -> None:
     talk = "timeout 2 yes; echo $? $(timeout 2 yes 2>/dev/null | head -n 1) >&2; timeout 2 yes >&2"
     done = asyncio.run(system.run_async(["sh", "-c", talk], most=1000, check=False))
     assert (done.code, len(done.out), len(done.err)) == (1, 1000, 1000)
     assert "1 y" in done.err.split("\n")[:3]
 
 
-def test_the_agents_processes_have_a_bound_in_any_case() -> None:
+def test_output_of_the_agents_processes_is_always_bounded() -> None:
     agent = system.Identity("claude", AGENT_UID)
     done = asyncio.run(system.run_async(["sh", "-c", "timeout 5 yes"], identity=agent, check=False))
     assert (done.code, len(done.out)) == (1, system.MAX_AGENT_OUTPUT)
 
 
-def test_what_is_roots_is_read_whole() -> None:
+def test_output_of_roots_processes_is_complete() -> None:
     done = asyncio.run(system.run_async(["sh", "-c", "head -c 3000000 /dev/zero; echo more > /dev/stderr"]))
     assert (len(done.out), done.err) == (3_000_000, "more\n")
 
@@ -55,27 +55,27 @@ def distrusted(script: str, most: int) -> system.Finished:
     )
 
 
-def test_who_holds_the_output_of_what_is_distrusted_holds_nobody_up() -> None:
+def test_a_descendant_of_an_untrusted_process_that_keeps_the_output_open_blocks_nothing() -> None:
     done = distrusted("setsid sleep 60 & echo $!", 1000)
     os.kill(int(done.out), signal.SIGKILL)
     assert done.code == 0
 
 
 @pytest.mark.parametrize("most", [1000, system.PAGE, system.PAGE + 1, 1 << 20])
-def test_what_is_distrusted_finds_no_room_for_more(most: int) -> None:
-    """What does not fit cannot be written: it would be memory that the agent has taken, and nobody could be blamed for."""
+def test_an_untrusted_process_cannot_write_more_than_the_bound(most: int) -> None:
+    """Otherwise the agent could use memory that is charged to no process of its own."""
     done = distrusted("echo begun; timeout 2 yes", most)
     assert (done.code, len(done.out), done.out[:8]) == (1, most, "begun\ny\n")
     assert distrusted(f"head -c {most} /dev/zero | tr '\\0' x", most).out == "x" * most
 
 
 @pytest.mark.parametrize("way", [">", ">>", "<>"])
-def test_the_file_cannot_be_opened_anew_to_be_made_larger(way: str) -> None:
+def test_the_file_cannot_be_reopened_and_enlarged(way: str) -> None:
     done = distrusted(f"echo first; timeout 2 yes {way} /dev/stdout; echo last", 1000)
     assert len(done.out) <= 1000
 
 
-def test_the_same_holds_where_the_caller_waits() -> None:
+def test_the_same_bounds_hold_in_synchronous_calls() -> None:
     agent = system.Identity("claude", AGENT_UID)
     done = system.run(["sh", "-c", "timeout 5 yes"], identity=agent, check=False)
     assert (done.code, len(done.out)) == (1, system.MAX_AGENT_OUTPUT)
@@ -87,7 +87,7 @@ def test_the_same_holds_where_the_caller_waits() -> None:
     assert system.run(["cat"], input="told\n").out == "told\n"
 
 
-def test_what_it_is_told_arrives_and_failures_are_named() -> None:
+def test_input_arrives_and_failures_are_named() -> None:
     assert asyncio.run(system.run_async(["cat"], input="told\n")).out == "told\n"
     assert asyncio.run(system.run_async(["cat"])).out == ""
     with pytest.raises(system.SystemFailure, match="cannot run sh: why"):
@@ -96,7 +96,7 @@ def test_what_it_is_told_arrives_and_failures_are_named() -> None:
         asyncio.run(system.run_async(["sleep", "60"], timeout=0.1))
 
 
-# --- what the observer is told ---
+# --- reports to the observer ---
 
 
 @pytest.fixture
@@ -113,22 +113,22 @@ WHY = ["sh", "-c", "cat; echo why >&2; exit 3"]
 def test_each_way_to_run_a_command_is_reported(recorder: Recorder) -> None:
     environment = {"PATH": system.SYSTEM_PATH, "A": "b"}
 
-    def found() -> tuple[object, ...]:
+    def observed() -> tuple[object, ...]:
         command, outcome = recorder.last
         assert command.argv == tuple(WHY) and dict(command.environment) == environment
         return command.identity, command.stdin, outcome.code, outcome.stderr.strip()
 
     system.run(WHY, environment=environment, input="in", check=False)
-    assert found() == ("root", b"in", 3, "why")
+    assert observed() == ("root", b"in", 3, "why")
     with pytest.raises(SystemFailure):
         system.run_bytes(WHY, environment, b"\xff")
-    assert found() == ("root", b"\xff", 3, "why")
+    assert observed() == ("root", b"\xff", 3, "why")
     system.ask(WHY, environment=environment, cwd="/tmp", input=b"in", timeout=30.0, most=100)
-    assert (found(), recorder.last[0].cwd) == (("root", b"in", 3, "why"), "/tmp")
+    assert (observed(), recorder.last[0].cwd) == (("root", b"in", 3, "why"), "/tmp")
     asyncio.run(system.run_async(WHY, environment=environment, input="in", check=False))
-    assert found() == ("root", b"in", 3, "why")
+    assert observed() == ("root", b"in", 3, "why")
     asyncio.run(system.run_distrusted(WHY, what="it", identity=GATE, environment=environment, seconds=30.0, most=1000))
-    assert found() == ("gate", None, 3, "why")
+    assert observed() == ("gate", None, 3, "why")
     assert recorder.last[0].exec_argv == tuple(GATE.wrap(WHY))
 
 
@@ -138,7 +138,7 @@ def test_a_service_is_reported_with_its_last_lines(recorder: Recorder, where: st
         file, pipe = os.memfd_create("stderr"), asyncio.subprocess.PIPE
         stdout, stderr = {"file": (None, file), "stderr": (None, pipe), "stdout": (pipe, asyncio.subprocess.STDOUT)}[where]
         process = await system.spawn(["sh", "-c", "echo why >&2; exit 3"], stdout=stdout, stderr=stderr, pass_fds=(file,))
-        os.close(file)  # who started it need not wait
+        os.close(file)  # the caller need not keep it open
         if (stream := process.stdout or process.stderr) is not None:
             assert [line async for line in lines(stream)] == ["why"]
         await process.wait()
@@ -149,7 +149,7 @@ def test_a_service_is_reported_with_its_last_lines(recorder: Recorder, where: st
     assert (outcome.code, outcome.stderr.strip(), len(command.descriptors)) == (3, "why", 1)
 
 
-def test_what_still_runs_at_the_end_is_reported(recorder: Recorder) -> None:
+def test_a_command_that_still_runs_at_the_end_is_reported(recorder: Recorder) -> None:
     async def run() -> asyncio.subprocess.Process:
         return await system.spawn(["sleep", "60"])
 
@@ -158,7 +158,7 @@ def test_what_still_runs_at_the_end_is_reported(recorder: Recorder) -> None:
     assert recorder.last[1].problem == "left running at the end of this process"
 
 
-def test_what_cannot_start_and_what_takes_too_long_is_reported(recorder: Recorder) -> None:
+def test_failed_starts_and_timeouts_are_reported(recorder: Recorder) -> None:
     def problem() -> str:
         assert recorder.last[1].code is None
         return recorder.last[1].problem
@@ -193,8 +193,8 @@ def test_lines_of_an_observer_in_a_child_are_relayed(recorder: Recorder) -> None
     assert (done.value(), done.last_line, recorder.last[1].stderr) == ({}, "why", "why")
 
 
-def test_what_is_pasted_does_the_same_again() -> None:
-    """The line that the debug log has of a failing command, through bash."""
+def test_a_pasted_command_does_the_same_again() -> None:
+    """Runs the debug log's line for a failed command in bash."""
     awkward = "it's $HOME \x1b[2J\n\\ ü %s \udcff -"
     script = 'cat; printf "%s|" "$PWD" "$VALUE" "$1"; exit 3'
     for text in (awkward, "-e", ""):

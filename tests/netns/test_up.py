@@ -1,4 +1,4 @@
-"""`codetainer up` from outside: codes, pipes, terminals, and that nothing of it is left whatever ends it."""
+"""`codetainer up` from outside: exit codes, pipes and terminals; nothing is left afterwards, however it ends."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def up(folder: Path, *options: str, listed: str = LISTED, **environment: str) ->
     )  # fmt: skip
 
 
-def test_a_commands_code_and_output_are_its_own(tmp_path: Path, nothing_left: None) -> None:
+def test_a_commands_exit_code_and_output_are_passed_on(tmp_path: Path, nothing_left: None) -> None:
     done = up(tmp_path, "--", "sh", "-c", "echo out; echo err >&2; id -u; pwd; exit 7", listed="github.com\n")
     assert done.returncode == 7, done.stderr
     assert done.stdout == "out\n1000\n/workspace/repo\n"
     assert done.stderr == "err\n"
 
 
-def test_with_lines_asked_for_boot_is_told_beside_the_command(tmp_path: Path, nothing_left: None) -> None:
+def test_boot_is_shown_beside_the_command_on_request(tmp_path: Path, nothing_left: None) -> None:
     done = up(tmp_path, "--no-tui", "--", "sh", "-c", "echo out; echo err >&2")
     assert done.stdout == "out\n"
     assert "err\n" in done.stderr
     assert "Network closed" in done.stderr
 
 
-def test_a_boot_that_fails_is_told_with_all_that_it_said(tmp_path: Path, nothing_left: None) -> None:
+def test_a_failed_boot_is_shown_with_all_its_output(tmp_path: Path, nothing_left: None) -> None:
     done = up(tmp_path, "--", "echo", "ran", CODETAINER_TMPFS_HOME="900000G")
     assert (done.returncode, done.stdout) == (1, "")
     assert "Network closed" in done.stderr
@@ -61,7 +61,7 @@ def test_a_command_as_root(tmp_path: Path, nothing_left: None) -> None:
     assert up(tmp_path, "--root-command", "--", "id", "-u").stdout == "0\n"
 
 
-def test_settings_that_are_wrong_are_all_said_at_once(tmp_path: Path, nothing_left: None) -> None:
+def test_all_invalid_settings_are_reported_at_once(tmp_path: Path, nothing_left: None) -> None:
     done = up(tmp_path, "--", "true", REPO_URL="git@github.com:a/b", CODETAINER_REFRESH="soon", GH_PAT="two words")
     assert done.returncode == 2
     for name in ("REPO_URL", "CODETAINER_REFRESH", "GH_PAT"):
@@ -69,7 +69,7 @@ def test_settings_that_are_wrong_are_all_said_at_once(tmp_path: Path, nothing_le
     assert "two words" not in done.stderr  # a secret's value is never shown
 
 
-def test_a_bad_list_is_said_with_every_line_before_anything_is_made(tmp_path: Path, nothing_left: None) -> None:
+def test_every_bad_line_of_an_allowlist_is_reported_before_anything_is_created(tmp_path: Path, nothing_left: None) -> None:
     done = up(tmp_path, "--", "true", listed="github.com\nhttps://x.test\n10.0.0.0/8\n")
     assert done.returncode == 2
     assert f"{tmp_path}/domains.conf:2:1" in done.stderr
@@ -77,14 +77,14 @@ def test_a_bad_list_is_said_with_every_line_before_anything_is_made(tmp_path: Pa
     assert "boot started" not in done.stderr
 
 
-def test_a_broken_description_is_said(tmp_path: Path, nothing_left: None) -> None:
+def test_a_broken_description_is_reported(tmp_path: Path, nothing_left: None) -> None:
     (tmp_path / "bad.toml").write_text('resolver = "8.8.8.8"\n')
     done = up(tmp_path, "--pretend", str(tmp_path / "bad.toml"), "--", "true")
     assert done.returncode == 2
     assert "8.8.8.8" in done.stderr
 
 
-def test_without_a_network_nothing_answers_and_boot_says_so(tmp_path: Path, nothing_left: None) -> None:
+def test_without_a_network_nothing_answers_and_boot_reports_it(tmp_path: Path, nothing_left: None) -> None:
     (tmp_path / "domains.conf").write_text("github.com\n")
     done = subprocess.run(
         [*CODETAINER, "up", "--net", "none", "--domains", str(tmp_path / "domains.conf"), "--name", f"none-{os.getpid()}",
@@ -97,10 +97,10 @@ def test_without_a_network_nothing_answers_and_boot_says_so(tmp_path: Path, noth
 
 
 @pytest.mark.parametrize("net", ["nat", "none"])
-def test_without_claude_code_nothing_is_made_outside_of_a_pretend_internet(
+def test_without_claude_code_nothing_is_created_outside_of_a_pretend_internet(
     net: str, tmp_path: Path, nothing_left: None
 ) -> None:
-    """The stand-in would work with real credentials. What installs Claude Code is said."""
+    """Otherwise the stand-in would run with real credentials. The error says how to install Claude Code."""
     done = subprocess.run(
         [*CODETAINER, "up", "--net", net, "--name", f"none-{os.getpid()}", "--no-tui"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
@@ -111,9 +111,9 @@ def test_without_claude_code_nothing_is_made_outside_of_a_pretend_internet(
     assert "boot started" not in done.stderr
 
 
-@pytest.mark.parametrize(("net", "found"), [("none", ""), ("pretend", "This is a stand-in: Claude Code is not installed")])
-def test_a_command_does_without_claude_code(net: str, found: str, tmp_path: Path, nothing_left: None) -> None:
-    """The stand-in is not there even so: it would begin to work in the agent's pane."""
+@pytest.mark.parametrize(("net", "pane"), [("none", ""), ("pretend", "This is a stand-in: Claude Code is not installed")])
+def test_a_command_does_not_need_claude_code(net: str, pane: str, tmp_path: Path, nothing_left: None) -> None:
+    """With a real network even the stand-in is missing, because it would start to work in the agent's pane."""
     (tmp_path / "domains.conf").write_text("github.com\n")
     look = 'grep -ho "This is a stand-in: Claude Code is not installed" "$(command -v claude)"'
     done = subprocess.run(
@@ -122,23 +122,23 @@ def test_a_command_does_without_claude_code(net: str, found: str, tmp_path: Path
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE * 2, check=False,
         env={**os.environ, "PATH": str(tmp_path), "GH_PAT": "x", "ANTHROPIC_API_KEY": "y"},
     )  # fmt: skip
-    assert done.stdout == f"{found}\n".lstrip() + "looked\n", done.stderr
+    assert done.stdout == f"{pane}\n".lstrip() + "looked\n", done.stderr
 
 
-def test_where_names_cannot_be_resolved_every_step_that_notices_names_the_resolvers(tmp_path: Path, nothing_left: None) -> None:
+def test_every_step_that_cannot_resolve_names_mentions_the_resolvers(tmp_path: Path, nothing_left: None) -> None:
     silent = {"CODETAINER_UPSTREAM": "203.0.113.99", "REPO_URL": "https://github.com/example/demo"}
     done = up(tmp_path, "--", "codetainer", "status", listed="github.com\n", **silent)
-    said = " ".join(done.stdout.split())
+    output = " ".join(done.stdout.split())
     hint = "Check that the upstream resolvers answer (203.0.113.99), or name others with CODETAINER_UPSTREAM."
     for step in (
         "! Addresses 0 names resolved, 1 failed",
         "! Clone example/demo cannot",
         "! Readiness github.com cannot be resolved",
     ):
-        assert re.search(rf"{re.escape(step)}[^!]*{re.escape(hint)}", said), done.stdout
+        assert re.search(rf"{re.escape(step)}[^!]*{re.escape(hint)}", output), done.stdout
 
 
-def test_a_repository_whose_host_is_not_listed_is_told_how_to_list_it(tmp_path: Path, nothing_left: None) -> None:
+def test_the_error_for_a_repository_on_an_unlisted_host_says_how_to_list_it(tmp_path: Path, nothing_left: None) -> None:
     done = up(tmp_path, "--", "true", listed="github.com\n", REPO_URL="https://forge.test/a/b")
     assert "Set CODETAINER_EXTRA_DOMAINS=forge.test" in done.stderr
 
@@ -195,7 +195,7 @@ def test_enter_passes_pipes_and_codes(tmp_path: Path, nothing_left: None) -> Non
         running.stop()
 
 
-def test_nothing_of_this_machines_people_is_seen(tmp_path: Path, nothing_left: None) -> None:
+def test_files_of_this_machines_users_are_hidden(tmp_path: Path, nothing_left: None) -> None:
     done = up(tmp_path, "--root-command", "--", "sh", "-c", "ls -A /root /mnt /media /home | sort -u; hostname; ls /dev")
     words = done.stdout.split()
     assert "codetainer" in words
@@ -204,8 +204,8 @@ def test_nothing_of_this_machines_people_is_seen(tmp_path: Path, nothing_left: N
     assert ".ssh" not in words
 
 
-def test_an_orphan_is_seen(nothing_left: None) -> None:
-    """The tests above can fail: a process that has gone its own way is found all the same, and what never comes fails."""
+def test_an_orphan_is_noticed(nothing_left: None) -> None:
+    """Shows that the tests above can fail: an orphaned process is found, and waiting for its end times out."""
     before = traces()
     pid = int(subprocess.run(["sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo $!"], capture_output=True, text=True).stdout)
     try:

@@ -1,4 +1,4 @@
-"""`codetainer up --net nat`, on a machine that stands for this one: namespaces whose only way out is a pretend internet."""
+"""`codetainer up --net nat` on a simulated machine: namespaces whose only network is a pretend internet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TABLES = ["nft", "list", "tables"]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`pid`: somebody who sleeps in its network and mount namespaces."""
+    """A simulated machine. `pid` is a process that sleeps in its network and mount namespaces."""
 
     pid: int
     folder: Path
@@ -40,7 +40,7 @@ class Machine:
         )  # fmt: skip
 
     def up(self, name: str, *command: str, **environment: str) -> subprocess.Popen[str]:
-        """A sandbox; its command's first line says that it runs."""
+        """Starts a sandbox, and waits for its command's first line."""
         (self.folder / "domains.conf").write_text("listed.test\n")
         started = subprocess.Popen(
             self._within([*CODETAINER, "up", "--net", "nat", "--name", f"{name}-{os.getpid()}",
@@ -79,18 +79,18 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     def sleep() -> None:
         namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
         namespaces.bind(resolv_conf, Path("/etc/resolv.conf").resolve())
-        namespaces.mount("tmpfs", Path("/run"), "tmpfs")  # what runs on the real one names resolvers there
+        namespaces.mount("tmpfs", Path("/run"), "tmpfs")  # hides the real machine's /run, which may name its resolvers
         first_process.reset_signals()
         os.execvp("sleep", ["sleep", "600"])
 
     ours = first_process.FirstProcess("the machine")
     ours.start(Namespace.NET | Namespace.MOUNT | Namespace.PID, sleep)
-    found = Machine(ours.pid, tmp_path)
+    machine = Machine(ours.pid, tmp_path)
     eventually("it sleeps", lambda: Path(f"/proc/{ours.pid}/comm").read_text() == "sleep\n")
     process.connect(internet.pid, ours.pid)
-    found.run("sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward")
+    machine.run("sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward")
     try:
-        yield found
+        yield machine
     finally:
         ours.end(0)
         internet.end(0)
@@ -99,7 +99,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 CURL = "curl -sS -k -m 10 https://listed.test/page"
 
 
-def test_what_is_listed_is_reached_by_way_of_this_machine(machine: Machine) -> None:
+def test_listed_names_are_reached_through_the_machine(machine: Machine) -> None:
     up = machine.up("one", "sh", "-c", f"echo runs; {CURL}; cat")
     assert up.stdout is not None
     assert up.stdout.readline() == "listed.test answers /page\n"
@@ -108,10 +108,10 @@ def test_what_is_listed_is_reached_by_way_of_this_machine(machine: Machine) -> N
     assert "codetainer_0" in machine.run(*TABLES).stdout
     up.communicate(timeout=PATIENCE)
     assert up.returncode == 0
-    assert machine.clean()  # at once: nothing has to be waited for
+    assert machine.clean()  # at once, without waiting
 
 
-def test_the_machine_logs_in_over_ssh_as_it_was_told(machine: Machine, tmp_path: Path) -> None:
+def test_the_printed_ssh_command_works_on_the_machine(machine: Machine, tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     up = machine.up("ssh", "sh", "-c", "echo runs; cat", CODETAINER_SSH_KEYS=Path(f"{key}.pub").read_text())
@@ -132,7 +132,7 @@ def test_kill_9_leaves_no_rule_no_link_and_forwarding_as_it_was(machine: Machine
     eventually("nothing is left", machine.clean)
 
 
-def test_two_share_forwarding_and_the_last_one_puts_it_back(machine: Machine) -> None:
+def test_two_sandboxes_share_forwarding_and_the_last_one_restores_it(machine: Machine) -> None:
     first = machine.up("first", "sh", "-c", "echo runs; cat")
     second = machine.up("second", "sh", "-c", f"echo runs; read word; {CURL}")
     first.send_signal(signal.SIGKILL)
@@ -150,7 +150,7 @@ def test_forwarding_that_was_on_stays_on(machine: Machine) -> None:
     assert machine.forwards() == "1"
 
 
-def test_a_firewall_that_forwards_nothing_is_said(machine: Machine) -> None:
+def test_a_firewall_that_forwards_nothing_is_reported(machine: Machine) -> None:
     machine.run("nft", "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }")
     up = machine.up("dropped", "sh", "-c", f"echo runs; {CURL} || echo nothing; cat")
     assert up.stdout is not None
@@ -159,7 +159,7 @@ def test_a_firewall_that_forwards_nothing_is_said(machine: Machine) -> None:
     assert "ip filter FORWARD" in (machine.folder / "dropped").read_text()
 
 
-def test_a_machine_without_a_resolver_is_told_what_to_set(machine: Machine) -> None:
+def test_the_error_without_a_resolver_says_what_to_set(machine: Machine) -> None:
     (machine.folder / "resolv.conf").write_text("nameserver 127.0.0.53\n")
     done = machine.run(*CODETAINER, "up", "--net", "nat", "--name", f"none-{os.getpid()}", "--", "true")
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Whichever part of `up` ends, all of it does; and what goes into a sandbox of the operator's environment and files."""
+"""If one part of `up` ends, all parts end; and which of the operator's environment and files a sandbox gets."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def namespace(pid: int, kind: str = "pid") -> int:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    """One for a test that ends it; `sandbox` is for the others."""
-    found = start(tmp_path, f"parts-{os.getpid()}")
-    yield found
-    if found.process.poll() is None:
-        found.stop()
+    """A sandbox for tests that end it; the others share `sandbox`."""
+    sandbox = start(tmp_path, f"parts-{os.getpid()}")
+    yield sandbox
+    if sandbox.process.poll() is None:
+        sandbox.stop()
 
 
 def waiters(running: Running) -> dict[str, int]:
-    """The two processes that wait for first processes: the sandbox's, and the pretend internet's."""
-    found = {}
+    """Returns the pids of the processes that wait for the sandbox's and the pretend internet's first process."""
+    pids = {}
     for pid in children(running.process.pid):
         for first in children(pid):
-            found["sandbox" if first == running.init else "internet"] = pid
-    return found
+            pids["sandbox" if first == running.init else "internet"] = pid
+    return pids
 
 
 def ends_with(running: Running, code: int, *pids: int) -> None:
@@ -49,19 +49,19 @@ def ends_with(running: Running, code: int, *pids: int) -> None:
     eventually("every process has ended", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
-def test_the_internets_end_is_the_end(running: Running) -> None:
-    found = waiters(running)
-    os.kill(found["internet"], signal.SIGKILL)
-    ends_with(running, 1, running.init, *found.values())
+def test_up_ends_with_the_pretend_internet(running: Running) -> None:
+    pids = waiters(running)
+    os.kill(pids["internet"], signal.SIGKILL)
+    ends_with(running, 1, running.init, *pids.values())
     assert "the pretend internet has ended" in running.seen.with_name("err").read_text()
 
 
 @pytest.mark.parametrize("which", ["waiter", "first"])
-def test_the_sandboxs_end_is_the_end(running: Running, which: str) -> None:
-    found = waiters(running)
-    internet = children(found["internet"])[0]
-    os.kill(running.init if which == "first" else found["sandbox"], signal.SIGKILL)
-    ends_with(running, 128 + signal.SIGKILL, running.init, internet, *found.values())
+def test_up_ends_with_the_sandbox(running: Running, which: str) -> None:
+    pids = waiters(running)
+    internet = children(pids["internet"])[0]
+    os.kill(running.init if which == "first" else pids["sandbox"], signal.SIGKILL)
+    ends_with(running, 128 + signal.SIGKILL, running.init, internet, *pids.values())
     with pytest.raises(NoSandbox):
         registry.find(running.name)
 
@@ -75,7 +75,7 @@ def test_each_part_has_namespaces_of_its_own(sandbox: Running) -> None:
 
 
 def test_a_program_gets_no_descriptor_of_ours(tmp_path: Path) -> None:
-    """Not even one that the operator's shell had open: it may lead to anything."""
+    """Not even one that was open in the operator's shell, because it could refer to anything."""
     secret = tmp_path / "secret"
     secret.write_text("x")
     descriptor = os.open(secret, os.O_RDONLY)
@@ -90,7 +90,7 @@ def test_a_program_gets_no_descriptor_of_ours(tmp_path: Path) -> None:
         os.close(descriptor)
     assert done.returncode == 0, done.stderr
     assert "secret" not in done.stdout
-    assert done.stdout.split()[-4:] == ["0", "1", "2", "3"]  # the last one is of ls itself
+    assert done.stdout.split()[-4:] == ["0", "1", "2", "3"]  # the last one belongs to ls
 
 
 def test_files_that_settings_name_are_read_outside(tmp_path: Path) -> None:
@@ -125,18 +125,18 @@ def test_nothing_else_of_the_operators_environment_goes_in(tmp_path: Path) -> No
     assert "REPO_URL=https://github.com/example/demo" in done.stdout
 
 
-def test_what_lies_at_the_top_of_this_machine_is_covered(tmp_path: Path, sandbox: Running) -> None:
-    known = {"bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr", "var", "dev", "proc", "run", "sys", "tmp"}
+def test_top_folders_of_this_machine_are_covered(tmp_path: Path, sandbox: Running) -> None:
+    covered = {"bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr", "var", "dev", "proc", "run", "sys", "tmp"}
     ours = {"home", "opt", "root", "workspace"}
-    tops = [entry.name for entry in Path("/").iterdir() if entry.is_dir() and entry.name not in known | ours]
-    found = sandbox.root("sh", "-c", 'for top; do ls -A "/$top"; done', "sh", *tops)
-    assert found.stdout == ""
-    assert set(sandbox.root("ls", "-A", "/root").stdout.split()) <= {".bashrc", ".profile"}  # the login's, placed anew
+    tops = [entry.name for entry in Path("/").iterdir() if entry.is_dir() and entry.name not in covered | ours]
+    done = sandbox.root("sh", "-c", 'for top; do ls -A "/$top"; done', "sh", *tops)
+    assert done.stdout == ""
+    assert set(sandbox.root("ls", "-A", "/root").stdout.split()) <= {".bashrc", ".profile"}  # created for the login
     assert str(tmp_path) not in sandbox.root("find", "/tmp", "-maxdepth", "3").stdout
 
 
-def test_a_sandbox_goes_on_with_the_code_that_it_began_with(sandbox: Running) -> None:
-    """A newer version in its place is none for boot that runs: the first probe of another form would close everything."""
+def test_a_sandbox_keeps_the_code_that_it_was_started_with(sandbox: Running) -> None:
+    """A running boot must not mix with a newer version: the first probe with another format would close everything."""
     for module in (probe, process, tally):
         ours = Path(str(module.__file__))
         inside = sandbox.paths.root / "opt/codetainer/lib" / ours.relative_to(Path(str(backend.__file__)).parents[1])
@@ -144,8 +144,8 @@ def test_a_sandbox_goes_on_with_the_code_that_it_began_with(sandbox: Running) ->
         assert not inside.samefile(ours)
 
 
-def test_check_says_what_is_there() -> None:
-    check = [*CODETAINER, "check", "--json", "--net", "pretend"]  # Claude Code need not be there
+def test_check_lists_fulfilled_requirements() -> None:
+    check = [*CODETAINER, "check", "--json", "--net", "pretend"]  # does not require Claude Code
     done = subprocess.run(check, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0
     assert {"root", "nft", "overlay", "nf_tables", "python"} <= {entry["name"] for entry in json.loads(done.stdout)}
@@ -157,11 +157,11 @@ def test_check_says_how_to_install_claude_code(tmp_path: Path) -> None:
         env={**os.environ, "PATH": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 1
-    assert "claude       not found on PATH; needed for the agent. " in done.stdout
+    assert "claude       not done on PATH; needed for the agent. " in done.stdout
 
 
-def test_check_says_what_is_missing(sandbox: Running) -> None:
-    """To the agent, who is not root: with what for and how to get it, and without failing itself."""
+def test_check_lists_missing_requirements(sandbox: Running) -> None:
+    """Run by the agent, who is not root: it names the purpose and the remedy, and does not crash."""
     done = sandbox.agent("codetainer", "check")
     assert done.returncode == 1
     assert "not root; needed for namespaces, mounts and the firewall. Run it as root." in done.stdout

@@ -1,4 +1,4 @@
-"""`codetainer up` and `enter` at a terminal: what is relayed, what comes back as it was, and who never holds it."""
+"""`codetainer up` and `enter` at a terminal: relaying, restoring the terminal, and keeping it from the sandbox."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ LOOP = "while :; do sleep 0.05; done"
 
 
 class Terminal:
-    """An operator's terminal: a program in a session of its own on it, and somebody who types and reads.
+    """An operator's terminal with a program in its own session; the test types and reads.
 
-    `answers`: what a real terminal says by itself when it is asked.
+    `answers`: the replies that a real terminal sends to queries.
     """
 
     def __init__(
@@ -58,27 +58,27 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def expect(self, text: str) -> None:
-        """Waits until the screen has shown something since the last time."""
+        """Waits until a text has appeared on the screen since the last call."""
         self._eventually(f"{text!r} is on the terminal", lambda: self._read(text.encode()))
 
-    def _read(self, wanted: bytes) -> bool:
+    def _read(self, text: bytes) -> bool:
         while select.select([self.master], [], [], 0)[0]:
             data = os.read(self.master, 65536)
             self.seen += data
             self.answer(data)
-        if wanted not in self.seen:
+        if text not in self.seen:
             return False
-        self.seen = self.seen.partition(wanted)[2]
+        self.seen = self.seen.partition(text)[2]
         return True
 
     def answer(self, data: bytes) -> None:
-        """What the terminal says when it has been shown something."""
+        """Sends the terminal's replies to new output."""
         for question, answer in self._answers.items():
             os.write(self.master, answer * data.count(question))
 
     def code(self) -> int:
         def ended() -> bool:
-            self._read(b"\0")  # whoever writes to a terminal waits for its reader
+            self._read(b"\0")  # a writer blocks until the terminal is read
             return self.process.poll() is not None
 
         self._eventually("it ends", ended)
@@ -94,18 +94,18 @@ class Terminal:
         return termios.tcgetattr(self.slave) == self.as_it_was
 
     def holders(self, init: int) -> set[str]:
-        """Processes of a sandbox that have this terminal open."""
-        # Numbers of terminals are counted anew in each devpts: the file system's own number tells them apart.
+        """Returns the processes of a sandbox that have this terminal open."""
+        # Each devpts numbers its terminals from 0; the file system's device number distinguishes them.
         ours, inside = os.fstat(self.slave), Path(f"/proc/{init}/ns/pid").stat().st_ino
-        found = set()
+        holders = set()
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if (process / "ns/pid").stat().st_ino == inside:
                     for descriptor in (process / "fd").iterdir():
                         with contextlib.suppress(OSError):
                             if os.path.samestat(descriptor.stat(), ours):
-                                found.add(f"{(process / 'cmdline').read_bytes()!r} {descriptor.name}")
-        return found
+                                holders.add(f"{(process / 'cmdline').read_bytes()!r} {descriptor.name}")
+        return holders
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -126,16 +126,16 @@ def at(*argv: str, **options: Any) -> Iterator[Terminal]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    found = start(tmp_path_factory.mktemp("sandbox"), f"terminal-{os.getpid()}")
-    yield found
-    found.stop()
+    sandbox = start(tmp_path_factory.mktemp("sandbox"), f"terminal-{os.getpid()}")
+    yield sandbox
+    sandbox.stop()
 
 
 def enter(running: Running, *argv: str) -> list[str]:
     return ["enter", "--name", running.name, *argv]
 
 
-def test_a_command_gets_a_terminal_of_the_sandboxs_own(running: Running) -> None:
+def test_a_command_gets_a_terminal_of_the_sandbox(running: Running) -> None:
     with at(*enter(running, "--", "sh", "-c", "tty; stty size; stat -c %u $(tty); exit 5")) as terminal:
         terminal.expect("/dev/pts/")
         terminal.expect("30 100")
@@ -153,7 +153,7 @@ def test_a_new_size_arrives(running: Running) -> None:
         assert terminal.code() == 128 + signal.SIGINT
 
 
-def test_ctrl_c_is_the_commands_to_handle(running: Running) -> None:
+def test_ctrl_c_reaches_the_command(running: Running) -> None:
     with at(*enter(running, "--", "sh", "-c", f"trap 'echo heard; exit 9' INT; echo ready; {LOOP}")) as terminal:
         terminal.expect("ready")
         terminal.type("\x03")
@@ -162,7 +162,7 @@ def test_ctrl_c_is_the_commands_to_handle(running: Running) -> None:
         assert terminal.restored()
 
 
-def test_a_terminal_comes_back_after_a_command_was_killed(running: Running) -> None:
+def test_the_terminal_is_restored_after_a_command_was_killed(running: Running) -> None:
     with at(*enter(running, "--", "sh", "-c", r"printf '\033[?1049h\033[?1000h'; stty raw; echo up; kill -9 $$")) as terminal:
         terminal.expect("up")
         assert terminal.code() == 128 + signal.SIGKILL
@@ -175,7 +175,7 @@ def test_a_closed_terminal_ends_the_command(running: Running) -> None:
         terminal.expect("ready")
         os.close(terminal.master)
         terminal.master = os.open("/dev/null", os.O_RDWR)
-        os.kill(terminal.process.pid, signal.SIGSTOP)  # as sshd leaves it: no one reads, the session's leader gets a HUP
+        os.kill(terminal.process.pid, signal.SIGSTOP)  # like sshd: nothing reads any more, and the session leader gets SIGHUP
         os.kill(terminal.process.pid, signal.SIGCONT)
         eventually("it ends", lambda: terminal.process.poll() is not None)
         ended = 'kill -0 "$(cat /tmp/closed)" 2>/dev/null'
@@ -183,7 +183,7 @@ def test_a_closed_terminal_ends_the_command(running: Running) -> None:
 
 
 def test_much_typed_at_once_is_neither_lost_nor_stuck(running: Running) -> None:
-    """More than a terminal's buffer, to a program that talks all the while and reads late."""
+    """More than a terminal's buffer, to a program that writes all the time and reads late."""
     lines, width = 3000, 60
     script = f'stty -echo; echo ready; seq 200000; wc -l <<< "$(head -n {lines})"'
     with at(*enter(running, "--", "bash", "-c", script)) as terminal:
@@ -200,8 +200,8 @@ def test_much_typed_at_once_is_neither_lost_nor_stuck(running: Running) -> None:
 
 
 @pytest.mark.parametrize("redirected", ["stdin", "stdout"])
-def test_where_not_both_are_a_terminal_the_rest_of_it_is_not_held_either(running: Running, redirected: str) -> None:
-    """Whoever holds any descriptor of the operator's terminal can read what is typed on it."""
+def test_with_one_stream_redirected_the_sandbox_does_not_hold_the_terminal_either(running: Running, redirected: str) -> None:
+    """A process with any descriptor of the operator's terminal can read what is typed on it."""
     reading, writing = os.pipe()
     command = 'echo $$ >&2; readlink /proc/self/fd/0 >&2; read word; echo "got $word" >&2; sleep 600'
     with at(
@@ -220,7 +220,7 @@ def test_where_not_both_are_a_terminal_the_rest_of_it_is_not_held_either(running
     os.close(writing)
 
 
-def test_nothing_in_the_sandbox_holds_a_terminal_that_lines_are_shown_on() -> None:
+def test_the_sandbox_does_not_hold_a_terminal_that_shows_lines() -> None:
     with at(
         "up", "--net", "pretend", "--claude", str(IDLE), "--domains", str(SHORT), "--no-tui", "--name", f"lines-{os.getpid()}"
     ) as terminal:
@@ -230,7 +230,7 @@ def test_nothing_in_the_sandbox_holds_a_terminal_that_lines_are_shown_on() -> No
         assert terminal.holders(registry.find(f"lines-{os.getpid()}")) == set()
         terminal.type("\x03")
         assert terminal.code() == 128 + signal.SIGINT
-        assert b"the sandbox is stopping" in terminal.seen  # what it says last is shown too
+        assert b"the sandbox is stopping" in terminal.seen  # the last line is shown, too
 
 
 def test_ctrl_c_at_a_terminal_in_the_middle_of_boot() -> None:
@@ -241,15 +241,15 @@ def test_ctrl_c_at_a_terminal_in_the_middle_of_boot() -> None:
         assert terminal.restored()
 
 
-def test_a_command_at_a_terminal_is_told_that_boot_is_under_way_and_then_has_it_for_itself() -> None:
+def test_a_terminal_shows_that_boot_runs_and_then_belongs_to_the_command() -> None:
     with at("up", "--net", "pretend", "--name", f"quiet-{os.getpid()}", "--", "printf", "ran") as terminal:
         terminal.expect("codetainer: booting")
         assert terminal.code() == 0
         assert terminal.seen == b"\r\r\x1b[K\rran"
 
 
-def test_commands_that_are_reported_wait_for_the_terminal_to_be_free() -> None:
-    """While the command has the terminal in raw mode each line would begin where the one before it ends."""
+def test_reported_commands_wait_until_the_terminal_is_free() -> None:
+    """While the command uses the terminal in raw mode, each line would begin where the previous one ended."""
     up = ("up", "--net", "pretend", "--debug", "--domains", str(SHORT), "--claude", str(IDLE), "--name", f"drawn-{os.getpid()}")
     with at(*up, "--", "sh", "-c", "echo of-the-command; exit 4") as terminal:
         assert terminal.code() == 4

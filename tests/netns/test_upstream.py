@@ -1,4 +1,4 @@
-"""Asking the upstream: over TLS, over TCP where an answer is too long, and another one when the first does not answer."""
+"""Queries to the upstream: over TLS, over TCP if an answer is too long, and to the next one if the first does not answer."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_names_are_resolved(tmp_path: Path, upstream: str) -> None:
     try:
         assert sandbox.state.boot == "ready", sandbox.state.reason
         assert connect(sandbox, "github.com") == "open"
-        # 120 addresses do not fit a datagram; 64 of them are opened, and said.
+        # 120 addresses do not fit into a datagram; 64 of them are opened and returned.
         assert query(sandbox, "127.0.0.53", "long.test", over="tcp")["answers"] == 64
     finally:
         sandbox.stop()
 
 
-def test_a_certificate_of_somebody_else_is_no_upstream(tmp_path: Path) -> None:
+def test_an_upstream_with_another_hosts_certificate_is_refused(tmp_path: Path) -> None:
     sandbox = start(tmp_path, f"dns-{os.getpid()}", internet=INTERNET, listed=LISTED, CODETAINER_UPSTREAM="tls://203.0.113.53")
     try:
         assert sandbox.state.boot == "degraded"

@@ -1,4 +1,4 @@
-"""Work is not lost: what is only in the sandbox when it ends is in `wip/` or in the export."""
+"""Work is not lost: unsaved work is in `wip/` or in the export after the sandbox has stopped."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ done
 
 @contextlib.contextmanager
 def busy(sandbox: Running) -> Iterator[None]:
-    """The agent commits, stages and writes without a pause, until the sandbox ends."""
+    """Lets the agent commit, stage and write without a pause until the sandbox stops."""
     argv = [*CODETAINER, "enter", "--name", sandbox.name, "--", "env", "HOME=/home/claude", "bash", "-c", BUSY]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
@@ -55,7 +55,7 @@ def busy(sandbox: Running) -> Iterator[None]:
 
 
 def test_a_signal_in_the_middle_of_work_loses_nothing(tmp_path: Path) -> None:
-    """What was committed, staged and written when the signal came is in wip/."""
+    """Everything committed, staged and written before the signal is in wip/."""
     sandbox = start(tmp_path, f"work-{os.getpid()}", REPO_URL=REPOSITORY, CODETAINER_AUTOSAVE="exit")
     try:
         shell(sandbox, WORK, "/")
@@ -64,19 +64,19 @@ def test_a_signal_in_the_middle_of_work_loses_nothing(tmp_path: Path) -> None:
             agents, fetched = copy(opened, tmp_path / "agents"), clone(hosted, tmp_path)
     finally:
         sandbox.process.kill()
-    (agents / ".git/index.lock").unlink(missing_ok=True)  # of the commit that was broken off
+    (agents / ".git/index.lock").unlink(missing_ok=True)  # of the interrupted commit
     branch = saved_branch(fetched, (tmp_path / "out").read_text())
     same_work(restore(fetched, branch), agents, branch)
 
 
-def saved_branch(fetched: Path, said: str) -> str:
+def saved_branch(fetched: Path, output: str) -> str:
     (branch,) = [line.split()[-1] for line in git(fetched, "branch", "-r").splitlines() if "wip/" in line]
-    assert f"saved work to {branch.removeprefix('origin/')}" in said
+    assert f"the work is saved to {branch.removeprefix('origin/')}" in output
     return branch
 
 
-def test_what_the_agent_configures_neither_hangs_nor_breaks_it(tmp_path: Path) -> None:
-    """Nothing of it runs; what is pushed and exported is all there, and restored by plain git."""
+def test_the_agents_configuration_neither_hangs_nor_breaks_it(tmp_path: Path) -> None:
+    """None of its programs run, and the save and the export are complete and can be restored by plain git."""
     sandbox = start(tmp_path, f"hostile-{os.getpid()}", REPO_URL=REPOSITORY, CODETAINER_AUTOSAVE="exit")
     try:
         shell(sandbox, WORK, "/")
@@ -92,10 +92,10 @@ def test_what_the_agent_configures_neither_hangs_nor_breaks_it(tmp_path: Path) -
         sandbox.process.kill()
     for section in ("core", "filter.evil"):
         git(agents, "config", "--remove-section", section)
-    said = (tmp_path / "out").read_text()
-    assert "unsaved work: /workspace/repo: 2 commits not pushed, 9 files not committed, 1 stash" in said
-    branch = saved_branch(fetched, said)
-    assert "[skip ci]" in git(fetched, "log", "-1", "--format=%B", branch)  # of what nobody has asked to build
+    output = (tmp_path / "out").read_text()
+    assert "only here: /workspace/repo: 2 commits not pushed, 9 files not committed, 1 stash" in output
+    branch = saved_branch(fetched, output)
+    assert "[skip ci]" in git(fetched, "log", "-1", "--format=%B", branch)  # keeps CI from building the branch
     same_work(restore(fetched, branch), agents, branch)
 
     shutil.rmtree(fetched.parent / "work")
@@ -110,7 +110,9 @@ def test_after_a_halt_nothing_is_pushed_and_the_export_works(tmp_path: Path) -> 
     try:
         shell(sandbox, "echo u > u")
         assert sandbox.root("nft", "delete", "table", "inet", "codetainer").returncode == 0
-        eventually("it is said", lambda: "Run codetainer export > work.bundle to keep it." in sandbox.codetainer("logs").stdout)
+        eventually(
+            "it is reported", lambda: "Run codetainer export > work.bundle to keep it." in sandbox.codetainer("logs").stdout
+        )
         assert "Only here" in sandbox.codetainer("status").stdout
         assert export(sandbox, tmp_path / "work.bundle").returncode == 0
         assert git(tmp_path, "bundle", "list-heads", str(tmp_path / "work.bundle")).endswith("refs/wip\n")
@@ -122,15 +124,15 @@ def test_after_a_halt_nothing_is_pushed_and_the_export_works(tmp_path: Path) -> 
     assert "boot has halted, no data may leave" in (tmp_path / "out").read_text()
 
 
-def test_git_that_hangs_holds_nothing_up(tmp_path: Path) -> None:
-    """Its list of ignored files is a pipe that nobody writes to: the sandbox ends within its grace period all the same."""
+def test_a_git_that_hangs_does_not_delay_the_stop(tmp_path: Path) -> None:
+    """.gitignore is a pipe without a writer, and the sandbox still stops within its grace period."""
     sandbox = start(tmp_path, f"hangs-{os.getpid()}", REPO_URL=REPOSITORY, CODETAINER_AUTOSAVE="exit", CODETAINER_GRACE="5s")
     try:
         shell(sandbox, "rm -f .gitignore; mkfifo .gitignore")
         assert sandbox.stop() == 128 + signal.SIGTERM
     finally:
         sandbox.process.kill()
-    said = (tmp_path / "out").read_text()
-    assert "cannot save work to" in said
-    assert "unsaved work is not fully known: cannot be counted: cannot wait for git" in said
-    assert "coredns is stopped" in said  # it went down in order
+    output = (tmp_path / "out").read_text()
+    assert "is not saved to" in output
+    assert "not all of it is known: cannot be counted: cannot wait for git" in output
+    assert "coredns is stopped" in output  # an orderly stop

@@ -1,4 +1,4 @@
-"""The commit that holds the work: what is in it, what is left out and said, and that nothing else changes it."""
+"""The commit that holds the work: its contents, omitted files and their reports, and that only work changes it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ pytestmark = pytest.mark.netns
 __all__ = ["room"]
 
 
-def test_what_is_not_committed_in_another_work_tree_is_in_the_export_too(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+def test_uncommitted_files_of_another_work_tree_are_exported_too(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
     room.clone()
     room.shell("git worktree add -q ../other -b other; echo u > ../other/u; git worktree add -q inside -b inside")
     code, file = room.export()
-    assert code == WRITTEN  # a work tree inside is no repository of its own
+    assert code == WRITTEN  # a work tree inside is not a separate repository
     assert "work of its own" not in capfd.readouterr().err
-    assert "requires this ref" in room.shell(f"git bundle verify {file} 2>&1")  # what was pushed is not in it again
+    assert "requires this ref" in room.shell(f"git bundle verify {file} 2>&1")  # pushed commits are not included
     room.shell(f"git fetch -q {file} refs/worktrees/other; git show FETCH_HEAD:u", room.folder / "seed")
 
 
-def test_work_trees_are_told_apart_whatever_they_are_called(room: Room) -> None:
-    """Their names stand in refs, where git does not allow all that a folder may be called."""
+def test_work_trees_have_distinct_refs_whatever_their_names(room: Room) -> None:
+    """The refs contain the folders' names, some of which git does not allow in refs."""
     room.clone()
     for number, name in enumerate(("a b", "../deep/a b", "..~^:", "x.lock")):
         room.shell(f"git worktree add -q --detach '../../{name}'")
@@ -40,8 +40,8 @@ def test_work_trees_are_told_apart_whatever_they_are_called(room: Room) -> None:
     room.shell(f"git fetch -q {file} '+refs/*:refs/codetainer/*'", seed)
     places = "refs/codetainer/detached refs/codetainer/worktrees"
     names = room.shell(f"git for-each-ref --format='%(refname)' {places}", seed)
-    found = [name.rpartition("/")[2] for name in names.split()]
-    assert sorted(found) == sorted(["a-b", "a-b-2", "tree", "x-lock"] * 2)
+    parts = [name.rpartition("/")[2] for name in names.split()]
+    assert sorted(parts) == sorted(["a-b", "a-b-2", "tree", "x-lock"] * 2)
 
 
 def test_the_fingerprint_changes_with_the_work_alone(room: Room) -> None:
@@ -52,9 +52,9 @@ def test_the_fingerprint_changes_with_the_work_alone(room: Room) -> None:
         with scratch.workshop(room.home) as workshop:
             here = place.locate(room.repo)
             assert here is not None
-            found = wip.make(repository.read(here, workshop), largest)
-        assert found is not None
-        return found
+            commit = wip.make(repository.read(here, workshop), largest)
+        assert commit is not None
+        return commit
 
     first = made()
     room.shell("sleep 1.1")  # commits have their times in seconds
@@ -62,7 +62,10 @@ def test_the_fingerprint_changes_with_the_work_alone(room: Room) -> None:
     assert (again.fingerprint, again.commit != first.commit) == (first.fingerprint, True)
     room.shell("head -c 5000 /dev/zero > big.bin")
     large = made(1000)
-    assert (large.left_out, large.fingerprint != first.fingerprint) == (("big.bin",), True)  # or nobody would be told
+    assert (large.left_out, large.fingerprint != first.fingerprint) == (
+        ("big.bin",),
+        True,
+    )  # else the omission would not be reported
     room.shell("rm big.bin; echo more >> ../other/u")
     assert made().fingerprint not in (first.fingerprint, large.fingerprint)
 
@@ -82,14 +85,14 @@ def test_work_that_is_saved_already_is_not_pushed_again(room: Room) -> None:
     assert not [left for place in places for left in place.glob(f"{scratch.PREFIX}{os.getpid()}-*")]
 
 
-def test_what_is_said_of_the_commit(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
-    """A service that sees the branch shall not build it; and what was staged is kept apart where it can be."""
+def test_the_commit_message(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+    """It tells CI not to build the branch, and gives the command that restores the staged files separately if possible."""
     room.clone()
     room.shell("echo 1 >> one")
     again = room.restored()
-    said = room.shell("git log -1 --format=%B refs/codetainer/wip", again)
-    assert "[skip ci]" in said
-    assert "-C ../work reset --quiet" in said
+    message = room.shell("git log -1 --format=%B refs/codetainer/wip", again)
+    assert "[skip ci]" in message
+    assert "-C ../work reset --quiet" in message
     room.shell("git add one")
     capfd.readouterr()
     room.export()
@@ -100,7 +103,7 @@ def test_what_is_said_of_the_commit(room: Room, capfd: pytest.CaptureFixture[str
     assert "there are conflicts" in capfd.readouterr().err
 
 
-def test_what_is_too_large_or_has_no_room_is_left_out_and_nothing_else(
+def test_only_files_that_are_too_large_or_do_not_fit_are_left_out(
     room: Room, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room.clone()
@@ -112,12 +115,12 @@ def test_what_is_too_large_or_has_no_room_is_left_out_and_nothing_else(
     ]
     assert room.shell("ls", room.restored()).split() == ["ab", "c", "one", "two"]
     capfd.readouterr()
-    monkeypatch.setattr(checkout, "room", lambda _: 1000)  # a tenth of it stays the agent's
+    monkeypatch.setattr(checkout, "room", lambda _: 1000)  # a tenth of it is reserved for the agent
     room.export()
     assert [line.rpartition(" ")[2] for line in capfd.readouterr().err.splitlines() if "left out" in line] == ["a*", "c"]
 
 
-def test_very_many_are_counted_up_to_a_bound_and_that_is_said(
+def test_very_many_files_are_counted_up_to_a_reported_bound(
     room: Room, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room.clone()
@@ -131,7 +134,7 @@ def test_very_many_are_counted_up_to_a_bound_and_that_is_said(
     assert len(room.counted()) == 1
 
 
-def test_nothing_that_the_agent_has_configured_for_all_repositories_runs(room: Room) -> None:
+def test_no_program_of_the_agents_global_configuration_runs(room: Room) -> None:
     room.clone()
     room.shell("git config --global filter.loud.clean 'touch ~/ran; cat'; echo '* filter=loud' > .git/info/attributes")
     room.shell("echo 1 >> one; echo u > u")

@@ -1,6 +1,6 @@
-"""Whatever state a repository is in: what is only there is counted, saved and exported byte for byte, or it is named.
+"""Damaged repositories: all unsaved work is counted, saved and exported byte for byte, or reported as missing.
 
-Length: a table of states, and what is done with each.
+Length: a table of kinds of damage, and the tests that use it.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ __all__ = ["room"]
 
 
 def kept(room: Room, commit: str, git_folder: Path) -> dict[str, bytes]:
-    """What a commit holds, without what a checkout would make of it."""
+    """Returns the files of a commit, without the conversions of a checkout."""
     listed = room.shell(f"git ls-tree -r -z {commit}", git_folder).split("\0")
-    found = {}
+    files = {}
     for entry in filter(None, listed):
         about, _, name = entry.partition("\t")
-        found[name] = room.shell(f"git cat-file blob {about.split()[2]} | base64 -w0", git_folder).encode()
-    return found
+        files[name] = room.shell(f"git cat-file blob {about.split()[2]} | base64 -w0", git_folder).encode()
+    return files
 
 
 def lying(room: Room) -> dict[str, bytes]:
-    """What lies in the work tree and can be read, without ignored files."""
-    found = {}
+    """Returns the readable files of the work tree, without ignored ones."""
+    files = {}
     script = "find . -name .git -prune -o -type f -readable -printf '%P\\0'"
     for name in filter(None, room.shell(script).split("\0")):
         if name != "ignored":
-            found[name] = room.shell(f"base64 -w0 '{name}'").encode()
-    return found
+            files[name] = room.shell(f"base64 -w0 '{name}'").encode()
+    return files
 
 
 def as_agent(room: Room, call: str, out: Path | None = None) -> tuple[int, Any, str]:
-    """Does it without root's right to read everything. Returns the exit code, what the call returned, and what it said."""
+    """Evaluates `call` without root's right to read everything. Returns the exit code, the call's result, and its stderr."""
     code = (
         "import json, os, sys; from pathlib import Path; from backend.work import process; from backend.work.export import *\n"
         f"room, home = Path(sys.argv[1]), Path(sys.argv[2])\nsys.stderr.write(chr(10) + json.dumps({call}))"
     )
-    lacking = "-dac_override,-dac_read_search"
-    drop = [SETPRIV, f"--bounding-set={lacking}", f"--inh-caps={lacking}"]
-    with (out or Path(os.devnull)).open("wb") as opened:
+    dropped = "-dac_override,-dac_read_search"
+    drop = [SETPRIV, f"--bounding-set={dropped}", f"--inh-caps={dropped}"]
+    with (out or Path(os.devnull)).open("wb") as stdout:
         done = subprocess.run(
             [*drop, sys.executable, "-I", "-c", code, room.repo, room.home],
-            stdin=subprocess.DEVNULL, stdout=opened, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
+            stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
         )  # fmt: skip
-    said, _, value = done.stderr.rpartition("\n")
+    stderr, _, value = done.stderr.rpartition("\n")
     assert done.returncode == 0, done.stderr
-    return done.returncode, json.loads(value), said
+    return done.returncode, json.loads(value), stderr
 
 
 def counted(room: Room) -> RepositoryWork:
-    _, said, _ = as_agent(room, "process.count(room.parent, home)")
-    return RepositoryWork(**{**said["repositories"][0], "notes": tuple(said["repositories"][0]["notes"])})
+    _, result, _ = as_agent(room, "process.count(room.parent, home)")
+    return RepositoryWork(**{**result["repositories"][0], "notes": tuple(result["repositories"][0]["notes"])})
 
 
 def saved(room: Room, unless: str = "") -> dict[str, Any]:
@@ -72,14 +72,14 @@ def saved(room: Room, unless: str = "") -> dict[str, Any]:
 
 
 def exported(room: Room) -> tuple[int, dict[str, bytes], str]:
-    """The export's exit code, the files in it, as a clone has them, and what it said."""
+    """Exports, and fetches the bundle into a clone. Returns the exit code, the files, and stderr."""
     file = room.folder / "bundle"
-    _, code, said = as_agent(room, "export(room.parent, None, home, 1, Form.BUNDLE)", file)
+    _, code, stderr = as_agent(room, "export(room.parent, None, home, 1, Form.BUNDLE)", file)
     if code == NOTHING:
-        return code, {}, said
+        return code, {}, stderr
     room.shell(f"git init -q --bare {room.folder}/taken; git -C {room.folder}/taken fetch -q {room.folder}/remote", room.folder)
     room.shell(f"git fetch -q {file} '+refs/*:refs/codetainer/*'", room.folder / "taken")
-    return code, kept(room, "refs/codetainer/wip", room.folder / "taken"), said
+    return code, kept(room, "refs/codetainer/wip", room.folder / "taken"), stderr
 
 
 WORK = f"""
@@ -92,14 +92,14 @@ DAMAGE = {
     "nothing": "true",
     "core.bare": "git config core.bare true",
     "core.worktree": "mkdir ../elsewhere; git config core.worktree ../../elsewhere",
-    "core.worktree that there is not": "git config core.worktree /nonexistent",
-    "an extension that nobody knows": "git config core.repositoryFormatVersion 1; git config extensions.future x",
-    "a format that nobody knows": "git config core.repositoryFormatVersion 99",
+    "a core.worktree that does not exist": "git config core.worktree /nonexistent",
+    "an unknown extension": "git config core.repositoryFormatVersion 1; git config extensions.future x",
+    "an unknown format": "git config core.repositoryFormatVersion 99",
     "garbage in HEAD": "echo garbage > .git/HEAD",
     "garbage in HEAD and no reflog": "echo garbage > .git/HEAD; rm -r .git/logs",
     "an empty HEAD": ": > .git/HEAD",
     "no HEAD": "rm .git/HEAD",
-    "a HEAD that nobody may read": "chmod 0 .git/HEAD",
+    "an unreadable HEAD": "chmod 0 .git/HEAD",
     "HEAD without its object": HEAD_OBJECT.format("HEAD"),
     "HEAD without its tree": HEAD_OBJECT.format("HEAD^{tree}"),
     "HEAD without one of its files": HEAD_OBJECT.format("HEAD:more"),
@@ -112,7 +112,7 @@ DAMAGE = {
     "an object is damaged": 'o=$(git rev-parse HEAD:more); f=.git/objects/${o:0:2}/${o:2}; chmod +w $f; echo x > $f',
     "garbage in the index": "echo garbage > .git/index",
     "no index": "rm .git/index",
-    "an index that nobody may read": "chmod 0 .git/index",
+    "an unreadable index": "chmod 0 .git/index",
     "a pipe for the index": "rm .git/index; mkfifo .git/index",
     "half an index": "truncate -s 100 .git/index",
     "garbage in packed-refs": "git pack-refs --all; echo garbage >> .git/packed-refs",
@@ -123,14 +123,14 @@ DAMAGE = {
     "a config that includes itself": "printf '[include]\\npath = config\\n' >> .git/config",
     "a config that includes a pipe": "mkfifo ../pipe; printf '[include]\\npath = ../../pipe\\n' >> .git/config",
     "a pipe for config": "rm .git/config; mkfifo .git/config",
-    "a config that nobody may read": "chmod 0 .git/config",
+    "an unreadable config": "chmod 0 .git/config",
     "no config": "rm .git/config",
     "no objects": "rm -r .git/objects",
-    "objects that nobody may read": "chmod 0 .git/objects",
-    "refs that nobody may read": "chmod 0 .git/refs",
+    "unreadable objects": "chmod 0 .git/objects",
+    "unreadable refs": "chmod 0 .git/refs",
     "no refs": "rm -r .git/refs",
     "alternates that there are not": "echo /nonexistent > .git/objects/info/alternates",
-    "a folder that nobody may read": "chmod 0 .git",
+    "an unreadable folder": "chmod 0 .git",
     "no git folder": "rm -r .git",
     "an empty git folder": "rm -r .git; mkdir .git",
     "a link that leads nowhere": "rm -r .git; ln -s /nonexistent .git",
@@ -153,9 +153,9 @@ def test_all_files_come_out_of_a_damaged_repository(room: Room, case: str) -> No
     room.shell(DAMAGE[case])
     work = counted(room)
     assert work.anything, work
-    code, found, said = exported(room)
-    assert code in (WRITTEN, PARTLY), said
-    assert found == files, said
+    code, exported_files, stderr = exported(room)
+    assert code in (WRITTEN, PARTLY), stderr
+    assert exported_files == files, stderr
     assert code == PARTLY or not work.notes
     first = saved(room)
     assert kept(room, "wip/x", room.folder / "remote") == files
@@ -168,10 +168,10 @@ def test_a_branch_whose_history_is_lost_keeps_its_files(room: Room) -> None:
         "git switch -qc feature; for n in 1 2 3; do echo $n > file; git add file; git commit -qm $n; done; git switch -q main"
     )
     room.shell(HEAD_OBJECT.format("feature^"))
-    code, found, said = exported(room)
-    assert (code, found) == (PARTLY, lying(room))
-    assert "the history of heads/feature cannot be read" in said
-    assert "heads/feature is kept without its history" in said
+    code, exported_files, stderr = exported(room)
+    assert (code, exported_files) == (PARTLY, lying(room))
+    assert "the history of heads/feature cannot be read" in stderr
+    assert "heads/feature is kept without its history" in stderr
     taken = room.folder / "taken"
     assert (
         room.shell("git show refs/codetainer/heads/feature:file; git rev-list --count refs/codetainer/heads/feature", taken)
@@ -179,8 +179,8 @@ def test_a_branch_whose_history_is_lost_keeps_its_files(room: Room) -> None:
     )
 
 
-def test_what_lies_in_closed_folders_is_named(room: Room) -> None:
-    """Also tracked files, and also in the count: that it is saved must not be said of all of it."""
+def test_files_in_closed_folders_are_reported(room: Room) -> None:
+    """Including tracked files, and also by the count: no report may claim that all work is saved."""
     room.clone()
     room.shell(
         "mkdir open closed; echo x > open/x; echo c > closed/c; git add .; git commit -qm folders; mkdir new; echo n > new/n"
@@ -188,29 +188,29 @@ def test_what_lies_in_closed_folders_is_named(room: Room) -> None:
     room.shell("echo changed > closed/c; echo secret > secret; chmod 0 closed new secret")
     try:
         work = counted(room)
-        code, found, said = exported(room)
+        code, exported_files, stderr = exported(room)
         notes = saved(room)["left_out"]
     finally:
         room.shell("chmod 755 closed new")
     assert code == PARTLY
-    assert sorted(found) == ["closed/c", "one", "open/x", "two"]  # as it was committed
+    assert sorted(exported_files) == ["closed/c", "one", "open/x", "two"]  # as it was committed
     for name in ("closed", "new"):
-        for told in (work.notes, said.splitlines(), notes):
-            assert any(f"{name}: cannot be looked into: Permission denied" in line for line in told), told
+        for lines in (work.notes, stderr.splitlines(), notes):
+            assert any(f"{name}: cannot be looked into: Permission denied" in line for line in lines), lines
     assert any("closed/c: cannot be looked at" in line for line in notes)
     assert any("secret: cannot be read: Permission denied" in line for line in notes)
 
 
-def test_pipes_in_the_place_of_files_are_named(room: Room) -> None:
+def test_pipes_in_the_place_of_files_are_reported(room: Room) -> None:
     room.clone()
     room.shell("rm one; mkfifo one; mkfifo untracked; ln -s no\x01where link; echo u > u")
-    code, found, said = exported(room)
-    assert (code, sorted(found)) == (PARTLY, ["link", "two", "u"])
-    assert "one: no file: a pipe, a socket or a device" in said
+    code, exported_files, stderr = exported(room)
+    assert (code, sorted(exported_files)) == (PARTLY, ["link", "two", "u"])
+    assert "one: no file: a pipe, a socket or a device" in stderr
 
 
 def test_a_repository_that_is_bare_beside_its_work_trees(room: Room) -> None:
-    """`git clone --bare` into .git, and work trees below: what is not in a work tree is none of git's files."""
+    """`git clone --bare` into .git, with work trees below: files outside the work trees do not belong to git."""
     room.shell("mkdir repo; cd repo; git clone -q --bare ../../remote .git; git worktree add -q main", room.workspace)
     room.shell("git config remote.origin.url https://github.com/example/demo; git update-ref refs/remotes/origin/main main")
     room.shell(f"cd main; {AHEAD}; echo u > u")
@@ -218,7 +218,7 @@ def test_a_repository_that_is_bare_beside_its_work_trees(room: Room) -> None:
     assert (work.commits, work.files, work.untracked, work.notes) == (1, 0, 1, ())
 
 
-def test_another_work_tree_of_its_configuration_is_named(room: Room) -> None:
+def test_the_work_tree_that_its_configuration_names_is_reported(room: Room) -> None:
     room.clone()
     room.shell("mkdir ../elsewhere; git config core.worktree ../../elsewhere")
     (work, *_) = room.counted()
@@ -240,7 +240,7 @@ def test_a_sparse_index(room: Room) -> None:
 
 
 def test_refs_of_the_newer_format(room: Room) -> None:
-    """git reads them from 2.45 on; an older one says so, and the files are kept."""
+    """git reads them since 2.45; with an older git that is reported, and the files are still exported."""
     made = room.shell("git init -q --ref-format=reftable repo && echo yes || rm -rf repo", room.workspace)
     if made == "yes\n":
         room.shell(
@@ -249,8 +249,8 @@ def test_refs_of_the_newer_format(room: Room) -> None:
         )
         work = room.counted()[0]
         assert (work.branch, work.commits, work.untracked, work.stashes, work.notes) == ("main", 2, 1, 1, ())
-        code, found, _ = exported(room)
-        assert (code, sorted(found)) == (WRITTEN, ["a", "u"])
+        code, exported_files, _ = exported(room)
+        assert (code, sorted(exported_files)) == (WRITTEN, ["a", "u"])
         return
     room.shell("git init -q repo; echo a > repo/a", room.workspace)
     room.shell(DAMAGE["refs of a format that this git may not know"])

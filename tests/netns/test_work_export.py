@@ -1,4 +1,4 @@
-"""What an export prints is run as it stands, in an operator's clone: nothing of the operator's changes."""
+"""The commands that an export prints, run unchanged in an operator's clone: none of the operator's files change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OWN = b"KEY=of-the-operator\n"
 
 
 def operators(room: Room) -> Path:
-    """A clone of the operator's, in which `.env` is ignored and holds what nobody else has."""
+    """The operator's clone, with an ignored `.env` that exists nowhere else."""
     clone = room.folder / "operator/clone"
     clone.parent.mkdir()
     room.shell(f"git clone -q file://{room.folder}/remote {clone}", room.folder)
@@ -29,12 +29,12 @@ def operators(room: Room) -> Path:
 
 
 def restored(room: Room) -> Path:
-    """Where the recipe lays the work out."""
+    """Returns the folder in which the printed commands restore the work."""
     return room.folder / "operator" / "work"
 
 
 def state(room: Room, clone: Path) -> str:
-    """All that is the operator's: files, index, HEAD, branches, tags, stashes."""
+    """Returns the operator's state: files, index, HEAD, branches, tags, stashes."""
     files = {
         str(path.relative_to(clone)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(clone.rglob("*"))
@@ -46,16 +46,16 @@ def state(room: Room, clone: Path) -> str:
 
 
 def ignoring(room: Room) -> None:
-    """The repository ignores `.env`, and the agent has a clone of it."""
+    """The agent's clone of a repository that ignores `.env`."""
     room.shell(
         "cd seed; echo .env > .gitignore; git add .; git commit -qm ignore; git push -q ../remote HEAD:main", room.folder
     )
     room.clone()
 
 
-def printed(said: str) -> str:
-    """The command that stands behind "in a clone:"."""
-    (line,) = [line.partition("in a clone: ")[2] for line in said.splitlines() if "in a clone: " in line]
+def printed(output: str) -> str:
+    """Returns the command that an export prints after "in a clone:"."""
+    (line,) = [line.partition("in a clone: ")[2] for line in output.splitlines() if "in a clone: " in line]
     return line
 
 
@@ -71,8 +71,8 @@ AGENTS = {
 
 
 @pytest.mark.parametrize("form", Form)
-def test_no_hook_of_the_agents_runs_in_the_operators_clone(room: Room, form: Form, capfd: pytest.CaptureFixture[str]) -> None:
-    """A relative core.hooksPath, as husky sets it, leads into the new work tree: to files of the agent's."""
+def test_no_hook_of_the_agent_runs_in_the_operators_clone(room: Room, form: Form, capfd: pytest.CaptureFixture[str]) -> None:
+    """A relative core.hooksPath, as husky sets it, would refer to the agent's files in the new work tree."""
     room.clone()
     clone = operators(room)
     ran = room.folder / "ran"
@@ -94,10 +94,10 @@ def test_no_hook_of_the_agents_runs_in_the_operators_clone(room: Room, form: For
 
 @pytest.mark.parametrize("form", Form)
 @pytest.mark.parametrize("case", AGENTS)
-def test_what_the_operator_ignores_is_not_overwritten(
+def test_the_operators_ignored_files_are_not_overwritten(
     room: Room, case: str, form: Form, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The agent has a file of the same name: the recipe used to put it in the place of the operator's, without a word."""
+    """The agent has a file of the same name, which must not silently replace the operator's."""
     ignoring(room)
     clone = operators(room)
     room.shell(AGENTS[case].format(remote=room.folder / "remote"))
@@ -107,12 +107,12 @@ def test_what_the_operator_ignores_is_not_overwritten(
     name = "work.patch" if form is Form.PATCH else "work.bundle"
     (clone / name).write_bytes(file.read_bytes())
     before = state(room, clone)
-    said = capfd.readouterr().err
+    output = capfd.readouterr().err
     if case == "pushes it":
-        assert form is Form.PATCH or "if that clone lacks commits, git fetch gets them" in said
+        assert form is Form.PATCH or "if that clone lacks commits, git fetch gets them" in output
         room.shell("git fetch -q", clone)
         before = state(room, clone)
-    room.shell(printed(said), clone)
+    room.shell(printed(output), clone)
     assert state(room, clone) == before
     assert (clone / ".env").read_bytes() == OWN
     work = restored(room)
@@ -123,7 +123,7 @@ def test_what_the_operator_ignores_is_not_overwritten(
 
 
 def test_a_save_is_restored_without_overwriting_too(room: Room) -> None:
-    """By the command in the commit's message, and by the one of the documentation."""
+    """With the command from the commit's message, and with the documented one."""
     ignoring(room)
     clone = operators(room)
     room.shell("echo agents > .env; git add -f .env")
@@ -134,8 +134,8 @@ def test_a_save_is_restored_without_overwriting_too(room: Room) -> None:
     room.shell("\n".join(documents[begin : begin + 3]), clone)
     assert state(room, clone) == before
     assert (restored(room) / ".env").read_text() == "agents\n"
-    said = room.shell("git log -1 --format=%B refs/codetainer/wip", clone)
-    (command,) = [line.strip() for line in said.splitlines() if " worktree add --detach " in line]
+    output = room.shell("git log -1 --format=%B refs/codetainer/wip", clone)
+    (command,) = [line.strip() for line in output.splitlines() if " worktree add --detach " in line]
     room.shell("git worktree remove --force ../work", clone)
     room.shell(f"C=refs/codetainer/wip; {command}".replace(" C", ' "$C"').replace('"$C"^1', '"$C^1"'), clone)
     assert state(room, clone) == before
@@ -152,17 +152,19 @@ def grown(room: Room) -> None:
     room.shell("git push -q ../remote HEAD:main", room.folder / "seed")
 
 
-def test_a_shallow_clone_whose_remote_is_gone_says_what_it_needs(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
-    """A bundle of it was "okay" for `git bundle verify`, with exit code 0, and could not be cloned."""
+def test_the_export_of_a_shallow_clone_without_its_remote_names_missing_commits(
+    room: Room, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`git bundle verify` would accept a bundle from `git bundle create`, but it could not be cloned."""
     grown(room)
     room.clone("--depth", "1")
     room.shell(f"git remote remove origin; {AHEAD}; echo u > u")
     code, file = room.export()
-    said = capfd.readouterr().err
+    output = capfd.readouterr().err
     assert code == INCOMPLETE
     parent = room.shell("git rev-parse HEAD^", room.folder / "seed").strip()
-    assert "it is not complete" in said
-    assert parent in said
+    assert "it is not complete" in output
+    assert parent in output
     room.shell("git init -q --bare empty", room.folder)
     refused = room.shell(
         f"git -C empty bundle verify {file} 2>&1 || echo refused; git clone {file} cloned 2>&1 || echo too", room.folder
@@ -173,19 +175,21 @@ def test_a_shallow_clone_whose_remote_is_gone_says_what_it_needs(room: Room, cap
     clone = operators(room)
     (clone / "work.bundle").write_bytes(file.read_bytes())
     assert "okay" in room.shell("git bundle verify work.bundle 2>&1", clone)
-    room.shell(printed(said), clone)
+    room.shell(printed(output), clone)
     assert room.shell("cat more u", restored(room)) == "more\nu\n"
 
 
 @pytest.mark.parametrize(
     "where",
     [
-        "true",  # the remote is a folder, and there
+        "true",  # the remote is a folder that exists
         "mv ../../remote ../other.git; git remote set-url origin /nonexistent",
         "git remote remove origin; mv ../../remote ../other.git",
     ],
 )
-def test_a_shallow_clone_is_completed_by_what_is_near(room: Room, where: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_shallow_clone_is_completed_from_repositories_nearby(
+    room: Room, where: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     grown(room)
     room.shell(f"git clone -q --depth 1 file://{room.folder}/remote repo", room.workspace)
     room.shell(f"{where}; {AHEAD}; echo u > u")
@@ -200,36 +204,36 @@ def test_a_shallow_clone_is_completed_by_what_is_near(room: Room, where: str, ca
     )
 
 
-def test_a_shallow_clone_in_which_all_is_pushed_needs_nothing(room: Room) -> None:
+def test_a_shallow_clone_without_unpushed_commits_needs_nothing(room: Room) -> None:
     grown(room)
     room.clone("--depth", "1")
     room.shell("echo u > u")
     assert room.export()[0] == WRITTEN
 
 
-# --- names in what is pasted ---
+# --- names in commands that are pasted ---
 
 NAMES = ["a; touch pwned; #", "$(touch pwned)", "it's", "-rf", "two\nlines; touch pwned", "\x1b]0;owned\x07", "é à", "\udcff"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_folder_that_the_agent_has_named_is_one_word(room: Room, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_name_of_a_folder_is_one_shell_word(room: Room, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     room.clone()
     folder = room.workspace / name
     folder.mkdir()
     room.shell("git init -q; echo a > a; git add a; git commit -qm a", folder)
     room.shell("echo u > u")
     assert room.export()[0] == WRITTEN
-    said = capfd.readouterr().err
-    assert all(line.isprintable() for line in said.splitlines())
-    (line,) = [line.strip() for line in said.splitlines() if line.startswith("  codetainer export ")]
+    output = capfd.readouterr().err
+    assert all(line.isprintable() for line in output.splitlines())
+    (line,) = [line.strip() for line in output.splitlines() if line.startswith("  codetainer export ")]
     place = room.folder / "shell"
     place.mkdir()
-    room.shell(f"codetainer() {{ printf '%s' \"$2\" > told; }}; {line}", place)
-    told = (place / "told").read_bytes().decode(errors="surrogateescape")
-    assert told == (f"./{name}" if name.startswith("-") else name)
+    room.shell(f"codetainer() {{ printf '%s' \"$2\" > name_read; }}; {line}", place)
+    name_read = (place / "told").read_bytes().decode(errors="surrogateescape")
+    assert name_read == (f"./{name}" if name.startswith("-") else name)
     assert sorted(path.name for path in place.iterdir()) == sorted(("told", f"{name}.bundle"))
-    assert room.export(told)[0] == WRITTEN
+    assert room.export(name_read)[0] == WRITTEN
 
 
 def test_the_workspace_itself_can_be_a_repository(room: Room, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What git repositories can be like: each is counted, exported and restored with plain git. No sandbox, the real git."""
+"""Kinds of git repositories: each is counted, exported and restored with plain git. Without a sandbox, with real git."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ class Room:
         return done.stdout
 
     def clone(self, *options: str) -> None:
-        """Its remote is called what a real one is: a folder is not elsewhere."""
+        """Clones the remote and gives it a real remote's URL, because a folder would count as part of this machine."""
         self.shell(f"git clone -q {' '.join(options)} file://{self.folder}/remote repo", self.workspace)
         self.shell("git config remote.origin.url https://github.com/example/demo")
 
     def counted(self) -> list[RepositoryWork]:
-        said = process.count(self.workspace, self.home)
-        return [RepositoryWork(**{**work, "notes": tuple(work["notes"])}) for work in said["repositories"]]
+        result = process.count(self.workspace, self.home)
+        return [RepositoryWork(**{**work, "notes": tuple(work["notes"])}) for work in result["repositories"]]
 
-    def export(self, wanted: str | None = None, form: Form = Form.BUNDLE) -> tuple[int, Path]:
+    def export(self, name: str | None = None, form: Form = Form.BUNDLE) -> tuple[int, Path]:
         file = self.folder / form
         with file.open("wb") as out:
-            return verb.export(self.workspace, wanted, self.home, out.fileno(), form), file
+            return verb.export(self.workspace, name, self.home, out.fileno(), form), file
 
     def restored(self, whole: bool = False) -> Path:
-        """A fresh clone with the export in it, as the documentation says; where HEAD was, with the work on it."""
+        """Makes a fresh clone and restores the export in it, as documented: HEAD's commit with the work on top."""
         code, file = self.export()
         assert code in (WRITTEN, PARTLY)
         again = self.folder / "again"
@@ -95,13 +95,13 @@ CASES = {
     "two stashes": (
         "echo 1 >> one; git stash -q; echo 2 >> two; git stash -q -u", RepositoryWork("", "main", stashes=2)),
     "a tag that came with the clone": (OLD_TAG, RepositoryWork("", "main")),
-    "a tag of what is no commit": ("git tag blob $(git hash-object -w one)", RepositoryWork("", "main")),
+    "a tag of a file": ("git tag blob $(git hash-object -w one)", RepositoryWork("", "main")),
     "a stash whose log has gone": (
         "echo 1 >> one; git stash -q; rm .git/logs/refs/stash", RepositoryWork("", "main", stashes=1)),
     "a tag of its own": (
         f"sleep 1; {AHEAD}; git tag kept; git reset -q --hard HEAD^", RepositoryWork("", "main", commits=1)),
-    "said to be unchanged": ("git update-index --assume-unchanged one; echo 1 >> one", RepositoryWork("", "main", files=1)),
-    "said to be skipped": ("git update-index --skip-worktree one; echo 1 >> one", RepositoryWork("", "main", files=1)),
+    "assumed unchanged": ("git update-index --assume-unchanged one; echo 1 >> one", RepositoryWork("", "main", files=1)),
+    "skip-worktree": ("git update-index --skip-worktree one; echo 1 >> one", RepositoryWork("", "main", files=1)),
     "a split index": ("git update-index --split-index; echo 1 >> one; git add one; echo 2 > new",
         RepositoryWork("", "main", files=1, untracked=1)),
     "changed in the second of its commit": (
@@ -130,7 +130,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_counted_is_restored(room: Room, case: str) -> None:
+def test_counted_work_is_restored(room: Room, case: str) -> None:
     script, expected = CASES[case]
     room.clone()
     room.shell(script or "true")
@@ -151,7 +151,7 @@ def test_what_is_counted_is_restored(room: Room, case: str) -> None:
     stashes = "git rev-list -g refs/stash" if expected.stashes else "true"
     for commit in room.shell(f"git rev-list --branches --tags HEAD; {stashes}").split():
         room.shell(f"git cat-file -e {commit}; git merge-base --is-ancestor {commit} refs/codetainer/wip", again)
-    if case not in ("a conflict", "said to be unchanged", "said to be skipped", "intent to add"):
+    if case not in ("a conflict", "assumed unchanged", "skip-worktree", "intent to add"):
         assert room.status(again) == room.status(room.repo).replace("?? .claude/tree/\n", "")
 
 
@@ -232,7 +232,7 @@ def test_several_repositories(room: Room, capfd: pytest.CaptureFixture[str]) -> 
     room.shell(f"git bundle list-heads {file} | grep refs/heads/main", room.folder)
 
 
-def test_one_that_git_cannot_read_is_named_and_the_others_are_counted(room: Room) -> None:
+def test_an_unreadable_repository_is_reported_and_the_others_are_counted(room: Room) -> None:
     room.clone()
     room.shell(AHEAD)
     room.shell("mkdir broken; echo 'gitdir: /nonexistent' > broken/.git", room.workspace)
@@ -247,12 +247,12 @@ def test_a_patch_has_commits_and_files(room: Room) -> None:
     code, file = room.export(form=Form.PATCH)
     assert code == WRITTEN
     room.shell(f"git clone -q remote again; cd again; git apply {file}", room.folder)
-    assert "\n+more\n" in file.read_text()  # text is shown as text
+    assert "\n+more\n" in file.read_text()  # text is not encoded as binary
     inside = "find . -name .git -prune -o -printf '%M %P %l\\n' | sort; cat binary more | sha256sum"
     assert room.shell(inside, room.folder / "again") == room.shell(inside)
 
 
-def test_a_pipe_is_no_file(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_is_not_read(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
     room.clone()
     room.shell("mkfifo pipe; echo u > u")
     assert [work.untracked for work in room.counted()] == [1]
@@ -260,7 +260,7 @@ def test_a_pipe_is_no_file(room: Room, capfd: pytest.CaptureFixture[str]) -> Non
     assert "/pipe" not in capfd.readouterr().err
 
 
-def test_git_that_does_not_end_is_ended(room: Room) -> None:
+def test_a_git_that_hangs_is_killed(room: Room) -> None:
     room.clone()
     os.mkfifo(room.folder / "pipe")
     room.shell(f"git config include.path {room.folder}/pipe")

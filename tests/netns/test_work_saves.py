@@ -1,4 +1,4 @@
-"""Saves while a sandbox runs: what they leave alone, when they are made, what they say."""
+"""Saves while a sandbox runs: they change nothing of the agent, happen only if work changed, and report failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL_OF_IT = "{ find . -type f -exec sha256sum {} + | sort -k 2; find . -printf '
 
 @pytest.fixture(scope="module")
 def saving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A sandbox that saves often, with little room for copies."""
+    """A sandbox that saves often and has little space for copies."""
     running = start(
         tmp_path_factory.mktemp("saving"), f"saving-{os.getpid()}", REPO_URL=REPOSITORY, CODETAINER_AUTOSAVE="1s",
         CODETAINER_TMPFS_HOME="32M", CODETAINER_TMPFS_TMP="32M",
@@ -39,7 +39,7 @@ def problems(sandbox: Running) -> list[str]:
     return [event.problem for event in sandbox.events(WorkSaved) if event.problem]
 
 
-def test_a_save_changes_nothing_of_the_agents(saving: Running) -> None:
+def test_a_save_changes_none_of_the_agents_files(saving: Running) -> None:
     assert saves(saving) == []  # there was no work
     shell(saving, WORK, "/")
     before = shell(saving, ALL_OF_IT)
@@ -50,18 +50,18 @@ def test_a_save_changes_nothing_of_the_agents(saving: Running) -> None:
     assert f"to {saves(saving)[-1].branch}" in status
 
 
-def test_a_save_is_made_where_something_has_changed(saving: Running) -> None:
+def test_a_save_is_made_only_if_work_has_changed(saving: Running) -> None:
     eventually("it is saved", lambda: saves(saving))
     shell(saving, "echo more > more.txt")
     eventually("it is saved again", lambda: saving.state.saved and holds(saving, "more.txt"))
     branches = {event.branch for event in saves(saving)}
     commits = [event.commit for event in saves(saving)]
     assert len(branches) == 1
-    assert len(commits) == len(set(commits)) <= 3  # the first may have come in the middle of the first test's work
+    assert len(commits) == len(set(commits)) <= 3  # the first may have come in the middle of the previous test
 
 
 def holds(sandbox: Running, name: str) -> bool:
-    """Whether the last save on the git host has this file."""
+    """True if the last save on the git host has this file."""
     with host(sandbox) as opened:
         where = f"--git-dir=/proc/self/fd/{opened}/example/demo"
         done = subprocess.run(
@@ -71,13 +71,13 @@ def holds(sandbox: Running, name: str) -> bool:
     return name in done.stdout.splitlines()
 
 
-def test_what_fails_is_said_once_and_what_works_again_is_said_too(saving: Running) -> None:
+def test_a_failure_is_reported_once_and_so_is_the_recovery(saving: Running) -> None:
     with host(saving) as opened:
         hook = Path(f"/proc/self/fd/{opened}/example/demo/hooks/pre-receive")
         hook.write_text("#!/bin/sh\nexit 1\n")
         hook.chmod(0o755)
         shell(saving, "echo refused > refused.txt")
-        eventually("it is said", lambda: problems(saving))
+        eventually("it is reported", lambda: problems(saving))
         tried = saving.asked(kind="http", path="/example/demo/git-receive-pack")
         eventually("it is tried again", lambda: saving.asked(kind="http", path="/example/demo/git-receive-pack") > tried + 1)
         assert len(problems(saving)) == 1
@@ -87,10 +87,10 @@ def test_what_fails_is_said_once_and_what_works_again_is_said_too(saving: Runnin
     assert "not saved" not in saving.codetainer("status").stdout
 
 
-def test_what_has_no_room_is_left_out_and_named(saving: Running, tmp_path: Path) -> None:
+def test_a_file_that_does_not_fit_is_left_out_and_named(saving: Running, tmp_path: Path) -> None:
     shell(saving, "truncate -s 200M big.bin")
     try:
-        eventually("it is said", lambda: "big.bin" in saves(saving)[-1].left_out)
+        eventually("it is reported", lambda: "big.bin" in saves(saving)[-1].left_out)
         exported = export(saving, tmp_path / "work.bundle")
         assert exported.returncode == 4
         assert "left out for want of room: big.bin" in exported.stderr
@@ -99,7 +99,7 @@ def test_what_has_no_room_is_left_out_and_named(saving: Running, tmp_path: Path)
         shell(saving, "rm big.bin")
 
 
-def test_where_the_usual_places_are_full_there_are_others(saving: Running, tmp_path: Path) -> None:
+def test_other_places_are_used_if_the_usual_ones_are_full(saving: Running, tmp_path: Path) -> None:
     fill = "head -c 30M /dev/zero > ~/fill; head -c 30M /dev/zero > /tmp/fill"
     shell(saving, fill)
     try:
@@ -119,8 +119,8 @@ echo '*.u16 working-tree-encoding=UTF-16' > .gitattributes; echo u > no-mark.u16
 """
 
 
-def test_what_the_agent_configures_for_git_and_curl_does_not_reach_a_save(saving: Running, tmp_path: Path) -> None:
-    """A ~/.netrc made every save fail, for the gate refuses what it holds; so did one attribute. core.bare hid all work."""
+def test_the_agents_configuration_of_git_and_curl_does_not_affect_a_save(saving: Running, tmp_path: Path) -> None:
+    """The gate would refuse credentials from ~/.netrc; one attribute could make every save fail, and core.bare hide all work."""
     before = problems(saving)
     shell(saving, "cp .git/config ../config")
     shell(saving, CONFIGURED)
@@ -135,7 +135,7 @@ def test_what_the_agent_configures_for_git_and_curl_does_not_reach_a_save(saving
         shell(saving, "mv ../config .git/config; rm -f ~/.netrc ~/.gitconfig ~/more .gitattributes no-mark.u16")
 
 
-def test_what_the_agent_itself_cannot_read_is_named(saving: Running, tmp_path: Path) -> None:
+def test_a_file_that_the_agent_cannot_read_is_named(saving: Running, tmp_path: Path) -> None:
     shell(saving, "echo s > secret; chmod 0 secret")
     try:
         exported = export(saving, tmp_path / "work.bundle", root=False)
@@ -157,39 +157,40 @@ TERMINALS = """
 import json, os, pathlib, subprocess, sys, time
 exporting = subprocess.Popen(["script", "-qec", "codetainer export > /dev/null", "/dev/null"], stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL)
-found = {}
-while not found:
+terminals = {}
+while not terminals:
     assert exporting.poll() is None
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             if b"export" in (process / "cmdline").read_bytes().split(bytes(1)):
-                found.setdefault(process.stat().st_uid, []).append((process / "stat").read_text().rpartition(")")[2].split()[4])
+                terminal = (process / "stat").read_text().rpartition(")")[2].split()[4]
+                terminals.setdefault(process.stat().st_uid, []).append(terminal)
         except OSError:
             pass
-    if 1000 not in found:
-        found = {}
+    if 1000 not in terminals:
+        terminals = {}
     time.sleep(0.01)
 exporting.kill()
-print(json.dumps(found))
+print(json.dumps(terminals))
 """
 
 
 def test_an_export_gives_the_agent_no_terminal(saving: Running) -> None:
-    """Whoever has the terminal that root works on, be it by /dev/tty, can read what is typed there afterwards."""
+    """A process that has root's terminal, even through /dev/tty, could later read what is typed there."""
     shell(saving, "mv .gitignore ../gitignore; mkfifo .gitignore")
     try:
         terminals = saving.python(TERMINALS, root=True)
     finally:
-        shell(saving, "exec 3<>.gitignore; mv ../gitignore .gitignore")  # nobody waits there
+        shell(saving, "exec 3<>.gitignore; mv ../gitignore .gitignore")  # unblocks a process that waits for the pipe
     assert set(terminals["1000"]) == {"0"}
     assert "0" not in terminals["0"], "root's own process has one"
 
 
-def test_who_reads_no_further_ends_the_export(saving: Running) -> None:
+def test_the_export_ends_if_its_reader_stops(saving: Running) -> None:
     shell(saving, "head -c 4000000 /dev/urandom > noise.bin")
     try:
-        said = saving.root("bash", "-c", "codetainer export | head -c 1000 | wc -c; echo ${PIPESTATUS[0]}")
-        assert said.stdout.split() == ["1000", "1"]
+        done = saving.root("bash", "-c", "codetainer export | head -c 1000 | wc -c; echo ${PIPESTATUS[0]}")
+        assert done.stdout.split() == ["1000", "1"]
         full = saving.root("bash", "-c", "codetainer export > /dev/full")
         assert full.returncode == 1
         assert "No space left on device" in full.stderr
@@ -198,8 +199,8 @@ def test_who_reads_no_further_ends_the_export(saving: Running) -> None:
         shell(saving, "rm noise.bin")
 
 
-def test_an_end_of_the_session_says_what_is_only_here(saving: Running) -> None:
-    """Also where a save takes as long as it may."""
+def test_unsaved_work_is_reported_at_the_end_of_the_session(saving: Running) -> None:
+    """Even while a save takes its maximum time."""
     with host(saving) as opened:
         hook = Path(f"/proc/self/fd/{opened}/example/demo/hooks/pre-receive")
         waits = hook.with_name("waits")
@@ -209,7 +210,7 @@ def test_an_end_of_the_session_says_what_is_only_here(saving: Running) -> None:
             shell(saving, "echo held > held.txt")
             eventually("a save waits", waits.exists)
             saving.tmux.kill()
-            eventually("it is said", lambda: "codetainer export > work.bundle" in saving.codetainer("logs").stdout)
+            eventually("it is reported", lambda: "codetainer export > work.bundle" in saving.codetainer("logs").stdout)
             assert waits.exists()
         finally:
             hook.unlink()
@@ -223,5 +224,5 @@ def test_a_frozen_sandbox_saves_nothing_at_its_end(saving: Running) -> None:
     branch = saves(saving)[-1].branch
     out = saving.seen.with_name("out")
     assert saving.stop() == 128 + signal.SIGTERM
-    said = out.read_text()
-    assert f"the work is not saved to {branch}: the sandbox is frozen, no data may leave it" in said
+    output = out.read_text()
+    assert f"the work is not saved to {branch}: the sandbox is frozen, no data may leave it" in output
