@@ -1,6 +1,6 @@
-"""Files as they lie in a work tree, byte for byte: read here, not by git, which would convert them as attributes say.
+"""Stores the files of a work tree byte for byte. Reads them itself, because git would convert them according to attributes.
 
-They become blobs by git-fast-import(1): one pack, no deltas, whatever the number of files.
+git-fast-import(1) turns them into blobs: one pack, without deltas, for any number of files.
 """
 
 from __future__ import annotations
@@ -18,67 +18,64 @@ from backend.work import refs
 from backend.work.git import last_line
 from backend.work.scratch import WRITE_SECONDS, Scratch
 
-CHUNK = 1 << 20  # files up to this size are read whole before git is told their length
+CHUNK = 1 << 20  # files up to this size are read completely before their length is sent to git
 GITLINK, LINK = 0o160000, 0o120000
 
 
 @dataclass(slots=True)
 class Blobs:
-    """`entries`: mode and object of each file, None for one that has gone. `problems`: files that are not in it, and why."""
+    """`entries` maps files to mode and object, None if a file is gone. `problems` names files that are missing, and why."""
 
     entries: dict[str, tuple[int, str] | None] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
 def write(scratch: Scratch, tree: Path, names: Iterable[str]) -> Blobs:
-    """Makes blobs of what has these names now, files and links. A repository is kept as the commit it is at.
-
-    Raises SystemFailure.
-    """
-    found = Blobs()
+    """Stores files and links as blobs, and repositories as the commit that they have checked out. Raises SystemFailure."""
+    blobs = Blobs()
     marks: dict[str, tuple[str, int]] = {}
     file = scratch.place / "marks"
     file.unlink(missing_ok=True)
     done = scratch.alone.feed(
         "fast-import", "--quiet", "--depth=0", f"--big-file-threshold={CHUNK}", f"--export-marks={file}",
-        given=_stream(tree, names, found, marks), seconds=WRITE_SECONDS,
+        pieces=_stream(tree, names, blobs, marks), seconds=WRITE_SECONDS,
     )  # fmt: skip
     if done.code != 0:
         raise SystemFailure(f"cannot store files: {last_line(done)}")
-    made = dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
+    objects = dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
     for mark, (name, mode) in marks.items():
-        found.entries[name] = (mode, made[mark])
-    return found
+        blobs.entries[name] = (mode, objects[mark])
+    return blobs
 
 
-def _stream(tree: Path, names: Iterable[str], found: Blobs, marks: dict[str, tuple[str, int]]) -> Iterator[bytes]:
-    """What fast-import is told. `marks` names the file behind each mark."""
+def _stream(tree: Path, names: Iterable[str], blobs: Blobs, marks: dict[str, tuple[str, int]]) -> Iterator[bytes]:
+    """Yields the input for fast-import. Fills `blobs`, and `marks` with the file and mode of each mark."""
     for name in names:
         try:
             opened = _open(tree, name)
-        except (FileNotFoundError, NotADirectoryError):  # of the latter: a folder above it is a file now
-            found.entries[name] = None
+        except (FileNotFoundError, NotADirectoryError):  # the latter if a folder above it has become a file
+            blobs.entries[name] = None
             continue
         except OSError as error:
-            found.problems.append(f"{name}: cannot be read: {error.strerror}")
+            blobs.problems.append(f"{name}: cannot be read: {error.strerror}")
             continue
         if isinstance(opened, _Odd):
-            found.entries[name] = (GITLINK, opened.commit) if opened.commit else None
+            blobs.entries[name] = (GITLINK, opened.commit) if opened.commit else None
             if opened.why:
-                found.problems.append(f"{name}: {opened.why}")
+                blobs.problems.append(f"{name}: {opened.why}")
             continue
         mark = f":{len(marks) + 1}"
         marks[mark] = (name, opened.mode)
         yield f"blob\nmark {mark}\n".encode()
         yield from opened.pieces()
         if opened.short:
-            found.problems.append(f"{name}: changed while it was read")
+            blobs.problems.append(f"{name}: changed while it was read")
         yield b"\n"
 
 
 @dataclass(frozen=True, slots=True)
 class _Odd:
-    """No file: a repository's commit, or why it is left out."""
+    """Not a file: the commit of a repository, or the reason for leaving it out."""
 
     commit: str = ""
     why: str = ""
@@ -86,7 +83,7 @@ class _Odd:
 
 @dataclass(slots=True)
 class _Content:
-    """A file that is open, or a link's target."""
+    """An open file, or a link's target."""
 
     mode: int
     size: int
@@ -95,14 +92,14 @@ class _Content:
     short: bool = False
 
     def pieces(self) -> Iterator[bytes]:
-        """`data LENGTH` and as many bytes. A file that has become shorter is filled up: git was told the length."""
+        """Yields `data LENGTH` and as many bytes. Pads a file that has become shorter, because git knows the length."""
         if self.file < 0:
             yield b"data %d\n" % len(self.target) + self.target
             return
         try:
             if self.size <= CHUNK:
                 whole = _read(self.file, CHUNK + 1)
-                self.short = len(whole) > CHUNK  # it has grown meanwhile
+                self.short = len(whole) > CHUNK  # it has grown since
                 yield b"data %d\n" % len(whole) + whole
                 return
             yield b"data %d\n" % self.size
@@ -138,28 +135,28 @@ def matches(tree: Path, name: str, pattern: re.Pattern[bytes]) -> bool:
 
 
 def _open(tree: Path, name: str) -> _Content | _Odd:
-    """Raises OSError."""
+    """Opens a file of the work tree without following links or blocking. Raises OSError."""
     path = tree / name
-    found = path.lstat()
-    if stat.S_ISLNK(found.st_mode):
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
         target = os.fsencode(os.readlink(path))  # noqa: PTH115 (a Path would write `a//b` as `a/b`)
         return _Content(LINK, len(target), target=target)
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         commit = refs.commit_at(path)
-        return _Odd(commit, "" if commit else "a folder that is no repository")
-    if not stat.S_ISREG(found.st_mode):
-        return _Odd(why="no file: a pipe, a socket or a device")
+        return _Odd(commit, "" if commit else "a folder, but not a repository")
+    if not stat.S_ISREG(status.st_mode):
+        return _Odd(why="not a file: a pipe, a socket or a device")
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    found = os.fstat(file)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
         os.close(file)
         return _Odd(why="changed while it was read")
-    return _Content(0o100755 if found.st_mode & 0o100 else 0o100644, found.st_size, file)
+    return _Content(0o100755 if status.st_mode & 0o100 else 0o100644, status.st_size, file)
 
 
-def _read(file: int, most: int) -> bytes:
+def _read(file: int, size: int) -> bytes:
     whole = b""
-    while len(whole) < most and (piece := os.read(file, most - len(whole))):
+    while len(whole) < size and (piece := os.read(file, size - len(whole))):
         whole += piece
     return whole
 
@@ -167,12 +164,12 @@ def _read(file: int, most: int) -> bytes:
 # --- comparing ---
 
 
-def unchanged(kind: str, tree: Path, was: Mapping[str, tuple[int, str]], sizes: Mapping[str, int]) -> Iterator[str]:
-    """Of these files, given with mode, object and its size, those that are byte for byte as they were.
+def unchanged(kind: str, tree: Path, recorded: Mapping[str, tuple[int, str]], sizes: Mapping[str, int]) -> Iterator[str]:
+    """Yields the files whose bytes and mode are as `recorded`. `sizes` are those of the recorded objects.
 
-    Whoever touches a file, or writes the same into it again, changes nothing.
+    A file that was touched, or rewritten with the same bytes, is unchanged.
     """
-    for name, (mode, object_name) in was.items():
+    for name, (mode, object_name) in recorded.items():
         try:
             opened = _open(tree, name)
         except OSError:
@@ -192,7 +189,7 @@ def unchanged(kind: str, tree: Path, was: Mapping[str, tuple[int, str]], sizes: 
 
 
 def _named(kind: str, opened: _Content) -> str:
-    """The name of the blob that a file would be. Raises OSError."""
+    """Returns the object name that a file would have as a blob. Raises OSError."""
     name = hashlib.new(kind, b"blob %d\0" % opened.size)
     if opened.file < 0:
         name.update(opened.target)

@@ -29,7 +29,7 @@ def needs(made: Wip, outside: Iterable[str], near: Iterable[Path]) -> tuple[str,
     if not scratch.lacks((made.commit,), outside):
         return ()
     scratch.be_shallow(before)
-    output = scratch.git.ask("cat-file", "--batch", "--buffer", given="".join(f"{commit}\n" for commit in cut).encode())
+    output = scratch.git.ask("cat-file", "--batch", "--buffer", stdin="".join(f"{commit}\n" for commit in cut).encode())
     parents = (line.removeprefix(b"parent ").decode() for line in output.split(b"\n") if line.startswith(b"parent "))
     return tuple(dict.fromkeys(parents))
 
@@ -39,7 +39,7 @@ def _cut(scratch: Scratch, commit: str, outside: Iterable[str]) -> list[str]:
     if not scratch.shallow:
         return []
     revisions = f"{commit}\n" + "".join(f"^{known}\n" for known in outside)
-    included = set(scratch.git.ask("rev-list", "--stdin", given=revisions.encode()).decode().split())
+    included = set(scratch.git.ask("rev-list", "--stdin", stdin=revisions.encode()).decode().split())
     return [commit for commit in scratch.shallow if commit in included]
 
 
@@ -52,7 +52,7 @@ def write(made: Wip, outside: Sequence[str], needed: Sequence[str], out: int) ->
     git, kind = made.scratch.git, made.scratch.kind
     names = {"refs/wip": made.commit, **{f"refs/{tip.name}": tip.commit for tip in made.tips}}
     revisions = "".join(f"{commit}\n" for commit in dict.fromkeys(names.values())) + "".join(f"^{known}\n" for known in outside)
-    listed = git.ask("rev-list", "--boundary", "--stdin", given=revisions.encode()).decode().split()
+    listed = git.ask("rev-list", "--boundary", "--stdin", stdin=revisions.encode()).decode().split()
     boundary = [commit.removeprefix("-") for commit in listed if commit.startswith("-")]
     head = ["# v2 git bundle"] if kind == "sha1" else ["# v3 git bundle", f"@object-format={kind}"]
     head += [f"-{commit}" for commit in dict.fromkeys((*boundary, *needed))]
@@ -61,6 +61,6 @@ def write(made: Wip, outside: Sequence[str], needed: Sequence[str], out: int) ->
     while lines:
         lines = lines[os.write(out, lines) :]
     arguments = ("--revs", "--thin", "--stdout", "--quiet", "--delta-base-offset")
-    done = git.answer("pack-objects", *arguments, given=revisions.encode(), seconds=WRITE_SECONDS, stdout=out)
+    done = git.answer("pack-objects", *arguments, stdin=revisions.encode(), seconds=WRITE_SECONDS, stdout=out)
     if done.code != 0:
         raise SystemFailure(f"cannot write the bundle: {last_line(done)}")

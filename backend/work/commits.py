@@ -51,7 +51,7 @@ def _checked(git: Git, names: list[str]) -> list[str]:
         if not rest:
             break
         lines = "".join(f"{name}\n" for name in rest).encode()
-        done = git.answer("cat-file", "--batch-check=%(objectname) %(objecttype)", given=lines)
+        done = git.answer("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=lines)
         output += done.out.decode(errors="replace").splitlines()[: len(rest)]
         if len(output) < len(names):
             output.append("")
@@ -97,14 +97,14 @@ def _listed(git: Git, tips: tuple[Tip, ...], without: str) -> frozenset[str] | s
     if not tips:
         return frozenset()
     lines = "".join(f"{tip.commit}\n" for tip in tips) + without
-    done = git.answer("rev-list", "--stdin", given=lines.encode())
+    done = git.answer("rev-list", "--stdin", stdin=lines.encode())
     return frozenset(done.out.decode().split()) if done.code == 0 and done.whole else last_line(done)
 
 
 def _times(git: Git, tags: Mapping[str, str]) -> dict[str, int]:
     """Returns when each tag was made, in seconds since 1970: the tagger's date, or the commit's if the tag is lightweight."""
     names = list(dict.fromkeys(tags.values()))
-    output = git.answer("cat-file", "--batch", "--buffer", given="".join(f"{name}\n" for name in names).encode()).out
+    output = git.answer("cat-file", "--batch", "--buffer", stdin="".join(f"{name}\n" for name in names).encode()).out
     dates, at = {}, 0
     for name in names:  # git-cat-file(1), "BATCH OUTPUT": a line with object, type and size, the contents, a line feed
         header, newline, _ = output[at : at + 200].partition(b"\n")

@@ -1,6 +1,6 @@
-"""`codetainer export`: the work that is only here, on stdout, for `ssh HOST codetainer export > work.bundle`.
+"""`codetainer export`: writes unsaved work to stdout, for `ssh HOST codetainer export > work.bundle`.
 
-As the agent; root drops to it first. One file: a git bundle with every commit that is not pushed, under the names of its
+Runs as the agent; root drops its rights first. The output is a git bundle with all unpushed commits under the names of their
 branches, and the commit of `wip.py` as `refs/wip`.
 """
 
@@ -36,9 +36,9 @@ WRITTEN, FAILED, USAGE, NOTHING, PARTLY, INCOMPLETE = 0, 1, 2, 3, 4, 5
 LARGEST = 1 << 62
 SECONDS = 3600.0
 MAX_NAMED = 20
-DESCRIPTION = "Write what is only in this sandbox to stdout: commits not pushed, files not committed, stashes."
+DESCRIPTION = "Write this sandbox's unsaved work to stdout: unpushed commits, uncommitted files, stashes."
 CODES = (
-    "Exit code 0: written; 1: it could not be; 2: wrongly asked; 3: there is nothing; 4: written, but for what stderr names; "
+    "Exit code 0: written; 1: failed; 2: wrong usage; 3: no unsaved work; 4: written, without the parts that stderr names; "
     "5: written, but it needs commits that are not in this sandbox, which stderr names."
 )
 
@@ -51,18 +51,18 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--debug", action="store_true", help="report every command that is run on stderr")
     parser.add_argument("repository", nargs="?", metavar="REPOSITORY", help="a folder of /workspace (default: repo)")
     options = parser.parse_args(argv)
-    if options.debug:  # neither root's part nor the agent's gets a secret
+    if options.debug:  # nothing to redact: neither root's process nor the agent's gets a secret
         from backend.debug_log import DebugLines
         from backend.redaction import Redaction
 
         commands.observe(DebugLines(Redaction(())))
     if os.isatty(1):
-        tell("a bundle is nothing for a terminal", "codetainer export > work.bundle")
+        tell("cannot write a bundle to a terminal", "codetainer export > work.bundle")
         return USAGE
     if not Paths().run.is_dir():
         tell(
             "no sandbox is running here",
-            "codetainer enter --root -- codetainer export > work.bundle asks one of this machine's",
+            "For a sandbox of this machine: codetainer enter --root -- codetainer export > work.bundle",
         )
         return FAILED
     if os.geteuid() == 0:
@@ -75,16 +75,16 @@ def main(argv: Sequence[str]) -> int:
 
 
 def tell(text: str, *hints: str) -> None:
-    """Says something on stderr. Names in it are the agent's: what a terminal would obey is spelled out."""
+    """Writes a message to stderr. Escapes control characters, because it may contain names that the agent chose."""
     for line in (f"codetainer: {text}", *(f"  {hint}" for hint in hints if hint)):
         sys.stderr.write(line.encode("unicode_escape").decode("ascii") if not line.isprintable() else line)
         sys.stderr.write("\n")
 
 
 class _Relay:
-    """Carries what the agent's process writes on to our stdout: so the agent never holds what the operator reads from.
+    """Copies the output of the agent's process to our stdout, so that the agent never holds the operator's pipe.
 
-    `writing` is the process's end. `end` returns why not all of it was carried, "" where it was.
+    `writing` is the process's end. `end` returns the error if not all output was copied, else "".
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class _Relay:
         except OSError as error:
             self._problem = f"cannot write: {error.strerror}"
         finally:
-            os.close(self._reading)  # whoever still writes has nobody to write to
+            os.close(self._reading)  # a process that still writes gets SIGPIPE
 
     def end(self) -> str:
         os.eventfd_write(self._over, 1)
@@ -111,9 +111,9 @@ class _Relay:
 
 
 def _as_agent(argv: Sequence[str]) -> int:
-    """The same, as the agent, which gets nothing of the operator's.
+    """Runs the export as the agent, without any of the operator's descriptors and environment.
 
-    Not the terminal either, in a session of its own: through /dev/tty others of its uid would read what root types there later.
+    setsid takes the terminal away, too: through /dev/tty the agent's processes could read what root types there later.
     """
     relay = _Relay()
     environment = {"HOME": str(Paths().home), "USER": "claude", "LOGNAME": "claude", "LANG": "C.UTF-8", "PATH": git.PATH}
@@ -136,9 +136,9 @@ def _as_agent(argv: Sequence[str]) -> int:
 
 
 def export(workspace: Path, wanted: str | None, home: Path, out: int, form: Form) -> int:
-    """Writes to the descriptor `out`, says what it was on stderr, returns the exit code. Raises SystemFailure, OSError.
+    """Writes the export to the descriptor `out` and reports on stderr. Returns the exit code.
 
-    `home` is the agent's.
+    `home` is the agent's. Raises SystemFailure, OSError.
     """
     with scratch.workshop(home) as workshop:
         chosen, others = _choose(workspace, wanted, workshop)
@@ -147,24 +147,26 @@ def export(workspace: Path, wanted: str | None, home: Path, out: int, form: Form
             if _has_work(other):
                 name = other.path.name if other.path != workspace else "."
                 file = f"{workspace.name if name == '.' else name}.bundle"
-                tell(f"{other.path} has work of its own", f"codetainer export {shell.file(name)} > {shell.file(file)}")
+                tell(f"{other.path} has unsaved work, too", f"codetainer export {shell.file(name)} > {shell.file(file)}")
     return code
 
 
 def _choose(workspace: Path, wanted: str | None, workshop: Workshop) -> tuple[Repository, list[Repository]]:
-    """The repository that is asked for; without that the first one, and the others. Raises SystemFailure."""
+    """Returns the requested repository; without a request, the first one and the others. Raises SystemFailure."""
     places = list(place.find(workspace))
     if wanted is not None:
         folder = workspace / wanted
         if not folder.is_dir():
-            known = ", ".join(shell.word(one.folder.name) for one in places) or "none"
-            raise SystemFailure(f"there is no folder {folder}", f"Name one of the repositories of {workspace}: {known}.")
-        found = next((one for one in places if one.folder == folder), None) or place.locate(folder)
-        if found is None:
-            raise SystemFailure(f"there is no repository in {folder}")
-        return repository.read(found, workshop), []
+            names = ", ".join(shell.word(one.folder.name) for one in places) or "none"
+            raise SystemFailure(
+                f"cannot export {folder}: no such folder", f"Name one of the repositories of {workspace}: {names}."
+            )
+        chosen = next((one for one in places if one.folder == folder), None) or place.locate(folder)
+        if chosen is None:
+            raise SystemFailure(f"cannot export {folder}: not a repository")
+        return repository.read(chosen, workshop), []
     if not places:
-        raise SystemFailure(f"there is no repository in {workspace}")
+        raise SystemFailure(f"cannot export {workspace}: it has no repository")
     first = repository.read(places[0], workshop)
     others = []
     seen = {first.common}
@@ -181,15 +183,15 @@ def _choose(workspace: Path, wanted: str | None, workshop: Workshop) -> tuple[Re
 
 
 def _near(chosen: Repository, workspace: Path) -> list[Path]:
-    """Folders with objects of other repositories of this machine, which may have what a shallow one lacks."""
+    """Returns the object folders of other local repositories, which may have history that a shallow clone lacks."""
     folders = [chosen.path / url.removeprefix("file://") for url in chosen.near]
-    found = [one for folder in folders if (one := place.locate(folder)) is not None]
-    objects = [one.common / "objects" for one in (*found, *place.find(workspace)) if one.common is not None]
+    nearby = [one for folder in folders if (one := place.locate(folder)) is not None]
+    objects = [one.common / "objects" for one in (*nearby, *place.find(workspace)) if one.common is not None]
     return [folder for folder in dict.fromkeys(objects) if folder != chosen.common / "objects" and folder.is_dir()]
 
 
 def _has_work(read: Repository) -> bool:
-    """Raises SystemFailure, OSError."""
+    """True if a repository has unsaved work, or parts that cannot be read. Raises SystemFailure, OSError."""
     return bool(read.commits or read.stashes or read.notes) or any(
         (changes := Checkout(read, tree).changes()).files or changes.untracked for tree in read.worktrees
     )
@@ -198,7 +200,7 @@ def _has_work(read: Repository) -> bool:
 def _write(chosen: Repository, near: Sequence[Path], out: int, form: Form) -> int:
     made = _made(chosen)
     if made is None:
-        tell(f"there is nothing in {chosen.path} that is only here", *chosen.notes)
+        tell(f"{chosen.path} has no unsaved work", *chosen.notes)
         return PARTLY if chosen.notes else NOTHING
     if form is Form.PATCH:
         needed: tuple[str, ...] = ()
@@ -209,21 +211,21 @@ def _write(chosen: Repository, near: Sequence[Path], out: int, form: Form) -> in
         tell(f"written: {contents([tip.name for tip in made.tips])} of {chosen.path}", *_recipe(chosen, made))
     if needed:
         tell(
-            f"it is not complete: {chosen.path} is a shallow clone, and the history before it is not in this sandbox",
-            f"git clone cannot read it; a clone that has these commits can fetch it: {' '.join(needed[:MAX_NAMED])}",
-            "without one: codetainer export --patch > work.patch has all files, and no history",
+            f"the bundle is incomplete: {chosen.path} is a shallow clone, and its earlier history is not in this sandbox",
+            f"git clone cannot read it; a clone with these commits can fetch it: {' '.join(needed[:MAX_NAMED])}",
+            "without such a clone: codetainer export --patch > work.patch has all files, but no history",
         )
     for note in made.notes:
         tell(note)
     for name in made.left_out:
-        tell(f"left out for want of room: {name}", "fetch it by itself, with scp or cat")
+        tell(f"left out because space ran short: {name}", "copy it separately, with scp or cat")
     if needed:
         return INCOMPLETE
     return PARTLY if made.left_out or made.notes else WRITTEN
 
 
 def _made(chosen: Repository) -> Wip | None:
-    """The commit to hand on, all of which can be read: once a part of the file is written there is no way back."""
+    """Returns a commit that is readable completely, because an export cannot be taken back once a part is written."""
     try:
         made = wip.make(chosen, LARGEST)
         damage = "" if made is None else chosen.scratch.lacks((made.commit,), chosen.outside)
@@ -233,7 +235,7 @@ def _made(chosen: Repository) -> Wip | None:
 
 
 def _recipe(chosen: Repository, made: Wip) -> tuple[str, ...]:
-    """How a clone gets it. Nothing of that clone's changes: neither its files nor its branches and tags."""
+    """Returns the instructions for a clone. They change none of the clone's files, branches and tags."""
     fetch = "git fetch --no-tags work.bundle '+refs/*:refs/codetainer/*'"
     return (
         f"in a clone: {fetch} && {made.restore('refs/codetainer/wip')}",
@@ -245,19 +247,19 @@ def _recipe(chosen: Repository, made: Wip) -> tuple[str, ...]:
 
 
 def contents(names: Sequence[str]) -> str:
-    """What a bundle holds, in words, by names as in `refs/`."""
-    found = ["the work tree"]
+    """Describes the contents of a bundle, from ref names without `refs/`."""
+    parts = ["the work tree"]
     for begin, one, many in (("heads/", "branch", "branches"), ("tags/", "tag", "tags"), ("stash/", "stash", "stashes")):
         if count := sum(name.startswith(begin) for name in names):
-            found.append(f"{count} {one if count == 1 else many}")
-    return " and ".join(filter(None, (", ".join(found[:-1]), found[-1])))
+            parts.append(f"{count} {one if count == 1 else many}")
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
 def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, ...]:
-    """A patch from the last pushed commit of HEAD to the work tree. Raises SystemFailure."""
+    """Writes a patch from HEAD's last pushed commit to the work tree. Returns messages for stderr. Raises SystemFailure."""
     excluded = b"".join(b"^%s\n" % commit.encode() for commit in chosen.outside)
     listed = (
-        made.scratch.git.ask("rev-list", "--boundary", "--stdin", given=made.base.encode() + b"\n" + excluded).decode().split()
+        made.scratch.git.ask("rev-list", "--boundary", "--stdin", stdin=made.base.encode() + b"\n" + excluded).decode().split()
     )
     boundary = [commit.removeprefix("-") for commit in listed if commit.startswith("-")]
     base = boundary[0] if boundary else (made.scratch.empty_tree() if listed else made.base)

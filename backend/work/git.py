@@ -45,39 +45,39 @@ class Git:
     def answer(
         self,
         *arguments: str,
-        given: bytes = b"",
+        stdin: bytes = b"",
         most: int = MAX_OUTPUT,
         seconds: float = SECONDS,
         stdout: int | None = None,
     ) -> Answered:
         """Runs git and returns its result, even if it failed. Raises SystemFailure if git cannot start or times out."""
         return system.ask(
-            [GIT, *arguments], environment=self.environment, cwd=self.folder, input=given, timeout=seconds, most=most,
+            [GIT, *arguments], environment=self.environment, cwd=self.folder, input=stdin, timeout=seconds, most=most,
             stdout=stdout,
         )  # fmt: skip
 
-    def ask(self, *arguments: str, given: bytes = b"", seconds: float = SECONDS) -> bytes:
+    def ask(self, *arguments: str, stdin: bytes = b"", seconds: float = SECONDS) -> bytes:
         """Returns git's output. Raises SystemFailure if git fails or writes more than MAX_OUTPUT."""
-        done = self.answer(*arguments, given=given, seconds=seconds)
+        done = self.answer(*arguments, stdin=stdin, seconds=seconds)
         if not done.whole:
             raise SystemFailure(f"cannot run git {arguments[0]}: its output is too long")
         if done.code != 0:
             raise SystemFailure(f"cannot run git {arguments[0]}: {last_line(done)}")
         return done.out
 
-    def line(self, *arguments: str, given: bytes = b"") -> str:
+    def line(self, *arguments: str, stdin: bytes = b"") -> str:
         """Returns git's output without the final line feed. Raises SystemFailure."""
-        return text(self.ask(*arguments, given=given)).removesuffix("\n")
+        return text(self.ask(*arguments, stdin=stdin)).removesuffix("\n")
 
     def maybe(self, *arguments: str) -> str:
         """Like `line`, but returns "" if git fails: for optional values. Raises SystemFailure if git cannot run."""
         done = self.answer(*arguments)
         return text(done.out).removesuffix("\n") if done.code == 0 and done.whole else ""
 
-    def feed(self, *arguments: str, given: Iterable[bytes], seconds: float) -> Answered:
+    def feed(self, *arguments: str, pieces: Iterable[bytes], seconds: float) -> Answered:
         """Writes pieces to git's stdin, which together may exceed memory. Discards its stdout. Raises SystemFailure."""
         return system.feed(
-            [GIT, *arguments], environment=self.environment, cwd=self.folder, pieces=given, timeout=seconds
+            [GIT, *arguments], environment=self.environment, cwd=self.folder, pieces=pieces, timeout=seconds
         )  # fmt: skip
 
 

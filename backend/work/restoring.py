@@ -1,4 +1,4 @@
-"""Commands that restore saved work in an operator's clone, without changing that clone."""
+"""Commands that restore saved work beside an operator's clone, without changing that clone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from backend.contract import shell
 
 MAX_NAMED = 20
-# A relative core.hooksPath of the operator's, as husky sets it, would run hooks from the agent's files (githooks(5)).
+# A relative core.hooksPath in the operator's configuration, as husky sets it, would run the agent's files (githooks(5)).
 SAFE_GIT = "git -c core.hooksPath=/dev/null"
 
 
@@ -36,5 +36,5 @@ def differing(name: str, converted: Sequence[str]) -> str:
 
 
 def _nameable(files: Sequence[str]) -> list[str]:
-    """Those that a command names: the first MAX_NAMED whose names a terminal shows as they are."""
+    """Returns the files that a command names: the first MAX_NAMED with printable names."""
     return [file for file in files if file.isprintable()][:MAX_NAMED]

@@ -219,7 +219,7 @@ class Scratch:
                 "--revs",
                 "--stdout",
                 "--quiet",
-                given=wanted.encode(),
+                stdin=wanted.encode(),
                 stdout=null.fileno(),
                 seconds=WRITE_SECONDS,
             )
@@ -240,7 +240,7 @@ class Scratch:
         identity = [] if self.git.maybe("var", "GIT_COMMITTER_IDENT") else _NOBODY
         dated = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if date else {}
         here = Git({**self.git.environment, **dated}, self.git.folder)
-        return here.line(*identity, "commit-tree", tree, *before, "-F", "-", given=git.data(message))
+        return here.line(*identity, "commit-tree", tree, *before, "-F", "-", stdin=git.data(message))
 
     def empty_tree(self) -> str:
         return self.alone.line("mktree")

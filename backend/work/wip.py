@@ -1,10 +1,10 @@
-"""One commit that holds all of a repository's work that is nowhere else, in the form of a stash.
+"""One commit that contains all of a repository's unsaved work, in the form of a stash.
 
-Its tree is the work tree with everything not committed, untracked files too. Its first parent is HEAD, its second the index
-(git-stash(1), DISCUSSION), whose further parents are the tips of every other branch, tag and stash that is not pushed. So one
-name keeps all of it, and `git stash apply --index` gives back what was staged, what was not, and untracked files. Where nothing
-was staged git takes the index for unset and stages the untracked files; `git reset` puts that right (git's builtin/stash.c,
-do_apply_stash). Files that attributes would change on checkout are then written again, byte for byte.
+Its tree is the work tree with all uncommitted changes, including untracked files. Its first parent is HEAD, its second the
+index (git-stash(1), DISCUSSION), whose further parents are the tips of all other unpushed branches, tags and stashes. So one
+name reaches everything, and `git stash apply --index` restores staged, unstaged and untracked files. If nothing was staged,
+git treats the index as unset and stages the untracked files; `git reset` corrects that (git's builtin/stash.c,
+do_apply_stash). Files that attributes would change on checkout are then rewritten, byte for byte.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from backend.work.repository import Repository, Worktree
 from backend.work.scratch import Scratch
 
 MAX_TIPS = 1000
-LONG_AGO = "@0 +0000"  # what is made of the same files is the same commit each time
+LONG_AGO = "@0 +0000"  # a fixed date, so that the same files give the same commit
 
 
 @dataclass(frozen=True, slots=True)
 class Wip:
-    """`commit` in `scratch`, where it has no name yet. `tips` is what it reaches.
+    """The commit, which is in `scratch` without a ref. `tips` are the commits that it reaches besides `base`.
 
-    `fingerprint` changes with the work alone, and with what of it is left out.
+    `fingerprint` changes only if the work or the list of omitted files changes.
     """
 
     scratch: Scratch
@@ -43,13 +43,13 @@ class Wip:
     converted: tuple[str, ...] = ()  # files that git would change on checkout, see Checkout.converted
 
     def restore(self, name: str) -> str:
-        """The command that restores it beside a clone in which it has this name; see `restoring.command`."""
+        """Returns the command that restores it beside a clone in which it has this name; see `restoring.command`."""
         return restoring.command(name, staged=self.staged, converted=self.converted)
 
 
 @dataclass(frozen=True, slots=True)
 class _Trees:
-    """A work tree as two trees."""
+    """A work tree as two git trees: the index (`staged`) and all files (`whole`)."""
 
     changes: Changes
     staged: str
@@ -60,15 +60,15 @@ class _Trees:
 
 
 def make(repository: Repository, largest: int) -> Wip | None:
-    """Writes the commit; files larger than `largest` bytes are left out.
+    """Creates the commit, without files larger than `largest` bytes. Returns None if there is no unsaved work.
 
-    None if there is nothing that is only here. Raises SystemFailure, OSError, also if the repository is damaged: see `salvage`.
+    Raises SystemFailure, OSError, also if the repository is damaged: see `salvage`.
     """
     return _make(repository, [(tree, _trees(repository, tree, largest)) for tree in repository.worktrees])
 
 
 def salvage(repository: Repository, largest: int, why: str) -> Wip | None:
-    """As `make`, from a repository that is damaged: what cannot be read is left out and named, files are all read anew.
+    """Like `make`, for a damaged repository: leaves out and names unreadable objects, and reads all files again if necessary.
 
     Raises SystemFailure, OSError.
     """
@@ -76,7 +76,7 @@ def salvage(repository: Repository, largest: int, why: str) -> Wip | None:
     notes = [*repository.notes, f"the repository is damaged: {why}"]
 
     def sound(name: str, commit: str) -> str:
-        """The commit; if its history cannot be read another one with its files; "" if those cannot be read either."""
+        """Returns the commit; one with the same files if its history is unreadable; "" if its files are unreadable, too."""
         if not commit or not (problem := lacks(commit)):
             return commit
         tree = repository.scratch.git.maybe("rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}")
@@ -92,13 +92,15 @@ def salvage(repository: Repository, largest: int, why: str) -> Wip | None:
                 yield replace(tip, commit=commit)
 
     tips, stashes = tuple(sound_ones(repository.tips)), tuple(sound_ones(repository.stashes))
-    worktrees = [replace(tree, head=sound(f"the commit that {tree.path} is at", tree.head)) for tree in repository.worktrees]
+    worktrees = [
+        replace(tree, head=sound(f"the commit checked out in {tree.path}", tree.head)) for tree in repository.worktrees
+    ]
     whole = replace(repository, tips=tips, stashes=stashes, worktrees=tuple(worktrees), notes=tuple(notes))
     return _make(whole, [(tree, _salvaged(whole, tree, largest, lacks)) for tree in worktrees])
 
 
 class _Lacks:
-    """Why an object cannot be handed on, "" if it can. Raises SystemFailure."""
+    """Returns why objects cannot be packed, "" if they can. Raises SystemFailure."""
 
     def __init__(self, repository: Repository) -> None:
         self._scratch = repository.scratch
@@ -110,7 +112,7 @@ class _Lacks:
 
 def _make(repository: Repository, trees: list[tuple[Worktree, _Trees]]) -> Wip | None:
     scratch = repository.scratch
-    notes = [*repository.notes, *(note for _, found in trees for note in found.notes)]
+    notes = [*repository.notes, *(note for _, its in trees for note in its.notes)]
     tips = [*repository.tips, *repository.stashes]
     named: list[str] = []
     for other, its in trees[1:]:
@@ -119,26 +121,26 @@ def _make(repository: Repository, trees: list[tuple[Worktree, _Trees]]) -> Wip |
             named.append(refs.component(other.path.name, named))
             tips.append(Tip(f"worktrees/{named[-1]}", made))
     if len(tips) > MAX_TIPS:
-        notes.append(f"{len(tips) - MAX_TIPS} branches more than {MAX_TIPS} are left out")
+        notes.append(f"more than {MAX_TIPS} branches: {len(tips) - MAX_TIPS} are left out")
         tips = tips[:MAX_TIPS]
     tree = trees[0][0] if trees else None
-    found = trees[0][1] if trees else _Trees(Changes(), scratch.empty_tree(), scratch.empty_tree())
-    changed = found.changes.files or found.changes.untracked
+    main = trees[0][1] if trees else _Trees(Changes(), scratch.empty_tree(), scratch.empty_tree())
+    changed = main.changes.files or main.changes.untracked
     if not (changed or tips or repository.commits):
         return None
     head = tree.head if tree else ""
     base = head or _nothing(scratch)
-    commit = _stash(scratch, found, tree, base, tuple(tips))
-    said = "\n".join(
-        (head, found.staged, found.whole, *(f"{tip.name} {tip.commit}" for tip in tips if "worktrees/" not in tip.name))
+    commit = _stash(scratch, main, tree, base, tuple(tips))
+    state = "\n".join(
+        (head, main.staged, main.whole, *(f"{tip.name} {tip.commit}" for tip in tips if "worktrees/" not in tip.name))
     )
     inner = [f.whole + f.staged for _, f in trees[1:]]
     left_out = [name for _, f in trees for name in f.left_out]
-    lacking = [ascii((left_out, notes))] if left_out or notes else []  # what cannot be saved has to be said, too
-    fingerprint = hashlib.sha256("\n".join((said, *inner, *lacking)).encode(errors="surrogateescape")).hexdigest()
+    lacking = [ascii((left_out, notes))] if left_out or notes else []  # omissions must be reported, too
+    fingerprint = hashlib.sha256("\n".join((state, *inner, *lacking)).encode(errors="surrogateescape")).hexdigest()
     return Wip(
-        scratch, commit, base, fingerprint, tuple(tips), tuple(left_out), tuple(notes), _is_staged(scratch, found, base),
-        found.converted,
+        scratch, commit, base, fingerprint, tuple(tips), tuple(left_out), tuple(notes), _is_staged(scratch, main, base),
+        main.converted,
     )  # fmt: skip
 
 
@@ -146,7 +148,7 @@ def _trees(repository: Repository, tree: Worktree, largest: int) -> _Trees:
     checkout = Checkout(repository, tree)
     changes = checkout.changes()
     if changes.more:
-        raise SystemFailure("cannot commit the work tree: there are too many files that git does not know")
+        raise SystemFailure("cannot commit the work tree: there are too many untracked files")
     left_out = checkout.too_large(changes, largest)
     staged = checkout.staged()
     notes = [*_notes(repository, tree, checkout, changes)]
@@ -154,20 +156,20 @@ def _trees(repository: Repository, tree: Worktree, largest: int) -> _Trees:
     notes += checkout.take(taken)
     whole = checkout.written()
     if not staged:
-        notes.append("there are conflicts: what was staged is not kept apart")
+        notes.append(f"there are conflicts: {_NOT_APART}")
     return _Trees(changes, staged or whole, whole, tuple(left_out), tuple(notes), _converted(checkout, taken))
 
 
 def _salvaged(repository: Repository, tree: Worktree, largest: int, lacks: _Lacks) -> _Trees:
-    """As `_trees`; where that would need an object that cannot be read, all files are taken as they are."""
+    """Like `_trees`, but stores all files from the work tree if an object that `_trees` needs is unreadable."""
     try:
-        found = _trees(repository, tree, largest)
-        if not lacks(found.whole):
-            if not lacks(found.staged):
-                return found
-            return replace(found, staged=found.whole, notes=(*found.notes, _NOT_APART))
+        trees = _trees(repository, tree, largest)
+        if not lacks(trees.whole):
+            if not lacks(trees.staged):
+                return trees
+            return replace(trees, staged=trees.whole, notes=(*trees.notes, _NOT_APART))
     except SystemFailure:
-        pass  # of the same damage, which is named
+        pass  # caused by the damage, which is already noted
     checkout = Checkout(repository, tree)
     changes = checkout.changes()
     names = list(dict.fromkeys((*checkout.names(), *changes.untracked)))
@@ -182,14 +184,14 @@ def _salvaged(repository: Repository, tree: Worktree, largest: int, lacks: _Lack
 
 
 def _converted(checkout: Checkout, names: Iterable[str]) -> tuple[str, ...]:
-    """As Checkout.converted; none if git cannot tell, since the files themselves are saved all the same."""
+    """Like Checkout.converted; returns () if git fails, because the files are saved in any case."""
     try:
         return tuple(checkout.converted(names))
     except (SystemFailure, OSError):
         return ()
 
 
-_NOT_APART = "what was staged is not kept apart"
+_NOT_APART = "staged changes are not saved separately"
 
 
 def _notes(repository: Repository, tree: Worktree, checkout: Checkout, changes: Changes) -> Iterable[str]:
@@ -197,7 +199,7 @@ def _notes(repository: Repository, tree: Worktree, checkout: Checkout, changes: 
     inner = [tree.path / name for name in changes.inner]
     yield from checkout.notes
     yield from changes.notes
-    yield from (f"{path} is a repository of its own: it is not in here" for path in inner if not same_as_any(path, trees))
+    yield from (f"{path} is a separate repository: not included" for path in inner if not same_as_any(path, trees))
 
 
 def same_as_any(path: Path, others: Iterable[Path]) -> bool:
@@ -205,21 +207,21 @@ def same_as_any(path: Path, others: Iterable[Path]) -> bool:
 
 
 def _nothing(scratch: Scratch) -> str:
-    """A commit to stand on where there is none."""
+    """Creates an empty commit to use as the base of a repository without commits."""
     return scratch.commit(scratch.empty_tree(), (), "Nothing was committed yet\n")
 
 
-def _is_staged(scratch: Scratch, found: _Trees, base: str) -> bool:
-    return found.staged != scratch.git.line("rev-parse", f"{base}^{{tree}}")
+def _is_staged(scratch: Scratch, trees: _Trees, base: str) -> bool:
+    return trees.staged != scratch.git.line("rev-parse", f"{base}^{{tree}}")
 
 
-def _stash(scratch: Scratch, found: _Trees, tree: Worktree | None, base: str, tips: tuple[Tip, ...]) -> str:
+def _stash(scratch: Scratch, trees: _Trees, tree: Worktree | None, base: str, tips: tuple[Tip, ...]) -> str:
     on = _branch(tree)
     listed = "".join(f"{tip.commit} {tip.name}\n" for tip in tips)
     before = dict.fromkeys((base, *(tip.commit for tip in tips)))
-    index = scratch.commit(found.staged, before, f"index on {on}\n" + (f"\nNot pushed:\n{listed}" if listed else ""))
-    restored = restoring.command("C", staged=_is_staged(scratch, found, base), converted=found.converted)
-    return scratch.commit(found.whole, (base, index), _about(tree, restored, restoring.differing("C", found.converted), tips))
+    index = scratch.commit(trees.staged, before, f"index on {on}\n" + (f"\nNot pushed:\n{listed}" if listed else ""))
+    restored = restoring.command("C", staged=_is_staged(scratch, trees, base), converted=trees.converted)
+    return scratch.commit(trees.whole, (base, index), _about(tree, restored, restoring.differing("C", trees.converted), tips))
 
 
 def _branch(tree: Worktree | None) -> str:
@@ -232,16 +234,16 @@ def _about(tree: Worktree | None, restored: str, differs: str, tips: tuple[Tip, 
     message = f"""\
 WIP on {_branch(tree)}
 
-Made by Codetainer beside the agent's branches. The tree is the work tree with all that is not committed, untracked
-files too; the first parent is HEAD, the second the index. [skip ci] In a clone, with C for this commit:
+Made by Codetainer, separate from the agent's branches. The tree is the work tree with all uncommitted changes, including
+untracked files; the first parent is HEAD, the second the index. [skip ci] In a clone, with C for this commit:
 
     {restored}
 
-It is laid out in ../work, so that no file of the clone's is overwritten.
+This restores the work in ../work and overwrites no file of the clone.
 """
     if differs:
         message += f"\n{differs[0].upper()}{differs[1:]}\n"
     if tips:
-        message += "\nBranches, tags and stashes that were not pushed are reached from the second parent:\n\n"
+        message += "\nThe second parent reaches the unpushed branches, tags and stashes:\n\n"
         message += "".join(f"    {tip.commit} {tip.name}\n" for tip in tips)
     return message

@@ -1,7 +1,7 @@
-"""`make bench BESIDE=FOLDER`: the same measurements in this checkout and in another one, alternating, in one run.
+"""`make bench BESIDE=FOLDER`: runs the same measurements in this checkout and another one, alternating.
 
-The other checkout has its own `.venv` and `build` (`make setup` there). Each round measures one name after another, and each
-name in both checkouts one right after the other, so that a machine that gets slower or busier does so for both.
+The other checkout needs its own `.venv` and `build` (run `make setup` there). Each round runs every measurement in one checkout
+right after the other, so that changes in the machine's speed affect both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COLUMNS = re.compile(r" {2,}")
 
 
 def measure(checkout: Path, names: tuple[str, ...]) -> dict[str, tuple[float, str]]:
-    """Value and unit by row of one measurement, read from the table that `python -m tests.bench NAME` prints."""
+    """Runs `python -m tests.bench NAME...` in a checkout. Returns the value and unit of each row of its table."""
     command = [str(checkout / ".venv/bin/python"), "-m", "tests.bench", *names]
     done = subprocess.run(
         command, cwd=checkout, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False
@@ -35,7 +35,7 @@ def measure(checkout: Path, names: tuple[str, ...]) -> dict[str, tuple[float, st
 
 
 def compare(other: Path, wanted: list[str], rounds: int = ROUNDS) -> str:
-    """A table: name, unit, median there and here, ratio here/there, and the spread (max/min) of each side's rounds."""
+    """Returns a table with name, unit, medians there and here, ratio here/there, and the spread (max/min) of each side."""
     from tests.bench.__main__ import measurements
 
     names = [group for group in measurements() if not wanted or set(wanted) & set(group)]

@@ -111,9 +111,7 @@ def test_names_are_exact_and_label_bounded(sandbox: Running, name: str) -> None:
 
 def test_a_bare_address_is_refused_at_once(sandbox: Running) -> None:
     assert connect(sandbox, "192.0.2.77") == "refused"
-    eventually(
-        "it is reported", lambda: refused(sandbox, address="192.0.2.77", port=443, reason=Reason.NEVER_RESOLVED, uid=1000)
-    )
+    eventually("a report", lambda: refused(sandbox, address="192.0.2.77", port=443, reason=Reason.NEVER_RESOLVED, uid=1000))
 
 
 @pytest.mark.parametrize(("over", "port"), [("udp", 53), ("tcp", 53), ("udp", 853), ("tcp", 853)])

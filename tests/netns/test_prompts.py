@@ -1,4 +1,4 @@
-"""Prompts and other values of any size reach the sandbox from files, though an argument or variable has 128 KiB (execve(2))."""
+"""Prompts and other values of any size reach the sandbox from files; arguments and variables hold 128 KiB (execve(2))."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.netns
 
 __all__ = ["nothing_left"]
 
-# Keeps the prompt, which is the last argument, where the command can read it.
+# Writes the prompt, which is the last argument, to a file that the command can read.
 RECORDING = """\
 #!/bin/sh
 for argument; do :; done
@@ -65,7 +65,7 @@ def key(number: int) -> str:
 
 
 def test_several_large_values_at_once(tmp_path: Path, nothing_left: None) -> None:
-    """Together they exceed what the kernel takes as an environment."""
+    """Together they exceed the kernel's limit for an environment."""
     (tmp_path / "task.md").write_text("p" * 1_500_000)
     (tmp_path / "domains").write_text("\n".join(f"host-{number}.example.com" for number in range(400)))
     (tmp_path / "keys").write_text("\n".join(map(key, range(2_000))))

@@ -1,4 +1,4 @@
-"""Attributes (gitattributes(5)) make git convert files on checkout; restored work has the agent's bytes all the same."""
+"""Restored work has the agent's bytes, although attributes (gitattributes(5)) make git convert files on checkout."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ printf 's\n' > staged.crlf; git add staged.crlf; printf 's\nt\n' > staged.crlf; 
 """
 
 
-def lying_there(folder: Path) -> dict[str, bytes]:
-    """The files of a work tree, byte for byte."""
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Returns the files of a work tree with their bytes."""
     files = (path for path in folder.rglob("*") if ".git" not in path.relative_to(folder).parts)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.is_file() and not path.is_symlink()}
 
 
 @pytest.mark.parametrize("whose", ["pushed", "the agent's", "the agent's clone hides them"])
 def test_attributes_do_not_change_what_is_restored(room: Room, whose: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """git converts on checkout as .gitattributes asks, and reports success: the recipe writes these files again."""
+    """git converts these files on checkout and reports success; the printed command then rewrites them."""
     room.clone()
     (room.repo / ".gitattributes").write_text(KINDS)
     if whose == "the agent's":
@@ -50,14 +50,14 @@ def test_attributes_do_not_change_what_is_restored(room: Room, whose: str, capfd
     before = state(room, clone)
     room.shell(printed(capfd.readouterr().err), clone)
     assert state(room, clone) == before
-    assert lying_there(restored(room)) == lying_there(room.repo)
+    assert files_of(restored(room)) == files_of(room.repo)
     assert (restored(room) / "link.u16").is_symlink()
     room.shell("git worktree remove --force ../work", clone)
     restore(clone, "refs/codetainer/wip")
-    assert lying_there(restored(room)) == lying_there(room.repo)
+    assert files_of(restored(room)) == files_of(room.repo)
 
 
-def test_more_files_than_the_recipe_names_are_counted(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+def test_files_that_the_command_does_not_name_are_counted(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
     room.clone()
     room.shell("echo '* text eol=crlf' > .gitattributes; for n in $(seq 30); do echo $n > $n; done; echo odd > $'a\\nline'")
     room.export()

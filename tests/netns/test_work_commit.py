@@ -23,7 +23,7 @@ def test_uncommitted_files_of_another_work_tree_are_exported_too(room: Room, cap
     room.shell("git worktree add -q ../other -b other; echo u > ../other/u; git worktree add -q inside -b inside")
     code, file = room.export()
     assert code == WRITTEN  # a work tree inside is not a separate repository
-    assert "work of its own" not in capfd.readouterr().err
+    assert "unsaved work, too" not in capfd.readouterr().err
     assert "requires this ref" in room.shell(f"git bundle verify {file} 2>&1")  # pushed commits are not included
     room.shell(f"git fetch -q {file} refs/worktrees/other; git show FETCH_HEAD:u", room.folder / "seed")
 
@@ -111,7 +111,7 @@ def test_only_files_that_are_too_large_or_do_not_fit_are_left_out(
     monkeypatch.setattr(verb, "LARGEST", 1000)
     assert room.export()[0] == PARTLY
     assert [line for line in capfd.readouterr().err.splitlines() if "left out" in line] == [
-        "codetainer: left out for want of room: a*"
+        "codetainer: left out because space ran short: a*"
     ]
     assert room.shell("ls", room.restored()).split() == ["ab", "c", "one", "two"]
     capfd.readouterr()

@@ -196,8 +196,8 @@ def test_files_in_closed_folders_are_reported(room: Room) -> None:
     assert sorted(exported_files) == ["closed/c", "one", "open/x", "two"]  # as it was committed
     for name in ("closed", "new"):
         for lines in (work.notes, stderr.splitlines(), notes):
-            assert any(f"{name}: cannot be looked into: Permission denied" in line for line in lines), lines
-    assert any("closed/c: cannot be looked at" in line for line in notes)
+            assert any(f"{name}: cannot be opened: Permission denied" in line for line in lines), lines
+    assert any("closed/c: cannot be examined" in line for line in notes)
     assert any("secret: cannot be read: Permission denied" in line for line in notes)
 
 
@@ -206,7 +206,7 @@ def test_pipes_in_the_place_of_files_are_reported(room: Room) -> None:
     room.shell("rm one; mkfifo one; mkfifo untracked; ln -s no\x01where link; echo u > u")
     code, exported_files, stderr = exported(room)
     assert (code, sorted(exported_files)) == (PARTLY, ["link", "two", "u"])
-    assert "one: no file: a pipe, a socket or a device" in stderr
+    assert "one: not a file: a pipe, a socket or a device" in stderr
 
 
 def test_a_repository_that_is_bare_beside_its_work_trees(room: Room) -> None:

@@ -163,7 +163,7 @@ def test_the_export_of_a_shallow_clone_without_its_remote_names_missing_commits(
     output = capfd.readouterr().err
     assert code == INCOMPLETE
     parent = room.shell("git rev-parse HEAD^", room.folder / "seed").strip()
-    assert "it is not complete" in output
+    assert "the bundle is incomplete" in output
     assert parent in output
     room.shell("git init -q --bare empty", room.folder)
     refused = room.shell(

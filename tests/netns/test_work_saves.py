@@ -93,7 +93,7 @@ def test_a_file_that_does_not_fit_is_left_out_and_named(saving: Running, tmp_pat
         eventually("it is reported", lambda: "big.bin" in saves(saving)[-1].left_out)
         exported = export(saving, tmp_path / "work.bundle")
         assert exported.returncode == 4
-        assert "left out for want of room: big.bin" in exported.stderr
+        assert "left out because space ran short: big.bin" in exported.stderr
         assert (tmp_path / "work.bundle").stat().st_size > 0
     finally:
         shell(saving, "rm big.bin")
@@ -120,7 +120,7 @@ echo '*.u16 working-tree-encoding=UTF-16' > .gitattributes; echo u > no-mark.u16
 
 
 def test_the_agents_configuration_of_git_and_curl_does_not_affect_a_save(saving: Running, tmp_path: Path) -> None:
-    """The gate would refuse credentials from ~/.netrc; one attribute could make every save fail, and core.bare hide all work."""
+    """The gate would refuse credentials from ~/.netrc; an attribute could make every save fail, and core.bare hide work."""
     before = problems(saving)
     shell(saving, "cp .git/config ../config")
     shell(saving, CONFIGURED)
