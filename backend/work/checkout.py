@@ -247,5 +247,5 @@ def _unseen(*done: Answered) -> tuple[str, ...]:
             notes.append(f"{closed[1]}: cannot be opened: {closed[2]}")
         elif unseen := _UNSEEN.match(line):
             notes.append(f"{unseen[1]}: cannot be examined: {unseen[2]}")
-    more = [f"{len(notes) - MAX_NAMED} more files or folders cannot be examined"] if len(notes) > MAX_NAMED else []
+    more = [f"more files or folders that cannot be examined: {len(notes) - MAX_NAMED}"] if len(notes) > MAX_NAMED else []
     return (*notes[:MAX_NAMED], *more)

@@ -224,7 +224,7 @@ class _Reading:
         missing += [f"stash@{{{number}}}" for number, commit in stashes if commit not in existing]
         self.notes += [f"{ref}: its object is missing" for ref in missing[:MAX_NAMED]]
         if len(missing) > MAX_NAMED:
-            self.notes.append(f"the objects of {len(missing) - MAX_NAMED} more refs are missing")
+            self.notes.append(f"more refs whose objects are missing: {len(missing) - MAX_NAMED}")
         return existing
 
     def _worktrees(self, heads: Iterable[tuple[Path, Path, Head]], commits: Mapping[str, str]) -> tuple[Worktree, ...]:

@@ -121,7 +121,7 @@ def _make(repository: Repository, trees: list[tuple[Worktree, _Trees]]) -> Wip |
             named.append(refs.component(other.path.name, named))
             tips.append(Tip(f"worktrees/{named[-1]}", made))
     if len(tips) > MAX_TIPS:
-        notes.append(f"more than {MAX_TIPS} branches: {len(tips) - MAX_TIPS} are left out")
+        notes.append(f"left out {len(tips) - MAX_TIPS} of {len(tips)} branches, tags and stashes (limit {MAX_TIPS})")
         tips = tips[:MAX_TIPS]
     tree = trees[0][0] if trees else None
     main = trees[0][1] if trees else _Trees(Changes(), scratch.empty_tree(), scratch.empty_tree())

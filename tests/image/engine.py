@@ -39,7 +39,7 @@ def problem() -> str:
     if os.geteuid() != 0:
         return "not root"
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    return f"{', '.join(missing)}: .ci/setup image installs what is missing" if missing else ""
+    return f"{', '.join(missing)} not found: run `.ci/setup image`" if missing else ""
 
 
 def podman(*argv: str, check: bool = True, seconds: float = 120.0) -> str:

@@ -29,8 +29,8 @@ def claude() -> str:
     built = sorted(ROOT.glob("build/programs/node_modules/@anthropic-ai/claude-code-linux-*/claude"))
     path = str(built[0]) if built else shutil.which("claude")
     if path is None and os.environ.get("CI") != "true":
-        pytest.skip("Claude Code not path: run `.ci/setup programs`")
-    assert path is not None, "Claude Code not path: run `.ci/setup programs`"
+        pytest.skip("Claude Code not found: run `.ci/setup programs`")
+    assert path is not None, "Claude Code not found: run `.ci/setup programs`"
     return path
 
 

@@ -53,20 +53,20 @@ def test_plugins_are_installed_and_a_missing_one_is_a_warning(sandbox: Running) 
 def test_skills_and_claude_md_are_the_agents(sandbox: Running) -> None:
     assert "name: greet" in sandbox.agent("cat", "/home/claude/.claude/skills/greet/SKILL.md").stdout
     assert sandbox.agent("sh", "-c", "echo more >> ~/.claude/skills/greet/SKILL.md").returncode == 0
-    told = sandbox.agent("cat", "/home/claude/.claude/CLAUDE.md").stdout
-    assert told.startswith("Speak plainly.\n")
-    assert "github.com" in told
+    briefing = sandbox.agent("cat", "/home/claude/.claude/CLAUDE.md").stdout
+    assert briefing.startswith("Speak plainly.\n")
+    assert "github.com" in briefing
 
 
 def test_the_description_for_claude_follows_the_allowlist(sandbox: Running) -> None:
     file = "/home/claude/.claude/CLAUDE.md"
     sandbox.agent("sh", "-c", f"echo 'of the agent' >> {file}")
     assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
-    told = eventually(
+    briefing = eventually(
         "CLAUDE.md follows", lambda: (text := sandbox.agent("cat", file).stdout) and "unlisted.test" in text and text
     )
-    assert told.startswith("Speak plainly.\n")
-    assert told.endswith("of the agent\n")
+    assert briefing.startswith("Speak plainly.\n")
+    assert briefing.endswith("of the agent\n")
     assert sandbox.codetainer("revoke", "unlisted.test").returncode == 0
     eventually("CLAUDE.md follows", lambda: "unlisted.test" not in sandbox.agent("cat", file).stdout)
 

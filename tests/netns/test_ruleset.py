@@ -101,14 +101,14 @@ try:
     sock.sendall(b"after"); print("after" if sock.recv(100) else "ended", flush=True)
 except OSError:
     print("cut", flush=True)
-' < "$2.go" > "$2.said" &
+' < "$2.go" > "$2.output" &
 exec 5> "$2.go"
-while ! grep -q before "$2.said"; do sleep 0.01; done
+while ! grep -q before "$2.output"; do sleep 0.01; done
 printf %s "$1" | nft -f -
 echo >&5
-while ! grep -qE 'after|ended|cut' "$2.said"; do sleep 0.01; done
+while ! grep -qE 'after|ended|cut' "$2.output"; do sleep 0.01; done
 kill $far $server 2>/dev/null || true
-cat "$2.said"
+cat "$2.output"
 """
 
 
@@ -235,7 +235,7 @@ def query(kind, address, port, source=0):
         except OSError:
             return "refused"
 def as_agent(*arguments):
-    os.seteuid(1000)  # the socket's owner is the file system uid of whoever opens it
+    os.seteuid(1000)  # a socket belongs to the file system uid of the process that opens it
     try:
         return query(*arguments)
     finally:

@@ -52,7 +52,7 @@ from concurrent.futures import ThreadPoolExecutor
 def reach(place):
     address, port = place.split()
     result = "nothing"
-    try:  # what is dropped takes as long as one waits for it
+    try:  # a dropped packet shows only as a timeout
         with socket.create_connection((address, int(port)), timeout=30 if place in sys.argv[1:] else 2) as sock:
             result = "connected"
             result = sock.recv(10).decode()

@@ -157,7 +157,7 @@ def test_check_says_how_to_install_claude_code(tmp_path: Path) -> None:
         env={**os.environ, "PATH": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 1
-    assert "claude       not done on PATH; needed for the agent. " in done.stdout
+    assert "claude       not found on PATH; needed for the agent. " in done.stdout
 
 
 def test_check_lists_missing_requirements(sandbox: Running) -> None:

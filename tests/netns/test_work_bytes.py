@@ -25,10 +25,10 @@ CONVERTED = {
     "ident": "echo '* ident' > .gitattributes; echo '$Id: abc $' > new; echo '$Id: def $' > one",
     "a missing filter": "echo '* filter=lfs' > .gitattributes; git config filter.lfs.required true; echo y > one",
     "core.autocrlf": f"git config core.autocrlf true; {LINES}",
-    "core.autocrlf of the agent's own": f"git config --global core.autocrlf input; {LINES}",
+    "the agent's own core.autocrlf": f"git config --global core.autocrlf input; {LINES}",
     "core.safecrlf": f"git config core.safecrlf true; git config core.autocrlf input; {LINES}; printf 'a\\nb\\r\\n' > mixed",
     "core.attributesFile": f"git config core.attributesFile ~/attributes; echo '* text ident' > ~/attributes; {LINES}",
-    "attributes of the agent's own": f"mkdir -p ~/.config/git; echo '* text' > ~/.config/git/attributes; {LINES}",
+    "the agent's own attributes": f"mkdir -p ~/.config/git; echo '* text' > ~/.config/git/attributes; {LINES}",
 }
 
 

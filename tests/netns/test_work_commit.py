@@ -129,7 +129,7 @@ def test_very_many_files_are_counted_up_to_a_reported_bound(
     monkeypatch.setattr(wip, "MAX_TIPS", 2)
     assert "more than 2 work trees" in str(room.counted()[0].notes)
     assert room.export()[0] == PARTLY
-    assert "1 branches more than 2 are left out" in capfd.readouterr().err
+    assert "left out 1 of 3 branches, tags and stashes (limit 2)" in capfd.readouterr().err
     monkeypatch.setattr(place, "MAX_REPOSITORIES", 1)
     assert len(room.counted()) == 1
 

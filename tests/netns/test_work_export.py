@@ -229,11 +229,11 @@ def test_the_name_of_a_folder_is_one_shell_word(room: Room, name: str, capfd: py
     (line,) = [line.strip() for line in output.splitlines() if line.startswith("  codetainer export ")]
     place = room.folder / "shell"
     place.mkdir()
-    room.shell(f"codetainer() {{ printf '%s' \"$2\" > name_read; }}; {line}", place)
-    name_read = (place / "told").read_bytes().decode(errors="surrogateescape")
-    assert name_read == (f"./{name}" if name.startswith("-") else name)
-    assert sorted(path.name for path in place.iterdir()) == sorted(("told", f"{name}.bundle"))
-    assert room.export(name_read)[0] == WRITTEN
+    room.shell(f"codetainer() {{ printf '%s' \"$2\" > argument; }}; {line}", place)
+    argument = (place / "argument").read_bytes().decode(errors="surrogateescape")
+    assert argument == (f"./{name}" if name.startswith("-") else name)
+    assert sorted(path.name for path in place.iterdir()) == sorted(("argument", f"{name}.bundle"))
+    assert room.export(argument)[0] == WRITTEN
 
 
 def test_the_workspace_itself_can_be_a_repository(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
