@@ -59,7 +59,7 @@ def _checked(git: Git, names: list[str]) -> list[str]:
 
 
 def only_here(git: Git, tips: Iterable[Tip], outside: Iterable[str], begun: float, values: Mapping[str, str]) -> OnlyHere:
-    """Finds the commits that the tips reach and `outside` does not, and the tips that are among them.
+    """Finds the commits that the tips reach and `outside` does not, and drops tips that `outside` reaches.
 
     A clone also brings tags that are on no branch: tags older than the clone (`begun`, seconds since 1970) are not unsaved
     work. `values` maps full ref names to their objects. Raises SystemFailure.

@@ -119,7 +119,7 @@ def test_the_sandbox_goes_on_when_nobody_reads(folder: Path) -> None:
         process.stdout.close()
         with (folder / "run/codetainer/events.jsonl").open("a") as journal:
             journal.write('{"at":1,"seq":9,"kind":"noted","level":"info","text":"into the void"}\n' * 100)
-        # Output that can no longer be written is discarded.
+        # After the broken pipe the front end replaces its stdout with /dev/null.
         deadline = time.monotonic() + PATIENCE
         while Path(f"/proc/{process.pid}/fd/1").readlink() != Path(os.devnull) and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Grants by hand: each port with its own expiry, and true replies. With the real guard, CoreDNS and gate."""
+"""Grants by hand, with the real guard, CoreDNS and gate: each port has its own expiry, and replies report the real state."""
 
 from __future__ import annotations
 

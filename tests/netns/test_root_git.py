@@ -219,7 +219,7 @@ exec "$@"
 
 @pytest.mark.parametrize("options", [[], ["--root-command"]])
 def test_a_git_of_this_machine_at_the_launchers_path(tmp_path: Path, options: list[str]) -> None:
-    """`up` covers only that path and leaves the program usable in the sandbox."""
+    """`up` mounts the launcher over it, and the launcher runs this git."""
     (tmp_path / "domains.conf").write_text("github.com\n")
     up = [
         *CODETAINER,

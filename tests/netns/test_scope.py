@@ -326,7 +326,7 @@ def test_headers_of_the_operators_own_hosts_are_recognised_too(sandbox: Running)
 
 
 def test_no_header_with_an_underscore_arrives(sandbox: Running) -> None:
-    """Servers differ in how they interpret underscores."""
+    """Some servers treat underscores in header names as hyphens."""
     request = asked("GET", f"{OURS}/underscores", **{"Content_Length": "5", "X_Forwarded_Host": "evil.test", "X-Plain": "1"})
     assert differing(sandbox, [request], 200) == []
     (line,) = [

@@ -49,7 +49,7 @@ class Room:
         return done.stdout
 
     def clone(self, *options: str) -> None:
-        """Clones the remote and gives it a real remote's URL, because a folder would count as part of this machine."""
+        """Clones the remote and then gives it a URL, because commits in a local folder do not count as pushed."""
         self.shell(f"git clone -q {' '.join(options)} file://{self.folder}/remote repo", self.workspace)
         self.shell("git config remote.origin.url https://github.com/example/demo")
 

@@ -37,7 +37,7 @@ def texts(node: ast.expr) -> Iterator[str]:
 
 
 def flattened(node: ast.expr) -> str:
-    """Joins a sum of texts."""
+    """Returns the text of a concatenation with `+`."""
     if isinstance(node, ast.BinOp):
         return flattened(node.left) + flattened(node.right)
     return next(texts(node), VARIABLE)
