@@ -30,7 +30,8 @@ class Boot:
     emit: Callable[[Event], None]
     services: Services
     policy: Policy
-    docker_servers: tuple[str, ...] | None = ()
+    docker_servers: tuple[str, ...] = ()  # that Docker's resolver, if it is in use, asks from in here
+    docker_problem: str = ""  # why Docker's resolver, if it is in use, cannot forward queries
     agent_environment: dict[str, str] = field(default_factory=dict)
     session: Session | None = None
     cloned: bool = False  # REPO_URL has been cloned into the workspace
@@ -38,11 +39,11 @@ class Boot:
 
     @property
     def other_resolvers(self) -> str:
-        """The remedy if names of the allowlist cannot be resolved."""
-        if self.docker_servers is None:
+        """What to do if listed names cannot be resolved."""
+        if self.docker_problem:
             return (
-                "Set CODETAINER_UPSTREAM to a resolver's own address: Docker's resolver (127.0.0.11) forwards queries from "
-                "inside this container, and the firewall refuses them because /etc/resolv.conf does not name its servers."
+                "Set CODETAINER_UPSTREAM to the IPv4 address of a resolver: Docker's resolver (127.0.0.11) forwards queries "
+                f"from inside this container, and {self.docker_problem}."
             )
         asked = ", ".join(self.policy.upstreams) or "none is set"
         return f"Check that the upstream resolvers answer ({asked}), or name others with CODETAINER_UPSTREAM."

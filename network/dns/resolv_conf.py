@@ -10,55 +10,94 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from network.firewall.ruleset import DOCKER_ADDRESS
-
 EXTERNAL_SERVERS = re.compile(r"#\s*ExtServers:\s*\[([^\]]*)\]")
+ON_HOST = re.compile(r"host\((.*)\)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """The servers that dockerd forwards to: from this network namespace by IPv4 or IPv6, or from the machine's (`host`)."""
+
+    ipv4: tuple[str, ...] = ()
+    ipv6: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """Why none of them answers a query from in here; "" if one may."""
+        if self.ipv4 or self.host:
+            return ""
+        if self.ipv6:
+            return f"its servers have only IPv6 addresses ({', '.join(self.ipv6)}), and the sandbox blocks IPv6"
+        return "/etc/resolv.conf names no server that it could forward them to"
+
+    def __str__(self) -> str:
+        return " ".join((*self.ipv4, *self.ipv6, *(f"host({address})" for address in self.host)))
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvConf:
-    """`nameservers` are IPv4 addresses, in the file's order, without duplicates.
+    """`nameservers` are IPv4 addresses, in the file's order, without doubles; `ipv6` those that the sandbox cannot reach.
 
-    `external`: the IPv4 servers that dockerd asks from this network namespace. None if the file does not name them.
+    `external` is None if the file does not name the servers behind Docker's resolver.
     """
 
     nameservers: tuple[str, ...] = ()
-    external: tuple[str, ...] | None = None
+    ipv6: tuple[str, ...] = ()
+    external: External | None = None
 
     @property
-    def external_unknown(self) -> bool:
-        """True if Docker's resolver is in use and the file does not name the servers that it forwards to."""
-        return DOCKER_ADDRESS in self.nameservers and self.external is None
+    def forwarding_problem(self) -> str:
+        """Why Docker's resolver cannot forward queries from in here, in words; "" if it can."""
+        if self.external is None:
+            return "the firewall refuses them because /etc/resolv.conf does not name its servers"
+        return self.external.problem
 
     def render(self) -> str:
         """The same content as a file that `parse` reads back."""
-        lines = [f"nameserver {address}" for address in self.nameservers]
+        lines = [f"nameserver {address}" for address in (*self.nameservers, *self.ipv6)]
         if self.external is not None:
-            lines.append(f"# ExtServers: [{' '.join(self.external)}]")
+            lines.append(f"# ExtServers: [{self.external}]")
         return "".join(f"{line}\n" for line in lines)
 
 
 def parse(text: str, ignored: Iterable[str] = ()) -> ResolvConf:
-    """Reads a file's text. Lines that are malformed, IPv6 or name an `ignored` address are skipped."""
+    """Reads a file's text. Lines that are malformed or name an `ignored` address are skipped."""
     skipped = frozenset(ignored)
     named: list[str] = []
-    external: tuple[str, ...] | None = None
+    external: External | None = None
     for line in text.splitlines():
         words = line.split()
         if len(words) > 1 and words[0] == "nameserver":
             named.append(words[1])
         elif match := EXTERNAL_SERVERS.match(line.strip()):
-            external = tuple(dict.fromkeys(_addresses(match[1].split())))
-    nameservers = tuple(address for address in dict.fromkeys(_addresses(named)) if address not in skipped)
-    return ResolvConf(nameservers, external)
+            external = _external(match[1].split())
+    ipv4, ipv6 = _addresses(named)
+    return ResolvConf(tuple(address for address in ipv4 if address not in skipped), ipv6, external)
 
 
-def _addresses(words: Iterable[str]) -> Iterator[str]:
+def _external(words: Iterable[str]) -> External:
+    host: list[str] = []
+    here: list[str] = []
+    for word in words:
+        if match := ON_HOST.match(word):
+            host.append(match[1])
+        else:
+            here.append(word)
+    ipv4, ipv6 = _addresses(host)
+    return External(*_addresses(here), (*ipv4, *ipv6))
+
+
+def _addresses(words: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The IPv4 addresses and the IPv6 addresses among some words, without doubles."""
+    found: dict[int, dict[str, None]] = {4: {}, 6: {}}
     for word in words:
         try:
-            yield str(ipaddress.IPv4Address(word))
+            address = ipaddress.ip_address(word)
         except ValueError:
             continue
+        found[address.version][str(address)] = None
+    return tuple(found[4]), tuple(found[6])

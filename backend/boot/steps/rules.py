@@ -19,20 +19,29 @@ async def run(boot: Boot) -> str:
     system_resolvers = resolvers(boot.paths)
     upstreams = boot.settings.upstreams or system_resolvers.nameservers
     if not upstreams:
-        raise StepFailed(
-            "no upstream resolver: /etc/resolv.conf has no IPv4 nameserver",
-            "Set CODETAINER_UPSTREAM to the address of a resolver.",
-        )
-    boot.docker_servers = system_resolvers.external if DOCKER_ADDRESS in upstreams else ()
+        raise StepFailed(_no_upstream(found), "Set CODETAINER_UPSTREAM to the IPv4 address of a resolver.")
+    if DOCKER_ADDRESS in upstreams:
+        boot.docker_servers = found.external.ipv4 if found.external else ()
+        # Of several upstreams another one may answer; then nothing depends on Docker's.
+        boot.docker_problem = found.forwarding_problem if upstreams == (DOCKER_ADDRESS,) else ""
     await boot.policy.use_upstreams(upstreams)
     await load(boot)
     return "upstream " + ", ".join(boot.policy.upstreams) + _forwarded(boot)
 
 
+def _no_upstream(found: ResolvConf) -> str:
+    if not found.ipv6:
+        return "no upstream resolver: /etc/resolv.conf names none"
+    named = ", ".join(found.ipv6)
+    return f"no upstream resolver: /etc/resolv.conf names only IPv6 addresses ({named}), and the sandbox blocks IPv6"
+
+
 def _forwarded(boot: Boot) -> str:
     if DOCKER_ADDRESS not in boot.policy.upstreams:
         return ""
-    return f" (Docker's, which forwards to {', '.join(boot.docker_servers)})" if boot.docker_servers else " (Docker's)"
+    if boot.docker_problem:
+        return f" (Docker's; {boot.docker_problem})"
+    return f" (Docker's, which asks {', '.join(boot.docker_servers)})" if boot.docker_servers else " (Docker's)"
 
 
 async def load(boot: Boot) -> None:
@@ -40,7 +49,7 @@ async def load(boot: Boot) -> None:
     with_gate = boot.settings.gate is GateMode.ON
     rules = Rules(
         upstreams=tuple(upstream.parse(text)[0] for text in boot.policy.upstreams),
-        docker_servers=boot.docker_servers or (),
+        docker_servers=boot.docker_servers,
         inbound=boot.settings.inbound_ports,
         with_gate=with_gate,
         ssh=boot.settings.open_ssh_port,
@@ -65,14 +74,17 @@ def flows(paths: Paths) -> int:
 
 
 def resolvers(paths: Paths) -> ResolvConf:
-    """Reads the resolvers from /etc/resolv.conf or, in a second boot, when it has only our own address, from a copy."""
-    copy = paths.run / "upstreams"
-    for source in (paths.resolv_conf, copy):
+    """The resolvers of /etc/resolv.conf. A second boot finds our own address there, and reads what the first one kept."""
+    kept = paths.run / "upstreams"
+    unusable = ResolvConf()
+    for source in (paths.resolv_conf, kept):
         try:
             parsed = resolv_conf.parse(source.read_text(errors="replace"), ignored=(COREDNS_ADDRESS,))
         except OSError:
             continue
-        if parsed.nameservers:
-            system.write(copy, parsed.render(), mode=0o600)
-            return parsed
-    return ResolvConf()
+        if found.nameservers:
+            system.write(kept, found.render(), mode=0o600)
+            return found
+        if found.ipv6:
+            unusable = found
+    return unusable

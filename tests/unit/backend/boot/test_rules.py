@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from backend import settings
+from backend.boot.plan import StepFailed
+from backend.boot.steps import rules
 from backend.boot.steps.rules import flows, resolvers
 from backend.context import Boot
 from backend.contract.paths import Paths
 from backend.policy import Policy
 from backend.services.bundle import Services
 from network.dns import resolv_conf
-from network.dns.resolv_conf import ResolvConf
+from network.dns.resolv_conf import External, ResolvConf
 from network.firewall import ruleset
 
 
@@ -32,8 +35,12 @@ DOCKER = "nameserver 127.0.0.11\n# ExtServers: [192.0.2.53]\n"
     ("text", "kept", "expected"),
     [
         ("nameserver 192.0.2.1\n", None, ResolvConf(("192.0.2.1",))),
-        (DOCKER, None, ResolvConf(("127.0.0.11",), ("192.0.2.53",))),
-        ("nameserver 127.0.0.53\noptions timeout:5\n", DOCKER, ResolvConf(("127.0.0.11",), ("192.0.2.53",))),  # a second boot
+        (DOCKER, None, ResolvConf(("127.0.0.11",), (), External(("192.0.2.53",)))),
+        (
+            "nameserver 127.0.0.53\noptions timeout:5\n",
+            DOCKER,
+            ResolvConf(("127.0.0.11",), (), External(("192.0.2.53",))),
+        ),  # a second boot
         ("", None, ResolvConf()),
         (None, None, ResolvConf()),
     ],
@@ -53,20 +60,55 @@ def test_resolvers_come_from_resolv_conf_or_from_the_first_boot(
         assert resolv_conf.parse((paths.run / "upstreams").read_text()) == expected
 
 
+def boot(tmp_path: Path, resolv_conf: str, upstream: str = "") -> Boot:
+    """A boot that has read this resolv.conf; the firewall and the policy are left out."""
+    loaded = settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x", "CODETAINER_UPSTREAM": upstream})
+    paths = Paths(tmp_path)
+    paths.run.mkdir(parents=True)
+    paths.resolv_conf.parent.mkdir(parents=True)
+    paths.resolv_conf.write_text(resolv_conf)
+    services = Services(paths, print)
+    return Boot(loaded, paths, print, services, Policy(loaded, services))
+
+
+DOCKERS = "Docker's resolver (127.0.0.11) forwards queries from inside this container"
+IPV6 = "its servers have only IPv6 addresses (2001:db8::53), and the sandbox blocks IPv6"
+
+
 @pytest.mark.parametrize(
     ("servers", "words"),
     [
-        ((), "Check that the upstream resolvers answer (127.0.0.11)"),
-        (None, "Docker's resolver (127.0.0.11) forwards queries from inside this container"),
+        ("# ExtServers: [192.0.2.53 2001:db8::53]\n", "Check that the upstream resolvers answer (127.0.0.11)"),
+        ("", f"{DOCKERS}, and the firewall refuses them because /etc/resolv.conf does not name its servers."),
+        ("# ExtServers: []\n", f"{DOCKERS}, and /etc/resolv.conf names no server that it could forward them to."),
+        ("# ExtServers: [2001:db8::53]\n", f"{DOCKERS}, and {IPV6}."),
     ],
 )
-def test_the_remedy_names_a_docker_network_with_unknown_servers_as_the_cause(
-    tmp_path: Path, servers: tuple[str, ...] | None, words: str
+async def test_a_docker_network_whose_servers_cannot_be_asked_is_named_as_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: str, words: str
 ) -> None:
-    loaded = settings.load({"GH_PAT": "x", "ANTHROPIC_API_KEY": "x"})
-    paths = Paths(tmp_path)
-    services = Services(paths, print)
-    boot = Boot(loaded, paths, print, services, Policy(loaded, services), docker_servers=servers)
-    boot.policy.upstreams = ("127.0.0.11",)
-    remedy = boot.other_resolvers
-    assert words in remedy and "CODETAINER_UPSTREAM" in remedy
+    begun = boot(tmp_path, f"nameserver 127.0.0.11\n{servers}")
+    rulesets: list[str] = []
+
+    async def nft(argv: list[str], **given: str) -> None:
+        rulesets.append(given["input"])
+
+    monkeypatch.setattr("backend.boot.steps.rules.system.run_async", nft)
+    done = await rules.run(begun)
+    assert words in begun.other_resolvers and "CODETAINER_UPSTREAM" in begun.other_resolvers
+    assert (IPV6 in done) is (IPV6 in words)
+    assert ("192.0.2.53" in rulesets[0]) is ("192.0.2.53" in servers)
+    assert "2001:db8::53" not in rulesets[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("search example.test\n", "/etc/resolv.conf names none"),
+        ("nameserver 2001:db8::53\n", "/etc/resolv.conf names only IPv6 addresses (2001:db8::53), and the sandbox blocks IPv6"),
+    ],
+)
+async def test_without_an_upstream_resolver_boot_halts_and_says_why(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(StepFailed, match=re.escape(words)) as caught:
+        await rules.run(boot(tmp_path, text))
+    assert "CODETAINER_UPSTREAM" in caught.value.remedy
