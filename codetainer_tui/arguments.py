@@ -87,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     v.add_argument("--json", action="store_true", help="the journal's own lines")
     instead = v.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--serious", action="store_true", help="only serious refusals, and those that look like a tunnel or scan"
+    )
     instead.add_argument("--traffic", action="store_true", help="instead: every connection that the gate carried")
     instead.add_argument("--debug", action="store_true", help="instead: every command that was run (root only)")
 

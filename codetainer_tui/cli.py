@@ -135,7 +135,7 @@ def logs(options: argparse.Namespace) -> int:
         return verb.debug(Paths(), go_on=options.follow, as_json=options.json)
     if options.traffic:
         return verb.traffic(Paths(), go_on=options.follow, as_json=options.json)
-    return verb.logs(Paths(), go_on=options.follow, as_json=options.json)
+    return verb.logs(Paths(), go_on=options.follow, as_json=options.json, serious=options.serious)
 
 
 def traffic(options: argparse.Namespace) -> int:

@@ -4,35 +4,61 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from backend.contract.command_line import wrong
-from backend.contract.events import Snapshot, encode
+from backend.contract.crowds import crowds_of
+from backend.contract.events import Event, Refused, Snapshot, encode
 from backend.contract.paths import Paths
+from backend.contract.refusals import Severity, severity
+from backend.contract.state import State
 from backend.contract.traffic import Connection, decode
 from codetainer_tui.journal import POLL_SECONDS, Reader, before, follow
 from codetainer_tui.plain import Lines
-from codetainer_tui.words import clock_seconds, harmless, many, size, took
+from codetainer_tui.state import current
+from codetainer_tui.words import clock_seconds, date, harmless, many, size, took
+
+Wanted = Callable[[Event], bool]
 
 
-def logs(paths: Paths, *, go_on: bool, as_json: bool) -> int:
-    """Prints the journal, and with `go_on` follows it. Exit code 2 without a journal."""
+def logs(paths: Paths, *, go_on: bool, as_json: bool, serious: bool = False) -> int:
+    """Prints what there is, and with `go_on` what comes; with `serious` only such refusals. Exit code 2 without a journal."""
     if not go_on and not paths.journal.exists():
         sys.stderr.write("codetainer: no journal here: no sandbox has booted\n")
         return 2
     if not paths.journal.exists():
         sys.stderr.write("codetainer: no journal here yet; waiting for a sandbox to boot\n")
         sys.stderr.flush()
-    formatter = Lines()
+    words, first = Lines(), True
+    wanted: Wanted = is_serious(current(paths)) if serious else lambda event: True
     for source in (before(paths.journal), follow(paths.journal, going_on=lambda: go_on)):
         for stamped in source:
-            if isinstance(stamped.event, Snapshot):
-                continue  # begins a segment; contains no news
-            for line in [encode(stamped)] if as_json else formatter.of(stamped):
+            if first and serious and isinstance(stamped.event, Snapshot):
+                sys.stderr.write(
+                    f"codetainer: the journal has no events before {date(stamped.at)} {clock_seconds(stamped.at)}; "
+                    "codetainer status counts the refusals of that time\n"
+                )
+            first = False
+            if isinstance(stamped.event, Snapshot) or not wanted(stamped.event):
+                continue  # a snapshot joins two segments, says nothing new
+            for line in [encode(stamped)] if as_json else words.of(stamped):
                 sys.stdout.write(line + "\n")
             if go_on:
                 sys.stdout.flush()
     return 0
+
+
+def is_serious(state: State) -> Wanted:
+    """Tells which refusals are serious: by themselves, or as part of what looks like a tunnel or a scan in this state."""
+    suspicious = {key for key, crowd in state.refusals.crowds.items() if crowd.suspicion}
+
+    def wanted(event: Event) -> bool:
+        if not isinstance(event, Refused):
+            return False
+        return severity(event) is Severity.SERIOUS or not suspicious.isdisjoint(crowds_of(event))
+
+    return wanted
 
 
 def cannot_replay(file: Path) -> str:

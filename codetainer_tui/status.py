@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from backend.contract import shell
 from backend.contract.paths import Paths
-from backend.contract.state import State
 from codetainer_tui.ask import NONE_HERE, NONE_HERE_HINT, supervised
 from codetainer_tui.recommendation import Wanted, wanted
 from codetainer_tui.refusal import USUAL_PORTS
 from codetainer_tui.state import current
 from codetainer_tui.view import Condition, RefusedLine, View, view
+from codetainer_tui.view.refusals import IN_THE_LOG, ONE_BY_ONE
 from codetainer_tui.view.walls import table
 from codetainer_tui.words import many
 
@@ -50,10 +50,10 @@ def text(shown: View, wanted: Sequence[Wanted] = (), *, operator: bool) -> str:
     lines = ["  ".join(part for part in (head.word, head.alarm, head.text, shown.place, shown.up) if part)]
     alarms = [row for row in shown.refused if row.alarm]
     if alarms:
-        lines += ["", f"! Serious   {shown.alarm_summary}"]
-        lines += _rows(alarms)
-        lines.append("  Run codetainer acknowledge to mark these as seen, or codetainer freeze to stop the agent.")
-    for block in shown.blocks:
+        lines += ["", f"! Serious   {found.alarm_summary}"]
+        lines += lines_of(alarms)
+        lines.append("  codetainer acknowledge, when you have seen them; codetainer freeze stops the agent")
+    for block in found.blocks:
         lines.append("")
         lines.append(" ".join(part for part in ("!", block.title, f"({block.since})" if block.since else "") if part))
         for line in block.lines:
@@ -74,10 +74,9 @@ def text(shown: View, wanted: Sequence[Wanted] = (), *, operator: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def alarms(state: State) -> list[str]:
-    """The unacknowledged serious refusals, one line each."""
-    now = time.time()
-    return _rows([row for row in view(state, now, seen_at=now).refused if row.alarm])
+def lines_of(alarms: Sequence[RefusedLine]) -> list[str]:
+    """Serious refusals, a line each. If some are told together, the last line says where each of them can be read."""
+    return [*_rows(alarms), *([f"  {IN_THE_LOG}"] if any(row.cannot == ONE_BY_ONE for row in alarms) else [])]
 
 
 def _rows(shown: Sequence[RefusedLine]) -> list[str]:

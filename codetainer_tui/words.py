@@ -127,6 +127,11 @@ def grouped(count: int) -> str:
     return f"{count:,}".replace(",", " ")
 
 
+def at_least(number: int, *, exact: bool) -> str:
+    """A number that may be a lower bound."""
+    return grouped(number) if exact else f"at least {grouped(number)}"
+
+
 def count(number: int) -> str:
     """A count of at most five characters (below 10 billion) for a narrow column: `20000`, `492k`, `3.1M`, `250M`."""
     if number < 100_000:

@@ -6,8 +6,8 @@ kept until the operator acknowledges them; if the table is full, further kinds a
 are those that an entry could permit. They are grouped in crowds (crowds.py), each of which evicts only its own members; a crowd
 that looks like a tunnel or a scan is serious as a whole.
 
-Counts of refusals are always exact. Counts of kinds are exact up to MAX_KNOWN kinds; beyond, a kind that was dropped and comes
-back is counted twice.
+Counts of refusals are exact whatever comes. Counts of policy kinds are up to MAX_KNOWN; beyond, one that was dropped and comes
+again counts as another. Counts of serious kinds never exceed the truth: if they might be too low, `alarms_exact` is False.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from hashlib import blake2b
 
+from backend.contract import digests
 from backend.contract.crowds import BELOW, REST, Crowd, Growing, RefusalView, crowds_of
 from backend.contract.events import Acknowledged, Reason, Refused, Via
 
-__all__ = ["OTHER_DESTINATIONS", "OTHER_NAMES", "RefusalView", "Refusals", "Severity", "severity"]
+__all__ = ["OTHER_DESTINATIONS", "OTHER_NAMES", "RefusalView", "Refusals", "Rest", "Severity", "added_up", "severity"]
 
 MAX_KEPT = 500  # policy kinds
 MAX_OF_A_CROWD = 64
 MAX_CROWDS = 256
 MAX_BELOW_TLD = 32  # domains below one top-level domain that are crowds of their own
-MAX_SERIOUS = 64  # kinds of one protection and reason
-MAX_KNOWN = 65536  # policy kinds whose digests are kept, to count a kind once even if it was dropped and comes back
-DIGITS, BUCKET = 10, 2  # hexadecimal digits of a digest; how many of them select its bucket
-QUIET_SECONDS = 3600.0  # without refusals before a crowd may be evicted
-OTHER_NAMES = "other names"  # stands for the names in a flood that were too many to list individually
+MAX_SERIOUS = 64  # kinds of one wall and reason
+MAX_REST = 2048  # kinds of one wall and reason that are counted beyond those: 20 KB of digests in a snapshot
+MAX_KNOWN = 65536  # policy kinds whose digests are kept, so that one that was dropped and comes again counts once
+BUCKET = 2  # hexadecimal digits of a digest that say where it is kept
+QUIET_SECONDS = 3600.0  # after which a crowd makes room for another
+OTHER_NAMES = "other names"  # in place of those that were too many to be told apart
 OTHER_DESTINATIONS = "other destinations"
 UNTOLD = "untold"  # the crowd of these two, each of which has a row of its own
 
@@ -79,6 +80,37 @@ def group(refused: Refused) -> str:
     return f"{refused.via} {refused.reason}"
 
 
+def added_up(refused: Refused) -> bool:
+    """True of a row for several kinds, which guard or gate had no room for: it counts refusals, not kinds."""
+    return refused.name in (OTHER_NAMES, OTHER_DESTINATIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest(RefusalView):
+    """Serious refusals of one group that had no room in the table, counted together.
+
+    `kinds` is the number of kinds since they were last acknowledged, told apart by their digests in `digests`. If it is not
+    `exact`, there were more: beyond MAX_REST, or added up before they came here.
+    """
+
+    kinds: int = 0
+    digests: str = ""
+    exact: bool = True
+
+    def more(self, event: Refused, at: float) -> Rest:
+        digest = digests.digest(event.key)
+        known = digests.holds(self.digests, digest)
+        room = len(self.digests) < MAX_REST * digests.DIGITS
+        return Rest(
+            event, self.count + event.count, self.first_at, at, self.group, self.acknowledged,
+            self.kinds + (not known and room), self.digests if known or not room else self.digests + digest,
+            self.exact and (known or room) and not added_up(event),
+        )  # fmt: skip
+
+    def seen(self) -> Rest:
+        return replace(self, acknowledged=self.count, kinds=0, digests="", exact=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Refusals:
     """All refusals. `serious` maps Refused.key to kinds, the oldest first; `more` counts those that did not fit, by group.
@@ -88,7 +120,7 @@ class Refusals:
     """
 
     serious: Mapping[str, RefusalView] = field(default_factory=dict)
-    more: Mapping[str, RefusalView] = field(default_factory=dict)
+    more: Mapping[str, Rest] = field(default_factory=dict)
     crowds: Mapping[str, Crowd] = field(default_factory=dict)
     kinds: int = 0
     kept: int = 0
@@ -106,9 +138,21 @@ class Refusals:
 
     @property
     def alarms(self) -> int:
-        """Counts unacknowledged serious entries: kinds, groups with kinds that did not fit, tunnels and scans."""
-        kinds = sum(view.alarm for views in (self.serious, self.more) for view in views.values())
+        """Serious ones that nobody has acknowledged: kinds, tunnels and scans. See `alarms_exact`."""
+        kinds = sum(view.alarm for view in self.serious.values()) + sum(rest.kinds for rest in self.more.values() if rest.alarm)
         return kinds + sum(crowd.alarm for crowd in self.crowds.values())
+
+    @property
+    def alarms_exact(self) -> bool:
+        """False if `alarms` is a lower bound: there were too many kinds at once, or of one reason, to tell them apart."""
+        summed = any(view.alarm and added_up(view.latest) for view in self.serious.values())
+        return not summed and all(rest.exact for rest in self.more.values() if rest.alarm)
+
+    @property
+    def alarm_keys(self) -> frozenset[str]:
+        """Keys of everything in the tables that nobody has acknowledged: no more than there is room for, also in a flood."""
+        tables = (self.serious, self.more, self.crowds)
+        return frozenset(key for table in tables for key, view in table.items() if view.alarm)
 
     def adding(self, run: Iterable[tuple[Refused, float]]) -> Refusals:
         """A copy with further refusals, each with its time. Copies the tables only once for all of them."""
@@ -158,8 +202,7 @@ class _Book:
         elif sum(view.group == mine for view in self.serious.values()) < MAX_SERIOUS or self._forget_acknowledged(mine):
             self.serious[key] = RefusalView(event, event.count, at, at, mine)
         else:
-            rest = self.more.get(mine)
-            self.more[mine] = RefusalView(event, event.count, at, at, mine) if rest is None else rest.more(event, at)
+            self.more[mine] = self.more.get(mine, Rest(event, 0, at, at, mine)).more(event, at)
 
     def _forget_acknowledged(self, mine: str) -> bool:
         """Moves an acknowledged kind of a group to the counts in `more`. False if the group has none."""
@@ -167,7 +210,7 @@ class _Book:
         if key is None:
             return False
         gone = self.serious.pop(key)
-        rest = self.more.get(mine, RefusalView(gone.latest, 0, gone.first_at, gone.last_at, mine))
+        rest = self.more.get(mine, Rest(gone.latest, 0, gone.first_at, gone.last_at, mine))
         self.more[mine] = replace(
             rest, count=rest.count + gone.count, acknowledged=rest.acknowledged + gone.count,
             first_at=min(rest.first_at, gone.first_at), last_at=max(rest.last_at, gone.last_at),
@@ -204,20 +247,18 @@ class _Book:
         self.kept -= 1
 
     def _is_known(self, text: str) -> bool:
-        """True if this kind has come before (and was dropped). Remembers it."""
-        digest = blake2b(text.encode(errors="surrogatepass"), digest_size=DIGITS // 2).hexdigest()
+        """Whether a kind has come before, and was dropped; from now on it has."""
+        digest = digests.digest(text)
         bucket, rest = digest[:BUCKET], digest[BUCKET:]
-        digests = self.known.get(bucket, "")
-        at = digests.find(rest)
-        while at >= 0 and at % len(rest):  # a match across two digests
-            at = digests.find(rest, at + 1)
-        if at < 0 and len(digests) < MAX_KNOWN // 16**BUCKET * len(rest):
-            self.known[bucket] = digests + rest
-        return at >= 0
+        known = self.known.get(bucket, "")
+        held = digests.holds(known, rest)
+        if not held and len(known) < MAX_KNOWN // 16**BUCKET * len(rest):
+            self.known[bucket] = known + rest
+        return held
 
     def _crowd_for(self, event: Refused, at: float) -> Growing:
-        """The crowd for an event, in mutable form: the wide one if there are too many narrow ones."""
-        narrow, wide = (UNTOLD, UNTOLD) if event.name in (OTHER_NAMES, OTHER_DESTINATIONS) else crowds_of(event)
+        """An event's crowd, to be written to: of too many narrow ones it is the wide one."""
+        narrow, wide = (UNTOLD, UNTOLD) if added_up(event) else crowds_of(event)
         if narrow in self.crowds:
             return self._growing(narrow)
         above = self.crowds.get(wide)

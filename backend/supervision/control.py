@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from backend.contract import control, durations, shell
 from backend.contract.control import Reply, Request
 from backend.contract.events import Acknowledged, BootState, Muted, Outcome
+from backend.contract.refusals import Refusals
 from backend.guard import channel
 from backend.journal import Journal
 from backend.policy import Policy
@@ -224,8 +225,12 @@ def _acknowledge(request: control.Acknowledge, target: Control, by: str) -> Repl
     if after == before:
         return Reply(False, "it has come again meanwhile: look again" if before.alarms else "there is nothing to acknowledge")
     target.journal.emit(event)
-    left = f", {after.alarms} left" if after.alarms else ""
-    return Reply(True, f"{before.alarms - after.alarms} acknowledged{left}", data={"left": after.alarms})
+    left = f", {_kinds(after.alarms, after)} left" if after.alarms else ""
+    return Reply(True, f"{_kinds(before.alarms - after.alarms, before)} acknowledged{left}", data={"left": after.alarms})
+
+
+def _kinds(number: int, of: Refusals) -> str:
+    return str(number) if of.alarms_exact else f"at least {number}"
 
 
 def _could_be_refused(name: str) -> bool:

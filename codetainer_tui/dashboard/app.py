@@ -187,7 +187,7 @@ class Dashboard(Actions):
             if before.boot is not None:  # what was there when the dashboard was opened is no news
                 self._untold = self._untold or before
                 self._unalarmed = self._unalarmed or before
-            alarmed = self.state.refusals.alarms != before.refusals.alarms
+            alarmed = self.state.refusals.alarm_keys != before.refusals.alarm_keys
             self._events.extend(found)
             self._serious.extend(one for one in found if is_serious(one.event))
             if self.coming is not None:

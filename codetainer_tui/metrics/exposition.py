@@ -114,7 +114,7 @@ def _services(tally: Tally) -> Iterator[Metric]:
 def _network(tally: Tally) -> Iterator[Metric]:
     refused: Labelled = {key: float(count) for key, count in tally.refused.items()}
     yield _counters("refused", "What was refused, by the wall that did and why.", ("via", "reason"), refused)
-    says = "Kinds of serious refusals that nobody has acknowledged."
+    says = "Kinds of serious refusals that nobody has acknowledged; in a flood, a lower bound."
     yield _gauge("serious_refusals", says, tally.state.refusals.alarms)
     names: Labelled = {key: float(count) for key, count in tally.refused_names.items()}
     says = "The same by name; the first hundred of serious and of other ones, then (others)."

@@ -59,6 +59,7 @@ def view(
         blocks=found,
         refused=lines,
         alarms=state.refusals.alarms,
+        alarms_exact=state.refusals.alarms_exact,
         alarm_summary=alarm_summary(state),
         refused_summary=summary(state, now, lines, filtered=bool(wanted)),
         spark=spark(state, now),

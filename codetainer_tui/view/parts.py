@@ -153,6 +153,7 @@ class View:
     blocks: tuple[Block, ...]
     refused: tuple[RefusedLine, ...]  # alarms first
     alarms: int  # serious refusals that nobody has acknowledged, as kinds
+    alarms_exact: bool  # False: there were more than `alarms`, too many to be told apart
     alarm_summary: str
     refused_summary: str
     spark: str

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 
 from backend.contract.crowds import Suspicion
 from backend.contract.events import Allowed, Via
-from backend.contract.refusals import RefusalView, Severity, severity
+from backend.contract.refusals import RefusalView, Rest, Severity, added_up, severity
 from backend.contract.state import State
 from codetainer_tui.lookalike import resembles
 from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, listable_name, place, what, why
 from codetainer_tui.view.crowds import MAX_ALONE, Folded, sort_out
 from codetainer_tui.view.parts import RefusedLine, Tone
-from codetainer_tui.words import clock, clock_seconds, count, date, grouped, harmless, many, until, when
+from codetainer_tui.words import at_least, clock, clock_seconds, count, date, grouped, harmless, many, until, when
 
 MAX_ROWS = 200
 MAX_LISTED = 200  # of a crowd, where it is read in full
@@ -22,6 +22,7 @@ FIRST_ALONE = 4  # of the serious ones of one reason that have a row each, where
 SPARK = "▁▂▃▄▅▆▇█"
 SPARK_BARS, SPARK_MINUTES = 20, 3  # the hour that stands beside it in words, in bars of three minutes
 ONE_BY_ONE = "so many are shown, and dealt with, one by one under the filter"
+IN_THE_LOG = "codetainer logs --serious lists them, as far back as the journal goes"
 WALLS = {"dns": "DNS", "firewall": "the firewall", "gate": "the gate"}
 CROWD = "crowd "  # how the key of a crowd's row begins
 Row = tuple[float, RefusedLine]  # with the moment it is put in order by
@@ -39,6 +40,12 @@ def refused(
     alarms = sorted((row for row in rows if row[1].alarm), key=lambda row: -row[0])
     others = sorted((row for row in rows if not row[1].alarm), key=lambda row: -row[0])
     return (*(row for _, row in alarms), *(row for _, row in others[:MAX_ROWS]))
+
+
+def alarms(state: State, now: float) -> tuple[RefusedLine, ...]:
+    """Every serious refusal that nobody has acknowledged, the latest first. What has no row is counted in one."""
+    rows = sorted(_Rows(state, now, now, {}).alarms(), key=lambda row: -row[0])
+    return tuple(row for _, row in rows)
 
 
 def is_muted(state: State, view: RefusalView, now: float) -> bool:
@@ -95,6 +102,13 @@ class _Rows:
                 if left:
                     yield self._many_suspicious(suspicion, left)
 
+    def alarms(self) -> Iterator[Row]:
+        refusals = self._state.refusals
+        yield from ((view.last_at, self._one(key, view)) for key, view in refusals.serious.items() if view.alarm)
+        yield from (self._many_serious(group, [], rest) for group, rest in refusals.more.items() if rest.alarm)
+        _, folded = sort_out(refusals, lambda view: False)
+        yield from ((crowd.last_at, self._crowd(crowd)) for crowd in folded if crowd.alarm)
+
     def _serious(self) -> Iterator[Row]:
         """Of very many of one reason, the first have a row each: those were there before somebody began to make noise."""
         groups: dict[tuple[str, bool], list[tuple[str, RefusalView]]] = defaultdict(list)
@@ -112,15 +126,18 @@ class _Rows:
             if left or rest_here is not None:
                 yield self._many_serious(group, left, rest_here)
 
-    def _many_serious(self, group: str, left: list[RefusalView], more: RefusalView | None) -> Row:
+    def _many_serious(self, group: str, left: list[RefusalView], more: Rest | None) -> Row:
         """What is left of one reason: kinds that are kept, and those that had no room (of which only the last is known)."""
         views = [*left, *([more] if more is not None else [])]
         newest = max(views, key=lambda view: view.last_at)
-        total, kinds = sum(view.count for view in views), len(left)
-        said = f"{kinds} more" if more is None else f"over {kinds} more" if kinds else many(total, "more refusal")
+        total = sum(view.count for view in views)
+        kinds = len(left) + (more.kinds if more is not None else 0)
+        # Of kinds that were acknowledged and had no room, only the refusals are counted on.
+        exact = (more is None or (more.exact and more.alarm)) and not any(added_up(view.latest) for view in left)
+        said = f"{at_least(kinds, exact=exact)} more" if kinds else many(total, "more refusal")
         reason = why(newest.latest, self._state.repository)
         each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in reversed(left[-MAX_LISTED:])]
-        rest = [f"{grouped(more.count):>7}  of other kinds, in the log"] if more is not None else []
+        rest = [f"{grouped(more.count):>7}  of other kinds: {IN_THE_LOG}"] if more is not None else []
         full = (f"{said}, {reason}", f"{many(total, 'time')}, last {clock_seconds(newest.last_at)}", *each, *rest)
         alarm = newest.alarm
         return newest.last_at, RefusedLine(
@@ -236,9 +253,9 @@ def summary(state: State, now: float, rows: tuple[RefusedLine, ...], *, filtered
 
 
 def alarm_words(state: State) -> str:
-    """`4 serious`; "" where there is nothing that nobody has acknowledged."""
-    alarms = state.refusals.alarms
-    return f"{grouped(alarms)} serious" if alarms else ""
+    """`4 serious`, `2 112+ serious` if there were more; "" if nothing is unacknowledged."""
+    refusals = state.refusals
+    return f"{grouped(refusals.alarms)}{'' if refusals.alarms_exact else '+'} serious" if refusals.alarms else ""
 
 
 def alarm_summary(state: State) -> str:
@@ -250,7 +267,8 @@ def alarm_summary(state: State) -> str:
         return ""
     total = sum(view.count - view.acknowledged for view in found) + sum(one.count - one.acknowledged for one in crowds)
     first = min([*(one.first_at for one in found), *(one.first_at for one in crowds)])
-    return f"{many(refusals.alarms, 'kind')}   {many(total, 'refusal')} since {clock(first)}"
+    kinds = at_least(refusals.alarms, exact=refusals.alarms_exact)
+    return f"{kinds} kind{'' if refusals.alarms == 1 else 's'}   {many(total, 'refusal')} since {clock(first)}"
 
 
 def spark(state: State, now: float) -> str:

@@ -11,13 +11,13 @@ import pytest
 
 from backend.contract import events as e
 from backend.contract.events import Reason, Refused, Via
-from backend.contract.refusals import MAX_CROWDS, Severity
+from backend.contract.refusals import MAX_CROWDS, MAX_REST, Severity
 from backend.contract.state import State, fold_all
 from codetainer_tui.dashboard import notify
 from codetainer_tui.recommendation import wanted
 from codetainer_tui.status import for_programs, text
 from codetainer_tui.view import View, view
-from codetainer_tui.view.refusals import FIRST_ALONE
+from codetainer_tui.view.refusals import FIRST_ALONE, IN_THE_LOG
 
 CHANCE = random.Random(5)
 SHAPES: dict[str, tuple[Callable[[int], str], int]] = {  # with the maximum number of rows
@@ -112,16 +112,29 @@ def scan(number: int) -> Refused:
     return Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", f"10.0.{number >> 8}.{number & 255}", 22)
 
 
-def test_a_serious_flood_is_few_rows_and_its_first_kinds_have_their_own() -> None:
-    state = after(FOUR[0], *map(scan, range(5000)), *FOUR[1:])
-    shown = view(state, state.updated_at)
-    rows = [(row.what, row.count) for row in shown.refused if row.alarm]
+@pytest.mark.parametrize(
+    ("flood", "more", "alarm", "summary"),
+    [
+        (1000, "997 more", "1 004 serious", "1 004 kinds   1 004 refusals since "),
+        (5000, f"at least {MAX_REST + 60:,} more".replace(",", " "), "2 115+ serious", "at least 2 115 kinds   5 004 refusals"),
+    ],
+)
+def test_a_flood_of_what_is_serious_is_a_few_rows_the_first_of_them_by_themselves(
+    flood: int, more: str, alarm: str, summary: str
+) -> None:
+    state = after(FOUR[0], *map(scan, range(flood)), *FOUR[1:])
+    found = view(state, state.updated_at)
+    rows = [(row.what, row.count) for row in found.refused if row.alarm]
     assert len(rows) == FIRST_ALONE + 1 + 3
-    assert {event.key for event in FOUR} <= {row.key for row in shown.refused}
-    (folded,) = (row for row in shown.refused if row.key.startswith("more "))
-    assert folded.what == "over 60 more, latest 10.0.19.135:22"
-    assert sum(count for _, count in rows) == 5004
-    assert shown.alarm_summary.startswith("68 kinds   5 004 refusals since ")
+    assert {event.key for event in FOUR} <= {row.key for row in found.refused}
+    (folded,) = (row for row in found.refused if row.key.startswith("more "))
+    last = scan(flood - 1).address
+    assert folded.what == f"{more}, latest {last}:22"
+    assert sum(count for _, count in rows) == flood + 4
+    assert (found.headline.alarm, found.alarm_summary[: len(summary)]) == (alarm, summary)
+    said = text(found, operator=True).splitlines()
+    assert f"  {IN_THE_LOG}" in said
+    assert f"  {IN_THE_LOG}" not in text(view(after(*FOUR), 2000.0), operator=True).splitlines()
 
 
 def test_many_tunnels_are_few_rows() -> None:

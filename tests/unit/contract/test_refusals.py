@@ -16,7 +16,9 @@ from backend.contract.refusals import (
     MAX_CROWDS,
     MAX_KEPT,
     MAX_OF_A_CROWD,
+    MAX_REST,
     MAX_SERIOUS,
+    OTHER_DESTINATIONS,
     OTHER_NAMES,
     QUIET_SECONDS,
     Refusals,
@@ -184,7 +186,27 @@ def test_a_flood_keeps_its_first_kinds_and_all_of_other_reasons() -> None:
     assert kept == [METADATA, *flood[: MAX_SERIOUS - 1], FOREIGN, ELSEWHERE]
     (more,) = after.more.values()
     assert more.count + len(kept) == 50_003
-    assert after.alarms == len(kept) + 1
+    assert (after.alarms, after.alarms_exact) == (len(kept) + MAX_REST, False)
+
+
+def test_kinds_without_a_row_are_counted_exactly_however_often_they_come() -> None:
+    scan = [dial(f"10.0.{number >> 8}.{number & 255}", 22, Reason.PRIVATE) for number in range(1000)]
+    after = gathered([METADATA, *scan, *scan, FOREIGN])
+    assert (after.alarms, after.alarms_exact) == (1002, True)
+    seen = after.acknowledged(Acknowledged(1e9))
+    again = gathered([*scan[500:510], *scan[500:510]], seen, 2e9)
+    assert (seen.alarms, again.alarms, again.alarms_exact) == (0, 10, True)
+
+
+def test_a_row_that_stands_for_several_kinds_makes_the_count_a_lower_bound() -> None:
+    """The guard adds up what is too much for one second."""
+    summed = Refused(Via.FIREWALL, Reason.PRIVATE, 700, "", OTHER_DESTINATIONS)
+    few = gathered([METADATA, summed])
+    assert (few.alarms, few.alarms_exact) == (2, False)
+    scan = [dial(f"10.0.{number >> 8}.{number & 255}", 22, Reason.PRIVATE) for number in range(100)]
+    many = gathered([*scan, summed])
+    assert (many.alarms, many.alarms_exact) == (101, False)
+    assert many.acknowledged(Acknowledged(1e9)).alarms_exact
 
 
 def test_an_acknowledged_kind_raises_no_alarm_until_it_comes_back() -> None:
