@@ -50,10 +50,10 @@ def text(shown: View, wanted: Sequence[Wanted] = (), *, operator: bool) -> str:
     lines = ["  ".join(part for part in (head.word, head.alarm, head.text, shown.place, shown.up) if part)]
     alarms = [row for row in shown.refused if row.alarm]
     if alarms:
-        lines += ["", f"! Serious   {found.alarm_summary}"]
+        lines += ["", f"! Serious   {shown.alarm_summary}"]
         lines += lines_of(alarms)
         lines.append("  codetainer acknowledge, when you have seen them; codetainer freeze stops the agent")
-    for block in found.blocks:
+    for block in shown.blocks:
         lines.append("")
         lines.append(" ".join(part for part in ("!", block.title, f"({block.since})" if block.since else "") if part))
         for line in block.lines:

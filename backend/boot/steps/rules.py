@@ -19,11 +19,11 @@ async def run(boot: Boot) -> str:
     system_resolvers = resolvers(boot.paths)
     upstreams = boot.settings.upstreams or system_resolvers.nameservers
     if not upstreams:
-        raise StepFailed(_no_upstream(found), "Set CODETAINER_UPSTREAM to the IPv4 address of a resolver.")
+        raise StepFailed(_no_upstream(system_resolvers), "Set CODETAINER_UPSTREAM to the IPv4 address of a resolver.")
     if DOCKER_ADDRESS in upstreams:
-        boot.docker_servers = found.external.ipv4 if found.external else ()
+        boot.docker_servers = system_resolvers.external.ipv4 if system_resolvers.external else ()
         # Of several upstreams another one may answer; then nothing depends on Docker's.
-        boot.docker_problem = found.forwarding_problem if upstreams == (DOCKER_ADDRESS,) else ""
+        boot.docker_problem = system_resolvers.forwarding_problem if upstreams == (DOCKER_ADDRESS,) else ""
     await boot.policy.use_upstreams(upstreams)
     await load(boot)
     return "upstream " + ", ".join(boot.policy.upstreams) + _forwarded(boot)
@@ -74,17 +74,20 @@ def flows(paths: Paths) -> int:
 
 
 def resolvers(paths: Paths) -> ResolvConf:
-    """The resolvers of /etc/resolv.conf. A second boot finds our own address there, and reads what the first one kept."""
-    kept = paths.run / "upstreams"
+    """Reads the resolvers from /etc/resolv.conf or, in a second boot, when it has only our own address, from a copy.
+
+    Without usable ones, the result tells which unusable ones were there.
+    """
+    copy = paths.run / "upstreams"
     unusable = ResolvConf()
-    for source in (paths.resolv_conf, kept):
+    for source in (paths.resolv_conf, copy):
         try:
             parsed = resolv_conf.parse(source.read_text(errors="replace"), ignored=(COREDNS_ADDRESS,))
         except OSError:
             continue
-        if found.nameservers:
-            system.write(kept, found.render(), mode=0o600)
-            return found
-        if found.ipv6:
-            unusable = found
+        if parsed.nameservers:
+            system.write(copy, parsed.render(), mode=0o600)
+            return parsed
+        if parsed.ipv6:
+            unusable = parsed
     return unusable
