@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from network import foreign_syntax
 from network.names import ADDRESS, AN_ADDRESS, USE_A_NAME, EntryError, normalise
 
 REGISTRY_TOOLS = ("npm", "pip", "go", "apt", "bun")
@@ -168,11 +169,14 @@ class Parsed:
 def parse_entry(text: str, source: str = "") -> Entry:
     """Parses one entry without its comment. Raises EntryError."""
     if "://" in text:
-        raise EntryError(0, text, "expected a host, not a URL", "Write only the host, as in example.com.")
+        host = re.sub(r"[/?#].*", "", text.partition("://")[2]).rpartition("@")[2].partition(":")[0] or "example.com"
+        raise EntryError(0, text, "expected a host, not a URL", f"Write only the host: {host}.")
     if re.match(r"[0-9a-fA-F.:]+/\d+\Z", text):
         raise EntryError(0, text, "expected a host name, not an address range", USE_A_NAME)
     if text.count(":") > 1 and ADDRESS.match(text):
         raise EntryError(0, text, AN_ADDRESS, USE_A_NAME)
+    if mistake := foreign_syntax.mistake(text):
+        raise EntryError(0, text, *mistake)
     host, colon, ports_text = text.partition(":")
     if "/" in host:
         raise EntryError(host.index("/"), text, "expected a host without a path", "Write only the host.")
@@ -252,9 +256,11 @@ def parse(text: str, file: str, registries: Mapping[str, tuple[str, ...]] | None
 
 def _one_word(word: str, source: str) -> Entry:
     blank = re.search(r"\s", word)
-    if blank:
-        raise EntryError(blank.start(), word, "expected one entry per line", "Put the second entry on a line of its own.")
-    return parse_entry(word, source)
+    if not blank:
+        return parse_entry(word, source)
+    if mistake := foreign_syntax.mistake(word):
+        raise EntryError(0, word, *mistake)
+    raise EntryError(blank.start(), word, "expected one entry per line", "Put the second entry on a line of its own.")
 
 
 def _registry(word: str, source: str, registries: Mapping[str, tuple[str, ...]]) -> tuple[Entry, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from backend import settings
 from backend.sandbox import claude
 from backend.sandbox.options import Options
-from network import allowlist
+from network import allowlist, foreign_syntax
 from network.allowlist import AllowlistError
 
 MAX_STRING = 4096  # bytes; larger values are passed in files instead of the environment
@@ -45,13 +45,13 @@ def require_readable(chosen: Options) -> None:
     problems: list[str] = []
     if chosen.domains is not None:
         try:
-            text = chosen.domains.read_text(encoding="utf-8")
+            text = foreign_syntax.decode(chosen.domains.read_bytes())
             registries = dict.fromkeys(allowlist.referenced_registries(text), ("registry.example",))
             allowlist.parse(text, str(chosen.domains), registries)
         except AllowlistError as error:
             problems += [str(problem) for problem in error.problems]
-        except (OSError, UnicodeError) as error:
-            problems.append(f"--domains {chosen.domains}: {getattr(error, 'strerror', None) or 'not text'}")
+        except (OSError, ValueError) as error:
+            problems.append(f"--domains {chosen.domains}: {getattr(error, 'strerror', None) or error}")
     if chosen.settings is not None:
         try:
             json.loads(chosen.settings.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from backend.boot import registries
 from backend.boot.plan import StepFailed
 from backend.context import Boot
 from backend.contract.events import ListRead
-from network import allowlist
+from network import allowlist, foreign_syntax
 from network.allowlist import AllowlistError
 
 MAX_REPORTED = 500  # names in the journal
@@ -15,11 +15,15 @@ MAX_REPORTED = 500  # names in the journal
 async def run(boot: Boot) -> str:
     path = boot.paths.domains
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise StepFailed(
             f"cannot read the allowlist {path}: {error}", "Put back the file, which is part of the image."
         ) from error
+    try:
+        text = foreign_syntax.decode(data)
+    except ValueError as error:
+        raise StepFailed(f"cannot read the allowlist {path}: {error}", "Correct the allowlist and boot again.") from error
     hosts = await registries.find(allowlist.referenced_registries(text))
     try:
         listed = allowlist.parse(text, path.name, hosts)

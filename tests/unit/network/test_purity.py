@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,8 +45,13 @@ sys.addaudithook(_notice)
 
 
 def effects(work: Callable[[], object]) -> list[str]:
-    """Returns the audit events (PEP 578) that a function raises through its effects on the system."""
+    """Returns the audit events (PEP 578) that a function raises through its effects on the system.
+
+    A first call may import modules, such as codecs, so the second one counts.
+    """
     global _seen
+    with contextlib.suppress(Exception):
+        work()
     seen: list[str] = []
     _seen = seen
     try:
