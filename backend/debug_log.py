@@ -30,7 +30,7 @@ MAX_SHOWN = 40 << 10  # characters of the log printed to stderr after a halted b
 MAX_EARLY = 1000  # lines kept until the file is open
 
 
-class Words:
+class Formatter:
     """Formats commands and their outcomes as lines of text, without secrets or terminal control characters."""
 
     def __init__(self, redaction: Redaction) -> None:
@@ -111,7 +111,7 @@ class DebugLog:
     """
 
     def __init__(self, redaction: Redaction, segment_bytes: int = SEGMENT_BYTES) -> None:
-        self._words = Words(redaction)
+        self._formatter = Formatter(redaction)
         self._segment_bytes = segment_bytes
         self._handler: _Handler | None = None
         self.early: list[str] = []
@@ -132,13 +132,13 @@ class DebugLog:
                 write_lines(2, lines[1:] if len(lines) > 1 else lines)
 
     def started(self, command: Command) -> None:
-        self._write(self._words.started(command))
+        self._write(self._formatter.started(command))
 
     def ended(self, command: Command, outcome: Outcome, seconds: float) -> None:
-        self._write(self._words.ended(command, outcome, seconds))
+        self._write(self._formatter.ended(command, outcome, seconds))
 
     def relay(self, line: str, source: str) -> None:
-        self._write([self._words.relayed(line, source)])
+        self._write([self._formatter.relayed(line, source)])
 
     def _write(self, lines: list[str]) -> None:
         if self._handler is None:
@@ -157,17 +157,17 @@ class DebugLines:
     """The observer of all other processes: lines with PREFIX on a descriptor, at most `most` bytes in total."""
 
     def __init__(self, redaction: Redaction, descriptor: int = 2, most: int = sys.maxsize) -> None:
-        self._words = Words(redaction)
+        self._formatter = Formatter(redaction)
         self._descriptor, self._left = descriptor, most
 
     def started(self, command: Command) -> None:
-        self._write(self._words.started(command))
+        self._write(self._formatter.started(command))
 
     def ended(self, command: Command, outcome: Outcome, seconds: float) -> None:
-        self._write(self._words.ended(command, outcome, seconds))
+        self._write(self._formatter.ended(command, outcome, seconds))
 
     def relay(self, line: str, source: str) -> None:
-        self._write([self._words.relayed(line, source)])
+        self._write([self._formatter.relayed(line, source)])
 
     def _write(self, lines: list[str]) -> None:
         if self._left <= 0:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from backend.commands import PREFIX, Command, Outcome, observe, observed
 from backend.contract import shell
 from backend.contract.paths import Paths
-from backend.debug_log import MAX_LINE, MAX_STDIN, DebugLines, DebugLog, Words, clock, printable, quoted
+from backend.debug_log import MAX_LINE, MAX_STDIN, DebugLines, DebugLog, Formatter, clock, printable, quoted
 from backend.redaction import Redaction
 from backend.settings import load
 from backend.supervision import start
@@ -32,13 +32,13 @@ def command(*argv: str, stdin: bytes | None = None, descriptors: tuple[int, ...]
 
 
 def ended(one: Command, outcome: Outcome) -> list[str]:
-    return Words(REDACTION).ended(one, outcome, 0.25)
+    return Formatter(REDACTION).ended(one, outcome, 0.25)
 
 
 def test_a_command_that_succeeds() -> None:
-    words, one = Words(REDACTION), command("git", "commit", "-m", "two words")
-    (first,) = words.started(one)
-    (last,) = words.ended(one, Outcome(code=0, stderr="a warning"), 0.25)
+    formatter, one = Formatter(REDACTION), command("git", "commit", "-m", "two words")
+    (first,) = formatter.started(one)
+    (last,) = formatter.ended(one, Outcome(code=0, stderr="a warning"), 0.25)
     assert first == f"2026-12-02T00:00:00.000Z {os.getpid()}#1 claude started: git commit -m 'two words'"
     assert last == (
         f"2026-12-02T00:00:00.250Z {os.getpid()}#1 claude exit 0, started 2026-12-02T00:00:00.000Z, took 0.250 s: "
@@ -73,8 +73,8 @@ def test_a_long_input_is_not_shown() -> None:
 def test_no_secret_in_any_part() -> None:
     one = command(f"https://x:{TOKEN}@host", stdin=f"Bearer {TOKEN}".encode(), GH_TOKEN=TOKEN)
     outcome = Outcome(code=1, stderr=f"{'x' * (MAX_LINE - 5)}{TOKEN}\nfatal: {TOKEN}", problem=f"cannot use {TOKEN}")
-    words = Words(REDACTION)
-    lines = [*words.started(one), *words.ended(one, outcome, 1.0), words.relayed(f"a {TOKEN}", "guard")]
+    formatter = Formatter(REDACTION)
+    lines = [*formatter.started(one), *formatter.ended(one, outcome, 1.0), formatter.relayed(f"a {TOKEN}", "guard")]
     text = "\n".join(lines)
     assert "ghp_" not in text, "a line is cut after its secrets are out"
     assert text.count("<GH_PAT>") == 8
@@ -87,7 +87,7 @@ def test_terminal_control_characters_are_escaped() -> None:
     assert all(line.isprintable() for line in lines)
     assert "$'a\\012b\\033'" in lines[0]
     assert "printf '\\000\\033\\377' | env -i X=$'\\177'" in lines[2]
-    assert Words(REDACTION).relayed("\x1b[2J", "claude") == "claude| \\x1b[2J"
+    assert Formatter(REDACTION).relayed("\x1b[2J", "claude") == "claude| \\x1b[2J"
 
 
 @given(st.text(st.characters(codec=None)))
