@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Boot:
     """One sandbox during boot. `services` and `policy` live on afterwards.
 
-    `docker_servers` are the DNS servers that Docker's resolver queries from inside this container: () if that resolver is not
-    in use, None if it is in use but its servers are unknown.
+    If Docker's resolver is in use, `docker_servers` are the DNS servers that it queries from inside this container, and
+    `docker_problem` is the reason why it cannot forward queries, "" if it can.
     """
 
     settings: Settings
@@ -30,8 +30,8 @@ class Boot:
     emit: Callable[[Event], None]
     services: Services
     policy: Policy
-    docker_servers: tuple[str, ...] = ()  # that Docker's resolver, if it is in use, asks from in here
-    docker_problem: str = ""  # why Docker's resolver, if it is in use, cannot forward queries
+    docker_servers: tuple[str, ...] = ()
+    docker_problem: str = ""
     agent_environment: dict[str, str] = field(default_factory=dict)
     session: Session | None = None
     cloned: bool = False  # REPO_URL has been cloned into the workspace
@@ -39,7 +39,7 @@ class Boot:
 
     @property
     def other_resolvers(self) -> str:
-        """What to do if listed names cannot be resolved."""
+        """The remedy if names of the allowlist cannot be resolved."""
         if self.docker_problem:
             return (
                 "Set CODETAINER_UPSTREAM to the IPv4 address of a resolver: Docker's resolver (127.0.0.11) forwards queries "

@@ -1,4 +1,4 @@
-"""`codetainer acknowledge`: prints the serious refusals, and marks as seen what it has printed."""
+"""`codetainer acknowledge`: prints the serious refusals and marks them as seen."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from codetainer_tui.view.refusals import alarms
 
 
 def acknowledge(paths: Paths) -> int:
-    """Acknowledges what is in the journal now; what comes meanwhile is not.
+    """Acknowledges the refusals that are in the journal now, not those that arrive meanwhile.
 
-    Prints each kind that is kept by name, however many there are, and the number of those that are not.
+    Prints all kinds that are kept individually, and the number of the others.
     """
     state = current(paths)
     reply = ask.ask(paths.control, Acknowledge(state.updated_at), "codetainer acknowledge")

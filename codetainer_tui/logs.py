@@ -23,26 +23,26 @@ Wanted = Callable[[Event], bool]
 
 
 def logs(paths: Paths, *, go_on: bool, as_json: bool, serious: bool = False) -> int:
-    """Prints what there is, and with `go_on` what comes; with `serious` only such refusals. Exit code 2 without a journal."""
+    """Prints the journal, or with `serious` its serious refusals; with `go_on` follows it. Exit code 2 without a journal."""
     if not go_on and not paths.journal.exists():
         sys.stderr.write("codetainer: no journal here: no sandbox has booted\n")
         return 2
     if not paths.journal.exists():
         sys.stderr.write("codetainer: no journal here yet; waiting for a sandbox to boot\n")
         sys.stderr.flush()
-    words, first = Lines(), True
+    formatter, first = Lines(), True
     wanted: Wanted = is_serious(current(paths)) if serious else lambda event: True
     for source in (before(paths.journal), follow(paths.journal, going_on=lambda: go_on)):
         for stamped in source:
             if first and serious and isinstance(stamped.event, Snapshot):
                 sys.stderr.write(
                     f"codetainer: the journal has no events before {date(stamped.at)} {clock_seconds(stamped.at)}; "
-                    "codetainer status counts the refusals of that time\n"
+                    "codetainer status includes earlier refusals in its counts\n"
                 )
             first = False
             if isinstance(stamped.event, Snapshot) or not wanted(stamped.event):
-                continue  # a snapshot joins two segments, says nothing new
-            for line in [encode(stamped)] if as_json else words.of(stamped):
+                continue  # a snapshot contains no news
+            for line in [encode(stamped)] if as_json else formatter.of(stamped):
                 sys.stdout.write(line + "\n")
             if go_on:
                 sys.stdout.flush()
@@ -50,7 +50,7 @@ def logs(paths: Paths, *, go_on: bool, as_json: bool, serious: bool = False) -> 
 
 
 def is_serious(state: State) -> Wanted:
-    """Tells which refusals are serious: by themselves, or as part of what looks like a tunnel or a scan in this state."""
+    """A filter for serious refusals, including the members of a crowd that looks like a tunnel or a scan in this state."""
     suspicious = {key for key, crowd in state.refusals.crowds.items() if crowd.suspicion}
 
     def wanted(event: Event) -> bool:

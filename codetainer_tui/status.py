@@ -52,7 +52,7 @@ def text(shown: View, wanted: Sequence[Wanted] = (), *, operator: bool) -> str:
     if alarms:
         lines += ["", f"! Serious   {shown.alarm_summary}"]
         lines += lines_of(alarms)
-        lines.append("  codetainer acknowledge, when you have seen them; codetainer freeze stops the agent")
+        lines.append("  Run codetainer acknowledge to mark these as seen, or codetainer freeze to stop the agent.")
     for block in shown.blocks:
         lines.append("")
         lines.append(" ".join(part for part in ("!", block.title, f"({block.since})" if block.since else "") if part))
@@ -75,7 +75,7 @@ def text(shown: View, wanted: Sequence[Wanted] = (), *, operator: bool) -> str:
 
 
 def lines_of(alarms: Sequence[RefusedLine]) -> list[str]:
-    """Serious refusals, a line each. If some are told together, the last line says where each of them can be read."""
+    """Serious refusals, one line each. If a row sums up several, the last line says where to read them individually."""
     return [*_rows(alarms), *([f"  {IN_THE_LOG}"] if any(row.cannot == ONE_BY_ONE for row in alarms) else [])]
 
 

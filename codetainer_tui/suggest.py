@@ -43,14 +43,14 @@ def _reason(one: Wanted) -> str:
     return "the name looks generated"
 
 
-def _left_out(found: View) -> list[str]:
-    """Crowds, and what is serious: no entry is made of them."""
-    crowds = [row for row in found.refused if row.kinds > 1 and row.acknowledged_as and not row.name]
-    said = [f"# not suggested: {row.what}  {row.why}, {many(row.count, 'time')}" for row in crowds]
-    if found.alarms:
-        kinds = at_least(found.alarms, exact=found.alarms_exact)
-        said.append(f"# {kinds} serious refusal{'' if found.alarms == 1 else 's'} to look at first: codetainer status")
-    return said
+def _left_out(shown: View) -> list[str]:
+    """Comments on crowds and serious refusals, which are never suggested."""
+    crowds = [row for row in shown.refused if row.kinds > 1 and row.acknowledged_as and not row.name]
+    lines = [f"# not suggested: {row.what}  {row.why}, {many(row.count, 'time')}" for row in crowds]
+    if shown.alarms:
+        kinds = at_least(shown.alarms, exact=shown.alarms_exact)
+        lines.append(f"# {kinds} serious refusal{'' if shown.alarms == 1 else 's'} to look at first: codetainer status")
+    return lines
 
 
 def suggest(paths: Paths) -> int:

@@ -1,10 +1,10 @@
-"""Sets of digests, each kept as one text: how kinds are counted that are too many to be kept. Pure."""
+"""Sets of digests, each stored as one text, to count kinds that are too many to keep individually. Pure."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 
-DIGITS = 10  # of a digest, hexadecimal
+DIGITS = 10  # hexadecimal digits of a digest
 
 
 def digest(text: str) -> str:
@@ -12,8 +12,8 @@ def digest(text: str) -> str:
 
 
 def holds(digests: str, wanted: str) -> bool:
-    """True if a digest is among others of its length, which are written one after another."""
+    """True if a set, which is a concatenation of digests of equal length, contains this digest."""
     at = digests.find(wanted)
-    while at >= 0 and at % len(wanted):  # the end of one and the beginning of the next
+    while at >= 0 and at % len(wanted):  # a match across two digests
         at = digests.find(wanted, at + 1)
     return at >= 0

@@ -6,8 +6,8 @@ kept until the operator acknowledges them; if the table is full, further kinds a
 are those that an entry could permit. They are grouped in crowds (crowds.py), each of which evicts only its own members; a crowd
 that looks like a tunnel or a scan is serious as a whole.
 
-Counts of refusals are exact whatever comes. Counts of policy kinds are up to MAX_KNOWN; beyond, one that was dropped and comes
-again counts as another. Counts of serious kinds never exceed the truth: if they might be too low, `alarms_exact` is False.
+Counts of refusals are always exact. Counts of policy kinds are exact up to MAX_KNOWN kinds; beyond, a kind that was dropped and
+comes back is counted twice. Counts of serious kinds are never too high; if they may be too low, `alarms_exact` is False.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ MAX_KEPT = 500  # policy kinds
 MAX_OF_A_CROWD = 64
 MAX_CROWDS = 256
 MAX_BELOW_TLD = 32  # domains below one top-level domain that are crowds of their own
-MAX_SERIOUS = 64  # kinds of one wall and reason
-MAX_REST = 2048  # kinds of one wall and reason that are counted beyond those: 20 KB of digests in a snapshot
-MAX_KNOWN = 65536  # policy kinds whose digests are kept, so that one that was dropped and comes again counts once
-BUCKET = 2  # hexadecimal digits of a digest that say where it is kept
-QUIET_SECONDS = 3600.0  # after which a crowd makes room for another
-OTHER_NAMES = "other names"  # in place of those that were too many to be told apart
+MAX_SERIOUS = 64  # kinds of one protection and reason
+MAX_REST = 2048  # further kinds of one protection and reason that are counted by digest: 20 KB in a snapshot
+MAX_KNOWN = 65536  # policy kinds whose digests are kept, to count a kind once even if it was dropped and comes back
+BUCKET = 2  # hexadecimal digits of a digest that select its bucket
+QUIET_SECONDS = 3600.0  # without refusals before a crowd may be evicted
+OTHER_NAMES = "other names"  # stands for the names in a flood that were too many to list individually
 OTHER_DESTINATIONS = "other destinations"
 UNTOLD = "untold"  # the crowd of these two, each of which has a row of its own
 
@@ -81,16 +81,16 @@ def group(refused: Refused) -> str:
 
 
 def added_up(refused: Refused) -> bool:
-    """True of a row for several kinds, which guard or gate had no room for: it counts refusals, not kinds."""
+    """True if a refusal sums up several kinds, because they were too many for guard or gate to list individually."""
     return refused.name in (OTHER_NAMES, OTHER_DESTINATIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class Rest(RefusalView):
-    """Serious refusals of one group that had no room in the table, counted together.
+    """Serious refusals of one group that did not fit into its table, counted together.
 
-    `kinds` is the number of kinds since they were last acknowledged, told apart by their digests in `digests`. If it is not
-    `exact`, there were more: beyond MAX_REST, or added up before they came here.
+    `kinds` is the number of kinds since the last acknowledgement, and `digests` identifies them. If `exact` is false, there
+    were more kinds, either beyond MAX_REST or in a refusal that sums up several.
     """
 
     kinds: int = 0
@@ -138,19 +138,19 @@ class Refusals:
 
     @property
     def alarms(self) -> int:
-        """Serious ones that nobody has acknowledged: kinds, tunnels and scans. See `alarms_exact`."""
+        """The number of unacknowledged serious kinds, tunnels and scans. See `alarms_exact`."""
         kinds = sum(view.alarm for view in self.serious.values()) + sum(rest.kinds for rest in self.more.values() if rest.alarm)
         return kinds + sum(crowd.alarm for crowd in self.crowds.values())
 
     @property
     def alarms_exact(self) -> bool:
-        """False if `alarms` is a lower bound: there were too many kinds at once, or of one reason, to tell them apart."""
+        """False if `alarms` is only a lower bound, because there were too many kinds at once, or of one reason."""
         summed = any(view.alarm and added_up(view.latest) for view in self.serious.values())
         return not summed and all(rest.exact for rest in self.more.values() if rest.alarm)
 
     @property
     def alarm_keys(self) -> frozenset[str]:
-        """Keys of everything in the tables that nobody has acknowledged: no more than there is room for, also in a flood."""
+        """The keys of all unacknowledged entries. The tables limit their number, also in a flood."""
         tables = (self.serious, self.more, self.crowds)
         return frozenset(key for table in tables for key, view in table.items() if view.alarm)
 
@@ -247,7 +247,7 @@ class _Book:
         self.kept -= 1
 
     def _is_known(self, text: str) -> bool:
-        """Whether a kind has come before, and was dropped; from now on it has."""
+        """True if this kind has come before (and was dropped). Remembers it."""
         digest = digests.digest(text)
         bucket, rest = digest[:BUCKET], digest[BUCKET:]
         known = self.known.get(bucket, "")
@@ -257,7 +257,7 @@ class _Book:
         return held
 
     def _crowd_for(self, event: Refused, at: float) -> Growing:
-        """An event's crowd, to be written to: of too many narrow ones it is the wide one."""
+        """The crowd for an event, in mutable form: the wide one if there are too many narrow ones."""
         narrow, wide = (UNTOLD, UNTOLD) if added_up(event) else crowds_of(event)
         if narrow in self.crowds:
             return self._growing(narrow)

@@ -1,4 +1,4 @@
-"""`acknowledge` marks nothing that it has not printed or counted, and `logs --serious` prints the rest."""
+"""`acknowledge` marks only refusals that it has printed or counted, and `logs --serious` prints all of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write(path: Path, *events: e.Event) -> list[e.Stamped]:
     return stamped
 
 
-def test_all_that_is_acknowledged_is_printed_or_counted(
+def test_acknowledged_refusals_are_printed_or_counted(
     paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = fold_all(write(paths.journal, *SCAN, FOREIGN, *TUNNEL, *OTHERS))
@@ -60,7 +60,7 @@ def test_all_that_is_acknowledged_is_printed_or_counted(
     assert "needed.example" not in said
 
 
-def test_the_log_has_each_serious_refusal_and_the_names_of_a_tunnel(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_contains_each_serious_refusal_and_the_names_of_a_tunnel(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     write(paths.journal, *OTHERS, *SCAN, FOREIGN, *TUNNEL)
     assert logs.logs(paths, go_on=False, as_json=False, serious=True) == 0
     said = capsys.readouterr()
@@ -71,7 +71,7 @@ def test_the_log_has_each_serious_refusal_and_the_names_of_a_tunnel(paths: Paths
     assert said.err == ""
 
 
-def test_a_journal_that_no_longer_has_the_beginning_says_so(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_journal_without_its_beginning_is_reported(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     state = fold_all(write(paths.journal, *SCAN))
     write(paths.journal, e.Snapshot(state.as_json()), FOREIGN)
     logs.logs(paths, go_on=False, as_json=False, serious=True)

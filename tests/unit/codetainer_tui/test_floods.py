@@ -119,21 +119,21 @@ def scan(number: int) -> Refused:
         (5000, f"at least {MAX_REST + 60:,} more".replace(",", " "), "2 115+ serious", "at least 2 115 kinds   5 004 refusals"),
     ],
 )
-def test_a_flood_of_what_is_serious_is_a_few_rows_the_first_of_them_by_themselves(
+def test_a_serious_flood_is_few_rows_and_its_first_kinds_have_their_own(
     flood: int, more: str, alarm: str, summary: str
 ) -> None:
     state = after(FOUR[0], *map(scan, range(flood)), *FOUR[1:])
-    found = view(state, state.updated_at)
-    rows = [(row.what, row.count) for row in found.refused if row.alarm]
+    shown = view(state, state.updated_at)
+    rows = [(row.what, row.count) for row in shown.refused if row.alarm]
     assert len(rows) == FIRST_ALONE + 1 + 3
-    assert {event.key for event in FOUR} <= {row.key for row in found.refused}
-    (folded,) = (row for row in found.refused if row.key.startswith("more "))
+    assert {event.key for event in FOUR} <= {row.key for row in shown.refused}
+    (folded,) = (row for row in shown.refused if row.key.startswith("more "))
     last = scan(flood - 1).address
     assert folded.what == f"{more}, latest {last}:22"
     assert sum(count for _, count in rows) == flood + 4
-    assert (found.headline.alarm, found.alarm_summary[: len(summary)]) == (alarm, summary)
-    said = text(found, operator=True).splitlines()
-    assert f"  {IN_THE_LOG}" in said
+    assert (shown.headline.alarm, shown.alarm_summary[: len(summary)]) == (alarm, summary)
+    lines = text(shown, operator=True).splitlines()
+    assert f"  {IN_THE_LOG}" in lines
     assert f"  {IN_THE_LOG}" not in text(view(after(*FOUR), 2000.0), operator=True).splitlines()
 
 

@@ -189,7 +189,7 @@ def test_a_flood_keeps_its_first_kinds_and_all_of_other_reasons() -> None:
     assert (after.alarms, after.alarms_exact) == (len(kept) + MAX_REST, False)
 
 
-def test_kinds_without_a_row_are_counted_exactly_however_often_they_come() -> None:
+def test_repeated_kinds_without_a_row_are_counted_exactly() -> None:
     scan = [dial(f"10.0.{number >> 8}.{number & 255}", 22, Reason.PRIVATE) for number in range(1000)]
     after = gathered([METADATA, *scan, *scan, FOREIGN])
     assert (after.alarms, after.alarms_exact) == (1002, True)
@@ -198,8 +198,8 @@ def test_kinds_without_a_row_are_counted_exactly_however_often_they_come() -> No
     assert (seen.alarms, again.alarms, again.alarms_exact) == (0, 10, True)
 
 
-def test_a_row_that_stands_for_several_kinds_makes_the_count_a_lower_bound() -> None:
-    """The guard adds up what is too much for one second."""
+def test_a_summed_up_refusal_makes_the_count_a_lower_bound() -> None:
+    """The guard sums up refusals that are too many for one second."""
     summed = Refused(Via.FIREWALL, Reason.PRIVATE, 700, "", OTHER_DESTINATIONS)
     few = gathered([METADATA, summed])
     assert (few.alarms, few.alarms_exact) == (2, False)
