@@ -13,7 +13,7 @@ import pytest
 from backend import commands, system
 from backend.commands import Command, Outcome
 from backend.contract.paths import AGENT_UID
-from backend.debug_log import Words
+from backend.debug_log import Formatter
 from backend.redaction import Redaction
 from backend.services.service import lines
 from backend.system import GATE, ROOT, SystemFailure
@@ -201,7 +201,7 @@ def test_a_pasted_command_does_the_same_again() -> None:
         environment = {"PATH": system.SYSTEM_PATH, "VALUE": text}
         argv = ["sh", "-c", script, "sh", text]
         one = Command(tuple(argv), tuple(argv), "root", environment, "/tmp", text.encode(errors="surrogateescape"), (), 0.0)
-        paste = Words(Redaction(())).ended(one, Outcome(code=3), 0.0)[1]
+        paste = Formatter(Redaction(())).ended(one, Outcome(code=3), 0.0)[1]
         done = subprocess.run(["bash", "-c", paste], capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (3, b"")
         assert done.stdout.decode(errors="surrogateescape") == f"{text}/tmp|{text}|{text}|"

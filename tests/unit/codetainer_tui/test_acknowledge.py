@@ -60,7 +60,9 @@ def test_acknowledged_refusals_are_printed_or_counted(
     assert "needed.example" not in said
 
 
-def test_the_log_contains_each_serious_refusal_and_the_names_of_a_tunnel(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_contains_each_serious_refusal_and_the_names_of_a_tunnel(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(paths.journal, *OTHERS, *SCAN, FOREIGN, *TUNNEL)
     assert logs.logs(paths, go_on=False, as_json=False, serious=True) == 0
     said = capsys.readouterr()
