@@ -93,7 +93,7 @@ def test_the_agents_configuration_neither_hangs_nor_breaks_it(tmp_path: Path) ->
     for section in ("core", "filter.evil"):
         git(agents, "config", "--remove-section", section)
     output = (tmp_path / "out").read_text()
-    assert "only here: /workspace/repo: 2 commits not pushed, 9 files not committed, 1 stash" in output
+    assert "unsaved work: /workspace/repo: 2 commits not pushed, 9 files not committed, 1 stash" in output
     branch = saved_branch(fetched, output)
     assert "[skip ci]" in git(fetched, "log", "-1", "--format=%B", branch)  # keeps CI from building the branch
     same_work(restore(fetched, branch), agents, branch)
@@ -134,5 +134,5 @@ def test_a_git_that_hangs_does_not_delay_the_stop(tmp_path: Path) -> None:
         sandbox.process.kill()
     output = (tmp_path / "out").read_text()
     assert "cannot save work to" in output
-    assert "not all of it is known: cannot be counted: cannot wait for git" in output
+    assert "unsaved work is not fully known: cannot be counted: cannot wait for git" in output
     assert "coredns is stopped" in output  # an orderly stop
