@@ -89,7 +89,7 @@ def test_allowed_names_the_source_of_every_name(sandbox: Running) -> None:
     ("target", "words"),
     [
         ("github.com", "domains.conf:2"),
-        ("nowhere.test", "not on the list"),
+        ("nowhere.test", "not on the allowlist"),
         ("github.com:22", "port 22 is refused"),
         ("198.51.100.10:443", "github.com"),
         ("192.0.2.200", "never resolved"),

@@ -277,7 +277,7 @@ def test_the_default_branch_is_not_deleted(sandbox: Running, repository: str, pa
 def test_no_branch_is_deleted_if_the_default_branch_is_unknown(sandbox: Running) -> None:
     ((status, text, arrived),) = answers(sandbox, [asked("DELETE", "/repos/friend/empty/git/refs/heads/work")])
     assert (status, arrived) == (403, False)
-    assert "does not say which branch" in text
+    assert "GitHub did not name the default branch" in text
 
 
 def test_uploads_are_files_of_a_release(sandbox: Running) -> None:
