@@ -96,7 +96,7 @@ def results(done: Finished) -> dict[str, str]:
 
 
 def credentials_inside(boot: Boot) -> str:
-    """Returns the place of a credential in the environment or files of the agent's session, as a problem, or ""."""
+    """Looks for credentials in the environment and files of the agent's session. Returns the problem, or ""."""
     secrets = [value for value in boot.settings.secrets.by_variable.values() if len(value) >= MIN_CREDENTIAL]
     texts = {f"its environment ({name})": value for name, value in boot.agent_environment.items()}
     with contextlib.suppress(OSError):

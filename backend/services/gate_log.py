@@ -39,7 +39,7 @@ REFUSALS = {
 
 
 class GateLog:
-    """The counts of refusals. `listed` returns the allowlist in force."""
+    """Reads the log and counts refusals. `listed` returns the allowlist in force."""
 
     def __init__(self, emit: Callable[[Event], None], traffic: TrafficLog, listed: Callable[[], Allowlist]) -> None:
         self._emit, self._traffic, self._listed = emit, traffic, listed

@@ -150,8 +150,8 @@ def parse_answer(data: bytes, question: Question) -> Answer:
             target, end = _name(data, offset)
             if end != offset + length:
                 raise MessageError("an alias of another length than it says")
-            known, least = aliases.get(owner, (target, ttl))
-            if known != target:
+            previous, least = aliases.get(owner, (target, ttl))
+            if previous != target:
                 raise MessageError("an alias of two names")
             aliases[owner] = target, min(least, ttl)
         offset += length

@@ -315,7 +315,7 @@ def _open(rules: Rules) -> str:
 
 
 def _new_flows(rules: Rules, uid: int, to: str, counted: str) -> str:
-    """A rule that lets a uid open flows; the agent's are rate-limited."""
+    """A rule that lets a uid open flows, with a rate limit for the agent."""
     which = f"    meta skuid {uid} ct state new {to} "
     paced = f"{which}jump pace\n" if uid == rules.agent else ""
     return f"{paced}{which}{counted}ct mark set {mark(uid):#x} accept"
@@ -326,7 +326,7 @@ def _ssh_ports6(rules: Rules) -> str:
 
 
 def _replies(rules: Rules) -> list[str]:
-    """Rules for replies on inbound connections. sshd's must come from a root socket: a squatter on its port cannot answer."""
+    """Rules for replies on inbound connections. On sshd's port, only root's sockets may reply, so no squatter can answer."""
     owned = [(rules.ssh, "meta skuid 0 ", SSH_MARK)] if rules.ssh else []
     if rules.metrics:
         owned.append((rules.metrics.port, f"meta skuid {rules.exporter} ", mark(rules.exporter)))

@@ -193,7 +193,7 @@ def _asks(proxy: CredentialProxy) -> str:
 
 
 def _replace(credential: Credential, secret: str, fine: str) -> Iterable[str]:
-    """Rules that replace the placeholder with the secret and set the variable `fine` to true. Raises ValueError (`quoted`)."""
+    """Rules that replace the placeholder with the secret and set the variable `fine` to true. Raises ValueError for a quote."""
     if credential.header != "authorization":
         placeholder = f"{{ req.fhdr({credential.header}) -m str {credential.placeholder} }}"
         yield f"http-request set-var({fine}) bool(true) if {placeholder}"

@@ -119,8 +119,8 @@ def variables(hosts: Iterable[Host]) -> dict[str, Credential]:
     return {credential.variable: credential for host in hosts for credential in host.credentials}
 
 
-def parse(text: str, file: str, known: Mapping[str, Credential] = MappingProxyType({})) -> tuple[Host, ...]:
-    """Parses a file. Its hosts may use its own credentials and the `known` ones. Raises CredentialsError."""
+def parse(text: str, file: str, predefined: Mapping[str, Credential] = MappingProxyType({})) -> tuple[Host, ...]:
+    """Parses a file. Its hosts may use its own credentials and the `predefined` ones. Raises CredentialsError."""
     try:
         body = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -128,14 +128,14 @@ def parse(text: str, file: str, known: Mapping[str, Credential] = MappingProxyTy
     unknown = [key for key in body if key not in ("credential", "host")]
     if unknown:
         raise CredentialsError(f"{file}: found {', '.join(unknown)}, expected [[credential]] and [[host]]")
-    credentials = dict(known)
+    credentials = dict(predefined)
     for number, table in enumerate(_tables(body, "credential", file), start=1):
         place = f"{file}: credential {number}"
         _only(table, ("variable", "placeholder", "header", "login"), place)
         variable, header = _text(table, "variable", place), _text(table, "header", place).lower()
         if not _VARIABLE.match(variable):
             raise CredentialsError(f"{place}: variable is {variable!a}, expected a name such as MY_TOKEN")
-        if variable in known:
+        if variable in predefined:
             raise CredentialsError(f"{place}: {variable} is predefined; name it in a host, without [[credential]]")
         placeholder = _text(table, "placeholder", place) if "placeholder" in table else f"codetainer-holds-{variable}"
         if not _PLACEHOLDER.match(placeholder):

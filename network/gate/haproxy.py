@@ -97,7 +97,7 @@ def lists(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
 
 
 def carries(allowlist: Allowlist, key: str) -> bool:
-    """True if the gate may carry connections to `name:port`. Used to close those that an allowlist change no longer permits."""
+    """True if connections to `name:port` may pass. When the allowlist changes, all other open connections are closed."""
     name, _, port = key.rpartition(":")
     entry = allowlist.match(name)
     return entry is not None and any(str(p.number) == port and p.check is not Check.ADDRESS for p in entry.ports)

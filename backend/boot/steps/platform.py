@@ -1,4 +1,4 @@
-"""Closes the platform's folder to the agent: on Fly.io it has a socket that mints tokens and can suspend the machine."""
+"""Closes the platform's folder to the agent. On Fly.io, a socket in it mints tokens and can suspend the machine."""
 
 from __future__ import annotations
 

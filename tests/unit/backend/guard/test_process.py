@@ -1,4 +1,4 @@
-"""The guard process: failing names and refused names in its reports."""
+"""Reports of the guard process about failing and refused names."""
 
 from __future__ import annotations
 

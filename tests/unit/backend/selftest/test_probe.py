@@ -32,7 +32,7 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def datagrams(answer: Callable[[bytes], bytes] | None) -> Iterator[int]:
-    """Yields the port of a peer that answers one datagram; without `answer`, none."""
+    """Yields the port of a peer that receives one datagram and, unless `answer` is None, answers it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((HERE, 0))
         sock.settimeout(30)

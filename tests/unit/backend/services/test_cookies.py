@@ -1,4 +1,4 @@
-"""How often dropped cookies are reported."""
+"""The rate of reports about dropped cookies."""
 
 from __future__ import annotations
 

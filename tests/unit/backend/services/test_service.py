@@ -1,4 +1,4 @@
-"""Services that announce when they are ready: any output, also if their exit is seen before their last output."""
+"""Services that announce when they are ready, or exit before that, even if the exit is noticed before the last output."""
 
 from __future__ import annotations
 
