@@ -19,7 +19,7 @@ ON_HOST = re.compile(r"host\((.*)\)\Z")
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """The servers that dockerd forwards to: from this network namespace by IPv4 or IPv6, or from the machine's (`host`)."""
+    """The servers that dockerd forwards to: from this network namespace (IPv4 or IPv6), or from the host's (`host`)."""
 
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class External:
 
     @property
     def problem(self) -> str:
-        """Why none of them answers a query from in here; "" if one may."""
+        """The reason why no server can answer a query from the sandbox, or ""."""
         if self.ipv4 or self.host:
             return ""
         if self.ipv6:
@@ -40,7 +40,7 @@ class External:
 
 @dataclass(frozen=True, slots=True)
 class ResolvConf:
-    """`nameservers` are IPv4 addresses, in the file's order, without doubles; `ipv6` those that the sandbox cannot reach.
+    """`nameservers` are IPv4 addresses, `ipv6` those that the sandbox cannot reach, in the file's order, without duplicates.
 
     `external` is None if the file does not name the servers behind Docker's resolver.
     """
@@ -51,7 +51,7 @@ class ResolvConf:
 
     @property
     def forwarding_problem(self) -> str:
-        """Why Docker's resolver cannot forward queries from in here, in words; "" if it can."""
+        """The reason why Docker's resolver cannot forward the sandbox's queries, or ""."""
         if self.external is None:
             return "the firewall refuses them because /etc/resolv.conf does not name its servers"
         return self.external.problem
@@ -92,12 +92,12 @@ def _external(words: Iterable[str]) -> External:
 
 
 def _addresses(words: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The IPv4 addresses and the IPv6 addresses among some words, without doubles."""
-    found: dict[int, dict[str, None]] = {4: {}, 6: {}}
+    """Returns the IPv4 and the IPv6 addresses among the words, without duplicates."""
+    by_version: dict[int, dict[str, None]] = {4: {}, 6: {}}
     for word in words:
         try:
             address = ipaddress.ip_address(word)
         except ValueError:
             continue
-        found[address.version][str(address)] = None
-    return tuple(found[4]), tuple(found[6])
+        by_version[address.version][str(address)] = None
+    return tuple(by_version[4]), tuple(by_version[6])

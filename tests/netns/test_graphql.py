@@ -34,6 +34,7 @@ PERSONS = (
     "deleteIssue", "addSubIssue", "updateSubscription",
 )  # fmt: skip
 ELSEWHERE = "names an object in another repository"
+FORCE = "may not force"
 NO_BRANCH = "names a ref that is not a branch"
 INPUT = "mutation($input: AddCommentInput!) { addComment(input: $input) { subject { id } } }"
 
@@ -155,9 +156,9 @@ def test_a_write_in_the_repository_is_allowed(sandbox: Running, body: str) -> No
         (mutate('createGist(input: {repositoryId: "R_1"}) { id }'), "createGist is not allowed"),
         (mutate('addComment: createRepository(input: {id: "R_1"}) { id }'), "createRepository is not allowed"),
         *((mutate(f'{name}(input: {{id: "R_1"}}) {{ id }}'), f"{name} is not allowed") for name in PERSONS),
-        (mutate('updateRef(input: {refId: "BRANCH_1", oid: "a1", force: true}) { x }'), "updateRef may not force"),
-        (request("mutation($f: Boolean) { updateRef(input: {refId: \"BRANCH_1\", force: $f}) { x } }", {"f": True}), "may not force"),
-        (request("mutation($i: X!) { updateRef(input: $i) { x } }", {"i": {"refId": "BRANCH_1", "force": "no"}}), "may not force"),
+        (mutate('updateRef(input: {refId: "BRANCH_1", oid: "a1", force: true}) { x }'), f"updateRef {FORCE}"),
+        (request("mutation($f: Boolean) { updateRef(input: {refId: \"BRANCH_1\", force: $f}) { x } }", {"f": True}), FORCE),
+        (request("mutation($i: X!) { updateRef(input: $i) { x } }", {"i": {"refId": "BRANCH_1", "force": "no"}}), FORCE),
         (move('name: "refs/heads/a", afterOid: "1", force: true'), "updateRefs may not force"),
         (move(f'name: "refs/heads/a", afterOid: "{"0" * 40}"'), "updateRefs may not delete"),
         (move('name: "refs/heads/a", afterOid: "\\u0030"'), "may not delete"),

@@ -22,18 +22,18 @@ async def run(boot: Boot) -> str:
         raise StepFailed(_no_upstream(system_resolvers), "Set CODETAINER_UPSTREAM to the IPv4 address of a resolver.")
     if DOCKER_ADDRESS in upstreams:
         boot.docker_servers = system_resolvers.external.ipv4 if system_resolvers.external else ()
-        # Of several upstreams another one may answer; then nothing depends on Docker's.
+        # With several upstreams, boot does not depend on Docker's resolver.
         boot.docker_problem = system_resolvers.forwarding_problem if upstreams == (DOCKER_ADDRESS,) else ""
     await boot.policy.use_upstreams(upstreams)
     await load(boot)
     return "upstream " + ", ".join(boot.policy.upstreams) + _forwarded(boot)
 
 
-def _no_upstream(found: ResolvConf) -> str:
-    if not found.ipv6:
+def _no_upstream(system_resolvers: ResolvConf) -> str:
+    if not system_resolvers.ipv6:
         return "no upstream resolver: /etc/resolv.conf names none"
-    named = ", ".join(found.ipv6)
-    return f"no upstream resolver: /etc/resolv.conf names only IPv6 addresses ({named}), and the sandbox blocks IPv6"
+    addresses = ", ".join(system_resolvers.ipv6)
+    return f"no upstream resolver: /etc/resolv.conf names only IPv6 addresses ({addresses}), and the sandbox blocks IPv6"
 
 
 def _forwarded(boot: Boot) -> str:
@@ -41,7 +41,7 @@ def _forwarded(boot: Boot) -> str:
         return ""
     if boot.docker_problem:
         return f" (Docker's; {boot.docker_problem})"
-    return f" (Docker's, which asks {', '.join(boot.docker_servers)})" if boot.docker_servers else " (Docker's)"
+    return f" (Docker's, which forwards to {', '.join(boot.docker_servers)})" if boot.docker_servers else " (Docker's)"
 
 
 async def load(boot: Boot) -> None:
@@ -76,7 +76,7 @@ def flows(paths: Paths) -> int:
 def resolvers(paths: Paths) -> ResolvConf:
     """Reads the resolvers from /etc/resolv.conf or, in a second boot, when it has only our own address, from a copy.
 
-    Without usable ones, the result tells which unusable ones were there.
+    If neither has a usable resolver, returns the unusable ones.
     """
     copy = paths.run / "upstreams"
     unusable = ResolvConf()
