@@ -24,7 +24,7 @@ async def _saved(keeper: Keeper) -> Reply:
     if saved.problem:
         reason = f"cannot save to {saved.branch}: {saved.problem}"
         return Reply(False, reason, "Run codetainer export to get the work out of the sandbox.")
-    text = f"the work is saved to {saved.branch} and will be saved again when the sandbox stops"
+    text = f"saved work to {saved.branch}; it will be saved again when the sandbox stops"
     if saved.left_out:
         text += f"; left out: {', '.join(saved.left_out)}"
     return Reply(True, text, data={"branch": saved.branch, "left_out": list(saved.left_out)})

@@ -76,7 +76,7 @@ for number in (1, 2):
 """
 
 
-# Clients that offer another protocol with a plain HTTP request (h2c), as they are.
+# Unmodified clients that offer another protocol (h2c) with a plain HTTP request.
 JAVA = """
 import java.net.URI;
 import java.net.http.*;
@@ -152,7 +152,7 @@ def test_an_offer_to_change_protocols_is_ignored(sandbox: Running, client: str) 
     "login", [f"{TOKEN}:", f"{TOKEN}:x-oauth-basic", f"x-access-token:{TOKEN}", f"{TOKEN}:{TOKEN}"], ids=range(4)
 )
 def test_a_repository_is_cloned_with_the_placeholder_in_its_url(sandbox: Running, login: str) -> None:
-    """In every form that GitHub's documentation has had."""
+    """Tests every form that has appeared in GitHub's documentation."""
     for url in (f"https://{login}@github.com/example/demo", f"https://{login.removesuffix(':')}@github.com/example/demo"):
         done = sandbox.agent("sh", "-ec", 'rm -rf /tmp/cloned; git clone -q "$0" /tmp/cloned', url)
         assert done.returncode == 0, done.stderr

@@ -203,7 +203,7 @@ def test_terminal_replies_that_the_agent_provokes_answer_no_question() -> None:
 def test_the_terminal_is_reset_before_the_dashboard_comes_back() -> None:
     left_behind = "\x1b[?1000h\x1b[?2004h\x1b]4;0;rgb:ff/ff/ff\x07\x1b[?69h\x1b[5;10r\x1b]0;yours\x07\x1b]2;half a title"
     with session() as terminal, flooded(terminal, left_behind):
-        eventually("the sandbox runs", lambda: terminal._read(b"half a title"))
+        eventually("an unfinished title", lambda: terminal._read(b"half a title"))
         terminal.type(DETACH)
         for undone in ("\x1b\\", "\x1b[?1047l", "\x1b[?1000l", "\x1b[?2004l", "\x1b[?69l\x1b[r", "\x1b]104\x1b\\"):
             terminal.expect(undone)

@@ -205,9 +205,9 @@ async def test_what_is_not_muted_cannot_be_shown_again(target: Target) -> None:
 @pytest.mark.parametrize(
     ("saved", "text", "ok"),
     [
-        (WorkSaved("wip/x", "abc"), "the work is saved to wip/x and will be saved again when the sandbox stops", True),
+        (WorkSaved("wip/x", "abc"), "saved work to wip/x; it will be saved again when the sandbox stops", True),
         (WorkSaved("wip/x", "abc", ("a", "b")),
-         "the work is saved to wip/x and will be saved again when the sandbox stops; left out: a, b", True),
+         "saved work to wip/x; it will be saved again when the sandbox stops; left out: a, b", True),
         (WorkSaved("wip/x", problem="no route"), "cannot save to wip/x: no route", False),
     ],
 )  # fmt: skip
