@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Callable
 
@@ -40,7 +41,7 @@ class CoreDns:
         If CoreDNS is not running, it begins with this allowlist.
         """
         self._allowlist = allowlist
-        system.write(self._paths.corefile, corefile.render(allowlist))
+        system.write(self._paths.corefile, corefile.render(allowlist, os.uname().nodename.lower()))
         if not self.service.pid:
             return
         self._reloaded.clear()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from network.allowlist import Allowlist
 from network.firewall.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
+from network.names import LABEL
 
 MAX_BLOCKS = 1000
 HEALTH_PORT, READY_PORT, METRICS_PORT = 8180, 8181, 9153
@@ -45,14 +46,35 @@ _RESOLVE = f"""\
 """
 
 
-def render(allowlist: Allowlist) -> str:
-    """Returns the Corefile for an allowlist, whose names `normalise` has reduced to letters, digits, `-`, `_` and dots."""
+# The sandbox itself, without a forward (RFC 6761, 6.3): programs that do not read /etc/hosts ask for these names.
+_LOCAL = """\
+    template IN A {
+        answer "{{ .Name }} 60 IN A 127.0.0.1"
+    }
+    template ANY ANY {
+        rcode NOERROR
+    }
+"""
+
+
+def render(allowlist: Allowlist, host: str = "") -> str:
+    """Returns the Corefile for an allowlist, whose names `normalise` has reduced to letters, digits, `-`, `_` and dots.
+
+    `host` is the sandbox's host name. It and all names below localhost are answered with 127.0.0.1.
+    """
+    local = _block("localhost", _COMMON, _LOCAL)
+    if _is_plain(host) and host not in ("localhost", *_zones(allowlist)) and allowlist.match(host) is None:
+        local += _block(host, _COMMON, _refuse(rf".\.{re.escape(host)}\.$"), _LOCAL)
     if len(allowlist.entries) > MAX_BLOCKS:
-        return _block(".", _COMMON, _WATCH, _RESOLVE)
+        return local + _block(".", _COMMON, _WATCH, _RESOLVE)
     wildcards = Allowlist(tuple(entry for entry in allowlist.entries if entry.below))
     exact = {entry.name for entry in allowlist.entries if not entry.below}
     blocks = [_block(zone, _COMMON, _exactness(zone, exact, wildcards), _RESOLVE) for zone in _zones(allowlist)]
-    return "".join(blocks) + _block(".", _COMMON, _WATCH, _refuse())
+    return local + "".join(blocks) + _block(".", _COMMON, _WATCH, _refuse())
+
+
+def _is_plain(host: str) -> bool:
+    return all(LABEL.match(label) for label in host.split("."))
 
 
 def _block(zone: str, *parts: str) -> str:

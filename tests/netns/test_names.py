@@ -13,7 +13,7 @@ import pytest
 
 from backend.contract.events import Refused
 from tests.netns.sandbox import CODETAINER, Running, eventually, start
-from tests.netns.test_cases import connect, query
+from tests.netns.test_cases import AAAA, RESOLVER, TXT, A, connect, query
 
 pytestmark = pytest.mark.netns
 
@@ -82,3 +82,28 @@ def test_a_long_list(tmp_path: Path, names: int) -> None:
         assert connect(sandbox, "192.0.2.50") == "refused"
     finally:
         sandbox.stop()
+
+
+LOCAL = {
+    "python": ["/usr/bin/python3", "-c", "import socket; print({a[4][0] for a in socket.getaddrinfo('app.localhost', 80)})"],
+    "node": ["node", "-e", "require('dns').lookup('app.localhost', {all: true}, (e, a) => console.log(e ? e.code : a))"],
+    "resolver of node": ["node", "-e", "require('dns').resolve4('app.localhost', (e, a) => console.log(e ? e.code : a))"],
+}
+
+
+@pytest.mark.parametrize("program", LOCAL)
+def test_names_below_localhost_are_the_sandbox_itself(sandbox: Running, program: str) -> None:
+    """RFC 6761, 6.3."""
+    done = sandbox.agent(*LOCAL[program])
+    assert "127.0.0.1" in done.stdout, done.stdout + done.stderr
+    assert sandbox.asked(kind="dns", name="app.localhost") == 0
+
+
+def test_queries_for_the_sandboxs_own_name_are_not_refused(sandbox: Running) -> None:
+    host = sandbox.agent("hostname").stdout.strip().lower()
+    for kind in (A, AAAA, TXT):
+        assert query(sandbox, RESOLVER, host, kind)["rcode"] == 0
+    assert query(sandbox, RESOLVER, "localhost", AAAA)["rcode"] == 0
+    assert query(sandbox, RESOLVER, f"below.{host}")["rcode"] == 3
+    eventually("it is reported", lambda: f"below.{host}" in {refused.name for refused in sandbox.events(Refused)})
+    assert not {refused.name for refused in sandbox.events(Refused)} & {host, "localhost", "app.localhost"}

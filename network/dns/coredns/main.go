@@ -12,6 +12,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/health"
 	_ "github.com/coredns/coredns/plugin/metrics"
 	_ "github.com/coredns/coredns/plugin/ready"
+	_ "github.com/coredns/coredns/plugin/template"
 
 	"github.com/coredns/coredns/coremain"
 )
@@ -19,7 +20,7 @@ import (
 func init() {
 	// The order in which plugins handle a query, as in CoreDNS's plugin.cfg; refuse is our own.
 	dnsserver.Directives = []string{
-		"bind", "health", "ready", refusePlugin, "prometheus", "errors", "acl", "cache", "forward",
+		"bind", "health", "ready", refusePlugin, "prometheus", "errors", "acl", "cache", "template", "forward",
 	}
 }
 

@@ -46,7 +46,7 @@ def test_unlisted_names_are_refused_and_never_forwarded() -> None:
 
 def test_above_a_thousand_names_the_guard_decides() -> None:
     text = rendered("".join(f"n{number}.example\n" for number in range(1001)))
-    assert list(blocks(text)) == ["."]
+    assert list(blocks(text)) == ["localhost", "."]
     assert "forward . 127.0.0.54:53" in text
 
 
@@ -62,8 +62,8 @@ def test_every_block_belongs_to_an_entry(lines: list[str]) -> None:
     except AllowlistError:
         return
     served = blocks(corefile.render(listed))
-    assert set(served) == {entry.name for entry in listed.entries} | {"."}
-    assert corefile.render(listed).count("forward ") == len(served) - 1
+    assert set(served) == {entry.name for entry in listed.entries} | {"localhost", "."}
+    assert corefile.render(listed).count("forward ") == len(served) - 2
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,19 @@ def test_any_log_line_is_parsed_or_ignored(line: str) -> None:
 
 
 def test_an_empty_allowlist_serves_nothing() -> None:
-    assert list(blocks(corefile.render(Allowlist()))) == ["."]
+    assert list(blocks(corefile.render(Allowlist()))) == ["localhost", "."]
+
+
+@pytest.mark.parametrize("host", ["box", "box.example.net"])
+def test_the_sandboxs_own_name_is_answered_here(host: str) -> None:
+    served = blocks(corefile.render(allowlist.parse("a.example\n", "f").allowlist, host))
+    assert set(served) == {"localhost", host, "a.example", "."}
+    assert "template" in served[host]
+    assert "forward" not in served[host] + served["localhost"]
+    assert rf"refuse .\.{re.escape(host)}\.$" in served[host]
+
+
+@pytest.mark.parametrize("host", ["", "a.example", "b.wild.example", "localhost", "box\n}", "x{y", "Ä"])
+def test_a_host_name_that_is_listed_or_odd_has_no_block(host: str) -> None:
+    listed = allowlist.parse("a.example\n*.wild.example\n", "f").allowlist
+    assert set(blocks(corefile.render(listed, host))) == {"localhost", "a.example", "wild.example", "."}
