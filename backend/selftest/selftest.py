@@ -31,7 +31,7 @@ REMEDY = "Run codetainer check to see what the kernel lacks, and codetainer logs
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class Result:
     """The result of a self-test. `broken` has the problem of each protection that failed.
 
     `silent` is the reason why the resolver gave no answer, or ""; `unreachable` the reason why no listed host did. Neither lets
@@ -49,7 +49,7 @@ class Proof:
         return ProofFinished(self.tried, self.broken, REMEDY if self.broken else "", self.results)
 
 
-async def prove(boot: Boot, *, listed: bool = True) -> Proof:
+async def run(boot: Boot, *, listed: bool = True) -> Result:
     """Runs all probes as the agent. Raises SystemFailure if that is impossible, which counts as a failed protection."""
     resolver = next((upstream.parse(text)[0] for text in boot.policy.upstreams), None)
     name = f"{secrets.token_hex(8)}.probe.example"
@@ -84,7 +84,7 @@ async def prove(boot: Boot, *, listed: bool = True) -> Proof:
     if boot.settings.outside:
         problems["credentials"] = credentials_inside(boot)
     broken = tuple(text for name, text in problems.items() if text and name not in (LISTED, RESOLVER))
-    return Proof(len(problems), broken, problems.get(RESOLVER, ""), problems.get(LISTED, ""), problems)
+    return Result(len(problems), broken, problems.get(RESOLVER, ""), problems.get(LISTED, ""), problems)
 
 
 def results(done: Finished) -> dict[str, str]:

@@ -231,10 +231,10 @@ class Supervisor(Control):
             if not self._provable():
                 continue
             try:
-                found = await selftest.prove(self.boot, listed=False)
+                found = await selftest.run(self.boot, listed=False)
                 failures = 0
             except SystemFailure as error:
-                found = selftest.Proof(0, (str(error),), "", "")
+                found = selftest.Result(0, (str(error),), "", "")
                 failures += 1
             if self._stop.is_set() or not self._provable():
                 continue  # a service fell meanwhile: that is said, and the proof begins anew when it is back

@@ -8,12 +8,12 @@ from backend.selftest import selftest
 
 
 async def run(boot: Boot) -> str:
-    proof = await selftest.prove(boot)
-    boot.emit(proof.event)
-    if proof.broken:
-        raise StepFailed("; ".join(proof.broken), selftest.REMEDY)
-    if proof.silent:
-        raise StepFailed(proof.silent, "Run codetainer logs to see the state of CoreDNS.")
-    if proof.unreachable:
-        raise StepWarned(proof.unreachable, boot.other_resolvers)
-    return f"{proof.tried} protections tested"
+    result = await selftest.run(boot)
+    boot.emit(result.event)
+    if result.broken:
+        raise StepFailed("; ".join(result.broken), selftest.REMEDY)
+    if result.silent:
+        raise StepFailed(result.silent, "Run codetainer logs to see the state of CoreDNS.")
+    if result.unreachable:
+        raise StepWarned(result.unreachable, boot.other_resolvers)
+    return f"{result.tried} protections tested"

@@ -66,4 +66,4 @@ async def test_forged_output_of_the_probe_is_a_failure(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(agent, "run", run)
     with pytest.raises(SystemFailure, match="cannot run the self-test"):
-        await selftest.prove(boot(tmp_path, CODETAINER_GATE="off"))
+        await selftest.run(boot(tmp_path, CODETAINER_GATE="off"))
