@@ -374,8 +374,8 @@ def test_the_agent_gets_placeholders_and_unusable_credentials_are_reported(sandb
     assert "MIRROR_TOKEN=the-gate-holds-the-mirrors" in environment
     assert f"FORGE_TOKEN={FORGE}" in environment
     output = sandbox.codetainer("logs").stdout
-    assert "ABSENT_TOKEN is not set: absent.test" in output
-    assert "absent.test has a credential and is not on the list" in output
+    assert "ABSENT_TOKEN is not set, so absent.test" in output
+    assert "absent.test has a credential but is not on the allowlist" in output
 
 
 def test_the_gate_refuses_an_upstream_with_an_untrusted_certificate(sandbox: Running) -> None:

@@ -45,7 +45,7 @@ def test_excess_rights_are_detected(sandbox: Running, probe: str, prefix: tuple[
 
 
 def test_a_filter_that_allows_namespaces_is_detected(sandbox: Running) -> None:
-    assert "can make user namespaces" in sandbox.python(FILTERED + TRY, "system_calls", root=True)
+    assert "can create user namespaces" in sandbox.python(FILTERED + TRY, "system_calls", root=True)
 
 
 ELSEWHERE = """
