@@ -41,7 +41,7 @@ def test_the_end_of_claude_is_reported_and_it_is_restarted_beside_the_shell(sand
     agents, shell = sorted(panes(sandbox))
     was = panes(sandbox)
     sandbox.root("kill", "-9", str(was[agents][0]))
-    assert "the session's shell is there" in ended(sandbox, before + 1)[-1].detail
+    assert "the session's shell is still running" in ended(sandbox, before + 1)[-1].detail
     assert panes(sandbox)[agents][1]  # its last output can still be read
     assert sandbox.codetainer("session", "restart").returncode == 0
     now = panes(sandbox)

@@ -192,7 +192,7 @@ async def test_again_asks_first_and_offers_what_has_failed(
 
 async def test_where_the_agent_has_ended_the_dashboard_stays(tmp_path: Path) -> None:
     source = Told("ready")
-    source.say(e.SessionChanged(e.SessionState.ENDED, detail="Claude has ended, the session's shell is there"))
+    source.say(e.SessionChanged(e.SessionState.ENDED, detail="Claude has ended, the session's shell is still running"))
     app = make(source, stay=False, paths=Paths(tmp_path))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
