@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from backend import system
 from backend.agent import agent
+from backend.boot import clone_errors
+from backend.boot.clone_errors import Cause
 from backend.boot.plan import StepFailed, StepSkipped
 from backend.context import Boot
 from backend.settings.values import repository as repository_url
@@ -19,26 +24,34 @@ SECONDS = 600.0
 LOOK_SECONDS = 0.2
 MAX_LOOK = 16 << 10  # bytes read at a time
 MAX_LINES = 500  # lines of progress that are reported
-MAX_LAST = 500  # characters
+MAX_LAST = 50  # lines in which the cause of a failure is looked for
 API = "api.github.com"
 
 
 async def run(boot: Boot) -> str:
     if not boot.settings.repo_url:
         raise StepSkipped("REPO_URL is not set")
-    code, last = await _clone(boot)
-    if code != 0:
-        raise StepFailed(f"cannot clone {boot.settings.repo_url}: {last or f'git exited with code {code}'}", remedy(boot, last))
+    space = os.statvfs(boot.paths.workspace)
+    about = await _about(boot)
+    problem = clone_errors.too_large(_size(about), space.f_bavail * space.f_frsize)
+    if problem is None:
+        code, output = await _clone(boot)
+        if code != 0:
+            problem = clone_errors.cause(output, space.f_blocks * space.f_frsize, code)
+    if problem is not None:
+        raise StepFailed(f"cannot clone {boot.settings.repo_url}: {problem.reason}", remedy(boot, problem))
     boot.cloned = True
-    parent = await _parent(boot)
+    if await _lacks_lfs(boot):
+        boot.say("clone", "warning: files of Git LFS are only pointers, because git-lfs is not installed in this sandbox")
+    parent = _parent(about)
     if not parent:
         return boot.settings.repository
     await agent.run(["git", "-C", str(boot.paths.repository), "remote", "add", "upstream", parent], boot.agent_environment)
     return f"{boot.settings.repository}, a fork of {parent.removeprefix('https://github.com/').removesuffix('.git')}"
 
 
-async def _clone(boot: Boot) -> tuple[int, str]:
-    """Runs git and reports its progress, up to MAX_LINES lines; returns its exit code and its last line.
+async def _clone(boot: Boot) -> tuple[int, list[str]]:
+    """Runs git and reports its progress, up to MAX_LINES lines; returns its exit code and its last lines.
 
     On a retry the agent is running and may have replaced git. So the output goes to a file: a pipe would have to be read for
     as long as any process holds it open.
@@ -64,8 +77,7 @@ async def _clone(boot: Boot) -> tuple[int, str]:
                     lines += 1
         finally:
             system.kill_group(process)
-        end = _lines(os.pread(output, MAX_LOOK, max(0, os.fstat(output).st_size - MAX_LOOK)))
-        return code, end[-1][:MAX_LAST] if end else ""
+        return code, _lines(os.pread(output, MAX_LOOK, max(0, os.fstat(output).st_size - MAX_LOOK)))[-MAX_LAST:]
     finally:
         os.close(output)
 
@@ -75,20 +87,28 @@ def _lines(text: bytes) -> list[str]:
     return [line for part in re.split(r"[\r\n]+", text.decode(errors="replace")) if (line := part.strip())]
 
 
-def remedy(boot: Boot, last: str) -> str:
-    """Returns the remedy for a failed clone. `last` is git's last line."""
+def remedy(boot: Boot, problem: Cause) -> str:
+    """Returns the remedy for a failed clone."""
     host = urlsplit(boot.settings.repo_url).hostname or ""
     if boot.policy.listed.match(host) is None:
         return f"Set CODETAINER_EXTRA_DOMAINS={host}: the host is not on the allowlist."
-    if "Could not resolve host" in last:  # from libcurl, which does not translate it
+    if "Could not resolve host" in problem.reason:  # from libcurl
         return boot.other_resolvers
-    return "Check that GH_PAT is valid for this repository."
+    return problem.remedy or "Run codetainer logs to see what git printed."
 
 
-async def _parent(boot: Boot) -> str:
-    """Returns the URL of a GitHub fork's parent, or "" if there is none or GitHub does not answer. Asks as the agent."""
+async def _lacks_lfs(boot: Boot) -> bool:
+    """True if the clone has files of Git LFS (gitattributes(5): filter=lfs) and no git-lfs to fetch them."""
+    if shutil.which("git-lfs", path=system.SYSTEM_PATH):
+        return False
+    command = ["git", "-C", str(boot.paths.repository), "grep", "-qE", "filter=lfs", "HEAD", "--", ":(glob)**/.gitattributes"]
+    return (await agent.run(command, boot.agent_environment)).code == 0
+
+
+async def _about(boot: Boot) -> Mapping[str, Any]:
+    """Returns what GitHub reports about the repository; nothing if it does not answer. Asks as the agent."""
     if not boot.settings.repo_url.startswith("https://github.com/") or boot.policy.listed.match(API) is None:
-        return ""
+        return {}
     url = f"https://{API}/repos/{boot.settings.repository}"
     header = f"Authorization: Bearer {boot.agent_environment['GH_TOKEN']}\n"
     done = await system.run_async(
@@ -96,6 +116,21 @@ async def _parent(boot: Boot) -> str:
         timeout=15.0, check=False,
     )  # fmt: skip
     try:
-        return repository_url(done.value()["parent"]["clone_url"])
+        about = done.value()
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _size(about: Mapping[str, Any]) -> int:
+    """The packed size of a repository in bytes; 0 if unknown. GitHub reports KiB."""
+    size = about.get("size")
+    return size << 10 if isinstance(size, int) and size > 0 else 0
+
+
+def _parent(about: Mapping[str, Any]) -> str:
+    """The URL of a fork's parent; "" if it is not a fork."""
+    try:
+        return repository_url(about["parent"]["clone_url"])
     except (ValueError, KeyError, TypeError):
         return ""

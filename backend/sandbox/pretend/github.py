@@ -13,6 +13,7 @@ HOST = "api.github.com"
 UPLOADS_HOST = "uploads.github.com"
 EMPTY = "empty"  # a repository of this name, with any owner, has no commits and therefore no default branch
 DEFAULT_BRANCH = "main"
+SIZE = 24  # KiB of the repository, packed
 
 
 def answer(path: str, repository: str, body: bytes = b"") -> tuple[int, bytes] | None:
@@ -24,7 +25,7 @@ def answer(path: str, repository: str, body: bytes = b"") -> tuple[int, bytes] |
         result = {"login": owner, "id": 1, "type": "User"}
     elif path == f"/repos/{repository}":
         parent = {"full_name": f"upstream/{name}", "clone_url": f"https://github.com/upstream/{name}.git"}
-        result = {"full_name": repository, "fork": True, "parent": parent}
+        result = {"full_name": repository, "fork": True, "parent": parent, "size": SIZE}
     elif path.startswith(f"/repos/{repository}/"):
         return _below(path.removeprefix(f"/repos/{repository}/"), repository)
     else:
