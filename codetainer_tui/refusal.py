@@ -19,6 +19,20 @@ _NEVER = {
     Reason.UNREAD: "the details are unknown: the gate logged more at once than could be read",
     Reason.OWN: "the agent may not connect to the sandbox's own services",
 }
+# At most 36 cells (a column of the dashboard); the first 20 must tell them apart (the column at 60 cells).
+_WHY = {
+    Reason.NOT_LISTED: "not on the allowlist",
+    Reason.NEVER_RESOLVED: "no DNS lookup",
+    Reason.ANOTHER_SITE: "different host on an allowed address",
+    Reason.NOT_OURS: "foreign credential",
+    Reason.PRIVATE: "private or metadata address",
+    Reason.NOT_TCP: "only TCP is allowed",
+    Reason.IPV6: "IPv6 is not allowed",
+    Reason.EXPIRED: "DNS lease expired",
+    Reason.STOPPED: "frozen or revoked",
+    Reason.OWN: "the sandbox's own port",
+    Reason.UNREAD: "too many at once to be logged",
+}
 
 
 def what(refused: Refused) -> str:
@@ -44,10 +58,10 @@ def place(refused: Refused) -> str:
 
 
 def why(refused: Refused, repository: str = "") -> str:
-    """The reason, with the name of the repository inserted if the reason mentions one."""
+    """The reason as every screen shows it. The journal has shorter words (`Reason`)."""
     if refused.reason is Reason.PUSH_SCOPE and repository:
         return refused.reason.replace("OWNER/REPO", harmless(repository, 80))
-    return str(refused.reason)
+    return _WHY.get(refused.reason, str(refused.reason))
 
 
 def listable_name(refused: Refused) -> str:

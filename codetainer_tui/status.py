@@ -17,6 +17,7 @@ from codetainer_tui.recommendation import Wanted, wanted
 from codetainer_tui.refusal import USUAL_PORTS
 from codetainer_tui.state import current
 from codetainer_tui.view import Condition, RefusedLine, View, view
+from codetainer_tui.view.parts import LABEL_CELLS
 from codetainer_tui.view.refusals import IN_THE_LOG, ONE_BY_ONE
 from codetainer_tui.view.walls import table
 from codetainer_tui.words import many
@@ -62,8 +63,8 @@ def text(shown: View, wanted: Sequence[Wanted] = (), *, operator: bool) -> str:
     if running:
         lines.append("")
         lines += [f"  {step.glyph} {step.title:<22} {step.word}  {step.detail}".rstrip() for step in running]
-    lines += ["", *(f"{row.label:<9} {row.text}" for row in shown.rows), ""]
-    lines.append(f"{'Refused':<9} {shown.refused_summary}")
+    lines += ["", *(f"{row.label:<{LABEL_CELLS}} {row.text}" for row in shown.rows), ""]
+    lines.append(f"{'Refused':<{LABEL_CELLS}} {shown.refused_summary}")
     others = [row for row in shown.refused if not row.alarm]
     lines += _rows(others[:SHOWN_REFUSALS])
     if len(others) > SHOWN_REFUSALS:

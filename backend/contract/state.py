@@ -53,6 +53,8 @@ class State:
     session_created: bool = False
     stopping: str = ""
     frozen: bool = False
+    frozen_by: str = ""
+    frozen_at: float = 0.0
     steps: Mapping[str, StepView] = field(default_factory=dict)  # in plan order
     services: Mapping[str, e.ServiceChanged] = field(default_factory=dict)
     services_at: Mapping[str, float] = field(default_factory=dict)  # when each entered its state
@@ -283,7 +285,8 @@ def _(event: e.Acknowledged, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.Froze, state: State, at: float) -> State:
-    return replace(state, frozen=event.frozen)
+    by, since = (event.by, at) if event.frozen else ("", 0.0)
+    return replace(state, frozen=event.frozen, frozen_by=by, frozen_at=since)
 
 
 @_apply.register

@@ -1,4 +1,4 @@
-"""The dashboard: a Textual app over the journal. This file imports none of it: `run` does, when there is a terminal for it."""
+"""The dashboard, a Textual app over the journal. Textual is imported only when a dashboard starts: the import is slow."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ if TYPE_CHECKING:
     from codetainer_tui.dashboard.app import Dashboard
 
 FAILED = """\
-codetainer: the dashboard has failed, the sandbox goes on
-  codetainer dashboard --plain says in lines what goes on; please report what stands above
+codetainer: the dashboard crashed; the sandbox keeps running
+  Run codetainer dashboard --plain to follow events as text, and report the error above.
 """
 
 
 def run(paths: Paths, *, stay: bool, patience: float = 0.0, of_up: str = "", locked: bool = False) -> int | None:
-    """Shows the sandbox until the operator leaves; None: into the session, which is there. 1 where the dashboard has failed.
+    """Shows the dashboard until the operator leaves. Returns the exit code (1 after a crash), or None to open the session.
 
-    `patience`: seconds after which a boot that is not over is remarked upon. `of_up` and `locked` as in Dashboard.
+    `patience`: seconds after which a notice says that boot is still running. `Dashboard` explains `of_up` and `locked`.
     """
     say_first()
     from codetainer_tui.dashboard.app import Dashboard
     from codetainer_tui.dashboard.preferences import Preferences, PreferencesError, load
     from codetainer_tui.dashboard.source import Live
 
-    preferences, wrong = Preferences(), ""
+    preferences, problem = Preferences(), ""
     try:
         preferences = load(paths.dashboard)
     except PreferencesError as error:
-        wrong = f"{error}; what is shipped holds"
-    gc.freeze()  # what was imported stays: it need not be looked at again and again
+        problem = f"{error}; using the defaults"
+    gc.freeze()  # imported objects stay: collections need not examine them
     app = Dashboard(Live(paths), paths, stay=stay, preferences=preferences, patience=patience, of_up=of_up, locked=locked)
-    if wrong:
-        app.say_first(wrong)
+    if problem:
+        app.say_first(problem)
     return shown(app)
 
 
 def say_first() -> None:
-    """A line before anything heavy is imported; the screen takes its place."""
+    """Prints a line before the slow imports. The screen replaces it."""
     if process.environment().get("TERM", "").lower() == "unknown":
-        # Rich takes it for a dumb one and writes nothing to it: the screen would stay empty.
+        # Rich treats it as a dumb terminal and writes nothing: the screen would stay empty.
         process.change_environment({"TERM": process.FALLBACK_TERM})
     sys.stderr.write("codetainer: opening the dashboard\r")
     sys.stderr.flush()
 
 
 def shown(app: Dashboard) -> int | None:
-    """Runs it to its end."""
+    """Runs the app and returns as `run` does."""
     app.run()
-    sys.stderr.write("\r\x1b[K")  # the first line stands there again
+    sys.stderr.write("\r\x1b[K")  # removes the line of say_first, which is visible again
     sys.stderr.flush()
     if app.return_code and app.left in (0, None):
         sys.stderr.write(FAILED)
@@ -62,7 +62,7 @@ def shown(app: Dashboard) -> int | None:
 
 
 def replay(file: Path, speed: float) -> int:
-    """Plays a recorded journal; nothing can be asked of it."""
+    """Plays a recorded journal. Keys that act on a sandbox have no effect."""
     say_first()
     from codetainer_tui.dashboard.app import Dashboard
     from codetainer_tui.dashboard.source import Recorded
@@ -71,7 +71,7 @@ def replay(file: Path, speed: float) -> int:
 
 
 def write_picture(file: Path, target: Path, width: int, height: int) -> int:
-    """Draws the last screen of a recorded journal as SVG."""
+    """Writes the last screen of a recorded journal as SVG. Returns the exit code."""
     import asyncio
 
     from codetainer_tui.dashboard.picture import draw

@@ -1,4 +1,4 @@
-"""Every key there is, once: footer, help and command palette are made from this."""
+"""The keys of the dashboard. Footer, help and command palette are made from these tables."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from codetainer_tui.dashboard.draw.frame import Key as Shown
 from codetainer_tui.view import RefusedLine, View
 
 UNLOCK = "ctrl+x"
+SERIOUS = (
+    "a foreign credential, a push elsewhere, a private or metadata address, a different host on an allowed address, a tunnel "
+    "or a scan; shown until you acknowledge it"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`name` is the action's method and what a key is rebound by. `of_up` is what it does under `codetainer up`."""
+    """An action and its keys. `name` is its method, and its name in dashboard.toml. `of_up`: its help under `codetainer up`."""
 
     name: str
     keys: str
@@ -28,45 +32,45 @@ class Action:
 
 ACTIONS = (
     Action(
-        "open_session", "t", "t", "tmux", "go into the Claude session",
-        of_up="go into the Claude session; ctrl+b d returns here",
+        "open_session", "t", "t", "tmux", "open the Claude session",
+        of_up="open the Claude session; ctrl+b d returns here",
     ),
     Action(
-        "choose", "enter", "enter", "details", "read all there is about the selected row; where there is none, into the session"
+        "choose", "enter", "enter", "open", "show the details of the selected row; without a row, open the session"
     ),
     Action(
-        "allow", "a", "a", "allow", "allow what the selected row was refused: for an hour, until stopped, or as a line to copy"
+        "allow", "a", "a", "allow", "allow the selected refusal: for an hour, until you close it, or as a line to copy"
     ),
-    Action("explain", "e", "e", "explain", "what would happen to it now, and which line decides"),
+    Action("explain", "e", "e", "explain", "show whether the selected refusal would be allowed now, and which line decides"),
     Action(
-        "mute", "m", "m", "mute", "count the selected name's refusals without showing them, or show them again (/ finds them)"
+        "mute", "m", "m", "mute", "hide the selected name's refusals but keep counting them, or show them again (/ finds them)"
     ),
-    Action("acknowledge", "x", "x", "seen", "say that you have seen a serious refusal: the selected one, or all of them"),
+    Action("acknowledge", "x", "x", "ack", "acknowledge the selected serious refusal, or all of them"),
     Action("copy", "y", "y", "copy", "copy the selected row"),
-    Action("find", "slash", "/", "filter", "show only the refusals that contain a word"),
-    Action("refresh", "r", "r", "refresh", "resolve every listed name again"),
-    Action("boot_steps", "b", "b", "boot", "show or hide the steps of boot"),
-    Action("log", "l", "l", "log", "the journal as text"),
-    Action("everything", "i", "i", "in full", "all there is to say: machinery, what was allowed by hand, traffic"),
-    Action("again", "R", "R", "again", "try again what failed at boot, or start Claude anew (asks first)"),
-    Action("shell", "s", "s", "shell", "a shell in the sandbox, as whom the dashboard runs; its end leads back here"),
-    Action("freeze", "F", "F", "freeze", "stop the agent and close every address, or let it go on (asks first)"),
-    Action("help", "question_mark", "?", "help", "all keys"),
+    Action("find", "slash", "/", "filter", "show only refusals that contain a text"),
+    Action("refresh", "r", "r", "refresh", "resolve all names on the allowlist again"),
+    Action("boot_steps", "b", "b", "boot", "show or hide the boot steps"),
+    Action("log", "l", "l", "log", "show the journal as text"),
+    Action("everything", "i", "i", "details", "show everything: services, protections, names allowed by hand, traffic"),
+    Action("again", "R", "R", "retry", "retry failed boot steps, or restart Claude (asks first)"),
+    Action("shell", "s", "s", "shell", "open a shell in the sandbox, as the user of the dashboard; exit returns here"),
+    Action("freeze", "F", "F", "freeze", "freeze the agent and close every address, or thaw it (asks first)"),
+    Action("help", "question_mark", "?", "help", "show all keys"),
     Action(
-        "leave", "q,ctrl+c", "q", "quit", "leave the dashboard; the sandbox goes on",
+        "leave", "q,ctrl+c", "q", "quit", "leave the dashboard; the sandbox keeps running",
         of_up="stop the sandbox; shows unsaved work and asks first",
     ),
 )  # fmt: skip
 MOVES = (
-    Action("move(-1)", "up,k", "↑ k", "up", "the row above"),
-    Action("move(1)", "down,j", "↓ j", "down", "the row below"),
-    Action("move(-10)", "pageup", "page up", "up", "ten rows up"),
-    Action("move(10)", "pagedown", "page down", "down", "ten rows down"),
-    Action("move(-1000)", "home,g", "g", "first", "the first row"),
-    Action("move(1000)", "end,G", "G", "last", "the last row"),
-    Action("other_list", "tab", "tab", "list", "the other list: boot steps or refusals"),
-    Action("undo", "escape", "esc", "back", "take back a filter"),
-    Action("command_palette", "ctrl+p", "ctrl+p", "palette", "all actions by name"),
+    Action("move(-1)", "up,k", "↑ k", "up", "move up one row"),
+    Action("move(1)", "down,j", "↓ j", "down", "move down one row"),
+    Action("move(-10)", "pageup", "page up", "up", "move up ten rows"),
+    Action("move(10)", "pagedown", "page down", "down", "move down ten rows"),
+    Action("move(-1000)", "home,g", "g", "first", "go to the first row"),
+    Action("move(1000)", "end,G", "G", "last", "go to the last row"),
+    Action("other_list", "tab", "tab", "list", "switch between boot steps and refusals"),
+    Action("undo", "escape", "esc", "back", "clear the filter"),
+    Action("command_palette", "ctrl+p", "ctrl+p", "palette", "find an action by name"),
 )
 ROW_KEYS = ("allow", "explain", "choose", "copy", "mute", "find")
 BINDINGS: list[BindingType] = [
@@ -76,12 +80,12 @@ BINDINGS: list[BindingType] = [
 
 
 class Keys:
-    """The actions with the keys they have here: `changed` by name, the others as shipped."""
+    """The actions with their keys: `changed` by name, defaults for the others."""
 
     def __init__(self, changed: Mapping[str, str] = MappingProxyType({}), *, of_up: bool = False) -> None:
-        """`of_up`: the dashboard is that of `codetainer up`, whose sandbox ends with it."""
+        """`of_up`: this is the dashboard of `codetainer up`, and leaving it stops the sandbox."""
         self.changed, self._of_up = changed, of_up
-        self.locked = False  # no key does anything but UNLOCK
+        self.locked = False  # only UNLOCK works
         self.actions = tuple(
             replace(
                 action,
@@ -94,11 +98,11 @@ class Keys:
 
     @property
     def keymap(self) -> dict[str, str]:
-        """As Textual takes it: binding -> keys. ctrl+c leaves whatever else does."""
+        """Bindings and their keys, for Textual. ctrl+c always leaves."""
         return {name: f"{key},ctrl+c" if name == "leave" else key for name, key in self.changed.items()}
 
     def shown(self, name: str) -> str:
-        """An action's key, as it is written."""
+        """The key of an action, as shown on the screen."""
         return self._by_name[name].shown
 
     def _key(self, name: str, label: str = "") -> Shown:
@@ -106,45 +110,46 @@ class Keys:
         return action.shown, label or action.label
 
     def footer(self, view: View, row: RefusedLine | None, *, on_steps: bool) -> list[Shown]:
-        """The keys that act on what is selected, the most useful first."""
+        """The keys that work in this state, the most useful first."""
         if self.locked:
             return [(UNLOCK, "enable keys")]
-        found: list[Shown] = []
+        keys: list[Shown] = []
         if view.halted:
-            found += [self._key("again", "try again"), self._key("choose"), self._key("shell"), self._key("log")]
+            keys += [self._key("again"), self._key("choose"), self._key("shell"), self._key("log")]
         elif view.booting:
-            found += [self._key("choose"), self._key("log")]
+            keys += [self._key("choose"), self._key("log")]
         else:
             if view.session:
-                found.append(self._key("open_session"))
+                keys.append(self._key("open_session"))
             if view.ended:
-                found.append(self._key("again", "start anew"))
+                keys.append(self._key("again", "restart Claude"))
             elif view.failed:
-                found.append(self._key("again", "try again"))
+                keys.append(self._key("again"))
             if view.frozen:
-                found.append(self._key("freeze", "let go on"))
+                keys.append(self._key("freeze", "thaw"))
         if row is not None and not on_steps:
             names = ("acknowledge", "freeze", "explain", "choose", "copy", "find") if row.alarm else ROW_KEYS
-            found += [self._key(name) for name in names]
+            keys += [self._key(name) for name in names]
         if not view.booting and not view.halted:
-            found += [self._key(name) for name in ("boot_steps", "log", "everything", "refresh")]
-        return list(dict.fromkeys(found))
+            keys += [self._key(name) for name in ("boot_steps", "log", "everything", "refresh")]
+        return list(dict.fromkeys(keys))
 
     def leaving(self, view: View) -> list[Shown]:
+        """The keys at the end of the footer, which stay on every screen."""
         if self.locked:
             return []
         if self._of_up:
             return [self._key("help"), self._key("leave", "stop")]
-        return [self._key("help"), self._key("leave", "leave, boot goes on" if view.booting else "quit")]
+        return [self._key("help"), self._key("leave", "quit, boot continues" if view.booting else "quit")]
 
     def help(self, zone: str) -> list[str]:
-        """All keys, a line each, and what the words of the first line mean. `zone` is the time zone of clock times."""
+        """The lines of the help: all keys, and the words of the headline. `zone`: the time zone of clock times."""
         return [
             *(f"{action.shown:>9}  {action.says}" for action in (*self.actions, *MOVES)), "",
-            "READY      the walls hold and the agent is let in",
-            "DEGRADED   the walls hold, something else does not",
-            "CLOSED     nothing can leave",
-            "serious    refused, and no matter of the list: somebody else's credential, a write elsewhere, a private or",
-            "           metadata address, another site, a tunnel, a scan; it stays until it is acknowledged", "",
-            f"Clock times are {zone}.", "The bars beside Refused are the last hour, three minutes each.",
+            "READY      the self-test passed, logins are open",
+            "DEGRADED   the protections work, but a service or a boot step failed",
+            "CLOSED     nothing can leave the sandbox",
+            "FROZEN     an operator stopped the agent; nothing can leave the sandbox",
+            f"serious    {SERIOUS}", "",
+            f"Clock times are {zone}.", "The bars beside Refused show the last hour, three minutes each.",
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What finds an operator who is not looking: the agent begins to wait, or something is refused for the first time. Pure."""
+"""Notifications for operators who look elsewhere: on a waiting agent, a new or serious refusal, a closed sandbox. Pure."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MAX = 120
 
 class Notify(StrEnum):
     ALWAYS = "always"
-    BLUR = "blur"  # only while the terminal has not the focus
+    BLUR = "blur"  # only while the terminal is not focused
     NEVER = "never"
 
 
 def news(before: State, now: State) -> str:
-    """What has happened between two states that is worth a notification; "" where nothing has."""
+    """The notification for the change between two states, "" if none is due."""
     closed = headline(now)
     if closed.condition is Condition.CLOSED and headline(before).condition is not Condition.CLOSED:
-        return harmless(f"closed {closed.text}", MAX)
+        return harmless(f"{closed.word} {closed.text}", MAX)
     if agent_needs_you(now) and not _same_need(before, now):
         return harmless(agent_words(now).partition(" since ")[0], MAX)
     old = {key for key, _ in before.refusals.policy()}
@@ -33,12 +33,12 @@ def news(before: State, now: State) -> str:
     first.sort(key=lambda view: view.first_at)
     if not first:
         return ""
-    more = max(len(first), now.refusals.kinds - before.refusals.kinds) - 1  # of very many, some are gone already
+    more = max(len(first), now.refusals.kinds - before.refusals.kinds) - 1  # in a flood, some are dropped already
     return _refused(first[-1].latest, now, f" and {more} more" if more > 0 else "")
 
 
 def alarm(before: State, now: State) -> str:
-    """What is serious, and has come or come again between two states; "" where nothing has. The first of it is named."""
+    """The notification for serious refusals between two states, "" if there were none. It names the first one."""
     old, new = before.refusals, now.refusals
     views = [
         view
@@ -71,5 +71,5 @@ def _same_need(before: State, now: State) -> bool:
 
 
 def sequence(text: str) -> str:
-    """What makes a terminal notify: OSC 9, and the bell for those that do not know it. `text` holds no control characters."""
+    """The escape sequence of a notification: OSC 9, and the bell for terminals without it. `text` has no control characters."""
     return f"\x1b]9;codetainer: {text}\x1b\\\x07"

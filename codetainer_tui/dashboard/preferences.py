@@ -1,4 +1,4 @@
-"""What operators set for the dashboard, in `/opt/codetainer/dashboard.toml`: its keys by name, and when it notifies them."""
+"""The operator's settings for the dashboard in `/opt/codetainer/dashboard.toml`: keys by name, and notifications."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 from codetainer_tui.dashboard.keys import ACTIONS, MOVES
 from codetainer_tui.dashboard.notify import Notify
 
-# A letter, a digit, or a key as Textual names it.
+# A letter, a digit, or a key name of Textual.
 _KEY = re.compile(
     r"([A-Za-z0-9]|(ctrl\+|shift\+|alt\+)?(f[1-9][0-2]?|[a-z]|enter|space|tab|escape|home|end|pageup|pagedown))\Z"
 )
-RESERVED = {"ctrl+b": "tmux's own", "ctrl+c": "always leaves", "ctrl+z": "would leave a raw terminal behind"}
+RESERVED = {"ctrl+b": "it is the tmux prefix", "ctrl+c": "it always leaves", "ctrl+z": "it would leave a raw terminal behind"}
 
 
 class PreferencesError(ValueError):
-    """What is wrong with the file, all of it."""
+    """All problems of the file, in one message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`keys`: by action, those that differ from the shipped ones."""
+    """The settings. `keys` has the keys that differ from the defaults, by action."""
 
     notify: Notify = Notify.BLUR
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(path: Path) -> Preferences:
-    """The file's preferences, or the shipped ones where there is no file. Raises PreferencesError."""
+    """Returns the preferences in the file, or the defaults if it does not exist. Raises PreferencesError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -42,13 +42,13 @@ def load(path: Path) -> Preferences:
         body = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PreferencesError(f"{path.name}: {error}") from error
-    problems = [f"found {name}, expected notify and [keys]" for name in body if name not in ("notify", "keys")]
+    problems = [f"unknown setting {name!a}, expected notify or [keys]" for name in body if name not in ("notify", "keys")]
     notify = body.get("notify", Notify.BLUR)
     if notify not in tuple(Notify):
         problems.append(f"notify is {notify!a}, expected {', '.join(Notify)}")
     keys = body.get("keys", {})
     if not isinstance(keys, dict):
-        problems.append("[keys] is a table of action = key")
+        problems.append("keys: expected a table [keys] of action = key")
         keys = {}
     problems += _wrong_keys(keys)
     if problems:
@@ -61,18 +61,18 @@ def _wrong_keys(keys: Mapping[str, object]) -> list[str]:
     problems = []
     for name, key in keys.items():
         if name not in names:
-            problems.append(f"there is no action {name!a}: there are {', '.join(sorted(names))}")
+            problems.append(f"unknown action {name!a}, expected one of {', '.join(sorted(names))}")
         elif not isinstance(key, str) or not _KEY.match(key):
-            problems.append(f"{name} = {key!a} is no key: expected a letter, a digit, or a name such as f5 or ctrl+o")
+            problems.append(f"{name} = {key!a}: expected a letter, a digit, or a key name such as f5 or ctrl+o")
         elif key in RESERVED:
-            problems.append(f"{name} = {key!a} is taken: {RESERVED[key]}")
+            problems.append(f"{name} = {key!a}: reserved, {RESERVED[key]}")
     if problems:
         return problems
     owners: dict[str, str] = {}
     for action in (*ACTIONS, *MOVES):
-        given = str(keys.get(action.name) or action.shown if action in ACTIONS else action.keys)
-        for key in given.split(","):
+        assigned = str(keys.get(action.name) or action.shown if action in ACTIONS else action.keys)
+        for key in assigned.split(","):
             if key in owners:
-                problems.append(f"{key} is the key of {owners[key]} and of {action.name}")
+                problems.append(f"{key} is assigned to both {owners[key]} and {action.name}")
             owners[key] = action.name
     return problems

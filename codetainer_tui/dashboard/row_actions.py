@@ -1,4 +1,4 @@
-"""What the keys do that act on the selected row: allow it, explain it, count it without showing it."""
+"""The actions on the selected row: allow, explain, mute and acknowledge."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from codetainer_tui.view import RefusedLine, Tone
 from codetainer_tui.words import harmless
 
 HOUR = 3600.0
-NO = "no"  # an answer; "" is all of them
+NO = "no"  # declines; "" acknowledges everything
 
 
 class RowActions(Asking):
     def _row(self) -> RefusedLine | None:
         row = self.main.row
         if row is None:
-            self.say("nothing matches the filter" if self.main.wanted else "nothing was refused")
+            self.say("no refusal matches the filter" if self.main.wanted else "nothing has been refused")
         return row
 
     def action_allow(self) -> None:
@@ -31,11 +31,11 @@ class RowActions(Asking):
             self.say(f"cannot allow {row.what}: {row.cannot}", Tone.WARN)
             return
         answers = [
-            Answer("h", "for an hour", "hour"), Answer("s", "until it is stopped", "always"),
+            Answer("h", "for an hour", "hour"), Answer("s", "until I close it", "always"),
             Answer("l", f"copy the line for domains.conf: {row.entry}", "line"),
         ]  # fmt: skip
         if row.opened_by:
-            answers.append(Answer("c", "close it again, and cut what it carries", "close"))
+            answers.append(Answer("c", "close it and drop its connections", "close"))
 
         def chosen(value: str | None) -> None:
             port = ("--port", row.ports) if row.ports else ()
@@ -51,23 +51,25 @@ class RowActions(Asking):
                 self.say(self.copy(row.entry))
 
         looks = resembles(row.name, self.view.listed)
-        warning = f", which looks like {harmless(looks, 80)}, which is listed" if looks else ""
-        warning += f", refused as serious: {row.why}" if row.alarm else ""
-        self.push_screen(ChoiceScreen(f"Allow {row.entry}{warning}", tuple(answers)), chosen)
+        warnings = (
+            f" It looks like the allowed name {harmless(looks, 80)}." if looks else "",
+            f" Serious: {row.why}." if row.alarm else "",
+        )
+        self.push_screen(ChoiceScreen(f"Allow {row.entry}?{''.join(warnings)}", tuple(answers)), chosen)
 
     def action_acknowledge(self) -> None:
         row, view = self.main.row, self.view
         if not view.alarms:
-            self.say("there is nothing serious that is not acknowledged")
+            self.say("no unacknowledged serious refusals")
             return
-        every = Answer("a", f"all: {view.alarm_summary}", "")
-        mine = [Answer("t", f"this: {row.what}, {row.why}", row.acknowledged_as)] if row is not None and row.alarm else []
+        every = Answer("a", f"all serious refusals: {view.alarm_summary}", "")
+        mine = [Answer("t", f"this one: {row.what}, {row.why}", row.acknowledged_as)] if row is not None and row.alarm else []
 
         def chosen(value: str | None) -> None:
             if value is not None and value != NO:
                 self.request(Acknowledge(view.updated_at, value), "codetainer acknowledge", self._told)
 
-        self.push_screen(ChoiceScreen("You have seen", (*mine, every, Answer("n", "no", NO)), nothing=NO), chosen)
+        self.push_screen(ChoiceScreen("Acknowledge?", (*mine, every, Answer("n", "no", NO)), nothing=NO), chosen)
 
     def action_explain(self) -> None:
         row = self._row()
@@ -76,16 +78,16 @@ class RowActions(Asking):
         elif row is not None:
             target = row.target
 
-            def said(reply: Reply) -> None:
+            def answered(reply: Reply) -> None:
                 self.say("")
                 if reply.ok:
-                    # First why this was refused: what is true of the name now may be something else.
+                    # The reason of this refusal comes first: the name may be treated differently now.
                     lines = (*row.full, "", "Now:", *reply.text.splitlines())
                     self.push_screen(TextScreen(row.what, lines, self.copy))
                 else:
                     self._told(reply)
 
-            self.request(Explain(target), shell.command("codetainer", "explain", target), said)
+            self.request(Explain(target), shell.command("codetainer", "explain", target), answered)
 
     def action_mute(self) -> None:
         row = self._row()
@@ -93,19 +95,17 @@ class RowActions(Asking):
             return
         if row.severity is Severity.SERIOUS:
             key = self.keys.shown("acknowledge")
-            self.say(f"what is serious is never muted; {key} acknowledges it", Tone.WARN)
+            self.say(f"serious refusals cannot be muted; {key} acknowledges them", Tone.WARN)
             return
         if not row.muted_as:
             self.say(row.cannot, Tone.WARN)
             return
 
-        def said(reply: Reply) -> None:
+        def answered(reply: Reply) -> None:
             self._told_row(row.key)(reply)
             if reply.ok and not row.muted:
-                self.say(
-                    f"{reply.text}; {self.keys.shown('find')} finds it by its name, {self.keys.shown('mute')} shows it again"
-                )
+                self.say(f"{reply.text}; to undo, find it with {self.keys.shown('find')} and press {self.keys.shown('mute')}")
 
         off = ("--off",) if row.muted else ()
         request = Mute(row.muted_as, off=row.muted)
-        self.request(request, shell.command("codetainer", "mute", row.muted_as, *off), said, row.key)
+        self.request(request, shell.command("codetainer", "mute", row.muted_as, *off), answered, row.key)

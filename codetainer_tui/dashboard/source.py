@@ -1,4 +1,4 @@
-"""Where a dashboard's events come from: the sandbox's journal as it grows, or a recorded one at any speed."""
+"""The event sources of a dashboard: the journal of this sandbox, or a recorded one at any speed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ AFTER_THE_END = 3.0
 
 class Source(Protocol):
     def poll(self) -> list[Stamped]:
-        """What is new."""
+        """Returns the new events."""
         ...
 
     def now(self) -> float:
-        """The moment that is shown, in seconds since the epoch."""
+        """The time that the screen shows, in seconds since the epoch."""
         ...
 
     def supervised(self) -> bool: ...
 
 
 class Live:
-    """The journal of the sandbox this process is in."""
+    """The journal of the sandbox that this process runs in."""
 
     def __init__(self, paths: Paths) -> None:
         self._reader = Reader(paths.journal)
@@ -38,10 +38,10 @@ class Live:
         self._supervised = True
 
     def poll(self) -> list[Stamped]:
-        found = self._reader.poll()
+        events = self._reader.poll()
         while self._reader.behind:
-            found += self._reader.poll()
-        return found
+            events += self._reader.poll()
+        return events
 
     def now(self) -> float:
         return time.time()
@@ -55,7 +55,7 @@ class Live:
 
 
 class Recorded:
-    """A journal of long ago, `speed` times as fast as it was; at speed 0 its end at once, and time stands still."""
+    """A recorded journal, played `speed` times as fast. At speed 0 it jumps to its end and the clock stands still."""
 
     def __init__(self, file: Path, speed: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._events = list(follow(file, going_on=lambda: False))

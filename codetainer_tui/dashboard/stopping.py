@@ -1,4 +1,4 @@
-"""Leaving the dashboard of `codetainer up` stops the sandbox: what would be lost is counted, shown and asked about first."""
+"""Leaving the dashboard of `codetainer up` stops the sandbox, after a question that lists unsaved work."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from codetainer_tui.dashboard.screens.choice import Answer, ChoiceScreen
 from codetainer_tui.dashboard.source import Source
 from codetainer_tui.view import Tone, stakes
 
-COUNT_SECONDS = 5.0  # until the question is asked with what is known: the agent can make counting take long
+COUNT_SECONDS = 5.0  # then it asks with the last known count: the agent can make counting slow
 DROP_SECONDS = 3.0
 
 
 class Stopping(Asking):
-    """`of_up` is the sandbox's name where leaving stops it, "" where it goes on without the dashboard."""
+    """The keys that leave. `of_up` is the name of the sandbox if leaving stops it, otherwise ""."""
 
     of_up: str
     source: Source
     state: State
-    _asks = 0  # how often has been asked: what belongs to an earlier question is late
+    _asks = 0  # number of questions and counts: answers to earlier ones are late
 
     def leave(self, code: int | None) -> None:
         raise NotImplementedError
@@ -40,11 +40,11 @@ class Stopping(Asking):
             self._count()
 
     def _count(self, problem: str = "", left_out: tuple[str, ...] = ()) -> None:
-        """Looks at what is at stake, and asks; a second time while it looks: asks with what is known."""
+        """Counts the work at stake and asks. If called again while counting, it asks with the last known count."""
         if not problem and not left_out and self._asks % 2:
             self._ask_about(self._asks, stakes.last_known(self.state))
             return
-        self._asks += 1 + self._asks % 2  # odd: it is being looked at
+        self._asks += 1 + self._asks % 2  # odd: counting
         asked = self._asks
         self.say("counting unsaved work …", seconds=COUNT_SECONDS)
 
@@ -87,8 +87,8 @@ class Stopping(Asking):
                 self.say(reply.text, Tone.PLAIN if reply.ok else Tone.WARN)
                 return
             waiting.dismiss("saved")
-            found = reply.data.get("left_out")
-            left_out = tuple(str(name) for name in found) if isinstance(found, list) else ()
+            names = reply.data.get("left_out")
+            left_out = tuple(str(name) for name in names) if isinstance(names, list) else ()
             if not reply.ok or left_out:
                 self._count("" if reply.ok else reply.text, left_out)
             else:
@@ -102,20 +102,20 @@ class Stopping(Asking):
         self._beside(SaveWork(), "codetainer save", saved)
 
     def _drop(self) -> None:
-        """No save is made at the end, which is then waited for no longer."""
+        """Cancels the save that the sandbox would make at its end, and leaves."""
         self._beside(DropWork(), "codetainer save --off", lambda _: self.leave(Leaving.STOP))
         self.set_timer(DROP_SECONDS, lambda: self.leave(Leaving.STOP))
 
-    def _beside(self, request: Request, typed: str, said: Callable[[Reply], None]) -> None:
-        """Asks in a thread that this process does not wait for at its end: the agent can make an answer take minutes."""
+    def _beside(self, request: Request, typed: str, answered: Callable[[Reply], None]) -> None:
+        """Asks in a daemon thread, so that leaving does not wait for it: the agent can delay an answer by minutes."""
         paths = self.paths
         if paths is None:
-            said(Reply(False, RECORDING))
+            answered(Reply(False, RECORDING))
             return
 
         def work() -> None:
             reply = ask(paths.control, request, typed)
-            with contextlib.suppress(RuntimeError):  # the operator has left the dashboard meanwhile
-                self.call_later(said, reply)
+            with contextlib.suppress(RuntimeError):  # the dashboard has closed in the meantime
+                self.call_later(answered, reply)
 
         threading.Thread(target=work, daemon=True).start()

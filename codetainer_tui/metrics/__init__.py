@@ -1,1 +1,1 @@
-"""The sandbox as Prometheus reads it: the journal counted (tally), written as OpenMetrics (exposition), served (server)."""
+"""Metrics for Prometheus: `tally` counts the journal, `exposition` writes OpenMetrics, `server` serves it."""

@@ -1,6 +1,6 @@
-"""/metrics over HTTP, bounded: one path, few connections at once, each for a few seconds, one answer a connection.
+"""/metrics over HTTP: one path, MAX_CONNECTIONS connections for up to SECONDS each, one response per connection.
 
-The socket is handed over by boot; this process has no right but to read the journal. Nothing it says is a secret.
+Boot passes the listening socket. This process may only read the journal, and its output contains no secrets.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from codetainer_tui.metrics.exposition import CONTENT_TYPE, text
 from codetainer_tui.metrics.tally import Tally
 
 MAX_CONNECTIONS = 8
-SECONDS = 5.0  # a connection's whole life
-OFTEN = 1.0  # seconds: within them everybody gets the same answer
-YIELD_SECONDS = 1.0  # for the oldest to go
+SECONDS = 5.0  # lifetime of a connection
+OFTEN = 1.0  # seconds during which a response is reused
+YIELD_SECONDS = 1.0  # for the oldest connection to close
 PATH = "/metrics"
 
 
 class Source:
-    """The journal counted, and its exposition at most once a second."""
+    """Counts the journal, and renders the metrics at most once per OFTEN."""
 
     def __init__(self, paths: Paths) -> None:
         self._reader, self._tally = Reader(paths.journal), Tally()
@@ -38,7 +38,7 @@ class Source:
         self._text = b""
 
     def keep_up(self) -> None:
-        """Reads the journal even where nobody asks: its old segments go away."""
+        """Reads the journal even without requests, because old segments are deleted."""
         with self._lock:
             self._read()
 
@@ -61,7 +61,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] != PATH:
-            self.send_error(HTTPStatus.NOT_FOUND, f"there is {PATH} only")
+            self.send_error(HTTPStatus.NOT_FOUND, f"only {PATH} exists")
             return
         body = self.source()
         self.send_response(HTTPStatus.OK)
@@ -71,7 +71,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Who asks is nobody's business; a log line a request would be the asker's to write."""
+        """Logs nothing: otherwise clients could write to the log."""
 
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -83,11 +83,11 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.socket.close()
         self.socket = sock
         self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._open: dict[int, Any] = {}  # requests that are being served, the oldest first
+        self._open: dict[int, Any] = {}  # connections being served, the oldest first
         self.service_actions = source.keep_up  # type: ignore[method-assign]  # between two requests, twice a second
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Where there is no room the oldest goes: who asks does so at once, who holds a connection and says nothing waits."""
+        """Starts a thread for the connection. If all slots are taken, it closes the oldest one, which is likely idle."""
         if not self._room.acquire(blocking=False):
             for oldest in list(self._open.values())[:1]:
                 _end(oldest)
@@ -98,7 +98,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Whatever the other side does or leaves undone, the connection is over in time."""
+        """Serves the connection, and closes it after SECONDS whatever the client does."""
         timer = threading.Timer(SECONDS, _end, (request,))
         timer.start()
         try:
@@ -109,7 +109,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that ended badly is its own business; what is wrong with us is said."""
+        """Reports defects of this program, but not connection errors."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
@@ -122,7 +122,7 @@ def _end(request: socket.socket) -> None:
 
 
 def serve(paths: Paths, descriptor: int) -> int:
-    """Serves until the process is ended."""
+    """Serves until the process is stopped."""
     with Server(socket.socket(fileno=descriptor), Source(paths)) as server:
         sys.stderr.write("serving\n")
         sys.stderr.flush()
@@ -131,9 +131,9 @@ def serve(paths: Paths, descriptor: int) -> int:
 
 
 def once(paths: Paths) -> int:
-    """Prints the exposition. Exit code 2 without a journal."""
+    """Prints the metrics. Returns 2 if the journal does not exist."""
     if not paths.journal.exists():
-        sys.stderr.write("codetainer: there is no journal here: no sandbox has booted\n")
+        sys.stderr.write("codetainer: no journal found: no sandbox has booted here\n")
         return 2
     tally = Tally()
     tally.add(follow(paths.journal, going_on=lambda: False))

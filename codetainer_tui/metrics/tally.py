@@ -1,7 +1,7 @@
-"""Counters over the journal: what only grows, which a folded state does not hold (it forgets the least recent). Pure.
+"""Counters over the journal. A folded state cannot serve as their source, because it forgets the least recent entries. Pure.
 
-Names come from the agent, so how many get a counter of their own is bounded; all others share one. Memory and the size of the
-exposition do not depend on what the agent does.
+The agent chooses names, so only the first MAX_NAMES have a counter of their own, and all others share one. The agent cannot
+make memory or output grow.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from backend.contract.refusals import Severity, severity
 from backend.contract.state import State, fold
 from codetainer_tui.words import harmless
 
-MAX_NAMES = 100  # with a counter of their own, of what is carried and of what is refused
-MAX_SEEN = 4096  # names whose last totals are known
+MAX_NAMES = 100  # names with a counter of their own, for traffic and for each severity of refusals
+MAX_SEEN = 4096  # names whose last totals are stored
 OTHERS = "(others)"
 
 
@@ -28,7 +28,7 @@ class Carried:
 
 @dataclass(slots=True)
 class Tally:
-    """Feed it every event of a journal, in order; `state` is the folded one beside the counters."""
+    """Counts the events of a journal, in order. `state` is the folded state."""
 
     state: State = field(default_factory=State)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)  # (via, reason)
@@ -42,6 +42,7 @@ class Tally:
     _named: dict[Severity, int] = field(default_factory=lambda: dict.fromkeys(Severity, 0))  # names with a counter of their own
 
     def add(self, stamped: Iterable[e.Stamped]) -> None:
+        """Counts more events."""
         for one in stamped:
             self._count(one)
             self.state = fold(self.state, one)
@@ -63,7 +64,7 @@ class Tally:
                 self._take_over(State.from_json(event.state))
 
     def _take_over(self, state: State) -> None:
-        """What came before the first segment that could be read: as much of it as the state still knows."""
+        """Counts what the state of a snapshot remembers from the time before the first segment."""
         for row in (*state.refusals.values(), *state.refusals.more.values()):
             self._refuse(row.latest, row.count)
         self.cookies |= {name: count for name, (count, _) in state.cookies.items()}
@@ -71,19 +72,19 @@ class Tally:
             self._carry(carried)
 
     def _refuse(self, event: e.Refused, count: int) -> None:
-        wall = (str(event.via), str(event.reason))
-        self.refused[wall] = self.refused.get(wall, 0) + count
+        cause = (str(event.via), str(event.reason))
+        self.refused[cause] = self.refused.get(cause, 0) + count
         name = (harmless(event.name or event.address, 100), str(event.reason))
         if name not in self.refused_names:
-            mine = severity(event)  # a flood of names that are not listed leaves room for serious ones
-            if self._named[mine] >= MAX_NAMES:
-                name = (OTHERS, str(event.reason))  # as many as there are reasons
+            level = severity(event)  # separate limits: a flood of unlisted names must not displace serious refusals
+            if self._named[level] >= MAX_NAMES:
+                name = (OTHERS, str(event.reason))  # one per reason
             else:
-                self._named[mine] += 1
+                self._named[level] += 1
         self.refused_names[name] = self.refused_names.get(name, 0) + count
 
     def _carry(self, event: e.Carried) -> None:
-        """The event has totals; a total that has shrunk has begun anew."""
+        """Adds the increase since the last event of this name. Events have totals; a lower total means a restart."""
         before = self._last.pop(event.name, None)
         self._last[event.name] = event
         if len(self._last) > MAX_SEEN:

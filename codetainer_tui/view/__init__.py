@@ -1,4 +1,4 @@
-"""State to View: everything that a screen shows, as harmless text. Pure; every front end shows a View."""
+"""Turns a State into a View: everything a screen shows, as harmless text. Pure; all front ends show Views."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backend.contract.events import BootState, Outcome, SessionState
 from backend.contract.state import State
 from codetainer_tui.view.blocks import blocks
 from codetainer_tui.view.everything import everything
-from codetainer_tui.view.headline import headline
+from codetainer_tui.view.headline import headline, without_subject
 from codetainer_tui.view.machinery import rows
 from codetainer_tui.view.parts import Block, Condition, Headline, RefusedLine, Row, StepLine, Tone, TrafficLine, View, Work
 from codetainer_tui.view.refusals import alarm_summary, refused, spark, summary
@@ -31,9 +31,9 @@ def view(
     wanted: str = "",
     supervised: bool = True,
 ) -> View:
-    """What is to be shown of a state at a moment (seconds since the epoch).
+    """The View of a state at the time `now` (seconds since the epoch).
 
-    `seen_at`, `pending` and `wanted` as in `refusals.refused`, `supervised` as in `headline.headline`.
+    `refusals.refused` explains `seen_at`, `pending` and `wanted`; `headline.headline` explains `supervised`.
     """
     head = headline(state, supervised=supervised)
     lines = refused(state, now, seen_at=seen_at, pending=pending or {}, wanted=wanted)
@@ -42,21 +42,17 @@ def view(
     branch = harmless(session.branch, 60) if session else ""
     name = harmless(session.name, 40) if session else ""
     place = "  ".join(part for part in (harmless(state.repository, 80), branch) if part)
-    found, machinery, carried, up = (
-        blocks(state, now, supervised=supervised),
-        rows(state, now),
-        traffic(state, now),
-        _up(state, now),
-    )
+    problems, machinery = blocks(state, now, supervised=supervised), rows(state, now)
+    carried, up = traffic(state, now), _up(state, now)
     total = many(state.refused_total, "refused", "refused") if state.refused_total else "nothing refused"
     return View(
         headline=head,
         name="" if name == "claude" else name,
         place=place,
         up=up,
-        title=f"{head.word} {head.said} - codetainer",
+        title=f"{head.word} {head.details} - codetainer",
         steps=steps(state, now),
-        blocks=found,
+        blocks=problems,
         refused=lines,
         alarms=state.refusals.alarms,
         alarms_exact=state.refusals.alarms_exact,
@@ -67,7 +63,7 @@ def view(
         rows=machinery,
         walls=walls(state),
         work=numbers(state),
-        one_line=f"{head.word}  {f'{head.alarm}  ' if head.alarm else ''}{total}  {head.text.removeprefix('the agent ')}",
+        one_line=f"{head.word}  {f'{head.alarm}  ' if head.alarm else ''}{total}  {without_subject(head.text)}",
         zone=time.strftime("%Z", time.localtime(now)),
         frozen=state.frozen,
         booting=state.boot in (None, BootState.BOOTING),
@@ -75,7 +71,7 @@ def view(
         session=state.lock_released and state.session_created and not state.stopping,
         ended=ended,
         failed=tuple(harmless(step.title, 60) for step in state.steps.values() if step.outcome is Outcome.WARNED),
-        full=everything(state, now, head, found, machinery, carried, place=place, up=up),
+        full=everything(state, now, head, problems, machinery, carried, place=place, up=up),
         updated_at=state.updated_at,
         listed=state.listed,
     )

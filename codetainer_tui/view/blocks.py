@@ -1,41 +1,39 @@
-"""Whatever is not well: what, since when, why, and which key or command helps."""
+"""Problems as blocks of text: what is wrong, since when, why, and which key or command helps."""
 
 from __future__ import annotations
 
 from backend.contract.events import BootState, Outcome, ServiceState, SessionState
 from backend.contract.state import State
 from codetainer_tui.view import work
-from codetainer_tui.view.headline import GONE, SERVICES
-from codetainer_tui.view.machinery import NEARLY_FULL, percent
+from codetainer_tui.view.headline import GONE, SERVICES, frozen_words
+from codetainer_tui.view.machinery import FULL, NEARLY_FULL, percent
 from codetainer_tui.view.parts import Block, Tone
 from codetainer_tui.words import ago, clock, harmless, lasting, many, size
 
 
 def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block, ...]:
-    """The worst first."""
-    found: list[Block] = []
+    """The problems of a state, the worst first."""
+    problems: list[Block] = []
     if state.boot is not None and not supervised and not state.stopping:
-        found.append(Block(GONE, ago(state.updated_at, now), ("what stands here is its last word",), Tone.BAD))
+        lines = ("This screen shows the last reported state.",)
+        problems.append(Block(GONE, ago(state.updated_at, now), lines, Tone.BAD))
     if state.boot is BootState.HALTED:
-        found.append(_halted(state))
+        problems.append(_halted(state))
     if state.frozen:
-        found.append(
-            Block(
-                "Frozen", "", ("The agent's processes are stopped, every address is closed.",), Tone.BAD, ("F lets it go on",)
-            )
-        )
-    found += _services(state, now)
-    found += _warned(state)
-    found += _failing(state, now)
-    found += _full(state)
+        lines = ("The agent's processes are stopped and every address is closed.",)
+        problems.append(Block("Frozen", frozen_words(state), lines, Tone.BAD, ("F thaws it",)))
+    problems += _services(state, now)
+    problems += _warned(state)
+    problems += _failing(state, now)
+    problems += _full(state)
     if state.session is not None and state.session.state is SessionState.ENDED and not state.stopping:
         since = clock(state.session.since) if state.session.since else ""
-        detail = harmless(state.session.detail, 200) or "the agent's session has ended"
-        found.append(Block("Session", since, (detail,), Tone.WARN, ("R starts it anew",)))
-    only_here = work.block(state)
-    if only_here is not None:
-        found.append(only_here)
-    return tuple(found)
+        detail = harmless(state.session.detail, 200) or "The agent's session has ended."
+        problems.append(Block("Session", since, (detail,), Tone.WARN, ("R restarts it",)))
+    unsaved = work.block(state)
+    if unsaved is not None:
+        problems.append(unsaved)
+    return tuple(problems)
 
 
 def _halted(state: State) -> Block:
@@ -46,41 +44,41 @@ def _halted(state: State) -> Block:
     missing = sum(s.outcome in (None, Outcome.CANCELLED) for s in state.steps.values())
     lines = [harmless(state.reason, 1000)]
     lines.append(
-        "The agent was not started and nothing can leave." if at_boot else "The agent was ended and nothing can leave any more."
+        "The agent was not started and nothing can leave."
+        if at_boot
+        else "The agent was stopped and nothing can leave any more."
     )
     if state.remedy:
         lines.append(harmless(state.remedy, 400))
     if at_boot:
         rest = f", {missing} not run" if missing else ""
         lines.append(f"{many(done, 'step')} done{rest} (b shows them)")
-    return Block(title, "", tuple(lines), Tone.BAD, ("R tries again",))
+    return Block(title, "", tuple(lines), Tone.BAD, ("R retries",))
 
 
 def _services(state: State, now: float) -> list[Block]:
-    found = []
+    problems = []
     for service in state.services.values():
         if service.state in (ServiceState.DOWN, ServiceState.UNRESPONSIVE) and state.boot is not BootState.HALTED:
             at = state.services_at.get(service.service, 0.0)
             lines = [harmless(service.detail, 300)] if service.detail else []
             lines.append(CONSEQUENCES.get(service.service, ""))
             if service.state is ServiceState.DOWN:
-                lines.append(
-                    "it is started again by itself" + (f", {many(service.restarts, 'time')} so far" if service.restarts else "")
-                )
+                so_far = f" ({many(service.restarts, 'restart')} so far)" if service.restarts else ""
+                lines.append(f"It is being restarted{so_far}.")
             name = SERVICES.get(service.service, service.service).removeprefix("the ").capitalize()
             name = {"coredns": "CoreDNS", "sshd": "sshd"}.get(service.service) or harmless(name, 30)
-            found.append(
-                Block(f"{name} is {service.state}", ago(at, now) if at else "", tuple(x for x in lines if x), Tone.BAD)
-            )
-    return found
+            since = ago(at, now) if at else ""
+            problems.append(Block(f"{name} is {service.state}", since, tuple(line for line in lines if line), Tone.BAD))
+    return problems
 
 
 CONSEQUENCES = {
-    "coredns": "No name is answered; addresses that are open stay open.",
-    "guard": "No new address is opened; addresses that are open stay open.",
-    "gate": "Nothing is carried to ports 80 and 443.",
-    "sshd": "Nobody can log in over ssh; docker exec and kubectl exec need no sshd.",
-    "metrics": "Whoever watches by /metrics sees nothing; this dashboard and codetainer logs do.",
+    "coredns": "DNS queries get no answer; open addresses stay open.",
+    "guard": "No new addresses are opened; open addresses stay open.",
+    "gate": "Connections to ports 80 and 443 fail.",
+    "sshd": "SSH logins fail; docker exec and kubectl exec still work.",
+    "metrics": "/metrics does not answer; this dashboard and codetainer logs still work.",
 }
 
 
@@ -89,7 +87,7 @@ def _warned(state: State) -> list[Block]:
         Block(
             harmless(step.title, 60), "",
             tuple(harmless(text, 600) for text in (step.detail, step.remedy) if text),
-            Tone.WARN, ("R tries again", "b shows all steps"),
+            Tone.WARN, ("R retries", "b shows all steps"),
         )
         for step in state.steps.values()
         if step.outcome is Outcome.WARNED and state.boot is not BootState.BOOTING
@@ -102,8 +100,8 @@ def _failing(state: State, now: float) -> list[Block]:
         return []
     names = [f"{harmless(name, 80)}  for {lasting(now - since)}" for name, since in sorted(failing.items())]
     more = [f"and {len(names) - 3} more"] if len(names) > 3 else []
-    what = f"{many(len(names), 'listed name')} without an address"
-    return [Block(what, "", (*names[:3], *more), Tone.WARN, ("r asks again",))]
+    title = f"{many(len(names), 'allowed name')} without an address"
+    return [Block(title, "", (*names[:3], *more), Tone.WARN, ("r resolves again",))]
 
 
 def _full(state: State) -> list[Block]:
@@ -112,7 +110,23 @@ def _full(state: State) -> list[Block]:
         return []
     places = {"memory": (measured.memory_used, measured.memory_limit), **measured.tmpfs}
     return [
-        Block(f"{harmless(place, 40)} is nearly full", "", (f"{size(used)} of {size(whole)}",), Tone.WARN)
+        Block(
+            f"{harmless(place, 40)} is {'full' if percent(used, whole) >= FULL else 'nearly full'}", "",
+            (f"{size(used)} of {size(whole)} used. {REMEDIES.get(place, '')}".rstrip(),), Tone.WARN,
+        )
         for place, (used, whole) in places.items()
         if percent(used, whole) >= NEARLY_FULL
-    ]
+    ]  # fmt: skip
+
+
+REMEDIES = {
+    "memory": "Stop processes, or delete files in /workspace, /tmp and /home: they use the same memory.",
+    **{
+        path: f"Delete files there, or raise {variable} for the next boot."
+        for path, variable in (
+            ("/workspace", "CODETAINER_TMPFS_WORKSPACE"),
+            ("/tmp", "CODETAINER_TMPFS_TMP"),
+            ("/home/claude", "CODETAINER_TMPFS_HOME"),
+        )
+    },
+}

@@ -1,4 +1,4 @@
-"""Which policy refusals have a row of their own, and which are told together: a crowd as one row, with exact counts. Pure."""
+"""Sorts policy refusals into rows: one per refusal, or one per crowd of similar refusals, with exact counts. Pure."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from backend.contract.events import Refused
 from backend.contract.refusals import UNTOLD, Refusals, RefusalView
 from codetainer_tui.words import harmless, many
 
-MAX_ALONE = 8  # of one domain, address list or name: so many have a row each
-MAX_CROWDS = 8  # of domains below one top-level domain that are told apart
-MAX_SPREAD = 24  # of all domains below one top-level domain
-MAX_NAMES = 48  # of all others
-MAX_STEADY = 24  # of a crowd that have a row all the same, since they are asked for again and again
+MAX_ALONE = 8  # rows for one domain, address list or name before they become one row
+MAX_CROWDS = 8  # crowd rows for domains below one top-level domain
+MAX_SPREAD = 24  # rows for all domains below one top-level domain
+MAX_NAMES = 48  # rows for all other names
+MAX_STEADY = 24  # members of a crowd that keep their own row because they recur
 STEADY_TIMES, STEADY_SECONDS = 5, 60.0
 
-Kept = tuple[str, RefusalView]  # a key and its view
+Kept = tuple[str, RefusalView]  # the key of a refusal, and the refusal
 
 
 @dataclass(slots=True)
 class Folded:
-    """What is told as one row. `members` are those of it that are kept one by one, the latest first."""
+    """A crowd shown as one row. `members` are its individually stored refusals, the latest first."""
 
     key: str
-    noun: tuple[str, str]  # of one, of more
+    noun: tuple[str, str]  # singular, plural
     about: str
     latest: Refused
     kinds: int = 0
@@ -44,7 +44,7 @@ class Folded:
 
 @dataclass(slots=True)
 class _Pool:
-    """Crowds that may have to be told together: what is kept of them, and what they are in all."""
+    """Crowds that might share a row: their individually stored refusals, and their totals."""
 
     kept: list[Kept] = field(default_factory=list)
     crowds: list[Crowd] = field(default_factory=list)
@@ -67,10 +67,10 @@ class _Pool:
 
 
 def sort_out(refusals: Refusals, hidden: Callable[[RefusalView], bool]) -> tuple[list[Kept], list[Folded]]:
-    """Those that have a row of their own, the latest first, and the crowds. What is `hidden` is in neither."""
+    """Returns refusals with a row of their own, the latest first, and the crowds. Neither contains `hidden` refusals."""
     alone: list[Kept] = []
     folded: list[Folded] = []
-    narrow: dict[str, list[tuple[str, _Pool]]] = defaultdict(list)  # by what they would be told with
+    narrow: dict[str, list[tuple[str, _Pool]]] = defaultdict(list)  # by the wider crowd that would absorb them
     wider: dict[str, _Pool] = defaultdict(_Pool)
     for key, crowd in refusals.crowds.items():
         pool = _Pool(crowds=[crowd])
@@ -90,11 +90,11 @@ def sort_out(refusals: Refusals, hidden: Callable[[RefusalView], bool]) -> tuple
             narrow[crowds_of(crowd.latest)[1]].append((key, pool))
         else:
             wider[crowds_of(crowd.latest)[1]].take(pool)
-    for wide, found in narrow.items():
-        for key, pool in found:
-            if len(found) <= MAX_CROWDS:
+    for wide, pools in narrow.items():
+        for key, pool in pools:
+            if len(pools) <= MAX_CROWDS:
                 _fold(key, pool, alone, folded)
-            else:  # a flood that is spread over many domains is one
+            else:  # a flood over many domains is one crowd
                 wider[wide].take(pool)
     rest = _Pool()
     for key, pool in wider.items():
@@ -110,12 +110,12 @@ def sort_out(refusals: Refusals, hidden: Callable[[RefusalView], bool]) -> tuple
 
 
 def _is_wide(key: str) -> bool:
-    """Whether a crowd is of everything below a top-level domain, or of what has no crowd of its own."""
+    """True for the crowd of a top-level domain, and for the crowd of refusals without a crowd of their own."""
     return "." not in key[len(BELOW) :].partition(" ")[0] if key.startswith(BELOW) else not key.startswith((ADDRESSES, PORTS))
 
 
 def _fold(key: str, pool: _Pool, alone: list[Kept], folded: list[Folded]) -> None:
-    """One row for a pool, but for what is asked for again and again."""
+    """Makes one row of a pool. Recurring refusals keep a row of their own."""
     (crowd, *others) = pool.crowds
     suspicion = crowd.suspicion if not others else Suspicion.NONE
     suspicious = bool(suspicion)
@@ -149,13 +149,13 @@ def _fold(key: str, pool: _Pool, alone: list[Kept], folded: list[Folded]) -> Non
 
 
 def _steady(kept: Iterable[Kept]) -> list[Kept]:
-    """Those that came often, or again after a while: a generated name seldom does."""
-    found = [one for one in kept if one[1].count >= STEADY_TIMES or one[1].last_at - one[1].first_at >= STEADY_SECONDS]
-    return sorted(found, key=lambda one: -one[1].count)[:MAX_STEADY]
+    """The refusals that came often, or again after a while. Generated names seldom do."""
+    recurring = [one for one in kept if one[1].count >= STEADY_TIMES or one[1].last_at - one[1].first_at >= STEADY_SECONDS]
+    return sorted(recurring, key=lambda one: -one[1].count)[:MAX_STEADY]
 
 
 def _words(key: str, crowd: Crowd | None) -> tuple[tuple[str, str], str]:
-    """What they are, and what they have in common."""
+    """The noun for the members of a crowd (singular, plural), and what they have in common."""
     if key.startswith(ADDRESSES):
         return ("address", "addresses"), ""
     if key.startswith(PORTS):

@@ -1,11 +1,11 @@
-"""All that there is to say about a sandbox, in full, for reading and copying: what a screen has no room for."""
+"""Everything about a sandbox as text, for reading and copying: screens have room for a part of it only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from backend.contract.state import State
-from codetainer_tui.view.parts import Block, Headline, Row, TrafficLine
+from codetainer_tui.view.parts import LABEL_CELLS, Block, Headline, Row, TrafficLine
 from codetainer_tui.words import harmless, until
 
 
@@ -20,7 +20,7 @@ def everything(
     place: str,
     up: str,
 ) -> tuple[str, ...]:
-    """Lines; those that begin with a word and two blanks are a label and what belongs to it."""
+    """Returns the lines. Two or more spaces separate a label from its text."""
     return tuple(_lines(state, now, head, blocks, rows, traffic, "   ".join(part for part in (place, up) if part)))
 
 
@@ -42,7 +42,7 @@ def _lines(
         yield from (f"  {line}" for line in block.lines)
         yield from (f"  {key}" for key in block.keys)
     yield ""
-    yield from (f"{row.label:<9} {row.text}" for row in rows)
+    yield from (f"{row.label:<{LABEL_CELLS}} {row.text}" for row in rows)
     by_hand = [entry for entry in state.allowed.values() if not entry.until or entry.until > now]
     if by_hand:
         yield ""
@@ -56,9 +56,7 @@ def _lines(
     if muted:
         yield ""
         yield "Muted"
-        yield from (
-            f"  {harmless(name, 253)}  {until(end, now) if end else 'until it is shown again'}" for name, end in muted.items()
-        )
+        yield from (f"  {harmless(name, 253)}  {until(end, now) if end else 'until unmuted'}" for name, end in muted.items())
     if traffic:
         yield ""
         yield "Traffic"
@@ -66,7 +64,7 @@ def _lines(
             parts = (
                 one.marked,
                 one.note,
-                f"{one.connections} connections",
+                f"{one.connections} {'connection' if one.connections == '1' else 'connections'}",
                 one.open_now,
                 f"in {one.bytes_in}",
                 f"out {one.bytes_out}",

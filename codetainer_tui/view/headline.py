@@ -1,4 +1,4 @@
-"""The first line: is it well, and does it need me?"""
+"""The first line of every screen: the state of the sandbox, and whether it needs the operator."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from codetainer_tui.view.parts import Condition, Headline, Tone
 from codetainer_tui.view.refusals import alarm_words
 from codetainer_tui.words import clock, harmless, many
 
-SERVICES = {"coredns": "CoreDNS", "guard": "the guard", "gate": "the gate", "sshd": "sshd", "metrics": "the metrics' process"}
-GONE = "codetainer boot has gone, nobody watches this sandbox"
+SERVICES = {"coredns": "CoreDNS", "guard": "the guard", "gate": "the gate", "sshd": "sshd", "metrics": "the metrics server"}
+NO_SESSION = "no agent session"
+GONE = "codetainer boot has exited; nothing supervises this sandbox"
 
 
 def headline(state: State, *, supervised: bool = True) -> Headline:
-    """`supervised`: the process that writes the journal is there, as far as can be told."""
+    """The headline of a state. `supervised`: the process that writes the journal appears to be running."""
     return replace(_headline(state, supervised=supervised), alarm=alarm_words(state))
 
 
@@ -23,45 +24,52 @@ def _headline(state: State, *, supervised: bool) -> Headline:
     closed = _closed(state, supervised=supervised)
     if closed:
         return Headline(Condition.CLOSED, closed, Tone.BAD)
+    if state.frozen:
+        return Headline(Condition.CLOSED, frozen_words(state), Tone.BAD, frozen=True)
     if state.boot is None:
-        return Headline(Condition.BOOTING, "nothing has been heard of it yet", Tone.DIM)
+        return Headline(Condition.BOOTING, "waiting for boot to start", Tone.DIM)
     if state.boot is BootState.BOOTING:
         done = sum(step.outcome is not None for step in state.steps.values())
-        return Headline(Condition.BOOTING, f"{done} of {len(state.steps)}", Tone.PLAIN)
+        return Headline(Condition.BOOTING, f"{done} of {many(len(state.steps), 'step')}", Tone.PLAIN)
     degraded = _degraded(state)
     if degraded:
-        return Headline(Condition.DEGRADED, f"because {degraded}", Tone.WARN)
+        return Headline(Condition.DEGRADED, degraded, Tone.WARN)
     return Headline(Condition.READY, agent_words(state), Tone.GOOD, Tone.WARN if agent_needs_you(state) else Tone.PLAIN)
 
 
 def _closed(state: State, *, supervised: bool) -> str:
+    """The reason why the sandbox is closed, other than a freeze; "" if it is not."""
     if state.stopping:
-        return f"because it was stopped: {harmless(state.stopping, 80)}"
+        return f"stopped: {harmless(state.stopping, 80)}"
     if state.boot is BootState.HALTED:
         step = state.steps.get(state.halted_step)
         if step is not None and step.outcome is Outcome.FAILED:
             return f"boot halted at {harmless(step.title, 60)}"
-        return "because a wall did not hold" if state.halted_step == "readiness" else f"because {harmless(state.reason, 120)}"
+        return "a protection failed its check" if state.halted_step == "readiness" else harmless(state.reason, 120)
     if state.boot is not None and not supervised:
-        return f"because {GONE}"
-    if state.frozen:
-        return "because you froze it"
+        return GONE
     return ""
 
 
+def frozen_words(state: State) -> str:
+    """`by root at 11:43`."""
+    by = f"by {harmless(state.frozen_by, 40)} " if state.frozen_by else ""
+    return f"{by}at {clock(state.frozen_at)}"
+
+
 def _degraded(state: State) -> str:
-    """The worst first: a service that is away now, then what boot could not do."""
-    away = [s for s in state.services.values() if s.state not in (ServiceState.UP, ServiceState.STOPPED)]
-    if away:
-        name = SERVICES.get(away[0].service, harmless(away[0].service, 30))
-        return f"{name} is {away[0].state}"
+    """The reason for DEGRADED, the worst first: a service that is down, then a boot step with a warning."""
+    down = [s for s in state.services.values() if s.state not in (ServiceState.UP, ServiceState.STOPPED)]
+    if down:
+        name = SERVICES.get(down[0].service, harmless(down[0].service, 30))
+        return f"{name} is {down[0].state}"
     warned = [step for step in state.steps.values() if step.outcome is Outcome.WARNED]
     if warned:
         more = f" and {many(len(warned) - 1, 'more step')}" if len(warned) > 1 else ""
         detail = f": {harmless(warned[0].detail, 120)}" if warned[0].detail else ""
-        return f"of {harmless(warned[0].title, 60)}{more}{detail}"
+        return f"{harmless(warned[0].title, 60)}{more}{detail}"
     if state.boot is BootState.DEGRADED:
-        return harmless(state.reason, 160) or "boot could not do all of it"
+        return harmless(state.reason, 160) or "boot did not complete every step"
     return ""
 
 
@@ -70,21 +78,26 @@ def agent_needs_you(state: State) -> bool:
 
 
 def agent_words(state: State) -> str:
-    """What the agent does, as far as is known."""
+    """The state of the agent, as reported by its hooks."""
     session = state.session
     if session is None:
-        return "there is no session"
+        return NO_SESSION
     since = f" since {clock(session.since)}" if session.since else ""
     match session.state:
         case SessionState.WORKS:
-            return "the agent works"
+            return "the agent is working"
         case SessionState.WAITS:
-            return f"the agent waits for you{since}"
+            return f"the agent is waiting for you{since}"
         case SessionState.IDLE:
             return f"the agent is idle{since}"
         case SessionState.ENDED:
-            return f"the agent has ended{since}"
+            return f"the agent exited{since.replace('since', 'at')}"
         case SessionState.NONE:
-            return "there is no session"
+            return NO_SESSION
         case SessionState.UNKNOWN:
-            return "the session is there"
+            return "the agent is running"
+
+
+def without_subject(text: str) -> str:
+    """Shortens `the agent is waiting for you` to `waiting for you`, for narrow screens and after the label Agent."""
+    return text.removeprefix("the agent ").removeprefix("is ")

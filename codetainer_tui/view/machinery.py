@@ -1,4 +1,4 @@
-"""Is the machinery well? One line each: names, walls, list, sandbox, room, agent, boot."""
+"""The healthy parts, one line each: DNS, protections, allowlist, sandbox, disk, agent, unsaved work."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from backend.contract.events import BootState, Outcome, ServiceState, Via
 from backend.contract.refusals import RefusalView
 from backend.contract.state import State
 from codetainer_tui.view import walls, work
-from codetainer_tui.view.headline import agent_words
+from codetainer_tui.view.headline import agent_words, without_subject
 from codetainer_tui.view.parts import Row, Tone
 from codetainer_tui.words import ago, grouped, harmless, many, size, took, until, within
 
 BAR_CELLS = 8
-NEARLY_FULL = 90.0  # percent
+NEARLY_FULL, FULL = 90.0, 99.5  # percent
 
 
 def rows(state: State, now: float) -> tuple[Row, ...]:
-    found = (
-        _names(state), *_walls(state, now), _cookies(state, now), _list(state, now), _ssh(state),
-        _sandbox(state), _room(state), _agent(state), work.row(state), _booted(state, now),
+    """The rows that apply to a state, the most important first."""
+    candidates = (
+        _dns(state), *_protections(state, now), _cookies(state, now), _allowlist(state, now), _ssh(state),
+        _sandbox(state), _disk(state), _agent(state), work.row(state), _boot(state),
     )  # fmt: skip
-    return tuple(row for row in found if row is not None)
+    return tuple(row for row in candidates if row is not None)
 
 
 def _service(state: State, service: str, label: str) -> Row | None:
@@ -37,23 +38,23 @@ def _service(state: State, service: str, label: str) -> Row | None:
     return Row(label, tuple(cells), tones.get(event.state, Tone.BAD))
 
 
-def _walls(state: State, now: float) -> tuple[Row | None, ...]:
-    """Guard and gate, and what came of trying all walls: one line where both are well."""
-    guard, gate, tried = _service(state, "guard", "Guard"), _gate(state), walls.summary(state, now)
+def _protections(state: State, now: float) -> tuple[Row | None, ...]:
+    """Guard, gate and self-test: one row if guard and gate are up, otherwise a row each."""
+    guard, gate, verified = _service(state, "guard", "Guard"), _gate(state), walls.summary(state, now)
     if guard is None or gate is None or guard.cells[0] != ServiceState.UP or gate.cells[0] != ServiceState.UP:
-        return guard, gate, tried
-    cells = ["guard up", *guard.cells[1:], "gate up", *gate.cells[1:]]
-    if tried is not None:
-        return (Row(tried.label, (cells[0], *tried.cells, *cells[1:]), tried.tone),)
+        return guard, gate, verified
+    services = ("guard up", *guard.cells[1:], "gate up", *gate.cells[1:])
+    if verified is not None:
+        return (Row(verified.label, (*verified.cells, *services), verified.tone),)
     if state.proof is not None and not state.proof.failed:
-        cells.insert(2 if len(cells) > 2 else len(cells), f"tried {ago(state.proof_at, now)}, all hold")
-    return (Row("Walls", tuple(cells)),)
+        return (Row("Protections", (f"self-test passed {ago(state.proof_at, now)}", *services)),)
+    return (Row("Protections", services),)
 
 
 def _gate(state: State) -> Row | None:
     row = _service(state, "gate", "Gate")
     if row is None and not state.gate and state.boot in (BootState.READY, BootState.DEGRADED):
-        return Row("Gate", ("off", "by address only: other sites on a listed address are open too"), Tone.WARN)
+        return Row("Gate", ("off", walls.GATE_OFF), Tone.WARN)
     if row is None or row.cells[0] != ServiceState.UP:
         return row
     open_now = sum(carried.open_now for carried in state.carried.values())
@@ -63,21 +64,23 @@ def _gate(state: State) -> Row | None:
 
 
 def _cookies(state: State, now: float) -> Row | None:
-    """Cookies on their way to hosts with a credential: they were not given out here, so somebody brought them along."""
+    """Cookies that the gate dropped from requests to hosts with a credential. The sandbox hands out no such cookies."""
     if not state.cookies:
         return None
-    latest = sorted(state.cookies.items(), key=lambda found: found[1][1], reverse=True)
-    cells = (f"{many(count, 'request')} to {harmless(name, 60)}, last {ago(at, now)}" for name, (count, at) in latest)
-    return Row("Cookies", ("dropped", *cells), Tone.WARN)
+    latest = sorted(state.cookies.items(), key=lambda host: host[1][1], reverse=True)
+    cells = (
+        f"dropped from {many(count, 'request')} to {harmless(name, 60)}, last {ago(at, now)}" for name, (count, at) in latest
+    )
+    return Row("Cookies", tuple(cells), Tone.WARN)
 
 
 def _of_gate(state: State) -> Iterator[RefusalView]:
-    found = (*state.refusals.values(), *state.refusals.more.values())
-    return (view for view in found if view.latest.via is Via.GATE)
+    views = (*state.refusals.values(), *state.refusals.more.values())
+    return (view for view in views if view.latest.via is Via.GATE)
 
 
-def _names(state: State) -> Row | None:
-    row = _service(state, "coredns", "Names")
+def _dns(state: State) -> Row | None:
+    row = _service(state, "coredns", "DNS")
     measured = state.names
     if row is None or measured is None or row.cells[0] != ServiceState.UP:
         return row
@@ -85,16 +88,16 @@ def _names(state: State) -> Row | None:
     if measured.latency_ms:
         cells.append(f"{measured.latency_ms:.1f} ms")
     if measured.queries:
-        cells.append(f"{measured.cache_hits * 100 // measured.queries} % from cache")
-        cells.append(f"{grouped(measured.unlisted)} unlisted asked for")
+        cells.append(f"{measured.cache_hits * 100 // measured.queries}% cached")
+        cells.append(f"{grouped(measured.unlisted)} refused")
     cells += row.cells[1:]
     if measured.upstreams:
-        cells.append("asks " + harmless(", ".join(measured.upstreams), 80))
+        cells.append("via " + harmless(", ".join(measured.upstreams), 80))
     return Row(row.label, tuple(cells), row.tone)
 
 
 def _ssh(state: State) -> Row | None:
-    """sshd, where one runs; its fingerprint is what the operator compares at the first login."""
+    """sshd, if it runs, with the fingerprint that the operator compares at the first login."""
     row = _service(state, "sshd", "SSH")
     if row is None or state.ssh is None:
         return row
@@ -102,7 +105,7 @@ def _ssh(state: State) -> Row | None:
     return Row(row.label, (row.cells[0], *cells, *row.cells[1:]), row.tone)
 
 
-def _list(state: State, now: float) -> Row | None:
+def _allowlist(state: State, now: float) -> Row | None:
     measured = state.list
     if measured is None:
         return None
@@ -110,15 +113,15 @@ def _list(state: State, now: float) -> Row | None:
     if measured.refreshed_at:
         cells.append(f"refreshed {ago(measured.refreshed_at, now)}")
     if measured.next_at > now:
-        cells.append(f"again {within(measured.next_at, now)}")
+        cells.append(f"next refresh {within(measured.next_at, now)}")
     if measured.failing:
         cells.append(f"{len(measured.failing)} without an address")
     by_hand = [entry for entry in state.allowed.values() if not entry.until or entry.until > now]
     tone = Tone.WARN if measured.failing else Tone.PLAIN
     if not by_hand:
-        return Row("List", tuple(cells), tone)
+        return Row("Allowlist", tuple(cells), tone)
     each = [f"{harmless(entry.entry, 60)} allowed {until(entry.until, now)}" for entry in by_hand]
-    return Row("List", (*cells, *each), tone, (f"{len(by_hand)} allowed by hand", *cells))
+    return Row("Allowlist", (*cells, *each), tone, (f"{len(by_hand)} allowed by hand", *cells))
 
 
 def percent(used: float, whole: float) -> float:
@@ -126,7 +129,7 @@ def percent(used: float, whole: float) -> float:
 
 
 def bar(value: float) -> str:
-    """How full something is, in cells; more than nothing is at least one."""
+    """A bar for a percentage. Anything above 0 fills at least one cell."""
     full = min(BAR_CELLS, -(-round(min(max(value, 0.0), 100.0)) * BAR_CELLS // 100))
     return "▇" * full + "░" * (BAR_CELLS - full)
 
@@ -135,31 +138,31 @@ def _sandbox(state: State) -> Row | None:
     measured = state.sandbox
     if measured is None:
         return None
-    cells = [f"cpu {measured.cpu:.0f} %"]
+    cells = [f"cpu {measured.cpu:.0f}%"]
     if measured.memory_limit:
         cells.append(f"memory {_of(measured.memory_used, measured.memory_limit)}")
     short: tuple[str, ...] = ()
     if measured.agent_processes:
-        said = f"the agent: {many(measured.agent_processes, 'process', 'processes')}, cpu {measured.agent_cpu:.0f} %"
-        short = (*cells, said)
-        cells.append(f"{said}, {size(measured.agent_memory)}")
+        agent = f"agent: {many(measured.agent_processes, 'process', 'processes')}, cpu {measured.agent_cpu:.0f}%"
+        short = (*cells, agent)
+        cells.append(f"{agent}, {size(measured.agent_memory)}")
     full = percent(measured.memory_used, measured.memory_limit) >= NEARLY_FULL
     return Row("Sandbox", tuple(cells), Tone.WARN if full else Tone.PLAIN, short)
 
 
-def _room(state: State) -> Row | None:
-    """How full each memory file system is."""
+def _disk(state: State) -> Row | None:
+    """Use of each tmpfs."""
     if state.sandbox is None or not state.sandbox.tmpfs:
         return None
     places = [(place(path), percent(used, whole)) for path, (used, whole) in state.sandbox.tmpfs.items()]
-    cells = tuple(f"{name} {value:.0f} % {bar(value)}" for name, value in places)
+    cells = tuple(f"{name} {value:.0f}% {bar(value)}" for name, value in places)
     fullest = max(value for _, value in places)
-    short = tuple(f"{name} {value:.0f} %" for name, value in places)
-    return Row("Room", cells, Tone.WARN if fullest >= NEARLY_FULL else Tone.PLAIN, short)
+    short = tuple(f"{name} {value:.0f}%" for name, value in places)
+    return Row("Disk", (*cells, "in memory"), Tone.WARN if fullest >= NEARLY_FULL else Tone.PLAIN, short)
 
 
 def place(path: str) -> str:
-    """A memory file system's name: the agent's home is the only one below /home."""
+    """The mount point of a tmpfs, with /home for the agent's home: it is the only one below /home."""
     return "/home" if path == "/home/claude" else harmless(path, 30)
 
 
@@ -173,22 +176,20 @@ def _agent(state: State) -> Row | None:
     session = state.session
     if session is None:
         return None
-    cells = [agent_words(state).removeprefix("the agent ")]
+    cells = [without_subject(agent_words(state))]
     if session.model:
         cells.append(harmless(session.model, 40))
     if session.context_percent >= 0:
-        cells.append(f"context {session.context_percent:.0f} % {bar(session.context_percent)}")
+        cells.append(f"context {session.context_percent:.0f}% {bar(session.context_percent)}")
     if session.cost_usd >= 0:
         cells.append(f"${session.cost_usd:.2f}")
     cells.append(f"credentials {harmless(state.credentials, 20)}")
     return Row("Agent", tuple(cells))
 
 
-def _booted(state: State, now: float) -> Row | None:
-    if state.boot not in (BootState.READY, BootState.DEGRADED):
-        return None
+def _boot(state: State) -> Row | None:
+    """The boot, if it had warnings."""
     warnings = sum(step.outcome is Outcome.WARNED for step in state.steps.values())
-    text = f"in {took(state.boot_seconds)}, {many(len(state.steps), 'step')}"
-    if warnings:
-        text += f", {many(warnings, 'warning')} (b shows them)"
-    return Row("Booted", (text,), Tone.WARN if warnings else Tone.PLAIN)
+    if not warnings or state.boot not in (BootState.READY, BootState.DEGRADED):
+        return None
+    return Row("Boot", (f"{many(warnings, 'warning')} (b shows the steps)", f"took {took(state.boot_seconds)}"), Tone.WARN)

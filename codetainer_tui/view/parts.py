@@ -1,4 +1,4 @@
-"""The pieces of a View: text, and a tone for what is a state. Frozen, so that a screen can tell what has changed by ==."""
+"""The parts of a View: text, with a tone for state. Frozen, so a screen finds changes by comparing with `==`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from enum import StrEnum
 
 from backend.contract.refusals import Severity
 
+LABEL_CELLS = 12  # the longest label of a Row
+
 
 class Tone(StrEnum):
-    """Colour is for state only, and never says what no word says too."""
+    """The meaning of a colour. Colours show state only, and always repeat what a word says."""
 
     PLAIN = "plain"
     DIM = "dim"  # secondary
     GOOD = "good"
-    WARN = "warn"  # degraded, or needs you
+    WARN = "warn"  # degraded, or needs the operator
     BAD = "bad"  # closed or failed
 
 
 class Condition(StrEnum):
-    """How the sandbox is, in one word; the word of the headline in upper case."""
+    """The state of the sandbox in one word."""
 
     BOOTING = "booting"
     READY = "ready"
@@ -30,26 +32,28 @@ class Condition(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Headline:
     condition: Condition
-    text: str  # behind the word: "because ...", "9 of 15", "the agent waits for you"
+    text: str  # after the word: "CoreDNS is down", "9 of 15 steps", "the agent is waiting for you"
     tone: Tone  # of the word
     text_tone: Tone = Tone.PLAIN
-    alarm: str = ""  # between the two: "4 serious" refusals that nobody has acknowledged
+    alarm: str = ""  # between word and text: "4 serious", the unacknowledged refusals
+    frozen: bool = False  # an operator closed the sandbox
 
     @property
-    def said(self) -> str:
-        """Everything behind the word."""
+    def details(self) -> str:
+        """The headline without its word."""
         return f"{self.alarm}, {self.text}" if self.alarm else self.text
 
     @property
     def word(self) -> str:
-        return self.condition.upper()
+        """The condition in upper case, or FROZEN."""
+        return "FROZEN" if self.frozen else self.condition.upper()
 
 
 @dataclass(frozen=True, slots=True)
 class StepLine:
-    """A boot step. `detail` fits a line; `full` is all there is to read about it."""
+    """A boot step. `detail` fits on a line; `full` has everything about the step."""
 
-    name: str  # not to be shown
+    name: str  # never shown
     title: str
     glyph: str
     word: str
@@ -61,7 +65,7 @@ class StepLine:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Something that is not well: what, since when, why, and what helps."""
+    """A problem: what is wrong, since when, why, and which key helps."""
 
     title: str
     since: str
@@ -72,9 +76,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedLine:
-    """All refusals of one kind, or of several. `key` stays the same while rows come and go; `name` is what could be allowed."""
+    """The refusals of one kind, or of several kinds. `key` identifies the row while others come and go."""
 
-    key: str  # not to be shown
+    key: str  # never shown
     last: str
     times: str
     what: str
@@ -83,24 +87,24 @@ class RefusedLine:
     tone: Tone
     new: bool
     full: tuple[str, ...]
-    count: int  # refusals, exactly; `times` is rounded
-    kinds: int = 1  # of how many kinds, as far as they are known
+    count: int  # exact; `times` is rounded
+    kinds: int = 1  # known kinds in this row
     severity: Severity = Severity.POLICY
-    alarm: bool = False  # serious, and nobody has acknowledged all of it
-    acknowledged_as: str = ""  # not to be shown
-    name: str = ""
-    ports: str = ""  # for `allow`: "" where the usual ones do
+    alarm: bool = False  # serious, and not fully acknowledged
+    acknowledged_as: str = ""  # never shown
+    name: str = ""  # for `allow`; "" if no entry can allow it
+    ports: str = ""  # for `allow`; "" if the usual ports suffice
     entry: str = ""  # the line for domains.conf
-    cannot: str = ""  # why it cannot be allowed, "" where it can
-    muted_as: str = ""  # not to be shown
+    cannot: str = ""  # why it cannot be allowed, "" if it can
+    muted_as: str = ""  # never shown
     muted: bool = False
-    opened_by: str = ""  # the entry that somebody has allowed by hand for it
-    target: str = ""  # what `explain` takes, not to be shown
+    opened_by: str = ""  # the entry allowed by hand that covers it
+    target: str = ""  # the argument of `explain`, never shown
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficLine:
-    """What was carried for one name, in words. `marked` says what is unusual about it, "" where nothing is."""
+    """The traffic of one name, as text. `marked` names anything unusual, otherwise ""."""
 
     name: str
     note: str
@@ -114,12 +118,12 @@ class TrafficLine:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Whatever is well takes one line: a label and its words, the most important first."""
+    """One line about a healthy part: a label and cells, the most important first."""
 
     label: str
     cells: tuple[str, ...]
     tone: Tone = Tone.PLAIN
-    short: tuple[str, ...] = ()  # in place of the cells where those do not all fit
+    short: tuple[str, ...] = ()  # replaces the cells if they do not all fit
 
     @property
     def text(self) -> str:
@@ -128,9 +132,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is only in the sandbox, in numbers; where and when it was saved last ("" and 0: never), why not since.
+    """The amount of unsaved work, and the last save: its branch and time ("" and 0: never), and why later saves failed.
 
-    `unknown` says what is not known: the numbers are then no more than what could be counted.
+    If `unknown` is set, it names what could not be counted, and the numbers are lower bounds.
     """
 
     commits: int
@@ -152,23 +156,23 @@ class View:
     steps: tuple[StepLine, ...]
     blocks: tuple[Block, ...]
     refused: tuple[RefusedLine, ...]  # alarms first
-    alarms: int  # serious refusals that nobody has acknowledged, as kinds
-    alarms_exact: bool  # False: there were more than `alarms`, too many to be told apart
+    alarms: int  # unacknowledged kinds of serious refusals
+    alarms_exact: bool  # False: `alarms` is a lower bound, because there were too many to store
     alarm_summary: str
     refused_summary: str
     spark: str
     traffic: tuple[TrafficLine, ...]
     rows: tuple[Row, ...]
-    walls: tuple[Row, ...]  # what protects what
+    walls: tuple[Row, ...]  # one row per protection
     work: Work
     one_line: str
     zone: str
     frozen: bool
     booting: bool
     halted: bool
-    session: bool  # there is one to go to
-    ended: bool  # the agent, or its session, has ended
+    session: bool  # a session can be opened
+    ended: bool  # the agent or its session has exited
     failed: tuple[str, ...]  # titles of the boot steps that ended with a warning
-    full: tuple[str, ...]  # everything there is to say, for reading
-    updated_at: float  # when the last of it was said
-    listed: tuple[str, ...]  # names of the list, not to be shown
+    full: tuple[str, ...]  # everything, for reading and copying
+    updated_at: float  # time of the last event
+    listed: tuple[str, ...]  # names on the allowlist, never shown

@@ -1,4 +1,4 @@
-"""The refusals as rows: serious ones first that nobody has acknowledged; and what became of what was done about them."""
+"""The refusals as rows, unacknowledged serious ones first, with the effect of the operator's actions on each."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ from codetainer_tui.view.parts import RefusedLine, Tone
 from codetainer_tui.words import at_least, clock, clock_seconds, count, date, grouped, harmless, many, until, when
 
 MAX_ROWS = 200
-MAX_LISTED = 200  # of a crowd, where it is read in full
-FIRST_ALONE = 4  # of the serious ones of one reason that have a row each, where there are many
+MAX_LISTED = 200  # members of a crowd in its details
+FIRST_ALONE = 4  # serious refusals of one reason with a row of their own, if there are many
 SPARK = "▁▂▃▄▅▆▇█"
-SPARK_BARS, SPARK_MINUTES = 20, 3  # the hour that stands beside it in words, in bars of three minutes
-ONE_BY_ONE = "so many are shown, and dealt with, one by one under the filter"
+SPARK_BARS, SPARK_MINUTES = 20, 3  # one hour, in bars of three minutes
 IN_THE_LOG = "codetainer logs --serious lists them, as far back as the journal goes"
+ONE_BY_ONE = "this row stands for many refusals: filter (/) to act on a single one"
 WALLS = {"dns": "DNS", "firewall": "the firewall", "gate": "the gate"}
-CROWD = "crowd "  # how the key of a crowd's row begins
-Row = tuple[float, RefusedLine]  # with the moment it is put in order by
+CROWD = "crowd "  # prefix of the key of a crowd's row
+Row = tuple[float, RefusedLine]  # with the time that it is sorted by
 
 
 def refused(
     state: State, now: float, *, seen_at: float, pending: Mapping[str, str], wanted: str = ""
 ) -> tuple[RefusedLine, ...]:
-    """Rows first refused after `seen_at` are new. `pending` says what is under way or was answered, by row.
+    """The rows of a state. Rows first refused after `seen_at` are new; `pending` has notices by row, such as "asking …".
 
-    `wanted` leaves the rows that contain it, muted ones too. Without it, very many of one kind are one row.
+    `wanted` selects the rows that contain it, including muted ones. Without it, crowds are one row each.
     """
-    made = _Rows(state, now, seen_at, pending)
-    rows = list(made.wanted(wanted.lower()) if wanted else made.all())
+    source = _Rows(state, now, seen_at, pending)
+    rows = list(source.wanted(wanted.lower()) if wanted else source.all())
     alarms = sorted((row for row in rows if row[1].alarm), key=lambda row: -row[0])
     others = sorted((row for row in rows if not row[1].alarm), key=lambda row: -row[0])
     return (*(row for _, row in alarms), *(row for _, row in others[:MAX_ROWS]))
 
 
 def alarms(state: State, now: float) -> tuple[RefusedLine, ...]:
-    """Every serious refusal that nobody has acknowledged, the latest first. What has no row is counted in one."""
+    """The unacknowledged serious refusals, the latest first, and a row with the number of those that were not stored."""
     rows = sorted(_Rows(state, now, now, {}).alarms(), key=lambda row: -row[0])
     return tuple(row for _, row in rows)
 
 
 def is_muted(state: State, view: RefusalView, now: float) -> bool:
-    """Whether it is counted and not shown. Serious ones never are."""
+    """True if the refusal is counted but not shown. Serious refusals are never muted."""
     end = state.muted.get(view.latest.name or view.latest.address)
     return end is not None and (end == 0 or end > now) and severity(view.latest) is Severity.POLICY
 
 
 def opening(state: State, view: RefusalView, now: float) -> Allowed | None:
-    """What was allowed by hand for this row, its port too, and has not run out: of several, what is open for longest.
+    """The active grant that covers this refusal's name and port; of several, the one that lasts longest.
 
-    A row of DNS's has no port: a name is answered where any of its ports is open.
+    A refusal by DNS has no port, because a name resolves if any of its ports is open.
     """
     name, port = listable_name(view.latest), view.latest.port
-    found = [
+    grants = [
         grant
         for grant in state.allowed.values()
         if name and covers(grant.name, name) and (not port or port in grant.numbers) and (not grant.until or grant.until > now)
     ]
-    return max(found, key=lambda grant: grant.until or math.inf, default=None)
+    return max(grants, key=lambda grant: grant.until or math.inf, default=None)
 
 
 def _suspicious(crowd: Folded) -> bool:
@@ -73,13 +73,13 @@ def _suspicious(crowd: Folded) -> bool:
 
 
 class _Rows:
-    """Rows of a state at a moment."""
+    """Makes the rows of a state at a moment."""
 
     def __init__(self, state: State, now: float, seen_at: float, pending: Mapping[str, str]) -> None:
         self._state, self._now, self._seen_at, self._pending = state, now, seen_at, pending
 
     def wanted(self, text: str) -> Iterator[Row]:
-        """Each by itself: what is kept one by one and contains this."""
+        """The individually stored refusals that contain `text`, a row each."""
         refusals = self._state.refusals
         for key, view in (*refusals.serious.items(), *refusals.policy()):
             row = self._one(key, view)
@@ -103,6 +103,7 @@ class _Rows:
                     yield self._many_suspicious(suspicion, left)
 
     def alarms(self) -> Iterator[Row]:
+        """The unacknowledged serious refusals and crowds."""
         refusals = self._state.refusals
         yield from ((view.last_at, self._one(key, view)) for key, view in refusals.serious.items() if view.alarm)
         yield from (self._many_serious(group, [], rest) for group, rest in refusals.more.items() if rest.alarm)
@@ -110,7 +111,7 @@ class _Rows:
         yield from ((crowd.last_at, self._crowd(crowd)) for crowd in folded if crowd.alarm)
 
     def _serious(self) -> Iterator[Row]:
-        """Of very many of one reason, the first have a row each: those were there before somebody began to make noise."""
+        """Serious refusals. Of many with one reason, the first have a row each, so a later flood cannot bury them."""
         groups: dict[tuple[str, bool], list[tuple[str, RefusalView]]] = defaultdict(list)
         for key, view in self._state.refusals.serious.items():
             groups[view.group, view.alarm].append((key, view))
@@ -127,52 +128,52 @@ class _Rows:
                 yield self._many_serious(group, left, rest_here)
 
     def _many_serious(self, group: str, left: list[RefusalView], more: Rest | None) -> Row:
-        """What is left of one reason: kinds that are kept, and those that had no room (of which only the last is known)."""
+        """One row for the remaining kinds of one reason. `more` counts those beyond the limit and stores only the last one."""
         views = [*left, *([more] if more is not None else [])]
         newest = max(views, key=lambda view: view.last_at)
         total = sum(view.count for view in views)
         kinds = len(left) + (more.kinds if more is not None else 0)
-        # Of kinds that were acknowledged and had no room, only the refusals are counted on.
+        # Acknowledged kinds beyond the limit are counted as refusals only, so their number is unknown.
         exact = (more is None or (more.exact and more.alarm)) and not any(added_up(view.latest) for view in left)
-        said = f"{at_least(kinds, exact=exact)} more" if kinds else many(total, "more refusal")
+        amount = f"{at_least(kinds, exact=exact)} more" if kinds else many(total, "more refusal")
         reason = why(newest.latest, self._state.repository)
         each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in reversed(left[-MAX_LISTED:])]
         rest = [f"{grouped(more.count):>7}  of other kinds: {IN_THE_LOG}"] if more is not None else []
-        full = (f"{said}, {reason}", f"{many(total, 'time')}, last {clock_seconds(newest.last_at)}", *each, *rest)
+        full = (f"{amount}, {reason}", f"{many(total, 'time')}, last {clock_seconds(newest.last_at)}", *each, *rest)
         alarm = newest.alarm
         return newest.last_at, RefusedLine(
             key=f"more {group} {alarm}", last=when(newest.last_at, self._now), times=count(total),
-            what=f"{said}, latest {what(newest.latest)}", why=reason, by=harmless(newest.latest.program, 40),
+            what=f"{amount}, latest {what(newest.latest)}", why=reason, by=harmless(newest.latest.program, 40),
             tone=Tone.BAD if alarm else Tone.PLAIN, new=any(view.first_at > self._seen_at for view in views), full=full,
             cannot=ONE_BY_ONE, severity=Severity.SERIOUS, alarm=alarm, acknowledged_as=group, count=total, kinds=kinds,
         )  # fmt: skip
 
     def _many_suspicious(self, suspicion: Suspicion, left: list[Folded]) -> Row:
-        """Very many tunnels, or scans: the first have a row each."""
+        """One row for the tunnels, or scans, beyond the first few."""
         newest, total = max(left, key=lambda crowd: crowd.last_at), sum(crowd.count for crowd in left)
-        said = f"{len(left)} more, latest {newest.title}"
-        full = (said, f"{suspicion}, {many(total, 'time')}", *(f"{grouped(crowd.count):>7}  {crowd.title}" for crowd in left))
+        title = f"{len(left)} more, latest {newest.title}"
+        full = (title, f"{suspicion}, {many(total, 'time')}", *(f"{grouped(crowd.count):>7}  {crowd.title}" for crowd in left))
         return newest.last_at, RefusedLine(
-            key=f"{CROWD}{suspicion} {newest.alarm}", last=when(newest.last_at, self._now), times=count(total), what=said,
+            key=f"{CROWD}{suspicion} {newest.alarm}", last=when(newest.last_at, self._now), times=count(total), what=title,
             why=str(suspicion), by=harmless(newest.latest.program, 40), tone=Tone.BAD if newest.alarm else Tone.PLAIN,
             new=False, full=full, cannot=ONE_BY_ONE, severity=Severity.SERIOUS, alarm=newest.alarm,
             acknowledged_as=str(suspicion), count=total, kinds=sum(crowd.kinds for crowd in left),
         )  # fmt: skip
 
     def _crowd(self, crowd: Folded) -> RefusedLine:
-        """One row for all of them."""
+        """The row of a crowd."""
         latest, suspicion = crowd.latest, crowd.suspicion
         reason = why(latest, self._state.repository)
-        said = crowd.title + (f", latest {what(latest)}" if latest.via is not Via.DNS else "")
+        title = crowd.title + (f", latest {what(latest)}" if latest.via is not Via.DNS else "")
         each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in crowd.members[:MAX_LISTED]]
         left = crowd.kinds - len(each)
         full = (
-            said, *([str(suspicion)] if suspicion else []), f"{reason}, {many(crowd.count, 'time')}", ONE_BY_ONE, *each,
+            title, *([str(suspicion)] if suspicion else []), f"{reason}, {many(crowd.count, 'time')}", ONE_BY_ONE, *each,
             *([f"and {many(left, 'more', 'more')}, in the log"] if left > 0 else []),
         )  # fmt: skip
         alarm = crowd.alarm
         return RefusedLine(
-            key=CROWD + crowd.key, last=when(crowd.last_at, self._now), times=count(crowd.count), what=said,
+            key=CROWD + crowd.key, last=when(crowd.last_at, self._now), times=count(crowd.count), what=title,
             why=f"{suspicion}, {reason}" if suspicion else reason, by=harmless(latest.program, 40),
             tone=Tone.BAD if alarm else Tone.PLAIN, new=any(view.first_at > self._seen_at for view in crowd.members),
             full=full, cannot=ONE_BY_ONE, severity=Severity.SERIOUS if suspicion else Severity.POLICY, alarm=alarm,
@@ -190,24 +191,24 @@ class _Rows:
         serious = severity(latest) is Severity.SERIOUS
         alarm = serious and view.alarm
         shown, tone = reason, Tone.BAD if alarm else Tone.PLAIN
-        if said := self._pending.get(key, ""):
-            shown, tone = harmless(said, 160), Tone.WARN
+        if notice := self._pending.get(key, ""):
+            shown, tone = harmless(notice, 160), Tone.WARN
         elif allowed is not None:
             shown = f"allowed {until(allowed.until, self._now)}"
             carried = state.carried.get(name)
-            if carried is not None and carried.last_at > view.last_at:  # it was seen to work
+            if carried is not None and carried.last_at > view.last_at:  # traffic passed after the refusal
                 shown += f", used {clock(carried.last_at)}"
-            shown += "  muted" if muted else ""
+            shown += ", muted" if muted else ""
         elif muted:
-            shown = f"muted  {reason}"
+            shown = f"muted: {reason}"
         elif serious and not alarm:
-            shown = f"{reason}, acknowledged"
+            shown = f"acknowledged: {reason}"
         by = harmless(latest.program, 40)
         times = f"first {clock_seconds(view.first_at)}, last {clock_seconds(view.last_at)}, {date(view.last_at)}"
         full = (
             f"{what(latest)}",
             f"{reason}, refused by {WALLS[latest.via]}",
-            *(["this is serious: no entry of the list is about it"] if serious else []),
+            *(["serious: not a matter of the allowlist alone"] if serious else []),
             f"{many(view.count, 'time')}, {times}",
             *([f"name {harmless(latest.name)}"] if latest.name and latest.address else []),
             *(
@@ -231,18 +232,18 @@ class _Rows:
 
 
 def summary(state: State, now: float, rows: tuple[RefusedLine, ...], *, filtered: bool = False) -> str:
-    """`3 new   + 12 more kinds, in the log   41 in the last hour   2 muted`, or that there is nothing.
+    """`3 new   + 12 more kinds, in the log   41 in the last hour   2 muted`, or `none since boot`.
 
-    `filtered`: the rows are those that the operator wanted; what was dropped could not be searched.
+    `filtered`: the rows match the operator's filter, which cannot search dropped refusals.
     """
     if not state.refused_total:
-        return "nothing since boot"
+        return "none since boot"
     new = sum(row.new for row in rows)
     hour = sum(refusals for minute, refusals in state.refused_minutes.items() if int(minute) > now // 60 - 60)
     muted = [view for _, view in state.refusals.policy() if is_muted(state, view, now)]
-    # What no row tells: dropped, or beyond the last row.
-    told = sum(row.kinds for row in rows if row.severity is Severity.POLICY or row.key.startswith(CROWD)) + len(muted)
-    more = state.refusals.kinds - (state.refusals.kept if filtered else told)
+    # Kinds without a row: dropped, or beyond the last row.
+    shown = sum(row.kinds for row in rows if row.severity is Severity.POLICY or row.key.startswith(CROWD)) + len(muted)
+    more = state.refusals.kinds - (state.refusals.kept if filtered else shown)
     parts = (
         f"{new} new" if new else "",
         f"+ {many(more, 'more kind')}, in the log" if more > 0 else "",
@@ -253,26 +254,26 @@ def summary(state: State, now: float, rows: tuple[RefusedLine, ...], *, filtered
 
 
 def alarm_words(state: State) -> str:
-    """`4 serious`, `2 112+ serious` if there were more; "" if nothing is unacknowledged."""
+    """`4 serious`, or `2 112+ serious` if the number is a lower bound; "" if all are acknowledged."""
     refusals = state.refusals
     return f"{grouped(refusals.alarms)}{'' if refusals.alarms_exact else '+'} serious" if refusals.alarms else ""
 
 
 def alarm_summary(state: State) -> str:
-    """`4 kinds   132 refusals since 11:56`; "" where there is nothing that nobody has acknowledged."""
+    """`4 kinds   132 refusals since 11:56`; "" if all are acknowledged."""
     refusals = state.refusals
-    found = [view for views in (refusals.serious, refusals.more) for view in views.values() if view.alarm]
+    active = [view for views in (refusals.serious, refusals.more) for view in views.values() if view.alarm]
     crowds = [crowd for crowd in refusals.crowds.values() if crowd.alarm]
-    if not found and not crowds:
+    if not active and not crowds:
         return ""
-    total = sum(view.count - view.acknowledged for view in found) + sum(one.count - one.acknowledged for one in crowds)
-    first = min([*(one.first_at for one in found), *(one.first_at for one in crowds)])
+    total = sum(view.count - view.acknowledged for view in active) + sum(one.count - one.acknowledged for one in crowds)
+    first = min([*(one.first_at for one in active), *(one.first_at for one in crowds)])
     kinds = at_least(refusals.alarms, exact=refusals.alarms_exact)
     return f"{kinds} kind{'' if refusals.alarms == 1 else 's'}   {many(total, 'refusal')} since {clock(first)}"
 
 
 def spark(state: State, now: float) -> str:
-    """The last hour as bars, the newest to the right; "" where nothing was refused in it."""
+    """The last hour as bars, the newest on the right; "" if nothing was refused in it."""
     last = int(now // 60) // SPARK_MINUTES
     bars = [0] * SPARK_BARS
     for minute, refusals in state.refused_minutes.items():

@@ -1,4 +1,4 @@
-"""What a stop of the sandbox would lose, in words: what the operator of `codetainer up` is asked before it. Pure."""
+"""The question that `codetainer up` asks before it stops a sandbox: which work would be lost, and what to do. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from codetainer_tui.view import work
 from codetainer_tui.view.headline import agent_words
 from codetainer_tui.words import ago, clock, harmless
 
-MAIN = str(Paths().repository)  # what a save takes; other repositories have no branch to go to
+MAIN = str(Paths().repository)  # the only repository that a save pushes
 NO_REPOSITORY = "There is no git repository in /workspace, so nothing there was counted. All of it would be lost."
 ALL_PUSHED = "No unsaved work: every commit is pushed, and no file is changed."
 ALWAYS = "Also lost: files that git ignores or that are outside a repository, and Claude's conversation."
@@ -21,22 +21,22 @@ ALWAYS = "Also lost: files that git ignores or that are outside a repository, an
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`lines` say what is at stake. `save` and `stop` are answers; `save` is "" if nothing can be saved."""
+    """`lines` describe the work at stake. `save` and `stop` are answers; `save` is "" if nothing can be saved."""
 
     text: str
     lines: tuple[str, ...]
     save: str
     stop: str
-    drops: bool = False  # whether `stop` has to keep a save from being made
+    drops: bool = False  # `stop` has to cancel the save that the sandbox would make
 
 
 def has_begun(state: State) -> bool:
-    """Whether the agent has ever been there: before that nothing can be lost."""
+    """True if the agent has ever run. Before that nothing can be lost."""
     return state.session is not None or state.work is not None
 
 
 def last_known(state: State) -> WorkAtStake:
-    """What the journal says, for as long as nothing newer is known."""
+    """The work according to the journal, for use until git has counted it."""
     repositories = state.work.repositories if state.work is not None else ()
     return WorkAtStake(repositories, problem="git takes too long")
 
@@ -44,7 +44,7 @@ def last_known(state: State) -> WorkAtStake:
 def question(
     name: str, stake: WorkAtStake, state: State, now: float, *, saved: Sequence[str] = (), problem: str = ""
 ) -> Question:
-    """The question about the sandbox called `name`. `saved`: what a save has just left out; `problem`: why it failed."""
+    """The question about the sandbox called `name`. `saved`: files that a save has left out; `problem`: why the save failed."""
     counted = WorkCounted(stake.repositories)
     known = not stake.problem
     lines: list[str] = []
@@ -91,14 +91,14 @@ def _stop(stake: WorkAtStake, saved: Sequence[str]) -> str:
 
 
 def table(reply: Reply) -> str:
-    """For `codetainer work`, a line each: what came of a CountWork. Raises TypeError, ValueError where it did not."""
+    """The answer to a CountWork as lines for `codetainer work`. Raises TypeError or ValueError if it is malformed."""
     stake: WorkAtStake = build(WorkAtStake, reply.data)
     counted = WorkCounted(stake.repositories)
     if stake.problem:
         return f"cannot count unsaved work: {harmless(stake.problem, 300)}\n"
     lines = list(work.only_here(counted))
     if not stake.anything:
-        lines = ["no unsaved work" if counted.repositories else "there is no git repository in /workspace", *lines]
+        lines = ["no unsaved work" if counted.repositories else "no git repository in /workspace", *lines]
     if stake.saves:
         lines.append(f"will be saved to {harmless(stake.branch, 100)} when the sandbox stops")
     elif stake.cannot_save:

@@ -1,4 +1,4 @@
-"""Boot steps as lines: glyph, word, what came of it, how long it took."""
+"""Boot steps as lines: glyph, word, result and duration."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ ENDED = {
     Outcome.DONE: ("✓", "done", Tone.PLAIN),
     Outcome.WARNED: ("!", "warning", Tone.WARN),
     Outcome.FAILED: ("✗", "failed", Tone.BAD),
-    Outcome.SKIPPED: ("✓", "not needed", Tone.DIM),
+    Outcome.SKIPPED: ("–", "not needed", Tone.DIM),
     Outcome.CANCELLED: ("·", "not run", Tone.DIM),
 }
 
 
 def steps(state: State, now: float) -> tuple[StepLine, ...]:
-    """In the order of the plan, which is an order of what needs what."""
+    """The steps in the order of the plan: each step after those that it needs."""
     return tuple(_line(step, state, now) for step in state.steps.values())
 
 
@@ -35,7 +35,7 @@ def _line(step: StepView, state: State, now: float) -> StepLine:
         glyph, word, tone = "·", "waiting", Tone.DIM
         duration = ""
         needs = [need for need in step.needs if need in state.steps and state.steps[need].outcome is None]
-        detail = f"waits for {state.steps[needs[-1]].title}" if needs else ""
+        detail = f"waiting for {state.steps[needs[-1]].title}" if needs else ""
     full = [f"{step.title}: {word}" + (f" in {duration}" if duration and step.outcome is not None else "")]
     full += [text for text in (step.detail, step.remedy) if text]
     full += step.lines

@@ -1,4 +1,4 @@
-"""What the gate carried, by name: the latest first."""
+"""The gate's traffic by name, the latest first."""
 
 from __future__ import annotations
 

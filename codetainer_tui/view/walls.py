@@ -1,6 +1,6 @@
-"""What protects what, in plain words: a line for each wall, as it was last tried, or as the operator has chosen.
+"""The protections as rows: each with the result of the last self-test, or marked as turned off by the operator.
 
-A wall holds only if a probe has tried it as the agent (backend/selftest/probe.py); what was not tried is not claimed.
+A protection counts as holding only if a probe has tried it as the agent (backend/selftest/probe.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from codetainer_tui.words import ago, harmless
 
 @dataclass(frozen=True, slots=True)
 class Wall:
-    """`probes` are what tries it; `holds` says what that means for the agent."""
+    """A protection. `probes` test it; `holds` says what it means for the agent."""
 
     name: str
     probes: tuple[str, ...]
@@ -24,48 +24,51 @@ class Wall:
 
 
 NAMES = Wall(
-    "names", ("unlisted name", "upstream resolver"), "what is not listed does not exist; only the guard asks the resolver"
+    "DNS",
+    ("unlisted name", "upstream resolver"),
+    "names off the allowlist do not resolve; only the guard queries the upstream resolver",
 )
-ADDRESSES = Wall("addresses", ("outside address",), "an address that no listed name has is refused, at once")
-GATE = Wall("gate", ("another site",), "another site on an open address is refused, by the name in the connection")
-CREDENTIALS = Wall("credentials", ("credentials", "environments"), "the agent holds placeholders")
-ROOT = Wall("root", ("root read-only",), "the system's files cannot be changed")
-PRIVILEGES = Wall("privileges", ("privileges", "platform"), "uid 1000, without a capability and without a way to gain one")
-CALLS = Wall("system calls", ("system calls",), "namespaces, mounts, keyrings, vsock, typing into terminals: refused")
-SSH = Wall("ssh", ("sshd",), "keys only, nothing is forwarded, out of the agent's reach")
+ADDRESSES = Wall("addresses", ("outside address",), "only addresses of allowed names are reachable")
+GATE = Wall("gate", ("another site",), "other hosts on an open address are refused, by the name in the connection")
+CREDENTIALS = Wall("credentials", ("credentials", "environments"), "the agent has placeholders only")
+ROOT = Wall("root", ("root read-only",), "system files are read-only")
+PRIVILEGES = Wall("privileges", ("privileges", "platform"), "uid 1000, no capabilities, no way to gain any")
+CALLS = Wall("system calls", ("system calls",), "namespaces, mounts, keyrings, vsock and terminal input injection are refused")
+SSH = Wall("ssh", ("sshd",), "keys only, no forwarding, out of the agent's reach")
 WALLS = (NAMES, ADDRESSES, GATE, CREDENTIALS, ROOT, PRIVILEGES, CALLS, SSH)
-OTHER = frozenset(("resolver", "listed host"))  # these say whether it works, not whether it holds
+OTHER = frozenset(("resolver", "listed host"))  # these test that allowed traffic works, not a protection
+GATE_OFF = "filtering by address only: other hosts on an open address are reachable too"
 
 
 def walls(state: State) -> tuple[Row, ...]:
-    """A row for each wall: its name, how it is in a word, and what that means. None before they were tried."""
+    """A row per protection: its name, its state in a word, and the meaning. Empty before the first self-test."""
     if state.proof is None or not state.proof.results:
         return ()
     results = state.proof.results
-    known = OTHER.union(*(wall.probes for wall in WALLS))
-    more = (Wall(harmless(probe, 30), (probe,), "") for probe in sorted(results.keys() - known))
+    assigned = OTHER.union(*(wall.probes for wall in WALLS))
+    more = (Wall(harmless(probe, 30), (probe,), "") for probe in sorted(results.keys() - assigned))
     return tuple(_row(wall, state, results) for wall in (*WALLS, *more))
 
 
 def _row(wall: Wall, state: State, results: Mapping[str, str]) -> Row:
-    """What the operator has chosen to do without is said before what was tried."""
+    """The row of a protection. A failed probe takes precedence, then the operator's choice to turn it off."""
     service = state.services.get({GATE: "gate", SSH: "sshd"}.get(wall, ""))
-    away = service is not None and service.state not in (ServiceState.UP, ServiceState.STOPPED)
+    down = service is not None and service.state not in (ServiceState.UP, ServiceState.STOPPED)
     broken = [results[probe] for probe in wall.probes if results.get(probe)]
     if broken:
-        return Row(wall.name, ("BROKEN", harmless("; ".join(broken), 300)), Tone.BAD)
+        return Row(wall.name, ("FAILED", harmless("; ".join(broken), 300)), Tone.BAD)
     if wall is GATE and not state.gate:
-        return Row(wall.name, ("off", "by address only: other sites on a listed address are open too"), Tone.WARN)
+        return Row(wall.name, ("off", GATE_OFF), Tone.WARN)
     if wall is CREDENTIALS and state.credentials != "outside":
         return Row(wall.name, ("inside", "the agent can read the tokens"), Tone.WARN)
     if wall is CALLS and not _tried(wall, results):
-        return Row(wall.name, ("off", "the agent may use all of the kernel that needs no privilege"), Tone.WARN)
+        return Row(wall.name, ("off", "the agent can make every unprivileged system call"), Tone.WARN)
     if wall is SSH and (service is None or service.state is ServiceState.STOPPED):
-        return Row(wall.name, ("off", "no sshd of the sandbox's own, and no port for one"), Tone.DIM)
-    if service is not None and away:
+        return Row(wall.name, ("off", "no sshd in the sandbox, and no open port for it"), Tone.DIM)
+    if service is not None and down:
         return Row(wall.name, (str(service.state), "nothing passes until it is up again"), Tone.WARN)
     if not _tried(wall, results):
-        return Row(wall.name, ("not tried", "what it takes to try it was not there"), Tone.WARN)
+        return Row(wall.name, ("not tested", "the self-test lacked what it needs for this"), Tone.WARN)
     return Row(wall.name, ("outside" if wall is CREDENTIALS else "holds", wall.holds), Tone.GOOD)
 
 
@@ -74,18 +77,19 @@ def _tried(wall: Wall, results: Mapping[str, str]) -> bool:
 
 
 def summary(state: State, now: float) -> Row | None:
-    """The same in one line: how many hold, when that was tried, and which do not."""
+    """The protections in one row: how many passed, when they were tested, and which did not pass."""
     rows = walls(state)
     if not rows or state.boot in (None, BootState.BOOTING):
         return None
-    good = sum(row.tone is Tone.GOOD for row in rows)
+    good, wanted = sum(row.tone is Tone.GOOD for row in rows), sum(row.tone is not Tone.DIM for row in rows)
     rest = [f"{row.label} {row.cells[0]}" for row in rows if row.tone in (Tone.WARN, Tone.BAD)]
-    tone = Tone.BAD if any(row.tone is Tone.BAD for row in rows) else Tone.PLAIN
-    return Row("Walls", (f"tried {ago(state.proof_at, now)}, {good} hold", *rest), tone)
+    tones = {row.tone for row in rows}
+    tone = Tone.BAD if Tone.BAD in tones else Tone.WARN if Tone.WARN in tones else Tone.PLAIN
+    return Row("Protections", (f"{good} of {wanted} verified {ago(state.proof_at, now)}", *rest), tone)
 
 
 def table(rows: tuple[Row, ...]) -> str:
-    """For text: a line a wall."""
+    """The rows as text, a line each."""
     names, words = (
         max((len(text) for text in column), default=0) for column in zip(*((r.label, r.cells[0]) for r in rows), strict=True)
     )

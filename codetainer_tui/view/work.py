@@ -1,4 +1,4 @@
-"""What is only in the sandbox, and where it was saved, in words."""
+"""Unsaved work as text, and where it was last saved."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MAX_REPOSITORIES = 4
 
 
 def amounts(work: RepositoryWork) -> str:
-    """`3 commits not pushed, 5 files not committed, 1 stash`; "" where there is nothing."""
+    """`3 commits not pushed, 5 files not committed, 1 stash`; "" if there is nothing."""
     files = work.files + work.untracked
-    found = (
+    parts = (
         f"{many(work.commits, 'commit')} not pushed" if work.commits else "",
         f"{many(files, 'file')}{' and more' if work.more else ''} not committed" if files else "",
         many(work.stashes, "stash", "stashes") if work.stashes else "",
     )
-    return ", ".join(part for part in found if part)
+    return ", ".join(part for part in parts if part)
 
 
 def short(work: RepositoryWork) -> str:
@@ -28,7 +28,7 @@ def short(work: RepositoryWork) -> str:
 
 
 def only_here(counted: WorkCounted) -> tuple[str, ...]:
-    """A line a repository that has something, with its place; and what is not known."""
+    """A line for each repository with unsaved work, then a line for everything that could not be counted."""
     with_work = [work for work in counted.repositories if work.anything]
     lines = [f"{harmless(work.path, 80)}: {amounts(work)}" for work in with_work[:MAX_REPOSITORIES]]
     if len(with_work) > MAX_REPOSITORIES:
@@ -38,29 +38,28 @@ def only_here(counted: WorkCounted) -> tuple[str, ...]:
 
 
 def row(state: State) -> Row | None:
-    """`Work  only here: 3 commits, 2 files   saved 14:02 to wip/...`; None before there is a repository."""
+    """`Unsaved work  3 commits, 2 files   saved 14:02 to wip/...`; None before there is a repository."""
     counted = state.work
     if counted is None or not (counted.repositories or counted.problem):
         return None
     with_work = [work for work in counted.repositories if work.anything]
     if not with_work:
-        cells = ["not all of it is known" if counted.unknown else "all pushed"]
+        cells = ["could not be counted completely" if counted.unknown else "none"]
     elif len(with_work) == 1:
-        cells = [f"only here: {short(with_work[0])}"]
+        cells = [short(with_work[0])]
     else:
-        named = [f"{short(work)} in {harmless(work.path.rpartition('/')[2], 40)}" for work in with_work[:MAX_REPOSITORIES]]
-        cells = [f"only here: {named[0]}", *named[1:]]
+        cells = [f"{short(work)} in {harmless(work.path.rpartition('/')[2], 40)}" for work in with_work[:MAX_REPOSITORIES]]
     if counted.problem:
         cells.append(f"cannot be counted: {harmless(counted.problem, 160)}")
     if state.saved is not None:
         cells.append(f"saved {clock(state.saved_at)} to {harmless(state.saved.branch, 60)}")
     if state.save_problem:
         cells.append(harmless(state.save_problem, 160))
-    return Row("Work", tuple(cells), Tone.WARN if state.save_problem or counted.problem else Tone.PLAIN)
+    return Row("Unsaved work", tuple(cells), Tone.WARN if state.save_problem or counted.problem else Tone.PLAIN)
 
 
 def block(state: State) -> Block | None:
-    """Where the work may be lost: the agent has ended, boot has halted, the sandbox stops, or a save could not be pushed."""
+    """The unsaved work, if it is at risk: the agent has exited, boot has halted, the sandbox is stopping, or a save failed."""
     counted = state.work
     if counted is None or not (counted.anything or counted.unknown):
         return None
@@ -76,16 +75,16 @@ def block(state: State) -> Block | None:
         lines.append(f"not saved: {harmless(state.save_problem, 300)}")
     if not state.stopping:
         lines.append(f"Run {EXPORT} to keep it.")
-    return Block("Only here", "", tuple(lines), Tone.WARN)
+    return Block("Work that exists only in this sandbox", "", tuple(lines), Tone.WARN)
 
 
 def numbers(state: State) -> Work:
-    """For programs."""
-    found = state.work.repositories if state.work is not None else ()
+    """The amounts, for `status --json`."""
+    repositories = state.work.repositories if state.work is not None else ()
     return Work(
-        sum(work.commits for work in found),
-        sum(work.files + work.untracked for work in found),
-        sum(work.stashes for work in found),
+        sum(work.commits for work in repositories),
+        sum(work.files + work.untracked for work in repositories),
+        sum(work.stashes for work in repositories),
         harmless(state.saved.branch, 100) if state.saved is not None else "",
         state.saved_at,
         harmless(state.save_problem, 300),

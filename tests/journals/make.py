@@ -126,7 +126,7 @@ def degraded() -> Iterator[At]:
     yield at, e.StepStarted("clone")
     yield at + 0.4, e.StepOutput("clone", "remote: Repository not found.")
     yield at + 0.5, e.StepFinished(
-        "clone", Outcome.WARNED, 0.5, "remote: Repository not found.", "does GH_PAT reach octo/repo? gh auth status says"
+        "clone", Outcome.WARNED, 0.5, "remote: Repository not found.", "Check that GH_PAT is valid for this repository."
     )  # fmt: skip
     yield at + 0.5, e.StepStarted("readiness")
     yield at + 1.1, e.StepFinished("readiness", Outcome.DONE, 0.6, DETAILS["readiness"])

@@ -141,7 +141,7 @@ def test_status_begins_with_serious_refusals_and_counts_the_noise(attacked: Runn
     begin = next(index for index, line in enumerate(lines) if line.startswith("! Serious   4 kinds"))
     for words in WORDS:
         assert any(words in line for line in lines[begin + 1 : begin + 5]), done.stdout
-    assert re.search(rf" {NAMES} x  {NAMES} names below dev +not on the list", done.stdout), done.stdout
+    assert re.search(rf" {NAMES} x  {NAMES} names below dev +not on the allowlist", done.stdout), done.stdout
     assert lines[-1] == "try: codetainer allow needed.test --for 1h   (refused 4 times; only if the work needs it)"
 
 
@@ -161,7 +161,7 @@ def test_suggest_has_only_needed_names(attacked: Running) -> None:
     lines = attacked.codetainer("suggest").stdout.splitlines()
     assert [line for line in lines if not line.startswith("#")] == [lines[0]]
     assert lines[0].startswith("needed.test  # refused 4 times")
-    assert f"# not suggested: {NAMES} names below dev  not on the list, {NAMES} times" in lines
+    assert f"# not suggested: {NAMES} names below dev  not on the allowlist, {NAMES} times" in lines
     assert "# 4 serious refusals to look at first: codetainer status" in lines
 
 
@@ -171,7 +171,7 @@ def test_the_dashboard_shows_them_first_and_in_its_title(attacked: Running, size
     environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
     child = pexpect.spawn(command[0], command[1:], dimensions=size, timeout=PATIENCE, encoding="utf-8", env=environment)
     child.expect(re.escape("\x1b]2;") + r"\w+ 4 serious, [^\x07]+ - codetainer\x07")
-    for words in ("✗ 4 serious", "Serious", *(("evil.test",) if size[1] > 40 else ()), "another site"):
+    for words in ("✗ 4 serious", "Serious", *(("evil.test",) if size[1] > 40 else ()), "different host"):
         child.expect(re.escape(words))
     child.send("q")
     child.expect(pexpect.EOF)
@@ -231,6 +231,6 @@ def test_names_that_come_too_fast_to_be_told_apart_are_counted(attacked: Running
 
 def test_the_log_marks_serious_refusals(attacked: Running) -> None:
     output = attacked.codetainer("logs").stdout
-    assert "SERIOUS refused 169.254.169.254:80: private range" in output
+    assert "SERIOUS refused 169.254.169.254:80: private or metadata address" in output
     assert "SERIOUS refused github.com  evil/repo: pushes go to example/demo only" in output
     assert Path(attacked.paths.journal).exists()

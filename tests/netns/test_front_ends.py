@@ -235,7 +235,7 @@ sys.exit(dashboard.replay(Path(sys.argv[1]), 0.0))
 def test_a_defect_leaves_the_terminal_as_it_was_and_shows_no_values() -> None:
     child = spawn([sys.executable, "-c", CRASH, str(RECORDED)])
     before = termios.tcgetattr(child.child_fd)
-    child.expect("the dashboard has failed, the sandbox goes on")
+    child.expect("the dashboard crashed; the sandbox keeps running")
     assert isinstance(child.before, bytes)
     output = child.before + child.read()
     assert b"\x1b[?1049l" in output
@@ -265,7 +265,7 @@ def test_lines_are_printed_if_no_screen_can_be_drawn(form: str, variables: dict[
         code = child.exitstatus or 0
     assert code == 0
     assert "\x1b" not in output
-    assert "refused pypi.example.org: not on the list, by pip" in output
+    assert "refused pypi.example.org: not on the allowlist, by pip" in output
 
 
 def test_a_signal_while_a_shell_has_the_terminal_ends_both(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_a_signal_while_a_shell_has_the_terminal_ends_both(tmp_path: Path) -> No
         "sys.exit(dashboard.run(Paths(Path(sys.argv[1])), stay=True))"
     )
     child = spawn([sys.executable, "-c", program, str(tmp_path)])
-    child.expect("boot goes on")
+    child.expect("boot continues")
     child.send("s")
     child.expect("exit leads back")
     child.sendline("echo shell-$$-here")

@@ -133,7 +133,7 @@ def test_keys_do_nothing_after_the_session_detached_by_itself() -> None:
     """The agent chooses the moment, and the operator may be typing text meant for the session."""
     with session() as terminal:
         as_agent("tmux", "-S", TMUX, "detach-client", "-s", "claude")
-        terminal.expect("the session closed by itself")
+        terminal.expect("the session closed unexpectedly")
         terminal.type("qy")
         terminal.expect("enable keys")
         terminal.unlock()

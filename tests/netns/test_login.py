@@ -102,7 +102,7 @@ def test_ctrl_c_while_boot_is_on_the_screen() -> None:
 
 def test_a_shell_from_the_dashboard_leads_back_to_it() -> None:
     with at(*SHORTER) as terminal:
-        terminal.expect("any key stays")
+        terminal.expect("press any key to stay here")
         terminal.type("x")
         terminal.expect("staying here")
         terminal.type("s")

@@ -212,7 +212,7 @@ def test_a_missing_session_is_reported_instead_of_closing_the_connection(sandbox
     sandbox.tmux.kill()
     try:
         with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
-            terminal.expect("start anew")  # the key for it
+            terminal.expect("restart Claude")  # the key for it
             terminal.type("q")
             assert terminal.code() == 0
     finally:
@@ -224,7 +224,7 @@ def test_the_socket_of_a_killed_tmux_server_does_not_count_as_a_session(sandbox:
     assert sandbox.root("test", "-S", "/run/codetainer/tmux/server.sock").returncode == 0
     try:
         with at("-t", *options(sandbox, key), "root@sandbox", program=["ssh"]) as terminal:
-            terminal.expect("start anew")
+            terminal.expect("restart Claude")
             terminal.type("q")
             assert terminal.code() == 0
     finally:

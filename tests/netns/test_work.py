@@ -113,7 +113,7 @@ def test_after_a_halt_nothing_is_pushed_and_the_export_works(tmp_path: Path) -> 
         eventually(
             "it is reported", lambda: "Run codetainer export > work.bundle to keep it." in sandbox.codetainer("logs").stdout
         )
-        assert "Only here" in sandbox.codetainer("status").stdout
+        assert "Work that exists only in this sandbox" in sandbox.codetainer("status").stdout
         assert export(sandbox, tmp_path / "work.bundle").returncode == 0
         assert git(tmp_path, "bundle", "list-heads", str(tmp_path / "work.bundle")).endswith("refs/wip\n")
         pushed = sandbox.asked(kind="http", path="/example/demo/git-receive-pack")

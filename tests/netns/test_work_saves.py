@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -128,7 +129,7 @@ def test_the_agents_configuration_of_git_and_curl_does_not_affect_a_save(saving:
         eventually("it is saved", lambda: saves(saving) and holds(saving, "no-mark.u16"))
         exported = export(saving, tmp_path / "work.bundle")
         assert exported.returncode == 0, exported.stderr
-        assert "only here" in saving.codetainer("status").stdout
+        assert re.search(r"^Unsaved work [1-9]", saving.codetainer("status").stdout, re.MULTILINE)
         assert problems(saving) == before
         assert saving.root("ls", "/workspace").stdout.split() == ["config", "repo"]
     finally:
@@ -215,7 +216,7 @@ def test_unsaved_work_is_reported_at_the_end_of_the_session(saving: Running) -> 
         finally:
             hook.unlink()
             waits.unlink(missing_ok=True)
-    assert "Only here" in saving.codetainer("status").stdout
+    assert "Work that exists only in this sandbox" in saving.codetainer("status").stdout
     eventually("it is saved", lambda: holds(saving, "held.txt"))
 
 

@@ -1,1 +1,1 @@
-"""Views as lines of styled text for a given width: pure, so that every size is tested without a terminal."""
+"""Views as lines of styled text for a given width. Pure, so tests of every size need no terminal."""

@@ -1,4 +1,4 @@
-"""The first line, the rules and the keys."""
+"""The headline, the rules and the footer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from textual.content import Content
 
 from codetainer_tui.dashboard.draw.ink import Ink, Part, fit, line, wrap
 from codetainer_tui.view import Tone, View
+from codetainer_tui.view.headline import without_subject
 
-Key = tuple[str, str]  # the key as it is shown, and what it does
+Key = tuple[str, str]  # the key as shown, and its label
 NOTICE_LINES = 3
-ALARM = "✗"  # beside what is serious, for whoever sees no colour
+ALARM = "✗"  # marks serious refusals without relying on colour
 
 
 def headline(view: View, width: int, ink: Ink) -> Content:
-    """What matters first; age, our own name, branch and repository give way to it on a narrow screen, in this order."""
+    """The first line. As it gets narrower, it drops the age, our name, the branch and the repository, in this order."""
     head = view.headline
     alarm = f"{ALARM} {head.alarm}  " if head.alarm else ""
     core = cell_len(head.word) + 2 + cell_len(alarm) + cell_len(head.text)
@@ -29,7 +30,7 @@ def headline(view: View, width: int, ink: Ink) -> Content:
             break
     room = width - cell_len(left) - cell_len(head.word) - 2 - cell_len(alarm) - (cell_len(right) + 1 if right else 0)
     text = head.text
-    for shorter in (text.removeprefix("the agent "), text.removeprefix("the agent ").partition(" since ")[0]):
+    for shorter in (without_subject(text), without_subject(text).partition(" since ")[0]):
         if cell_len(text) > room:
             text = shorter
     return line(
@@ -44,30 +45,30 @@ def rule(width: int, ink: Ink) -> Content:
 
 
 def notice(text: str, tone: Tone, width: int, ink: Ink) -> list[Content]:
-    """The lower rule, which gives way to what has to be said now; over some lines where one is too narrow for it."""
+    """The lower rule, or a notice in its place, over up to NOTICE_LINES lines."""
     if not text.strip():
         return [rule(width, ink)]
-    said, *more = wrap(text, max(1, width - 6), NOTICE_LINES)
+    head, *more = wrap(text, max(1, width - 6), NOTICE_LINES)
     dim, style = ink.style(Tone.DIM), ink.style(tone) or "bold"
-    first = line(("── ", dim), (said, style), (" " + "─" * max(0, width - cell_len(said) - 4), dim))
+    first = line(("── ", dim), (head, style), (" " + "─" * max(0, width - cell_len(head) - 4), dim))
     return [first, *(line(("   ", ""), (part, style)) for part in more)]
 
 
-def keys(found: list[Key], always: list[Key], width: int, ink: Ink) -> Content:
-    """As many keys as there is room for; those of `always` stand at the end and stay longest."""
+def keys(optional: list[Key], always: list[Key], width: int, ink: Ink) -> Content:
+    """The footer: as many keys as fit. The keys of `always` are at the end, and the last to go."""
     tail = list(always)
     while tail and _width(tail) > width:
         tail.pop(0)
     shown: list[Key] = []
-    for key in found:
+    for key in optional:
         if _width([*shown, key, *tail]) > width:
             break
         shown.append(key)
     parts: list[Part] = [(" ", "")]
-    for index, (name, says) in enumerate([*shown, *tail]):
-        parts += [("   " if index else "", ""), (name, "bold"), (f" {says}", ink.style(Tone.DIM))]
+    for index, (name, label) in enumerate([*shown, *tail]):
+        parts += [("   " if index else "", ""), (name, "bold"), (f" {label}", ink.style(Tone.DIM))]
     return line(*parts)
 
 
-def _width(found: list[Key]) -> int:
-    return 1 + sum(cell_len(key) + 1 + cell_len(says) for key, says in found) + 3 * (len(found) - 1)
+def _width(keys: list[Key]) -> int:
+    return 1 + sum(cell_len(key) + 1 + cell_len(label) for key, label in keys) + 3 * (len(keys) - 1)

@@ -1,4 +1,4 @@
-"""Text with styles, cut and padded by terminal cells. Foreign text is never read as markup: `Content` is made from parts."""
+"""Styled text, cut and padded by terminal cells. `Content` is assembled from parts, so no text is parsed as markup."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codetainer_tui.view import Tone
 
 
 class Colours(StrEnum):
-    """The terminal's own sixteen, or none (NO_COLOR, https://no-color.org)."""
+    """The terminal's sixteen colours, or none (NO_COLOR, https://no-color.org)."""
 
     SIXTEEN = "sixteen"
     NONE = "none"
@@ -29,7 +29,7 @@ Part = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Ink:
-    """Says which style a tone has on this terminal."""
+    """Maps tones to styles for this terminal."""
 
     colours: Colours = Colours.SIXTEEN
 
@@ -38,12 +38,12 @@ class Ink:
 
     @property
     def cursor(self) -> str:
-        """The one accent there is."""
+        """The style of the cursor, the only accent."""
         return "bold ansi_cyan" if self.colours is Colours.SIXTEEN else "bold"
 
 
 def fit(text: str, width: int) -> str:
-    """The text in exactly `width` cells: padded, or cut with an ellipsis."""
+    """Returns the text in exactly `width` cells: padded, or cut with an ellipsis."""
     if width <= 0:
         return ""
     if cell_len(text) > width:
@@ -52,7 +52,7 @@ def fit(text: str, width: int) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """As `fit`, without the padding."""
+    """Returns the text in at most `width` cells."""
     return fit(text, width) if cell_len(text) > width else text
 
 
@@ -65,19 +65,19 @@ def line(*parts: Part) -> Content:
 
 
 def wrap(text: str, width: int, most: int) -> list[str]:
-    """Words over several lines, at most so many; the last ends in an ellipsis where that is not all."""
-    found: list[str] = []
+    """Wraps text at spaces into at most `most` lines. If it is cut, the last line ends in an ellipsis."""
+    lines: list[str] = []
     rest = text.strip()
     while rest and width > 0:
         if cell_len(rest) <= width:
-            found.append(rest)
+            lines.append(rest)
             break
-        if len(found) == most - 1:
-            found.append(fit(rest, width))
+        if len(lines) == most - 1:
+            lines.append(fit(rest, width))
             break
         head = set_cell_size(rest, width)
         space = head.rfind(" ")
         taken = space if space > width // 3 else len(head.rstrip()) or len(head)
-        found.append(rest[:taken].rstrip())
+        lines.append(rest[:taken].rstrip())
         rest = rest[taken:].lstrip()
-    return found
+    return lines

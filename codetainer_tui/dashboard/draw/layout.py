@@ -1,4 +1,4 @@
-"""Who gets how many lines of a screen: by what is the matter, and by size."""
+"""Divides the lines of a screen among its parts, by urgency and by size."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from codetainer_tui.dashboard.draw import overview, refused, steps, traffic
 from codetainer_tui.dashboard.draw.ink import Ink, line
 from codetainer_tui.view import RefusedLine, StepLine, Tone, View
 
-LOW = 14  # lines; below that there is no room for rules
-SMALLEST = (30, 6)  # below that, one line
+LOW = 14  # lines; lower screens have no rules
+SMALLEST = (30, 6)  # columns, lines; smaller screens show one line
 OUTPUT_LINES = 8
-REFUSED_LOW = 4  # lines that what is serious leaves to others on a low screen
-REFUSED_LINES = 7  # that traffic leaves to refusals
+REFUSED_LOW = 4  # lines that serious refusals leave to others on a low screen
+REFUSED_LINES = 7  # lines that traffic leaves to refusals
 TRAFFIC_LINES = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where the operator is: in which list, on which row of each (by what it is), and how far down each is scrolled."""
+    """The operator's position: the list, and the selected row of each list by its key."""
 
     on_steps: bool = True
     step: str = ""
@@ -30,7 +30,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The lines between the rules, and what can be clicked: for some of the lines, a list and the row's key."""
+    """The lines between the rules. `targets` has a list and a row key for each line that can be clicked."""
 
     lines: tuple[Content, ...]
     targets: tuple[tuple[str, str] | None, ...]
@@ -48,7 +48,7 @@ def body(
     wanted: str,
     acknowledge: str,
 ) -> Body:
-    """`acknowledge`: the key that acknowledges what is serious."""
+    """The part between the rules. `acknowledge`: the hint beside the serious refusals."""
     made = _Body(width, ink)
     low = height < LOW - 2
     blocks = view.blocks if not view.booting else ()
@@ -107,7 +107,7 @@ class _Body:
 
 
 def window(count: int, at: int, height: int) -> range:
-    """Which rows of a list are shown so that row `at` is, with some context."""
+    """The range of rows to show so that row `at` is visible, with context."""
     if count <= height:
         return range(count)
     begin = min(max(0, at - height // 2), count - height)
@@ -115,41 +115,41 @@ def window(count: int, at: int, height: int) -> range:
 
 
 def _steps(made: _Body, view: View, cursor: Cursor, height: int) -> None:
-    found = view.steps
-    at = selected_step(found, cursor)
-    for index in window(len(found), at, max(1, height)):
+    all_steps = view.steps
+    at = selected_step(all_steps, cursor)
+    for index in window(len(all_steps), at, max(1, height)):
         mine = cursor.on_steps and index == at
-        made.add([steps.step(found[index], made.width, made.ink, selected=mine)], ("steps", found[index].name))
-    spare = min(OUTPUT_LINES, height - len(found) - 8)
-    if found and spare >= 3:
-        said = steps.output(found[at], made.width, spare, made.ink)
-        if said:
+        made.add([steps.step(all_steps[index], made.width, made.ink, selected=mine)], ("steps", all_steps[index].name))
+    spare = min(OUTPUT_LINES, height - len(all_steps) - 8)
+    if all_steps and spare >= 3:
+        output = steps.output(all_steps[at], made.width, spare, made.ink)
+        if output:
             made.gap(False)
-            made.add(said)
+            made.add(output)
 
 
-def selected_step(found: Sequence[StepLine], cursor: Cursor) -> int:
-    """The step under the cursor; where the operator has not chosen, the one that matters: failed, running, else the last."""
-    for index, step in enumerate(found):
+def selected_step(all_steps: Sequence[StepLine], cursor: Cursor) -> int:
+    """The index of the selected step. Without a selection: the failed or running one, one with a warning, or the last."""
+    for index, step in enumerate(all_steps):
         if step.name == cursor.step:
             return index
     for word in ("failed", "running", "warning"):
-        for index, step in enumerate(found):
+        for index, step in enumerate(all_steps):
             if step.word == word:
                 return index
-    return max(0, len(found) - 1)
+    return max(0, len(all_steps) - 1)
 
 
 def _alarms(
     made: _Body, view: View, rows: Sequence[RefusedLine], cursor: Cursor, height: int, acknowledge: str, *, programs: bool
 ) -> None:
-    """What is serious comes first and stays there, wherever the cursor is."""
+    """Serious refusals come first and stay visible wherever the cursor is."""
     made.add([refused.alarm_header(view.alarm_summary, made.width, made.ink, acknowledge=acknowledge)])
     _rows(made, rows, cursor, height - 1, programs=programs)
 
 
 def _rows(made: _Body, rows: Sequence[RefusedLine], cursor: Cursor, height: int, *, programs: bool) -> None:
-    """The part of a list that has the cursor in it, or its beginning."""
+    """The part of a list around the cursor, or its beginning."""
     at = next((index for index, row in enumerate(rows) if row.key == cursor.refusal), 0)
     for index in window(len(rows), at, max(0, height)):
         mine = not cursor.on_steps and rows[index].key == cursor.refusal
@@ -170,4 +170,4 @@ def _refused(
         height -= 1
     _rows(made, rows, cursor, height, programs=programs)
     if wanted and not view.refused and height > 0:
-        made.add([line(("   nothing matches; esc shows all", made.ink.style(Tone.DIM)))])
+        made.add([line(("   no matches; esc clears the filter", made.ink.style(Tone.DIM)))])

@@ -1,4 +1,4 @@
-"""Boot steps, one a line, and what the selected one says."""
+"""Boot steps, one per line, and the output of the selected one."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ TITLE = 24
 NARROW = 60
 
 
-def step(found: StepLine, width: int, ink: Ink, *, selected: bool) -> Content:
+def step(shown: StepLine, width: int, ink: Ink, *, selected: bool) -> Content:
     title_width = min(TITLE, max(12, width // 3))
-    # Where there is no room for a detail, the word says what the glyph does.
-    detail = found.detail or ("" if found.word == "done" else found.word)
-    if found.word in ("failed", "warning", "running", "not needed", "not run") and found.detail and width >= NARROW:
-        detail = f"{found.word}: {found.detail}"
+    detail = shown.detail or ("" if shown.word == "done" else shown.word)
+    if shown.word in ("failed", "warning", "running", "not needed", "not run") and shown.detail and width >= NARROW:
+        detail = f"{shown.word}: {shown.detail}"
     middle = width - 2 - 3 - title_width - 1 - DURATION - 1
-    tone = ink.style(found.tone)
+    tone = ink.style(shown.tone)
     return line(
-        ("> " if selected else "  ", ink.cursor), (f"{found.glyph}  ", tone),
-        (fit(found.title, title_width), ink.cursor if selected else tone if found.tone is Tone.BAD else ""), (" ", ""),
-        (fit(detail, middle), tone or ink.style(Tone.DIM)), (right(found.duration, DURATION), ink.style(Tone.DIM)),
+        ("> " if selected else "  ", ink.cursor), (f"{shown.glyph}  ", tone),
+        (fit(shown.title, title_width), ink.cursor if selected else tone if shown.tone is Tone.BAD else ""), (" ", ""),
+        (fit(detail, middle), tone or ink.style(Tone.DIM)), (right(shown.duration, DURATION), ink.style(Tone.DIM)),
     )  # fmt: skip
 
 
-def output(found: StepLine, width: int, height: int, ink: Ink) -> list[Content]:
-    """The last lines of what a step has said, under its name."""
-    if height < 2 or len(found.full) < 2:
+def output(shown: StepLine, width: int, height: int, ink: Ink) -> list[Content]:
+    """The last lines of a step's output, below its name."""
+    if height < 2 or len(shown.full) < 2:
         return []
-    said = found.full[1:][-(height - 1) :]
+    lines = shown.full[1:][-(height - 1) :]
     return [
-        line((cut(f" {found.full[0]}", width), "bold")),
-        *(line((cut(f"   {text}", width), ink.style(Tone.DIM))) for text in said),
+        line((cut(f" {shown.full[0]}", width), "bold")),
+        *(line((cut(f"   {text}", width), ink.style(Tone.DIM))) for text in lines),
     ]

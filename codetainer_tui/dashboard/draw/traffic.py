@@ -1,4 +1,4 @@
-"""The table of what was carried. It gives way to everything that may need the operator."""
+"""The table of carried traffic, which has the lowest priority on the screen."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def titles(width: int, ink: Ink) -> Content:
     return line((head, "bold"), (right(cells, max(0, width - len(head) - 1)), ink.style(Tone.DIM)))
 
 
-def row(found: TrafficLine, width: int, ink: Ink) -> Content:
-    """Columns stand under their titles: both are counted from the right edge."""
-    cells = right(found.connections, COUNT)
+def row(carried: TrafficLine, width: int, ink: Ink) -> Content:
+    """A row whose columns are aligned with the titles, counted from the right edge."""
+    cells = right(carried.connections, COUNT)
     if width >= WIDE:
-        cells += fit("  " + found.open_now, OPEN)
-    cells += right(found.bytes_in, BYTES + 2) + right(found.bytes_out, BYTES + 2)
+        cells += fit("  " + carried.open_now, OPEN)
+    cells += right(carried.bytes_in, BYTES + 2) + right(carried.bytes_out, BYTES + 2)
     if width >= MIDDLE:
-        cells += right(found.last, LAST + 2)
+        cells += right(carried.last, LAST + 2)
     room = max(0, width - len(cells) - 4)
-    note = found.marked or found.note
-    name = fit(found.name, room - NOTE) + fit(note, NOTE) if room > 2 * NOTE else fit(found.name, room)
-    return line(("   ", ""), (name, ""), (cells, ink.style(Tone.WARN) if found.marked else ink.style(Tone.DIM)))
+    note = carried.marked or carried.note
+    name = fit(carried.name, room - NOTE) + fit(note, NOTE) if room > 2 * NOTE else fit(carried.name, room)
+    return line(("   ", ""), (name, ""), (cells, ink.style(Tone.WARN) if carried.marked else ink.style(Tone.DIM)))
 
 
-def table(found: Sequence[TrafficLine], width: int, height: int, ink: Ink) -> list[Content]:
-    """At most `height` lines, title and rows; none where not even one row fits."""
-    if height < 2 or not found:
+def table(rows: Sequence[TrafficLine], width: int, height: int, ink: Ink) -> list[Content]:
+    """The titles and as many rows as fit into `height` lines; nothing if no row fits."""
+    if height < 2 or not rows:
         return []
-    return [titles(width, ink), *(row(one, width, ink) for one in found[: height - 1])]
+    return [titles(width, ink), *(row(one, width, ink) for one in rows[: height - 1])]

@@ -1,4 +1,4 @@
-"""A question with a few answers, each with a key, and what has to be known for it; escape is always no."""
+"""A question with a few answers, each with a key. Escape always declines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from codetainer_tui.dashboard.draw.ink import wrap
 from codetainer_tui.dashboard.screens.text import hanging
 from codetainer_tui.words import harmless
 
-INDENT = 5  # what an answer says begins behind the cursor and its key, on each of its lines
+INDENT = 5  # cells before the text of an answer: the cursor and the key
 MAX_LINES = 4
 
 
@@ -27,14 +27,14 @@ class Answer:
 
 
 class ChoiceScreen(ModalScreen[str]):
-    """Its result is the value of the answer, `nothing` for none."""
+    """A question at the bottom of the screen. Its result is the value of the answer, or `nothing` if declined."""
 
     CSS_PATH = "choice.tcss"
 
     def __init__(
         self, question: str, answers: tuple[Answer, ...], first: int = 0, nothing: str = "", *, lines: Sequence[str] = ()
     ) -> None:
-        """`lines` stand between question and answers; on a low screen not all of them."""
+        """`lines` explain the question; a low screen shows only the first of them."""
         super().__init__()
         self._question, self._answers, self._at, self._nothing = question, answers, first, nothing
         self._lines = lines
@@ -45,22 +45,22 @@ class ChoiceScreen(ModalScreen[str]):
     def _text(self) -> Content:
         width, height = self.app.size
         question = wrap(self._question, max(1, width - 2), MAX_LINES)
-        said = [wrap(answer.says, max(1, width - INDENT - 2), MAX_LINES) for answer in self._answers]
+        texts = [wrap(answer.says, max(1, width - INDENT - 2), MAX_LINES) for answer in self._answers]
         about = [part for line in self._lines for part in hanging(harmless(line), max(1, width - 2))]
-        room = height - 1 - len(question) - sum(map(len, said))  # the border
-        roomy = not about or len(about) + 4 <= room  # three empty lines, and the last one
+        room = height - 1 - len(question) - sum(map(len, texts))  # 1: the border
+        roomy = not about or len(about) + 4 <= room  # three empty lines, and the help line
         between = "\n\n" if roomy else "\n"
         if len(about) > room:
             about = [*about[: max(0, room - 1)], "…"]
         parts: list[str | tuple[str, str]] = [("\n".join(question), "bold"), between]
         if about:
             parts += ["\n".join(about), between]
-        for index, (answer, lines) in enumerate(zip(self._answers, said, strict=True)):
+        for index, (answer, lines) in enumerate(zip(self._answers, texts, strict=True)):
             mark = ("> ", "bold") if index == self._at else "  "
             text = f"\n{' ' * INDENT}".join(lines)
             parts += [mark, (answer.key, "bold"), "  ", (text, "bold" if index == self._at else ""), "\n"]
         if roomy:
-            parts.append(("\n  enter does it, esc does nothing", "dim"))
+            parts.append(("\n  enter confirms, esc cancels", "dim"))
         return Content.assemble(*parts).rstrip()
 
     def on_resize(self, _: Resize) -> None:

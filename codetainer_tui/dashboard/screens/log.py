@@ -1,4 +1,4 @@
-"""The journal as text, as it grows. Follows its end until the operator scrolls up."""
+"""The journal as text. It follows new lines until the operator scrolls up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DRAIN_SECONDS = 0.25
 
 
 class LogScreen(ModalScreen[None]):
-    """`lines` is what has been said so far; whoever appends to `coming` says more."""
+    """Shows `lines`, then every line that is appended to `coming`."""
 
     CSS_PATH = "log.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -33,7 +33,7 @@ class LogScreen(ModalScreen[None]):
     ]
 
     def __init__(self, lines: list[str], coming: deque[str], copy: Callable[[str], str]) -> None:
-        """`copy` takes a text away and says where to."""
+        """`copy` copies a text and returns the notice about it."""
         super().__init__()
         self._first, self._coming, self._copy = lines, coming, copy
 
@@ -46,7 +46,7 @@ class LogScreen(ModalScreen[None]):
         log = self.query_one(Log)
         log.write_lines(self._first)
         log.focus()
-        # Many lines in one write: a thousand messages a second would take a whole core.
+        # One write for many lines: a write per line takes a whole core at a thousand lines a second.
         self.set_interval(DRAIN_SECONDS, self._drain)
 
     def action_scroll(self, lines: int) -> None:
@@ -57,8 +57,8 @@ class LogScreen(ModalScreen[None]):
         log.scroll_end(animate=False) if to > 0 else log.scroll_home(animate=False)
 
     def action_copy(self) -> None:
-        said = self._copy("\n".join(self.query_one(Log).lines))
-        self.query_one("#log-keys", Static).update(Content(f" {harmless(said)}"))
+        notice = self._copy("\n".join(self.query_one(Log).lines))
+        self.query_one("#log-keys", Static).update(Content(f" {harmless(notice)}"))
 
     def _drain(self) -> None:
         if self._coming:

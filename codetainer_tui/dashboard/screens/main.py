@@ -1,4 +1,4 @@
-"""The dashboard itself: one frozen View a tick, drawn anew where it differs."""
+"""The main screen. It gets a View on every tick and redraws the lines that have changed."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from codetainer_tui.dashboard.widgets.canvas import Canvas
 from codetainer_tui.view import RefusedLine, Tone, View
 from codetainer_tui.words import harmless
 
-CHOOSING_SECONDS = 3.0  # after a move of the cursor the rows keep their order for so long
+CHOOSING_SECONDS = 3.0  # the rows keep their order for this long after the cursor moves
 ORDER_SECONDS = 1.0
 
 
 class MainScreen(Screen[None]):
     class Wanted(Message):
-        """The filter is another."""
+        """The filter has changed."""
 
-    AUTO_FOCUS = ""  # keys are the dashboard's, until the filter is asked for
+    AUTO_FOCUS = ""  # keys go to the dashboard until the filter opens
 
     def __init__(self, ink: Ink, keys: Keys) -> None:
         super().__init__()
         self.ink, self.keys = ink, keys
         self.cursor = Cursor()
-        self.show_steps: bool | None = None  # None: while they are news
-        self.just_booted = False  # the steps stay until the session opens: nothing jumps in front of it
+        self.show_steps: bool | None = None  # None: only during boot
+        self.just_booted = False  # the steps stay until the session opens, so the screen does not jump
         self.wanted = ""
         self._view: View | None = None
         self._rows: tuple[RefusedLine, ...] = ()
@@ -49,30 +49,30 @@ class MainScreen(Screen[None]):
         yield Canvas(id="all")
         find = Input(placeholder="filter", id="find", compact=True)
         find.display = False
-        find.disabled = True  # else it takes the focus, and every key with it
+        find.disabled = True  # otherwise it takes the focus, and with it all keys
         yield find
 
     # --- what is shown ---
 
     def show(self, view: View, moment: float) -> None:
-        """A new view; `moment` in seconds of any steady clock."""
-        known = {row.key: row for row in view.refused}
+        """Shows a new view. `moment`: seconds of any monotonic clock."""
+        current = {row.key: row for row in view.refused}
         at = next((index for index, row in enumerate(self._rows) if row.key == self.cursor.refusal), 0)
-        mine = [row.key for row in self._rows if row.key in known]
+        mine = [row.key for row in self._rows if row.key in current]
         settled = moment - self._ordered_at >= ORDER_SECONDS and moment - self._moved_at >= CHOOSING_SECONDS
         if settled or not mine or self._view is None:
             self._ordered_at = moment
             self._rows = view.refused
-        else:  # the order is kept, but for what is serious: that is first, and at once
+        else:  # the order is kept, except that serious refusals move to the top at once
             alarms = (row for row in view.refused if row.alarm)
-            self._rows = (*alarms, *(known[key] for key in mine if not known[key].alarm))
-        if self.cursor.refusal not in known and self._rows:
+            self._rows = (*alarms, *(current[key] for key in mine if not current[key].alarm))
+        if self.cursor.refusal not in current and self._rows:
             self.cursor = replace(self.cursor, refusal=self._rows[min(at, len(self._rows) - 1)].key)
         self._view = view
         self.draw()
 
     def say(self, text: str, tone: Tone = Tone.PLAIN) -> None:
-        """Puts a notice in place of the lower rule; "" takes it away."""
+        """Shows a notice in place of the lower rule; "" removes it."""
         text = harmless(text)
         if (text, tone) != (self._notice, self._notice_tone):
             self._notice, self._notice_tone = text, tone
@@ -97,7 +97,7 @@ class MainScreen(Screen[None]):
     def draw(self) -> None:
         view = self._view
         width, height = self.size
-        # The tick is older than the widgets, and while the app ends they go before it does.
+        # Ticks begin before the widgets exist, and continue after they are removed at the end.
         if view is None or not width or not (self.query("#all") and self.query("#find")):
             return
         if self.query_one(Input).display:
@@ -118,7 +118,7 @@ class MainScreen(Screen[None]):
         made = body(
             view, self._rows, cursor, width, height - len(top) - len(bottom), self.ink,
             show_steps=self.steps_shown, wanted=self.wanted,
-            acknowledge=f"{self.keys.shown('acknowledge')} when you have seen it",
+            acknowledge=f"{self.keys.shown('acknowledge')} acknowledges",
         )  # fmt: skip
         self._targets = replace(made, targets=(*[None] * len(top), *made.targets))
         canvas.show([*top, *made.lines, *bottom])
@@ -151,7 +151,7 @@ class MainScreen(Screen[None]):
         self.draw()
 
     def details(self) -> tuple[str, tuple[str, ...]] | None:
-        """All there is about the selected row: a title and lines."""
+        """The details of the selected row: a title and lines. None if no row is selected."""
         if self.on_steps and self._view is not None and self._view.steps:
             step = self._view.steps[selected_step(self._view.steps, self.cursor)]
             return step.title, step.full
@@ -180,7 +180,7 @@ class MainScreen(Screen[None]):
 
     def _look_for(self, wanted: str) -> None:
         if wanted != self.wanted:
-            self.wanted, self._rows = wanted, ()  # an order to keep there is none
+            self.wanted, self._rows = wanted, ()  # the new rows have no previous order
             self.post_message(self.Wanted())
 
     def on_input_submitted(self) -> None:
@@ -194,7 +194,7 @@ class MainScreen(Screen[None]):
         self.draw()
 
     def back(self) -> None:
-        """Escape: takes back the filter, then the steps."""
+        """Clears the filter, or hides the boot steps (escape)."""
         field = self.query_one(Input)
         if field.display or self.wanted:
             field.value = ""
@@ -205,5 +205,5 @@ class MainScreen(Screen[None]):
             self.draw()
 
     def on_resize(self, _: Resize) -> None:
-        # The canvas has its new size only after this message: what is drawn for it has to wait for that.
+        # The canvas gets its new size only after this message.
         self.call_after_refresh(self.draw)

@@ -1,4 +1,4 @@
-"""Text to read in full: details, an explanation, help. It scrolls; any of the usual keys leaves it."""
+"""A screen of text that scrolls: details, an explanation, or help."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from textual.widgets import Static
 from codetainer_tui.dashboard.draw.ink import wrap
 from codetainer_tui.words import harmless
 
-MAX_LINES = 500  # of one line that is wrapped
+MAX_LINES = 500  # of one wrapped line
 FIRST_COLUMN = re.compile(r" *\S+(?: \S+)* {2,}")
 
 
 def hanging(text: str, width: int) -> list[str]:
-    """A line over as many as it needs; what is behind its first column (a key, a label) stays behind it."""
-    found = FIRST_COLUMN.match(text)
-    column = found.end() if found else len(text) - len(text.lstrip())
+    """Wraps a line. Its second column, after a key or a label, keeps its indentation."""
+    first = FIRST_COLUMN.match(text)
+    column = first.end() if first else len(text) - len(text.lstrip())
     if column > width // 2:
         column = 0
     parts = wrap(text[column:], width - column, MAX_LINES) or [""]
@@ -43,7 +43,7 @@ class TextScreen(ModalScreen[None]):
     ]
 
     def __init__(self, title: str, lines: Sequence[str], copy: Callable[[str], str]) -> None:
-        """`copy` takes a text away and says where to."""
+        """`copy` copies a text and returns the notice about it."""
         super().__init__()
         self._title, self._lines = harmless(title), tuple(harmless(line) for line in lines)
         self._copy = copy
@@ -70,11 +70,11 @@ class TextScreen(ModalScreen[None]):
         body.scroll_end(animate=False) if to > 0 else body.scroll_home(animate=False)
 
     def action_copy(self) -> None:
-        said = self._copy("\n".join(self._lines))
-        self.query_one("#text-keys", Static).update(Content(f" {harmless(said)}"))
+        notice = self._copy("\n".join(self._lines))
+        self.query_one("#text-keys", Static).update(Content(f" {harmless(notice)}"))
 
 
 def keys_line(arrows: str) -> Content:
-    """`arrows`: the keys that show what does not fit."""
+    """The footer. `arrows`: the keys that scroll."""
     keys = (("esc", "back"), ("y", "copy"), (arrows, "scroll"))
-    return Content.assemble(*(part for key, says in keys for part in (" ", (key, "bold"), (f" {says}  ", "dim")))).rstrip()
+    return Content.assemble(*(part for key, label in keys for part in (" ", (key, "bold"), (f" {label}  ", "dim")))).rstrip()

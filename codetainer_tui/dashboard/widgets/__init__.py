@@ -1,1 +1,1 @@
-"""Widgets of our own."""
+"""Custom Textual widgets."""

@@ -1,4 +1,4 @@
-"""Lines of text that repaint only where they have changed: a quiet screen sends nothing to the terminal."""
+"""A widget that repaints only the changed parts of its lines: an unchanged screen sends nothing to the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 
 class Canvas(Widget):
-    """Shows what it is handed, one Content a line."""
+    """Shows lines of text, one Content each."""
 
     class Pressed(Message):
         """A line was clicked."""
@@ -48,7 +48,7 @@ class Canvas(Widget):
 
 
 def changed_part(one: Content | None, other: Content | None, y: int, width: int) -> Region | None:
-    """What of a line has to be painted anew: from the first cell that differs to the last, all of it where its style does."""
+    """The part of a line to repaint: from the first to the last changed cell, or all of it if the style has changed."""
     if one is None or other is None or one.spans != other.spans:
         return Region(0, y, width, 1)
     if one.plain == other.plain:
@@ -62,5 +62,5 @@ def changed_part(one: Content | None, other: Content | None, y: int, width: int)
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """The length of the common prefix."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -197,14 +197,14 @@ class Typed(io.StringIO):
 WORKS, IDLE = e.SessionChanged(e.SessionState.WORKS), e.SessionChanged(e.SessionState.IDLE)
 WAITS, ENDED = e.SessionChanged(e.SessionState.WAITS), e.SessionChanged(e.SessionState.ENDED)
 RESTARTS: list[tuple[e.SessionChanged, io.StringIO, int, bool, str]] = [
-    (WORKS, io.StringIO(), 1, False, "cannot restart the session: the agent works, and a restart interrupts it\n  Add --yes"),
+    (WORKS, io.StringIO(), 1, False, "cannot restart the session: the agent is working, and a restart interrupts it\n"),
     (WAITS, io.StringIO(), 0, True, ""),  # the agent's turn is over, so nothing is interrupted
     (
         WORKS,
         Typed("n\n"),
         1,
         False,
-        "The agent works, and a restart interrupts it. Restart? [y/N] codetainer: the session was not restarted",
+        "The agent is working, and a restart interrupts it. Restart? [y/N] codetainer: the session was not restarted",
     ),
     (WORKS, Typed(""), 1, False, "was not restarted"),
     (WORKS, Typed("yes\n"), 0, True, "[y/N]"),

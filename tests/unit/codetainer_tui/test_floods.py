@@ -151,7 +151,7 @@ def test_acknowledged_rows_move_down_and_are_marked() -> None:
     shown = view(state, state.updated_at)
     assert (shown.alarms, len(shown.refused)) == (3, 4)
     last = shown.refused[-1]
-    assert (last.why, last.alarm, last.severity) == ("private range, acknowledged", False, Severity.SERIOUS)
+    assert (last.why, last.alarm, last.severity) == ("acknowledged: private or metadata address", False, Severity.SERIOUS)
 
 
 def test_mute_hides_no_serious_refusal() -> None:
@@ -175,13 +175,13 @@ def test_headline_title_and_one_line_form_count_serious_refusals(events: list[e.
 def test_a_serious_refusal_has_a_notification_that_names_the_first() -> None:
     before = after(dns("a.example"))
     flood = after(*FOUR, *(dns(f"n{n}.dev") for n in range(1000)), before=before)
-    assert notify.alarm(before, flood) == "serious: refused 169.254.169.254:80: private range and 3 more"
+    assert notify.alarm(before, flood) == "serious: refused 169.254.169.254:80: private or metadata address and 3 more"
     assert notify.news(before, flood).endswith(" and 999 more")
     assert "serious" not in notify.news(before, flood)
     seen = after(e.Acknowledged(9e9), before=flood)
     assert notify.alarm(flood, seen) == ""
     again = after(FOUR[1], before=seen)
-    assert notify.alarm(seen, again) == "serious: refused api.github.com:443: not the operator's credential"
+    assert notify.alarm(seen, again) == "serious: refused api.github.com:443: foreign credential"
     tunnel = after(*(dns(f"n{n}.t.example.org") for n in range(100)), before=again)
     assert notify.alarm(again, tunnel) == "serious: looks like a tunnel: t.example.org"
     assert notify.alarm(tunnel, after(dns("n200.t.example.org"), before=tunnel)) == ""

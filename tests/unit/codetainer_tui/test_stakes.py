@@ -111,8 +111,8 @@ def test_stopping_without_a_save_must_prevent_the_automatic_one() -> None:
 
 def test_the_promptmentions_an_interrupted_agent() -> None:
     working = SessionChanged(SessionState.WORKS, "claude")
-    assert "The agent works: stopping interrupts it." in asked(at_stake(CLEAN), working).lines
-    assert "The agent works: stopping interrupts it." not in asked(at_stake(CLEAN), working, e.Froze(True)).lines
+    assert "The agent is working: stopping interrupts it." in asked(at_stake(CLEAN), working).lines
+    assert "The agent is working: stopping interrupts it." not in asked(at_stake(CLEAN), working, e.Froze(True)).lines
 
 
 def test_after_a_failed_save_the_reason_comes_first() -> None:
@@ -146,7 +146,7 @@ def test_without_an_agent_there_is_nothing_to_lose(events: tuple[e.Event, ...], 
     ("stake", "text"),
     [
         (at_stake(CLEAN), "no unsaved work\n"),
-        (at_stake(), "there is no git repository in /workspace\n"),
+        (at_stake(), "no git repository in /workspace\n"),
         (
             at_stake(OTHER, saves=True),
             f"/workspace/o\\x1bther: 1 commit not pushed\nwill be saved to {WIP} when the sandbox stops\n",

@@ -44,7 +44,7 @@ def test_the_exit_code_reflects_the_condition(
 @pytest.mark.parametrize("paths", ["ready"], indirect=True)
 def test_without_its_supervisor_the_sandbox_is_closed(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     assert status.status(paths, as_json=False) == 2
-    assert capsys.readouterr().out.startswith("CLOSED  because codetainer boot has gone")
+    assert capsys.readouterr().out.startswith("CLOSED  codetainer boot has exited")
 
 
 def test_no_sandbox_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

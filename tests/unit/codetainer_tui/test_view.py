@@ -1,4 +1,4 @@
-"""A state in words: the headline first, then what is not well, then the rest."""
+"""A state as text: headline, problems, refusals and the rest."""
 
 from dataclasses import replace
 
@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from backend.contract import events as e
 from backend.contract.events import BootState, Reason, Refused, ServiceState, SessionState, Via
 from backend.contract.state import State, fold_all
+from codetainer_tui.dashboard.draw.refused import WIDE, columns
+from codetainer_tui.refusal import why
 from codetainer_tui.view import Condition, RefusedLine, StepLine, Tone, View, view
 from tests.journals.make import BEGUN, JOURNALS, text
 from tests.unit.contract.test_events import ANY_EVENT
@@ -30,25 +32,25 @@ def first_line(found: View) -> str:
 def test_the_headline_of_each_story() -> None:
     said = {name: first_line(seen(state(name))) for name in JOURNALS}
     assert said == {
-        "booting": "BOOTING 12 of 15",
-        "ready": "READY the agent waits for you since 16:06",
-        "degraded": "DEGRADED because CoreDNS is down",
+        "booting": "BOOTING 12 of 15 steps",
+        "ready": "READY the agent is waiting for you since 16:06",
+        "degraded": "DEGRADED CoreDNS is down",
         "halted": "CLOSED boot halted at Readiness",
-        "attacked": "READY the agent works",
-        "flooded": "READY the agent works",
+        "attacked": "READY the agent is working",
+        "flooded": "READY the agent is working",
     }
 
 
 HEADLINES: list[tuple[str, list[e.Event], str, Condition]] = [
-    ("ready", [e.Froze(True)], "because you froze it", Condition.CLOSED),
-    ("ready", [e.Stopping("SIGTERM")], "because it was stopped: SIGTERM", Condition.CLOSED),
-    ("ready", [e.Froze(True), e.Froze(False)], "the agent waits for you since 16:06", Condition.READY),
-    ("ready", [e.ServiceChanged("guard", ServiceState.DOWN)], "because the guard is down", Condition.DEGRADED),
-    ("ready", [e.ServiceChanged("coredns", ServiceState.UNRESPONSIVE)], "because CoreDNS is unresponsive", Condition.DEGRADED),
-    ("ready", [e.SessionChanged(SessionState.ENDED, "claude")], "the agent has ended", Condition.READY),
-    ("ready", [e.BootFinished(BootState.HALTED, 0, "readiness", "a wall")], "because a wall did not hold", Condition.CLOSED),
+    ("ready", [e.Froze(True, "root")], "by root at 16:06", Condition.CLOSED),
+    ("ready", [e.Stopping("SIGTERM")], "stopped: SIGTERM", Condition.CLOSED),
+    ("ready", [e.Froze(True), e.Froze(False)], "the agent is waiting for you since 16:06", Condition.READY),
+    ("ready", [e.ServiceChanged("guard", ServiceState.DOWN)], "the guard is down", Condition.DEGRADED),
+    ("ready", [e.ServiceChanged("coredns", ServiceState.UNRESPONSIVE)], "CoreDNS is unresponsive", Condition.DEGRADED),
+    ("ready", [e.SessionChanged(SessionState.ENDED, "claude")], "the agent exited", Condition.READY),
+    ("ready", [e.BootFinished(BootState.HALTED, 0, "readiness", "a wall")], "a protection failed its check", Condition.CLOSED),
     ("degraded", [e.ServiceChanged("coredns", ServiceState.UP, 9)],
-     "because of Clone octo/repo: remote: Repository not found.", Condition.DEGRADED),
+     "Clone octo/repo: remote: Repository not found.", Condition.DEGRADED),
 ]  # fmt: skip
 
 
@@ -58,14 +60,22 @@ def test_headlines(name: str, events: list[e.Event], words: str, condition: Cond
     assert (head.text, head.condition) == (words, condition)
 
 
-def test_nothing_heard_is_not_well() -> None:
+def test_a_frozen_sandbox_has_a_word_of_its_own_until_it_is_thawed() -> None:
+    frozen = seen(state("ready", e.Froze(True, "root")))
+    assert (frozen.headline.word, frozen.title) == ("FROZEN", "FROZEN by root at 16:06 - codetainer")
+    assert (frozen.blocks[0].title, frozen.blocks[0].since) == ("Frozen", "by root at 16:06")
+    thawed = state("ready", e.Froze(True, "root"), e.Froze(False, "other"))
+    assert (seen(thawed).headline.word, thawed.frozen_by, thawed.frozen_at) == ("READY", "", 0.0)
+
+
+def test_an_empty_journal_is_booting() -> None:
     assert view(State(), BEGUN).headline.condition is Condition.BOOTING
 
 
-def test_a_supervisor_that_has_gone_closes() -> None:
+def test_without_its_supervisor_a_sandbox_counts_as_closed() -> None:
     found = view(state("ready"), BEGUN, supervised=False)
     assert found.headline.condition is Condition.CLOSED
-    assert "boot has gone" in found.blocks[0].title
+    assert "boot has exited" in found.blocks[0].title
 
 
 def test_only_ready_is_green() -> None:
@@ -76,15 +86,15 @@ def test_only_ready_is_green() -> None:
     }  # fmt: skip
 
 
-def test_steps_say_what_they_wait_for_and_what_they_do() -> None:
+def test_steps_show_their_progress_or_the_step_they_wait_for() -> None:
     steps = {step.name: step for step in seen(state("booting")).steps}
     assert (steps["names"].glyph, steps["names"].word, steps["names"].detail) == ("✓", "done", "23 names")
     assert (steps["clone"].glyph, steps["clone"].word) == ("…", "running")
     assert "62%" in steps["clone"].detail
-    assert steps["session"].detail == "waits for Clone octo/repo"
+    assert steps["session"].detail == "waiting for Clone octo/repo"
 
 
-def test_a_halt_says_why_and_what_to_do() -> None:
+def test_a_halt_shows_reason_and_remedy() -> None:
     block = seen(state("halted")).blocks[0]
     assert block.title == "Readiness"
     assert "198.51.100.9:443 was answered" in block.lines[0]
@@ -93,23 +103,32 @@ def test_a_halt_says_why_and_what_to_do() -> None:
     assert "12 steps done, 2 not run" in block.lines[3]
 
 
-def test_what_is_not_well_has_a_block_the_worst_first() -> None:
+def test_each_problem_has_a_block_the_worst_first() -> None:
     titles = [block.title for block in seen(state("degraded")).blocks]
-    assert titles == ["CoreDNS is down", "Clone octo/repo", "1 listed name without an address"]
+    assert titles == ["CoreDNS is down", "Clone octo/repo", "1 allowed name without an address"]
 
 
-def test_what_is_well_has_no_block() -> None:
+def test_a_healthy_sandbox_has_no_blocks() -> None:
     assert seen(state("ready")).blocks == ()
 
 
-def test_a_file_system_that_fills_up_is_said() -> None:
-    full = e.SandboxMeasured(1, 1, 100, {"/tmp": (95, 100)})
+@pytest.mark.parametrize(("used", "title"), [(95, "/tmp is nearly full"), (100, "/tmp is full")])
+def test_a_full_file_system_has_a_block_with_a_remedy(used: int, title: str) -> None:
+    full = e.SandboxMeasured(1, 1, 100, {"/tmp": (used, 100)})
     found = seen(state("ready", full))
-    assert [block.title for block in found.blocks] == ["/tmp is nearly full"]
-    assert next(row for row in found.rows if row.label == "Room").tone is Tone.WARN
+    assert [(block.title, block.lines) for block in found.blocks] == [
+        (title, (f"{used} B of 100 B used. Delete files there, or raise CODETAINER_TMPFS_TMP for the next boot.",)),
+    ]  # fmt: skip
+    assert next(row for row in found.rows if row.label == "Disk").tone is Tone.WARN
 
 
 # --- refusals ---
+
+
+def test_reasons_fit_their_column_and_differ_on_narrow_screens() -> None:
+    shown = [why(Refused(Via.GATE, reason, 1)) for reason in Reason]
+    assert max(map(len, shown)) <= columns(WIDE, programs=True)[3]
+    assert len({text[:19] for text in shown}) == len(shown)
 
 
 def refused(*events: e.Event) -> View:
@@ -139,19 +158,19 @@ ALLOWED: list[tuple[Refused, str, str]] = [
 
 
 @pytest.mark.parametrize(("event", "entry", "cannot"), ALLOWED, ids=lambda value: str(getattr(value, "name", "")) or None)
-def test_what_can_be_allowed_and_why_not(event: Refused, entry: str, cannot: str) -> None:
+def test_a_row_has_an_entry_or_the_reason_why_it_cannot_be_allowed(event: Refused, entry: str, cannot: str) -> None:
     row = refused(event).refused[0]
     assert row.entry == entry
     assert cannot in row.cannot
     assert bool(row.cannot) is not bool(row.entry)
 
 
-def test_what_was_allowed_says_until_when() -> None:
+def test_an_allowed_row_shows_its_expiry() -> None:
     row = refused(TELEMETRY, e.Allowed("telemetry.example.net", until=BEGUN + 3600)).refused[0]
     assert row.why == "allowed until 15:00"
     assert refused(TELEMETRY, e.Allowed("*.example.net")).refused[0].why == "allowed until you close it"
-    assert refused(TELEMETRY, e.Allowed("example.net")).refused[0].why == "not on the list"
-    assert refused(TELEMETRY, e.Allowed("telemetry.example.net", until=BEGUN + 1)).refused[0].why == "not on the list"
+    assert refused(TELEMETRY, e.Allowed("example.net")).refused[0].why == "not on the allowlist"
+    assert refused(TELEMETRY, e.Allowed("telemetry.example.net", until=BEGUN + 1)).refused[0].why == "not on the allowlist"
 
 
 PORT = Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "telemetry.example.net", "192.0.2.1", 1199)
@@ -168,27 +187,27 @@ OPENED: list[tuple[Refused, tuple[e.Allowed, ...], str]] = [
 
 
 @pytest.mark.parametrize(("event", "allowed", "words"), OPENED)
-def test_a_row_says_that_it_is_allowed_where_its_port_is(event: Refused, allowed: tuple[e.Allowed, ...], words: str) -> None:
+def test_a_row_is_allowed_only_if_its_port_is(event: Refused, allowed: tuple[e.Allowed, ...], words: str) -> None:
     row = refused(event, *allowed).refused[0]
     assert row.why == words
     assert bool(row.opened_by) is words.startswith("allowed")
 
 
-def test_what_is_muted_is_counted_and_not_shown() -> None:
+def test_muted_refusals_are_counted_but_not_shown() -> None:
     found = refused(TELEMETRY, e.Muted("telemetry.example.net"))
     assert found.refused == ()
     assert found.refused_summary == "2 in the last hour   1 muted"
     assert refused(TELEMETRY, e.Muted("telemetry.example.net", BEGUN + 1)).refused != ()
 
 
-def test_a_filter_and_what_is_under_way() -> None:
+def test_the_filter_and_pending_requests() -> None:
     found = fold_all([e.Stamped(BEGUN, 1, TELEMETRY)])
     assert view(found, BEGUN, wanted="NODE").refused
     assert not view(found, BEGUN, wanted="curl").refused
     assert view(found, BEGUN, pending={TELEMETRY.key: "asking …"}).refused[0].why == "asking …"
 
 
-def test_new_is_what_came_since_somebody_looked() -> None:
+def test_rows_are_new_if_they_came_after_the_last_look() -> None:
     found = fold_all([e.Stamped(BEGUN, 1, TELEMETRY)])
     assert view(found, BEGUN, seen_at=BEGUN - 1).refused[0].new
     assert not view(found, BEGUN, seen_at=BEGUN).refused[0].new
@@ -202,11 +221,11 @@ def test_the_bars_end_now_and_rise_for_a_single_refusal() -> None:
     assert view(found, BEGUN + 7200).spark == ""
 
 
-ASKED_WITH = ("key", "muted_as", "name", "target", "opened_by", "acknowledged_as")  # and not shown
+ASKED_WITH = ("key", "muted_as", "name", "target", "opened_by", "acknowledged_as")  # values for requests, never shown
 
 
 def texts(value: object) -> list[str]:
-    """Every text in a View."""
+    """All texts of a View."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, tuple):
@@ -217,7 +236,7 @@ def texts(value: object) -> list[str]:
 
 
 @given(st.lists(ANY_EVENT, max_size=8))
-def test_whatever_is_journalled_can_be_shown(found: list[e.Event]) -> None:
+def test_every_event_can_be_shown(found: list[e.Event]) -> None:
     seen_ = view(fold_all(e.Stamped(BEGUN + n, n, event) for n, event in enumerate(found)), BEGUN + 60)
     assert [text for text in texts(seen_) if not text.isprintable()] == []
 
@@ -228,12 +247,12 @@ def test_all_text_of_a_view_is_harmless() -> None:
     assert [text for text in found if not text.isprintable()] == []
 
 
-def test_dropped_cookies_have_a_row_and_mark_their_host_and_are_no_refusal() -> None:
+def test_dropped_cookies_have_a_row_and_mark_their_host_but_are_not_refusals() -> None:
     before = seen(state("ready"))
     assert "Cookies" not in [row.label for row in before.rows]
     found = state("ready", e.CookiesDropped("github.com", 3), e.CookiesDropped("api.github.com"))
     (row,) = [row for row in seen(found).rows if row.label == "Cookies"]
-    assert row.text == "dropped   3 requests to github.com, last now   1 request to api.github.com, last now"
+    assert row.text == "dropped from 3 requests to github.com, last now   dropped from 1 request to api.github.com, last now"
     assert row.tone is Tone.WARN
     assert [one.marked for one in seen(found).traffic if one.name == "github.com"] == ["cookies dropped"]
     assert seen(found).refused_summary == before.refused_summary

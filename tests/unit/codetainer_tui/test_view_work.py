@@ -26,25 +26,25 @@ def seen(*events: e.Event) -> View:
 @pytest.mark.parametrize(
     ("events", "words"),
     [
-        ([WorkCounted((CLEAN,))], "all pushed"),
-        ([WorkCounted((REPO,))], "only here: 3 commits, 7 files, 1 stash"),
-        ([WorkCounted((REPO,)), SAVED], "only here: 3 commits, 7 files, 1 stash   saved 00:01 to wip/2026-01-31-1402-3f9a"),
-        ([WorkCounted((REPO, OTHER))], "only here: 3 commits, 7 files, 1 stash in repo   1 commit in o\\x1bther"),
-        ([WorkCounted((RepositoryWork("/x", untracked=9, more=True),))], "only here: 9 files and more"),
-        ([WorkCounted((RepositoryWork("/x", notes=("cannot be counted",)),))], "not all of it is known"),
-        ([WorkCounted((REPO,)), WorkSaved("wip/x", problem="no")], "only here: 3 commits, 7 files, 1 stash   no"),
-        ([WorkCounted(problem="no")], "not all of it is known   cannot be counted: no"),
-        ([WorkCounted((REPO,), problem="no")], "only here: 3 commits, 7 files, 1 stash   cannot be counted: no"),
+        ([WorkCounted((CLEAN,))], "none"),
+        ([WorkCounted((REPO,))], "3 commits, 7 files, 1 stash"),
+        ([WorkCounted((REPO,)), SAVED], "3 commits, 7 files, 1 stash   saved 00:01 to wip/2026-01-31-1402-3f9a"),
+        ([WorkCounted((REPO, OTHER))], "3 commits, 7 files, 1 stash in repo   1 commit in o\\x1bther"),
+        ([WorkCounted((RepositoryWork("/x", untracked=9, more=True),))], "9 files and more"),
+        ([WorkCounted((RepositoryWork("/x", notes=("cannot be counted",)),))], "could not be counted completely"),
+        ([WorkCounted((REPO,)), WorkSaved("wip/x", problem="no")], "3 commits, 7 files, 1 stash   no"),
+        ([WorkCounted(problem="no")], "could not be counted completely   cannot be counted: no"),
+        ([WorkCounted((REPO,), problem="no")], "3 commits, 7 files, 1 stash   cannot be counted: no"),
     ],
 )
 def test_the_row(events: list[e.Event], words: str) -> None:
-    (row,) = [row for row in seen(*events).rows if row.label == "Work"]
+    (row,) = [row for row in seen(*events).rows if row.label == "Unsaved work"]
     assert row.text == words
     assert row.tone is (Tone.WARN if words.endswith("no") else Tone.PLAIN)
 
 
 def test_without_a_repository_there_is_no_row() -> None:
-    assert [row.label for row in seen(WorkCounted()).rows if row.label == "Work"] == []
+    assert [row.label for row in seen(WorkCounted()).rows if row.label == "Unsaved work"] == []
 
 
 BLOCKS = [
@@ -83,7 +83,8 @@ BLOCKS = [
 
 @pytest.mark.parametrize(("events", "lines"), BLOCKS)
 def test_the_block(events: list[e.Event], lines: list[str]) -> None:
-    assert [line for block in seen(*events).blocks if block.title == "Only here" for line in block.lines] == lines
+    blocks = [block for block in seen(*events).blocks if block.title == "Work that exists only in this sandbox"]
+    assert [line for block in blocks for line in block.lines] == lines
 
 
 def test_a_save_that_succeeds_ends_the_problem() -> None:
@@ -92,7 +93,7 @@ def test_a_save_that_succeeds_ends_the_problem() -> None:
 
 def test_unsaved_work_as_text_and_as_json() -> None:
     found = seen(WorkCounted((REPO, OTHER)), SAVED)
-    assert "Work      only here: 3 commits" in text(found, operator=True)
+    assert "Unsaved work 3 commits" in text(found, operator=True)
     assert json.loads(for_programs(seen(WorkCounted((CLEAN,), problem="no"))))["work"]["unknown"] == "no"
     assert json.loads(for_programs(found))["work"] == {
         "commits": 4, "files": 7, "stashes": 1, "saved_to": "wip/2026-01-31-1402-3f9a", "saved_at": 60.0, "save_problem": "",

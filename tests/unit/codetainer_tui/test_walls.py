@@ -1,4 +1,4 @@
-"""What protects what: claimed where it was tried, said where the operator does without it, red where it did not hold."""
+"""The table of protections: passed, failed, untested or turned off."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def without(*probes: str) -> dict[str, str]:
     return {probe: text for probe, text in HELD.items() if probe not in probes}
 
 
-def test_every_wall_that_was_tried_holds() -> None:
+def test_every_protection_holds_after_a_passed_self_test() -> None:
     found = walls(state(HELD))
     assert [line.label for line in found] == [wall.name for wall in WALLS]
     assert {line.tone for line in found} == {Tone.GOOD}
@@ -47,20 +47,20 @@ def test_every_wall_that_was_tried_holds() -> None:
 
 
 @pytest.mark.parametrize("wall", WALLS, ids=lambda wall: wall.name)
-def test_one_probe_that_did_not_hold_is_enough(wall: object) -> None:
+def test_one_failed_probe_fails_its_protection(wall: object) -> None:
     for probe in getattr(wall, "probes", ()):
         found = state({**HELD, probe: "it was answered"})
-        assert row(found, getattr(wall, "name", "")) == ("BROKEN", Tone.BAD)
-        (summary,) = (line for line in view(found, 5.0).rows if line.label == "Walls")
+        assert row(found, getattr(wall, "name", "")) == ("FAILED", Tone.BAD)
+        (summary,) = (line for line in view(found, 5.0).rows if line.label == "Protections")
         assert summary.tone is Tone.BAD
-        assert f"{getattr(wall, 'name', '')} BROKEN" in summary.cells
+        assert f"{getattr(wall, 'name', '')} FAILED" in summary.cells
 
 
 @pytest.mark.parametrize(
     ("results", "more", "name", "word"),
     [
-        (without("another site"), {}, "gate", "not tried"),
-        (without("root read-only"), {}, "root", "not tried"),
+        (without("another site"), {}, "gate", "not tested"),
+        (without("root read-only"), {}, "root", "not tested"),
         (without("another site"), {"gate": False}, "gate", "off"),
         (without("credentials"), {"credentials": "inside"}, "credentials", "inside"),
         (without("system calls"), {}, "system calls", "off"),
@@ -69,7 +69,7 @@ def test_one_probe_that_did_not_hold_is_enough(wall: object) -> None:
         (HELD, {"services": (*UP, e.ServiceChanged("sshd", e.ServiceState.DOWN))}, "ssh", "down"),
     ],
 )
-def test_what_was_not_tried_or_not_wanted_is_not_claimed(
+def test_untested_and_disabled_protections_are_not_shown_as_holding(
     results: dict[str, str], more: dict[str, object], name: str, word: str
 ) -> None:
     found = row(state(results, **more), name)
@@ -77,17 +77,25 @@ def test_what_was_not_tried_or_not_wanted_is_not_claimed(
     assert found[1] is not Tone.GOOD
 
 
+def test_the_summary_is_yellow_if_a_protection_is_turned_off() -> None:
+    (summary,) = (line for line in view(state(HELD), 5.0).rows if line.label == "Protections")
+    assert (summary.cells[0], summary.tone) == ("8 of 8 verified now", Tone.PLAIN)
+    reduced = view(state(without("another site"), gate=False, credentials="inside"), 5.0)
+    (summary,) = (line for line in reduced.rows if line.label == "Protections")
+    assert (summary.cells[:3], summary.tone) == (("6 of 8 verified now", "gate off", "credentials inside"), Tone.WARN)
+
+
 def test_a_probe_of_a_newer_version_has_a_row_of_its_own() -> None:
     assert row(state({**HELD, "some\x1b[2Jthing": ""}), "some\\x1b[2Jthing") == ("holds", Tone.GOOD)
 
 
-def test_nothing_is_claimed_before_it_was_tried() -> None:
+def test_no_protection_is_shown_before_the_first_self_test() -> None:
     assert walls(State()) == ()
     assert walls(state({})) == ()
-    assert not [line for line in view(state({}), 5.0).rows if line.label == "Walls"]
+    assert not [line for line in view(state({}), 5.0).rows if line.label == "Protections"]
 
 
-def test_after_boot_the_lines_have_the_table() -> None:
+def test_the_log_lists_the_protections_after_boot() -> None:
     lines = Lines()
     said = [line for stamped in events(HELD) for line in lines.of(stamped)]
     at = said.index(next(line for line in said if "READY" in line))

@@ -1,4 +1,4 @@
-"""Dashboards over recorded journals, in which time stands still."""
+"""Dashboards over recorded journals, with a clock that stands still."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def dashboard() -> MakeDashboard:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
-    """What the dashboard asks of the sandbox; everything is answered well."""
+    """The requests of the dashboard; all of them succeed."""
     found: list[Request] = []
 
     def answer(_path: object, request: Request, _typed: str) -> Reply:
@@ -45,7 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
 
 class Told:
-    """A source that says what it is told to; its clocks go when they are told to."""
+    """A source with events and clocks under the control of the test."""
 
     def __init__(self, name: str = "") -> None:
         lines = stories.text(stories.JOURNALS[name]()).splitlines() if name else []
@@ -71,16 +71,16 @@ class Told:
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    """Until two pauses in a row have changed nothing: one alone gives different pictures. There has to be something first."""
+    """Waits until the screen exists and two pauses in a row have not changed it: after one pause, pictures still vary."""
     if isinstance(pilot.app, Dashboard):
         app = pilot.app
         await until(pilot, lambda: bool(app.main.query(Canvas)))
     before = None
-    # The command palette looks for its commands in a worker: what stands still meanwhile has not settled.
+    # The command palette collects its commands in a worker: an unchanged screen is not final before that.
     while (now := pilot.app.export_screenshot()) != before or not all(worker.is_finished for worker in pilot.app.workers):
         before = now
         for entry in pilot.app.screen.query(Input):
-            entry.cursor_blink = False  # the cursor stays: whether it is there is the clock's affair
+            entry.cursor_blink = False  # a blinking cursor would make pictures depend on the clock
         await pilot.pause()
 
 
@@ -97,7 +97,7 @@ def refusal(name: str) -> Refused:
 
 
 async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
-    """Waits for a condition; the test runner's own limit ends a wait in vain."""
+    """Waits up to 30 seconds for a condition."""
     async with asyncio.timeout(30):
         while not true():
             await pilot.pause(0.01)

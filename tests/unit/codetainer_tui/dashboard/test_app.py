@@ -1,4 +1,4 @@
-"""Keys and the tick, on a dashboard without a terminal.
+"""Keys and ticks of a dashboard without a terminal.
 
 Length: one app, key by key.
 """
@@ -59,7 +59,7 @@ async def test_the_cursor_stays_on_its_row_while_rows_arrive() -> None:
         assert app.main.row.what == "d.example"
 
 
-async def test_the_order_stands_still_while_the_operator_chooses() -> None:
+async def test_rows_keep_their_order_while_the_operator_moves_the_cursor() -> None:
     source = Told()
     source.say(refusal("a.example"), refusal("b.example"))
     app = make(source)
@@ -86,7 +86,7 @@ async def test_allow_for_an_hour(asked: list[Request], tmp_path: Path) -> None:
         assert asked == [control.Allow("pypi.example.org", "", 3600.0)]
 
 
-async def test_a_row_says_that_it_is_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_row_shows_its_pending_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "ask", lambda *_: Reply(False, "only root may ask for this", "Ask the operator."))
     app = make(Told("ready"), paths=Paths(tmp_path))
     async with app.run_test(size=(120, 40)) as pilot:
@@ -99,7 +99,7 @@ async def test_a_row_says_that_it_is_being_asked(tmp_path: Path, monkeypatch: py
         assert "asking …" not in screen_text(app)
 
 
-async def test_what_cannot_be_allowed_says_why(asked: list[Request], tmp_path: Path) -> None:
+async def test_allow_shows_why_a_row_cannot_be_allowed(asked: list[Request], tmp_path: Path) -> None:
     source = Told()
     source.say(Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80))
     app = make(source, paths=Paths(tmp_path))
@@ -130,7 +130,7 @@ REQUESTS: list[tuple[str, str, Request]] = [
 
 
 @pytest.mark.parametrize(("story", "key", "request_"), REQUESTS)
-async def test_a_key_asks(story: str, key: str, request_: Request, asked: list[Request], tmp_path: Path) -> None:
+async def test_a_key_sends_its_request(story: str, key: str, request_: Request, asked: list[Request], tmp_path: Path) -> None:
     app = make(Told(story), paths=Paths(tmp_path))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -138,7 +138,7 @@ async def test_a_key_asks(story: str, key: str, request_: Request, asked: list[R
         await until(pilot, lambda: asked == [request_])
 
 
-async def test_a_recording_cannot_be_asked(asked: list[Request]) -> None:
+async def test_a_recording_takes_no_requests(asked: list[Request]) -> None:
     app = make(Told("ready"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -147,7 +147,7 @@ async def test_a_recording_cannot_be_asked(asked: list[Request]) -> None:
         assert asked == []
 
 
-async def test_the_filter_shows_what_matches_and_escape_all() -> None:
+async def test_the_filter_shows_matches_and_escape_clears_it() -> None:
     source = Told("ready")
     app = make(source)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -157,7 +157,7 @@ async def test_the_filter_shows_what_matches_and_escape_all() -> None:
         app.tick()
         assert [row.what for row in app.main._rows] == ["203.0.113.20:123  udp"]
         await pilot.press("enter")
-        assert "only: udp" in screen_text(app)
+        assert "filter: udp" in screen_text(app)
         await pilot.press("escape")
         source.moment += 2
         app.tick()
@@ -165,7 +165,7 @@ async def test_the_filter_shows_what_matches_and_escape_all() -> None:
 
 
 @pytest.mark.parametrize("size", [(120, 40), (40, 12)])
-async def test_what_is_typed_into_the_filter_stands_in_the_last_line(size: tuple[int, int]) -> None:
+async def test_the_filter_is_typed_on_the_last_line(size: tuple[int, int]) -> None:
     app = make(Told("ready"))
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
@@ -173,10 +173,10 @@ async def test_what_is_typed_into_the_filter_stands_in_the_last_line(size: tuple
         field = app.main.query_one(Input)
         assert (field.value, field.region) == ("udp", Region(0, size[1] - 1, size[0], 1))
         assert app.main.query_one(Canvas).region == Region(0, 0, size[0], size[1] - 1)
-        assert "only: udp" in screen_text(app)
+        assert "filter: udp" in screen_text(app)
 
 
-async def test_a_reason_is_read_to_its_end_on_a_narrow_screen(asked: list[Request], tmp_path: Path) -> None:
+async def test_a_notice_wraps_on_a_narrow_screen(asked: list[Request], tmp_path: Path) -> None:
     source = Told()
     source.say(Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80))
     app = make(source, paths=Paths(tmp_path))
@@ -188,7 +188,7 @@ async def test_a_reason_is_read_to_its_end_on_a_narrow_screen(asked: list[Reques
         assert len(app.main.query_one(Canvas).lines) == 12
 
 
-async def test_an_answer_that_takes_two_lines_stands_behind_its_key(asked: list[Request], tmp_path: Path) -> None:
+async def test_the_second_line_of_an_answer_is_indented(asked: list[Request], tmp_path: Path) -> None:
     app = make(Told("ready"), paths=Paths(tmp_path))
     async with app.run_test(size=(40, 12)) as pilot:
         await settle(pilot)
@@ -241,7 +241,7 @@ async def test_any_key_stays(tmp_path: Path) -> None:
         assert app.is_running
 
 
-async def test_a_session_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_opening_a_session_that_is_gone_shows_a_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handover, "session_is_there", lambda paths: False)
     monkeypatch.setattr(handover, "inside_tmux", lambda: False)
     app = make(Told("ready"), paths=Paths(tmp_path))
@@ -252,7 +252,7 @@ async def test_a_session_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytes
         assert app.is_running
 
 
-async def test_a_halted_boot_stays_with_its_reason(tmp_path: Path) -> None:
+async def test_a_halted_boot_keeps_showing_its_reason(tmp_path: Path) -> None:
     source = Told("halted")
     app = make(source, stay=False, paths=Paths(tmp_path))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -263,7 +263,7 @@ async def test_a_halted_boot_stays_with_its_reason(tmp_path: Path) -> None:
         assert "198.51.100.9:443 was answered" in screen_text(app)
 
 
-async def test_many_resizes_end_right() -> None:
+async def test_the_screen_is_right_after_many_resizes() -> None:
     app = make(Told("ready"))
     async with app.run_test(size=(120, 40)) as pilot:
         for size in ((40, 12), (200, 60), (20, 3), (60, 20), (80, 24)):
@@ -272,8 +272,8 @@ async def test_many_resizes_end_right() -> None:
         lines = app.main.query_one(Canvas).lines
         assert len(lines) == 24
         assert max(len(line.plain) for line in lines) <= 80
-        assert lines[0].plain.startswith(" READY")
-        assert lines[0].plain.endswith("up 2 h 6 min")
+        assert lines[0].plain.startswith(" codetainer  READY")
+        assert lines[0].plain.endswith("octo/repo  main")
 
 
 def test_no_two_actions_share_a_key() -> None:

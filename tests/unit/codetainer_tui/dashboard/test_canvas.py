@@ -1,4 +1,4 @@
-"""What of a line is painted anew."""
+"""The part of a line that is repainted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from codetainer_tui.dashboard.widgets.canvas import changed_part
     [
         ("cpu 31 %", "cpu 31 %", None),
         ("cpu 31 %", "cpu 32 %", Region(5, 3, 1, 1)),
-        ("cpu 9 %", "cpu 10 %", Region(4, 3, 16, 1)),  # all behind it has moved
+        ("cpu 9 %", "cpu 10 %", Region(4, 3, 16, 1)),  # the rest has moved
         ("読 1 x", "読 2 x", Region(3, 3, 1, 1)),  # two cells wide
         ("", "x", Region(0, 3, 20, 1)),
     ],
@@ -26,7 +26,7 @@ def test_from_the_first_cell_that_differs_to_the_last(before: str, after: str, r
     assert changed_part(Content(before), Content(after), 3, 20) == region
 
 
-def test_another_style_is_all_of_it() -> None:
+def test_a_changed_style_repaints_the_whole_line() -> None:
     assert changed_part(Content("x"), Content.styled("x", "bold"), 0, 20) == Region(0, 0, 20, 1)
 
 
@@ -34,7 +34,7 @@ TEXT = st.text(alphabet="ab読 ", max_size=8)
 
 
 @given(TEXT, TEXT)
-def test_what_is_not_painted_is_the_same_in_both(before: str, after: str) -> None:
+def test_unpainted_cells_are_unchanged(before: str, after: str) -> None:
     found = changed_part(Content(before), Content(after), 0, 20)
 
     def cells(text: str) -> list[str]:

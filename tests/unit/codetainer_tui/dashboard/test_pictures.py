@@ -1,4 +1,4 @@
-"""What each journal looks like at each size, in sixteen colours and in none. Look at a picture before you accept it."""
+"""Pictures of each journal at each size, with and without colour. Look at a picture before you accept it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ TOLD = (
     "halted",
     "attacked",
     "flooded",
-)  # by hand (tests/journals/make.py): what a real boot would rarely show
+)  # written by hand (tests/journals/make.py): states that real boots rarely show
 RECORDED = ("recorded/clean", "recorded/degrades", "recorded/halts", "recorded/attacked")
 STORIES = (*TOLD, *RECORDED)
 SIZES = ((120, 40), (80, 24), (60, 20), (40, 12))

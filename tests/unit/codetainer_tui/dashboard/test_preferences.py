@@ -1,4 +1,4 @@
-"""The operator's keys and notifications: what the file may say, and what comes of it."""
+"""The settings file of the dashboard: keys and notifications."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
-def test_without_a_file_what_is_shipped_holds(tmp_path: Path) -> None:
+def test_without_a_file_the_defaults_apply(tmp_path: Path) -> None:
     assert load(tmp_path / "dashboard.toml") == Preferences()
 
 
-def test_what_it_says_is_read(tmp_path: Path) -> None:
+def test_the_file_sets_keys_and_notifications(tmp_path: Path) -> None:
     found = load(written(tmp_path, 'notify = "always"\n[keys]\nallow = "A"\nleave = "f10"\n'))
     assert found.notify is Notify.ALWAYS
     assert Keys(found.keys).keymap == {"allow": "A", "leave": "f10,ctrl+c"}
@@ -32,18 +32,18 @@ def test_what_it_says_is_read(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("notify = 3", "notify is 3, expected always, blur, never"),
-        ('colour = "red"', "found colour"),
-        ("keys = 3", "table of action = key"),
-        ('[keys]\nalow = "A"', "there is no action 'alow'"),
-        ('[keys]\nallow = "ctrl+b"', "tmux's own"),
-        ('[keys]\nallow = "two words"', "is no key"),
-        ("[keys]\nallow = 1", "is no key"),
-        ('[keys]\nallow = "e"', "e is the key of allow and of explain"),
-        ('[keys]\nallow = "j"', "j is the key of allow and of move"),
+        ('colour = "red"', "unknown setting 'colour'"),
+        ("keys = 3", "table [keys] of action = key"),
+        ('[keys]\nalow = "A"', "unknown action 'alow'"),
+        ('[keys]\nallow = "ctrl+b"', "tmux prefix"),
+        ('[keys]\nallow = "two words"', "expected a letter"),
+        ("[keys]\nallow = 1", "expected a letter"),
+        ('[keys]\nallow = "e"', "e is assigned to both allow and explain"),
+        ('[keys]\nallow = "j"', "j is assigned to both allow and move"),
         ("[keys", "dashboard.toml: "),
     ],
 )
-def test_what_is_wrong_says_where_and_why(tmp_path: Path, text: str, words: str) -> None:
+def test_errors_name_the_setting_and_the_problem(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(PreferencesError) as caught:
         load(written(tmp_path, text))
     assert words in str(caught.value)

@@ -1,4 +1,4 @@
-"""What there is to read in full, to copy, to mute and to try again: on a dashboard without a terminal."""
+"""Details, copying, muting and retrying on a dashboard without a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from codetainer_tui.dashboard.screens.text import TextScreen, hanging
 from tests.unit.codetainer_tui.dashboard.conftest import Told, make, refusal, screen_text, settle, until
 
 
-def test_what_is_behind_a_first_column_stays_behind_it() -> None:
+def test_wrapped_text_stays_in_its_column() -> None:
     assert hanging("  a  allow what was refused", 16) == ["  a  allow what", "     was refused"]
     assert hanging("Names     up   1.2 ms", 40) == ["Names     up   1.2 ms"]
     assert hanging("x" * 30, 10) == ["x" * 10] * 3
@@ -31,7 +31,7 @@ def test_what_is_behind_a_first_column_stays_behind_it() -> None:
 # --- in full ---
 
 
-async def test_everything_is_said_in_full() -> None:
+async def test_the_details_screen_has_everything() -> None:
     source = Told("ready")
     source.say(e.Allowed("files.example.org", "8443", source.at + 600, "root"), e.Allowed("b.example"), e.Muted("loud.example"))
     app = make(source)
@@ -41,15 +41,15 @@ async def test_everything_is_said_in_full() -> None:
         assert isinstance(app.screen, TextScreen)
         said = "\n".join(app.screen._lines)
     for words in (
-        "READY  the agent waits for you", "asks 198.51.100.53", "the agent: 12 processes, cpu 31 %, 900 MB", "/home 41 %",
+        "READY  the agent is waiting for you", "via 198.51.100.53", "agent: 12 processes, cpu 31%, 900 MB", "/home 41%",
         "files.example.org ports 8443  until ", ", by root", "b.example  until you close it",
-        "loud.example  until it is shown again",
-        "api.anthropic.com  with credential, 412 connections, 2 open, in 18.2 MB, out 3.1 MB", "tried <1 min ago, all hold",
+        "loud.example  until unmuted",
+        "api.anthropic.com  with credential, 412 connections, 2 open, in 18.2 MB, out 3.1 MB", "self-test passed <1 min ago",
     ):  # fmt: skip
         assert words in said, words
 
 
-async def test_enter_with_nothing_selected_goes_into_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_enter_without_a_row_opens_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handover, "session_is_there", lambda paths: True)
     monkeypatch.setattr(handover, "inside_tmux", lambda: False)
     source = Told()
@@ -61,7 +61,7 @@ async def test_enter_with_nothing_selected_goes_into_the_session(tmp_path: Path,
         await until(pilot, lambda: app.left is None)
 
 
-async def test_enter_after_a_halt_shows_why_in_full() -> None:
+async def test_enter_after_a_halt_shows_the_full_reason() -> None:
     app = make(Told("halted"))
     async with app.run_test(size=(40, 12)) as pilot:
         await settle(pilot)
@@ -73,7 +73,7 @@ async def test_enter_after_a_halt_shows_why_in_full() -> None:
 # --- copying ---
 
 
-async def test_what_is_too_long_to_copy_is_written_to_a_file_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_text_too_long_to_copy_is_written_to_a_new_file(monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[str] = []
     app = make(Told("ready"))
     monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
@@ -92,7 +92,7 @@ async def test_what_is_too_long_to_copy_is_written_to_a_file_each_time(monkeypat
 
 
 @pytest.mark.parametrize("key", ["l", "i", "question_mark"])
-async def test_what_is_read_in_full_can_be_copied_and_it_is_said(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_text_and_log_screens_copy_with_a_notice(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[str] = []
     app = make(Told("ready"))
 
@@ -128,7 +128,7 @@ async def test_a_muted_row_is_found_by_the_filter_and_shown_again(asked: list[Re
         await until(pilot, lambda: asked == [control.Mute("pypi.example.org", off=True)])
 
 
-async def test_where_a_row_was_muted_the_cursor_is_on_the_next() -> None:
+async def test_after_a_mute_the_cursor_is_on_the_next_row() -> None:
     source = Told("ready")
     app = make(source)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -142,7 +142,7 @@ async def test_where_a_row_was_muted_the_cursor_is_on_the_next() -> None:
         assert app.main.row.what == following
 
 
-async def test_what_was_allowed_and_was_seen_to_work_says_so_also_where_it_is_muted() -> None:
+async def test_an_allowed_row_shows_its_use_even_if_muted() -> None:
     source = Told("ready")
     used = e.Carried("pypi.example.org", 1, 0, 10, 10, source.at)
     source.say(e.Allowed("pypi.example.org", "", source.at + 3600), used, e.Muted("pypi.example.org"))
@@ -174,7 +174,7 @@ AGAIN: list[tuple[str, tuple[e.Event, ...], tuple[str, ...], list[Request]]] = [
 
 
 @pytest.mark.parametrize(("story", "more", "keys", "requests"), AGAIN)
-async def test_again_asks_first_and_offers_what_has_failed(
+async def test_retry_asks_first_and_offers_the_failed_steps(
     story: str, more: tuple[e.Event, ...], keys: tuple[str, ...], requests: list[Request], asked: list[Request], tmp_path: Path
 ) -> None:
     source = Told(story)
@@ -190,7 +190,7 @@ async def test_again_asks_first_and_offers_what_has_failed(
         await until(pilot, lambda: asked == requests)
 
 
-async def test_where_the_agent_has_ended_the_dashboard_stays(tmp_path: Path) -> None:
+async def test_the_dashboard_stays_if_the_agent_has_exited(tmp_path: Path) -> None:
     source = Told("ready")
     source.say(e.SessionChanged(e.SessionState.ENDED, detail="Claude has ended, the session's shell is still running"))
     app = make(source, stay=False, paths=Paths(tmp_path))
@@ -206,7 +206,7 @@ async def test_where_the_agent_has_ended_the_dashboard_stays(tmp_path: Path) -> 
 # --- notifications ---
 
 
-async def test_a_scan_is_one_notification_and_what_came_meanwhile_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_scan_is_one_notification_and_later_refusals_share_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Told("ready")
     app = Dashboard(source, None, stay=True, steady=source.steady, preferences=Preferences(Notify.ALWAYS))
     sent: list[str] = []
@@ -218,15 +218,17 @@ async def test_a_scan_is_one_notification_and_what_came_meanwhile_is_told_later(
             source.say(refusal(f"n{number}.example"))
             source.moment += 0.25
             app.tick()
-        assert [text for text in sent if "]9;" in text] == ["\x1b]9;codetainer: refused n0.example: not on the list\x1b\\\x07"]
+        assert [text for text in sent if "]9;" in text] == [
+            "\x1b]9;codetainer: refused n0.example: not on the allowlist\x1b\\\x07"
+        ]
         source.moment += NOTIFY_SECONDS
         app.tick()
         assert [text for text in sent if "]9;" in text][1:] == [
-            "\x1b]9;codetainer: refused n19.example: not on the list and 18 more\x1b\\\x07"
+            "\x1b]9;codetainer: refused n19.example: not on the allowlist and 18 more\x1b\\\x07"
         ]
 
 
-async def test_what_is_muted_notifies_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_muted_refusals_do_not_notify(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Told("ready")
     source.say(e.Muted("loud.example"))
     app = Dashboard(source, None, stay=True, steady=source.steady, preferences=Preferences(Notify.ALWAYS))

@@ -1,4 +1,4 @@
-"""Leaving the dashboard of `codetainer up`: what is shown, what is asked of the sandbox, and what it ends with."""
+"""Leaving the dashboard of `codetainer up`: the question, the requests to the sandbox, and the exit code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIZE = (80, 24)
 
 
 class Sandbox:
-    """Answers what it is asked; `gate` holds the answers back until it is set."""
+    """Answers requests once `gate` is set."""
 
     def __init__(self, stake: WorkAtStake = STAKE, saved: Reply | None = None) -> None:
         self.stake, self.saved = stake, saved or Reply(True, "it is saved", data={"branch": "wip/x", "left_out": []})
@@ -79,7 +79,7 @@ async def ends(pilot: Pilot[None], app: Dashboard, holds: Callable[[], bool] = l
     await until(pilot, lambda: app.left == Leaving.STOP and holds())
 
 
-async def test_elsewhere_it_is_left_at_once(tmp_path: Path, sandbox: Sandbox) -> None:
+async def test_other_dashboards_are_left_at_once(tmp_path: Path, sandbox: Sandbox) -> None:
     source = Told("ready")
     app = Dashboard(source, Paths(tmp_path), stay=True, steady=source.steady)
     async with app.run_test(size=SIZE) as pilot:
@@ -90,7 +90,7 @@ async def test_elsewhere_it_is_left_at_once(tmp_path: Path, sandbox: Sandbox) ->
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+c"])
-async def test_what_would_be_lost_is_shown_and_asked_about(app: Dashboard, sandbox: Sandbox, key: str) -> None:
+async def test_leaving_shows_unsaved_work_and_asks(app: Dashboard, sandbox: Sandbox, key: str) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
         assert screen_text(app).endswith("? help   q stop")
@@ -109,7 +109,7 @@ async def test_what_would_be_lost_is_shown_and_asked_about(app: Dashboard, sandb
 
 
 @pytest.mark.parametrize("key", ["escape", "q", "ctrl+c", "n"])
-async def test_nothing_else_answers_it(app: Dashboard, sandbox: Sandbox, key: str) -> None:
+async def test_other_keys_decline(app: Dashboard, sandbox: Sandbox, key: str) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
         await asks(pilot, app)
@@ -119,7 +119,7 @@ async def test_nothing_else_answers_it(app: Dashboard, sandbox: Sandbox, key: st
         assert app.left == 0
 
 
-async def test_before_there_is_an_agent_nothing_is_asked(tmp_path: Path, sandbox: Sandbox) -> None:
+async def test_leaving_before_the_agent_runs_asks_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
     source = Told()
     source.say(e.BootStarted("0.1.0", (e.PlannedStep("clone", "Clone"),)))
     app = of_up(source, tmp_path)
@@ -144,7 +144,7 @@ async def test_a_save_comes_before_the_stop(app: Dashboard, sandbox: Sandbox) ->
     assert sandbox.asked == [control.CountWork(), control.SaveWork()]
 
 
-async def test_a_save_that_failed_leads_back_to_the_question(app: Dashboard, sandbox: Sandbox) -> None:
+async def test_a_failed_save_returns_to_the_question(app: Dashboard, sandbox: Sandbox) -> None:
     sandbox.saved = Reply(False, "cannot save to wip/x: no route", "codetainer export")
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -154,7 +154,7 @@ async def test_a_save_that_failed_leads_back_to_the_question(app: Dashboard, san
         assert app.left == 0
 
 
-async def test_what_a_save_left_out_is_asked_about(app: Dashboard, sandbox: Sandbox) -> None:
+async def test_an_incomplete_save_returns_to_the_question(app: Dashboard, sandbox: Sandbox) -> None:
     sandbox.saved = Reply(True, "saved", data={"branch": "wip/x", "left_out": ["big.bin"]})
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -166,7 +166,7 @@ async def test_what_a_save_left_out_is_asked_about(app: Dashboard, sandbox: Sand
         await ends(pilot, app)
 
 
-async def test_who_does_not_wait_for_the_save_stays(app: Dashboard, sandbox: Sandbox) -> None:
+async def test_leaving_the_save_question_stays(app: Dashboard, sandbox: Sandbox) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
         await asks(pilot, app)
@@ -179,7 +179,7 @@ async def test_who_does_not_wait_for_the_save_stays(app: Dashboard, sandbox: San
         assert app.left == 0
 
 
-async def test_a_stop_without_a_save_is_said_to_the_sandbox_that_would_make_one(app: Dashboard, sandbox: Sandbox) -> None:
+async def test_stop_without_saving_cancels_the_save_of_the_sandbox(app: Dashboard, sandbox: Sandbox) -> None:
     sandbox.stake = dataclasses.replace(STAKE, saves=True)
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -189,15 +189,17 @@ async def test_a_stop_without_a_save_is_said_to_the_sandbox_that_would_make_one(
     assert sandbox.asked == [control.CountWork(), control.DropWork()]
 
 
-async def test_a_count_that_takes_long_keeps_nobody(app: Dashboard, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The agent can make it take as long as it likes. What is known is shown, and the late answer changes nothing."""
+async def test_a_slow_count_does_not_delay_the_question(
+    app: Dashboard, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent can delay the count. The question shows the last known one, and the late answer changes nothing."""
     app.source.say(e.WorkCounted((REPO,)))  # type: ignore[attr-defined]
     sandbox.gate.clear()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
         await pilot.press("q")
         await until(pilot, lambda: "counting unsaved work" in screen_text(app))
-        said = await asks(pilot, app)  # the same key once more
+        said = await asks(pilot, app)  # the same key again
         assert "git takes too long" in said
         assert "/workspace/repo: 3 commits not pushed, 2 files not committed" in said
         await pilot.press("n")
@@ -216,7 +218,7 @@ async def test_a_count_that_takes_long_keeps_nobody(app: Dashboard, sandbox: San
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 20), (40, 12), (30, 10)])
 async def test_the_answers_are_on_every_screen(app: Dashboard, sandbox: Sandbox, size: tuple[int, int]) -> None:
-    """And as much of what is at stake as there is room for."""
+    """The rest of the screen shows as much unsaved work as fits."""
     sandbox.stake = dataclasses.replace(
         STAKE, repositories=(REPO, *[dataclasses.replace(REPO, path=f"/workspace/{n}") for n in "abc"])
     )
@@ -231,7 +233,7 @@ async def test_the_answers_are_on_every_screen(app: Dashboard, sandbox: Sandbox,
         assert any("Unsaved work" in line for line in lines) or size == (30, 10)
 
 
-async def test_keys_wait_for_the_operator_after_a_session_that_let_go(tmp_path: Path, sandbox: Sandbox) -> None:
+async def test_keys_are_locked_after_the_session_closed_unexpectedly(tmp_path: Path, sandbox: Sandbox) -> None:
     source = Told("ready")
     app = of_up(source, tmp_path, locked=True)
     async with app.run_test(size=SIZE) as pilot:
@@ -239,7 +241,7 @@ async def test_keys_wait_for_the_operator_after_a_session_that_let_go(tmp_path: 
         said = " ".join(screen_text(app).split())
         assert LOCKED.split(":")[0] in said
         assert said.endswith("ctrl+x enable keys")
-        await pilot.press("q", "a", "h", "ctrl+x")  # at once: it may be typed for a program in the session
+        await pilot.press("q", "a", "h", "ctrl+x")  # at once: these keys may be meant for the session
         source.moment += 0.5
         await pilot.press("y", "ctrl+x")
         await pilot.click()
@@ -251,15 +253,15 @@ async def test_keys_wait_for_the_operator_after_a_session_that_let_go(tmp_path: 
         await asks(pilot, app)
 
 
-async def test_the_help_says_what_is_true_there(app: Dashboard) -> None:
+async def test_the_help_describes_the_dashboard_of_codetainer_up(app: Dashboard) -> None:
     text = "\n".join(app.keys.help("UTC"))
     assert "stop the sandbox; shows unsaved work and asks first" in text
     assert "ctrl+b d returns here" in text
-    assert "the sandbox goes on" not in text
+    assert "the sandbox keeps running" not in text
 
 
 async def test_a_frozen_session_is_not_opened(tmp_path: Path, sandbox: Sandbox) -> None:
-    """Its tmux is frozen, too: the terminal would show nothing, and take no key."""
+    """Its tmux is frozen, too: the terminal would stay black and ignore keys."""
     source = Told("ready")
     source.say(e.Froze(True))
     app = of_up(source, tmp_path)

@@ -1,4 +1,4 @@
-"""OpenMetrics as another parser reads it; and that dashboards and alerts ask for nothing that is not there."""
+"""The exposition as an independent parser reads it, and the metrics that dashboards and alerts use."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ def value(sample: str, /, **labels: str) -> float:
         ("work_save_failing", {}, 0),
     ],
 )
-def test_what_is_said(sample: str, labels: dict[str, str], expected: float) -> None:
+def test_samples_have_the_values_of_the_journal(sample: str, labels: dict[str, str], expected: float) -> None:
     assert value(f"codetainer_{sample}", **labels) == expected
 
 
-def test_what_goes_wrong_is_said() -> None:
+def test_problems_have_samples() -> None:
     found = tally()
     events = (e.Froze(True), e.WorkSaved("wip/work", problem="no route"), e.ProofFinished(1, ("x",), "", {"x": "answered"}),
               e.SessionChanged(e.SessionState.IDLE), e.BootStarted("0.1\x1b[2J", (), "a\x1b[2J", gate=False))  # fmt: skip
@@ -103,7 +103,7 @@ def test_what_goes_wrong_is_said() -> None:
         assert said[f"codetainer_{sample}"] == [({}, 1.0)], sample
     assert said["codetainer_proof_held"] == [({"probe": "x"}, 0.0)]
     assert ({"result": "broken"}, 1.0) in said["codetainer_proofs_total"]
-    assert "codetainer_session_cost_dollars" not in said  # nobody has said what it costs
+    assert "codetainer_session_cost_dollars" not in said  # the cost is unknown
     assert "codetainer_session_context_ratio" not in said
     ((about, _),) = said["codetainer_sandbox_info"]
     assert about["gate"] == "off"
@@ -111,33 +111,33 @@ def test_what_goes_wrong_is_said() -> None:
     assert about["version"].isprintable()
 
 
-def test_nothing_is_said_of_as_nothing() -> None:
-    """What has cost nothing and used nothing is told apart from what nobody knows."""
+def test_unknown_values_have_no_samples() -> None:
+    """A known 0 differs from an unknown value."""
     found = Tally()
     found.add([e.Stamped(1.0, 1, e.SessionChanged(e.SessionState.WORKS, context_percent=0.0, cost_usd=0.0))])
     assert samples(found)["codetainer_session_context_ratio"] == [({}, 0.0)]
     assert samples(found)["codetainer_session_cost_dollars"] == [({}, 0.0)]
 
 
-def test_a_step_that_has_not_ended_is_none_that_has() -> None:
+def test_unfinished_steps_are_not_counted_as_finished() -> None:
     found = Tally()
     found.add([e.Stamped(1.0, 1, e.BootStarted("0.1.0", (e.PlannedStep("closed", "Network closed"),)))])
     assert {count for _, count in samples(found)["codetainer_boot_steps"]} == {0.0}
 
 
-def test_a_sandbox_of_which_nothing_was_heard_has_an_exposition_too() -> None:
+def test_an_empty_journal_has_an_exposition() -> None:
     found = samples(Tally())
     assert "codetainer_condition" in found
     assert exposition.text(Tally()).endswith(b"# EOF\n")
 
 
-def test_every_family_says_what_it_means_and_has_samples() -> None:
+def test_every_family_has_help_and_samples() -> None:
     for family in exposition.families(tally()):
         assert family.documentation.endswith("."), family.name
         assert family.samples, family.name
 
 
-def test_text_of_the_agents_is_a_label_and_nothing_more() -> None:
+def test_text_from_the_agent_stays_within_its_label() -> None:
     evil = 'a"} 1\n# EOF\nx{b="\\\x1b[2J\u202e'
     found = Tally()
     found.add([e.Stamped(1.0, 1, e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, 1, "dns", evil)),
@@ -161,7 +161,7 @@ def expressions() -> list[Any]:
 
 
 @pytest.mark.parametrize("expression", expressions())
-def test_what_alerts_and_dashboard_ask_for_is_there(expression: str) -> None:
+def test_alerts_and_dashboards_use_existing_metrics(expression: str) -> None:
     asked = re.findall(
         r"(codetainer_[a-z_]+)(?:\{([^}]*)\})?", re.sub(r"codetainer_(condition|session)=", "state=", expression)
     )
@@ -172,7 +172,7 @@ def test_what_alerts_and_dashboard_ask_for_is_there(expression: str) -> None:
         assert set(re.findall(r"([a-z_]+)(?:=~|!=|!~|=)", selector)) <= labels, name
 
 
-def test_alerts_say_how_grave_they_are_and_what_to_do() -> None:
+def test_alerts_have_severity_and_remedy() -> None:
     rules = [rule for group in ALERTS["groups"] for rule in group["rules"]]
     assert len({rule["alert"] for rule in rules}) == len(rules)
     for rule in rules:

@@ -1,4 +1,4 @@
-"""/metrics as it is served: the journal read to its end and kept up with, one path, little said of itself, bounded."""
+"""The server of /metrics: reading the journal, responses, and limits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def counted(text: bytes) -> float:
 
 @contextlib.contextmanager
 def serving(paths: Paths) -> Iterator[int]:
-    """The port of a server that serves."""
+    """Runs a server and yields its port."""
     with Server(socket.create_server(("127.0.0.1", 0)), Source(paths)) as found:
         thread = threading.Thread(target=found.serve_forever, args=(0.01,))
         thread.start()
@@ -47,7 +47,7 @@ def serving(paths: Paths) -> Iterator[int]:
             thread.join()
 
 
-def test_a_journal_that_is_longer_than_one_look_is_counted_to_its_end(paths: Paths) -> None:
+def test_a_journal_longer_than_one_poll_is_counted_to_its_end(paths: Paths) -> None:
     journal = Journal(paths, segment_bytes=1 << 30)
     written = 0
     while paths.journal.stat().st_size <= 2 * MAX_BYTES if written else True:
@@ -57,7 +57,7 @@ def test_a_journal_that_is_longer_than_one_look_is_counted_to_its_end(paths: Pat
     assert counted(Source(paths).text()) == written
 
 
-def test_within_a_second_everybody_gets_the_same(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_responses_are_reused_for_a_second(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, source = Journal(paths), Source(paths)
     monkeypatch.setattr(server, "OFTEN", 3600.0)
     journal.emit(refused())
@@ -68,9 +68,9 @@ def test_within_a_second_everybody_gets_the_same(paths: Paths, monkeypatch: pyte
     assert counted(source.text()) == 2
 
 
-def test_segments_that_nobody_asks_about_are_read_before_they_go_away(paths: Paths) -> None:
-    """How often the walls were tried is in no snapshot."""
-    journal, source = Journal(paths, segment_bytes=0), Source(paths)  # each event ends a segment
+def test_segments_are_read_before_they_are_deleted_even_without_requests(paths: Paths) -> None:
+    """Snapshots do not have the number of self-tests."""
+    journal, source = Journal(paths, segment_bytes=0), Source(paths)  # one event per segment
     with Server(socket.create_server(("127.0.0.1", 0)), source) as found:
         journal.emit(refused())
         found.service_actions()
@@ -80,7 +80,7 @@ def test_segments_that_nobody_asks_about_are_read_before_they_go_away(paths: Pat
     assert b'codetainer_proofs_total{result="held"} 5.0' in source.text()
 
 
-def test_what_it_says_of_itself(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_response_and_its_headers(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     Journal(paths).emit(refused())
     with serving(paths) as port:
         asking = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -92,8 +92,8 @@ def test_what_it_says_of_itself(paths: Paths, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == ("", "")
 
 
-def test_where_there_is_no_room_the_oldest_is_hung_up_on(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever holds connections and says nothing keeps nobody out who asks."""
+def test_a_new_connection_closes_the_oldest_if_all_slots_are_taken(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle connections must not lock out clients with requests."""
     monkeypatch.setattr(server, "SECONDS", 3600.0)
     monkeypatch.setattr(server, "YIELD_SECONDS", 30.0)
     Journal(paths).emit(refused())
@@ -105,7 +105,7 @@ def test_where_there_is_no_room_the_oldest_is_hung_up_on(paths: Paths, monkeypat
         assert silent[0].recv(1) == b""
 
 
-def test_a_connection_ends_in_time_whatever_it_says(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_is_closed_in_time_whatever_the_client_sends(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "SECONDS", 0.1)
     with serving(paths) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
         slow.sendall(b"GET /met")
@@ -115,7 +115,7 @@ def test_a_connection_ends_in_time_whatever_it_says(paths: Paths, monkeypatch: p
 @pytest.mark.parametrize(
     ("error", "said"), [(ConnectionResetError("gone"), ""), (ValueError("a defect"), "ValueError: a defect\n")]
 )
-def test_a_defect_is_said_and_a_connection_that_broke_is_not(
+def test_defects_are_reported_but_broken_connections_are_not(
     paths: Paths, capsys: pytest.CaptureFixture[str], error: Exception, said: str
 ) -> None:
     with Server(socket.create_server(("127.0.0.1", 0)), Source(paths)) as found:
@@ -126,7 +126,7 @@ def test_a_defect_is_said_and_a_connection_that_broke_is_not(
     assert capsys.readouterr().err == said
 
 
-def test_without_a_journal_there_is_nothing_to_print(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_journal_it_exits_with_2(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     assert server.once(paths) == 2
     assert "no sandbox has booted" in capsys.readouterr().err
     Journal(paths).emit(refused())
