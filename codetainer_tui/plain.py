@@ -10,6 +10,7 @@ from backend.contract.refusals import Severity, severity
 from backend.contract.state import State, fold
 from codetainer_tui.refusal import what, why
 from codetainer_tui.view import work
+from codetainer_tui.view.headline import protection_failed
 from codetainer_tui.view.walls import table, walls
 from codetainer_tui.words import clock_seconds, date, harmless, many, took, until
 
@@ -59,7 +60,7 @@ class Lines:
             self._day = day
             yield f"-------- {day}"
         yield f"{clock_seconds(stamped.at)} {text}"
-        if isinstance(stamped.event, e.BootFinished) and (rows := walls(self._state)):
+        if isinstance(stamped.event, e.BootFinished | e.ProtectionFailed) and (rows := walls(self._state)):
             yield f"{clock_seconds(stamped.at)} protections:"
             yield from table(rows).splitlines()
 
@@ -100,6 +101,8 @@ class Lines:
                 if not event.failed:
                     return f"self-test passed: {many(event.tried, 'check')}"
                 return f"self-test FAILED: {harmless('; '.join(event.failed), 600)}{_after('. ', event.remedy)}"
+            case e.ProtectionFailed():
+                return f"CLOSED, {protection_failed(event, at)}{_after('. ', event.remedy)}"
             case e.Noted():
                 return f"{'' if event.level == 'info' else harmless(event.level, 20) + ': '}{harmless(event.text, 600)}"
             case e.Refused():

@@ -91,7 +91,7 @@ def _advice(shown: View, wanted: Sequence[Wanted], *, operator: bool) -> str:
     name = next((one for one in wanted if one.recommended), None)
     note = ""
     if shown.headline.condition is Condition.CLOSED:
-        command = "codetainer thaw" if shown.frozen else "codetainer retry" if shown.halted else ""
+        command = "codetainer thaw" if shown.frozen else "codetainer retry" if shown.needs_retry else ""
     elif name is not None:
         ports = ",".join(str(port) for port in sorted(name.ports - set(USUAL_PORTS)))
         command = shell.command("codetainer", "allow", name.name, *(("--port", ports) if ports else ()), "--for", "1h")

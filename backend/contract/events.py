@@ -150,10 +150,11 @@ class BootFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class LockReleased(Event):
-    """Boot released the init lock: the session exists (`session`), or boot has failed."""
+    """Boot released the init lock: the session exists (`session`), or boot has failed. `cloned`: /workspace has REPO_URL."""
 
     kind: ClassVar[str] = "lock.released"
     session: bool
+    cloned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +245,20 @@ class ProofFinished(Event):
     failed: tuple[str, ...] = ()
     remedy: str = ""
     results: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionFailed(Event):
+    """Protections failed the self-test while the agent was running. From now on everything is closed, until a retry.
+
+    `failed` has the reason for each, by the name of its probe. It is empty if the self-test could not run, which counts as a
+    failure. `reason` holds all of it in words.
+    """
+
+    kind: ClassVar[str] = "protection.failed"
+    reason: str
+    remedy: str = ""
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +446,7 @@ class Occasion(StrEnum):
     LOOKED = "looked"  # regularly
     SESSION_ENDED = "session ended"
     HALTED = "halted"
+    PROTECTION_FAILED = "protection failed"
     STOPPING = "stopping"
 
 
@@ -509,8 +525,9 @@ KINDS: dict[str, type[Event]] = {
     event.kind: event
     for event in (
         BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged,
-        SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, Noted, Refused, CookiesDropped,
-        Carried, Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, WorkCounted, WorkSaved, Snapshot,
+        SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, ProtectionFailed, Noted, Refused,
+        CookiesDropped, Carried, Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, WorkCounted, WorkSaved,
+        Snapshot,
     )
 }  # fmt: skip
 

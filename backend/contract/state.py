@@ -51,6 +51,7 @@ class State:
     remedy: str = ""
     lock_released: bool = False
     session_created: bool = False
+    cloned: bool = False  # REPO_URL is in the work space
     stopping: str = ""
     frozen: bool = False
     frozen_by: str = ""
@@ -65,6 +66,8 @@ class State:
     sandbox: e.SandboxMeasured | None = None
     proof: e.ProofFinished | None = None
     proof_at: float = 0.0
+    protection_failed: e.ProtectionFailed | None = None  # since boot finished
+    protection_failed_at: float = 0.0
     session: e.SessionChanged | None = None
     work: e.WorkCounted | None = None
     saved: e.WorkSaved | None = None  # the last save that was pushed
@@ -78,6 +81,16 @@ class State:
     allowed: Mapping[str, e.Allowed] = field(default_factory=dict)  # by entry; no port of a name is in two entries
     muted: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[e.Noted, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """True if boot let the agent in and no protection has failed since. A freeze does not count."""
+        return self.boot in (e.BootState.READY, e.BootState.DEGRADED) and self.protection_failed is None
+
+    @property
+    def needs_retry(self) -> bool:
+        """True if boot halted or a protection failed later: everything stays closed until a retry."""
+        return self.boot is e.BootState.HALTED or self.protection_failed is not None
 
     def as_json(self) -> dict[str, Any]:
         """The state as JSON values; `from_json` is its inverse."""
@@ -125,7 +138,8 @@ def _(event: e.BootStarted, state: State, at: float) -> State:
         state, version=event.version, repository=event.repository, credentials=event.credentials,
         gate=event.gate, pid=event.pid, started_at=at,
         boot=e.BootState.BOOTING, boot_seconds=0.0, halted_step="", reason="", remedy="", stopping="",
-        lock_released=False, session_created=False, steps=steps,
+        lock_released=False, session_created=False, cloned=False, steps=steps,
+        protection_failed=None, protection_failed_at=0.0,
     )  # fmt: skip
 
 
@@ -154,6 +168,10 @@ def _(event: e.StepFinished, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.BootFinished, state: State, at: float) -> State:
+    step = state.steps.get(event.step)
+    if event.state is e.BootState.HALTED and step is not None and step.outcome is not e.Outcome.FAILED:
+        # Earlier versions had no ProtectionFailed: they reported a halt at a step that had gone well.
+        return _apply(e.ProtectionFailed(event.reason, event.remedy), state, at)
     return replace(
         state, boot=event.state, boot_seconds=event.seconds, halted_step=event.step, reason=event.reason, remedy=event.remedy
     )
@@ -161,7 +179,7 @@ def _(event: e.BootFinished, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.LockReleased, state: State, at: float) -> State:
-    return replace(state, lock_released=True, session_created=event.session)
+    return replace(state, lock_released=True, session_created=event.session, cloned=event.cloned)
 
 
 @_apply.register
@@ -206,6 +224,11 @@ def _(event: e.SandboxMeasured, state: State, at: float) -> State:
 @_apply.register
 def _(event: e.ProofFinished, state: State, at: float) -> State:
     return replace(state, proof=event, proof_at=at)
+
+
+@_apply.register
+def _(event: e.ProtectionFailed, state: State, at: float) -> State:
+    return replace(state, protection_failed=event, protection_failed_at=at)
 
 
 @_apply.register

@@ -236,10 +236,9 @@ class Up:
         if state.boot is BootState.DEGRADED:
             sys.stderr.write(wrong(f"DEGRADED at {state.halted_step}: {state.reason}", state.remedy))
         identity = ROOT if self._options.as_root else AGENT
-        cloned = state.steps.get("clone")
-        folder = "/workspace/repo" if cloned and cloned.outcome is events.Outcome.DONE else "/workspace"
+        folder = Paths().repository if state.cloned else Paths().workspace
         environment = environment_for(identity, self._sandbox.pid)
-        command = Command(self._sandbox.pid, self._options.command, identity, environment, folder)
+        command = Command(self._sandbox.pid, self._options.command, identity, environment, str(folder))
         with relay.reported(command) as outcome:
             outcome.code = relay.run(command)
         return outcome.code

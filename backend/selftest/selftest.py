@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from backend.agent import agent
 from backend.context import Boot
-from backend.contract.events import ProofFinished
+from backend.contract.events import ProofFinished, ProtectionFailed
 from backend.guard import upstream
 from backend.guard.channel import Explain
 from backend.settings.values import GateMode, Seccomp
@@ -28,6 +28,7 @@ MIN_CREDENTIAL = 8  # characters; a shorter value is not a credential, and would
 LISTED = "listed host"
 RESOLVER = "resolver"
 REMEDY = "Run codetainer check to see what the kernel lacks, and codetainer logs for earlier events."
+RETRY = "Run codetainer logs to find the cause, then codetainer retry to boot again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,12 @@ class Result:
     @property
     def event(self) -> ProofFinished:
         return ProofFinished(self.tried, self.broken, REMEDY if self.broken else "", self.results)
+
+    @property
+    def failure(self) -> ProtectionFailed:
+        """For a self-test that failed while the agent was running."""
+        failed = {probe: text for probe, text in self.results.items() if text in self.broken}
+        return ProtectionFailed("; ".join(self.broken), RETRY, failed)
 
 
 async def run(boot: Boot, *, listed: bool = True) -> Result:

@@ -85,7 +85,7 @@ async def answer(request: Request, target: Control, by: str = "root") -> Reply:
             case control.Retry():
                 return await _retry(target)
             case control.RestartSession():
-                if target.journal.state.boot not in (BootState.READY, BootState.DEGRADED):
+                if not target.journal.state.is_open:
                     return Reply(
                         False, "cannot restart the session: the sandbox is not ready", "Run codetainer retry to boot again."
                     )
@@ -248,12 +248,12 @@ async def _retry(target: Control) -> Reply:
     warned = [step.title for step in before.steps.values() if step.outcome is Outcome.WARNED]
     if before.boot is BootState.BOOTING:
         return Reply(False, "cannot boot again: boot is under way", "Run codetainer status to see how far it is.")
-    if before.boot is not BootState.HALTED and not warned:
+    if not before.needs_retry and not warned:
         return Reply(False, "nothing of boot has failed", "Run codetainer status to see its state.")
     state = await target.retry()
     now = target.journal.state
-    if before.boot is BootState.HALTED or state is not BootState.READY:
-        well = state is not BootState.HALTED if before.boot is BootState.HALTED else state is BootState.READY
+    if before.needs_retry or state is not BootState.READY:
+        well = state is not BootState.HALTED if before.needs_retry else state is BootState.READY
         return Reply(well, f"boot ended: {state}" + (f", {now.reason}" if now.reason else ""), now.remedy)
     return Reply(True, f"tried again and done: {', '.join(warned)}")
 

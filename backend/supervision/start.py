@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend import capabilities, commands, system
-from backend.contract.events import BootState
 from backend.contract.front_end import FrontEndSettings
 from backend.contract.paths import Paths
+from backend.contract.state import State
 from backend.lock import Lock
 from backend.settings import Settings
 from backend.settings.values import Debug
@@ -73,12 +73,12 @@ def main(settings: Settings, paths: Paths) -> int:
     lock = Lock(paths.lock)
     lock.acquire(LOGIN_SECONDS)
 
-    async def begin() -> tuple[int, BootState | None]:
+    async def begin() -> tuple[int, State]:
         supervisor = Supervisor(settings, paths)
-        return await supervisor.run(lock), supervisor.journal.state.boot
+        return await supervisor.run(lock), supervisor.journal.state
 
     system.watch_children()
     code, state = asyncio.run(begin())
     if log is not None:
-        log.close(show=state is BootState.HALTED)  # with the sandbox its file goes too
+        log.close(show=state.needs_retry)  # with the sandbox its file goes too
     return code

@@ -145,7 +145,7 @@ class Supervisor(Control):
         result = await self._runner.run(self.boot)
         state = self._conclude(result, time.monotonic() - begun)
         lock.release()
-        self.journal.emit(LockReleased(session=state is not BootState.HALTED))
+        self.journal.emit(LockReleased(session=state is not BootState.HALTED, cloned=self.boot.cloned))
         if state is BootState.HALTED:
             await self._close(keep_services=False)
         elif not self._booted:
@@ -192,14 +192,17 @@ class Supervisor(Control):
         """Tries again what has failed: after a HALT all of boot, else only the steps that ended with a warning."""
         async with self._retrying:
             self.policy.refuse_if_frozen(NOT_STARTED)
-            state = self.journal.state.boot
-            if state is BootState.HALTED:
+            state = self.journal.state
+            if state.needs_retry:
                 self._runner.forget_protections()  # they are built anew; what else went well is kept
                 async with self._init() as lock:
                     return await self._boot(lock)
-            if state is BootState.DEGRADED:  # the agent works on meanwhile: what degrades is outside the walls
-                return self._conclude(await self._runner.run(self.boot), self.journal.state.boot_seconds)
-            return state or BootState.BOOTING  # somebody else has done it meanwhile
+            if state.boot is BootState.DEGRADED:  # the agent works on meanwhile: what degrades is outside the walls
+                concluded = self._conclude(await self._runner.run(self.boot), state.boot_seconds)
+                if concluded is BootState.HALTED:  # of a step that only warned before, such as the self-test
+                    await self._close(keep_services=False)
+                return concluded
+            return state.boot or BootState.BOOTING  # somebody else has done it meanwhile
 
     @contextlib.asynccontextmanager
     async def _init(self) -> AsyncIterator[Lock]:
@@ -246,14 +249,14 @@ class Supervisor(Control):
                 self.journal.emit(Noted("warning", f"the walls were tried: {found.silent}"))
             self.journal.emit(found.event)
             if found.broken:
-                self.journal.emit(BootFinished(BootState.HALTED, 0.0, "readiness", "; ".join(found.broken), selftest.REMEDY))
+                self.journal.emit(found.failure)
                 await self._close(keep_services=False)
                 failures = 0
 
     def _provable(self) -> bool:
         """Whether everything is as it is meant to stay: open, not frozen, every service up."""
-        opened = self.journal.state.boot in (BootState.READY, BootState.DEGRADED)
-        return opened and not self.policy.frozen and all(service.state is ServiceState.UP for service in self.services.kept)
+        up = all(service.state is ServiceState.UP for service in self.services.kept)
+        return self.journal.state.is_open and not self.policy.frozen and up
 
     # --- what is asked for ---
 

@@ -131,6 +131,8 @@ class Keeper:
 
     def _occasion(self) -> Occasion:
         state = self._journal.state
+        if state.protection_failed is not None:
+            return Occasion.PROTECTION_FAILED
         if state.boot is BootState.HALTED:
             return Occasion.HALTED
         if state.session is not None and state.session.state is SessionState.ENDED:
@@ -203,7 +205,9 @@ class Keeper:
         state = self._journal.state
         if self._boot.policy.frozen:
             return "the sandbox is frozen, no data may leave it"
-        if state.boot not in (BootState.READY, BootState.DEGRADED):
+        if state.protection_failed is not None:
+            return "a protection failed, no data may leave"
+        if not state.is_open:
             return "boot has halted, no data may leave" if state.boot is BootState.HALTED else "boot has not finished"
         if not self._boot.cloned:
             return "REPO_URL was not cloned"

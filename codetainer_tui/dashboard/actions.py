@@ -117,7 +117,7 @@ class Actions(RowActions, Stopping):
         self.say(f"the shell has ended with code {code}" if code else "the shell has ended")
 
     def action_again(self) -> None:
-        if self.view.halted:
+        if self.view.needs_retry:
             self.request(Retry(), "codetainer retry", self._told)
         elif self.view.booting:
             self.say("boot is under way")

@@ -114,7 +114,7 @@ class Keys:
         if self.locked:
             return [(UNLOCK, "enable keys")]
         keys: list[Shown] = []
-        if view.halted:
+        if view.needs_retry:
             keys += [self._key("again"), self._key("choose"), self._key("shell"), self._key("log")]
         elif view.booting:
             keys += [self._key("choose"), self._key("log")]
@@ -130,7 +130,7 @@ class Keys:
         if row is not None and not on_steps:
             names = ("acknowledge", "freeze", "explain", "choose", "copy", "find") if row.alarm else ROW_KEYS
             keys += [self._key(name) for name in names]
-        if not view.booting and not view.halted:
+        if not view.booting and not view.needs_retry:
             keys += [self._key(name) for name in ("boot_steps", "log", "everything", "refresh")]
         return list(dict.fromkeys(keys))
 

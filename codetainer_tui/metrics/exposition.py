@@ -88,6 +88,8 @@ def _sandbox(state: State) -> Iterator[Metric]:
     condition = str(headline(state).condition)
     yield _states("condition", "State of the sandbox.", (str(c) for c in Condition), condition)
     yield _gauge("frozen", "1 while the agent is frozen.", state.frozen)
+    says = "1 after a protection failed while the agent was running, until a retry."
+    yield _gauge("protection_failed", says, state.protection_failed is not None)
     yield _gauge("journal_updated_timestamp", "Time of the last event.", state.updated_at, "seconds")
 
 

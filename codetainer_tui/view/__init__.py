@@ -11,7 +11,19 @@ from codetainer_tui.view.blocks import blocks
 from codetainer_tui.view.everything import everything
 from codetainer_tui.view.headline import headline, without_subject
 from codetainer_tui.view.machinery import rows
-from codetainer_tui.view.parts import Block, Condition, Headline, RefusedLine, Row, StepLine, Tone, TrafficLine, View, Work
+from codetainer_tui.view.parts import (
+    Block,
+    Condition,
+    FailedProtections,
+    Headline,
+    RefusedLine,
+    Row,
+    StepLine,
+    Tone,
+    TrafficLine,
+    View,
+    Work,
+)
 from codetainer_tui.view.refusals import alarm_summary, refused, spark, summary
 from codetainer_tui.view.steps import steps
 from codetainer_tui.view.traffic import traffic
@@ -68,6 +80,7 @@ def view(
         frozen=state.frozen,
         booting=state.boot in (None, BootState.BOOTING),
         halted=state.boot is BootState.HALTED,
+        protection_failed=_protection_failed(state),
         session=state.lock_released and state.session_created and not state.stopping,
         ended=ended,
         failed=tuple(harmless(step.title, 60) for step in state.steps.values() if step.outcome is Outcome.WARNED),
@@ -77,8 +90,16 @@ def view(
     )
 
 
+def _protection_failed(state: State) -> FailedProtections | None:
+    event = state.protection_failed
+    if event is None:
+        return None
+    probes = tuple(harmless(probe, 40) for probe in event.failed)
+    return FailedProtections(state.protection_failed_at, probes, harmless(event.reason, 1000), harmless(event.remedy, 400))
+
+
 def _up(state: State, now: float) -> str:
-    if not state.started_at or state.stopping or state.boot is BootState.HALTED:
+    if not state.started_at or state.stopping or state.needs_retry:
         return ""
     spent = now - state.started_at
     if state.boot is BootState.BOOTING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.contract.events import BootState, Outcome, ServiceState, SessionState
+from backend.contract.events import BootState, Outcome, ProtectionFailed, ServiceState, SessionState
 from backend.contract.state import State
 from codetainer_tui.view import work
 from codetainer_tui.view.headline import GONE, SERVICES, frozen_words
@@ -17,7 +17,9 @@ def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block,
     if state.boot is not None and not supervised and not state.stopping:
         lines = ("This screen shows the last reported state.",)
         problems.append(Block(GONE, ago(state.updated_at, now), lines, Tone.BAD))
-    if state.boot is BootState.HALTED:
+    if state.protection_failed is not None:
+        problems.append(_protection_failed(state.protection_failed, state.protection_failed_at))
+    elif state.boot is BootState.HALTED:
         problems.append(_halted(state))
     if state.frozen:
         lines = ("The agent's processes are stopped and every address is closed.",)
@@ -39,27 +41,27 @@ def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block,
 def _halted(state: State) -> Block:
     step = state.steps.get(state.halted_step)
     title = harmless(step.title if step else state.halted_step or "Boot", 60)
-    at_boot = step is not None and step.outcome is Outcome.FAILED
     done = sum(s.outcome in (Outcome.DONE, Outcome.WARNED, Outcome.SKIPPED) for s in state.steps.values())
     missing = sum(s.outcome in (None, Outcome.CANCELLED) for s in state.steps.values())
-    lines = [harmless(state.reason, 1000)]
-    lines.append(
-        "The agent was not started and nothing can leave."
-        if at_boot
-        else "The agent was stopped and nothing can leave any more."
-    )
+    lines = [harmless(state.reason, 1000), "The agent was not started and nothing can leave."]
     if state.remedy:
         lines.append(harmless(state.remedy, 400))
-    if at_boot:
-        rest = f", {missing} not run" if missing else ""
-        lines.append(f"{many(done, 'step')} done{rest} (b shows them)")
+    rest = f", {missing} not run" if missing else ""
+    lines.append(f"{many(done, 'step')} done{rest} (b shows them)")
     return Block(title, "", tuple(lines), Tone.BAD, ("R retries",))
+
+
+def _protection_failed(event: ProtectionFailed, at: float) -> Block:
+    lines = [harmless(event.reason, 1000), "Everything is closed: the agent was stopped and nothing can leave."]
+    if event.remedy:
+        lines.append(harmless(event.remedy, 400))
+    return Block("Protection failed", f"at {clock(at)}", tuple(lines), Tone.BAD, ("R retries",))
 
 
 def _services(state: State, now: float) -> list[Block]:
     problems = []
     for service in state.services.values():
-        if service.state in (ServiceState.DOWN, ServiceState.UNRESPONSIVE) and state.boot is not BootState.HALTED:
+        if service.state in (ServiceState.DOWN, ServiceState.UNRESPONSIVE) and not state.needs_retry:
             at = state.services_at.get(service.service, 0.0)
             lines = [harmless(service.detail, 300)] if service.detail else []
             lines.append(CONSEQUENCES.get(service.service, ""))

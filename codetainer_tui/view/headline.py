@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backend.contract.events import BootState, Outcome, ServiceState, SessionState
+from backend.contract.events import BootState, Outcome, ProtectionFailed, ServiceState, SessionState
 from backend.contract.state import State
 from codetainer_tui.view.parts import Condition, Headline, Tone
 from codetainer_tui.view.refusals import alarm_words
@@ -41,14 +41,19 @@ def _closed(state: State, *, supervised: bool) -> str:
     """The reason why the sandbox is closed, other than a freeze; "" if it is not."""
     if state.stopping:
         return f"stopped: {harmless(state.stopping, 80)}"
+    if state.protection_failed is not None:
+        return protection_failed(state.protection_failed, state.protection_failed_at)
     if state.boot is BootState.HALTED:
         step = state.steps.get(state.halted_step)
-        if step is not None and step.outcome is Outcome.FAILED:
-            return f"boot halted at {harmless(step.title, 60)}"
-        return "a protection failed its check" if state.halted_step == "readiness" else harmless(state.reason, 120)
+        return f"boot halted at {harmless(step.title, 60)}" if step is not None else harmless(state.reason, 120)
     if state.boot is not None and not supervised:
         return GONE
     return ""
+
+
+def protection_failed(event: ProtectionFailed, at: float) -> str:
+    """What failed while the agent was running, and the consequence."""
+    return f"protection failed at {clock(at)}: {harmless(event.reason, 120)}; everything is closed"
 
 
 def frozen_words(state: State) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backend.contract.events import BootState, Outcome, ServiceState, Via
+from backend.contract.events import Outcome, ServiceState, Via
 from backend.contract.refusals import RefusalView
 from backend.contract.state import State
 from codetainer_tui.view import walls, work
@@ -53,7 +53,7 @@ def _protections(state: State, now: float) -> tuple[Row | None, ...]:
 
 def _gate(state: State) -> Row | None:
     row = _service(state, "gate", "Gate")
-    if row is None and not state.gate and state.boot in (BootState.READY, BootState.DEGRADED):
+    if row is None and not state.gate and state.is_open:
         return Row("Gate", ("off", walls.GATE_OFF), Tone.WARN)
     if row is None or row.cells[0] != ServiceState.UP:
         return row
@@ -190,6 +190,6 @@ def _agent(state: State) -> Row | None:
 def _boot(state: State) -> Row | None:
     """The boot, if it had warnings."""
     warnings = sum(step.outcome is Outcome.WARNED for step in state.steps.values())
-    if not warnings or state.boot not in (BootState.READY, BootState.DEGRADED):
+    if not warnings or not state.is_open:
         return None
     return Row("Boot", (f"{many(warnings, 'warning')} (b shows the steps)", f"took {took(state.boot_seconds)}"), Tone.WARN)

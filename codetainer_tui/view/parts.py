@@ -147,6 +147,16 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedProtections:
+    """Protections that failed while the agent was running. `probes` is empty if the self-test could not run."""
+
+    at: float  # seconds since the epoch
+    probes: tuple[str, ...]
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     headline: Headline
     name: str  # of the session
@@ -169,10 +179,16 @@ class View:
     zone: str
     frozen: bool
     booting: bool
-    halted: bool
+    halted: bool  # at boot
+    protection_failed: FailedProtections | None  # since boot finished
     session: bool  # a session can be opened
     ended: bool  # the agent or its session has exited
     failed: tuple[str, ...]  # titles of the boot steps that ended with a warning
     full: tuple[str, ...]  # everything, for reading and copying
     updated_at: float  # time of the last event
     listed: tuple[str, ...]  # names on the allowlist, never shown
+
+    @property
+    def needs_retry(self) -> bool:
+        """True if everything is closed until a retry."""
+        return self.halted or self.protection_failed is not None

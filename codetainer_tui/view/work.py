@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.contract.events import BootState, RepositoryWork, SessionState, WorkCounted
+from backend.contract.events import RepositoryWork, SessionState, WorkCounted
 from backend.contract.state import State
 from codetainer_tui.view.parts import Block, Row, Tone, Work
 from codetainer_tui.words import clock, harmless, many
@@ -59,12 +59,12 @@ def row(state: State) -> Row | None:
 
 
 def block(state: State) -> Block | None:
-    """The unsaved work, if it is at risk: the agent has exited, boot has halted, the sandbox is stopping, or a save failed."""
+    """The unsaved work, if it is at risk: the agent has exited, the sandbox is closed or stopping, or a save failed."""
     counted = state.work
     if counted is None or not (counted.anything or counted.unknown):
         return None
     ended = state.session is not None and state.session.state is SessionState.ENDED
-    if not (ended or state.boot is BootState.HALTED or state.stopping or state.save_problem):
+    if not (ended or state.needs_retry or state.stopping or state.save_problem):
         return None
     lines = [*only_here(counted)]
     if state.saved is not None:

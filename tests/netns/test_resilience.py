@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend.contract.events import BootFinished, ListMeasured, Noted, ProofFinished, ServiceState
+from backend.contract.events import BootFinished, ListMeasured, Noted, ProofFinished, ProtectionFailed, ServiceState
 from tests.netns.sandbox import INTERNET, Running, backend_of, eventually, start
 from tests.netns.test_cases import connect, query, refused
 
@@ -64,7 +65,7 @@ def test_a_silent_resolver_is_no_hole(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGCONT)
         self_tests = len(sandbox.events(ProofFinished))
         eventually("the self-test runs again", lambda: len(sandbox.events(ProofFinished)) > self_tests)
-        assert sandbox.state.boot != "halted"
+        assert sandbox.state.is_open
         assert connect(sandbox, "github.com") == "open"
     finally:
         sandbox.stop()
@@ -76,8 +77,14 @@ def test_addresses_cannot_be_opened_without_the_table(tmp_path: Path) -> None:
     try:
         sandbox.root("nft", "delete table inet codetainer")
         assert query(sandbox, "127.0.0.53", "wild.test")["rcode"] == 2
-        halted = eventually("it closes", lambda: [e for e in sandbox.events(BootFinished) if e.state == "halted"])
-        assert "192.0.2.1" in halted[0].reason or "203.0.113.53" in halted[0].reason
+        failed = eventually("it closes", lambda: sandbox.events(ProtectionFailed))[0]
+        assert {"outside address", "upstream resolver"} & set(failed.failed), failed
+        assert "192.0.2.1" in failed.reason or "203.0.113.53" in failed.reason
+        assert "halted" not in [event.state for event in sandbox.events(BootFinished)]
+        said = sandbox.codetainer("status").stdout
+        assert re.search(r"^CLOSED .* protection failed at [0-9]{2}:[0-9]{2}: .*; everything is closed", said), said
+        assert "codetainer retry" in said
+        assert "halted" not in said
         eventually("the network is closed", lambda: connect(sandbox, "192.0.2.50") == "refused")
         assert sandbox.codetainer("status").returncode == 2
     finally:
@@ -91,7 +98,7 @@ def test_a_retry_after_a_halt_restores_the_grants(tmp_path: Path) -> None:
         assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
         assert sandbox.codetainer("allow", "plain.test", "--port", "8443", "--for", "1s").returncode == 0
         sandbox.root("nft", "delete table inet codetainer")
-        eventually("it closes", lambda: sandbox.state.boot == "halted")
+        eventually("it closes", lambda: sandbox.state.protection_failed)
         eventually("the timed grant has expired", lambda: set(sandbox.state.allowed) == {"unlisted.test"})
         assert [note.text for note in sandbox.events(Noted) if "cannot withdraw" in note.text][1:] == []
         done = sandbox.codetainer("retry")
@@ -118,7 +125,7 @@ def test_a_temporary_lack_of_descriptors_ends_nothing_for_good(tmp_path: Path) -
         resource.prlimit(boot, resource.RLIMIT_NOFILE, limits)
         self_tests = len(sandbox.events(ProofFinished))
         eventually("the self-test runs again", lambda: len(sandbox.events(ProofFinished)) > self_tests + 1)
-        assert sandbox.state.boot != "halted"
+        assert sandbox.state.is_open
         assert connect(sandbox, "192.0.2.66") == "refused"
         eventually("the refusal is reported", lambda: refused(sandbox, address="192.0.2.66"))
         assert sandbox.codetainer("allow", "unlisted.test", "--for", "1s").returncode == 0

@@ -121,7 +121,7 @@ def test_after_a_halt_nothing_is_pushed_and_the_export_works(tmp_path: Path) -> 
         assert sandbox.asked(kind="http", path="/example/demo/git-receive-pack") == pushed
     finally:
         sandbox.process.kill()
-    assert "boot has halted, no data may leave" in (tmp_path / "out").read_text()
+    assert "a protection failed, no data may leave" in (tmp_path / "out").read_text()
 
 
 def test_a_git_that_hangs_does_not_delay_the_stop(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def body(
     machinery = [overview.row(row, width, ink) for row in view.rows]
     if blocks:
         left = height - len(made.lines)
-        most = max(1, left - (4 if view.refused or not low else 1) if view.halted else left // 2)
+        most = max(1, left - (4 if view.refused or not low else 1) if view.needs_retry else left // 2)
         made.add(overview.blocks(blocks, width, most, ink))
         made.gap(low)
     if show_steps:

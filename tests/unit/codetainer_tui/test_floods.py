@@ -161,7 +161,7 @@ def test_mute_hides_no_serious_refusal() -> None:
     assert not any(row.muted for row in shown.refused)
 
 
-@pytest.mark.parametrize("events", [[], [e.BootFinished(e.BootState.HALTED, 0, "readiness", "x")], [e.Froze(True, "root")]])
+@pytest.mark.parametrize("events", [[], [e.ProtectionFailed("x")], [e.Froze(True, "root")]])
 def test_headline_title_and_one_line_form_count_serious_refusals(events: list[e.Event]) -> None:
     state = after(e.BootStarted("1", ()), e.BootFinished(e.BootState.READY, 1.0), *events, *FOUR)
     shown = view(state, state.updated_at)

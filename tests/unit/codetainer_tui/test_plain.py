@@ -44,6 +44,10 @@ CASES = [
     (e.ListMeasured(23, 60, failing={"a.example": 1.0}), "warning: no address found for a.example"),
     (e.ProofFinished(9), "self-test passed: 9 checks"),
     (e.ProofFinished(9, ("the firewall",), "Fix it."), "self-test FAILED: the firewall. Fix it."),
+    (
+        e.ProtectionFailed("192.0.2.1:443 was answered", "Run it."),
+        "CLOSED, protection failed at 00:00: 192.0.2.1:443 was answered; everything is closed. Run it.",
+    ),
     (e.Noted("info", "hello"), "hello"),
     (e.Noted("warning", "careful"), "warning: careful"),
     (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "a.example"), "refused a.example: not on the allowlist"),

@@ -133,7 +133,7 @@ def test_files_left_out_of_a_save_are_named_and_no_second_save_is_offered() -> N
         ((), False),
         ((e.BootStarted("0", ()), e.BootFinished(e.BootState.HALTED, 1.0, "rules")), False),
         ((SessionChanged(SessionState.UNKNOWN, "claude"),), True),
-        ((SessionChanged(SessionState.UNKNOWN, "claude"), e.BootFinished(e.BootState.HALTED, 1.0, "readiness")), True),
+        ((SessionChanged(SessionState.UNKNOWN, "claude"), e.ProtectionFailed("a reason")), True),
         ((WorkCounted(),), True),
     ],
 )

@@ -76,6 +76,29 @@ def test_a_halt_is_shown_with_reason_and_remedy() -> None:
 
 
 @pytest.mark.parametrize("paths", ["ready"], indirect=True)
+def test_a_protection_that_failed_is_reported_with_its_time_and_remedy(
+    paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "supervised", lambda path: True)
+    event = e.ProtectionFailed("root is writable", "Run codetainer logs.", {"root read-only": "root is writable"})
+    at = BEGUN + 8000
+    with paths.journal.open("a") as file:
+        file.write(e.encode(e.Stamped(at, 999, event)) + "\n")
+    assert status.status(paths, as_json=False) == 2
+    said = capsys.readouterr().out
+    assert "CLOSED  protection failed at 16:13: root is writable; everything is closed" in said
+    assert "halted" not in said
+    assert "Run codetainer logs." in said
+    assert ": codetainer retry\n" in said
+    assert status.status(paths, as_json=True) == 2
+    body = json.loads(capsys.readouterr().out)
+    assert (body["condition"], body["halted"]) == ("closed", False)
+    assert body["protection_failed"] == {
+        "at": at, "probes": ["root read-only"], "reason": "root is writable", "remedy": "Run codetainer logs.",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("paths", ["ready"], indirect=True)
 def test_logs_as_text_and_as_json(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     assert logs.logs(paths, go_on=False, as_json=False) == 0
     said = capsys.readouterr().out

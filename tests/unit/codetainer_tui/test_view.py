@@ -15,6 +15,10 @@ from codetainer_tui.view import Condition, RefusedLine, StepLine, Tone, View, vi
 from tests.journals.make import BEGUN, JOURNALS, text
 from tests.unit.contract.test_events import ANY_EVENT
 
+FAILED = e.ProtectionFailed(
+    "192.0.2.1:443 was answered", "Run codetainer logs.", {"outside address": "192.0.2.1:443 was answered"}
+)
+
 
 def state(name: str, *more: e.Event, after: float = 1.0) -> State:
     found = fold_all(e.decode(line) for line in text(JOURNALS[name]()).splitlines())
@@ -48,7 +52,11 @@ HEADLINES: list[tuple[str, list[e.Event], str, Condition]] = [
     ("ready", [e.ServiceChanged("guard", ServiceState.DOWN)], "the guard is down", Condition.DEGRADED),
     ("ready", [e.ServiceChanged("coredns", ServiceState.UNRESPONSIVE)], "CoreDNS is unresponsive", Condition.DEGRADED),
     ("ready", [e.SessionChanged(SessionState.ENDED, "claude")], "the agent exited", Condition.READY),
-    ("ready", [e.BootFinished(BootState.HALTED, 0, "readiness", "a wall")], "a protection failed its check", Condition.CLOSED),
+    ("ready", [FAILED], "protection failed at 16:06: 192.0.2.1:443 was answered; everything is closed", Condition.CLOSED),
+    ("ready", [FAILED, e.Froze(True)], "protection failed at 16:06: 192.0.2.1:443 was answered; everything is closed",
+     Condition.CLOSED),
+    ("degraded", [e.BootFinished(BootState.HALTED, 0, "readiness", "from before")],
+     "protection failed at 14:10: from before; everything is closed", Condition.CLOSED),
     ("degraded", [e.ServiceChanged("coredns", ServiceState.UP, 9)],
      "Clone octo/repo: remote: Repository not found.", Condition.DEGRADED),
 ]  # fmt: skip
@@ -101,6 +109,21 @@ def test_a_halt_shows_reason_and_remedy() -> None:
     assert block.lines[1] == "The agent was not started and nothing can leave."
     assert block.lines[2].startswith("Run codetainer check")
     assert "12 steps done, 2 not run" in block.lines[3]
+
+
+def test_a_protection_that_fails_later_is_no_halt_of_boot() -> None:
+    found = seen(state("ready", FAILED))
+    (block,) = found.blocks
+    assert (block.title, block.since) == ("Protection failed", "at 16:06")
+    assert block.lines == (
+        "192.0.2.1:443 was answered",
+        "Everything is closed: the agent was stopped and nothing can leave.",
+        "Run codetainer logs.",
+    )
+    assert (found.halted, found.needs_retry, found.up) == (False, True, "")
+    assert not [row for row in found.rows if row.label == "Booted"]
+    again = state("ready", FAILED, e.BootStarted("0.1.0", ()), e.BootFinished(BootState.READY, 1.0))
+    assert (seen(again).needs_retry, seen(again).headline.condition) == (False, Condition.READY)
 
 
 def test_each_problem_has_a_block_the_worst_first() -> None:

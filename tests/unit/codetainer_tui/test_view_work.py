@@ -75,7 +75,7 @@ BLOCKS = [
         ["HEAD cannot be read", "Run codetainer export > work.bundle to keep it."],
     ),
     (
-        [WorkCounted((OTHER,)), e.BootFinished(e.BootState.HALTED, 1.0, "readiness", "a wall")],
+        [WorkCounted((OTHER,)), e.ProtectionFailed("a reason")],
         ["/workspace/o\\x1bther: 1 commit not pushed", "Run codetainer export > work.bundle to keep it."],
     ),
 ]  # fmt: skip

@@ -57,6 +57,29 @@ def test_a_boot_that_halts() -> None:
     assert state.steps["session"].outcome is e.Outcome.CANCELLED
 
 
+def test_a_protection_that_fails_later_closes_until_the_next_boot() -> None:
+    assert (fold_all(journal("ready")).is_open, fold_all(journal("ready")).needs_retry) == (True, False)
+    assert (fold_all(journal("halted")).is_open, fold_all(journal("halted")).needs_retry) == (False, True)
+    event = e.ProtectionFailed("a reason", "Do it.", {"gate": "a reason"})
+    state = fold_all([*journal("ready"), e.Stamped(2e9, 99, event)])
+    assert (state.boot, state.halted_step, state.is_open, state.needs_retry) == (e.BootState.READY, "", False, True)
+    assert (state.protection_failed, state.protection_failed_at) == (event, 2e9)
+    again = fold(state, e.Stamped(2e9 + 1, 100, e.BootStarted("0.1.0", ())))
+    assert (again.protection_failed, again.protection_failed_at, again.needs_retry) == (None, 0.0, False)
+
+
+def test_a_journal_of_an_earlier_version_has_the_same_as_a_halt_at_a_step_that_went_well() -> None:
+    old = e.BootFinished(e.BootState.HALTED, 0.0, "readiness", "a reason", "Do it.")
+    state = fold_all([*journal("ready"), e.Stamped(2e9, 99, old)])
+    assert (state.boot, state.protection_failed) == (e.BootState.READY, e.ProtectionFailed("a reason", "Do it."))
+
+
+def test_the_end_of_init_says_whether_the_repository_is_there() -> None:
+    state = fold_all([e.Stamped(1.0, 1, e.LockReleased(True, cloned=True))])
+    assert state.cloned
+    assert not fold(state, e.Stamped(2.0, 2, e.BootStarted("0.1.0", ()))).cloned
+
+
 def test_a_new_boot_resets_boot_and_keeps_refusals() -> None:
     state = fold_all([*journal("halted"), e.Stamped(2e9, 99, e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, name="a.example"))])
     again = fold(state, e.Stamped(2e9 + 1, 100, e.BootStarted("0.1.0", ())))

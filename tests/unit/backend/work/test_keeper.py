@@ -17,6 +17,7 @@ from backend.contract.events import (
     BootState,
     Event,
     Occasion,
+    ProtectionFailed,
     RepositoryWork,
     Stamped,
     WorkCounted,
@@ -96,6 +97,7 @@ READY = (BootFinished(BootState.READY, 2.0),)
         ((BootFinished(BootState.DEGRADED, 2.0),), False, True, ""),
         (READY, True, True, "the sandbox is frozen, no data may leave it"),
         ((BootFinished(BootState.HALTED, 2.0, "rules"),), False, True, "boot has halted, no data may leave"),
+        ((*READY, ProtectionFailed("a reason")), False, True, "a protection failed, no data may leave"),
         ((), False, True, "boot has not finished"),
         (READY, False, False, "REPO_URL was not cloned"),
     ],
@@ -107,6 +109,20 @@ def test_nothing_is_pushed_from_a_sandbox_that_is_closed_or_has_no_clone(
     boot = SimpleNamespace(policy=SimpleNamespace(frozen=frozen), cloned=cloned)
     keeper = Keeper(cast(Boot, boot), cast(Journal, SimpleNamespace(state=state)))
     assert keeper._cannot_save() == why
+
+
+@pytest.mark.parametrize(
+    ("events", "occasion"),
+    [
+        (READY, Occasion.LOOKED),
+        ((BootFinished(BootState.HALTED, 2.0, "rules"),), Occasion.HALTED),
+        ((*READY, ProtectionFailed("a reason")), Occasion.PROTECTION_FAILED),
+    ],
+)
+def test_work_is_counted_when_everything_closes(events: tuple[Event, ...], occasion: Occasion) -> None:
+    state = fold_all([Stamped(float(at), at, event) for at, event in enumerate((BootStarted("0.1.0", ()), *events), 1)])
+    keeper = Keeper(cast(Boot, SimpleNamespace()), cast(Journal, SimpleNamespace(state=state)))
+    assert keeper._occasion() is occasion
 
 
 class Answers(Keeper):

@@ -37,6 +37,9 @@ def test_a_waiting_agent_notifies_once() -> None:
 
 def test_a_closing_sandbox_notifies() -> None:
     assert notify.news(READY, after(READY, e.Stopping("SIGTERM"))) == "CLOSED stopped: SIGTERM"
+    failed = after(READY, e.ProtectionFailed("root is writable"))
+    assert "protection failed at" in notify.news(READY, failed)
+    assert "root is writable; everything is closed" in notify.news(READY, failed)
 
 
 def test_a_name_cannot_end_the_escape_sequence() -> None:

@@ -44,6 +44,7 @@ def value(sample: str, /, **labels: str) -> float:
         ("condition", {"codetainer_condition": "degraded"}, 1),  # the gate is starting
         ("condition", {"codetainer_condition": "ready"}, 0),
         ("frozen", {}, 0),
+        ("protection_failed", {}, 0),
         ("journal_updated_timestamp_seconds", {}, 17),
         ("boot_started_timestamp_seconds", {}, 1),
         ("boot_seconds", {}, 4.2),
@@ -96,10 +97,11 @@ def test_samples_have_the_values_of_the_journal(sample: str, labels: dict[str, s
 def test_problems_have_samples() -> None:
     found = tally()
     events = (e.Froze(True), e.WorkSaved("wip/work", problem="no route"), e.ProofFinished(1, ("x",), "", {"x": "answered"}),
-              e.SessionChanged(e.SessionState.IDLE), e.BootStarted("0.1\x1b[2J", (), "a\x1b[2J", gate=False))  # fmt: skip
+              e.SessionChanged(e.SessionState.IDLE), e.BootStarted("0.1\x1b[2J", (), "a\x1b[2J", gate=False),
+              e.ProtectionFailed("x"))  # fmt: skip
     found.add(e.Stamped(float(at), at, event) for at, event in enumerate(events, 100))
     said = samples(found)
-    for sample in ("frozen", "work_save_failing"):
+    for sample in ("frozen", "protection_failed", "work_save_failing"):
         assert said[f"codetainer_{sample}"] == [({}, 1.0)], sample
     assert said["codetainer_proof_held"] == [({"probe": "x"}, 0.0)]
     assert ({"result": "broken"}, 1.0) in said["codetainer_proofs_total"]
