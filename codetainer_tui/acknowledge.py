@@ -19,7 +19,7 @@ def acknowledge(paths: Paths) -> int:
     Prints all kinds that are kept individually, and the number of the others.
     """
     state = current(paths)
-    reply = ask.ask(paths.control, Acknowledge(state.updated_at), "codetainer acknowledge")
+    reply = ask.ask(paths.control, Acknowledge(state.updated_at))
     if reply.ok:
         sys.stdout.writelines(f"{line}\n" for line in lines_of(alarms(state, time.time())))
     return ask.tell(reply)

@@ -1,91 +1,97 @@
-"""The command line of `codetainer`: every verb but those that the backend parses itself."""
+"""The command line of `codetainer`. The verbs of the control socket come from backend/contract/control.py."""
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from backend.contract import durations
-from backend.contract.command_line import Parser
+from backend.contract import control, durations
+from backend.contract.command_line import BACKEND_VERBS, Parser, summary
 
-OVERVIEW = """\
-usage: codetainer VERB [options]        codetainer VERB --help says more; codetainer --version
+BOOT = {"boot": "Boot in place, as a container does, and keep the sandbox running. On a terminal it shows the dashboard."}
+INSIDE = {
+    "status": "Print the state of the sandbox. Exit code 0: ready, 1: degraded or booting, 2: closed or failed.",
+    "dashboard": "Show the dashboard of this sandbox, or play a recorded journal.",
+    "attach": "Open the session, or the dashboard until the session is ready.",
+    "logs": "Print the journal as text.",
+    "traffic": "Print the traffic that the gate carried, by name.",
+    "suggest": "Print lines for domains.conf, based on what was refused.",
+    "metrics": "Print metrics in OpenMetrics format.",
+    "ssh-config": "Print the entry for ~/.ssh/config, or the host key's line for known_hosts.",
+}
+REQUESTS = {request.verb: request.description() for request in control.VERBS.values()}
 
-a sandbox
-  up         boot a sandbox on this machine, in namespaces of its own
-  enter      a shell, or a command, in one that runs
-  check      what this machine lacks for one, what for, and how to get it
-  boot       boot in place, as a container does
 
-inside
-  status     how it is, in words; 0 well, 1 degraded, 2 closed or failed
-  dashboard  the screen; also plays a recorded journal
-  attach     the session, or the dashboard while boot is under way
-  logs       the journal as text
-  allowed    which names are open, and where each comes from
-  explain    what would happen to a name or an address, and which line decides
-  traffic    what was carried, by name
-  suggest    lines for domains.conf, made from what was refused
-  export     what is only here, as a git bundle: ssh HOST codetainer export > work.bundle
-  metrics    how it is, as Prometheus reads it (OpenMetrics)
-  ssh-config the entry for ~/.ssh/config to log in here, and the host key
+def _backend(*verbs: str) -> dict[str, str]:
+    return {verb: BACKEND_VERBS[verb] for verb in verbs}
 
-inside, for the operator (root)
-  as-agent   a command, or a shell, as the agent: for work on its files
-  allow      open a name now, for a time or until revoked
-  revoke     close it again, and cut what it carries
-  work       count unsaved work now
-  save       push it to a branch wip/... now, and again when the sandbox stops
-  mute       count a name's refusals without showing them
-  acknowledge  print the serious refusals, and say that you have seen them
-  refresh    resolve every listed name again, now
-  freeze     stop the agent and close every address
-  thaw       let it go on
-  retry      boot again after a halt, or try again the steps that failed
-  session    session restart: start the agent's session anew
-"""
+
+GROUPS = {  # verbs with their descriptions, in the order of the overview
+    "a sandbox": _backend("up", "enter", "check") | BOOT,
+    "inside": INSIDE | _backend("export"),
+    "inside, for the operator (root)": _backend("as-agent") | REQUESTS,
+}
+VERBS = tuple(dict.fromkeys(verb.split()[0] for group in GROUPS.values() for verb in group))
+
+
+def overview() -> str:
+    lines = ["usage: codetainer VERB [options]        codetainer VERB --help says more; codetainer --version"]
+    for title, verbs in GROUPS.items():
+        lines += ["", title, *(f"  {verb:<16} {summary(description)}" for verb, description in verbs.items())]
+    return "\n".join(lines) + "\n"
 
 
 def parser() -> argparse.ArgumentParser:
-    """Its result has `verb` and what that verb takes. What is wrong ends with exit code 2."""
+    """The result of parsing has `verb` and its options; of a verb of the control socket, also its `request` class.
+
+    An error ends the process with exit code 2.
+    """
     top = Parser(prog="codetainer", add_help=False, usage="codetainer VERB [options]")
     verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
 
-    def verb(name: str, says: str) -> argparse.ArgumentParser:
-        made = verbs.add_parser(name, description=says, prog=f"codetainer {name}")
-        made.set_defaults(verb=name)
+    def add(verb: str, description: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(verb, description=description, prog=f"codetainer {verb}")
+        made.set_defaults(verb=verb)
         return made
 
-    v = verb("boot", "Boot this container's sandbox and keep it running. On a terminal it shows the dashboard.")
-    v.add_argument("--no-tui", action="store_true", help="one plain line an event on stdout, no dashboard")
+    for request in control.VERBS.values():
+        _add_request(add(request.verb.split()[0], request.description()), request)
+    made = {verb: add(verb, description) for verb, description in (BOOT | INSIDE).items()}
+
+    v = made["boot"]
+    v.add_argument("--no-tui", action="store_true", help="print one line per event on stdout, no dashboard")
     v.add_argument("--plain", action="store_true", help="on a terminal: text lines instead of the dashboard")
     v.add_argument("--json", action="store_true", help="with --no-tui: journal lines (also CODETAINER_LOG_FORMAT=json)")
     v.add_argument("--on-failure", choices=("exit", "hold"), help="after a halt: exit with code 1, or hold it for inspection")
     v.add_argument("--debug", action="store_true", help="log every command that is run (also CODETAINER_DEBUG=on)")
 
-    v = verb("attach", "Wait for boot on the dashboard, then become the Claude session (as the agent).")
+    v = made["attach"]
     v.add_argument("--plain", action="store_true", help="text lines instead of the dashboard")
-    v.add_argument("--stay", action="store_true", help="stay on the dashboard when the session is there")
-    v.add_argument("--timeout", type=_duration, metavar="TIME", help="how long to wait for boot (default: 5m)")
-    v.add_argument("--of-up", metavar="NAME", default="", help=argparse.SUPPRESS)  # codetainer up's own; ends as Leaving says
+    v.add_argument("--stay", action="store_true", help="stay on the dashboard when the session is ready")
+    v.add_argument("--timeout", type=_checked(durations.read), metavar="TIME", help="how long to wait for boot (default: 5m)")
+    v.add_argument("--of-up", metavar="NAME", default="", help=argparse.SUPPRESS)  # for `up` only; the exit code is a Leaving
     v.add_argument("--locked", action="store_true", help=argparse.SUPPRESS)
 
-    v = verb("dashboard", "Show the dashboard of the sandbox this runs in, or of a recorded journal.")
-    v.add_argument("--stay", action="store_true", help="do not hand over to the session (it never does; as for attach)")
-    v.add_argument("--plain", action="store_true", help="one line an event, in words, for screen readers and pipes")
+    v = made["dashboard"]
+    v.add_argument("--stay", action="store_true", help="as for attach (the dashboard stays anyway)")
+    v.add_argument("--plain", action="store_true", help="print one line per event, for screen readers and pipes")
     v.add_argument("--replay", type=Path, metavar="FILE", help="play a recorded journal")
-    v.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="N times as fast; 0: its end at once")
-    v.add_argument("--picture", type=Path, metavar="FILE", help="with --replay: write the last screen as SVG and end")
-    v.add_argument("--size", type=_size, default="120x40", metavar="WxH", help="of the picture (default: %(default)s)")
+    v.add_argument("--speed", type=_checked(_speed), default=1.0, metavar="N", help="N times as fast; 0: its end at once")
+    v.add_argument("--picture", type=Path, metavar="FILE", help="with --replay: write the last screen as SVG")
+    v.add_argument(
+        "--size", type=_checked(_size), default="120x40", metavar="WxH", help="of the picture (default: %(default)s)"
+    )
 
-    v = verb("status", "Say how the sandbox is. Exit code 0: well, 1: degraded or booting, 2: closed or failed.")
-    v.add_argument("--json", action="store_true", help="for programs")
-    v.add_argument("--walls", action="store_true", help="what protects what, and how each was when it was last tried")
+    v = made["status"]
+    v.add_argument("--json", action="store_true", help="print JSON")
+    v.add_argument("--walls", action="store_true", help="list the protections with their last test results")
 
-    v = verb("logs", "Print the journal.")
-    v.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
-    v.add_argument("--json", action="store_true", help="the journal's own lines")
+    v = made["logs"]
+    v.add_argument("-f", "--follow", action="store_true", help="continue as the journal grows")
+    v.add_argument("--json", action="store_true", help="print the journal's own lines")
     instead = v.add_mutually_exclusive_group()
     instead.add_argument(
         "--serious", action="store_true", help="only serious refusals, and those that look like a tunnel or scan"
@@ -93,102 +99,75 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument("--traffic", action="store_true", help="instead: every connection that the gate carried")
     instead.add_argument("--debug", action="store_true", help="instead: every command that was run (root only)")
 
-    v = verb("allow", "Open a name now, for a time or until it is revoked.")
-    v.add_argument("name", metavar="NAME", help="a name, or *.NAME for all names below it")
-    v.add_argument("--port", default="", metavar="PORTS", help="as in domains.conf: 443,8443/tls (default: 443 and 80)")
-    v.add_argument("--for", dest="seconds", type=_how_long, metavar="TIME", help="90s, 5m, 1h, 2d (default: until revoked)")
-    v.add_argument(
-        "--yes",
-        action="store_true",
-        help="a wildcard that opens what anybody can register, or a name without an address, is meant",
-    )
+    made["traffic"].add_argument("--json", action="store_true", help="print JSON")
+    made["metrics"].add_argument(
+        "--serve", type=_checked(_port), metavar="FD", help=argparse.SUPPRESS
+    )  # boot's listening socket
 
-    v = verb("revoke", "Close a name that was allowed by hand, and cut the flows it carries.")
-    v.add_argument("name", metavar="NAME")
-    v.add_argument("--port", default="", metavar="PORTS", help="only these (default: all that was allowed by hand)")
-
-    v = verb("allowed", "List every open name and where it comes from.")
-    v.add_argument("--json", action="store_true", help="for programs")
-
-    v = verb("mute", "Count a name's refusals without showing them.")
-    v.add_argument("name", metavar="NAME")
-    v.add_argument("--for", dest="seconds", type=_how_long, metavar="TIME", help="90s, 5m, 1h, 2d (default: until --off)")
-    v.add_argument("--off", action="store_true", help="show them again")
-
-    verb("acknowledge", "Print the serious refusals that nobody has acknowledged, and acknowledge them.")
-
-    v = verb("explain", "Tell what would happen to a name or an address, and which line of which file decides.")
-    v.add_argument("target", metavar="NAME|ADDRESS[:PORT]")
-
-    v = verb("work", "Count unsaved work now: unpushed commits, uncommitted files, stashes.")
-    v.add_argument("--json", action="store_true", help="for programs")
-
-    v = verb("save", "Push unsaved work to a branch wip/... now, and again when the sandbox stops.")
-    v.add_argument("--off", action="store_true", help="instead: save nothing when the sandbox stops")
-
-    v = verb("traffic", "Show what the gate carried, by name.")
-    v.add_argument("--json", action="store_true", help="for programs")
-
-    v = verb("metrics", "Print how the sandbox is, as Prometheus reads it (OpenMetrics).")
-    v.add_argument("--serve", type=_port, metavar="FD", help=argparse.SUPPRESS)  # the listening socket that boot hands over
-
-    v = verb("ssh-config", "Print the entry for ~/.ssh/config to log in here, and the host key's line for known_hosts.")
-    v.add_argument("--name", type=_word, default="codetainer", help="what ssh shall call it (default: %(default)s)")
-    v.add_argument("--host", type=_word, help="how it is reached (default: this sandbox's own address)")
-    v.add_argument("--port", type=_port, help="under which port it is reached (default: sshd's own)")
-    v.add_argument("--known-hosts", action="store_true", help="only the line for known_hosts")
-
-    verb("suggest", "Print lines for domains.conf, made from what was refused.")
-    verb("refresh", "Resolve every listed name again, now.")
-    verb("freeze", "Stop the agent's processes, close every address and cut all flows.")
-    verb("thaw", "Undo freeze.")
-    verb("retry", "Boot again after a halt; after a degraded boot, try again the steps that failed.")
-
-    v = verb("session", "Start the agent's session anew.")
-    v.add_argument("what", choices=("restart",), metavar="restart")
-    v.add_argument("--yes", action="store_true", help="do not ask, whatever the agent is doing")
+    v = made["ssh-config"]
+    v.add_argument("--name", type=_checked(_word), default="codetainer", help="the name for ssh (default: %(default)s)")
+    v.add_argument("--host", type=_checked(_word), help="the address to connect to (default: this sandbox's own)")
+    v.add_argument("--port", type=_checked(_port), help="the port to connect to (default: sshd's own)")
+    v.add_argument("--known-hosts", action="store_true", help="print only the line for known_hosts")
     return top
+
+
+def _add_request(verb: argparse.ArgumentParser, request: type[control.Request]) -> None:
+    """Adds what the class describes."""
+    verb.set_defaults(request=request)
+    for word in request.verb.split()[1:]:
+        verb.add_argument(word, choices=(word,), metavar=word)
+    for name, argument in request.arguments().items():
+        if not argument.flag:
+            verb.add_argument(name, metavar=argument.metavar, help=argument.help)
+        elif not argument.metavar:
+            verb.add_argument(argument.flag, dest=name, action="store_true", help=argument.help)
+        else:
+            default = request.__dataclass_fields__[name].default
+            verb.add_argument(
+                argument.flag, dest=name, type=_checked(argument.read), metavar=argument.metavar, default=default,
+                help=argument.help,
+            )  # fmt: skip
+    for flag, text in request.client_switches.items():
+        verb.add_argument(flag, action="store_true", help=text)
+
+
+def _checked(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A reader for argparse, which shows the text of an ArgumentTypeError only."""
+
+    def checked(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return checked
 
 
 def _word(text: str) -> str:
     if not text.isprintable() or not text or any(c in " #\"'*?!," for c in text):
-        raise argparse.ArgumentTypeError("expected one word")
+        raise ValueError("expected one word")
     return text
 
 
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError("expected a port number")
+        raise ValueError("expected a port number")
     return int(text)
 
 
 def _speed(text: str) -> float:
     try:
-        found = float(text)
+        speed = float(text)
     except ValueError:
-        found = -1.0
-    if not 0 <= found < math.inf:
-        raise argparse.ArgumentTypeError(f"cannot play {text!a} times as fast: expected 0 or more, such as 0.5 or 10")
-    return found
+        speed = -1.0
+    if not 0 <= speed < math.inf:
+        raise ValueError(f"cannot play {text!a} times as fast: expected 0 or more, such as 0.5 or 10")
+    return speed
 
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 1000 and 0 < int(height) < 1000):
-        raise argparse.ArgumentTypeError(f"cannot draw {text!a}: expected WIDTHxHEIGHT in characters, such as 120x40")
+        raise ValueError(f"cannot draw {text!a}: expected WIDTHxHEIGHT in characters, such as 120x40")
     return int(width), int(height)
-
-
-def _how_long(text: str) -> float:
-    """For how long something holds. "0" is no way to say "for ever"."""
-    try:
-        return durations.read(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}; without --for there is no end to it") from error
-
-
-def _duration(text: str) -> float:
-    try:
-        return durations.read(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

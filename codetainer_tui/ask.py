@@ -1,4 +1,4 @@
-"""Asking a running sandbox for something, over its control socket."""
+"""Sends requests to a running sandbox over its control socket."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ NONE_HERE = "no sandbox is running here"
 NONE_HERE_HINT = "Run codetainer up to start one on this machine, or codetainer enter --root to go into one."
 
 
-def ask(path: Path, request: Request, as_typed: str) -> Reply:
-    """Sends one request and waits for its reply, which comes when the effect is there.
+def ask(path: Path, request: Request) -> Reply:
+    """Sends a request and waits for its reply, which comes when the request has taken effect.
 
-    Never raises for a sandbox that is not there or may not be asked: that is a Reply too, with what to do. `as_typed` is the
-    command that the operator would type.
+    If no sandbox is running, or this user may not ask, the result is a Reply too, with a remedy: this raises nothing.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     with connection:
         try:
             connection.settimeout(CONNECT_SECONDS)
             connection.connect(str(path))
-            connection.settimeout(None)  # a boot that is tried again takes its time; a dead server closes the connection
+            connection.settimeout(None)  # a retry of boot takes time; a dead server closes the connection
             connection.sendall(encode_request(request).encode() + b"\n")
             line = _line(connection)
         except PermissionError:
-            return Reply(False, "only root may ask for this", f"Ask the operator to run {as_typed}.")
+            return Reply(False, "only root may ask for this", f"Ask the operator to run {request.typed()}.")
         except (FileNotFoundError, ConnectionRefusedError):
             return Reply(False, NONE_HERE, NONE_HERE_HINT)
         except OSError as error:
@@ -44,8 +43,8 @@ def ask(path: Path, request: Request, as_typed: str) -> Reply:
 
 
 def tell(reply: Reply) -> int:
-    """Says what came of it: on stdout where it was done, else on stderr with what to do. Returns the exit code."""
-    text = "\n".join(harmless(line) for line in reply.text.split("\n"))  # names in it may be the agent's
+    """Prints a reply: on stdout, or with its hint on stderr if the request was refused. Returns the exit code."""
+    text = "\n".join(harmless(line) for line in reply.text.split("\n"))  # it may contain names that the agent chose
     if reply.ok:
         if text:
             sys.stdout.write(text + "\n")
@@ -65,7 +64,7 @@ def _line(connection: socket.socket) -> str:
 
 
 def supervised(path: Path) -> bool:
-    """Whether the supervisor is there, as far as this user can tell: only root is let as far as the socket."""
+    """True if the supervisor is running, as far as this user can tell: only root may connect to the socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
         connection.settimeout(CONNECT_SECONDS)
         try:

@@ -1,7 +1,4 @@
-"""`codetainer`: one function a verb. What a verb needs is imported in it: a login must not wait for what it does not use.
-
-Length: one function a verb, and all of them short.
-"""
+"""`codetainer`: one function per verb that needs one. Each imports only what it needs, so that a login is fast."""
 
 from __future__ import annotations
 
@@ -10,24 +7,21 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from backend.contract import shell
-from backend.contract.command_line import EXIT_CODE, nearest, wrong
+from backend.contract.command_line import BACKEND_VERBS, EXIT_CODE, nearest, wrong
 from backend.contract.paths import Paths
 from codetainer_tui import process
 
 if TYPE_CHECKING:
-    from backend.contract.control import Reply, Request
-
-BACKEND_VERBS = ("up", "enter", "check", "export", "as-agent")  # they parse their own arguments: a COMMAND may follow
+    from backend.contract.control import Reply
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     match arguments:
         case [] | ["-h"] | ["--help"] | ["help"]:
-            from codetainer_tui.arguments import OVERVIEW
+            from codetainer_tui.arguments import overview
 
-            sys.stdout.write(OVERVIEW)
+            sys.stdout.write(overview())
             return 0 if arguments else EXIT_CODE
         case ["--version"]:
             from importlib.metadata import version
@@ -38,40 +32,40 @@ def main(argv: list[str] | None = None) -> int:
             return backend(verb, rest)
         case ["help", verb, *_]:
             return main([verb, "--help"])
-        case [verb, *_] if verb not in VERBS:
-            return _no_verb(verb)
         case _:
             return run(arguments)
 
 
-def _no_verb(word: str) -> int:
-    from codetainer_tui.words import harmless
+def run(words: list[str]) -> int:
+    from codetainer_tui.arguments import VERBS, parser
 
-    near = nearest(word, (*BACKEND_VERBS, *VERBS))
-    reason = "a verb comes first" if word.startswith("-") else "there is no such verb"
-    meant = f"did you mean codetainer {near}?" if near else ""
-    sys.stderr.write(wrong(f"cannot run {harmless(word)}: {reason}", meant, "codetainer --help lists the verbs"))
-    return EXIT_CODE
-
-
-def run(arguments: list[str]) -> int:
-    from codetainer_tui.arguments import parser
-
-    options = parser().parse_args(arguments)
+    if words[0] not in VERBS:
+        return _no_verb(words[0], VERBS)
+    options = parser().parse_args(words)
     try:
-        return VERBS[options.verb](options)
+        return FUNCTIONS.get(options.verb, request)(options)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        process.silence(1)  # the reader has gone; flushing at the end must not say so
+        process.silence(1)  # the reader has gone; the flush at the end must not report that
         return 141
+
+
+def _no_verb(word: str, verbs: tuple[str, ...]) -> int:
+    from codetainer_tui.words import harmless
+
+    near = nearest(word, verbs)
+    reason = "a verb comes first" if word.startswith("-") else "there is no such verb"
+    suggestion = f"did you mean codetainer {near}?" if near else ""
+    sys.stderr.write(wrong(f"cannot run {harmless(word)}: {reason}", suggestion, "codetainer --help lists the verbs"))
+    return EXIT_CODE
 
 
 # --- processes ---
 
 
 def backend(verb: str, arguments: list[str]) -> int:
-    """Becomes the backend, with the arguments as they came."""
+    """Replaces this process by the backend, with the arguments unchanged."""
     process.become(process.backend(verb, *arguments))
     return 1
 
@@ -79,8 +73,8 @@ def backend(verb: str, arguments: list[str]) -> int:
 def boot(options: argparse.Namespace) -> int:
     from codetainer_tui import boot as verb
 
-    chosen = {"CODETAINER_ON_FAILURE": options.on_failure, "CODETAINER_DEBUG": "on" if options.debug else ""}
-    process.change_environment({name: value for name, value in chosen.items() if value})
+    settings = {"CODETAINER_ON_FAILURE": options.on_failure, "CODETAINER_DEBUG": "on" if options.debug else ""}
+    process.change_environment({name: value for name, value in settings.items() if value})
     argv = process.backend("boot")
     if options.no_tui or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return verb.lines(Paths(), argv, as_json=options.json)
@@ -164,54 +158,32 @@ def suggest(options: argparse.Namespace) -> int:
     return verb.suggest(Paths())
 
 
-# --- asking ---
+# --- requests to a running sandbox ---
 
 
-def _ask(request: Request, as_typed: str) -> Reply:
-    from codetainer_tui.ask import ask
-
-    return ask(Paths().control, request, as_typed)
-
-
-def _tell(reply: Reply) -> int:
+def request(options: argparse.Namespace) -> int:
+    """Sends the request that a verb stands for, and prints the reply."""
     from codetainer_tui.ask import tell
 
-    return tell(reply)
+    return tell(_ask(options))
 
 
-def allow(options: argparse.Namespace) -> int:
-    from backend.contract.control import Allow
+def _ask(options: argparse.Namespace) -> Reply:
+    from codetainer_tui.ask import ask
 
-    typed = shell.command("codetainer", "allow", options.name, *_port(options.port))
-    return _tell(_ask(Allow(options.name, options.port, options.seconds, options.yes), typed))
-
-
-def revoke(options: argparse.Namespace) -> int:
-    from backend.contract.control import Revoke
-
-    typed = shell.command("codetainer", "revoke", options.name, *_port(options.port))
-    return _tell(_ask(Revoke(options.name, options.port), typed))
-
-
-def _port(ports: str) -> tuple[str, ...]:
-    return ("--port", ports) if ports else ()
+    cls = options.request
+    return ask(Paths().control, cls(**{name: getattr(options, name) for name in cls.arguments()}))
 
 
 def allowed(options: argparse.Namespace) -> int:
-    from backend.contract.control import ListAllowed
     from codetainer_tui import allowed as verb
+    from codetainer_tui.ask import tell
 
-    reply = _ask(ListAllowed(), "codetainer allowed")
+    reply = _ask(options)
     if not reply.ok:
-        return _tell(reply)
+        return tell(reply)
     sys.stdout.write(verb.as_json(reply) if options.json else verb.table(reply))
     return 0
-
-
-def mute(options: argparse.Namespace) -> int:
-    from backend.contract.control import Mute
-
-    return _tell(_ask(Mute(options.name, options.seconds, options.off), shell.command("codetainer", "mute", options.name)))
 
 
 def acknowledge(_: argparse.Namespace) -> int:
@@ -220,93 +192,31 @@ def acknowledge(_: argparse.Namespace) -> int:
     return verb.acknowledge(Paths())
 
 
-def explain(options: argparse.Namespace) -> int:
-    from backend.contract.control import Explain
-
-    return _tell(_ask(Explain(options.target), shell.command("codetainer", "explain", options.target)))
-
-
 def work(options: argparse.Namespace) -> int:
     import json
 
-    from backend.contract.control import CountWork
+    from codetainer_tui.ask import tell
     from codetainer_tui.view import stakes
 
-    reply = _ask(CountWork(), "codetainer work")
+    reply = _ask(options)
     if not reply.ok:
-        return _tell(reply)
+        return tell(reply)
     sys.stdout.write(json.dumps(reply.data) + "\n" if options.json else stakes.table(reply))
     return 1 if reply.data.get("problem") else 0
 
 
-def save(options: argparse.Namespace) -> int:
-    from backend.contract.control import DropWork, SaveWork
-
-    if options.off:
-        return _tell(_ask(DropWork(), "codetainer save --off"))
-    return _tell(_ask(SaveWork(), "codetainer save"))
-
-
-def refresh(_: argparse.Namespace) -> int:
-    from backend.contract.control import Refresh
-
-    return _tell(_ask(Refresh(), "codetainer refresh"))
-
-
-def freeze(_: argparse.Namespace) -> int:
-    from backend.contract.control import Freeze
-
-    return _tell(_ask(Freeze(), "codetainer freeze"))
-
-
-def thaw(_: argparse.Namespace) -> int:
-    from backend.contract.control import Thaw
-
-    return _tell(_ask(Thaw(), "codetainer thaw"))
-
-
-def retry(_: argparse.Namespace) -> int:
-    from backend.contract.control import Retry
-
-    return _tell(_ask(Retry(), "codetainer retry"))
-
-
 def session(options: argparse.Namespace) -> int:
-    from backend.contract.control import RestartSession
     from codetainer_tui import restart
 
-    if not options.yes and not restart.agreed(Paths()):
-        return 1
-    return _tell(_ask(RestartSession(), "codetainer session restart"))
+    return request(options) if options.yes or restart.agreed(Paths()) else 1
 
 
-VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+FUNCTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        boot,
-        attach,
-        dashboard,
-        status,
-        logs,
-        traffic,
-        suggest,
-        metrics,
-        ssh_config,
-        allow,
-        revoke,
-        allowed,
-        mute,
-        acknowledge,
-        work,
-        save,
-        explain,
-        refresh,
-        freeze,
-        thaw,
-        retry,
-        session,
+        boot, attach, dashboard, status, logs, traffic, suggest, metrics, ssh_config, allowed, acknowledge, work, session,
     )
-}
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

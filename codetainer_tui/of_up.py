@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from backend.contract import front_end
-from backend.contract.control import CountWork, DropWork, Reply, SaveWork, WorkAtStake
+from backend.contract.control import CountWork, Reply, SaveWork, WorkAtStake
 from backend.contract.events import build
 from backend.contract.leaving import Leaving
 from backend.contract.paths import Paths
@@ -82,14 +82,14 @@ class Plain:
                     return Leaving.SESSION
                 case "save" if asks.save:
                     process.write("codetainer: saving to wip/ ...\n")
-                    reply = ask(self._paths.control, SaveWork(), "codetainer save")
+                    reply = ask(self._paths.control, SaveWork())
                     left_out = _left_out(reply)
                     if reply.ok and not left_out:
                         return Leaving.STOP
                     problem = "" if reply.ok else reply.text
                 case "stop":
                     if asks.drops:
-                        ask(self._paths.control, DropWork(), "codetainer save --off")
+                        ask(self._paths.control, SaveWork(off=True))
                     return Leaving.STOP
         return 128 + 1  # as if ended by SIGHUP
 
@@ -102,7 +102,7 @@ class Plain:
         return answers | {"stop": asks.stop}
 
     def _stake(self) -> WorkAtStake:
-        reply = ask(self._paths.control, CountWork(), "codetainer work")
+        reply = ask(self._paths.control, CountWork())
         with contextlib.suppress(TypeError, ValueError):
             if reply.ok:
                 at_stake: WorkAtStake = build(WorkAtStake, reply.data)

@@ -16,7 +16,7 @@ from typing import Any
 
 from backend.boot.plan import OnFailure
 from backend.boot.steps import plan
-from backend.contract import events
+from backend.contract import control, events
 from backend.contract.traffic import Connection
 from backend.settings import VARIABLES
 from backend.settings.variable import Variable
@@ -139,6 +139,11 @@ def metrics() -> str:
     return table(("Name", "Type", "Labels", "Meaning"), rows)
 
 
+def requests() -> str:
+    rows = ((f"`{cls.usage()}`", cls.description()) for cls in control.VERBS.values())
+    return table(("Verb", "Does"), rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "boot_graph": boot_graph,
     "boot_steps": boot_steps,
@@ -147,6 +152,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "keys": keys,
     "kinds": kinds,
     "metrics": metrics,
+    "requests": requests,
     "variables": variables,
     "words": words,
 }

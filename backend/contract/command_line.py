@@ -1,4 +1,4 @@
-"""What is wrong on a command line, in one form for every verb: what, where, what to do; exit code 2."""
+"""The command line: one form of error for all verbs (the error, a suggestion, the usage; exit code 2), and descriptions."""
 
 from __future__ import annotations
 
@@ -13,31 +13,61 @@ EXIT_CODE = 2
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 _REQUIRED = "the following arguments are required: "
 _CHOICES = "(choose from "
-_NO_VALUE = "expected one argument"
+# Verbs that the backend runs, with their descriptions: it parses their arguments, because a COMMAND may follow.
+BACKEND_VERBS = {
+    "up": "Boot a sandbox in namespaces of this machine. On a terminal it shows the dashboard, then the session; ctrl+b d "
+    "returns to the dashboard. q on the dashboard stops the sandbox, after showing unsaved work and asking. A signal, or "
+    "closing the terminal, stops it without asking. With a COMMAND it runs that as the agent and exits with its code, and "
+    "prints nothing else unless boot fails. Nothing of the sandbox is left afterwards.",
+    "enter": "Run a command or a shell in a running sandbox, and exit with its code.",
+    "check": "List what this machine lacks for a sandbox, what for, and how to get it.",
+    "export": "Write unsaved work to stdout, as a git bundle or a patch. Unsaved work is unpushed commits, uncommitted files "
+    "and stashes.",
+    "as-agent": "Run a command or a shell as the agent, in this folder, and exit with its code. It gets no terminal of root's.",
+}
+
+
+def summary(description: str) -> str:
+    """The first sentence of a description as an overview lists it: without its capital and its full stop."""
+    sentence = re.split(r"\.\s+(?=[A-Z])", description, maxsplit=1)[0].removesuffix(".")
+    return sentence[:1].lower() + sentence[1:]
 
 
 def wrong(text: str, *hints: str) -> str:
-    """A complaint as it stands on stderr; hints that are "" are left out."""
+    """An error as it is written to stderr; leaves out hints that are ""."""
     return "\n  ".join((f"codetainer: {text}", *filter(None, hints))) + "\n"
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The one that was probably meant, "" where none is near."""
-    return next(iter(difflib.get_close_matches(word, list(known), 1)), "")
+def nearest(word: str, words: Iterable[str]) -> str:
+    """The word that was probably meant, "" if none is similar."""
+    return next(iter(difflib.get_close_matches(word, list(words), 1)), "")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with that form, and without abbreviations: they would change their meaning with the next option."""
+    """argparse with that form of error, and without abbreviations: their meaning would change with the next option."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **given})
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """What is not known is said here: argparse leaves it to the parser above a verb's, which knows nothing of the verb."""
-        found, rest = super().parse_known_args(args, namespace)
+        """Reports unknown words here: argparse leaves them to the parser above a verb's, which does not know the verb."""
+        options, rest = super().parse_known_args(self._with_values(sys.argv[1:] if args is None else args), namespace)
         if rest:
             self._refuse(rest[0])
-        return found, rest
+        return options, rest
+
+    def _with_values(self, words: Iterable[str]) -> list[str]:
+        """Joins an option and a value that begins with a dash: argparse would take the value for an option, not check it."""
+        flags = {flag: action for action in self._actions for flag in action.option_strings}
+        joined: list[str] = []
+        for word in words:
+            action = flags.get(joined[-1]) if joined and "--" not in joined else None
+            takes_value = action is not None and action.nargs is None
+            if takes_value and len(word) > 1 and word.startswith("-") and word != "--" and word.partition("=")[0] not in flags:
+                joined[-1] += f"={word}"
+            else:
+                joined.append(word)
+        return joined
 
     def error(self, message: str, *hints: str) -> NoReturn:
         what = message.removeprefix("argument ")
@@ -45,8 +75,6 @@ class Parser(argparse.ArgumentParser):
         what = f"{before}{choices}{after.replace(chr(39), '')}"  # Python 3.12 and newer quote none of them
         if message.startswith(_REQUIRED):
             what = f"{message.removeprefix(_REQUIRED)} is missing"
-        elif message.endswith(_NO_VALUE):
-            hints = (*hints, "a value that begins with a dash is given as --OPTION=VALUE")
         verb = self.prog.removeprefix("codetainer ")
         sys.stderr.write(wrong(f"cannot run {verb}: {what}", *hints, " ".join(self.format_usage().split())))
         sys.exit(EXIT_CODE)

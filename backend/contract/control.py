@@ -1,167 +1,247 @@
-"""Requests to a running sandbox, as they cross the control socket: one JSON object a line each way.
+"""Requests to a running sandbox over its control socket: one JSON object per line in each direction. Only root may ask.
 
-Only root may ask (the server looks at the peer's credentials). A request is answered by one Reply, when its effect is there.
+Each request class describes its verb in full: the command line with its help, the overview, the documentation and the command
+that the dashboard names are made from it; the server has one function for each (backend/supervision/control.py).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from backend.contract import durations, shell
 from backend.contract.events import RepositoryWork, build
+
+ARGUMENT = "argument"  # key in a field's metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """The argument that fills a field. `flag` is "" for a positional argument, `metavar` is "" for a switch.
+
+    `read` turns the typed text into the field's value. It raises ValueError with a message for the operator.
+    """
+
+    metavar: str = ""
+    flag: str = ""
+    help: str = ""
+    read: Callable[[str], Any] = str
+
+    @property
+    def usage(self) -> str:
+        return (
+            f"[{self.flag} {self.metavar}]" if self.flag and self.metavar else f"[{self.flag}]" if self.flag else self.metavar
+        )
+
+
+def _positional(metavar: str, text: str = "") -> Any:
+    return field(metadata={ARGUMENT: Argument(metavar, help=text)})
+
+
+def _option(flag: str, metavar: str, text: str, default: Any = "", read: Callable[[str], Any] = str) -> Any:
+    return field(default=default, metadata={ARGUMENT: Argument(metavar, flag, text, read)})
+
+
+def _switch(flag: str, text: str) -> Any:
+    return field(default=False, metadata={ARGUMENT: Argument(flag=flag, help=text)})
+
+
+def _duration(text: str) -> float:
+    try:
+        return durations.read(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; without --for there is no end") from error
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    verb: ClassVar[str]
+    """The base of all requests. The docstring of each is its help: the first sentence is the summary."""
+
+    verb: ClassVar[str]  # as typed after `codetainer`
+    opens: ClassVar[bool] = False  # opens or starts something, so it is refused while the sandbox is frozen
+    client_switches: ClassVar[Mapping[str, str]] = {}  # switches that only change what the command line does, with their help
+
+    @classmethod
+    def description(cls) -> str:
+        return " ".join(inspect.cleandoc(cls.__doc__ or "").split())
+
+    @classmethod
+    def arguments(cls) -> dict[str, Argument]:
+        """The fields that the command line fills, with their arguments."""
+        return {each.name: each.metadata[ARGUMENT] for each in dataclasses.fields(cls) if ARGUMENT in each.metadata}
+
+    @classmethod
+    def usage(cls) -> str:
+        own = (argument.usage for argument in cls.arguments().values())
+        return " ".join(("codetainer", cls.verb, *own, *(f"[{flag}]" for flag in cls.client_switches)))
+
+    def typed(self) -> str:
+        """The command that asks for the same, quoted for a shell."""
+        words = ["codetainer", *self.verb.split()]
+        for name, argument in self.arguments().items():
+            value = getattr(self, name)
+            if not argument.flag:
+                words.append(value)
+            elif value:
+                text = durations.written(value) if isinstance(value, float) else value
+                words += [argument.flag] if value is True else [argument.flag, text]
+        return shell.command(*words)
 
 
 @dataclass(frozen=True, slots=True)
 class Allow(Request):
-    """Open a name now, beside what is open already. `ports` as in domains.conf ("443,8443/tls"), "" for the default.
+    """Open a name now, for a time or until you close it.
 
-    `seconds` None: until it is revoked; 0 is refused. `yes` says that a broad wildcard, or a name without an address, is meant.
+    Ports of the name that are open already stay open; each port has its own expiry. The time is from 1s to 366d and counts
+    elapsed time, even if the clock is set or the machine sleeps. A name without an address, or a wildcard as broad as a public
+    suffix, is refused with the reason unless --yes is given.
     """
 
     verb: ClassVar[str] = "allow"
-    name: str
-    ports: str = ""
-    seconds: float | None = None
-    yes: bool = False
+    opens: ClassVar[bool] = True
+    name: str = _positional("NAME", "a name, or *.NAME for all names below it")
+    ports: str = _option("--port", "PORTS", "as in domains.conf: 443,8443/tls (default: 443 and 80)")
+    seconds: float | None = _option("--for", "TIME", "90s, 5m, 1h, 2d (default: until you close it)", None, _duration)
+    yes: bool = _switch("--yes", "allow a wildcard below a public suffix, or a name without an address")
 
 
 @dataclass(frozen=True, slots=True)
 class Revoke(Request):
-    """Close at once what was allowed by hand of a name (`ports` "": all of it), and cut the flows it carries.
+    """Close a name that was opened with allow, and cut its connections.
 
-    `data["open"]` of the reply says what stays open of the name all the same: objects with name, ports, source.
+    It then lists the ports that the allowlist or a wildcard keeps open, and how to close them.
     """
 
+    # data["open"] of the reply: what stays open of the name, as objects with name, ports, source.
     verb: ClassVar[str] = "revoke"
-    name: str
-    ports: str = ""
+    name: str = _positional("NAME")
+    ports: str = _option("--port", "PORTS", "only these ports (default: all that allow opened)")
 
 
 @dataclass(frozen=True, slots=True)
 class ListAllowed(Request):
-    """Every open name and where it comes from: `data["entries"]`, objects with name, ports, source, until.
+    """List every open name and its source."""
 
-    `until` is None for an entry of the list, else seconds since the epoch, 0 for "until it is revoked".
-    """
-
+    # data["entries"] of the reply: objects with name, ports, source, until. `until` is None for an entry of domains.conf, else
+    # seconds since the epoch, 0 for "until you close it".
     verb: ClassVar[str] = "allowed"
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh(Request):
-    """Resolve every listed name again, now."""
-
-    verb: ClassVar[str] = "refresh"
+    client_switches: ClassVar[Mapping[str, str]] = {"--json": "print JSON"}
 
 
 @dataclass(frozen=True, slots=True)
 class Explain(Request):
-    """What would happen to NAME or ADDRESS[:PORT], and which line of which file decides."""
+    """Show whether a connection would be allowed, and which line of which file decides.
+
+    Exit code 1 if the argument is neither a name nor an address (a URL).
+    """
 
     verb: ClassVar[str] = "explain"
-    target: str
+    target: str = _positional("NAME|ADDRESS[:PORT]")
+
+
+@dataclass(frozen=True, slots=True)
+class CountWork(Request):
+    """Count unsaved work now: unpushed commits, uncommitted files, stashes. Exit code 1 if it cannot be counted."""
+
+    # The reply's data is a WorkAtStake, even if the work could not be counted.
+    verb: ClassVar[str] = "work"
+    client_switches: ClassVar[Mapping[str, str]] = {"--json": "print JSON"}
+
+
+@dataclass(frozen=True, slots=True)
+class SaveWork(Request):
+    """Push unsaved work to a branch wip/... now, and again when the sandbox stops.
+
+    With --off nothing is saved when it stops, regardless of CODETAINER_AUTOSAVE.
+    """
+
+    # data of the reply: branch, left_out.
+    verb: ClassVar[str] = "save"
+    off: bool = _switch("--off", "instead: save nothing when the sandbox stops")
 
 
 @dataclass(frozen=True, slots=True)
 class Mute(Request):
-    """Count refusals of a name without showing them. Serious ones are shown all the same.
-
-    `seconds` None: until `off`, which shows them again.
-    """
+    """Hide the refusals of a name or address, but still count them. Serious refusals stay visible."""
 
     verb: ClassVar[str] = "mute"
-    name: str
-    seconds: float | None = None
-    off: bool = False
+    name: str = _positional("NAME")
+    seconds: float | None = _option("--for", "TIME", "90s, 5m, 1h, 2d (default: until --off)", None, _duration)
+    off: bool = _switch("--off", "show them again")
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge(Request):
-    """Serious refusals that had come `until` then (seconds since the epoch) have been seen by the operator.
-
-    `key` as in events.Acknowledged: one kind, those of one reason, or "" for all.
-    """
+    """Print the unacknowledged serious refusals, and acknowledge them. It only counts those that are not kept by name."""
 
     verb: ClassVar[str] = "acknowledge"
-    until: float
-    key: str = ""
+    until: float  # seconds since the epoch: later ones stay unacknowledged
+    key: str = ""  # as in events.Acknowledged: one kind, those of one reason, or "" for all
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh(Request):
+    """Resolve every allowed name now."""
+
+    verb: ClassVar[str] = "refresh"
+    opens: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
 class Freeze(Request):
+    """Stop the agent's processes, close every address and cut all connections.
+
+    It uses a cgroup of version 2 or 1, or signals if boot may mount neither.
+    """
+
     verb: ClassVar[str] = "freeze"
 
 
 @dataclass(frozen=True, slots=True)
 class Thaw(Request):
+    """Undo freeze."""
+
     verb: ClassVar[str] = "thaw"
 
 
 @dataclass(frozen=True, slots=True)
 class Retry(Request):
-    """Boot again after a HALT: the steps that did not end well, and all that need them."""
+    """Boot again after a halt or a failed protection, or repeat the steps that failed.
+
+    If boot halted or a protection failed later, it builds all protections again and repeats the steps that did not succeed.
+    After a degraded boot, it repeats the failed steps while the agent continues. Names opened with allow are open again
+    afterwards.
+    """
 
     verb: ClassVar[str] = "retry"
+    opens: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
 class RestartSession(Request):
-    verb: ClassVar[str] = "restart-session"
+    """Restart Claude in its session. It asks first while the agent is working; a script then needs --yes."""
 
-
-@dataclass(frozen=True, slots=True)
-class CountWork(Request):
-    """Count what exists only here, now. The reply's data is a WorkAtStake; also when it could not be counted."""
-
-    verb: ClassVar[str] = "work"
-
-
-@dataclass(frozen=True, slots=True)
-class SaveWork(Request):
-    """Push it to `wip/` now, and once more when the sandbox stops. `data`: branch, left_out."""
-
-    verb: ClassVar[str] = "save"
-
-
-@dataclass(frozen=True, slots=True)
-class DropWork(Request):
-    """Do not save when the sandbox stops, whatever CODETAINER_AUTOSAVE says."""
-
-    verb: ClassVar[str] = "drop"
+    verb: ClassVar[str] = "session restart"
+    opens: ClassVar[bool] = True
+    client_switches: ClassVar[Mapping[str, str]] = {"--yes": "do not ask, whatever the agent is doing"}
 
 
 VERBS: dict[str, type[Request]] = {
     request.verb: request
     for request in (
-        Allow,
-        Revoke,
-        ListAllowed,
-        Refresh,
-        Explain,
-        Mute,
-        Acknowledge,
-        Freeze,
-        Thaw,
-        Retry,
+        Allow, Revoke, ListAllowed, Explain, CountWork, SaveWork, Mute, Acknowledge, Refresh, Freeze, Thaw, Retry,
         RestartSession,
-        CountWork,
-        SaveWork,
-        DropWork,
     )
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`text` is for the operator, `hint` what to do where it was refused, `data` for programs."""
+    """`text` is for the operator, `hint` is what to do after a refusal, `data` is for programs."""
 
     ok: bool
     text: str = ""
@@ -171,7 +251,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class WorkAtStake:
-    """What a stop of the sandbox would lose. Everything in `repositories` is the agent's word: shown, never trusted.
+    """Work that a stop of the sandbox would lose. Everything in `repositories` comes from the agent: shown, never trusted.
 
     `at`: when it was counted (seconds since the epoch), 0 for never; `problem`: why it was not counted now. `cannot_save`: why
     it cannot be pushed to `branch`. `saves`: whether a stop pushes it.
@@ -194,13 +274,12 @@ def encode_request(request: Request) -> str:
 
 
 def decode_request(line: str) -> Request:
-    """Raises ValueError, with a sentence for the asker, where the line is no request."""
+    """Raises ValueError, with a message for the client, if the line is not a request."""
     try:
         body = json.loads(line)
-        cls = VERBS[body["verb"]]
-        request: Request = build(cls, body)
+        request: Request = build(VERBS[body["verb"]], body)
     except KeyError as error:
-        raise ValueError(f"cannot do {error}: known are {', '.join(VERBS)}") from error
+        raise ValueError(f"cannot do {error}: expected one of {', '.join(VERBS)}") from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"cannot read request: {error}") from error
     return request

@@ -25,3 +25,9 @@ def read(text: str) -> float:
     if len(digits) > 9 or int(digits) * _UNITS[match[2]] > LONGEST:
         raise ValueError(f"cannot use {text[:40]!a} as a duration: the longest is {LONGEST / DAY:.0f}d")
     return int(digits) * _UNITS[match[2]]
+
+
+def written(seconds: float) -> str:
+    """A duration as an operator would type it; `read` is the inverse for whole seconds."""
+    unit = next((unit for unit in "dhm" if seconds % _UNITS[unit] == 0), "s")
+    return f"{seconds / _UNITS[unit]:.0f}{unit}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from backend import settings
 from backend.agent import agent
-from backend.contract.command_line import Parser
+from backend.contract.command_line import BACKEND_VERBS, Parser
 from backend.contract.paths import AGENT_UID, Paths
 from backend.sandbox import relay
 from backend.sandbox.relay import Command
@@ -39,7 +39,7 @@ READ_STDIN = (
 def main(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="codetainer as-agent", usage="%(prog)s [-- COMMAND ...]",
-        description="Run a command or a shell as the agent in this folder, without root's terminal, and exit with its code.",
+        description=BACKEND_VERBS["as-agent"],
     )  # fmt: skip
     at = argv.index("--") if "--" in argv else len(argv)
     parser.parse_args(argv[:at])

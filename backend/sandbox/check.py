@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from backend.contract.command_line import Parser
+from backend.contract.command_line import BACKEND_VERBS, Parser
 from backend.sandbox import claude, layout, namespaces
 from backend.sandbox.namespaces import Mount, Namespace
 from backend.sandbox.options import Net
@@ -178,7 +178,7 @@ def table(results: Sequence[Requirement]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = Parser(prog="codetainer check", description="List what this machine lacks for a sandbox.")
+    parser = Parser(prog="codetainer check", description=BACKEND_VERBS["check"])
     parser.add_argument("--net", choices=[net.value for net in Net], default=Net.NAT.value,
                         help="check for up with this --net; pretend needs no Claude Code (default: %(default)s)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")

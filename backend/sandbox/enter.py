@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backend import settings
 from backend.agent import agent
-from backend.contract.command_line import Parser
+from backend.contract.command_line import BACKEND_VERBS, Parser
 from backend.contract.paths import Paths
 from backend.sandbox import inputs, registry, relay
 from backend.sandbox.as_agent import FROZEN
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         own, command = own[: own.index("--")], own[own.index("--") + 1 :]
     parser = Parser(
         prog="codetainer enter", usage="%(prog)s [options] [-- COMMAND ...]",
-        description="Run a command or a shell in a running sandbox, and exit with its code.",
+        description=BACKEND_VERBS["enter"],
     )  # fmt: skip
     parser.add_argument("--name", type=sandbox_name, default="sandbox", help="name of the sandbox (default: %(default)s)")
     parser.add_argument("--root", action="store_true", help="run as root instead of the agent")

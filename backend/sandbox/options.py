@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from backend.contract.command_line import Parser
+from backend.contract.command_line import BACKEND_VERBS, Parser
 from backend.sandbox.registry import NAME
 
 
@@ -57,11 +57,7 @@ def parse(argv: Sequence[str]) -> Options:
     own, command = argv[:at], tuple(argv[at + 1 :])
     parser = Parser(
         prog="codetainer up", usage="%(prog)s [options] [-- COMMAND ...]",
-        description="Boot a sandbox in namespaces of this machine. On a terminal it shows the dashboard, then the session; "
-        "ctrl+b d returns to the dashboard. q on the dashboard stops the sandbox, after showing unsaved work and asking. "
-        "A signal, or closing the terminal, stops it without asking. "
-        "With a COMMAND, runs it as the agent and exits with its code; prints nothing else unless boot fails. "
-        "Nothing of the sandbox is left afterwards.",
+        description=BACKEND_VERBS["up"],
     )  # fmt: skip
     parser.add_argument("--net", choices=[net.value for net in Net], default=Net.NAT.value,
                         help="connect to a pretend internet, this machine's or none (default: %(default)s)")  # fmt: skip

@@ -43,7 +43,8 @@ from backend.session import activity, session
 from backend.settings import Settings
 from backend.settings.values import Debug, GateMode, OnFailure
 from backend.supervision import load, watch
-from backend.supervision.control import Control, ControlServer
+from backend.supervision.control import Control
+from backend.supervision.control_server import ControlServer
 from backend.supervision.freezing import Freezing
 from backend.supervision.grants import Grants
 from backend.system import SystemFailure

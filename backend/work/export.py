@@ -15,7 +15,7 @@ from pathlib import Path
 
 from backend import commands, system
 from backend.contract import shell
-from backend.contract.command_line import Parser
+from backend.contract.command_line import BACKEND_VERBS, Parser
 from backend.contract.paths import Paths
 from backend.copying import Flow, copy
 from backend.system import AGENT, SystemFailure
@@ -36,7 +36,6 @@ WRITTEN, FAILED, USAGE, NOTHING, PARTLY, INCOMPLETE = 0, 1, 2, 3, 4, 5
 LARGEST = 1 << 62
 SECONDS = 3600.0
 MAX_NAMED = 20
-DESCRIPTION = "Write this sandbox's unsaved work to stdout: unpushed commits, uncommitted files, stashes."
 CODES = (
     "Exit code 0: written; 1: failed; 2: wrong usage; 3: no unsaved work; 4: written, without the parts that stderr names; "
     "5: written, but it needs commits that are not in this sandbox, which stderr names."
@@ -45,7 +44,10 @@ CODES = (
 
 def main(argv: Sequence[str]) -> int:
     parser = Parser(
-        prog="codetainer export", usage="%(prog)s [--patch] [REPOSITORY] > FILE", epilog=CODES, description=DESCRIPTION
+        prog="codetainer export",
+        usage="%(prog)s [--patch] [REPOSITORY] > FILE",
+        epilog=CODES,
+        description=BACKEND_VERBS["export"],
     )
     parser.add_argument("--patch", action="store_true", help="one patch for git apply instead of a bundle")
     parser.add_argument("--debug", action="store_true", help="report every command that is run on stderr")

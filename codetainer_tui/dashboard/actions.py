@@ -1,4 +1,4 @@
-"""What each key does. Every effect shows at once, on the row it concerns or in the notice line."""
+"""The action of each key. Each result is shown at once, on its row or in the notice line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from codetainer_tui.view import Tone
 
 
 class Actions(RowActions, Stopping):
-    """The half of the dashboard that does something; the other half shows."""
+    """The half of the dashboard that acts; the other half only shows."""
 
     coming: deque[str] | None = None
 
@@ -51,7 +51,7 @@ class Actions(RowActions, Stopping):
             self.say("the session is gone, or does not answer: R starts it anew", Tone.WARN, seconds=3600.0)
 
     def action_suspend_process(self) -> None:
-        """Not this: over SSH it leaves a raw terminal behind (ctrl+z)."""
+        """Ignores ctrl+z: over SSH it would leave a raw terminal behind."""
 
     # --- the cursor and what is under it ---
 
@@ -86,7 +86,7 @@ class Actions(RowActions, Stopping):
     # --- the sandbox ---
 
     def action_refresh(self) -> None:
-        self.request(Refresh(), "codetainer refresh", self._told)
+        self.request(Refresh(), self._show_reply)
 
     def action_boot_steps(self) -> None:
         self.main.show_steps = not self.main.steps_shown
@@ -118,7 +118,7 @@ class Actions(RowActions, Stopping):
 
     def action_again(self) -> None:
         if self.view.needs_retry:
-            self.request(Retry(), "codetainer retry", self._told)
+            self.request(Retry(), self._show_reply)
         elif self.view.booting:
             self.say("boot is under way")
         else:
@@ -133,22 +133,22 @@ class Actions(RowActions, Stopping):
 
         def chosen(value: str | None) -> None:
             if value == "session":
-                self.request(RestartSession(), "codetainer session restart", self._told)
+                self.request(RestartSession(), self._show_reply)
             elif value == "steps":
-                self.request(Retry(), "codetainer retry", self._told)
+                self.request(Retry(), self._show_reply)
 
         self.push_screen(ChoiceScreen("Again?", answers), chosen)
 
     def action_freeze(self) -> None:
         if self.view.frozen:
-            self._confirm("Let the agent go on, and open the list again?", Thaw(), "codetainer thaw")
+            self._confirm("Let the agent go on, and open the list again?", Thaw())
         else:
-            self._confirm("Stop the agent, close every address and cut all flows?", Freeze(), "codetainer freeze")
+            self._confirm("Stop the agent, close every address and cut all flows?", Freeze())
 
-    def _confirm(self, question: str, request: Request, typed: str) -> None:
+    def _confirm(self, question: str, request: Request) -> None:
         def chosen(value: str | None) -> None:
             if value == "yes":
-                self.request(request, typed, self._told)
+                self.request(request, self._show_reply)
 
         self.push_screen(ChoiceScreen(question, (Answer("n", "no", ""), Answer("y", "yes", "yes"))), chosen)
 

@@ -1,4 +1,4 @@
-"""Asking the sandbox from the dashboard. Every effect shows at once, on the row it concerns or in the notice line."""
+"""Requests from the dashboard to the sandbox. Each result is shown at once, on its row or in the notice line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECORDING = "this is a recording: nothing can be asked of it"
 
 
 class Asking(App[None]):
-    """What every action needs: a way to ask, and places to say what came of it."""
+    """The base of all actions: sends requests and shows the replies."""
 
     main: MainScreen
     keys: Keys
@@ -40,8 +40,8 @@ class Asking(App[None]):
 
     # --- asking ---
 
-    def request(self, request: Request, typed: str, said: Callable[[Reply], None], row: str = "") -> None:
-        """Asks the sandbox in a thread: a boot that is tried again takes its time."""
+    def request(self, request: Request, replied: Callable[[Reply], None], row: str = "") -> None:
+        """Asks the sandbox in a thread, because a retry of boot takes time. `row` is the key of the row that it concerns."""
         paths = self.paths
         if paths is None:
             self.say(RECORDING, Tone.WARN)
@@ -52,26 +52,26 @@ class Asking(App[None]):
             self.say("asking …")
 
         def work() -> None:
-            reply = ask(paths.control, request, typed)
-            self.call_from_thread(said, reply)
+            reply = ask(paths.control, request)
+            self.call_from_thread(replied, reply)
 
-        self.run_worker(work, thread=True, group=typed)
+        self.run_worker(work, thread=True, group=request.typed())
 
-    def _told(self, reply: Reply) -> None:
+    def _show_reply(self, reply: Reply) -> None:
         text = reply.text if reply.ok or not reply.hint else f"{reply.text}. {reply.hint}"
         self.say(text or "done", Tone.PLAIN if reply.ok else Tone.WARN)
 
-    def _told_row(self, row: str) -> Callable[[Reply], None]:
-        def told(reply: Reply) -> None:
-            # What was done stands in the journal already, and then on the row.
+    def _show_on_row(self, row: str) -> Callable[[Reply], None]:
+        def show(reply: Reply) -> None:
+            # A success is in the journal already, and the row shows it from there.
             self.pend(row, "" if reply.ok else reply.text, seconds=10.0)
             self.tick()
-            self._told(reply)
+            self._show_reply(reply)
 
-        return told
+        return show
 
     def copy(self, text: str) -> str:
-        """Copies by way of the terminal, or into a file where that is too long; says what came of it."""
+        """Copies through the terminal, or into a file if the text is too long. Returns a report of it."""
         if len(text.encode()) > copied.MAX_COPIED:
             return copied.to_file(text)
         self.copy_to_clipboard(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.contract import shell
+from backend.contract import durations
 from backend.contract.control import Acknowledge, Allow, Explain, Mute, Reply, Revoke
 from backend.contract.refusals import Severity
 from codetainer_tui.dashboard.asking import Asking
@@ -12,7 +12,6 @@ from codetainer_tui.lookalike import resembles
 from codetainer_tui.view import RefusedLine, Tone
 from codetainer_tui.words import harmless
 
-HOUR = 3600.0
 NO = "no"  # declines; "" acknowledges everything
 
 
@@ -38,15 +37,13 @@ class RowActions(Asking):
             answers.append(Answer("c", "close it and drop its connections", "close"))
 
         def chosen(value: str | None) -> None:
-            port = ("--port", row.ports) if row.ports else ()
-            allow = shell.command("codetainer", "allow", row.name, *port)
-            told = self._told_row(row.key)
-            if value == "hour":
-                self.request(Allow(row.name, row.ports, HOUR), f"{allow} --for 1h", told, row.key)
-            elif value == "always":
-                self.request(Allow(row.name, row.ports), allow, told, row.key)
-            elif value == "close":
-                self.request(Revoke(row.opened_by), shell.command("codetainer", "revoke", row.opened_by), told, row.key)
+            requests = {
+                "hour": Allow(row.name, row.ports, durations.HOUR),
+                "always": Allow(row.name, row.ports),
+                "close": Revoke(row.opened_by),
+            }
+            if value in requests:
+                self.request(requests[value], self._show_on_row(row.key), row.key)
             elif value == "line":
                 self.say(self.copy(row.entry))
 
@@ -67,7 +64,7 @@ class RowActions(Asking):
 
         def chosen(value: str | None) -> None:
             if value is not None and value != NO:
-                self.request(Acknowledge(view.updated_at, value), "codetainer acknowledge", self._told)
+                self.request(Acknowledge(view.updated_at, value), self._show_reply)
 
         self.push_screen(ChoiceScreen("Acknowledge?", (*mine, every, Answer("n", "no", NO)), nothing=NO), chosen)
 
@@ -85,9 +82,9 @@ class RowActions(Asking):
                     lines = (*row.full, "", "Now:", *reply.text.splitlines())
                     self.push_screen(TextScreen(row.what, lines, self.copy))
                 else:
-                    self._told(reply)
+                    self._show_reply(reply)
 
-            self.request(Explain(target), shell.command("codetainer", "explain", target), answered)
+            self.request(Explain(target), answered)
 
     def action_mute(self) -> None:
         row = self._row()
@@ -102,10 +99,8 @@ class RowActions(Asking):
             return
 
         def answered(reply: Reply) -> None:
-            self._told_row(row.key)(reply)
+            self._show_on_row(row.key)(reply)
             if reply.ok and not row.muted:
                 self.say(f"{reply.text}; to undo, find it with {self.keys.shown('find')} and press {self.keys.shown('mute')}")
 
-        off = ("--off",) if row.muted else ()
-        request = Mute(row.muted_as, off=row.muted)
-        self.request(request, shell.command("codetainer", "mute", row.muted_as, *off), answered, row.key)
+        self.request(Mute(row.muted_as, off=row.muted), answered, row.key)

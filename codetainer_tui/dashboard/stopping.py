@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-from backend.contract.control import CountWork, DropWork, Reply, Request, SaveWork, WorkAtStake
+from backend.contract.control import CountWork, Reply, Request, SaveWork, WorkAtStake
 from backend.contract.events import build
 from backend.contract.leaving import Leaving
 from backend.contract.state import State
@@ -54,7 +54,7 @@ class Stopping(Asking):
                 stake = build(WorkAtStake, reply.data) if reply.ok else stake
             self._ask_about(asked, stake, problem, left_out)
 
-        self._beside(CountWork(), "codetainer work", counted)
+        self._beside(CountWork(), counted)
         self.set_timer(COUNT_SECONDS, lambda: self._ask_about(asked, stakes.last_known(self.state), problem, left_out))
 
     def _ask_about(self, asked: int, stake: WorkAtStake, problem: str = "", left_out: tuple[str, ...] = ()) -> None:
@@ -99,14 +99,14 @@ class Stopping(Asking):
             left = value != "saved"
 
         self.push_screen(waiting, dismissed)
-        self._beside(SaveWork(), "codetainer save", saved)
+        self._beside(SaveWork(), saved)
 
     def _drop(self) -> None:
         """Cancels the save that the sandbox would make at its end, and leaves."""
-        self._beside(DropWork(), "codetainer save --off", lambda _: self.leave(Leaving.STOP))
+        self._beside(SaveWork(off=True), lambda _: self.leave(Leaving.STOP))
         self.set_timer(DROP_SECONDS, lambda: self.leave(Leaving.STOP))
 
-    def _beside(self, request: Request, typed: str, answered: Callable[[Reply], None]) -> None:
+    def _beside(self, request: Request, answered: Callable[[Reply], None]) -> None:
         """Asks in a daemon thread, so that leaving does not wait for it: the agent can delay an answer by minutes."""
         paths = self.paths
         if paths is None:
@@ -114,7 +114,7 @@ class Stopping(Asking):
             return
 
         def work() -> None:
-            reply = ask(paths.control, request, typed)
+            reply = ask(paths.control, request)
             with contextlib.suppress(RuntimeError):  # the dashboard has closed in the meantime
                 self.call_later(answered, reply)
 

@@ -178,9 +178,9 @@ def test_a_failed_step_is_retried_while_the_session_continues(tmp_path: Path) ->
         assert (failed.returncode, "boot ended: degraded" in failed.stderr) == (1, True)
         assert sandbox.codetainer("allow", "github.com").returncode == 0
         done = sandbox.codetainer("retry")
-        assert (done.returncode, done.stdout) == (0, "tried again and done: Clone example/demo\n")
+        assert (done.returncode, done.stdout) == (0, "repeated and done: Clone example/demo\n")
         assert sandbox.codetainer("status").returncode == 0
-        assert "nothing of boot has failed" in sandbox.codetainer("retry").stderr
+        assert "no step of boot has failed" in sandbox.codetainer("retry").stderr
         assert sandbox.agent("test", "-e", "/workspace/repo/README.md").returncode == 0
         assert (sandbox.pane.pid, bool(server)) == (server, True)
     finally:

@@ -91,6 +91,6 @@ def test_a_pipe_without_a_reader_delays_no_change_of_the_allowlist(sandbox: Runn
 
     # Done directly, because on a busy machine the writer could give up before two programs have started.
     for request in (Allow("unlisted.test"), Revoke("unlisted.test")):
-        assert ask(sandbox.paths.control, request, "").ok
+        assert ask(sandbox.paths.control, request).ok
         assert not given_up()
     eventually("the writer gives up", given_up)

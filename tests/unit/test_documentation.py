@@ -11,7 +11,7 @@ from backend.sandbox import as_agent, check, enter, options
 from backend.settings import VARIABLES
 from backend.settings.variable import Variable
 from backend.work import export
-from codetainer_tui import arguments, cli
+from codetainer_tui import arguments
 from codetainer_tui.refusal import why
 from tests import documentation
 
@@ -59,7 +59,7 @@ def help_of(verb: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", sorted((*cli.VERBS, *cli.BACKEND_VERBS)))
+@pytest.mark.parametrize("verb", sorted(arguments.VERBS))
 def test_every_option_of_a_verb_is_documented(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [line for line in DOCUMENTS["docs/configuration.md"].read_text().splitlines() if line.startswith("| `codetainer ")]
     row = next(line for line in rows if re.search(rf"`codetainer {verb}\b(?!-)", line))

@@ -42,7 +42,7 @@ def test_acknowledged_refusals_are_printed_or_counted(
     state = fold_all(write(paths.journal, *SCAN, FOREIGN, *TUNNEL, *OTHERS))
     asked: list[Request] = []
 
-    def answer(path: Path, request: Request, typed: str) -> Reply:
+    def answer(path: Path, request: Request) -> Reply:
         asked.append(request)
         return Reply(True, f"{state.refusals.alarms} acknowledged")
 

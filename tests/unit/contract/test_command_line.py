@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.contract.command_line import Parser, nearest
+from backend.contract.command_line import Parser, nearest, summary
 
 
 def parser() -> Parser:
@@ -22,7 +22,10 @@ WRONG: list[tuple[str, str]] = [
     ("here there", "'there' is more than it takes\n"),
     ("here \x1b[31m", "'\\x1b[31m' is more than it takes\n"),
     ("", "PLACE is missing\n"),
-    ("here --tune", "--tune: expected one argument\n  a value that begins with a dash is given as --OPTION=VALUE\n"),
+    ("here --tune", "--tune: expected one argument\n"),
+    ("here --tune --fast", "--tune: expected one argument\n"),
+    ("here --tune -waltz", "--tune: invalid choice: '-waltz' (choose from waltz, polka)\n"),
+    ("here --fast -waltz", "there is no option -waltz\n"),
     ("here --tune tango", "--tune: invalid choice: 'tango' (choose from waltz, polka)\n"),
 ]
 
@@ -39,6 +42,18 @@ def test_a_verb_with_a_command_shows_where_the_command_goes(capsys: pytest.Captu
     with pytest.raises(SystemExit):
         Parser(prog="codetainer up", usage="%(prog)s [options] [-- COMMAND ...]").parse_args(["true"])
     assert "\n  a COMMAND goes after --: -- true\n" in capsys.readouterr().err
+
+
+def test_after_two_dashes_nothing_is_an_option() -> None:
+    made = Parser(prog="x")
+    made.add_argument("--tune")
+    made.add_argument("words", nargs="*")
+    assert made.parse_args(["--", "--tune", "-x"]).words == ["--tune", "-x"]
+
+
+def test_the_summary_is_the_first_sentence() -> None:
+    assert summary("Push work to wip/... now, and again. With --off not.") == "push work to wip/... now, and again"
+    assert summary("Undo freeze.") == "undo freeze"
 
 
 def test_the_nearest_word() -> None:

@@ -39,3 +39,24 @@ def test_any_line_is_a_request_or_a_value_error(line: str) -> None:
 def test_invalid_requests_are_value_errors(line: str) -> None:
     with pytest.raises(ValueError, match="cannot"):
         control.decode_request(line)
+
+
+def test_every_request_has_its_verb_and_help() -> None:
+    classes = {
+        cls for cls in vars(control).values()
+        if isinstance(cls, type) and issubclass(cls, control.Request) and cls is not control.Request
+    }  # fmt: skip
+    assert classes == set(control.VERBS.values())
+    assert all(cls.description().endswith(".") and "(" not in cls.description()[: len(cls.__name__) + 1] for cls in classes)
+
+
+def test_the_usage_has_every_argument() -> None:
+    assert control.Allow.usage() == "codetainer allow NAME [--port PORTS] [--for TIME] [--yes]"
+    assert control.RestartSession.usage() == "codetainer session restart [--yes]"
+    assert control.Acknowledge.usage() == "codetainer acknowledge"
+
+
+def test_the_command_is_quoted_for_a_shell() -> None:
+    request_ = control.Allow("a; id", "443,8443/tls", 5400.0, True)
+    assert request_.typed() == "codetainer allow 'a; id' --port 443,8443/tls --for 90m --yes"
+    assert control.Acknowledge(5.0, "x").typed() == "codetainer acknowledge"

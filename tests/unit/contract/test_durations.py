@@ -11,6 +11,12 @@ from backend.settings import VARIABLES
 )
 def test_durations_are_read(text: str, seconds: float) -> None:
     assert durations.read(text) == seconds
+    assert durations.read(durations.written(seconds)) == seconds
+
+
+def test_durations_are_written_in_the_largest_unit_that_fits() -> None:
+    written = [durations.written(seconds) for seconds in (1.0, 90.0, 300.0, 5400.0, 3600.0, 172_800.0)]
+    assert written == ["1s", "90s", "5m", "90m", "1h", "2d"]
 
 
 @pytest.mark.parametrize("text", ["", "h", "-1h", "-5", "1.5h", "1w", "1h ", "٣h", "1h30m", "inf", "nan", "1e3", "0x10"])

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import pytest
 
 from backend.contract.control import (
     Acknowledge,
     Allow,
     CountWork,
-    DropWork,
     ListAllowed,
     Mute,
-    Reply,
-    Request,
     Revoke,
     SaveWork,
     WorkAtStake,
@@ -22,50 +17,16 @@ from backend.contract.control import (
     encode_reply,
 )
 from backend.contract.durations import LONGEST
-from backend.contract.events import Event, Reason, Refused, RepositoryWork, Stamped, Via, WorkSaved, build
-from backend.contract.state import State, fold
-from backend.policy import Policy
+from backend.contract.events import (
+    Reason,
+    Refused,
+    Via,
+    WorkSaved,
+    build,
+)
 from backend.supervision import control, grants
 from tests.unit.backend.supervision.parts import Case
-
-
-class Target:
-    """As much of a supervisor as these requests need: a journal that folds, and grants."""
-
-    def __init__(self, case: Case) -> None:
-        self.case, self.grants, self.journal = case, case.grants, self
-        self.state = State()
-        self.work = Saving()
-
-    @property
-    def policy(self) -> Policy:
-        return self.case.policy
-
-    def emit(self, event: Event) -> None:
-        self.state = fold(self.state, Stamped(1.0, 1, event))
-
-    async def ask(self, request: Request) -> Reply:
-        return await control.answer(request, cast(control.Control, self))
-
-
-STAKE = WorkAtStake((RepositoryWork("/workspace/repo", commits=2, notes=("one",)),), 7.0, "why", "wip/x", "no", True)
-
-
-class Saving:
-    """A keeper that is told what comes of it."""
-
-    def __init__(self, saved: WorkSaved | None = None) -> None:
-        self.saved, self.dropped = saved, False
-
-    async def at_stake(self) -> WorkAtStake:
-        return STAKE
-
-    async def save(self) -> WorkSaved:
-        assert self.saved is not None
-        return self.saved
-
-    def drop(self) -> None:
-        self.dropped = True
+from tests.unit.backend.supervision.target import STAKE, Saving, Target
 
 
 @pytest.fixture
@@ -159,13 +120,13 @@ FOREIGN = Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.github.com", "198.51
 async def test_what_is_serious_is_acknowledged_as_far_as_the_operator_has_seen_it(target: Target) -> None:
     target.emit(METADATA)
     target.emit(FOREIGN)
-    assert (await target.ask(Acknowledge(0.5))).text == "it has come again meanwhile: look again"
+    assert (await target.ask(Acknowledge(0.5))).text == "more came meanwhile: look again"
+    for until in (float("nan"), float("inf")):
+        assert (await target.ask(Acknowledge(until))).text == "cannot acknowledge: the time is not a number"
     one = await target.ask(Acknowledge(1.0, METADATA.key))
     assert (one.ok, one.text, one.data) == (True, "1 acknowledged, 1 left", {"left": 1})
     assert (await target.ask(Acknowledge(1.0))).text == "1 acknowledged"
     assert (await target.ask(Acknowledge(1.0))).text == "there is nothing to acknowledge"
-    for until in (float("nan"), float("inf")):
-        assert not (await target.ask(Acknowledge(until))).ok
 
 
 async def test_a_mute_says_that_what_is_serious_is_shown_all_the_same(target: Target) -> None:
@@ -222,5 +183,5 @@ async def test_what_is_at_stake_crosses_the_socket_as_it_is(target: Target) -> N
     target.work = Saving()
     reply = decode_reply(encode_reply(await target.ask(CountWork())))
     assert build(WorkAtStake, reply.data) == STAKE
-    assert (await target.ask(DropWork())).ok
+    assert (await target.ask(SaveWork(off=True))).ok
     assert target.work.dropped

@@ -183,9 +183,6 @@ async def test_a_self_test_that_cannot_run_three_times_counts_as_a_failure(
     assert closings(supervisor) == ALL
 
 
-# --- retry ---
-
-
 async def test_after_a_failure_everything_is_booted_again(supervisor: Supervisor, emitted: list[Event]) -> None:
     for event in (BootFinished(BootState.READY, 4.0), ProtectionFailed("a reason")):
         supervisor.journal.emit(event)
@@ -251,9 +248,6 @@ async def test_before_boot_has_begun_there_is_nothing_to_retry(tmp_path: Path) -
     paths.run.mkdir(parents=True)
     loaded: Mapping[str, str] = {"GH_PAT": "ghp_x", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"}
     assert await Supervisor(settings.load(loaded), paths).retry() is BootState.BOOTING
-
-
-# --- tasks ---
 
 
 async def test_what_ends_by_an_error_is_begun_again_and_the_same_error_is_said_once() -> None:

@@ -36,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """The requests of the dashboard; all of them succeed."""
     found: list[Request] = []
 
-    def answer(_path: object, request: Request, _typed: str) -> Reply:
+    def answer(_path: object, request: Request) -> Reply:
         found.append(request)
         return Reply(True, "it is done")
 

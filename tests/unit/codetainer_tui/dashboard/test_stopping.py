@@ -36,14 +36,14 @@ class Sandbox:
         self.gate = threading.Event()
         self.gate.set()
 
-    def ask(self, _path: object, request: Request, _typed: str) -> Reply:
+    def ask(self, _path: object, request: Request) -> Reply:
         self.asked.append(request)
         self.gate.wait(30)
         self.answered += 1
         match request:
             case control.CountWork():
                 return Reply(True, data=dataclasses.asdict(self.stake))
-            case control.SaveWork():
+            case control.SaveWork(off=False):
                 return self.saved
             case _:
                 return Reply(True, "it is done")
@@ -186,7 +186,7 @@ async def test_stop_without_saving_cancels_the_save_of_the_sandbox(app: Dashboar
         await asks(pilot, app)
         await pilot.press("y")
         await ends(pilot, app)
-    assert sandbox.asked == [control.CountWork(), control.DropWork()]
+    assert sandbox.asked == [control.CountWork(), control.SaveWork(off=True)]
 
 
 async def test_a_slow_count_does_not_delay_the_question(
