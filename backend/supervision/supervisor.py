@@ -1,4 +1,4 @@
-"""Boots the sandbox, then keeps it: services running, walls proved, what was allowed for a time withdrawn in time.
+"""Boots the sandbox, then supervises it: restarts services, repeats the self-test, closes names whose time is up.
 
 Length: one class, whose parts are in modules of their own.
 """
@@ -52,9 +52,9 @@ from backend.work.keeper import Keeper
 
 NOT_STARTED = "nothing is started as the agent"
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
-AGAIN_SECONDS = 5.0  # until what ended by an error is begun again
-TRIES = 3  # that cannot be made, until the walls count as broken: for a moment there may be no process left to try them with
-TRY_SECONDS = 10.0  # between two of them
+RETRY_SECONDS = 5.0  # before a task that ended with an error is started again
+MAX_ATTEMPTS = 3  # self-tests in a row that cannot run count as a failure; one may lack a process for a moment
+ATTEMPT_SECONDS = 10.0  # between two of them
 
 
 class Supervisor(Control):
@@ -83,13 +83,13 @@ class Supervisor(Control):
         return boot
 
     def _emit(self, event: Event) -> None:
-        """What services report, without what the sandbox's own probes brought about."""
+        """Writes the reports of services to the journal, without refusals that our own probes caused."""
         left = self.boot.expected.without(event) if isinstance(event, Refused) else event
         if left is not None:
             self.journal.emit(left)
 
     async def run(self, lock: Lock) -> int:
-        """Boots and supervises until a signal or, where boot halts and the settings say so, not at all."""
+        """Boots, then supervises until a signal. Returns 1 if boot halts and CODETAINER_ON_FAILURE is exit."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop, number.name)
@@ -151,7 +151,7 @@ class Supervisor(Control):
             await self._close(keep_services=False)
         elif not self._booted:
             self._booted = True
-            self._prove.clear()  # readiness has just tried everything
+            self._prove.clear()  # boot has just tested everything
             valid = self.settings.certificate_seconds
             self._begin(lambda: activity.watch(self.boot, self.journal))
             self._begin(self._keep_proving)
@@ -173,8 +173,8 @@ class Supervisor(Control):
         return event.state
 
     async def _close(self, *, keep_services: bool) -> None:
-        """Nothing leaves any more. Errors on the way are said, and do not keep the rest from being closed."""
-        if not await self._done(closed.run(self.boot)):  # the agent may have taken all the processes there are
+        """Closes the network and ends the session. Reports an error, and then closes the rest all the same."""
+        if not await self._done(closed.run(self.boot)):  # the agent may have used up all processes
             await self._done(end_agent())
             await self._done(closed.run(self.boot))
         await self._done(session.end(self.paths))
@@ -190,24 +190,24 @@ class Supervisor(Control):
         return True
 
     async def retry(self) -> BootState:
-        """Tries again what has failed: after a HALT all of boot, else only the steps that ended with a warning."""
+        """Boots again if boot halted or a protection failed; otherwise repeats the steps that ended with a warning."""
         async with self._retrying:
             self.policy.refuse_if_frozen(NOT_STARTED)
             state = self.journal.state
             if state.needs_retry:
-                self._runner.forget_protections()  # they are built anew; what else went well is kept
+                self._runner.forget_protections()  # the outcomes of other steps are kept
                 async with self._init() as lock:
                     return await self._boot(lock)
-            if state.boot is BootState.DEGRADED:  # the agent works on meanwhile: what degrades is outside the walls
+            if state.boot is BootState.DEGRADED:  # the agent continues meanwhile
                 concluded = self._conclude(await self._runner.run(self.boot), state.boot_seconds)
-                if concluded is BootState.HALTED:  # of a step that only warned before, such as the self-test
+                if concluded is BootState.HALTED:  # a step that only warned before, such as the self-test
                     await self._close(keep_services=False)
                 return concluded
-            return state.boot or BootState.BOOTING  # somebody else has done it meanwhile
+            return state.boot or BootState.BOOTING  # another retry has done it
 
     @contextlib.asynccontextmanager
     async def _init(self) -> AsyncIterator[Lock]:
-        """Init anew: logins wait, and another init is refused. Raises SystemFailure."""
+        """Holds the init lock: logins wait, another init is refused. Raises SystemFailure."""
         lock = Lock(self.paths.lock)
         await asyncio.to_thread(lock.acquire, LOGIN_SECONDS)
         try:
@@ -215,51 +215,51 @@ class Supervisor(Control):
         finally:
             lock.release()
 
-    # --- what goes on by itself ---
+    # --- periodic tasks ---
 
     async def _watch_services(self) -> None:
-        """CoreDNS's metrics and refused names once a second; whether both services answer."""
+        """Reads CoreDNS's metrics and refused names, and checks that the services answer."""
         await watch.services(self.services, self.boot, self._emit, self._prove.set)
 
     async def _keep_proving(self) -> None:
-        """The walls are tried again every few minutes, and soon after a service has come back or the list has changed.
+        """Repeats the self-test every few minutes, and soon after a service has come back or the allowlist has changed.
 
-        Where they do not hold all is closed, until a retry has opened it: then they are tried as before.
+        If a protection fails, closes everything until a retry.
         """
-        failures = 0
+        attempts = 0  # in a row that could not run
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._prove.wait(), TRY_SECONDS if failures else self.settings.proof_seconds)
-            await asyncio.sleep(0.5)  # several changes, one proof
+                await asyncio.wait_for(self._prove.wait(), ATTEMPT_SECONDS if attempts else self.settings.proof_seconds)
+            await asyncio.sleep(0.5)  # one self-test for several changes
             self._prove.clear()
             if not self._provable():
                 continue
             try:
-                found = await selftest.run(self.boot, listed=False)
-                failures = 0
+                result = await selftest.run(self.boot, listed=False)
+                attempts = 0
             except SystemFailure as error:
-                found = selftest.Result(0, (str(error),), "", "")
-                failures += 1
+                result = selftest.Result(0, (str(error),), "", "")
+                attempts += 1
             if self._stop.is_set() or not self._provable():
-                continue  # a service fell meanwhile: that is said, and the proof begins anew when it is back
-            if 0 < failures < TRIES:
-                self.journal.emit(Noted("warning", f"{found.broken[0]}; tried again in {TRY_SECONDS:.0f} s"))
+                continue  # a service ended meanwhile: that is reported, and the self-test runs when it is back
+            if 0 < attempts < MAX_ATTEMPTS:
+                self.journal.emit(Noted("warning", f"{result.broken[0]}; tried again in {ATTEMPT_SECONDS:.0f} s"))
                 continue
-            if found.silent:
-                # Nothing can leave by a resolver that does not answer: that is a service's state, which is watched.
-                self.journal.emit(Noted("warning", f"the walls were tried: {found.silent}"))
-            self.journal.emit(found.event)
-            if found.broken:
-                self.journal.emit(found.failure)
+            if result.silent:
+                # Nothing can leave through a resolver that does not answer, and the services are watched elsewhere.
+                self.journal.emit(Noted("warning", f"self-test: {result.silent}"))
+            self.journal.emit(result.event)
+            if result.broken:
+                self.journal.emit(result.failure)
                 await self._close(keep_services=False)
-                failures = 0
+                attempts = 0
 
     def _provable(self) -> bool:
-        """Whether everything is as it is meant to stay: open, not frozen, every service up."""
+        """True if the self-test should pass: the sandbox is open, not frozen, and every service is up."""
         up = all(service.state is ServiceState.UP for service in self.services.kept)
         return self.journal.state.is_open and not self.policy.frozen and up
 
-    # --- what is asked for ---
+    # --- requests ---
 
     async def freeze(self, by: str) -> None:
         await self.freezing.freeze(by)
@@ -280,19 +280,16 @@ class Supervisor(Control):
 
 
 async def going_on(
-    work: Callable[[], Coroutine[Any, Any, None]], emit: Callable[[Event], None], pause: float = AGAIN_SECONDS
+    work: Callable[[], Coroutine[Any, Any, None]], emit: Callable[[Event], None], pause: float = RETRY_SECONDS
 ) -> None:
-    """Does what has to be done as long as the sandbox lives. What ends by an error is begun again, and that is said.
-
-    The same error over and over is said once.
-    """
-    said = ""
+    """Runs a task for the life of the sandbox: reports an error, once if it repeats, and starts the task again."""
+    reported = ""
     while True:
         try:
             await work()
         except Exception as error:
-            text = f"a task of the supervisor ended, and is begun again: {type(error).__name__}: {error}"
-            if text != said:
+            text = f"a task of the supervisor ended and is started again: {type(error).__name__}: {error}"
+            if text != reported:
                 emit(Noted("error", text))
-            said = text
+            reported = text
         await asyncio.sleep(pause)

@@ -65,9 +65,9 @@ class Actions(RowActions, Stopping):
         self.main.back()
 
     def action_choose(self) -> None:
-        found = self.main.details()
-        if found is not None:
-            self.push_screen(TextScreen(*found, self.copy))
+        details = self.main.details()
+        if details is not None:
+            self.push_screen(TextScreen(*details, self.copy))
         elif self.view.session:
             self.action_open_session()
         else:
@@ -77,8 +77,8 @@ class Actions(RowActions, Stopping):
         self.push_screen(TextScreen("In full", self.view.full, self.copy))
 
     def action_copy(self) -> None:
-        found = self.main.details()
-        self.say(self.copy("\n".join(found[1] if found is not None else self.view.full)))
+        details = self.main.details()
+        self.say(self.copy("\n".join(details[1] if details is not None else self.view.full)))
 
     def action_find(self) -> None:
         self.main.find()

@@ -42,6 +42,14 @@ async def test_a_time_that_is_none_opens_and_mutes_nothing(target: Target, secon
     assert (target.case.events, target.grants.granted, target.state.muted) == ([], {}, {})
 
 
+async def test_a_name_that_anybody_can_register_is_opened_only_with_yes(target: Target) -> None:
+    reply = await target.ask(Allow("*.co.uk"))
+    assert (reply.ok, reply.text) == (False, "*.co.uk opens names that anybody can register")
+    assert reply.hint == "Repeat it with --yes if that is meant."
+    assert target.grants.granted == {}
+    assert (await target.ask(Allow("*.co.uk", yes=True))).ok
+
+
 async def test_what_is_opened_says_what_else_is_open(target: Target) -> None:
     assert (await target.ask(Allow("more.example"))).text == "more.example is open until it is revoked"
     again = await target.ask(Allow("more.example", "8443"))

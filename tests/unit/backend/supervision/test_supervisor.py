@@ -227,6 +227,34 @@ async def test_a_degraded_sandbox_whose_retry_halts_is_closed(supervisor: Superv
     assert supervisor.journal.state.needs_retry
 
 
+async def test_a_retry_that_fails_with_an_error_lets_logins_go_on(supervisor: Supervisor) -> None:
+    supervisor.journal.emit(BootFinished(BootState.HALTED, 4.0, "none", "before"))
+    steps(supervisor)  # no result: the runner raises IndexError
+    with pytest.raises(IndexError):
+        await supervisor.retry()
+    assert is_free(supervisor.paths)
+
+
+async def test_the_first_boot_starts_every_task_once(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    supervisor._booted = False
+    monkeypatch.setattr(supervisor, "_begin", started.append)
+    supervisor.journal.emit(BootFinished(BootState.HALTED, 4.0, "none", "before"))
+    supervisor._prove.set()
+    steps(supervisor, HALTED, READY, HALTED, READY)
+    counts = []
+    for _ in range(2):
+        assert await supervisor.retry() is BootState.HALTED
+        assert await supervisor.retry() is BootState.READY
+        counts.append(len(started))
+        supervisor.journal.emit(ProtectionFailed("a reason"))
+    assert counts == [6, 6]  # the session, the self-test, grants, certificates, load, the work
+    assert supervisor._keep_proving in started
+    assert supervisor.grants.withdraw_in_time in started
+    assert supervisor.work.run in started
+    assert not supervisor._prove.is_set()
+
+
 async def test_two_retries_do_not_run_at_the_same_time(supervisor: Supervisor) -> None:
     supervisor.journal.emit(BootFinished(BootState.HALTED, 4.0, "none", "before"))
     runner = steps(supervisor, READY)
