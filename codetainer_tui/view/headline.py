@@ -42,7 +42,7 @@ def _closed(state: State, *, supervised: bool) -> str:
     if state.stopping:
         return f"stopped: {harmless(state.stopping, 80)}"
     if state.protection_failed is not None:
-        return protection_failed(state.protection_failed, state.protection_failed_at)
+        return protection_failed(state.protection_failed, state.protection_failed_at, 60)  # 120 columns; a block has all of it
     if state.boot is BootState.HALTED:
         step = state.steps.get(state.halted_step)
         return f"boot halted at {harmless(step.title, 60)}" if step is not None else harmless(state.reason, 120)
@@ -51,9 +51,9 @@ def _closed(state: State, *, supervised: bool) -> str:
     return ""
 
 
-def protection_failed(event: ProtectionFailed, at: float) -> str:
-    """What failed while the agent was running, and the consequence."""
-    return f"protection failed at {clock(at)}: {harmless(event.reason, 120)}; everything is closed"
+def protection_failed(event: ProtectionFailed, at: float, most: int = 600) -> str:
+    """The failure and its consequence, with at most so many characters of the reason."""
+    return f"protection failed at {clock(at)}: {harmless(event.reason, most)}; everything is closed"
 
 
 def frozen_words(state: State) -> str:

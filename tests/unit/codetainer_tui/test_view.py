@@ -121,6 +121,9 @@ def test_a_protection_that_fails_later_is_no_halt_of_boot() -> None:
         "Run codetainer logs.",
     )
     assert (found.halted, found.needs_retry, found.up) == (False, True, "")
+    long = seen(state("ready", e.ProtectionFailed("a long reason " * 100)))
+    assert len(f"CLOSED   {long.headline.text}") <= 120
+    assert long.headline.text.endswith("; everything is closed")
     assert not [row for row in found.rows if row.label == "Booted"]
     again = state("ready", FAILED, e.BootStarted("0.1.0", ()), e.BootFinished(BootState.READY, 1.0))
     assert (seen(again).needs_retry, seen(again).headline.condition) == (False, Condition.READY)

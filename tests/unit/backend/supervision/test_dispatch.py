@@ -136,8 +136,11 @@ async def test_over_the_socket(target: Target, tmp_path: Path, monkeypatch: pyte
     assert [reply.text[:19] for reply in await _exchange(path, lines)] == ["the agent goes on", "cannot read request"]
     assert await _exchange(path, lines[:1]) == [Reply(False, "only root may ask for this", "Ask the operator of the sandbox.")]
     assert target.did == ["thaw by root"]
+    listening = server._server
     await server.stop()
+    assert listening is not None and not listening.is_serving()
     assert not path.exists()
+    await ControlServer(path, cast(control.Control, target)).stop()  # before it was started
 
 
 async def test_replies_are_sent_one_by_one_and_the_connection_is_closed(target: Target, tmp_path: Path) -> None:
