@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,8 @@ from backend.contract.paths import Paths
 from backend.lock import Lock
 from backend.selftest import selftest
 from backend.session import session
-from backend.supervision.supervisor import Supervisor, going_on
+from backend.settings.values import Debug
+from backend.supervision.supervisor import Supervisor
 from backend.system import SystemFailure
 
 
@@ -104,6 +106,8 @@ def emitted(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> list[Eve
     emit = supervisor.journal.emit
 
     def kept(event: Event) -> None:
+        if isinstance(event, LockReleased):
+            assert is_free(supervisor.paths)
         events.append(event)
         emit(event)
 
@@ -197,6 +201,16 @@ async def test_after_a_failure_everything_is_booted_again(supervisor: Supervisor
     assert (closings(supervisor), supervisor.journal.state.is_open) == ([], True)
 
 
+async def test_the_log_says_where_commands_are_logged(supervisor: Supervisor, emitted: list[Event]) -> None:
+    supervisor.settings = dataclasses.replace(supervisor.settings, debug=Debug.ON)
+    supervisor.journal.emit(BootFinished(BootState.HALTED, 4.0, "none", "before"))
+    steps(supervisor, READY)
+    await supervisor.retry()
+    assert [event.text for event in emitted if isinstance(event, Noted)] == [
+        f"commands are logged in {supervisor.paths.debug_log}: run codetainer logs --debug"
+    ]
+
+
 async def test_a_retry_that_halts_closes_again(supervisor: Supervisor, emitted: list[Event]) -> None:
     supervisor.journal.emit(BootFinished(BootState.HALTED, 4.0, "none", "before"))
     steps(supervisor, HALTED)
@@ -276,23 +290,3 @@ async def test_before_boot_has_begun_there_is_nothing_to_retry(tmp_path: Path) -
     paths.run.mkdir(parents=True)
     loaded: Mapping[str, str] = {"GH_PAT": "ghp_x", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"}
     assert await Supervisor(settings.load(loaded), paths).retry() is BootState.BOOTING
-
-
-async def test_what_ends_by_an_error_is_begun_again_and_the_same_error_is_said_once() -> None:
-    events: list[Event] = []
-    begun, on = 0, asyncio.Event()
-
-    async def work() -> None:
-        nonlocal begun
-        begun += 1
-        if begun <= 3:
-            raise OSError(24, "Too many open files")
-        on.set()
-        await asyncio.sleep(3600)
-
-    task = asyncio.create_task(going_on(work, events.append, 0.0))
-    await asyncio.wait_for(on.wait(), 30)
-    task.cancel()
-    (said,) = events
-    assert isinstance(said, Noted)
-    assert (said.level, said.text.endswith("OSError: [Errno 24] Too many open files")) == ("error", True)
