@@ -119,9 +119,6 @@ HALTED = Result({}, "first", "a reason", "Do it.")
 READY = Result({"first": Outcome.DONE})
 
 
-# --- the self-test ---
-
-
 async def self_tests(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, *found: selftest.Result | SystemFailure) -> None:
     """Runs so many self-tests without waiting between them, and what follows from them."""
     left, over, real = list(found), asyncio.Event(), asyncio.sleep
