@@ -27,6 +27,7 @@ def policy(parts: Parts) -> Policy:
 
 
 async def test_guard_then_dns_then_gate(policy: Policy, parts: Parts) -> None:
+    assert (policy.listed.entries, policy.allowlist.entries) == ((), ())
     await policy.begin(ONE)
     assert (policy.listed, policy.allowlist) == (ONE, ONE)
     await policy.apply(TWO)
@@ -35,8 +36,9 @@ async def test_guard_then_dns_then_gate(policy: Policy, parts: Parts) -> None:
     assert parts.has == {part: {"one.example", "two.example"} for part in ("guard", "names", "gate")}
 
 
-async def test_the_guard_gets_the_settings(policy: Policy) -> None:
+async def test_the_guard_gets_the_settings(policy: Policy, parts: Parts) -> None:
     await policy.use_upstreams(("192.0.2.53",))
+    assert parts.order == ["guard"]
     configuration = policy.configuration()
     assert (configuration.keep_seconds, configuration.refresh_seconds, configuration.gate) == (7.0, 9.0, True)
     assert configuration.upstreams == ("192.0.2.53",)
