@@ -16,7 +16,7 @@ from pathlib import Path
 
 from backend.system import Answered, SystemFailure
 from backend.work import blobs
-from backend.work.blobs import GITLINK
+from backend.work.blobs import GITLINK, LINK
 from backend.work.git import Git, data, last_line, parts, text
 from backend.work.repository import Repository, Worktree
 from backend.work.scratch import room
@@ -219,6 +219,11 @@ class Checkout:
     def names(self) -> list[str]:
         """Returns all files in our index."""
         return list(dict.fromkeys(parts(self._git.ask("ls-files", "-z"))))
+
+    def links(self) -> list[str]:
+        """Returns all symbolic links in our index."""
+        entries = parts(self._git.ask("ls-files", "--stage", "-z"))
+        return [entry.partition("\t")[2] for entry in entries if entry.startswith(f"{LINK:o} ")]
 
     def forget(self) -> None:
         """Empties our index, so that it will contain only files added by `take`."""

@@ -23,6 +23,7 @@ from backend.work import bundle, git, place, repository, restoring, scratch, wip
 from backend.work.checkout import Checkout
 from backend.work.git import last_line
 from backend.work.repository import Repository
+from backend.work.restoring import Converted
 from backend.work.scratch import Workshop
 from backend.work.wip import Wip
 
@@ -280,9 +281,9 @@ def _patch(chosen: Repository, made: Wip, out: int) -> tuple[str, ...]:
     )
 
 
-def _changed_by_apply(converted: Sequence[str]) -> str:
+def _changed_by_apply(converted: Converted) -> str:
     """Returns a warning about files that git apply converts as their attributes ask; "" if there are none."""
-    if not converted:
+    if not converted.named and not converted.more:
         return ""
-    names = " ".join(map(shell.word, converted[:MAX_NAMED])) + (" ..." if len(converted) > MAX_NAMED else "")
-    return f"git apply converts {names} (.gitattributes): a bundle restores them byte for byte"
+    names = " ".join(map(shell.word, converted.named)) + (f" and {converted.more} more" if converted.more else "")
+    return f"git apply converts {names.removeprefix(' and ')} (.gitattributes): a bundle restores them byte for byte"

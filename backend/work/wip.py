@@ -19,6 +19,7 @@ from backend.work import refs, restoring
 from backend.work.checkout import Changes, Checkout
 from backend.work.commits import Tip
 from backend.work.repository import Repository, Worktree
+from backend.work.restoring import NONE_CONVERTED, Converted
 from backend.work.scratch import Scratch
 
 MAX_TIPS = 1000
@@ -40,7 +41,7 @@ class Wip:
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
     staged: bool  # something was staged
-    converted: tuple[str, ...] = ()  # files that git would change on checkout, see Checkout.converted
+    converted: Converted = NONE_CONVERTED
 
     def restore(self, name: str) -> str:
         """Returns the command that restores it beside a clone in which it has this name; see `restoring.command`."""
@@ -56,7 +57,7 @@ class _Trees:
     whole: str
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    converted: tuple[str, ...] = ()
+    converted: Converted = NONE_CONVERTED
 
 
 def make(repository: Repository, largest: int) -> Wip | None:
@@ -183,12 +184,12 @@ def _salvaged(repository: Repository, tree: Worktree, largest: int, lacks: _Lack
     return _Trees(every, whole, whole, tuple(left_out), tuple(notes), _converted(checkout, taken))
 
 
-def _converted(checkout: Checkout, names: Iterable[str]) -> tuple[str, ...]:
-    """Like Checkout.converted; returns () if git fails, because the files are saved in any case."""
+def _converted(checkout: Checkout, names: Iterable[str]) -> Converted:
+    """Returns no files if git fails, because they are saved in any case."""
     try:
-        return tuple(checkout.converted(names))
+        return Converted.of(files, checkout.links()) if (files := checkout.converted(names)) else NONE_CONVERTED
     except (SystemFailure, OSError):
-        return ()
+        return NONE_CONVERTED
 
 
 _NOT_APART = "staged changes are not saved separately"
