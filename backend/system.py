@@ -51,6 +51,10 @@ class SystemFailure(Exception):
         self.hint = hint
 
 
+class TookTooLong(SystemFailure):
+    """A program was killed because it did not end in time."""
+
+
 def describe(error: OSError) -> str:
     """The text of an OSError without its number: "/dev/net/tun: No such file or directory"."""
     words = error.strerror or str(error)
@@ -321,7 +325,7 @@ def _bounded(process: subprocess.Popen[bytes], timeout: float) -> Iterator[None]
                     pipe.close()
     if late.is_set():
         name = Path(str(process.args[0] if isinstance(process.args, list) else process.args)).name
-        raise SystemFailure(f"cannot wait for {name}: not done within {timeout:g} s")
+        raise TookTooLong(f"cannot wait for {name}: not done within {timeout:.3g} s")
 
 
 @contextlib.contextmanager

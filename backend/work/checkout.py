@@ -14,13 +14,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.system import Answered, SystemFailure
-from backend.work import blobs
+from backend.system import Answered, SystemFailure, TookTooLong
+from backend.work import blobs, pipes
 from backend.work.blobs import GITLINK, LINK
 from backend.work.git import Git, data, last_line, parts, text
 from backend.work.repository import Repository, Worktree
 from backend.work.scratch import room
 
+MAX_INDEX = 512 << 20  # bytes; about 100 for each file
+LOOK_SECONDS = 5.0  # for git to list files, before pipes are searched for that block it
 RESERVE = 0.1  # share of the free space that is left to the agent
 MAX_NAMED = 20
 _CONVERSIONS = ("working-tree-encoding", "eol", "text", "ident")
@@ -50,6 +52,7 @@ class Checkout:
         """Copies the index. Raises SystemFailure, OSError."""
         self.tree, self._scratch = tree, repository.scratch
         self.notes: tuple[str, ...] = ()
+        self._pipes: dict[str, str] = {}  # see pipes.find; empty as long as git was not blocked
         self._index = self._scratch.place.parent / f"index-{repository.worktrees.index(tree)}"
         if tree.own is not None:
             self._take_index(tree.own)
@@ -59,6 +62,12 @@ class Checkout:
         """git in the work tree. It obeys the tree's attributes, but our configuration defines no filter that they could run."""
         variables = {**self._scratch.git.environment, "GIT_WORK_TREE": str(self.tree.path), "GIT_INDEX_FILE": str(self._index)}
         return Git(variables, self.tree.path)
+
+    @property
+    def _without_files(self) -> Git:
+        """git with our index and an empty work tree. With files, writing an index would compare some, and read attributes."""
+        empty = self._scratch.git
+        return Git({**empty.environment, "GIT_INDEX_FILE": str(self._index)}, empty.folder)
 
     def _take_index(self, own: Path) -> None:
         try:
@@ -79,12 +88,27 @@ class Checkout:
             ("--no-skip-worktree", [e[2:] for e in hidden if e[0] in "sS" and os.path.lexists(self.tree.path / e[2:])]),
         ):
             if names:
-                self._git.ask("update-index", flag, "-z", "--stdin", stdin=b"".join(data(name) + b"\0" for name in names))
+                self._mark(flag, b"".join(data(name) + b"\0" for name in names))
+
+    def _mark(self, flag: str, names: bytes) -> None:
+        arguments = ("update-index", flag, "-z", "--stdin")
+        try:
+            self._git.ask(*arguments, stdin=names, seconds=LOOK_SECONDS)
+        except TookTooLong:
+            self._pipes = pipes.find(self.tree.path)
+            self._index.with_name(f"{self._index.name}.lock").unlink(missing_ok=True)
+            (self._without_files if self._pipes else self._git).ask(*arguments, stdin=names)
 
     def _copy_index(self, own: Path) -> None:
         index = own / "index"
-        if not stat.S_ISREG(index.stat().st_mode):
-            raise OSError(0, "not a regular file")
+        left = MAX_INDEX
+        for file in (index, *own.glob("sharedindex.*")):
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(0, "not a regular file")
+            left -= status.st_size
+            if left < 0:
+                raise OSError(0, f"larger than {MAX_INDEX >> 20} MB")
         with index.open("rb") as theirs, self._index.open("wb") as ours:
             shutil.copyfileobj(theirs, ours)
             ours.flush()
@@ -112,11 +136,16 @@ class Checkout:
         )
         if staged.code != 0 and staged.whole:
             raise SystemFailure(f"cannot list staged files: {last_line(staged)}")
-        seen = self._git.answer("diff-files", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=dirty")
+        seen = self._look("diff-files", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=dirty")
+        blocked = seen is None
+        if seen is None:
+            seen = self._git.answer("ls-files", "-z", "--stage")  # all files are compared, byte for byte
         if seen.code != 0 and seen.whole:
             raise SystemFailure(f"cannot list changed files: {last_line(seen)}")
-        unstaged = self._really(_raw(seen.out))
-        others = self._git.answer("ls-files", "-z", "--others", "--exclude-standard")
+        unstaged = self._really(_staged(seen.out) if blocked else _raw(seen.out))
+        others = self._look("ls-files", "-z", "--others", "--exclude-standard")
+        if others is None:
+            others = self._others_without_pipes()
         if others.code != 0 and others.whole:
             raise SystemFailure(f"cannot list untracked files: {last_line(others)}")
         untracked = parts(others.out if others.whole else others.out.rpartition(b"\0")[0])
@@ -124,8 +153,28 @@ class Checkout:
             tuple(dict.fromkeys((*parts(staged.out), *unstaged))), tuple(unstaged),
             tuple(name for name in untracked if not name.endswith("/")),
             tuple(name[:-1] for name in untracked if name.endswith("/")),
-            not (staged.whole and seen.whole and others.whole), _unseen(seen, others),
+            not (staged.whole and seen.whole and others.whole), (*_unseen(seen, others), *self._pipes.values()),
         )  # fmt: skip
+
+    def _look(self, *arguments: str) -> Answered | None:
+        """Runs git in the work tree; returns None if a pipe there would block it. Raises SystemFailure."""
+        if not self._pipes:
+            try:
+                return self._git.answer(*arguments, seconds=LOOK_SECONDS)
+            except TookTooLong:
+                self._pipes = pipes.find(self.tree.path)
+        return None if self._pipes else self._git.answer(*arguments)
+
+    def _others_without_pipes(self) -> Answered:
+        """Lists untracked files except in folders with a pipe that would block git. Raises SystemFailure."""
+        if "" in self._pipes:
+            return Answered(0, b"", "")
+        without = [f"--exclude={_literally(folder)}" for folder in self._pipes]
+        try:
+            return self._git.answer("ls-files", "-z", "--others", "--exclude-standard", *without, seconds=4 * LOOK_SECONDS)
+        except TookTooLong:  # more pipes than pipes.find searches for
+            self._pipes[""] = f"all untracked files in {self.tree.path} are left out: a pipe among them blocks git"
+            return Answered(0, b"", "")
 
     def _base(self) -> str:
         return self.tree.head or self._scratch.empty_tree()
@@ -173,7 +222,7 @@ class Checkout:
 
     def staged(self) -> str:
         """Returns the tree of the index; "" if the index has conflicts, which a tree cannot represent."""
-        done = self._git.answer("write-tree", "--missing-ok")
+        done = self._without_files.answer("write-tree", "--missing-ok")
         return done.out.decode().strip() if done.code == 0 else ""
 
     def take(self, names: Iterable[str]) -> list[str]:
@@ -185,7 +234,7 @@ class Checkout:
             for name, entry in written.entries.items()
         )
         if lines:
-            self._git.ask("update-index", "-z", "--index-info", stdin=lines)
+            self._without_files.ask("update-index", "-z", "--index-info", stdin=lines)
         return written.problems
 
     def converted(self, names: Iterable[str]) -> list[str]:
@@ -231,7 +280,7 @@ class Checkout:
 
     def written(self) -> str:
         """Writes our index as a tree. Raises SystemFailure."""
-        return self._git.line("write-tree", "--missing-ok")
+        return self._without_files.line("write-tree", "--missing-ok")
 
 
 def _raw(output: bytes) -> Iterable[tuple[str, int, str]]:
@@ -242,6 +291,19 @@ def _raw(output: bytes) -> Iterable[tuple[str, int, str]]:
         if name is not None:
             mode, _, object_name, _, _ = description.removeprefix(":").split(" ")
             yield name, int(mode, 8), object_name
+
+
+def _staged(output: bytes) -> Iterable[tuple[str, int, str]]:
+    """Yields name, mode and object of each entry of `git ls-files --stage -z`; no object for a conflict."""
+    for entry in parts(output):
+        fields, _, name = entry.partition("\t")
+        mode, object_name, stage = fields.split(" ")
+        yield name, int(mode, 8), object_name if stage == "0" else ""
+
+
+def _literally(folder: str) -> str:
+    """Returns the pattern that matches only this folder (gitignore(5))."""
+    return "/" + re.sub(r"([*?\[\\])", r"\\\1", folder) + "/"
 
 
 def _unseen(*done: Answered) -> tuple[str, ...]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from backend.system import TookTooLong
 from backend.work.git import Git, last_line
 
+BATCH = 20_000  # names for one run of git cat-file
+BEHIND_SECONDS = 20.0  # for all runs: a third of the time for a count
+MIN_SECONDS = 5.0  # for one run
 MAX_RUNS = 20  # of git cat-file, which exits early at an unreadable object
 MAX_SINGLE_TIPS = 200  # tips that are tried one by one if the history is damaged
 
@@ -32,26 +37,41 @@ class OnlyHere:
     notes: tuple[str, ...] = ()
 
 
-def behind(git: Git, names: Iterable[str]) -> dict[str, str]:
-    """Peels each object to its commit; "" if it has none, such as a tag of a file. Leaves missing objects out."""
-    listed = list(names)
-    commits = {}
-    for name, line in zip(listed, _checked(git, [f"{name}^{{}}" for name in listed]), strict=True):
-        commit, _, kind = line.partition(" ")
-        if kind and kind != "missing":
-            commits[name] = commit if kind == "commit" else ""
-    return commits
+def behind(git: Git, names: Iterable[str]) -> tuple[dict[str, str], frozenset[str]]:
+    """Peels each object to its commit; "" if it has none, such as a tag of a file. Leaves missing objects out.
+
+    Also returns the names that there was no time for: those at the end. Raises SystemFailure.
+    """
+    listed, deadline = list(names), time.monotonic() + BEHIND_SECONDS
+    commits: dict[str, str] = {}
+    for begin in range(0, len(listed), BATCH):
+        batch = listed[begin : begin + BATCH]
+        left = deadline - time.monotonic()
+        if left <= 0 and begin:
+            return commits, frozenset(listed[begin:])
+        try:
+            lines = _checked(git, [f"{name}^{{}}" for name in batch], max(left, MIN_SECONDS))
+        except TookTooLong:
+            return commits, frozenset(listed[begin:])
+        for name, line in zip(batch, lines, strict=True):
+            commit, _, kind = line.partition(" ")
+            if kind and kind != "missing":
+                commits[name] = commit if kind == "commit" else ""
+    return commits, frozenset()
 
 
-def _checked(git: Git, names: list[str]) -> list[str]:
-    """Returns `OBJECT TYPE` or `NAME missing` for each name; "" if git exited at it, as it does at an unreadable object."""
+def _checked(git: Git, names: list[str], seconds: float) -> list[str]:
+    """Returns `OBJECT TYPE` or `NAME missing` for each name; "" if git exited at it, as it does at an unreadable object.
+
+    Raises TookTooLong, SystemFailure.
+    """
     output: list[str] = []
     for _ in range(MAX_RUNS):
         rest = names[len(output) :]
         if not rest:
             break
         lines = "".join(f"{name}\n" for name in rest).encode()
-        done = git.answer("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=lines)
+        done = git.answer("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=lines, seconds=seconds)
         output += done.out.decode(errors="replace").splitlines()[: len(rest)]
         if len(output) < len(names):
             output.append("")

@@ -9,7 +9,7 @@ from backend.work.git import last_line, parts
 from backend.work.place import contents
 from backend.work.scratch import Workshop
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 16 << 20  # git writes about 100 bytes for each branch
 TRUE = ("true", "yes", "on", "1")  # git-config(1), "Values"
 
 
@@ -36,10 +36,11 @@ def read(workshop: Workshop, file: Path) -> tuple[list[tuple[str, str]], str]:
     return entries, "" if done.code == 0 else last_line(done).replace(str(copy), str(file))
 
 
-def ignored(workshop: Workshop, entries: Mapping[str, str], common: Path | None) -> list[bytes]:
-    """Returns the agent's ignore patterns from outside .gitignore files; the repository's come last and take precedence.
+def ignored(workshop: Workshop, entries: Mapping[str, str], common: Path | None) -> tuple[list[bytes], list[str]]:
+    """Returns the agent's ignore patterns from outside .gitignore files, and notes on unreadable files.
 
-    core.excludesFile is read from the repository's configuration or else from ~/.gitconfig. Source: gitignore(5).
+    The repository's patterns come last and take precedence. core.excludesFile is read from the repository's configuration or
+    else from ~/.gitconfig. Source: gitignore(5).
     """
     value = entries.get("core.excludesfile", "")
     if not value:
@@ -48,10 +49,13 @@ def ignored(workshop: Workshop, entries: Mapping[str, str], common: Path | None)
     file = workshop.home / ".config/git/ignore"
     if value:
         file = workshop.home / value.removeprefix("~/") if value.startswith("~/") else Path(value)
-    patterns = []
+    patterns, notes = [], []
     for path in (file if file.is_absolute() else None, common and common / "info/exclude"):
         try:
-            patterns.append((contents(path) if path else None) or b"")
+            content = contents(path) if path else b""
         except OSError:
-            patterns.append(b"")  # fewer patterns: more files count as work
-    return patterns
+            content = b""  # fewer patterns: more files count as work
+        if content is None:
+            notes.append(f"{path} cannot be read (not a regular file, or too large): files that it ignores count as work")
+        patterns.append(content or b"")
+    return patterns, notes

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from backend.system import SystemFailure
 
@@ -92,12 +93,17 @@ def _common(own: Path) -> Path:
 
 def contents(path: Path) -> bytes | None:
     """Returns the contents of a regular file; None if it is not one or larger than MAX_BYTES. Raises OSError."""
+    file = opened(path)
+    if file is None:
+        return None
+    with file:
+        return file.read(MAX_BYTES) if os.fstat(file.fileno()).st_size <= MAX_BYTES else None
+
+
+def opened(path: Path) -> BinaryIO | None:
+    """Opens a regular file for reading; returns None if it is not one. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            return None
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            return file.read(MAX_BYTES)
-    finally:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
+        return None
+    return os.fdopen(descriptor, "rb")

@@ -19,6 +19,7 @@ from backend.work.scratch import Scratch, Workshop
 
 MAX_WORKTREES = 20
 MAX_STASHES = 200
+MAX_SHALLOW = 200_000  # lines; a clone with --depth has one for each branch
 MAX_NAMED = 20
 SAVED = "wip/"  # prefix of the branches that saves go to: saved commits still count as unpushed
 ELSEWHERE = re.compile(
@@ -68,10 +69,12 @@ def read(place: Place, workshop: Workshop) -> Repository:
     """Reads a repository. Raises SystemFailure, OSError."""
     if place.own is None or place.common is None:
         made = Scratch.make(workshop, "sha1", None, ())
-        made.ignore(configuration.ignored(workshop, {}, None))
+        patterns, unreadable = configuration.ignored(workshop, {}, None)
+        made.ignore(patterns)
         note = f"git cannot read this repository ({place.problem}): all its files count as work"
         return Repository(
-            made, place.folder, place.folder, (Worktree(place.folder, None, "", ""),), (), 0, (), (), notes=(note,)
+            made, place.folder, place.folder, (Worktree(place.folder, None, "", ""),), (), 0, (), (),
+            notes=(note, *unreadable),
         )  # fmt: skip
     return _Reading(place, place.own, place.common, workshop).repository()
 
@@ -117,6 +120,8 @@ class _Reading:
         only_here = commits.only_here(git, tips, outside, _begun(self._common), all_refs.values)
         self.notes += only_here.notes
         latest = all_refs.values.get("refs/stash")  # all that is left of the stashes if their reflog is gone
+        if (more := len(all_refs.stashes) - MAX_STASHES) > 0:
+            self.notes.append(f"there are more than {MAX_STASHES} stashes: the oldest {more} are left out")
         stashes = all_refs.stashes[:MAX_STASHES] or ((latest,) if latest is not None else ())
         kept = [existing[commit] for commit in stashes if existing.get(commit)]
         return Repository(
@@ -144,22 +149,11 @@ class _Reading:
         return refs.of_tables(scratch.table_view(self._workshop, self._common, self._own, kind))
 
     def _open(self, kind: str) -> Git:
-        shallow = []
-        try:
-            content = contents(self._common / "shallow") or b""
-        except FileNotFoundError:
-            content = b""
-        except OSError as error:
-            content = b""
-            self.notes.append(f"the list of commits without parents (shallow) cannot be read: {error.strerror}")
-        for line in content.decode(errors="replace").splitlines():
-            if OBJECT.match(line):
-                shallow.append(line)
-            else:
-                self.notes.append("the list of commits without parents (shallow) is damaged")
-                break
-        self._scratch = Scratch.make(self._workshop, kind, self._common / "objects", shallow)
-        self._scratch.ignore(configuration.ignored(self._workshop, self._entries, self._common))
+        self._scratch = Scratch.make(self._workshop, kind, self._common / "objects", ())
+        self._scratch.be_shallow(self._shallow(self._scratch.git))
+        patterns, unreadable = configuration.ignored(self._workshop, self._entries, self._common)
+        self._scratch.ignore(patterns)
+        self.notes += unreadable
         file = self._common / "info/attributes"
         try:
             if (attributes := contents(file)) is not None:
@@ -167,6 +161,24 @@ class _Reading:
         except OSError:
             pass  # without them, files that a checkout converted look changed
         return self._scratch.git
+
+    def _shallow(self, git: Git) -> list[str]:
+        """Reads the list of commits without parents, and drops those that do not exist: each of them slows git down."""
+        try:
+            content = contents(self._common / "shallow")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.notes.append(f"the list of commits without parents (shallow) cannot be read: {error.strerror}")
+            return []
+        lines = content.decode(errors="replace").splitlines() if content is not None else []
+        listed = [line for line in lines[:MAX_SHALLOW] if OBJECT.match(line)]
+        if content is None or len(lines) > MAX_SHALLOW:
+            self.notes.append("the list of commits without parents (shallow) is not a regular file, or too large")
+        elif len(listed) < len(lines):
+            self.notes.append("the list of commits without parents (shallow) is damaged")
+        existing, _ = commits.behind(git, listed)
+        return [commit for commit in listed if existing.get(commit) == commit]
 
     # --- its contents ---
 
@@ -217,11 +229,16 @@ class _Reading:
 
     def _commits(self, git: Git, all_refs: Refs, more: Iterable[str]) -> dict[str, str]:
         """Peels the objects of all refs and of `more` to commits; "" if they have none. Notes missing ones, leaves them out."""
-        names = dict.fromkeys((*all_refs.values.values(), *all_refs.stashes, *(commit for commit in more if commit)))
-        existing = commits.behind(git, names)
-        missing = [ref for ref, value in all_refs.values.items() if value not in existing]
+        remote = {name: value for name, value in all_refs.values.items() if name.startswith("refs/remotes/")}
+        own = (value for name, value in all_refs.values.items() if name not in remote)
+        names = dict.fromkeys((*(commit for commit in more if commit), *all_refs.stashes, *own, *remote.values()))
+        existing, skipped = commits.behind(git, names)
+        if skipped:
+            count = sum(value in skipped for value in all_refs.values.values())
+            self.notes.append(f"branches and tags that are not examined, because git takes too long to find them: {count}")
+        missing = [ref for ref, value in all_refs.values.items() if value not in existing and value not in skipped]
         stashes = enumerate(all_refs.stashes[:MAX_STASHES])
-        missing += [f"stash@{{{number}}}" for number, commit in stashes if commit not in existing]
+        missing += [f"stash@{{{n}}}" for n, commit in stashes if commit not in existing and commit not in skipped]
         self.notes += [f"{ref}: its object is missing" for ref in missing[:MAX_NAMED]]
         if len(missing) > MAX_NAMED:
             self.notes.append(f"more refs whose objects are missing: {len(missing) - MAX_NAMED}")

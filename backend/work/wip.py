@@ -74,7 +74,7 @@ def salvage(repository: Repository, largest: int, why: str) -> Wip | None:
     Raises SystemFailure, OSError.
     """
     lacks = _Lacks(repository)
-    notes = [*repository.notes, f"the repository is damaged: {why}"]
+    notes = [*repository.notes, f"the repository cannot be saved as it is: {why}"]
 
     def sound(name: str, commit: str) -> str:
         """Returns the commit; one with the same files if its history is unreadable; "" if its files are unreadable, too."""
@@ -149,7 +149,7 @@ def _trees(repository: Repository, tree: Worktree, largest: int) -> _Trees:
     checkout = Checkout(repository, tree)
     changes = checkout.changes()
     if changes.more:
-        raise SystemFailure("cannot commit the work tree: there are too many untracked files")
+        raise SystemFailure("there are too many changed or untracked files")
     left_out = checkout.too_large(changes, largest)
     staged = checkout.staged()
     notes = [*_notes(repository, tree, checkout, changes)]

@@ -85,7 +85,7 @@ def test_a_pipe_is_waited_for_by_nobody(tmp_path: Path) -> None:
         os.mkfifo(made / name)
     found = refs.read(made)
     assert found.values == {}
-    assert found.notes == ("packed-refs cannot be read: not a regular file, or too large", "refs/pipe cannot be read")
+    assert found.notes == ("packed-refs cannot be read: not a regular file", "refs/pipe cannot be read")
     assert refs.head(made, found).note == "HEAD cannot be read"
 
 
@@ -94,6 +94,48 @@ def test_stashes_are_the_lines_of_a_log(tmp_path: Path) -> None:
     (made / "logs/refs").mkdir(parents=True)
     (made / "logs/refs/stash").write_text(f"{'0' * 40} {A} A <a> 1 +0000\tone\n{A} {B} A <a> 2 +0000\ttwo\ngarbage\n")
     assert refs.read(made).stashes == (B, A)
+
+
+def test_of_very_many_loose_refs_those_of_the_agent_are_read_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refs, "MAX_LOOSE", 100)
+    made = repository(tmp_path, HEAD="ref: refs/heads/zzz/mine\n")
+    for name in ("heads/zzz/mine", "tags/v1", *(f"remotes/origin/b{n:03}" for n in range(300))):
+        (made / f"refs/{name}").parent.mkdir(parents=True, exist_ok=True)
+        (made / f"refs/{name}").write_text(f"{A}\n")
+    found = refs.read(made)
+    assert {"refs/heads/zzz/mine", "refs/tags/v1"} < set(found.values)
+    assert len(found.values) < 100
+    assert found.notes == ("refs has more than 100 files and folders: those from refs/remotes/origin on are not examined",)
+    for number in range(300):
+        (made / f"refs/heads/a{number:03}").write_text(f"{B}\n")
+    assert refs.read(made).values["refs/heads/zzz/mine"] == A
+
+
+def test_of_very_many_packed_refs_the_rest_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """git sorts them: tags come after remote-tracking refs."""
+    monkeypatch.setattr(refs, "MAX_PACKED", 50)
+    made = repository(tmp_path)
+    lines = [f"{A} refs/{name}" for name in (*(f"remotes/origin/{n}" for n in range(80)), *(f"tags/{n}" for n in range(49)))]
+    (made / "packed-refs").write_text("\n".join(lines))
+    found = refs.read(made)
+    assert (len(found.values), "refs/tags/48" in found.values) == (99, True)
+    assert found.notes == (
+        "packed-refs has more than 50 remote branches: commits that only the other 30 reach count as unpushed",
+    )
+    (made / "packed-refs").write_text("\n".join((*lines, f"{A} refs/tags/a", f"{A} refs/tags/b")))
+    assert "packed-refs has more than 50 branches and tags: 1 are not examined" in refs.read(made).notes
+    monkeypatch.setattr(refs, "MAX_PACKED_BYTES", 1 << 10)
+    assert refs.read(made).notes == ("packed-refs is larger than 0 MB: the rest is not examined",)
+
+
+def test_the_latest_stashes_of_a_very_long_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refs, "MAX_LOG", 1 << 10)
+    made = repository(tmp_path)
+    (made / "logs/refs").mkdir(parents=True)
+    (made / "logs/refs/stash").write_text("".join(f"{A} {n:040x} A <a> 1 +0000\tone\n" for n in range(1, 100)))
+    found = refs.read(made)
+    assert found.stashes[:2] == (f"{99:040x}", f"{98:040x}")
+    assert found.notes == (f"the list of stashes is larger than 0 MB: only the latest {len(found.stashes)} are examined",)
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
