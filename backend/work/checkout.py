@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.system import Answered, SystemFailure, TookTooLong
-from backend.work import blobs, pipes
+from backend.work import blobs, listings, pipes
 from backend.work.blobs import GITLINK, LINK
 from backend.work.git import Git, data, last_line, parts, text
 from backend.work.repository import Repository, Worktree
@@ -24,13 +24,10 @@ from backend.work.scratch import room
 MAX_INDEX = 512 << 20  # bytes; about 100 for each file
 LOOK_SECONDS = 5.0  # for git to list files, before pipes are searched for that block it
 RESERVE = 0.1  # share of the free space that is left to the agent
-MAX_NAMED = 20
 _CONVERSIONS = ("working-tree-encoding", "eol", "text", "ident")
 _NO_VALUE = ("unspecified", "unset", "set", "")  # for an attribute whose value is a word
 _LONE_LF = re.compile(rb"(?:\A|[^\r])\n")
 _IDENT = re.compile(rb"\$Id")
-_CLOSED = re.compile(r"warning: could not open directory '(.*)/': (.*)")
-_UNSEEN = re.compile(r"(.*): (Permission denied|Input/output error)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +139,7 @@ class Checkout:
             seen = self._git.answer("ls-files", "-z", "--stage")  # all files are compared, byte for byte
         if seen.code != 0 and seen.whole:
             raise SystemFailure(f"cannot list changed files: {last_line(seen)}")
-        unstaged = self._really(_staged(seen.out) if blocked else _raw(seen.out))
+        unstaged = self._really(listings.staged(seen.out) if blocked else listings.raw(seen.out))
         others = self._look("ls-files", "-z", "--others", "--exclude-standard")
         if others is None:
             others = self._others_without_pipes()
@@ -153,7 +150,7 @@ class Checkout:
             tuple(dict.fromkeys((*parts(staged.out), *unstaged))), tuple(unstaged),
             tuple(name for name in untracked if not name.endswith("/")),
             tuple(name[:-1] for name in untracked if name.endswith("/")),
-            not (staged.whole and seen.whole and others.whole), (*_unseen(seen, others), *self._pipes.values()),
+            not (staged.whole and seen.whole and others.whole), (*listings.unseen(seen, others), *self._pipes.values()),
         )  # fmt: skip
 
     def _look(self, *arguments: str) -> Answered | None:
@@ -169,7 +166,7 @@ class Checkout:
         """Lists untracked files except in folders with a pipe that would block git. Raises SystemFailure."""
         if "" in self._pipes:
             return Answered(0, b"", "")
-        without = [f"--exclude={_literally(folder)}" for folder in self._pipes]
+        without = [f"--exclude={listings.literally(folder)}" for folder in self._pipes]
         try:
             return self._git.answer("ls-files", "-z", "--others", "--exclude-standard", *without, seconds=4 * LOOK_SECONDS)
         except TookTooLong:  # more pipes than pipes.find searches for
@@ -281,38 +278,3 @@ class Checkout:
     def written(self) -> str:
         """Writes our index as a tree. Raises SystemFailure."""
         return self._without_files.line("write-tree", "--missing-ok")
-
-
-def _raw(output: bytes) -> Iterable[tuple[str, int, str]]:
-    """Yields name, mode and object in the index from `git diff-files --raw -z` (git-diff-files(1), "RAW OUTPUT FORMAT")."""
-    fields = iter(parts(output))
-    for description in fields:
-        name = next(fields, None)
-        if name is not None:
-            mode, _, object_name, _, _ = description.removeprefix(":").split(" ")
-            yield name, int(mode, 8), object_name
-
-
-def _staged(output: bytes) -> Iterable[tuple[str, int, str]]:
-    """Yields name, mode and object of each entry of `git ls-files --stage -z`; no object for a conflict."""
-    for entry in parts(output):
-        fields, _, name = entry.partition("\t")
-        mode, object_name, stage = fields.split(" ")
-        yield name, int(mode, 8), object_name if stage == "0" else ""
-
-
-def _literally(folder: str) -> str:
-    """Returns the pattern that matches only this folder (gitignore(5))."""
-    return "/" + re.sub(r"([*?\[\\])", r"\\\1", folder) + "/"
-
-
-def _unseen(*done: Answered) -> tuple[str, ...]:
-    """Returns notes about files that git could not examine, from its warnings."""
-    notes = []
-    for line in (line for answer in done for line in answer.err.splitlines()):
-        if closed := _CLOSED.match(line):
-            notes.append(f"{closed[1]}: cannot be opened: {closed[2]}")
-        elif unseen := _UNSEEN.match(line):
-            notes.append(f"{unseen[1]}: cannot be examined: {unseen[2]}")
-    more = [f"more files or folders that cannot be examined: {len(notes) - MAX_NAMED}"] if len(notes) > MAX_NAMED else []
-    return (*notes[:MAX_NAMED], *more)

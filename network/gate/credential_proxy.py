@@ -12,16 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from network.gate.credentials import Credential, Host
+from network.gate.headers import CREDENTIAL_HEADERS
 from network.gate.rules import answer, deny, quoted
 from network.gate.scope import scope
 
 TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
-# Names of headers with which services for telemetry, packages or code authenticate clients. An underscore counts as a dash:
-# CGI, WSGI and Rack cannot tell them apart.
-CREDENTIAL_HEADERS = (
-    r"[^:]*(authorization|token|secret|password|api[._-]?key|(application|license|insert|access|ingestion|write|auth)[._-]?key|"
-    r"honeycomb[._-]team)"
-)
 NOT_OURS = "only the operator's credentials work here"
 
 

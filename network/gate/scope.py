@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from network.gate.credentials import Host
+from network.gate.headers import dropped
 from network.gate.rules import answer, deny
 
 # Parts of a decoded path that servers may read differently: encoded twice, double slashes, dot segments, terminators.
@@ -16,7 +17,6 @@ UNPLAIN = r"'[%;\\?#[:cntrl:]]|//|/\.\.?(/|$)'"
 UNPRINTABLE = "'[^ -~]'"
 NUL = "%00"
 ENCODED_SLASH = "%2f"  # part of a segment for some servers, a separator for others
-OVERRIDES = r"^x[_-](http[_-])?method([_-]override)?$"
 # The only bodies that may move a branch. Without force, GitHub refuses anything but a fast-forward.
 _FORCE = r'"force"\s*:\s*false'
 FORWARD = rf'^\s*\{{\s*({_FORCE}\s*,\s*)?"sha"\s*:\s*"[0-9a-fA-F]+"\s*(,\s*{_FORCE}\s*)?\}}\s*$'
@@ -56,7 +56,7 @@ def _headers(host: Host, granted: str) -> Iterable[str]:
     for header, text in host.refuse_headers:
         pattern = header.replace(".", r"\.").replace("-", "[_-]") + r":[^\n]*" + text.replace(".", r"\.")
         yield from deny(granted, rf"{{ req.hdrs -m reg -i '(^|\n){pattern}' }}")
-    yield f"http-request del-header '{OVERRIDES}' -m reg"
+    yield f"http-request del-header '{dropped(credential.header for credential in host.credentials)}' -m reg"
     yield "http-request del-header _ -m sub"
 
 

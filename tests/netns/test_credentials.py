@@ -29,6 +29,7 @@ REAL = {
     "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-the-operators-own",
     "FORGE_TOKEN": "forge-the-operators-own",
     "MIRROR_TOKEN": "mirror-the-operators-own",
+    "ODD_TOKEN": "odd-the-operators-own",
 }
 OWN = """
 [[credential]]
@@ -45,6 +46,14 @@ login = "reader"
 variable = "ABSENT_TOKEN"
 header = "authorization"
 
+[[credential]]
+variable = "ODD_TOKEN"
+header = "x-forwarded-user"
+
+[[host]]
+name = "odd.test"
+credentials = ["ODD_TOKEN"]
+
 [[host]]
 name = "forge.test"
 credentials = ["FORGE_TOKEN"]
@@ -58,7 +67,7 @@ credentials = ["MIRROR_TOKEN"]
 name = "absent.test"
 credentials = ["ABSENT_TOKEN"]
 """
-FORGE = "codetainer-holds-FORGE_TOKEN"
+FORGE, ODD = "codetainer-holds-FORGE_TOKEN", "codetainer-holds-ODD_TOKEN"
 API = "https://api.github.com"
 
 
@@ -76,9 +85,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> Iterator[
     (folder / "credentials.toml").write_text(OWN)
     running = begin(
         folder, f"credentials-{os.getpid()}", "--credentials", str(folder / "credentials.toml"),
-        listed=LISTED + "npm.pkg.github.com\nforge.test\nmirror.test\n", CODETAINER_PUSH="friend/*",
+        listed=LISTED + "npm.pkg.github.com\nforge.test\nmirror.test\nodd.test\n", CODETAINER_PUSH="friend/*",
         GH_PAT=REAL["GH_PAT"], CLAUDE_CODE_OAUTH_TOKEN=REAL["CLAUDE_CODE_OAUTH_TOKEN"], FORGE_TOKEN=REAL["FORGE_TOKEN"],
-        MIRROR_TOKEN=REAL["MIRROR_TOKEN"],
+        MIRROR_TOKEN=REAL["MIRROR_TOKEN"], ODD_TOKEN=REAL["ODD_TOKEN"],
     )  # fmt: skip
     yield running
     if running.process.poll() is None:
@@ -272,6 +281,62 @@ def test_a_header_cannot_turn_a_read_into_a_write(sandbox: Running, name: str) -
     assert line["method"] == "GET"
     assert "method" not in line["headers"]
     assert "authorization" in line["headers"]
+
+
+# Headers that change the method, path, host, client address or user that a server behind a proxy sees.
+MISLEADING = """
+    x-original-url x-original-uri x-original-method x-original-host x-rewrite-url x-rewritten-url x-envoy-original-path
+    x-accel-redirect x-middleware-subrequest x-request-uri request-uri x-proxy-url base-url x-url x-uri forwarded
+    x-forwarded x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-forwarded-prefix x-forwarded-user
+    x-forwarded-email x-host x-http-host-override x-method x-http-method x-method-override x-http-method-override
+    x-real-ip client-ip x-client-ip x-cluster-client-ip true-client-ip cf-connecting-ip cf-connecting-ipv6
+    fastly-client-ip x-remote-ip x-remote-addr x-originating-ip x-azure-clientip x-azure-socketip x-appengine-user-ip
+    remote-user x-remote-user x-remote-groups x-authenticated-user x-authenticated-userid x-webauth-user
+    x-goog-authenticated-user-email x-ms-client-principal-name x-ms-client-principal-id x-auth-request-user
+    x-auth-request-email x-auth-user x-auth-username x-auth-roles x-auth-groups
+"""
+# Headers of git, gh, Claude Code, and of Anthropic's, OpenAI's, Google's and Microsoft's libraries.
+USUAL = """
+    accept accept-encoding accept-language user-agent content-encoding range if-none-match if-modified-since prefer
+    git-protocol x-github-api-version x-github-next-global-id x-gh-cache-ttl graphql-features time-zone
+    x-github-request-id anthropic-version anthropic-dangerous-direct-browser-access x-app x-claude-code-session-id
+    x-claude-remote-session-id x-anthropic-additional-protection x-stainless-lang x-stainless-os x-stainless-arch
+    x-stainless-runtime x-stainless-runtime-version x-stainless-package-version x-stainless-retry-count
+    x-stainless-timeout x-stainless-helper-method x-client-request-id x-client-current-telemetry x-request-id request-id
+    idempotency-key traceparent tracestate baggage openai-organization x-goog-api-client x-goog-user-project
+    x-ms-version x-ms-date x-ms-client-request-id x-amz-date x-user-id x-auth-email x-requested-with sec-fetch-mode
+    origin referer
+"""
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+@pytest.mark.parametrize(("names", "arrive"), [(MISLEADING, "accept user-agent"), (USUAL, USUAL)], ids=["misleading", "usual"])
+def test_headers_that_mislead_a_server_are_dropped_and_those_of_usual_clients_arrive(
+    sandbox: Running, names: str, arrive: str, version: str
+) -> None:
+    path = f"/headers{version.strip('-')}-{len(arrive)}"
+    options = [word for name in names.split() for word in ("-H", f"{name.title()}: 1")]
+    assert curl(sandbox, f"{API}{path}", version, *options, credential=f"Bearer {GITHUB}")[0] == 200
+    (line,) = [json.loads(line) for line in sandbox.seen.read_text().splitlines() if f'"{path}"' in line]
+    assert set(line["headers"].split()) == {*arrive.split(), "authorization", "host"}
+
+
+def test_a_header_of_the_operators_own_is_kept(sandbox: Running) -> None:
+    """A credential may be in a header that is dropped elsewhere."""
+    assert curl(sandbox, "https://odd.test/odd", "-H", f"X-Forwarded-User: {ODD}", "-H", "X-Forwarded-For: 1")[0] == 200
+    (line,) = [json.loads(line) for line in sandbox.seen.read_text().splitlines() if '"/odd"' in line]
+    assert set(line["headers"].split()) == {"x-forwarded-user", "host", "accept", "user-agent"}
+
+
+SIGNED = (
+    "Cf-Access-Jwt-Assertion", "X-Goog-Iap-Jwt-Assertion", "X-Amzn-Oidc-Data", "X-Ms-Client-Principal", "Client-Cert",
+    "X-Client-Cert", "X-Arr-ClientCert", "X-Amzn-Mtls-Clientcert-Leaf", "Ssl-Client-Cert", "X-Ssl-Client-Verify", "X-Auth",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_signed_identity_is_a_foreign_credential(sandbox: Running, name: str) -> None:
+    assert curl(sandbox, f"{API}/signed", "-H", f"{name}: somebody-elses", credential=f"Bearer {GITHUB}")[0] == 403
 
 
 def test_remote_tools_by_way_of_the_api_are_refused(sandbox: Running) -> None:
