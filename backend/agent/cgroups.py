@@ -7,6 +7,8 @@ id of any thread and move the whole process at once. A process forked in a froze
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import signal
 import tempfile
@@ -21,6 +23,7 @@ from backend.system import SystemFailure
 PREFIX = "codetainer-frozen-"  # several sandboxes may share a hierarchy
 WAIT_SECONDS = 2.0
 POLL_SECONDS = 0.01
+ATTEMPTS = 10  # to create a cgroup while other sandboxes boot
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ def hierarchy(place: Path, proc: Path = Path("/proc/self"), versions: tuple[Vers
                 system.mount(version.kind, place, options=",".join(filter(None, ("nosuid,nodev,noexec", version.controllers))))
             mounted = Hierarchy(_own_cgroup(place, proc, version), version)
             if _can_freeze(mounted):
+                remove_leftovers(mounted)
                 return mounted
             system.run(["umount", str(place)])
     return None
@@ -85,17 +89,51 @@ def _can_freeze(within: Hierarchy) -> bool:
             trial.threads()
             return (trial.folder / within.version.switch).exists()
         finally:
-            trial.folder.rmdir()
+            trial.discard()
     except OSError:
         return False
 
 
+def remove_leftovers(within: Hierarchy) -> None:
+    """Removes empty cgroups of sandboxes that were killed while they were frozen.
+
+    Leaves those with processes: the agent in them may be frozen on purpose. A lock marks those whose owner is alive. All mounts
+    of a hierarchy share it, also in other cgroup namespaces.
+    """
+    for folder in within.above.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # locked, not empty, or removed by another boot
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                folder.rmdir()
+            finally:
+                os.close(lock)
+
+
 class Cgroup:
-    """A new cgroup below `within.above`. Its methods raise OSError if the kernel refuses or takes too long."""
+    """A new cgroup below `within.above`. Its methods raise OSError if the kernel refuses or takes too long.
+
+    Holds a lock on its folder until it is removed, or the process ends; see `remove_leftovers`.
+    """
 
     def __init__(self, within: Hierarchy) -> None:
         self._within = within
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=within.above))
+        for _ in range(ATTEMPTS):
+            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=within.above))
+            with contextlib.suppress(FileNotFoundError):  # another boot has taken it for a leftover
+                self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+                if self._locked():
+                    return
+                os.close(self._lock)
+        raise OSError(errno.EBUSY, "cannot create a cgroup")
+
+    def _locked(self) -> bool:
+        """Takes the lock. False if the folder is about to be removed, or has been."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return self.folder.exists()
+        except BlockingIOError:
+            return False
 
     def freeze(self) -> None:
         """Starts freezing all current and future members. `wait_frozen` waits until they have stopped."""
@@ -152,6 +190,11 @@ class Cgroup:
         self._switch(self._within.version.thaw)
         self._empty(kill)
 
+    def discard(self) -> None:
+        """Removes the cgroup, which must be empty."""
+        self.folder.rmdir()
+        os.close(self._lock)
+
     def _switch(self, text: str) -> None:
         (self.folder / self._within.version.switch).write_text(text)
 
@@ -161,7 +204,7 @@ class Cgroup:
         while True:
             attempt()
             try:
-                self.folder.rmdir()
+                self.discard()
             except OSError:
                 if time.monotonic() > deadline:
                     raise
