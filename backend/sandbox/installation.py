@@ -16,6 +16,7 @@ from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UI
 
 USERS = {"claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID, "exporter": EXPORTER_UID}
 GIT_COMMANDS = ("git-upload-pack", "git-receive-pack", "git-upload-archive")
+OTHER_COMMANDS = ("git-shell", "git-lfs", "scalar")  # they run git, ssh and transfer agents that a repository names
 LAUNCHERS = Path(backend.__file__).parent / "launchers"
 
 
@@ -28,7 +29,8 @@ def install(root: Path) -> None:
     for launcher in sorted(LAUNCHERS.iterdir()):
         if launcher.is_file():
             place(launcher, local / launcher.name, 0o755)
-    for name in GIT_COMMANDS:  # started over ssh by `git clone root@HOST:/workspace/repo`
+    installed = [name for name in OTHER_COMMANDS if (root / "usr/bin" / name).exists()]
+    for name in (*GIT_COMMANDS, *installed):  # the former are started over ssh by `git clone root@HOST:/workspace/repo`
         (local / name).unlink(missing_ok=True)
         (local / name).symlink_to("git")
     paths = Paths(root)

@@ -90,6 +90,41 @@ def test_no_program_of_the_agent_runs_as_root(hostile: Running, way: str) -> Non
     assert set(recorded(hostile, "uids")) == {"1000"}, done.stderr
 
 
+def needs(sandbox: Running, program: str) -> None:
+    if sandbox.agent("test", "-e", f"/usr/bin/{program}").returncode:
+        pytest.skip(f"{program} is not installed")
+
+
+def test_git_lfs_runs_as_the_agent(hostile: Running) -> None:
+    """It runs core.sshCommand by itself, as whoever started it, and does not ask whether root trusts the repository."""
+    needs(hostile, "git-lfs")
+    root(hostile, "rm ~/.gitconfig")
+    shell(hostile, "git config lfs.url ssh://far.test/far", REPO)
+    for command, uid in (("git-lfs", "1000"), ("git lfs", "1000"), ("/usr/bin/git-lfs", "0")):
+        recorded(hostile, "uids")
+        done = root(hostile, f"cd {REPO} && {command} locks")
+        uids = recorded(hostile, "uids")
+        assert "1000" in uids, done.stderr  # of the git that git-lfs runs
+        assert ("0" in uids) is (uid == "0")
+    trust(hostile)
+    root(hostile, "rm -f /workspace/environment /workspace/descriptors")  # these now belong to root
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"), [("scalar", "run config"), ("git-shell", "-c \"git-upload-pack '/run/own'\" </dev/null")]
+)
+def test_other_front_ends_of_git_run_as_the_agent(hostile: Running, program: str, arguments: str) -> None:
+    """They cannot read a repository that only root can."""
+    needs(hostile, program)
+    root(hostile, "mkdir -m 700 /run/own && /usr/bin/git init --quiet /run/own")
+    own = root(hostile, f"cd /run/own && /usr/bin/{program} {arguments}")
+    as_agent = root(hostile, f"cd /run/own && {program} {arguments}")
+    assert as_agent.returncode != 0
+    assert as_agent.stderr != own.stderr
+    theirs = root(hostile, f"cd {REPO} && {program} {arguments.replace('/run/own', REPO)}")
+    assert theirs.stderr != as_agent.stderr
+
+
 def test_a_git_link_of_root_does_not_run_programs_as_root(hostile: Running) -> None:
     """Root's .git file names the agent's git folder: git runs as the agent, refuses it, and its advice changes only ~claude."""
     recorded(hostile, "uids")
