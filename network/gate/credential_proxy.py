@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from network.gate import lfs
 from network.gate.credentials import Credential, Host
 from network.gate.headers import CREDENTIAL_HEADERS
-from network.gate.rules import answer, deny, quoted
+from network.gate.rules import Refusal, deny, quoted
 from network.gate.scope import scope
 
 TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
+FOREIGN = "request and connection name different hosts"
 NOT_OURS = "only the operator's credentials work here"
 
 
@@ -52,7 +54,7 @@ def render(proxy: CredentialProxy, log_format: str) -> str:
     return _FRONTEND.format(
         inside=proxy.inside, descriptor=proxy.descriptor, certificates=proxy.certificates, log=log_format,
         log_descriptor=proxy.log_descriptor,
-        choices=choices, foreign=answer("text", "request and connection name different hosts"),
+        choices=choices, foreign=_foreign(),
     ) + "".join(_host(proxy, host) for host in proxy.hosts) + _asks(proxy)  # fmt: skip
 
 
@@ -81,19 +83,28 @@ frontend credential_proxy
     http-response del-header ^set-cookie2?$ -m reg
     acl with_port req.hdr(host) -m end :443
     http-request set-var(txn.host) req.hdr(host),field(1,:),lower if with_port
-    http-request deny deny_status 421 {foreign} unless {{ var(txn.host),strcmp(txn.name) eq 0 }}
-    http-request deny deny_status 400 {foreign} unless {{ req.hdr_cnt(host) le 1 }}
-    http-request deny deny_status 400 {foreign} if {{ fc_http_major 1 }} !{{ url -m beg / }}
-    http-request deny deny_status 400 {foreign} if {{ fc_http_major 2 }} !{{ url -m beg / https:// }}
-    http-request deny deny_status 400 {foreign} if {{ method CONNECT TRACE }}
+{foreign}
     http-request del-header connection if {{ req.hdr(upgrade) -m found }}
     http-request del-header ^(upgrade|http2-settings)$ -m reg
 {choices}    default_backend nothing
 
 backend nothing
     mode http
-    http-request deny deny_status 421 {foreign}
+    http-request deny deny_status 421
 """
+
+
+def _foreign() -> str:
+    """Rules for a request that does not name the host of its connection, or that names it in more than one way."""
+    refusals = {
+        "!{ var(txn.host),strcmp(txn.name) eq 0 }": 421,
+        "!{ req.hdr_cnt(host) le 1 }": 400,
+        "{ fc_http_major 1 } !{ url -m beg / }": 400,
+        "{ fc_http_major 2 } !{ url -m beg / https:// }": 400,
+        "{ method CONNECT TRACE }": 400,
+    }
+    rules = (line for condition, status in refusals.items() for line in Refusal(status, FOREIGN, "text").rules(condition))
+    return "\n".join(f"    {rule}" for rule in rules)
 
 
 def _backend(host: Host) -> str:
@@ -110,12 +121,12 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
     headers = sorted({"x-api-key", *(c.header for c in host.credentials)} - {"authorization"})
     held = {header: f"txn.fine{number}" for number, header in enumerate(("authorization", *headers))}
     spelled = "|".join(header.replace("-", "[_-]") for header in held)  # variants that a server may read as these headers
-    ours = "deny_status 403 " + answer(host.answers, NOT_OURS)
+    ours = Refusal(403, NOT_OURS, host.answers)
     lines = [
         f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
         # --- exactly one credential: the placeholder, in its header ---
         "http-request set-var(txn.verdict) str(credential)",
-        *deny(ours, " or ".join(f"{{ req.hdr_cnt({header}) gt 1 }}" for header in ("authorization", *headers))),
+        *(line for header in held for line in deny(ours, f"{{ req.hdr_cnt({header}) gt 1 }}")),
         *deny(ours, "{ req.hdr(proxy-authorization) -m found }"),
         *deny(ours, rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, TOKENS_IN_URLS))})(=|&|;|\[|%5b|$)' }}"),
         # Other headers that may carry a credential: all names between colons, except those checked below.
@@ -137,6 +148,7 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
         ),
         *scope(host, proxy.repositories, proxy.asks),
         *_onward(proxy, host),
+        *lfs.answers(host),
     ]
     return "\n    ".join(lines) + "\n"
 
@@ -157,8 +169,12 @@ def _basic() -> Iterable[str]:
 def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
     """Rules that connect to the host's own address, whatever address the client dialled."""
     yield "http-request set-var(txn.verdict) str(unresolved)"
-    yield f"http-request do-resolve(txn.target,names,ipv4) str({host.name})"
-    yield "http-request deny deny_status 502 unless { var(txn.target) -m found }"
+    yield "http-request set-var(txn.since) date(0,ms)"
+    for milliseconds in (0, 1000, 2000):  # repeats a lost query, but not one with a negative answer (gate.template: resolvers)
+        yield "http-request set-var(txn.waited) date(0,ms),sub(txn.since)"
+        again = f"!{{ var(txn.target) -m found }} {{ var(txn.waited) -m int ge {milliseconds} }}"
+        yield f"http-request do-resolve(txn.target,names,ipv4) str({host.name}) if {again}"
+    yield from deny(Refusal(502, f"{host.name} has no address", host.answers), "!{ var(txn.target) -m found }")
     yield "http-request set-dst var(txn.target)"
     yield "http-request set-dst-port int(443)"
     yield "http-request set-var(txn.verdict) str(carried)"
@@ -183,6 +199,7 @@ def _asks(proxy: CredentialProxy) -> str:
         value = ("Bearer " if credential.header == "authorization" else "") + proxy.secrets[credential.variable]
         lines = [f"\nbackend asks_{host.name}\n    mode http\n    http-reuse never"]
         lines += [f"http-request set-header {credential.header} {quoted(value)}", *_onward(proxy, host)]
+        lines += ["http-response wait-for-body time 10s"]  # so that github.lua can limit the time of the whole answer
         text += "\n    ".join(lines) + "\n"
     return text
 

@@ -61,6 +61,7 @@ class Host:
     answers: str = "json"
     graphql: str = ""
     mutations: tuple[str, ...] = ()
+    lfs: str = ""
 
     def allowed(self, repositories: Iterable[str]) -> tuple[Write, ...]:
         """The permitted writes if these repositories (`owner/repo`, `owner/*`, `*`) may be pushed to."""
@@ -173,6 +174,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
             "answers",
             "graphql",
             "mutations",
+            "lfs",
         ),
         place,
     )
@@ -204,6 +206,9 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     for mutation in mutations:
         if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", mutation):
             raise CredentialsError(f"{place}: mutations contains {mutation!a}, expected a name such as createPullRequest")
+    lfs = table.get("lfs", "")
+    if not isinstance(lfs, str) or not re.match(r"(/[a-z/]+)?\Z", lfs):
+        raise CredentialsError(f"{place}: lfs is {lfs!a}, expected a path such as /info/lfs")
     branches = table.get("branches", "")
     if branches and (not isinstance(branches, str) or not _is_path(branches) or not branches.startswith("PUSH/")):
         raise CredentialsError(f"{place}: branches is {branches!a}, expected a path such as PUSH/git/refs/heads")
@@ -211,7 +216,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
         raise CredentialsError(f"{place}: branches needs below, and graphql to look up the default branch")
     return Host(
         name, tuple(credentials[variable] for variable in used), writes, table.get("announces", ""), below,
-        branches, tuple(refused.items()), paths, answers, graphql, mutations,
+        branches, tuple(refused.items()), paths, answers, graphql, mutations, lfs,
     )  # fmt: skip
 
 

@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+ACCEPTS_JSON = "{ req.hdr(accept) -m sub -i json }"
 
 
-def answer(kind: str, message: str, *, how: str = "string") -> str:
-    """Returns content type (`kind`: json or text) and body of a refusal, quoted for HAProxy's configuration.
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer of the gate: its HTTP status and message.
 
-    `how` is string, or lf-string if the message contains variables (%[...]).
+    With `answers` json the body is always JSON; with text it is JSON only for clients that accept JSON, such as git-lfs. git
+    shows text. `how` is string, or lf-string if the message contains variables (%[...]).
     """
-    text = f"codetainer: {message}"
-    if kind == "json":
-        text = json.dumps({"type": "error", "message": text, "error": {"type": "permission_error", "message": text}})
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-    return f'content-type {"application/json" if kind == "json" else "text/plain"} {how} "{escaped}\\n"'
+
+    status: int
+    message: str
+    answers: str
+    how: str = "string"
+
+    def rules(self, condition: str) -> Iterable[str]:
+        """Rules that refuse a request. The condition must not contain `or`."""
+        if self.answers == "text":
+            yield f"http-request deny deny_status {self.status} {self._body('json')} if {condition} {ACCEPTS_JSON}"
+        yield f"http-request deny deny_status {self.status} {self._body(self.answers)} if {condition}"
+
+    def instead(self, condition: str) -> str:
+        """A rule that replaces the server's answer."""
+        return f"http-response return status {self.status} {self._body(self.answers)} if {condition}"
+
+    def _body(self, kind: str) -> str:
+        text = f"codetainer: {self.message}"
+        if kind == "json":
+            text = json.dumps({"type": "error", "message": text, "error": {"type": "permission_error", "message": text}})
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+        content = "application/json" if kind == "json" else "text/plain"
+        return f'content-type {content} {self.how} "{escaped}\\n"'
 
 
-def deny(how: str, condition: str) -> tuple[str, str]:
-    """Rules for a refusal (`how`: status and answer). They read the body first: HTTP/2 clients miss answers while sending."""
-    return f"http-request wait-for-body time 1s if {condition}", f"http-request deny {how} if {condition}"
+def deny(refusal: Refusal, condition: str) -> Iterable[str]:
+    """Rules for a refusal. They read the body first: HTTP/2 clients miss answers while sending."""
+    yield f"http-request wait-for-body time 1s if {condition}"
+    yield from refusal.rules(condition)
 
 
 def quoted(text: str) -> str:

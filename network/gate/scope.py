@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from network.gate.credentials import Host
 from network.gate.headers import dropped
-from network.gate.rules import answer, deny
+from network.gate.rules import Refusal, deny
 
 # Parts of a decoded path that servers may read differently: encoded twice, double slashes, dot segments, terminators.
 UNPLAIN = r"'[%;\\?#[:cntrl:]]|//|/\.\.?(/|$)'"
@@ -32,17 +32,17 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
     The rules set txn.verdict and txn.detail for the log.
     """
     pushes = ", ".join(repositories) or "no repository"
-    granted = "deny_status 403 " + answer(host.answers, NOT_GRANTED)
+    granted = Refusal(403, NOT_GRANTED, host.answers)
     yield "http-request set-var(txn.verdict) str(grant)"
     yield from _headers(host, granted)
     yield from _path()
     if not host.announces:
         yield _what(host)
-    yield from deny("deny_status 400 " + answer(host.answers, TWO_WAYS), "!{ var(txn.path) -m found }")
+    yield from deny(Refusal(400, TWO_WAYS, host.answers), "!{ var(txn.path) -m found }")
     for path in host.refuse_paths:
         yield from deny(granted, f"{{ var(txn.path) -m beg -i {path} }}")
     if host.refuse_paths:
-        yield from deny("deny_status 403 " + answer(host.answers, TWO_WAYS), "{ var(txn.unplain) -m bool }")
+        yield from deny(Refusal(403, TWO_WAYS, host.answers), "{ var(txn.unplain) -m bool }")
     yield from _writes(host, repositories, pushes, granted)
     if host.branches:
         yield from _branches(host, repositories, asks)
@@ -51,7 +51,7 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
     yield "http-request set-var(txn.detail) str(-)"
 
 
-def _headers(host: Host, granted: str) -> Iterable[str]:
+def _headers(host: Host, granted: Refusal) -> Iterable[str]:
     """Rules for headers that change the effect of a request. An underscore counts as a dash, as in CGI, WSGI and Rack."""
     for header, text in host.refuse_headers:
         pattern = header.replace(".", r"\.").replace("-", "[_-]") + r":[^\n]*" + text.replace(".", r"\.")
@@ -84,14 +84,14 @@ def _what(host: Host) -> str:
     return f'http-request set-var(txn.detail) method,concat(" ",txn.shown),{numbers}{repository}'
 
 
-def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: str) -> Iterable[str]:
+def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: Refusal) -> Iterable[str]:
     yield "http-request set-var(txn.writes) bool(true) unless { method GET HEAD }"
     if host.announces:
         yield "http-request set-var(txn.query) query,url_dec(1)"
         yield f"http-request set-var(txn.writes) bool(true) if {{ var(txn.query) -m sub -i {host.announces} }}"
         yield "http-request set-var(txn.writes) bool(true) if { query -m found } !{ var(txn.query) -m found }"
     writes = "{ var(txn.writes) -m bool }"
-    two_ways = "deny_status 403 " + answer(host.answers, TWO_WAYS)
+    two_ways = Refusal(403, TWO_WAYS, host.answers)
     yield from deny(two_ways, f"{writes} {{ var(txn.unplain) -m bool }}")
     yield from deny(two_ways, f"{writes} {{ path -m sub -i {ENCODED_SLASH} }}")
     if host.announces:  # the repository in the path of a push
@@ -107,7 +107,7 @@ def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: str
         if inside := host.inside(repositories):
             yield from deny(granted, f"{refused} {{ var(txn.path) -m reg -i '{inside}' }}")
         yield f"http-request set-var(txn.verdict) str(scope) if {refused}"
-        yield from deny("deny_status 403 " + answer(host.answers, f"writes go to {pushes} only"), refused)
+        yield from deny(Refusal(403, f"writes go to {pushes} only", host.answers), refused)
     else:
         yield from deny(granted, refused)
 
@@ -119,7 +119,7 @@ def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[
         return
     yield f"acl branch var(txn.path) -m reg -i '{pattern}'"
     moves = "branch { method PATCH }"
-    forward = "deny_status 403 " + answer(host.answers, NOT_FORWARD)
+    forward = Refusal(403, NOT_FORWARD, host.answers)
     yield from deny(forward, f"{moves} {{ query -m found }}")
     yield f"http-request wait-for-body time 10s if {moves}"
     yield from deny(forward, f"{moves} !{{ req.body -m reg '{FORWARD}' }}")
@@ -132,15 +132,15 @@ def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[
     yield f"http-request set-var(txn.graphql_path) str({host.graphql})"
     yield f"http-request set-var(txn.graphql_ask) str({asks})"
     yield f"http-request lua.deletable_branch if {deletes}"
-    why = answer(host.answers, "%[var(txn.branch)]", how="lf-string")
-    yield f"http-request deny deny_status 403 {why} if {deletes} !{{ var(txn.branch) -m str fine }}"
+    why = Refusal(403, "%[var(txn.branch)]", host.answers, how="lf-string")
+    yield from why.rules(f"{deletes} !{{ var(txn.branch) -m str fine }}")
 
 
 def _graphql(host: Host, repositories: tuple[str, ...], pushes: str, asks: str) -> Iterable[str]:
     """Rules for GraphQL. They first refuse query strings and content encodings, which could hide a second query."""
     yield f"acl graphql var(txn.path) -m reg -i '^{host.graphql}(/.*)?$'"
     yield "http-request set-var(txn.verdict) str(scope) if graphql"
-    plain = "deny_status 403 " + answer(host.answers, f"writes go to {pushes} only; this is not a plain GraphQL request")
+    plain = Refusal(403, f"writes go to {pushes} only; this is not a plain GraphQL request", host.answers)
     yield from deny(plain, "graphql { query -m found }")
     yield from deny(plain, "graphql { req.hdr(content-encoding) -m found }")
     yield "http-request wait-for-body time 10s if graphql !{ method POST }"
@@ -153,5 +153,5 @@ def _graphql(host: Host, repositories: tuple[str, ...], pushes: str, asks: str) 
     yield "http-request wait-for-body time 10s if graphql { method POST }"
     yield "http-request lua.graphql_scope if graphql { method POST }"
     yield "http-request set-var(txn.detail) var(txn.graphql) if graphql { method POST }"
-    why = answer(host.answers, f"writes go to {pushes} only; %[var(txn.graphql)]", how="lf-string")
-    yield f"http-request deny deny_status 403 {why} if graphql {{ method POST }} !{{ var(txn.graphql) -m str fine }}"
+    why = Refusal(403, f"writes go to {pushes} only; %[var(txn.graphql)]", host.answers, how="lf-string")
+    yield from why.rules("graphql { method POST } !{ var(txn.graphql) -m str fine }")

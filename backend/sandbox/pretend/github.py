@@ -14,6 +14,7 @@ UPLOADS_HOST = "uploads.github.com"
 EMPTY = "empty"  # a repository of this name, with any owner, has no commits and therefore no default branch
 DEFAULT_BRANCH = "main"
 SIZE = 24  # KiB of the repository, packed
+SILENT = "SILENT_1"  # a query for the object with this id is never answered
 
 
 def answer(path: str, repository: str, body: bytes = b"") -> tuple[int, bytes] | None:
@@ -49,6 +50,12 @@ def _below(path: str, repository: str) -> tuple[int, bytes] | None:
     if path.startswith("releases/tags/"):
         return 404, json.dumps({"message": "Not Found"}).encode()
     return (200, json.dumps(objects[path]).encode()) if path in objects else None
+
+
+def is_silent(body: bytes) -> bool:
+    """True for a query that is never answered. A mutation that names the object is answered as usual."""
+    ids = _variables(body).get("ids")
+    return isinstance(ids, list) and SILENT in ids
 
 
 def _variables(body: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from backend import system
-from backend.sandbox.pretend import api, github, releases
+from backend.sandbox.pretend import api, github, lfs, releases
 from backend.sandbox.pretend.certificates import Authority
 from backend.sandbox.pretend.description import Description, Listener, Speaks
 from backend.sandbox.pretend.record import Record
@@ -32,6 +32,7 @@ class Site:
     def __init__(self, description: Description, record: Record, repositories: Path) -> None:
         self.description, self.record, self.repositories = description, record, repositories
         self.conversation = api.Conversation()
+        self.lfs = lfs.Store()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -64,6 +65,15 @@ class Handler(BaseHTTPRequestHandler):
         )  # fmt: skip
         if host == description.api_host:
             api.serve(self, self.site.conversation, path, body)
+        elif host == github.HOST and github.is_silent(body):
+            self.rfile.read(1)  # until the client hangs up
+            self.close_connection = True
+        elif host == description.git_host and (batch := self.site.lfs.answer(path, body)) is not None:
+            self.reply(*batch, {"Content-Type": lfs.TYPE})
+        elif (
+            host in (lfs.STORE_HOST, lfs.UPLOAD_HOST) and (stored := self.site.lfs.serve(self.command, path, body)) is not None
+        ):
+            self.reply(*stored, {"Content-Type": "application/octet-stream"})
         elif host == description.git_host and path.endswith(GIT_PATHS):
             if "git-receive-pack" in path + query and not credential:
                 # As on the real host, clones need no credential but pushes do. git sends it only after a 401.

@@ -107,6 +107,7 @@ def test_invalid_repositories_are_refused(text: str) -> None:
         (CREDENTIAL + HOST + 'answers = "xml"', "json or text"),
         (CREDENTIAL + HOST + 'graphql = "/a } b"', "expected a path such as /graphql"),
         (CREDENTIAL + HOST + 'mutations = ["a"]', "mutations need one"),
+        (CREDENTIAL + HOST + 'lfs = "/a } b"', "expected a path such as /info/lfs"),
         (CREDENTIAL + HOST + 'graphql = "/graphql"\nmutations = ["a b"]', "expected a name such as createPullRequest"),
     ],
 )
