@@ -244,6 +244,13 @@ def test_a_second_content_type_with_an_underscore_does_not_arrive(sandbox: Runni
     assert sandbox.asked(kind="http", path="/graphql", headers=names) == before + 1
 
 
+def test_a_query_that_github_does_not_answer_is_sent_once(sandbox: Running) -> None:
+    before = arrived(sandbox)
+    status, text = posted(sandbox, mutate('closeIssue(input: {issueId: "SILENT_1"}) { id }'))
+    assert (status, "GitHub did not answer the gate's query" in text) == (403, True), text
+    assert arrived(sandbox) == before + 1
+
+
 def test_many_mutations_cost_one_query(sandbox: Running) -> None:
     before = arrived(sandbox)
     text = " ".join(f'{kind}: closeIssue(input: {{issueId: "{kind}_1"}}) {{ id }}' for kind in ("I", "IA", "IB", "IC"))
