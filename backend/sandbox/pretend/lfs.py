@@ -32,7 +32,7 @@ class Store:
             return 404, json.dumps({"message": "Not Found"}).encode()
         if match["call"] == "objects/batch":
             return 200, json.dumps(self._batch(json.loads(body))).encode()
-        locks = {"ours": [], "theirs": []} if match["call"] == "locks/verify" else {"locks": []}
+        locks: dict[str, list[str]] = {"ours": [], "theirs": []} if match["call"] == "locks/verify" else {"locks": []}
         return 200, json.dumps(locks).encode()
 
     def serve(self, method: str, path: str, body: bytes) -> tuple[int, bytes] | None:
