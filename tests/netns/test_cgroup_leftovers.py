@@ -11,6 +11,7 @@ import pytest
 
 from backend.agent import cgroups
 from backend.agent.cgroups import Hierarchy
+from tests.netns.sandbox import eventually
 from tests.netns.test_freezer import counting, within
 
 pytestmark = pytest.mark.netns
@@ -56,9 +57,12 @@ def test_a_later_boot_removes_what_a_killed_sandbox_has_left(
             process.kill()
             process.wait()
         (within.above / "cgroup.procs").write_text(str(counting[0].pid))
+
+    def removed() -> bool:
         cgroups.remove_leftovers(within)
-    assert not list(within.above.glob(f"{cgroups.PREFIX}*{kept.name.removeprefix(cgroups.PREFIX)}"))
-    assert not populated.exists()
+        return not kept.exists() and not populated.exists()
+
+    eventually("both are removed, as soon as the shell's children in one of them have ended", removed)
 
 
 def test_a_cgroup_that_another_boot_removes_before_it_is_locked_is_made_again(
