@@ -96,9 +96,9 @@ class Request:
 class Allow(Request):
     """Open a name now, for a time or until you close it.
 
-    Ports of the name that are open already stay open; each port has its own expiry. The time is from 1s to 366d and counts
-    elapsed time, even if the clock is set or the machine sleeps. A name without an address, or a wildcard as broad as a public
-    suffix, is refused with the reason unless --yes is given.
+    Open ports of the name stay open; each port has its own expiry. The time is from 1s to 366d and counts elapsed time, even if
+    the clock is set or the machine sleeps. Without --yes, a name without an address, or a wildcard as broad as a public suffix,
+    is refused with the reason.
     """
 
     verb: ClassVar[str] = "allow"
@@ -136,7 +136,7 @@ class ListAllowed(Request):
 class Explain(Request):
     """Show whether a connection would be allowed, and which line of which file decides.
 
-    Exit code 1 if the argument is neither a name nor an address (a URL).
+    Exit code 1 if the argument is neither a name nor an address, for example a URL.
     """
 
     verb: ClassVar[str] = "explain"
@@ -156,7 +156,7 @@ class CountWork(Request):
 class SaveWork(Request):
     """Push unsaved work to a branch wip/... now, and again when the sandbox stops.
 
-    With --off nothing is saved when it stops, regardless of CODETAINER_AUTOSAVE.
+    --off disables the final save, regardless of CODETAINER_AUTOSAVE.
     """
 
     # data of the reply: branch, left_out.
@@ -176,7 +176,7 @@ class Mute(Request):
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge(Request):
-    """Print the unacknowledged serious refusals, and acknowledge them. It only counts those that are not kept by name."""
+    """Print the unacknowledged serious refusals, and acknowledge them. Refusals not kept by name are only counted."""
 
     verb: ClassVar[str] = "acknowledge"
     until: float  # seconds since the epoch: later ones stay unacknowledged
@@ -212,7 +212,7 @@ class Thaw(Request):
 class Retry(Request):
     """Boot again after a halt or a failed protection, or repeat the steps that failed.
 
-    If boot halted or a protection failed later, it builds all protections again and repeats the steps that did not succeed.
+    After a halted boot or a failed protection, it builds all protections again and repeats the steps that did not succeed.
     After a degraded boot, it repeats the failed steps while the agent continues. Names opened with allow are open again
     afterwards.
     """
@@ -223,7 +223,7 @@ class Retry(Request):
 
 @dataclass(frozen=True, slots=True)
 class RestartSession(Request):
-    """Restart Claude in its session. It asks first while the agent is working; a script then needs --yes."""
+    """Restart Claude in its session. While the agent is working, it asks first; a script then needs --yes."""
 
     verb: ClassVar[str] = "session restart"
     opens: ClassVar[bool] = True

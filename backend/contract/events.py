@@ -128,7 +128,7 @@ class StepOutput(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepFinished(Event):
-    """A boot step ended. `detail` is its result ("23 names") or why it failed; `remedy` tells the operator what to do."""
+    """A boot step ended. `detail` is its result ("23 names") or the reason of its failure; `remedy` is for the operator."""
 
     kind: ClassVar[str] = "step.finished"
     step: str
@@ -150,7 +150,7 @@ class BootFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class LockReleased(Event):
-    """Boot released the init lock: the session exists (`session`), or boot has failed. `cloned`: /workspace has REPO_URL."""
+    """Boot released the init lock: the session exists (`session`), or boot failed. `cloned`: REPO_URL is in /workspace."""
 
     kind: ClassVar[str] = "lock.released"
     session: bool
@@ -203,7 +203,7 @@ class NamesMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class ListRead(Event):
-    """The names of the allowlist as written at boot. Of a very long one, `names` has the first and `more` counts the rest."""
+    """The names of the allowlist as written at boot. A long list is cut: `names` has the first, `more` counts the others."""
 
     kind: ClassVar[str] = "list.read"
     names: tuple[str, ...]
@@ -212,7 +212,7 @@ class ListRead(Event):
 
 @dataclass(frozen=True, slots=True)
 class ListMeasured(Event):
-    """The allowlist in force: its names, open addresses, last and next refresh, and failing names with the time since when."""
+    """The allowlist in force: names, open addresses, last and next refresh, and since when each failing name has failed."""
 
     kind: ClassVar[str] = "list.measured"
     names: int
@@ -224,7 +224,7 @@ class ListMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class SandboxMeasured(Event):
-    """Load: CPU in percent of one core, memory and each tmpfs in bytes (used, size), and the share of the agent's processes."""
+    """Load: CPU in percent of one core; memory and each tmpfs in bytes (used, size); the part of the agent's processes."""
 
     kind: ClassVar[str] = "sandbox.measured"
     cpu: float
@@ -249,10 +249,10 @@ class ProofFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProtectionFailed(Event):
-    """Protections failed the self-test while the agent was running. From now on everything is closed, until a retry.
+    """The self-test failed while the agent was running. From now on everything is closed, until a retry.
 
-    `failed` has the reason for each, by the name of its probe. It is empty if the self-test could not run, which counts as a
-    failure. `reason` holds all of it in words.
+    `failed` maps the probe of each failed protection to the reason. It is empty if the self-test could not run, which counts as
+    a failure. `reason` describes the failure in words.
     """
 
     kind: ClassVar[str] = "protection.failed"
@@ -263,7 +263,7 @@ class ProtectionFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Noted(Event):
-    """A message without an event kind of its own. `level` is info, warning or error."""
+    """A message without a separate event kind. `level` is info, warning or error."""
 
     kind: ClassVar[str] = "noted"
     level: str
@@ -277,9 +277,9 @@ class Noted(Event):
 class Refused(Event):
     """`count` more refusals of the same kind (via, protocol, name, address, port, reason) since the last such event.
 
-    `name` is the name that the program asked for, or the one that last resolved to `address`; "" if unknown. `detail` completes
-    the reason (the query type, a repository). `program` asked for a name (proc(5), comm, which a program can set to anything);
-    it is "" if unknown, as for refused connections, whose socket is gone when the refusal is read.
+    `name` is the name in the query, or the last name that resolved to `address`; "" if unknown. `detail` completes the reason
+    (the query type, a repository). `program` is the program that asked for the name (proc(5), comm, which a program can set to
+    any text). It is "" if unknown, and always for refused connections, because their sockets no longer exist.
     """
 
     kind: ClassVar[str] = "refused"
@@ -304,8 +304,8 @@ class Refused(Event):
 class CookiesDropped(Event):
     """The gate dropped the cookies of `count` more requests to the host `name` and forwarded the requests without them.
 
-    For hosts with a credential the gate drops the cookies that the host sets, too. Cookies in a request therefore come from
-    the agent or a program that it runs. At most one such event per minute and host.
+    At hosts with a credential the gate also drops the cookies that the host sets. So cookies in a request come from the agent
+    or a program that it runs. There is at most one event per minute and host.
     """
 
     kind: ClassVar[str] = "cookies.dropped"
@@ -341,7 +341,7 @@ def port_number(port: str) -> int:
 class Allowed(Event):
     """The operator opened these ports of a name; its other ports stay unchanged.
 
-    `ports` in allowlist syntax, "" for the default (443 and 80). `until` in seconds since the epoch, 0 for "until revoked".
+    `ports` is in allowlist syntax, "" for the default (443 and 80). `until` is in seconds since the epoch, 0 for no expiry.
     """
 
     kind: ClassVar[str] = "allowed"
@@ -372,10 +372,10 @@ class Allowed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn(Event):
-    """Ports that the operator had opened are closed again (`ports` "": all of the name).
+    """The ports that the operator had opened are closed again; "" for all ports of the name.
 
-    `by` names the person who closed them, or says that their time was up. `stays` names the ports that an allowlist entry keeps
-    open ("443, 80 by github.com (domains.conf:2)"), "" if there are none.
+    `by` names the operator who closed them, or the end of their time. `stays` lists the ports that an allowlist entry keeps open
+    ("443, 80 by github.com (domains.conf:2)"), "" if no port stays open.
     """
 
     kind: ClassVar[str] = "withdrawn"
@@ -387,9 +387,9 @@ class Withdrawn(Event):
 
 @dataclass(frozen=True, slots=True)
 class Muted(Event):
-    """Refusals of this name are only counted, not shown, up to the time `until` (0: until unmuted; -1: unmuted).
+    """Refusals of this name are counted, but not shown, up to the time `until` (0: until unmuted; -1: unmuted).
 
-    Serious refusals are shown anyway.
+    Serious refusals are always shown.
     """
 
     kind: ClassVar[str] = "muted"
@@ -401,7 +401,7 @@ class Muted(Event):
 class Acknowledged(Event):
     """The operator acknowledged the serious refusals up to the time `until` (seconds since the epoch).
 
-    `key` is a Refused.key, or a group or suspicion of several kinds (see refusals.Refusals.acknowledged); "" for all.
+    `key` is a Refused.key, or the key of a group or suspicion (see refusals.Refusals.acknowledged); "" for all.
     """
 
     kind: ClassVar[str] = "acknowledged"
@@ -412,7 +412,7 @@ class Acknowledged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Froze(Event):
-    """The operator froze the sandbox (`frozen`): all agent processes stopped, all addresses closed. Otherwise: thawed it."""
+    """The operator froze the sandbox: all agent processes stopped, all addresses closed; or thawed it (`frozen` false)."""
 
     kind: ClassVar[str] = "froze"
     frozen: bool
@@ -476,7 +476,7 @@ class RepositoryWork:
 class WorkCounted(Event):
     """Unsaved work, as git reports it to a process with the agent's uid. Display it, do not trust it.
 
-    If there is a `problem`, counting failed this time, and `repositories` is the previous result.
+    If there is a `problem`, this count failed, and `repositories` is the previous result.
     """
 
     kind: ClassVar[str] = "work.counted"
@@ -496,7 +496,7 @@ class WorkCounted(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkSaved(Event):
-    """A save was pushed to `branch`, as `commit`, without the files `left_out`; if there is a `problem`, the save failed."""
+    """A save pushed `commit` to `branch`, without the files `left_out`. If there is a `problem`, the save failed."""
 
     kind: ClassVar[str] = "work.saved"
     branch: str
@@ -507,7 +507,7 @@ class WorkSaved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Event):
-    """The state before this line (see `state.State.as_json`): begins a segment, and follows lost events."""
+    """The state before this line (see `state.State.as_json`). It is the first line of a file, and follows lost events."""
 
     kind: ClassVar[str] = "snapshot"
     state: Mapping[str, Any]

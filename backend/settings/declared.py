@@ -147,7 +147,7 @@ class Settings:
     )
     credentials: Where = setting(
         "CODETAINER_CREDENTIALS",
-        "Whether credentials stay outside, in the gate, or go inside, to the agent",
+        "Location of the credentials: outside, in the gate, or inside, with the agent",
         Where,
         "outside",
         "outside or inside",
@@ -170,14 +170,14 @@ class Settings:
     )
     certificate_seconds: float = setting(
         "CODETAINER_CERTIFICATES",
-        "Validity of the gate's certificates; renewed after two thirds of it",
+        "Validity of the gate's certificates, which are renewed after two thirds of this time",
         durations.read,
         "365d",
         values.DURATION,
     )
     much_out: int = setting(
         "CODETAINER_MUCH_OUT",
-        "Flag hosts to which the agent uploads more than this, and more than it downloads",
+        "Flag hosts that receive more than this from the agent, and more than they send",
         values.size,
         "64M",
         "a size such as 64M or 1G",
