@@ -156,7 +156,7 @@ class CountWork(Request):
 class SaveWork(Request):
     """Push unsaved work to a branch wip/... now, and again when the sandbox stops.
 
-    --off disables the final save, regardless of CODETAINER_AUTOSAVE.
+    With --off the final save is disabled, regardless of CODETAINER_AUTOSAVE.
     """
 
     # data of the reply: branch, left_out.

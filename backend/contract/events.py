@@ -412,7 +412,7 @@ class Acknowledged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Froze(Event):
-    """The operator froze the sandbox: all agent processes stopped, all addresses closed; or thawed it (`frozen` false)."""
+    """The operator froze (agent stopped, all addresses closed) or thawed the sandbox. `frozen` tells which."""
 
     kind: ClassVar[str] = "froze"
     frozen: bool
