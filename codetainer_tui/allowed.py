@@ -15,12 +15,13 @@ def as_json(reply: Reply) -> str:
 
 
 def table(reply: Reply, now: float | None = None) -> str:
-    """One line per entry, or one sentence if there are none."""
+    """One line per entry, or one sentence if there are none. If everything is closed now, the first line says why."""
     moment = time.time() if now is None else now
     rows = [_row(entry, moment) for entry in reply.data.get("entries", ())]
     if not rows:
         return "no names are open\n"
-    return columns(rows)
+    closed = harmless(str(reply.data.get("closed", "")))
+    return (f"closed now: {closed}\n" if closed else "") + columns(rows)
 
 
 def _row(entry: dict[str, Any], now: float) -> tuple[str, str, str]:
@@ -28,4 +29,6 @@ def _row(entry: dict[str, Any], now: float) -> tuple[str, str, str]:
     source = harmless(str(entry.get("source", "")))
     if end is not None:
         source += f", {until(float(end), now)}"
+    if lack := harmless(str(entry.get("lack", ""))):
+        source += f"; cannot be reached: {lack}"
     return harmless(str(entry.get("name", ""))), harmless(str(entry.get("ports", ""))), source

@@ -186,6 +186,14 @@ def allowed(options: argparse.Namespace) -> int:
     return 0
 
 
+def explain(options: argparse.Namespace) -> int:
+    """The exit code is the answer."""
+    from codetainer_tui.ask import tell
+
+    reply = _ask(options)
+    return 2 if tell(reply) else 0 if reply.data.get("open") else 1
+
+
 def acknowledge(_: argparse.Namespace) -> int:
     from codetainer_tui import acknowledge as verb
 
@@ -214,7 +222,8 @@ def session(options: argparse.Namespace) -> int:
 FUNCTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        boot, attach, dashboard, status, logs, traffic, suggest, metrics, ssh_config, allowed, acknowledge, work, session,
+        boot, attach, dashboard, status, logs, traffic, suggest, metrics, ssh_config, allowed, explain, acknowledge, work,
+        session,
     )
 }  # fmt: skip
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from backend.contract.durations import DAY, HOUR, MINUTE
+from backend.contract.durations import DAY, HOUR, LATEST, MINUTE, lasting
 
+__all__ = [
+    "ago", "at_least", "clock", "clock_seconds", "columns", "count", "date", "grouped", "harmless", "lasting", "many",
+    "shorten", "size", "took", "until", "when", "within",
+]  # fmt: skip
 NOW_SECONDS = 15.0
-LATEST = 253_402_214_400.0  # the last day of the year 9999
 
 
 def harmless(text: str, most: int = 0) -> str:
@@ -83,18 +86,6 @@ def until(at: float, now: float) -> str:
 def took(seconds: float) -> str:
     """A short duration: `0.4 s`, `75 s`."""
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds:.0f} s"
-
-
-def lasting(seconds: float) -> str:
-    """A long duration: `40 s`, `12 min`, `2 h 14 min`, `3 d 4 h`."""
-    seconds = min(max(0.0, seconds), LATEST)
-    if seconds < MINUTE:
-        return f"{int(seconds)} s"
-    if seconds < HOUR:
-        return f"{int(seconds // MINUTE)} min"
-    if seconds < DAY:
-        return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE)} min"
-    return f"{int(seconds // DAY)} d {int(seconds % DAY // HOUR)} h"
 
 
 def size(count: float) -> str:

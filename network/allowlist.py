@@ -10,6 +10,8 @@ configuration:
 
 The gate checks port 443 as TLS and port 80 as HTTP, both by name. Any other port is opened by address, unless `/tls` or `/http`
 follows it. An entry without ports opens 443 and 80.
+
+Length: the grammar and the values that it yields are easier to read together.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from network import foreign_syntax
+from network.common_suffixes import COMMON_SUFFIXES
 from network.names import ADDRESS, AN_ADDRESS, USE_A_NAME, EntryError, normalise
 
 REGISTRY_TOOLS = ("npm", "pip", "go", "apt", "bun")
@@ -36,8 +39,11 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Port:
+    """`source` is the place that opens the port if it is not that of its entry: merged entries have several."""
+
     number: int
     check: Check
+    source: str = field(default="", compare=False, repr=False)
 
     def __str__(self) -> str:
         default = DEFAULT_CHECKS.get(self.number, Check.ADDRESS)
@@ -64,6 +70,13 @@ class Entry:
     def adding(self, ports: Iterable[Port]) -> Entry:
         """Returns the entry with more ports. A port that it already has keeps its check."""
         return replace(self, ports=(*self.ports, *(port for port in ports if port.number not in self.numbers)))
+
+    def by_source(self) -> list[Entry]:
+        """One entry for each place that opens some of the ports, with these ports and that place."""
+        ports: dict[str, list[Port]] = {}
+        for port in self.ports:
+            ports.setdefault(port.source or self.source, []).append(port)
+        return [replace(self, ports=tuple(same), source=source) for source, same in ports.items()]
 
     def covers(self, other: Entry) -> bool:
         """True if this entry opens every name that the other one opens."""
@@ -146,12 +159,18 @@ class Allowlist:
         return self._index.get((pattern.removeprefix("*."), pattern.startswith("*.")))
 
     def merged(self, *others: Allowlist) -> Allowlist:
-        """Joins several allowlists. Entries with the same pattern become one entry with the ports of both."""
+        """Joins several allowlists. Entries with the same pattern become one entry with the ports of both.
+
+        A port keeps the place that opened it first, unless a later place changes its check.
+        """
         by_pattern: dict[str, Entry] = {}
         for entry in (e for source in (self, *others) for e in source.entries):
             previous = by_pattern.get(entry.pattern)
             if previous is not None:
-                ports = {port.number: port for port in previous.ports} | {port.number: port for port in entry.ports}
+                ports = {port.number: port for port in previous.ports}
+                for port in entry.ports:
+                    if ports.get(port.number) != port:
+                        ports[port.number] = replace(port, source=port.source or entry.source)
                 entry = replace(previous, ports=tuple(ports.values()))
             by_pattern[entry.pattern] = entry
         return Allowlist(tuple(by_pattern.values()))
@@ -280,19 +299,9 @@ def parse_words(text: str, source: str) -> Parsed:
     return parse("\n".join(words), source)
 
 
-_SUFFIXES = """
-    co.uk org.uk ac.uk gov.uk com.au net.au org.au co.nz co.jp ne.jp or.jp com.br com.cn com.mx co.in co.kr co.za com.tr com.tw
-    github.io gitlab.io pages.dev workers.dev vercel.app netlify.app herokuapp.com cloudfront.net amazonaws.com
-    azurewebsites.net blob.core.windows.net web.app firebaseapp.com appspot.com run.app fly.dev onrender.com ngrok.io
-    ngrok-free.app trycloudflare.com r2.dev
-"""
-COMMON_SUFFIXES = frozenset(_SUFFIXES.split())
-
-
 def is_broad(entry: Entry) -> bool:
     """True for a wildcard directly below a public suffix, where anyone can register names.
 
-    Knows single labels and the most common suffixes, because the standard library has no public suffix list. It catches a
-    slip by the operator; it does not restrict the operator.
+    It catches a slip by the operator; it does not restrict the operator.
     """
     return entry.below and ("." not in entry.name or entry.name in COMMON_SUFFIXES)

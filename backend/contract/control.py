@@ -124,23 +124,30 @@ class Revoke(Request):
 
 @dataclass(frozen=True, slots=True)
 class ListAllowed(Request):
-    """List every open name and its source."""
+    """List every open name, its ports, and the place that opens them.
 
-    # data["entries"] of the reply: objects with name, ports, source, until. `until` is None for an entry of domains.conf, else
-    # seconds since the epoch, 0 for "until you close it".
+    Names without an address have the reason. The first line says if everything is closed now.
+    """
+
+    # data["entries"] of the reply: objects with name, ports, source, until, lack. `until` is None for an entry of domains.conf,
+    # else seconds since the epoch, 0 for "until you close it". `lack` is the reason why the name has no address, or "".
+    # data["closed"]: the reason why everything is closed now, or "".
     verb: ClassVar[str] = "allowed"
     client_switches: ClassVar[Mapping[str, str]] = {"--json": "print JSON"}
 
 
 @dataclass(frozen=True, slots=True)
 class Explain(Request):
-    """Show whether a connection would be allowed, and which line of which file decides.
+    """Show whether a connection would be made now, and which entry decides.
 
-    Exit code 1 if the argument is neither a name nor an address, for example a URL.
+    Without a port it answers for all ports; a URL means its host and port. It resolves an allowed name that has no address.
+    Exit code 0: open, 1: refused, also by a freeze or because the name has no address, 2: not a name, an address or a URL, or
+    no answer.
     """
 
+    # data["open"] of a reply that is ok: true if a connection would be made.
     verb: ClassVar[str] = "explain"
-    target: str = _positional("NAME|ADDRESS[:PORT]")
+    target: str = _positional("NAME|ADDRESS[:PORT]|URL")
 
 
 @dataclass(frozen=True, slots=True)

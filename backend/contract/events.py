@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
+CLAUDE = "api.anthropic.com"  # without it the agent cannot work
+
 
 class Outcome(StrEnum):
     """The result of a boot step."""
@@ -212,7 +214,10 @@ class ListRead(Event):
 
 @dataclass(frozen=True, slots=True)
 class ListMeasured(Event):
-    """The allowlist in force: names, open addresses, last and next refresh, and since when each failing name has failed."""
+    """The allowlist in force: its names, open addresses, last and next refresh, and failing names with the time since when.
+
+    `reasons` has the reason of each failing name in a few words; `unresolved` counts the names that were not resolved yet.
+    """
 
     kind: ClassVar[str] = "list.measured"
     names: int
@@ -220,6 +225,8 @@ class ListMeasured(Event):
     refreshed_at: float = 0.0
     next_at: float = 0.0
     failing: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    unresolved: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,14 +74,14 @@ class Ping(Request):
 
 @dataclass(frozen=True, slots=True)
 class Refresh(Request):
-    """Resolves every entry without a wildcard now. Done.data: resolved, failed."""
+    """Resolves every entry without a wildcard now. Done.data: resolved, failed (counts)."""
 
     name: ClassVar[str] = "refresh"
 
 
 @dataclass(frozen=True, slots=True)
 class Resolve(Request):
-    """Resolves a listed name now and opens its addresses."""
+    """Resolves a listed name now and opens its addresses. Done.text: the addresses, or the reason why there are none."""
 
     name: ClassVar[str] = "resolve"
     host: str
@@ -89,10 +89,18 @@ class Resolve(Request):
 
 @dataclass(frozen=True, slots=True)
 class Explain(Request):
-    """Asks if NAME or ADDRESS[:PORT] would be allowed, and by which entry."""
+    """Asks what is open of a name or an IPv4 address, and a port (0: any). Done.data as in process.py; changes nothing."""
 
     name: ClassVar[str] = "explain"
-    target: str
+    host: str
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved(Request):
+    """Asks which entries have no open address. Done.data: name -> the reason, for entries without a wildcard."""
+
+    name: ClassVar[str] = "unresolved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,7 @@ class Happened(Message):
 
 
 MESSAGES: dict[str, type[Message]] = {
-    m.name: m for m in (Configure, Ping, Refresh, Resolve, Explain, Configured, Done, Happened)
+    m.name: m for m in (Configure, Ping, Refresh, Resolve, Explain, Unresolved, Configured, Done, Happened)
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import random
 import socket
 import time
@@ -18,21 +19,23 @@ from typing import Any
 
 from backend import system
 from backend.contract import events
-from backend.contract.events import Event, ListMeasured, Noted, Reason, Stamped
+from backend.contract.events import CLAUDE, Event, ListMeasured, Noted, Reason, Stamped
 from backend.contract.refusals import OTHER_NAMES, Severity, severity
 from backend.guard import channel, nflog, openings, upstream
 from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Done, Happened, Message, Request
-from backend.guard.explanation import explain
+from backend.guard.explanation import NOT_RESOLVED, about_address, addresses_of
 from backend.guard.nftables import Nftables, NftError
 from backend.guard.openings import Openings
 from backend.guard.refusals import MAX_ROWS, Place, Refusals, destination_totals
-from backend.guard.server import Server, serve
-from backend.guard.upstream import UpstreamError, Upstreams
+from backend.guard.server import Failing, Server, serve
+from backend.guard.upstream import Upstreams
 from backend.system import SystemFailure
 from network.allowlist import Allowlist, Check, Entry, Port
 from network.firewall import elements, ruleset
 
 MAX_AT_ONCE = 100  # names resolved in parallel by a refresh
+MAX_FAILING = 50  # names without an address in the journal
+MAX_TOLD = 5  # of them in the answer to a refresh
 
 
 class Guard:
@@ -75,10 +78,12 @@ class Guard:
 
     def measure(self) -> None:
         """Reports the state of the allowlist if it has changed."""
-        failing = dict(sorted(self.server.failing.items())[:50])
+        failing = dict(sorted(self.server.failing.items(), key=lambda item: (item[0] != CLAUDE, item[0]))[:MAX_FAILING])
         measured = ListMeasured(
-            len(self.server.allowlist.entries), self.openings.addresses, self.refreshed_at, self.next_at, failing
-        )
+            len(self.server.allowlist.entries), self.openings.addresses, self.refreshed_at, self.next_at,
+            {name: one.since for name, one in failing.items()}, {name: one.reason for name, one in failing.items()},
+            sum(reason == NOT_RESOLVED for reason in self.unresolved().values()),
+        )  # fmt: skip
         if measured != self._measured:
             self._measured = measured
             self.report(measured)
@@ -138,13 +143,13 @@ class Guard:
                 return Done(request.id, True)
             case channel.Refresh():
                 resolved, failed = await self.refresh()
-                text = f"{resolved} names resolved" + (f", {failed} failed" if failed else "")
-                return Done(request.id, True, text, {"resolved": resolved, "failed": failed})
+                return Done(request.id, True, self._refreshed(resolved), {"resolved": resolved, "failed": failed})
             case channel.Resolve(host):
                 return await self._resolve(request.id, host)
-            case channel.Explain(target):
-                text, data = explain(target, self.server.allowlist, self.openings, self.refusals.reason)
-                return Done(request.id, True, text, data)
+            case channel.Explain(host, port):
+                return Done(request.id, True, data=self._explain(host, port))
+            case channel.Unresolved():
+                return Done(request.id, True, data=self.unresolved())
             case _:
                 return Done(request.id, False, f"unknown request {request.name}")
 
@@ -152,11 +157,37 @@ class Guard:
         entry = self.server.allowlist.match(host)
         if entry is None:
             return Done(number, False, f"{host} is not on the allowlist")
-        try:
-            answer = await self.server.resolve(host, entry)
-        except UpstreamError as error:
-            return Done(number, False, str(error))
-        return Done(number, not answer.lack, answer.lack or ", ".join(answer.addresses))
+        addresses, reason = await self.server.look_up(host, entry)
+        self.measure()
+        return Done(number, bool(addresses), reason or ", ".join(addresses), {"addresses": sorted(addresses)})
+
+    def _explain(self, host: str, port: int) -> dict[str, Any]:
+        """About an address as in `about_address`; about a name: its open `addresses`, and `lack`, the reason if it has none."""
+        if _is_address(host):
+            return about_address(host, port, self.openings, self.refusals.reason)
+        addresses = addresses_of(host, self.openings)
+        return {"addresses": addresses, "lack": self._lack(host) if not addresses or host in self.server.failing else ""}
+
+    def _lack(self, name: str) -> str:
+        failing = self.server.failing.get(name)
+        return failing.reason if failing else NOT_RESOLVED
+
+    def unresolved(self) -> dict[str, str]:
+        """The names of entries without a wildcard that have no open address or could not be resolved, and the reason."""
+        now = self.openings.clock()
+        resolved = {name for opening in self.openings.open.values() if opening.until > now for name in opening.names}
+        names = (entry.name for entry in self.server.allowlist.entries if not entry.below)
+        return {name: self._lack(name) for name in names if name not in resolved or name in self.server.failing}
+
+    def _refreshed(self, resolved: int) -> str:
+        """The result of a refresh: `22 names resolved, 1 without an address: ghost.example (does not exist (NXDOMAIN))`."""
+        text = f"{resolved} name{'' if resolved == 1 else 's'} resolved"
+        failing = sorted(self.server.failing.items())
+        if not failing:
+            return text
+        each = [f"{name} ({one.reason})" for name, one in failing[:MAX_TOLD]]
+        more = [f"and {len(failing) - MAX_TOLD} more"] if len(failing) > MAX_TOLD else []
+        return f"{text}, {len(failing)} without an address: {', '.join([*each, *more])}"
 
     # --- periodic tasks ---
 
@@ -167,13 +198,10 @@ class Guard:
         async def one(entry: Entry) -> bool:
             async with slots:
                 try:
-                    addresses = (await self.server.resolve(entry.name, entry)).addresses
-                except (UpstreamError, NftError):
+                    addresses, _ = await self.server.look_up(entry.name, entry)
+                except NftError as error:
                     addresses = ()
-            if addresses:
-                self.server.failing.pop(entry.name, None)
-            elif self.server.allowlist.match(entry.name) == entry:  # otherwise it was removed meanwhile
-                self.server.failing.setdefault(entry.name, time.time())
+                    self.server.failing.setdefault(entry.name, Failing(time.time(), str(error)))
             return bool(addresses)
 
         results = await asyncio.gather(*(one(entry) for entry in self.server.allowlist.entries if not entry.below))
@@ -223,6 +251,13 @@ class Guard:
         self._dns_refused = {each: {} for each in Severity}
         for row in refused:
             self._send_message(Happened(events.encode(Stamped(time.time(), 0, row))))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:

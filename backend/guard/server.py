@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
@@ -16,7 +17,7 @@ from typing import cast
 from backend.contract.events import Event, Reason, Refused, Via
 from backend.guard.nftables import NftError
 from backend.guard.openings import Openings
-from backend.guard.upstream import UpstreamError, Upstreams
+from backend.guard.upstream import NO_RESOLVER, UpstreamError, Upstreams
 from network.allowlist import Allowlist, Entry
 from network.dns import dns_message
 from network.dns.corefile import CACHE_SECONDS
@@ -24,6 +25,14 @@ from network.dns.dns_message import Answer, MessageError
 
 MAX_CONNECTIONS = 64  # TCP, from CoreDNS
 STREAM_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A name without an address: since when (seconds since the epoch), and the reason in a few words."""
+
+    since: float
+    reason: str
 
 
 @dataclass(slots=True)
@@ -36,7 +45,7 @@ class Server:
     upstreams: Upstreams | None = None
     answer_addresses: int = 64
     paused: bool = False
-    failing: dict[str, float] = field(default_factory=dict)  # name -> time of the first failure, wall clock
+    failing: dict[str, Failing] = field(default_factory=dict)  # by name, of entries without a wildcard
     _asked: dict[str, asyncio.Task[Answer]] = field(default_factory=dict)
 
     async def reply(self, query: bytes) -> bytes | None:
@@ -79,9 +88,37 @@ class Server:
             task.add_done_callback(lambda _: self._asked.pop(name, None))
         return await asyncio.shield(task)
 
+    async def look_up(self, name: str, entry: Entry) -> tuple[tuple[str, ...], str]:
+        """Resolves a name as a query would. Returns its addresses, or the reason in a few words why it has none.
+
+        Remembers the names of entries that have none. Raises NftError.
+        """
+        try:
+            answer = await self.resolve(name, entry)
+            addresses, reason = answer.addresses, answer.lack
+            if not addresses and not answer.special and answer.rcode == dns_message.NOERROR and await self._has_ipv6(name):
+                reason = "only IPv6 addresses"
+        except UpstreamError as error:
+            addresses, reason = (), error.reason
+        if entry.below:
+            return addresses, reason
+        if addresses:
+            self.failing.pop(entry.name, None)
+        elif self.allowlist.match(entry.name) == entry and not self.paused:  # otherwise it was removed or frozen meanwhile
+            known = self.failing.get(entry.name)
+            self.failing[entry.name] = Failing(known.since if known else time.time(), reason)
+        return addresses, reason
+
+    async def _has_ipv6(self, name: str) -> bool:
+        """True if a name without IPv4 addresses has IPv6 addresses, for the reason why it cannot be opened."""
+        try:
+            return self.upstreams is not None and bool((await self.upstreams.ask(name, dns_message.AAAA)).addresses)
+        except UpstreamError:
+            return False
+
     async def _resolve(self, name: str, entry: Entry) -> Answer:
         if self.upstreams is None:
-            raise UpstreamError(f"cannot resolve {name}: no upstream resolver is set")
+            raise UpstreamError(f"cannot resolve {name}: {NO_RESOLVER}", NO_RESOLVER)
         answer = await self.upstreams.ask(name)
         special = [address for address in answer.addresses if dns_message.is_special(address)]
         for address in special[: self.answer_addresses]:
@@ -89,7 +126,7 @@ class Server:
         good = tuple(address for address in answer.addresses if address not in special)[: self.answer_addresses]
         # While the upstream was asked, the allowlist may have changed, or the operator may have frozen the sandbox.
         if self.paused or self.allowlist.match(name) != entry:
-            raise UpstreamError(f"cannot resolve {name}: the allowlist has changed")
+            raise UpstreamError(f"cannot resolve {name}: the allowlist has changed", "the allowlist has changed")
         ttl = min(answer.ttl, CACHE_SECONDS)
         if good:
             self.openings.admit(name, entry, good, ttl)

@@ -18,10 +18,20 @@ from network.firewall.ruleset import Upstream
 UDP_SECONDS = 1.5
 TCP_SECONDS = 3.0
 LONGEST_PAUSE = 30.0
+NO_RESOLVER = "no upstream resolver is set"
 
 
 class UpstreamError(Exception):
-    """No upstream resolver gave a trustworthy answer: "cannot resolve NAME: reasons"."""
+    """No upstream resolver gave a trustworthy answer: "cannot resolve NAME: reasons". `reason` is that in a few words."""
+
+    def __init__(self, text: str, reason: str = "the resolver failed") -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def _silence(error: BaseException) -> str:
+    """The words for an error without a text."""
+    return "no answer" if isinstance(error, TimeoutError) else type(error).__name__
 
 
 def parse(text: str) -> tuple[Upstream, str]:
@@ -59,41 +69,43 @@ class Upstreams:
     clock: Callable[[], float]
     health: dict[Upstream, Health] = field(default_factory=dict)
 
-    async def ask(self, name: str) -> Answer:
-        """Returns the answer to an A query. Raises UpstreamError."""
+    async def ask(self, name: str, kind: int = dns_message.A) -> Answer:
+        """Returns the answer to a query for addresses (A or AAAA). Raises UpstreamError."""
         now = self.clock()
         ordered = sorted(self.resolvers, key=lambda r: self._health(r[0]).not_before > now)
         reasons: list[str] = []
         for upstream, certificate in ordered:
             try:
-                answer = await self._ask_one(upstream, certificate, name)
+                answer = await self._ask_one(upstream, certificate, name, kind)
             except (OSError, MessageError, TimeoutError, asyncio.IncompleteReadError, ssl.SSLError) as error:
                 self._health(upstream).failed(self.clock())
-                reasons.append(f"{upstream.address}: {error or type(error).__name__}")
+                reasons.append(f"{upstream.address}: {error or _silence(error)}")
                 continue
             if answer.rcode in (dns_message.NOERROR, dns_message.NXDOMAIN):
                 self._health(upstream).answered()
                 return answer
             self._health(upstream).failed(self.clock())
-            reasons.append(f"{upstream.address}: rcode {answer.rcode}")
-        raise UpstreamError(f"cannot resolve {name}: {'; '.join(reasons) or 'no upstream resolver is set'}")
+            reasons.append(f"{upstream.address}: {dns_message.rcode_name(answer.rcode)}")
+        if not reasons:
+            raise UpstreamError(f"cannot resolve {name}: {NO_RESOLVER}", NO_RESOLVER)
+        raise UpstreamError(f"cannot resolve {name}: {'; '.join(reasons)}", f"the resolver failed ({'; '.join(reasons)})")
 
     def _health(self, upstream: Upstream) -> Health:
         return self.health.setdefault(upstream, Health())
 
-    async def _ask_one(self, upstream: Upstream, certificate: str, name: str) -> Answer:
+    async def _ask_one(self, upstream: Upstream, certificate: str, name: str, kind: int) -> Answer:
         if upstream.tls:
-            return await _over_stream(upstream, name, ssl.create_default_context(), certificate)
+            return await _over_stream(upstream, name, kind, ssl.create_default_context(), certificate)
         with contextlib.suppress(TimeoutError):
-            answer = await asyncio.wait_for(_over_udp(upstream, name), UDP_SECONDS)
+            answer = await asyncio.wait_for(_over_udp(upstream, name, kind), UDP_SECONDS)
             if not answer.truncated:
                 return answer
         # UDP brought no trustworthy answer: the resolver changes the case of names, or someone spoofs. TCP settles it.
-        return await _over_stream(upstream, name, None, None)
+        return await _over_stream(upstream, name, kind, None, None)
 
 
-async def _over_udp(upstream: Upstream, name: str) -> Answer:
-    question = Question(secrets.randbits(16), dns_message.mixed_case(name, secrets.randbits(256)))
+async def _over_udp(upstream: Upstream, name: str, kind: int) -> Answer:
+    question = Question(secrets.randbits(16), dns_message.mixed_case(name, secrets.randbits(256)), kind)
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.connect((upstream.address, upstream.port))
@@ -104,8 +116,8 @@ async def _over_udp(upstream: Upstream, name: str) -> Answer:
                 return dns_message.parse_answer(data, question)
 
 
-async def _over_stream(upstream: Upstream, name: str, tls: ssl.SSLContext | None, certificate: str | None) -> Answer:
-    question = Question(secrets.randbits(16), name)
+async def _over_stream(upstream: Upstream, name: str, kind: int, tls: ssl.SSLContext | None, certificate: str | None) -> Answer:
+    question = Question(secrets.randbits(16), name, kind)
     async with asyncio.timeout(TCP_SECONDS):
         reader, writer = await asyncio.open_connection(
             upstream.address, upstream.port, ssl=tls, server_hostname=certificate if tls else None

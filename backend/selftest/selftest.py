@@ -126,7 +126,7 @@ async def _open_site(boot: Boot) -> tuple[str, int] | None:
     """Returns an open address and port for TLS, or None if there is none or the guard does not answer (reported elsewhere)."""
     for name, port in reachable(boot):
         try:
-            explained = await boot.services.guard.ask(Explain(f"{name}:{port}"), seconds=2.0)
+            explained = await boot.services.guard.ask(Explain(name, port), seconds=2.0)
         except SystemFailure:
             return None
         addresses = explained.data.get("addresses") or ()

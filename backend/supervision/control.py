@@ -9,7 +9,7 @@ import ipaddress
 import math
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from backend.contract import control, durations, shell
 from backend.contract.control import Reply, Request
@@ -19,7 +19,9 @@ from backend.guard import channel
 from backend.journal import Journal
 from backend.policy import Policy
 from backend.services.bundle import Services
-from backend.supervision.grants import BY_HAND, Grants, in_words
+from backend.supervision import explanation
+from backend.supervision.grants import BY_HAND, Grant, Grants
+from backend.supervision.openers import in_words, until_words
 from backend.system import SystemFailure
 from backend.work.keeper import Keeper
 from network import allowlist
@@ -67,7 +69,7 @@ async def dispatch(request: Request, target: Control, by: str) -> Reply:
 
 @dispatch.register
 async def _(request: control.ListAllowed, target: Control, by: str) -> Reply:
-    return Reply(True, data={"entries": _entries(target)})
+    return await explanation.allowed(target)
 
 
 @dispatch.register
@@ -77,7 +79,7 @@ async def _(request: control.Refresh, target: Control, by: str) -> Reply:
 
 @dispatch.register
 async def _(request: control.Explain, target: Control, by: str) -> Reply:
-    return _from_guard(await target.services.guard.ask(channel.Explain(request.target)))
+    return await explanation.explain(request.target, target)
 
 
 @dispatch.register
@@ -132,26 +134,30 @@ async def _(request: control.Allow, target: Control, by: str) -> Reply:
         return Reply(False, f"{entry.pattern} opens names that anybody can register", "Repeat it with --yes if that is meant.")
     if not _is_duration(request.seconds):
         return Reply(False, f"cannot allow {entry} for {request.seconds:g} s", HOW_LONG)
-    before = target.grants.open_for(entry)
-    until = time.time() + request.seconds if request.seconds is not None else 0.0
-    await target.grants.grant(entry, until, by, unresolved=request.yes)
-    text = f"{entry} is open {_until(until)}"
+    before, replaced = target.grants.open_for(entry), target.grants.overlapping(entry)
+    now = time.time()
+    until = now + request.seconds if request.seconds is not None else 0.0
+    lack = await target.grants.grant(entry, until, by, unresolved=request.yes)
+    text = f"{entry} is open {until_words(until, now)}"
+    if lack:
+        text = f"{entry} is allowed {until_words(until, now)}, but cannot be reached: {lack}"
+    text += "".join(f"; {_was_open(grant, entry, now)}" for grant in replaced)
     others = [other for other in before if other.numbers - entry.numbers or other.source != BY_HAND]
     if others:
         text += f"; also open: {in_words(others)}"
     return Reply(True, text, data={"until": until})
 
 
+def _was_open(grant: Grant, entry: allowlist.Entry, now: float) -> str:
+    """What a new grant replaces: `was open until 18:17`, with the ports unless they are the same."""
+    shared = [port for port in grant.entry.ports if port.number in entry.numbers]
+    on = "" if {port.number for port in shared} == entry.numbers else f" on {', '.join(map(str, shared))}"
+    return f"was open{on} {until_words(grant.until, now)}"
+
+
 def _is_duration(seconds: float | None) -> bool:
     """True for a time that a request may give, or for None, which has no end. 0 could mean either."""
     return seconds is None or 0 < seconds <= durations.LONGEST  # False for NaN, too
-
-
-def _until(until: float) -> str:
-    if not until:
-        return "until it is revoked"
-    near = until - time.time() < 12 * durations.HOUR
-    return time.strftime("until %H:%M" if near else "until %d %b %H:%M", time.localtime(until))
 
 
 @dispatch.register
@@ -190,24 +196,6 @@ def _how_to_close(left: list[allowlist.Entry]) -> str:
     return "Take it off the allowlist and start the sandbox again, or run codetainer freeze to close everything now."
 
 
-def _entries(target: Control) -> list[dict[str, Any]]:
-    """The allowlist, then the entries opened by hand, each with its own ports and expiry."""
-    listed = [(entry, entry.source, None) for entry in target.grants.listed.entries]
-    by_hand = [
-        (
-            grant.entry,
-            f"{BY_HAND}, by {grant.by}" + (f"; being closed, by {grant.closed_by}" if grant.closed_by else ""),
-            grant.until,
-        )
-        for grants in target.grants.granted.values()
-        for grant in grants
-    ]
-    return [
-        {"name": entry.pattern, "ports": ",".join(map(str, entry.ports)), "source": source, "until": until}
-        for entry, source, until in (*listed, *by_hand)
-    ]
-
-
 @dispatch.register
 async def _(request: control.Mute, target: Control, by: str) -> Reply:
     """Mutes a name or an address: one that was refused already, or any that could be."""
@@ -231,7 +219,7 @@ async def _(request: control.Mute, target: Control, by: str) -> Reply:
     note = "" if was_refused else "; nothing of it has been refused so far"
     if _is_among(name, state.refusals.serious.values()):
         note = "; its serious refusals are shown all the same"
-    return Reply(True, f"{name} is muted {_until(until) if until else 'until it is shown again'}{note}")
+    return Reply(True, f"{name} is muted {until_words(until, time.time()) if until else 'until it is shown again'}{note}")
 
 
 def _is_among(name: str, refusals: Iterable[RefusalView]) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from backend.boot import briefing
 from backend.context import Boot
 from backend.contract.events import Allowed, Event, Noted, ServiceState, Withdrawn
 from backend.guard.channel import Resolve
+from backend.supervision.openers import Opener, in_words, openers
 from backend.system import SystemFailure
 from network.allowlist import DEFAULT_PORTS, Allowlist, Entry
 
@@ -113,13 +114,28 @@ class Grants:
             found += [other for other in source.entries if entry.covers(other) and other.pattern != entry.pattern]
         return found
 
+    def openers(self, name: str) -> list[Opener]:
+        """The entries that open a name now. Each open port is in exactly one: the narrowest, of the list if possible."""
+        exact = Entry(name)
+        listed = [Opener(part) for entry in self.listed.entries if entry.covers(exact) for part in entry.by_source()]
+        open_now = (grant for grants in self.granted.values() for grant in grants if not grant.closed_by)
+        by_hand = [Opener(grant.entry, grant.until, grant.by) for grant in open_now if grant.entry.covers(exact)]
+        return openers(self.allowlist.match(name), (*listed, *by_hand))
+
+    def overlapping(self, entry: Entry) -> list[Grant]:
+        """The grants of a pattern that share a port with an entry: a new grant replaces these."""
+        grants = self.granted.get(entry.pattern, ())
+        return [grant for grant in grants if not grant.closed_by and grant.entry.numbers & entry.numbers]
+
     # --- changes ---
 
-    async def grant(self, entry: Entry, until: float, by: str, *, unresolved: bool = False) -> None:
+    async def grant(self, entry: Entry, until: float, by: str, *, unresolved: bool = False) -> str:
         """Opens an entry now, beside what is open; on return name and address are open.
 
-        Raises SystemFailure: then it is not. A name without an address is one that cannot be opened, but where `unresolved`.
+        Raises SystemFailure: then it is not. A name without an address raises it, too, unless `unresolved`; then the reason why
+        it has none is returned, else "".
         """
+        lack = ""
         async with self._changing:
             self._refuse()
             before = dict(self.granted)
@@ -129,7 +145,7 @@ class Grants:
             try:
                 await self._apply()
                 if not entry.below:
-                    await self._resolve(entry.name, unresolved=unresolved)
+                    lack = await self._resolve(entry.name, unresolved=unresolved)
                 self._refuse()
             except SystemFailure:
                 self.granted = before
@@ -138,6 +154,7 @@ class Grants:
                 raise
             self._say(grant)
         await self._tell()
+        return lack
 
     def _refuse(self) -> None:
         """What has waited for its turn may come after a freeze, or after a halt. Raises SystemFailure."""
@@ -145,12 +162,14 @@ class Grants:
         if self._boot.services.guard.service.state is ServiceState.STOPPED:
             raise SystemFailure("the guard is not running: nothing is opened", "Run codetainer retry to boot again.")
 
-    async def _resolve(self, name: str, *, unresolved: bool) -> None:
+    async def _resolve(self, name: str, *, unresolved: bool) -> str:
+        """Resolves a name. Returns the reason why it has no address; raises SystemFailure instead unless `unresolved`."""
         done = await self._boot.services.guard.ask(Resolve(name))
         if not done.ok and not unresolved:
             raise SystemFailure(
                 f"cannot open {name}: {done.text}", "Repeat it with --yes to allow it anyway, for when it has an address."
             )
+        return "" if done.ok else done.text
 
     def _say(self, grant: Grant) -> None:
         self._emit(Allowed(grant.entry.pattern, written(grant.entry), grant.until, grant.by))
@@ -264,9 +283,3 @@ def written(entry: Entry, *, full: bool = False) -> str:
     """Its ports as the list writes them, "" for the default ones but where it has to be `full`."""
     ports = ",".join(map(str, entry.ports))
     return ports if full or entry.ports != DEFAULT_PORTS else ""
-
-
-def in_words(entries: Iterable[Entry], most: int = 3) -> str:
-    """`443, 80 by github.com (domains.conf:2)`; "" where there are none."""
-    found = [f"{', '.join(map(str, entry.ports))} by {entry.pattern} ({entry.source})" for entry in entries]
-    return "; ".join([*found[:most], *([f"and {len(found) - most} more"] if len(found) > most else [])])

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from network.firewall.ruleset import SPECIAL_PURPOSE, SPECIAL_PURPOSE6
 
-A, CNAME, OPT = 1, 5, 41
+A, CNAME, AAAA, OPT = 1, 5, 28, 41
 IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
+_RCODES = {FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NXDOMAIN: "NXDOMAIN", NOTIMP: "NOTIMP", REFUSED: "REFUSED"}
 MAX_RECORDS = 256
+_ADDRESS_BYTES = {A: 4, AAAA: 16}
 MAX_CNAMES = 16
 UDP_SIZE = 1232  # avoids fragmentation on every common path: https://www.dnsflagday.net/2020/
 
@@ -54,14 +56,21 @@ class Answer:
 
     @property
     def lack(self) -> str:
-        """The reason why nothing can be opened for the name, or ""."""
+        """The reason in a few words why nothing can be opened for the name, or ""."""
         if self.addresses:
             return ""
         if self.special:
-            return f"it has only private or special addresses ({', '.join(self.special[:3])}), which are never opened"
+            blocked = all(ipaddress.ip_address(address).is_unspecified for address in self.special)
+            reason = "blocked by the resolver" if blocked else "private or special address"
+            return f"{reason} ({', '.join(self.special[:3])})"
         if self.rcode == NXDOMAIN:
-            return "the name does not exist"
-        return "it has no IPv4 address" if self.rcode == NOERROR else f"the resolver answered with rcode {self.rcode}"
+            return "does not exist (NXDOMAIN)"
+        return "no IPv4 address" if self.rcode == NOERROR else f"the resolver failed ({rcode_name(self.rcode)})"
+
+
+def rcode_name(rcode: int) -> str:
+    """The name of a response code (RFC 1035, RFC 6895), as tools print it."""
+    return _RCODES.get(rcode, f"rcode {rcode}")
 
 
 def parse_query(data: bytes) -> Question:
@@ -142,10 +151,10 @@ def parse_answer(data: bytes, question: Question) -> Answer:
                 raise MessageError("an EDNS record out of place")
             extended = ttl >> 24
         ttl = 0 if ttl > 0x7FFFFFFF else ttl  # RFC 2181, 8
-        if group == IN and kind == A and number < answers:
-            if length != 4:
-                raise MessageError("an address of another length than four")
-            by_owner.setdefault(owner, []).append((str(ipaddress.IPv4Address(data[offset : offset + 4])), ttl))
+        if group == IN and kind == question.type and kind in _ADDRESS_BYTES and number < answers:
+            if length != _ADDRESS_BYTES[kind]:
+                raise MessageError("an address of another length than its type has")
+            by_owner.setdefault(owner, []).append((str(ipaddress.ip_address(data[offset : offset + length])), ttl))
         elif group == IN and kind == CNAME and number < answers:
             target, end = _name(data, offset)
             if end != offset + length:

@@ -90,7 +90,7 @@ def test_allowed_names_the_source_of_every_name(sandbox: Running) -> None:
     [
         ("github.com", "domains.conf:2"),
         ("nowhere.test", "not on the allowlist"),
-        ("github.com:22", "port 22 is refused"),
+        ("github.com:22", "port 22 is not listed"),
         ("198.51.100.10:443", "github.com"),
         ("192.0.2.200", "never resolved"),
         ("10.1.2.3", "private range"),
@@ -105,6 +105,9 @@ def test_freeze_stops_and_closes_and_thaw_undoes_it(sandbox: Running) -> None:
     try:
         assert sandbox.events(Froze)[-1].frozen
         assert connect(sandbox, "198.51.100.10") == "refused"
+        for target in ("github.com", "198.51.100.10:443"):
+            explained = sandbox.codetainer("explain", target)
+            assert (explained.returncode, f"{target} is refused: frozen by root at" in explained.stdout) == (1, True)
     finally:
         assert sandbox.codetainer("thaw").returncode == 0
     assert connect(sandbox, "github.com") == "open"

@@ -23,7 +23,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
     def answer(_path: object, request: Request) -> Reply:
         found.append(request)
-        return Reply(True, "done")
+        return Reply(True, "done", data={"open": True})  # what explain looks for
 
     monkeypatch.setattr(asking, "ask", answer)
     return found
@@ -232,7 +232,7 @@ def test_hints_contain_the_command_as_the_operator_would_type_it(
 
     def ask(_: object, request: Request) -> Reply:
         typed.append(request.typed())
-        return Reply(True)
+        return Reply(True, data={"open": True})
 
     monkeypatch.setattr(asking, "ask", ask)
     assert cli.main(argv) == 0

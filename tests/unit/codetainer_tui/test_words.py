@@ -66,7 +66,7 @@ def test_sizes(count: int, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (8040, "2 h 14 min"), (273_600, "3 d 4 h")]
+    ("seconds", "shown"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (8040, "2 h 14 min"), (14445, "4 h"), (273_600, "3 d 4 h")]
 )
 def test_long_durations(seconds: float, shown: str) -> None:
     assert words.lasting(seconds) == shown

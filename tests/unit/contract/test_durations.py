@@ -7,7 +7,7 @@ from backend.settings import VARIABLES
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("1s", 1), ("90s", 90), ("5m", 300), ("1h", 3600), ("2d", 172_800), ("366d", 366 * 86400)]
+    ("text", "seconds"), [("1s", 1), ("90s", 90), ("5m", 300), ("1h", 3600), ("2d", 172_800), ("366d", 366 * 86400)]
 )
 def test_durations_are_read(text: str, seconds: float) -> None:
     assert durations.read(text) == seconds
@@ -25,13 +25,20 @@ def test_invalid_durations(text: str) -> None:
         durations.read(text)
 
 
+@pytest.mark.parametrize("text", ["10", "90", "1" * 400, "007"])
+def test_a_number_without_a_unit_is_refused(text: str) -> None:
+    """Read as seconds, `--for 10` would shorten a grant of ten minutes to a moment."""
+    with pytest.raises(ValueError, match=r"its unit is missing, expected 90s, 5m, 4h or 1d"):
+        durations.read(text)
+
+
 @pytest.mark.parametrize("text", ["0", "0s", "0m", "0h", "0d", "00", "000000000000000000s"])
 def test_zero_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="the shortest is 1s"):
         durations.read(text)
 
 
-@pytest.mark.parametrize("text", ["367d", "8785h", "31622401", "999999999d", "1" * 400, "0" * 50 + "9" * 20])
+@pytest.mark.parametrize("text", ["367d", "8785h", "31622401s", "999999999d", "1" * 400 + "s", "0" * 50 + "9" * 20 + "m"])
 def test_more_than_a_year_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="the longest is 366d"):
         durations.read(text)

@@ -13,7 +13,7 @@ from backend.boot import briefing
 from backend.context import Boot
 from backend.contract.events import Event, ServiceState
 from backend.contract.paths import Paths
-from backend.guard.channel import Configure, Done, Refresh, Request, Resolve
+from backend.guard.channel import Configure, Done, Refresh, Request, Resolve, Unresolved
 from backend.policy import Policy
 from backend.services.bundle import Services
 from backend.supervision import grants
@@ -91,6 +91,8 @@ class Parts:
             case Resolve(host) if not self.down & {"resolver", host}:
                 self.resolved.append(f"resolve {host}")
                 return Done(1, True, "198.51.100.1")
+            case Unresolved():
+                return Done(1, True)
             case Refresh() if "resolver" not in self.down:
                 self.resolved.append("refresh")
                 return Done(1, True, "2 names resolved")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from backend.contract.control import (
@@ -57,6 +59,16 @@ async def test_what_is_opened_says_what_else_is_open(target: Target) -> None:
     listed = await target.ask(Allow("always.example", "22"))
     assert listed.text == "always.example:22 is open until it is revoked; also open: 443, 80 by always.example (test:1)"
     assert target.case.parts.ports["more.example"] == {443, 80, 8443}
+
+
+async def test_a_grant_that_replaces_another_says_until_when_that_was_open(target: Target) -> None:
+    await target.ask(Allow("more.example", seconds=600.0))
+    until = time.strftime("%H:%M", time.localtime(time.time() + 600))
+    shorter = await target.ask(Allow("more.example", seconds=10.0))
+    assert shorter.text.endswith(f"; was open until {until}")
+    other = await target.ask(Allow("more.example", "443,8443"))
+    assert other.text.startswith("more.example:443,8443 is open until it is revoked; was open on 443 until ")
+    assert "was open" not in (await target.ask(Allow("more.example", "9000"))).text
 
 
 async def test_allowed_has_each_with_an_end_of_its_own(target: Target) -> None:

@@ -1,0 +1,300 @@
+"""`explain` and `allowed` say what would happen now, and which entry opens each port."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.contract.control import Allow, Explain, ListAllowed, Reply
+from backend.contract.events import (
+    BootFinished,
+    BootState,
+    Froze,
+    Outcome,
+    PlannedStep,
+    ProtectionFailed,
+    ServiceChanged,
+    ServiceState,
+    StepFinished,
+    Stopping,
+)
+from backend.contract.events import BootStarted as Boot
+from backend.guard import channel, process
+from backend.guard.process import Guard
+from backend.guard.upstream import UpstreamError, Upstreams
+from backend.supervision import explanation
+from network import allowlist
+from network.dns import dns_message
+from network.dns.dns_message import Answer
+from tests.unit.backend.guard.kernel import Kernel
+from tests.unit.backend.supervision.parts import Case
+from tests.unit.backend.supervision.target import Target
+
+NAMES = "a.example\nports.example:8443\n*.wild.example:443\n"
+BLOCKED = Answer(0, ("0.0.0.0",))
+ANSWERS = {
+    "a.example": Answer(0, ("198.51.100.1",), 60),
+    "ports.example": Answer(0, ("198.51.100.2",), 60),
+    "x.wild.example": Answer(0, ("198.51.100.3",), 60),
+    "blocked.example": BLOCKED,
+    "six.example": Answer(0),
+    "empty.example": Answer(0),
+    "ghost.example": Answer(dns_message.NXDOMAIN),
+    "private.example": Answer(0, ("10.0.0.1",)),
+}
+
+
+class Resolver:
+    """Answers from ANSWERS; any other name is a SERVFAIL."""
+
+    health: dict[Any, Any] = {}  # noqa: RUF012
+
+    async def ask(self, name: str, kind: int = dns_message.A) -> Answer:
+        if kind == dns_message.AAAA:
+            return Answer(0, ("2001:db8::1",) if name == "six.example" else ())
+        if name not in ANSWERS:
+            raise UpstreamError(f"cannot resolve {name}: 192.0.2.53: SERVFAIL", "the resolver failed (192.0.2.53: SERVFAIL)")
+        return ANSWERS[name]
+
+
+class Lab(Target):
+    """A sandbox whose guard is real, over a firewall in memory."""
+
+    def __init__(self, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(case)
+        monkeypatch.setattr(process, "Nftables", Kernel)
+        self.guard = Guard(lambda _: None)
+        self.case.policy.listed = allowlist.parse(NAMES, "domains.conf").allowlist
+        self.services = cast(Any, case.parts)
+        self.follow()
+        monkeypatch.setattr(case.parts.guard, "ask", self._ask_guard)
+
+    def follow(self) -> None:
+        self.guard.server.allowlist = self.grants.allowlist
+        self.guard.server.upstreams = cast(Upstreams, Resolver())
+
+    async def _ask_guard(self, request: channel.Request, seconds: float = 0.0) -> channel.Done:
+        self.follow()
+        return await self.guard._do(request)
+
+    async def explain(self, target: str) -> Reply:
+        return await self.ask(Explain(target))
+
+    async def list(self, *names: str) -> None:
+        """Adds names to the list, as written at boot."""
+        more = allowlist.parse("\n".join(names), "more.conf").allowlist
+        self.case.policy.listed = self.case.policy.listed.merged(more)
+
+
+@pytest.fixture
+def lab(case: Case, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return Lab(case, monkeypatch)
+
+
+EXPLAINED = [
+    ("a.example", True, "a.example is open on 443, 80 (domains.conf:1); current addresses: 198.51.100.1"),
+    ("A.example.:443", True, "a.example:443 is open: domains.conf:1; current addresses: 198.51.100.1"),
+    ("a.example:22", False, "a.example:22 is refused: port 22 is not listed; a.example is allowed on 443, 80 (domains.conf:1)"),
+    ("ports.example:8443", True, "ports.example:8443 is open: domains.conf:2; "),
+    ("x.wild.example", True, "x.wild.example is open on 443 (*.wild.example, domains.conf:3); "),
+    ("b.example", False, "b.example is refused: b.example is not on the allowlist, so DNS answers NXDOMAIN"),
+    ("b.example:8443", False, "b.example:8443 is refused: b.example is not on the allowlist"),
+    ("198.51.100.1:443", True, "198.51.100.1:443 is open for another 4 h, for a.example"),
+    ("198.51.100.1", True, "198.51.100.1 is open on 80, 443 for another 4 h, for a.example; other ports are refused: port not"),
+    ("198.51.100.1:22", False, "198.51.100.1:22 is refused: port not listed (a.example)"),
+    ("198.51.100.9", False, "198.51.100.9 is refused on every port: never resolved"),
+    ("10.0.0.1", False, "10.0.0.1 is refused on every port: private range"),
+    ("2001:db8::1", False, "2001:db8::1 is refused: IPv6 is blocked"),
+    ("[2001:db8::1]:443", False, "[2001:db8::1]:443 is refused: IPv6 is blocked"),
+    ("zzz", False, "zzz is refused: a single label is not a public name"),
+    ("http://a.example", True, "a.example:80 is open: domains.conf:1; "),
+    ("https://user:secret@a.example/path?x=http://b.example", True, "a.example:443 is open: "),
+    ("https://ports.example:8443/x", True, "ports.example:8443 is open: "),
+    ("http://[2001:db8::1]/", False, "[2001:db8::1]:80 is refused: IPv6 is blocked"),
+    ("http://198.51.100.1", True, "198.51.100.1:80 is open for another "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "is_open", "words"), EXPLAINED)
+async def test_names_addresses_and_urls_are_explained(lab: Lab, target: str, is_open: bool, words: str) -> None:
+    await lab.explain("a.example")  # resolves it
+    reply = await lab.explain(target)
+    assert (reply.ok, reply.data["open"], reply.text[: len(words)]) == (True, is_open, words)
+
+
+INVALID = [
+    ("a.example/path", "a label can contain only letters, digits, - and _"),
+    ("a.example:", "a port must be a number from 1 to 65535"),
+    ("a.example:https", "a port must be a number from 1 to 65535"),
+    ("a.example:0", "a port must be a number from 1 to 65535"),
+    ("a.example:65536", "a port must be a number from 1 to 65535"),
+    ("[2001:db8::1]:x", "a port must be a number"),
+    ("2001:db8::1:zz", "a label can contain only letters"),
+    ("[a.example]:443", "only an IPv6 address may be in brackets"),
+    ("1.2.3", "expected a host name, not an address"),
+    ("*.a.example", "a label can contain only letters"),
+    ("", "the name is missing"),
+    ("two words", "a label can contain only letters"),
+    ("gopher://a.example", "the port of 'gopher' is not known"),
+    ("https://", "the name is missing"),
+]
+
+
+@pytest.mark.parametrize(("target", "words"), INVALID)
+async def test_anything_else_is_an_error(lab: Lab, target: str, words: str) -> None:
+    reply = await lab.explain(target)
+    assert not reply.ok
+    assert reply.text.startswith("cannot explain ")
+    assert words in reply.text
+
+
+async def test_an_error_about_a_url_shows_no_password(lab: Lab) -> None:
+    assert "secret" not in (await lab.explain("https://user:secret@a_/b_")).text
+    assert "secret" not in (await lab.explain("https://user:secret@two words/")).text
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[a-f0-9:.\[\]/@]{0,30}", fullmatch=True))
+def test_any_text_is_read_or_an_error(target: str) -> None:
+    try:
+        assert explanation.read(target).host
+    except ValueError as error:
+        assert str(error).startswith("cannot explain ")
+
+
+async def test_each_port_names_the_entry_that_opens_it(lab: Lab) -> None:
+    """The entry by hand has the ports of the listed one, too: they must not be told as each other's."""
+    await lab.ask(Allow("a.example", "8443", 600.0))
+    until = time.strftime("%H:%M", time.localtime(time.time() + 600))
+    both = await lab.explain("a.example")
+    assert f"is open on 443, 80 (domains.conf:1) and 8443 (by hand, by root, until {until})" in both.text
+    assert (await lab.explain("a.example:8443")).text.startswith(
+        f"a.example:8443 is open: by hand, by root, until {until}; current addresses: 198.51.100.1"
+    )
+    assert (await lab.explain("a.example:80")).text.startswith("a.example:80 is open: domains.conf:1;")
+    await lab.ask(Allow("x.wild.example", "22"))
+    assert (
+        "is open on 22 (by hand, by root, until it is revoked) and 443 (*.wild.example, domains.conf:3)"
+        in (await lab.explain("x.wild.example")).text
+    )
+
+
+async def test_lists_that_are_joined_keep_the_place_of_each_port(lab: Lab) -> None:
+    await lab.list("a.example:22", "a.example:9000")
+    assert "443, 80 (domains.conf:1), 22 (more.conf:1) and 9000 (more.conf:2)" in (await lab.explain("a.example")).text
+    rows = (await lab.ask(ListAllowed())).data["entries"]
+    assert [(row["ports"], row["source"]) for row in rows if row["name"] == "a.example"] == [
+        ("443,80", "domains.conf:1"), ("22", "more.conf:1"), ("9000", "more.conf:2"),
+    ]  # fmt: skip
+
+
+LACKS = [
+    ("blocked.example", "blocked by the resolver (0.0.0.0)"),
+    ("six.example", "only IPv6 addresses"),
+    ("empty.example", "no IPv4 address"),
+    ("broken.example", "the resolver failed (192.0.2.53: SERVFAIL)"),
+    ("ghost.example", "does not exist (NXDOMAIN)"),
+    ("private.example", "private or special address (10.0.0.1)"),
+]
+
+
+@pytest.mark.parametrize(("name", "lack"), LACKS)
+async def test_a_listed_name_without_an_address_is_never_open(lab: Lab, name: str, lack: str) -> None:
+    await lab.list(name)
+    unresolved = {row["name"]: row["lack"] for row in (await lab.ask(ListAllowed())).data["entries"]}
+    assert unresolved[name] == "not resolved yet"
+    reply = await lab.explain(f"{name}:443")
+    assert not reply.data["open"]
+    assert reply.text == f"{name}:443 cannot be reached: {lack}. The allowlist has it: 443, 80 (more.conf:1)"
+    assert {row["name"]: row["lack"] for row in (await lab.ask(ListAllowed())).data["entries"]}[name] == lack
+    assert {name: one.reason for name, one in lab.guard.server.failing.items()} == {name: lack}
+
+
+@pytest.mark.parametrize(("name", "lack"), LACKS)
+async def test_allow_says_that_a_name_has_no_address(lab: Lab, name: str, lack: str) -> None:
+    refused = await lab.ask(Allow(name))
+    assert (refused.ok, refused.text) == (False, f"cannot open {name}: {lack}")
+    assert not lab.guard.server.allowlist.match(name) or not lab.grants.granted
+    reply = await lab.ask(Allow(name, yes=True))
+    assert reply.text == f"{name} is allowed until it is revoked, but cannot be reached: {lack}"
+
+
+async def test_refresh_counts_only_names_with_an_address(lab: Lab) -> None:
+    await lab.list("ghost.example", "blocked.example")
+    done = await lab.services.guard.ask(channel.Refresh())
+    assert done.data == {"resolved": 2, "failed": 2}
+    assert (
+        done.text == "2 names resolved, 2 without an address: blocked.example (blocked by the resolver (0.0.0.0)), "
+        "ghost.example (does not exist (NXDOMAIN))"
+    )
+
+
+async def test_before_the_first_answer_a_name_is_not_resolved_yet(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a resolver, as during boot."""
+    monkeypatch.setattr(lab, "follow", lambda: None)
+    lab.guard.server.allowlist, lab.guard.server.upstreams = lab.grants.allowlist, None
+    assert lab.guard.unresolved() == dict.fromkeys(("a.example", "ports.example"), "not resolved yet")
+    assert "no upstream resolver is set" in (await lab.explain("a.example")).text
+
+
+TARGETS = ["a.example", "a.example:443", "198.51.100.1:443", "198.51.100.1", "b.example"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+async def test_nothing_is_open_while_frozen(lab: Lab, target: str) -> None:
+    await lab.explain("a.example")
+    lab.emit(Froze(True, "root"))
+    lab.policy.frozen = True
+    reply = await lab.explain(target)
+    at = time.strftime("%H:%M", time.localtime(1.0))
+    assert reply.text.startswith(f"{target} is refused: frozen by root at {at}, so everything is closed. Run codetainer thaw")
+    assert (reply.ok, reply.data["open"]) == (True, False)
+    assert reply.text.endswith("The allowlist has it: 443, 80 (domains.conf:1).") is target.startswith("a.")
+    assert (await lab.ask(ListAllowed())).data["closed"].startswith("frozen by root")
+
+
+async def test_nothing_is_open_after_a_halt(lab: Lab) -> None:
+    lab.emit(Boot("1", (PlannedStep("network", "Close the network"),)))
+    lab.emit(StepFinished("network", Outcome.FAILED, 1.0))
+    lab.emit(BootFinished(BootState.HALTED, 1.0, "network", "nft failed", ""))
+    for target in TARGETS:
+        reply = await lab.explain(target)
+        halted = "boot halted at Close the network, so everything is closed (nft failed). Run codetainer retry"
+        assert reply.text.startswith(f"{target} is refused: {halted}")
+        assert not reply.data["open"]
+
+
+async def test_nothing_is_open_after_a_protection_has_failed(lab: Lab) -> None:
+    lab.emit(Boot("1", ()))
+    lab.emit(BootFinished(BootState.READY, 1.0))
+    lab.emit(ProtectionFailed("the firewall is open"))
+    at = time.strftime("%H:%M", time.localtime(1.0))
+    for target in TARGETS:
+        reply = await lab.explain(target)
+        assert reply.text.startswith(f"{target} is refused: a protection failed at {at}, so everything is closed (the firewall")
+        assert not reply.data["open"]
+
+
+async def test_nothing_is_open_while_the_sandbox_stops(lab: Lab) -> None:
+    lab.emit(Stopping("SIGTERM"))
+    assert (await lab.explain("a.example")).text.startswith("a.example is refused: the sandbox is stopping")
+
+
+@pytest.mark.parametrize(
+    ("service", "target", "words"),
+    [
+        ("coredns", "a.example", "CoreDNS is down, so DNS answers nothing"),
+        ("coredns", "ports.example:8443", "CoreDNS is down, so DNS answers nothing"),
+        ("gate", "a.example:443", "the gate is down, so it carries nothing"),
+        ("gate", "ports.example:8443", ""),
+    ],
+)
+async def test_a_service_that_is_down_refuses(lab: Lab, service: str, target: str, words: str) -> None:
+    lab.emit(Boot("1", (), gate=True))
+    lab.emit(ServiceChanged(service, ServiceState.DOWN))
+    reply = await lab.explain(target)
+    assert (words or "is open") in reply.text
+    assert reply.data["open"] is not bool(words)
