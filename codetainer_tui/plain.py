@@ -183,7 +183,8 @@ def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Acknowledged | e.Froze
         case e.Withdrawn():
             ports = f" ports {harmless(event.ports, 40)}" if event.ports else ""
             done = "revoked" if event.stays else "closed"
-            return f"{done} {harmless(event.name)}{ports}{_after(': ', event.by)}{_after('; still open: ', event.stays)}"
+            by = _after(": " if event.by == e.TIME_UP else ", by ", event.by)
+            return f"{done} {harmless(event.name)}{ports}{by}{_after('; still open: ', event.stays)}"
         case e.Muted():
             if event.until < 0:
                 return f"unmuted {harmless(event.name)}"

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
+TIME_UP = "its time was up"  # closed a grant, in place of a person
 CLAUDE = "api.anthropic.com"  # without it the agent cannot work
 
 
@@ -381,8 +382,8 @@ class Allowed(Event):
 class Withdrawn(Event):
     """The ports that the operator had opened are closed again; "" for all ports of the name.
 
-    `by` names the operator who closed them, or the end of their time. `stays` lists the ports that an allowlist entry keeps open
-    ("443, 80 by github.com (domains.conf:2)"), "" if no port stays open.
+    `by` names the person who closed them, or is TIME_UP. `stays` names the ports that an allowlist entry keeps
+    open ("443, 80 by github.com (domains.conf:2)"), "" if there are none.
     """
 
     kind: ClassVar[str] = "withdrawn"

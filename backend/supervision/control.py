@@ -41,8 +41,8 @@ class Control(Protocol):
     policy: Policy
     work: Keeper
 
-    async def freeze(self, by: str) -> None: ...
-    async def thaw(self, by: str) -> None: ...
+    async def freeze(self, by: str) -> bool: ...
+    async def thaw(self, by: str) -> bool: ...
     async def retry(self) -> BootState: ...
     async def restart_session(self) -> None: ...
 
@@ -84,13 +84,15 @@ async def _(request: control.Explain, target: Control, by: str) -> Reply:
 
 @dispatch.register
 async def _(request: control.Freeze, target: Control, by: str) -> Reply:
-    await target.freeze(by)
-    return Reply(True, "the agent is stopped and every address is closed")
+    fresh = await target.freeze(by)
+    done = "the agent is stopped and every address is closed"
+    return Reply(True, done if fresh else f"already frozen, {explanation.frozen_since(target.journal.state)}: {done}")
 
 
 @dispatch.register
 async def _(request: control.Thaw, target: Control, by: str) -> Reply:
-    await target.thaw(by)
+    if not await target.thaw(by):
+        return Reply(True, "not frozen: there is nothing to thaw")
     return Reply(True, "the agent goes on")
 
 

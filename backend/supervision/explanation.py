@@ -92,8 +92,16 @@ def frozen_words(state: State) -> str:
     """`frozen by root at 18:17`."""
     if not state.frozen:  # a freeze begins before the journal has it
         return "frozen"
-    by = f" by {state.frozen_by}" if state.frozen_by else ""
-    return f"frozen{by} at {_clock(state.frozen_at)}"
+    return f"frozen {_by(state)}at {_clock(state.frozen_at)}"
+
+
+def frozen_since(state: State) -> str:
+    """`by root since 18:17`."""
+    return f"{_by(state)}since {_clock(state.frozen_at)}"
+
+
+def _by(state: State) -> str:
+    return f"by {state.frozen_by} " if state.frozen_by else ""
 
 
 def _clock(at: float) -> str:

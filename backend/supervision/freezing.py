@@ -26,14 +26,19 @@ class Freezing:
         # Its one thread is there before the agent is, which may leave no room for another.
         self._thread = ThreadPoolExecutor(1)
         self._freezer: asyncio.Task[Freezer] | None = None
+        self._reported = self._complete = False  # the journal has the freeze; the last one did all that it should
 
     def prepare(self, cgroups: Path) -> None:
         """Makes what a freeze needs, so that it needs nothing of the agent's leaving."""
         self._freezer = asyncio.create_task(self._make(cgroups))
 
-    async def freeze(self, by: str) -> None:
-        """Closes every address, cuts all flows, stops the agent's processes. Raises SystemFailure; the rest is done even so."""
+    async def freeze(self, by: str) -> bool:
+        """Closes every address, cuts all flows, stops the agent's processes. Raises SystemFailure; the rest is done even so.
+
+        Returns False if the sandbox was frozen already. It is then frozen again, to be sure, but the journal has one freeze.
+        """
         async with self._changing:
+            before, self._complete = self._complete, False
             failures: list[str] = []
             try:
                 system.write(self._marker, "")
@@ -44,9 +49,11 @@ class Freezing:
             except SystemFailure as error:
                 failures.append(f"addresses are not closed yet: {error}")
             if self._freezer is None:
-                return
+                return True
             freezer = await self._freezer
-            self._emit(Froze(True, by))
+            if not self._reported:
+                self._emit(Froze(True, by))
+                self._reported = True
             # From now on nothing of ours is started as the agent; what was on its way (a look at its pane) becomes the agent's.
             for pause in (0.0, STARTING_SECONDS):
                 await asyncio.sleep(pause)
@@ -56,12 +63,18 @@ class Freezing:
                     failures.append(str(error))
             if failures:
                 raise SystemFailure("; ".join(dict.fromkeys(failures)), "Run codetainer freeze to try again.")
+            self._complete = True
+            return not before
 
-    async def thaw(self, by: str) -> None:
-        """Undoes `freeze`. Raises SystemFailure; the sandbox stays frozen then."""
+    async def thaw(self, by: str) -> bool:
+        """Undoes `freeze`. Raises SystemFailure; the sandbox stays frozen then. Returns False if it was not frozen."""
         async with self._changing:
+            if not self._policy.frozen:
+                return False
             await self._policy.thaw(self._release)
+            self._reported = self._complete = False
             self._emit(Froze(False, by))
+            return True
 
     async def end(self) -> None:
         """Leaves nothing behind: what is frozen is killed."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from backend.boot import briefing
 from backend.context import Boot
-from backend.contract.events import Allowed, Event, Noted, ServiceState, Withdrawn
+from backend.contract.events import TIME_UP, Allowed, Event, Noted, ServiceState, Withdrawn
 from backend.guard.channel import Resolve
 from backend.supervision.openers import Opener, in_words, openers
 from backend.system import SystemFailure
@@ -208,9 +208,8 @@ class Grants:
                     ) from error
                 await asyncio.sleep(AGAIN_SECONDS)
         self._keep(pattern, kept)
-        ports = (
-            "" if not kept else written(Entry(pattern, ports=tuple(p for grant in found for p in grant.entry.ports)), full=True)
-        )
+        closed = Entry(pattern, ports=tuple(p for grant in found for p in grant.entry.ports))
+        ports = written(closed, full=bool(kept))  # without others that are kept, "" means the default ports and all
         self._emit(Withdrawn(pattern, by, ports, in_words(self.open_for(found[0].entry))))
 
     def _keep(self, pattern: str, grants: tuple[Grant, ...]) -> None:
@@ -238,7 +237,7 @@ class Grants:
             async with self._changing:
                 if grant not in self.granted.get(pattern, ()):
                     return  # by hand, meanwhile
-                await self._close(pattern, [grant], grant.closed_by or "its time was up")
+                await self._close(pattern, [grant], grant.closed_by or TIME_UP)
         except SystemFailure as error:
             known = replace(grant, closed_by="")
             if self._said.get(known) != str(error):  # it is tried again and again, and said once

@@ -261,12 +261,14 @@ class Supervisor(Control):
 
     # --- requests ---
 
-    async def freeze(self, by: str) -> None:
-        await self.freezing.freeze(by)
+    async def freeze(self, by: str) -> bool:
+        return await self.freezing.freeze(by)
 
-    async def thaw(self, by: str) -> None:
-        await self.freezing.thaw(by)
-        self._prove.set()
+    async def thaw(self, by: str) -> bool:
+        thawed = await self.freezing.thaw(by)
+        if thawed:
+            self._prove.set()
+        return thawed
 
     async def restart_session(self) -> None:
         async with self._init():

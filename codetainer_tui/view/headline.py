@@ -87,6 +87,8 @@ def agent_words(state: State) -> str:
     session = state.session
     if session is None:
         return NO_SESSION
+    if state.frozen:  # its last report is from before
+        return "the agent is frozen"
     since = f" since {clock(session.since)}" if session.since else ""
     match session.state:
         case SessionState.WORKS:

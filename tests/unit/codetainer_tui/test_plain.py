@@ -64,7 +64,7 @@ CASES = [
     (e.ListRead(("a.example",)), ""),
     (e.Acknowledged(43200.0, "", "root"), "acknowledged all serious refusals up to 12:00:00, by root"),
     (e.Acknowledged(43200.0, "gate x"), "acknowledged one kind of serious refusal up to 12:00:00"),
-    (e.Withdrawn("a.example", "root", "8443"), "closed a.example ports 8443: root"),
+    (e.Withdrawn("a.example", "root", "8443"), "closed a.example ports 8443, by root"),
     (
         e.Withdrawn("a.example", "its time was up", "", "443, 80 by a.example (domains.conf:2)"),
         "revoked a.example: its time was up; still open: 443, 80 by a.example (domains.conf:2)",

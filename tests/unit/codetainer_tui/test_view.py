@@ -72,6 +72,8 @@ def test_a_frozen_sandbox_has_a_word_of_its_own_until_it_is_thawed() -> None:
     frozen = seen(state("ready", e.Froze(True, "root")))
     assert (frozen.headline.word, frozen.title) == ("FROZEN", "FROZEN by root at 16:06 - codetainer")
     assert (frozen.blocks[0].title, frozen.blocks[0].since) == ("Frozen", "by root at 16:06")
+    (agent,) = [row for row in frozen.rows if row.label == "Agent"]
+    assert agent.cells[0] == "frozen"  # whatever it did before
     thawed = state("ready", e.Froze(True, "root"), e.Froze(False, "other"))
     assert (seen(thawed).headline.word, thawed.frozen_by, thawed.frozen_at) == ("READY", "", 0.0)
 

@@ -49,11 +49,13 @@ class Target:
         self.did.append(f"{request} within {seconds:g} s")
         return channel.Done(1, True, "the guard's words", {"open": True})
 
-    async def freeze(self, by: str) -> None:
+    async def freeze(self, by: str) -> bool:
         self.did.append(f"freeze by {by}")
+        return True
 
-    async def thaw(self, by: str) -> None:
+    async def thaw(self, by: str) -> bool:
         self.did.append(f"thaw by {by}")
+        return True
 
     async def restart_session(self) -> None:
         self.did.append("restart")

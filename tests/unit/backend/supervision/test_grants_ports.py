@@ -89,3 +89,9 @@ async def test_what_waited_for_its_turn_is_not_opened_after_a_freeze(case: Case,
     assert [str(failure) for failure in done] == [f"the sandbox is frozen: {grants.FROZEN}"] * 2  # the first was half done
     assert (case.events, case.grants.granted) == ([], {})
     assert case.parts.has == {"guard": {"always.example"}, "names": {"always.example"}, "gate": {"always.example"}}
+
+
+async def test_what_closes_an_entry_with_ports_of_its_own_names_them(case: Case) -> None:
+    await case.grants.grant(by_hand("more.example:8443"), 0.0, "operator")
+    await case.grants.withdraw("more.example", "operator", {8443})
+    assert case.events[-1] == Withdrawn("more.example", "operator", "8443")
