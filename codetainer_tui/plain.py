@@ -153,7 +153,8 @@ class Lines:
             return ""
         before, self._failing = self._failing, failing
         if failing - before:
-            return f"warning: no address found for {harmless(', '.join(sorted(failing)), 400)}"
+            each = (f"{name} ({event.reasons[name]})" if event.reasons.get(name) else name for name in sorted(failing))
+            return f"warning: no address found for {harmless(', '.join(each), 600)}"
         return f"addresses found again for {harmless(', '.join(sorted(before - failing)), 400)}"
 
 

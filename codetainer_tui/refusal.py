@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from backend.contract.events import Reason, Refused, Via
+from backend.contract.refusals import added_up
 from codetainer_tui.words import harmless
 
+NOT_RECORDED = "too many came in one second: only the number of these refusals is known, not what they were for"
 LISTABLE = (Reason.NOT_LISTED, Reason.PORT_NOT_LISTED, Reason.ANOTHER_SITE, Reason.EXPIRED)
 USUAL_PORTS = (0, 80, 443)  # the ports of an entry without ports; 0: refused by DNS, before any port was known
 _NEVER = {
@@ -37,6 +39,8 @@ _WHY = {
 
 def what(refused: Refused) -> str:
     """The refused destination: `name:port`, a name with its query type, or an address with its protocol."""
+    if added_up(refused):
+        return f"more {refused.name.removeprefix('other ')} than are recorded"
     target = harmless(refused.name or refused.address or "?", 253)
     if refused.via is Via.DNS:
         return f"{target}  {harmless(refused.detail, 40)}" if refused.detail else target
@@ -83,6 +87,8 @@ def entry(name: str, ports: set[int]) -> str:
 
 def cannot_allow(refused: Refused) -> str:
     """The reason why no entry can permit this, "" if one can."""
+    if added_up(refused):
+        return NOT_RECORDED
     if refused.reason in _NEVER:
         return _NEVER[refused.reason]
     return "" if listable_name(refused) else "an allowlist entry cannot contain this name"

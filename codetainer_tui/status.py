@@ -65,10 +65,14 @@ def text(shown: View, wanted: Sequence[Wanted] = (), *, operator: bool) -> str:
         lines += [f"  {step.glyph} {step.title:<22} {step.word}  {step.detail}".rstrip() for step in running]
     lines += ["", *(f"{row.label:<{LABEL_CELLS}} {row.text}" for row in shown.rows), ""]
     lines.append(f"{'Refused':<{LABEL_CELLS}} {shown.refused_summary}")
-    others = [row for row in shown.refused if not row.alarm]
+    others = [row for row in shown.refused if not row.alarm and not row.acknowledged]
     lines += _rows(others[:SHOWN_REFUSALS])
     if len(others) > SHOWN_REFUSALS:
         lines.append(f"  and {len(others) - SHOWN_REFUSALS} more: codetainer logs")
+    seen = [row for row in shown.refused if row.acknowledged]
+    if seen:
+        kinds, times = sum(row.kinds for row in seen), sum(row.count for row in seen)
+        lines.append(f"  {many(kinds, 'acknowledged serious kind')} ({many(times, 'refusal')}): codetainer logs --serious")
     advice = _advice(shown, wanted, operator=operator)
     if advice:
         lines += ["", advice]

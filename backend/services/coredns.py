@@ -11,6 +11,7 @@ from collections.abc import Callable
 from backend import system
 from backend.contract.events import Event, Noted, Reason, Refused, Via
 from backend.contract.paths import Paths
+from backend.contract.refusals import OTHER_NAMES
 from backend.services import dns_client
 from backend.services.service import Service, Tally, lines
 from backend.services.tasks import Tasks
@@ -20,7 +21,35 @@ from network.dns import corefile
 from network.firewall.ruleset import COREDNS_ADDRESS
 
 RELOAD_SECONDS = 10.0
-REST = "other names"  # stands for all names beyond the limit
+OTHER_HALF = {"A": "AAAA", "AAAA": "A"}
+
+
+class Lookups:
+    """Pairs the A and AAAA queries of a lookup (getaddrinfo(3)), which come from one socket: one refusal, not two.
+
+    Only queries whose port is known are paired, that is those of an interval with few of them. All others count one by one.
+    """
+
+    def __init__(self) -> None:
+        self._open: set[tuple[str, int, str]] = set()  # name, port and type of the missing half
+        self._before: set[tuple[str, int, str]] = set()  # of the previous interval: a pair may be split between two
+
+    def completed_by(self, query: corefile.RefusedQuery) -> bool:
+        """True if a query is the second half of a lookup whose first half has been counted."""
+        other = OTHER_HALF.get(query.type)
+        if not query.port or other is None:
+            return False
+        mine = (query.name, query.port, query.type)
+        for halves in (self._open, self._before):
+            if mine in halves:
+                halves.remove(mine)
+                return True
+        self._open.add((query.name, query.port, other))
+        return False
+
+    def turn(self) -> None:
+        """Begins another interval."""
+        self._before, self._open = self._open, set()
 
 
 class CoreDns:
@@ -31,6 +60,7 @@ class CoreDns:
         self.service = Service("coredns", self._spawn, self._ready, emit)
         self._allowlist = Allowlist()
         self._refused: Tally[tuple[str, str]] = Tally()  # by name and query type
+        self._lookups = Lookups()
         self._programs: dict[str, str] = {}  # name -> program that asked for it; few, as CoreDNS delays only few answers
         self._tasks = Tasks()
         self._reloaded = asyncio.Event()
@@ -54,6 +84,7 @@ class CoreDns:
     def take_refused(self) -> list[Refused]:
         """Returns the queries for unlisted names since the last call."""
         names, rest = self._refused.take()
+        self._lookups.turn()
         programs, self._programs = self._programs, {}
         refused = [
             Refused(
@@ -67,7 +98,7 @@ class CoreDns:
             )
             for (name, kind), count in names.items()
         ]
-        return [*refused, *([Refused(Via.DNS, Reason.NOT_LISTED, rest, "dns", REST)] if rest else [])]
+        return [*refused, *([Refused(Via.DNS, Reason.NOT_LISTED, rest, "dns", OTHER_NAMES)] if rest else [])]
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         process = await system.spawn(
@@ -91,7 +122,8 @@ class CoreDns:
                 ):
                     self._emit(Noted("warning", f"coredns: {line[:300]}"))
             elif self._allowlist.match(refused.name) is None:  # it may have been allowed since
-                self._refused.add((refused.name, refused.type))
+                if not self._lookups.completed_by(refused):
+                    self._refused.add((refused.name, refused.type))
                 if refused.port and (program := dns_client.program(refused.port)):
                     self._programs[refused.name] = program
 

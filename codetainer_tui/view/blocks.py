@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.contract.events import BootState, Outcome, ProtectionFailed, ServiceState, SessionState
+from backend.contract.events import CLAUDE, BootState, Outcome, ProtectionFailed, ServiceState, SessionState
 from backend.contract.state import State
 from codetainer_tui.view import work
 from codetainer_tui.view.headline import GONE, SERVICES, frozen_words
@@ -100,7 +100,12 @@ def _failing(state: State, now: float) -> list[Block]:
     failing = state.list.failing if state.list else {}
     if not failing:
         return []
-    names = [f"{harmless(name, 80)}  for {lasting(now - since)}" for name, since in sorted(failing.items())]
+    reasons = state.list.reasons if state.list else {}
+    ordered = sorted(failing.items(), key=lambda item: (item[0] != CLAUDE, item[0]))
+    names = [
+        f"{harmless(name, 80)}{f': {harmless(reasons[name], 200)},' if reasons.get(name) else ' '} for {lasting(now - since)}"
+        for name, since in ordered
+    ]
     more = [f"and {len(names) - 3} more"] if len(names) > 3 else []
     title = f"{many(len(names), 'allowed name')} without an address"
     return [Block(title, "", (*names[:3], *more), Tone.WARN, ("r resolves again",))]

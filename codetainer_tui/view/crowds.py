@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from backend.contract.crowds import ADDRESSES, BELOW, PORTS, REST, Crowd, Suspicion, crowds_of
-from backend.contract.events import Refused
+from backend.contract.events import Refused, Via
 from backend.contract.refusals import UNTOLD, Refusals, RefusalView
+from codetainer_tui.lookalike import looks_generated
 from codetainer_tui.words import harmless, many
 
 MAX_ALONE = 8  # rows for one domain, address list or name before they become one row
@@ -17,6 +18,8 @@ MAX_SPREAD = 24  # rows for all domains below one top-level domain
 MAX_NAMES = 48  # rows for all other names
 MAX_STEADY = 24  # members of a crowd that keep their own row because they recur
 STEADY_TIMES, STEADY_SECONDS = 5, 60.0
+AGAIN_SECONDS = 2.0  # between two refusals of an ordinary name that is asked for again, and not twice for one lookup
+PAUSE_SECONDS = 10.0  # from a name that was refused before a flood to the flood
 
 Kept = tuple[str, RefusalView]  # the key of a refusal, and the refusal
 
@@ -148,10 +151,28 @@ def _fold(key: str, pool: _Pool, alone: list[Kept], folded: list[Folded]) -> Non
     )
 
 
-def _steady(kept: Iterable[Kept]) -> list[Kept]:
-    """The refusals that came often, or again after a while. Generated names seldom do."""
-    recurring = [one for one in kept if one[1].count >= STEADY_TIMES or one[1].last_at - one[1].first_at >= STEADY_SECONDS]
-    return sorted(recurring, key=lambda one: -one[1].count)[:MAX_STEADY]
+def _steady(kept: Sequence[Kept]) -> list[Kept]:
+    """The refusals that a flood must not hide: those that came often, or again after a while, and names from before it."""
+    earlier = _before_the_flood(kept)
+
+    def steady(key: str, view: RefusalView) -> bool:
+        again = view.last_at - view.first_at
+        if view.count >= STEADY_TIMES or again >= STEADY_SECONDS:
+            return True
+        ordinary = view.latest.via is Via.DNS and not looks_generated(view.latest.name)
+        return ordinary and (key in earlier or again >= AGAIN_SECONDS)
+
+    recurring = [one for one in kept if steady(*one)]
+    return sorted(recurring, key=lambda one: (one[0] not in earlier, -one[1].count))[:MAX_STEADY]
+
+
+def _before_the_flood(kept: Sequence[Kept]) -> frozenset[str]:
+    """The keys of the first few that came well before the next one: a flood, which is faster, began after them."""
+    first = sorted(kept, key=lambda one: one[1].first_at)
+    if len(first) <= MAX_ALONE:
+        return frozenset()
+    flood = first[MAX_ALONE][1].first_at
+    return frozenset(key for key, view in first[:MAX_ALONE] if flood - view.first_at >= PAUSE_SECONDS)
 
 
 def _words(key: str, crowd: Crowd | None) -> tuple[tuple[str, str], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backend.contract.events import BootState, Outcome, ProtectionFailed, ServiceState, SessionState
+from backend.contract.events import CLAUDE, BootState, Outcome, ProtectionFailed, ServiceState, SessionState
 from backend.contract.state import State
 from codetainer_tui.view.parts import Condition, Headline, Tone
 from codetainer_tui.view.refusals import alarm_words
@@ -63,11 +63,14 @@ def frozen_words(state: State) -> str:
 
 
 def _degraded(state: State) -> str:
-    """The reason for DEGRADED, the worst first: a service that is down, then a boot step with a warning."""
+    """The reason for DEGRADED, the worst first: a service that is down, no way to Claude, a boot step with a warning."""
     down = [s for s in state.services.values() if s.state not in (ServiceState.UP, ServiceState.STOPPED)]
     if down:
         name = SERVICES.get(down[0].service, harmless(down[0].service, 30))
         return f"{name} is {down[0].state}"
+    if state.list and CLAUDE in state.list.failing:  # the agent cannot work
+        reason = state.list.reasons.get(CLAUDE, "")
+        return f"{CLAUDE} has no address" + (f": {harmless(reason, 120)}" if reason else "")
     warned = [step for step in state.steps.values() if step.outcome is Outcome.WARNED]
     if warned:
         more = f" and {many(len(warned) - 1, 'more step')}" if len(warned) > 1 else ""

@@ -116,6 +116,8 @@ def _allowlist(state: State, now: float) -> Row | None:
         cells.append(f"next refresh {within(measured.next_at, now)}")
     if measured.failing:
         cells.append(f"{len(measured.failing)} without an address")
+    if measured.unresolved:
+        cells.append(f"{grouped(measured.unresolved)} not resolved yet")
     by_hand = [entry for entry in state.allowed.values() if not entry.until or entry.until > now]
     tone = Tone.WARN if measured.failing else Tone.PLAIN
     if not by_hand:

@@ -101,6 +101,11 @@ class RefusedLine:
     opened_by: str = ""  # the entry allowed by hand that covers it
     target: str = ""  # the argument of `explain`, never shown
 
+    @property
+    def acknowledged(self) -> bool:
+        """True for a serious row that the operator has seen."""
+        return self.severity is Severity.SERIOUS and not self.alarm
+
 
 @dataclass(frozen=True, slots=True)
 class TrafficLine:

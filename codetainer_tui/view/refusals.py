@@ -31,14 +31,15 @@ Row = tuple[float, RefusedLine]  # with the time that it is sorted by
 def refused(
     state: State, now: float, *, seen_at: float, pending: Mapping[str, str], wanted: str = ""
 ) -> tuple[RefusedLine, ...]:
-    """The rows of a state. Rows first refused after `seen_at` are new; `pending` has notices by row, such as "asking …".
+    """The rows of a state: unacknowledged serious ones, then the others, then acknowledged ones, each with the latest first.
 
-    `wanted` selects the rows that contain it, including muted ones. Without it, crowds are one row each.
+    Rows first refused after `seen_at` are new; `pending` has notices by row, such as "asking …". `wanted` selects the rows that
+    contain it, including muted ones. Without it, crowds are one row each.
     """
     source = _Rows(state, now, seen_at, pending)
     rows = list(source.wanted(wanted.lower()) if wanted else source.all())
     alarms = sorted((row for row in rows if row[1].alarm), key=lambda row: -row[0])
-    others = sorted((row for row in rows if not row[1].alarm), key=lambda row: -row[0])
+    others = sorted((row for row in rows if not row[1].alarm), key=lambda row: (row[1].acknowledged, -row[0]))
     return (*(row for _, row in alarms), *(row for _, row in others[:MAX_ROWS]))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from backend.contract import events as e
 from backend.contract.events import Reason, Refused, Via
-from backend.contract.refusals import MAX_CROWDS, MAX_REST, Severity
+from backend.contract.refusals import MAX_CROWDS, MAX_REST, OTHER_DESTINATIONS, OTHER_NAMES, Severity
 from backend.contract.state import State, fold_all
 from codetainer_tui.dashboard import notify
 from codetainer_tui.recommendation import wanted
@@ -185,3 +185,55 @@ def test_a_serious_refusal_has_a_notification_that_names_the_first() -> None:
     tunnel = after(*(dns(f"n{n}.t.example.org") for n in range(100)), before=again)
     assert notify.alarm(again, tunnel) == "serious: looks like a tunnel: t.example.org"
     assert notify.alarm(tunnel, after(dns("n200.t.example.org"), before=tunnel)) == ""
+
+
+def flood(state: State, count: int, seconds: float = 5.0) -> State:
+    """Made-up names directly below `com`, as by a program that tries them all."""
+    begin = state.updated_at + 60
+    events = [e.Stamped(begin + n * seconds / count, n, dns(f"{n}-{CHANCE.randrange(99999)}.com", 2)) for n in range(count)]
+    return fold_all(events, state)
+
+
+@pytest.mark.parametrize("at", [(0.0, 5.0), (0.0,), (0.0, 0.5)])
+def test_a_name_from_before_a_flood_keeps_its_row(at: tuple[float, ...]) -> None:
+    """Refused twice, or once, before: on the dashboard, in status, and among the names that suggest recommends."""
+    before = fold_all([e.Stamped(1000.0 + second, n, dns("updates.example.com")) for n, second in enumerate(at)])
+    state = flood(before, 287)
+    shown = view(state, state.updated_at)
+    assert [(row.what, row.count) for row in shown.refused if row.kinds == 1] == [("updates.example.com", len(at))]
+    assert "updates.example.com" in text(shown, operator=True)
+    assert [one.name for one in wanted(state, state.updated_at)] == ["updates.example.com"]
+    assert told(shown) == (288, len(at) + 2 * 287)
+
+
+def test_a_name_that_is_asked_for_again_amid_a_flood_keeps_its_row() -> None:
+    begun = flood(after(), 200)
+    asked = [e.Stamped(begun.updated_at + n * 3, n, dns("updates.example.com")) for n in range(2)]
+    shown = view(flood(fold_all(asked, begun), 200), 2000.0)
+    assert [(row.what, row.kinds) for row in shown.refused if row.kinds == 1] == [("updates.example.com", 1)]
+
+
+def test_generated_names_from_before_a_flood_have_no_row() -> None:
+    state = flood(after(dns("1a2b3c4d5e6f7a8b9c0d1e2f.com")), 287)
+    assert [row.kinds for row in view(state, state.updated_at).refused] == [288]
+
+
+def test_names_that_are_not_recorded_are_said_to_be_just_that() -> None:
+    state = after(dns(OTHER_NAMES, 28), Refused(Via.FIREWALL, Reason.NOT_LISTED, 3, "", OTHER_DESTINATIONS))
+    rows = {row.what: row for row in view(state, state.updated_at).refused}
+    assert list(rows) == ["more destinations than are recorded", "more names than are recorded"]
+    names = rows["more names than are recorded"]
+    assert (names.name, names.count) == ("", 28)
+    assert names.full[-1] == "too many came in one second: only the number of these refusals is known, not what they were for"
+
+
+def test_acknowledged_refusals_do_not_crowd_out_current_ones() -> None:
+    serious = [Refused(Via.FIREWALL, Reason.PRIVATE, 2, "tcp", "", f"10.0.0.{n}", 80) for n in range(6)]
+    state = after(dns("first.example"), dns("second.example"), *serious)
+    state = fold_all([e.Stamped(state.updated_at + 1, 1, e.Acknowledged(state.updated_at))], state)
+    shown = view(state, state.updated_at)
+    assert [row.what for row in shown.refused[:2]] == ["second.example", "first.example"]
+    lines = text(shown, operator=True).splitlines()
+    assert sum(".example" in line for line in lines) == 2
+    assert "  6 acknowledged serious kinds (12 refusals): codetainer logs --serious" in lines
+    assert not any("10.0.0" in line for line in lines)
