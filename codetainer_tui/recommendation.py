@@ -56,3 +56,9 @@ def wanted(state: State, now: float) -> list[Wanted]:
     for one in by_name.values():
         one.resembles, one.generated = resembles(one.name, state.listed), looks_generated(one.name)
     return sorted(by_name.values(), key=lambda one: (-one.count, one.first_at, one.name))
+
+
+def muted_names(state: State, now: float) -> frozenset[str]:
+    """The refused names that an entry could allow and that the operator has muted."""
+    muted = (view for _, view in state.refusals.policy() if is_muted(state, view, now) and opening(state, view, now) is None)
+    return frozenset(filter(None, (listable_name(view.latest) for view in muted)))

@@ -7,7 +7,7 @@ import time
 
 from backend.contract.paths import Paths
 from backend.contract.state import State
-from codetainer_tui.recommendation import Wanted, wanted
+from codetainer_tui.recommendation import Wanted, muted_names, wanted
 from codetainer_tui.state import current
 from codetainer_tui.view import View, view
 from codetainer_tui.words import at_least, harmless, many
@@ -29,7 +29,12 @@ def lines(state: State, now: float) -> list[str]:
         *([f"# and {many(len(good) - MAX_LINES, 'more name')}, refused less often"] if len(good) > MAX_LINES else []),
         *(f"# not suggested: {one.entry}  {_refused(one)}; {_reason(one)}" for one in names if not one.recommended),
         *_left_out(view(state, now)),
+        *([f"# {_muted(state, now)} left out: codetainer mute NAME --off shows one again"] if muted_names(state, now) else []),
     ]
+
+
+def _muted(state: State, now: float) -> str:
+    return many(len(muted_names(state, now)), "muted name")
 
 
 def _refused(one: Wanted) -> str:
@@ -58,8 +63,10 @@ def suggest(paths: Paths) -> int:
     if not paths.journal.exists():
         sys.stderr.write("codetainer: no journal here: no sandbox has booted\n")
         return 2
-    output = lines(current(paths), time.time())
+    state, now = current(paths), time.time()
+    output = lines(state, now)
     if not any(not line.startswith("#") for line in output):
-        sys.stderr.write("codetainer: no refused name is worth suggesting\n")
+        left_out = f" ({_muted(state, now)} left out)" if muted_names(state, now) else ""
+        sys.stderr.write(f"codetainer: no refused name is worth suggesting{left_out}\n")
     sys.stdout.writelines(line + "\n" for line in output)
     return 0

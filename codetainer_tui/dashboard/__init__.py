@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,10 @@ def run(paths: Paths, *, stay: bool, patience: float = 0.0, of_up: str = "", loc
     except PreferencesError as error:
         problem = f"{error}; using the defaults"
     gc.freeze()  # imported objects stay: collections need not examine them
-    app = Dashboard(Live(paths), paths, stay=stay, preferences=preferences, patience=patience, of_up=of_up, locked=locked)
+    app = Dashboard(
+        Live(paths), paths, stay=stay, preferences=preferences, patience=patience, of_up=of_up, locked=locked,
+        read_only=os.geteuid() != 0,
+    )  # fmt: skip
     if problem:
         app.say_first(problem)
     return shown(app)

@@ -125,6 +125,8 @@ class Actions(RowActions, Stopping):
             self._ask_what_again()
 
     def _ask_what_again(self) -> None:
+        if self.read_only("codetainer retry or codetainer session restart"):
+            return
         no = Answer("n", "no", "")
         anew = Answer("s", "start Claude anew: what it does now is broken off", "session")
         failed = ", ".join(self.view.failed)
@@ -146,6 +148,9 @@ class Actions(RowActions, Stopping):
             self._confirm("Stop the agent, close every address and cut all flows?", Freeze())
 
     def _confirm(self, question: str, request: Request) -> None:
+        if self.read_only(request.typed()):
+            return
+
         def chosen(value: str | None) -> None:
             if value == "yes":
                 self.request(request, self._show_reply)

@@ -84,10 +84,13 @@ class Dashboard(Actions):
         patience: float = 0.0,
         of_up: str = "",
         locked: bool = False,
+        read_only: bool = False,
         colours: Colours | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`Stopping` explains `of_up`. `locked`: keys are ignored until UNLOCK, because they were typed for the session."""
+        """`Stopping` explains `of_up`. `read_only`: the user is not root. `locked`: keys are ignored until UNLOCK, because they
+        were typed for the session.
+        """
         # With NO_COLOR, Textual picks its colours in __init__, and without ansi_color it would paint black on black.
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # only the terminal's own colours
@@ -98,7 +101,7 @@ class Dashboard(Actions):
         self.state = State()
         self._preferences = preferences or Preferences()
         self.of_up = of_up
-        self.keys = Keys(self._preferences.keys, of_up=bool(of_up))
+        self.keys = Keys(self._preferences.keys, of_up=bool(of_up), read_only=read_only)
         self.main = MainScreen(Ink(colours), self.keys)
         self.keys.locked = locked
         self._patience = patience  # seconds until a notice about a slow boot; 0: never
@@ -294,5 +297,5 @@ class Dashboard(Actions):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The entries of the command palette: the same actions as the keys."""
-        for action in self.keys.actions:
+        for action in self.keys.offered:
             yield SystemCommand(f"{action.label} ({action.shown})", action.says, getattr(self, f"action_{action.name}"))

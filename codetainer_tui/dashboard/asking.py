@@ -40,9 +40,17 @@ class Asking(App[None]):
 
     # --- asking ---
 
+    def read_only(self, typed: str) -> bool:
+        """If this user may not ask the sandbox: says what to ask the operator for, before anything can be chosen."""
+        if self.keys.read_only:
+            self.say(f"read-only: ask the operator to run {typed}", Tone.WARN)
+        return self.keys.read_only
+
     def request(self, request: Request, replied: Callable[[Reply], None], row: str = "") -> None:
         """Asks the sandbox in a thread, because a retry of boot takes time. `row` is the key of the row that it concerns."""
         paths = self.paths
+        if self.read_only(request.typed()):
+            return
         if paths is None:
             self.say(RECORDING, Tone.WARN)
             return

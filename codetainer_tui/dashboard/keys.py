@@ -72,6 +72,9 @@ MOVES = (
     Action("undo", "escape", "esc", "back", "clear the filter"),
     Action("command_palette", "ctrl+p", "ctrl+p", "palette", "find an action by name"),
 )
+OF_ROOT = frozenset(("allow", "explain", "mute", "acknowledge", "refresh", "again", "freeze"))  # over the control socket
+READ_ONLY = "READ-ONLY"
+READ_ONLY_HELP = "READ-ONLY  only root can allow, explain, mute, acknowledge, refresh, retry and freeze: ask the operator"
 ROW_KEYS = ("allow", "explain", "choose", "copy", "mute", "find")
 BINDINGS: list[BindingType] = [
     Binding(action.keys, action.name, action.label, show=False, tooltip=action.says, id=action.name)
@@ -82,9 +85,11 @@ BINDINGS: list[BindingType] = [
 class Keys:
     """The actions with their keys: `changed` by name, defaults for the others."""
 
-    def __init__(self, changed: Mapping[str, str] = MappingProxyType({}), *, of_up: bool = False) -> None:
-        """`of_up`: this is the dashboard of `codetainer up`, and leaving it stops the sandbox."""
-        self.changed, self._of_up = changed, of_up
+    def __init__(
+        self, changed: Mapping[str, str] = MappingProxyType({}), *, of_up: bool = False, read_only: bool = False
+    ) -> None:
+        """`of_up`: this is the dashboard of `codetainer up`, and leaving it stops the sandbox. `read_only`: not root's."""
+        self.changed, self._of_up, self.read_only = changed, of_up, read_only
         self.locked = False  # only UNLOCK works
         self.actions = tuple(
             replace(
@@ -104,6 +109,18 @@ class Keys:
     def shown(self, name: str) -> str:
         """The key of an action, as shown on the screen."""
         return self._by_name[name].shown
+
+    @property
+    def offered(self) -> tuple[Action, ...]:
+        """The actions that this user may do."""
+        return tuple(action for action in self.actions if self._offers(action.name))
+
+    def _offers(self, name: str) -> bool:
+        return not (self.read_only and name in OF_ROOT)
+
+    def helps(self, hint: str) -> bool:
+        """False for the hint of a block (`F thaws it`) whose key this user may not use."""
+        return all(self._offers(action.name) or hint.split()[0] != action.keys for action in ACTIONS)
 
     def _key(self, name: str, label: str = "") -> Shown:
         action = self._by_name[name]
@@ -132,7 +149,8 @@ class Keys:
             keys += [self._key(name) for name in names]
         if not view.booting and not view.needs_retry:
             keys += [self._key(name) for name in ("boot_steps", "log", "everything", "refresh")]
-        return list(dict.fromkeys(keys))
+        refused = {self.shown(name) for name in OF_ROOT} if self.read_only else set()
+        return [key for key in dict.fromkeys(keys) if key[0] not in refused]
 
     def leaving(self, view: View) -> list[Shown]:
         """The keys at the end of the footer, which stay on every screen."""
@@ -145,7 +163,8 @@ class Keys:
     def help(self, zone: str) -> list[str]:
         """The lines of the help: all keys, and the words of the headline. `zone`: the time zone of clock times."""
         return [
-            *(f"{action.shown:>9}  {action.says}" for action in (*self.actions, *MOVES)), "",
+            *(f"{action.shown:>9}  {action.says}" for action in (*self.offered, *MOVES)), "",
+            *([READ_ONLY_HELP, ""] if self.read_only else []),
             "READY      the self-test passed, logins are open",
             "DEGRADED   the protections work, but a service or a boot step failed",
             "CLOSED     nothing can leave the sandbox",

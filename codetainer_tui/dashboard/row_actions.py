@@ -29,6 +29,8 @@ class RowActions(Asking):
         if row.cannot:
             self.say(f"cannot allow {row.what}: {row.cannot}", Tone.WARN)
             return
+        if self.read_only(Allow(row.name, row.ports, durations.HOUR).typed()):
+            return
         answers = [
             Answer("h", "for an hour", "hour"), Answer("s", "until I close it", "always"),
             Answer("l", f"copy the line for domains.conf: {row.entry}", "line"),
@@ -58,6 +60,8 @@ class RowActions(Asking):
         row, view = self.main.row, self.view
         if not view.alarms:
             self.say("no unacknowledged serious refusals")
+            return
+        if self.read_only(Acknowledge(view.updated_at).typed()):
             return
         every = Answer("a", f"all serious refusals: {view.alarm_summary}", "")
         mine = [Answer("t", f"this one: {row.what}, {row.why}", row.acknowledged_as)] if row is not None and row.alarm else []

@@ -23,6 +23,8 @@ SPARK = "▁▂▃▄▅▆▇█"
 SPARK_BARS, SPARK_MINUTES = 20, 3  # one hour, in bars of three minutes
 IN_THE_LOG = "codetainer logs --serious lists them, as far back as the journal goes"
 ONE_BY_ONE = "this row stands for many refusals: filter (/) to act on a single one"
+SERIOUS_NAME = "serious: find out why the agent does this before you allow the name"
+SERIOUS_OTHER = "serious: no entry of the allowlist can permit this"
 WALLS = {"dns": "DNS", "firewall": "the firewall", "gate": "the gate"}
 CROWD = "crowd "  # prefix of the key of a crowd's row
 Row = tuple[float, RefusedLine]  # with the time that it is sorted by
@@ -209,7 +211,7 @@ class _Rows:
         full = (
             f"{what(latest)}",
             f"{reason}, refused by {WALLS[latest.via]}",
-            *(["serious: not a matter of the allowlist alone"] if serious else []),
+            *([SERIOUS_NAME if name else SERIOUS_OTHER] if serious else []),
             f"{many(view.count, 'time')}, {times}",
             *([f"name {harmless(latest.name)}"] if latest.name and latest.address else []),
             *(
@@ -220,7 +222,8 @@ class _Rows:
             *([f"program {by}"] if by else []),
             *([f"uid {latest.uid}"] if latest.uid >= 0 else []),
             *([shown] if shown != reason else []),
-            cannot_allow(latest) or f"line for domains.conf: {entry(name, {latest.port})}",
+            cannot_allow(latest)
+            or f"{'if you trust it, ' if serious else ''}line for domains.conf: {entry(name, {latest.port})}",
         )
         return RefusedLine(
             key=key, name=name, ports=str(latest.port) if latest.port not in USUAL_PORTS else "",

@@ -14,14 +14,18 @@ NOTICE_LINES = 3
 ALARM = "✗"  # marks serious refusals without relying on colour
 
 
-def headline(view: View, width: int, ink: Ink) -> Content:
-    """The first line. As it gets narrower, it drops the age, our name, the branch and the repository, in this order."""
+def headline(view: View, width: int, ink: Ink, mode: str = "") -> Content:
+    """The first line. As it gets narrower, it drops the age, our name, the branch and the repository, in this order.
+
+    `mode`: what is special about this dashboard; it stays.
+    """
     head = view.headline
     alarm = f"{ALARM} {head.alarm}  " if head.alarm else ""
     core = cell_len(head.word) + 2 + cell_len(alarm) + cell_len(head.text)
-    names = (f" codetainer  {view.name}  " if view.name else " codetainer  ", f" {view.name}  " if view.name else " ", " ")
+    own = (f" codetainer  {view.name}  " if view.name else " codetainer  ", f" {view.name}  " if view.name else " ", " ")
+    names = [f"{name}{mode}  " if mode else name for name in own]
     places = (f"{view.place}   {view.up}" if view.place and view.up else "", view.place, view.place.partition("  ")[0], view.up)
-    left, right = " ", ""
+    left, right = names[-1], ""
     for candidate in (*(place for place in places if place), ""):
         room = width - core - (cell_len(candidate) + 4 if candidate else 1)
         fitting = [name for name in names if cell_len(name) <= room]

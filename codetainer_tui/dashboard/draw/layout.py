@@ -144,14 +144,20 @@ def _alarms(
     made: _Body, view: View, rows: Sequence[RefusedLine], cursor: Cursor, height: int, acknowledge: str, *, programs: bool
 ) -> None:
     """Serious refusals come first and stay visible wherever the cursor is."""
-    made.add([refused.alarm_header(view.alarm_summary, made.width, made.ink, acknowledge=acknowledge)])
-    _rows(made, rows, cursor, height - 1, programs=programs)
+    shown = _window(rows, cursor, height - 1)
+    position = refused.position(shown, len(rows))
+    made.add([refused.alarm_header(view.alarm_summary, made.width, made.ink, acknowledge=acknowledge, position=position)])
+    _rows(made, rows, cursor, shown, programs=programs)
 
 
-def _rows(made: _Body, rows: Sequence[RefusedLine], cursor: Cursor, height: int, *, programs: bool) -> None:
+def _window(rows: Sequence[RefusedLine], cursor: Cursor, height: int) -> range:
     """The part of a list around the cursor, or its beginning."""
     at = next((index for index, row in enumerate(rows) if row.key == cursor.refusal), 0)
-    for index in window(len(rows), at, max(0, height)):
+    return window(len(rows), at, max(0, height))
+
+
+def _rows(made: _Body, rows: Sequence[RefusedLine], cursor: Cursor, shown: range, *, programs: bool) -> None:
+    for index in shown:
         mine = not cursor.on_steps and rows[index].key == cursor.refusal
         made.add(
             [refused.row(rows[index], made.width, made.ink, selected=mine, programs=programs)], ("refused", rows[index].key)
@@ -163,11 +169,13 @@ def _refused(
 ) -> None:
     if height <= 0:
         return
-    made.add([refused.header(view.refused_summary, view.spark, made.width, made.ink, wanted=wanted)])
-    height -= 1
-    if rows and not low and height > 3:
+    titles = bool(rows) and not low and height > 4
+    shown = _window(rows, cursor, height - 1 - titles)
+    position = refused.position(shown, len(rows))
+    made.add([refused.header(view.refused_summary, view.spark, made.width, made.ink, position=position, wanted=wanted)])
+    if titles:
         made.add([refused.titles(made.width, made.ink, programs=programs)])
-        height -= 1
-    _rows(made, rows, cursor, height, programs=programs)
+    _rows(made, rows, cursor, shown, programs=programs)
+    height -= 1
     if wanted and not view.refused and height > 0:
         made.add([line(("   no matches; esc clears the filter", made.ink.style(Tone.DIM)))])

@@ -13,20 +13,33 @@ WIDE, MIDDLE, NARROW = 100, 72, 50  # columns
 MAX_WHAT = 60
 
 
-def header(summary: str, spark: str, width: int, ink: Ink, *, wanted: str = "") -> Content:
-    """The title line. `wanted`: the filter."""
-    text = f"{summary}   filter: {wanted}" if wanted else summary
-    if wanted and cell_len(text) > width - 12:
-        text = f"filter: {wanted}   {summary}"
+def position(shown: range, count: int) -> str:
+    """The position in a list of which not all rows are shown: `4-9 of 12`; "" if all are."""
+    if len(shown) == count:
+        return ""
+    rows = f"{shown.start + 1}-{shown.stop}" if len(shown) > 1 else str(shown.start + 1) if shown else "none"
+    return f"{rows} of {count}"
+
+
+def header(summary: str, spark: str, width: int, ink: Ink, *, position: str = "", wanted: str = "") -> Content:
+    """The title line. `wanted`: the filter. What is shown of the list comes first: it must not be cut."""
+    only = f"filter: {wanted}" if wanted else ""
+    text = _joined(position, summary, only)
+    if cell_len(text) > width - 12:
+        text = _joined(position, only, summary)
     text = cut(text, max(0, width - 12))
     room = width - 11 - cell_len(text) - 2
     bars = spark if spark and room >= cell_len(spark) + 2 else ""
     return line((" Refused   ", "bold"), (fit(text, width - 12 - cell_len(bars)), ""), (bars, ink.style(Tone.DIM)))
 
 
-def alarm_header(summary: str, width: int, ink: Ink, *, acknowledge: str) -> Content:
+def _joined(*parts: str) -> str:
+    return "   ".join(part for part in parts if part)
+
+
+def alarm_header(summary: str, width: int, ink: Ink, *, acknowledge: str, position: str = "") -> Content:
     """The title line of the serious refusals. `acknowledge`: the hint at its end, if there is room."""
-    text = cut(summary, max(0, width - 12))
+    text = cut(_joined(position, summary), max(0, width - 12))
     room = width - 12 - cell_len(text) - 2
     hint = right(acknowledge, room) if room >= cell_len(acknowledge) + 2 else ""
     return line((" ", ""), ("Serious", ink.style(Tone.BAD)), ("   ", ""), (text, "bold"), (hint, ink.style(Tone.DIM)))
@@ -65,9 +78,7 @@ def row(refusal: RefusedLine, width: int, ink: Ink, *, selected: bool, programs:
     dim = ink.style(Tone.DIM)
     body = ink.cursor if selected else "bold" if refusal.new or refusal.alarm else ""
     style = ink.style(refusal.tone) or ("" if refusal.why.startswith("allowed") else dim)
-    if refusal.alarm and not why:
-        what_text = fit(f"{refusal.why}  {refusal.what}", what)  # a foreign credential must not look like a missing name
-    elif refusal.why.startswith("allowed") or refusal.tone is not Tone.PLAIN:
+    if refusal.why.startswith("allowed") or refusal.tone is not Tone.PLAIN:
         what_text = fit(f"{refusal.what}  {refusal.why}", what) if not why else fit(refusal.what, what)
     else:
         what_text = fit(refusal.what, what)
@@ -77,6 +88,8 @@ def row(refusal: RefusedLine, width: int, ink: Ink, *, selected: bool, programs:
     if times:
         parts.append((right(refusal.times, times) + "  ", ""))
     parts.append((what_text, body))
+    if by and not refusal.by:
+        why, by = why + 2 + by, 0  # room that nobody needs
     if why:
         reason = fit(refusal.why, why)
         if refusal.alarm:  # without colour the style is reverse video: it ends with the text

@@ -15,7 +15,7 @@ from textual.widgets import Input
 from codetainer_tui.dashboard.draw import frame
 from codetainer_tui.dashboard.draw.ink import Ink, cut, line
 from codetainer_tui.dashboard.draw.layout import LOW, SMALLEST, Body, Cursor, body, selected_step
-from codetainer_tui.dashboard.keys import Keys
+from codetainer_tui.dashboard.keys import READ_ONLY, Keys
 from codetainer_tui.dashboard.widgets.canvas import Canvas
 from codetainer_tui.view import RefusedLine, Tone, View
 from codetainer_tui.words import harmless
@@ -107,9 +107,12 @@ class MainScreen(Screen[None]):
             self._targets = None
             canvas.show([line((cut(view.one_line, width), self.ink.style(view.headline.tone)))])
             return
+        if self.keys.read_only:
+            blocks = (replace(one, keys=tuple(filter(self.keys.helps, one.keys))) for one in view.blocks)
+            view = replace(view, blocks=tuple(blocks))
         low = height < LOW
         cursor = replace(self.cursor, on_steps=self.on_steps)
-        top = [frame.headline(view, width, self.ink)]
+        top = [frame.headline(view, width, self.ink, mode=READ_ONLY if self.keys.read_only else "")]
         bottom = [self._keys(view, width)]
         if not low or self._notice:
             bottom[:0] = frame.notice(self._notice, self._notice_tone, width, self.ink)
@@ -118,7 +121,7 @@ class MainScreen(Screen[None]):
         made = body(
             view, self._rows, cursor, width, height - len(top) - len(bottom), self.ink,
             show_steps=self.steps_shown, wanted=self.wanted,
-            acknowledge=f"{self.keys.shown('acknowledge')} acknowledges",
+            acknowledge="" if self.keys.read_only else f"{self.keys.shown('acknowledge')} acknowledges",
         )  # fmt: skip
         self._targets = replace(made, targets=(*[None] * len(top), *made.targets))
         canvas.show([*top, *made.lines, *bottom])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from backend.contract import events as e
 from backend.contract.events import Reason, Refused, Via
+from backend.contract.paths import Paths
 from backend.contract.state import State, fold_all
 from codetainer_tui import suggest
 from codetainer_tui.lookalike import looks_generated, resembles
@@ -104,7 +106,19 @@ def test_serious_similar_generated_muted_and_open_names_are_not_recommended() ->
         "# not suggested: githud.com  refused 800 times; it resembles github.com, which is on the allowlist",
         "# not suggested: n12345.test  refused 700 times; the name looks generated",
         "# 1 serious refusal to look at first: codetainer status",
+        "# 1 muted name left out: codetainer mute NAME --off shows one again",
     ]
+
+
+def test_what_is_muted_is_not_passed_over_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = Paths(tmp_path)
+    paths.journal.parent.mkdir(parents=True)
+    events = [dns("one.test"), dns("two.test"), e.Muted("one.test"), e.Muted("two.test")]
+    paths.journal.write_text("".join(f"{e.encode(e.Stamped(1000.0, n, event))}\n" for n, event in enumerate(events)))
+    assert suggest.suggest(paths) == 0
+    output = capsys.readouterr()
+    assert output.err == "codetainer: no refused name is worth suggesting (2 muted names left out)\n"
+    assert output.out == "# 2 muted names left out: codetainer mute NAME --off shows one again\n"
 
 
 def test_another_port_of_an_open_name_is_recommended() -> None:
