@@ -141,8 +141,7 @@ class Explain(Request):
     """Show whether a connection would be made now, and which entry decides.
 
     Without a port it answers for all ports; a URL means its host and port. It resolves an allowed name that has no address.
-    Exit code 0: open, 1: refused, also by a freeze or because the name has no address, 2: not a name, an address or a URL, or
-    no answer.
+    Exit code 0: open, 1: refused (also by a freeze, or without an address), 2: no name, address or URL, or no answer.
     """
 
     # data["open"] of a reply that is ok: true if a connection would be made.

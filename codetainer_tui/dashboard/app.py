@@ -88,9 +88,7 @@ class Dashboard(Actions):
         colours: Colours | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`Stopping` explains `of_up`. `read_only`: the user is not root. `locked`: keys are ignored until UNLOCK, because they
-        were typed for the session.
-        """
+        """`Stopping` explains `of_up`. `read_only`: not root. `locked`: keys, meant for the session, wait for UNLOCK."""
         # With NO_COLOR, Textual picks its colours in __init__, and without ansi_color it would paint black on black.
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # only the terminal's own colours

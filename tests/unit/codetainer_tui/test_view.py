@@ -61,15 +61,6 @@ HEADLINES: list[tuple[str, list[e.Event], str, Condition]] = [
      "Clone octo/repo: remote: Repository not found.", Condition.DEGRADED),
 ]  # fmt: skip
 
-REASON = "blocked by the resolver (0.0.0.0)"
-HEADLINES += [
-    ("ready", [e.ListMeasured(2, 0, 0, 0, {name: 1.0}, {name: REASON})], words, condition)
-    for name, words, condition in [
-        ("api.anthropic.com", f"api.anthropic.com has no address: {REASON}", Condition.DEGRADED),
-        ("other.example", "the agent is waiting for you since 16:06", Condition.READY),
-    ]
-]
-
 
 @pytest.mark.parametrize(("name", "events", "words", "condition"), HEADLINES)
 def test_headlines(name: str, events: list[e.Event], words: str, condition: Condition) -> None:
@@ -294,24 +285,3 @@ def test_dropped_cookies_have_a_row_and_mark_their_host_but_are_not_refusals() -
     assert [one.marked for one in seen(found).traffic if one.name == "github.com"] == ["cookies dropped"]
     assert seen(found).refused_summary == before.refused_summary
     assert seen(found).headline.condition is Condition.READY
-
-
-def test_names_without_an_address_are_shown_with_the_reason_and_claude_first() -> None:
-    found = state("ready")
-    failing = {"a.example": found.updated_at - 60, "api.anthropic.com": found.updated_at - 60}
-    reasons = {"a.example": "does not exist (NXDOMAIN)", "api.anthropic.com": REASON}
-    shown = seen(state("ready", e.ListMeasured(5, 2, 0, 0, failing, reasons, 3)))
-    (block,) = [block for block in shown.blocks if "without an address" in block.title]
-    assert block.lines == (f"api.anthropic.com: {REASON}, for 1 min", "a.example: does not exist (NXDOMAIN), for 1 min")
-    (row,) = [row for row in shown.rows if "3 not resolved yet" in row.cells]
-    assert "2 without an address" in row.cells
-
-
-def test_the_details_of_a_serious_row_do_not_contradict_themselves() -> None:
-    another = Refused(Via.GATE, Reason.ANOTHER_SITE, 1, "tcp", "bad.example.net", "198.51.100.1", 443)
-    full = refused(another).refused[0].full
-    assert "serious: find out why the agent does this before you allow the name" in full
-    assert full[-1] == "if you trust it, line for domains.conf: bad.example.net"
-    full = refused(Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80)).refused[0].full
-    assert "serious: no entry of the allowlist can permit this" in full
-    assert not any("domains.conf" in line for line in full)
