@@ -8,7 +8,7 @@ import sys
 import time
 
 from backend.contract import front_end
-from backend.contract.events import Noted, Stopping, WorkCounted, WorkSaved, encode
+from backend.contract.events import Noted, SaveSkipped, Stopping, WorkCounted, WorkSaved, encode
 from backend.contract.paths import Paths
 from codetainer_tui import process
 from codetainer_tui.journal import POLL_SECONDS, Reader, follow
@@ -57,8 +57,10 @@ def screen(paths: Paths, argv: list[str], attach: list[str]) -> int:
         pid = process.start(argv, stdout=output, stderr=output, own_session=True)
         process.pass_on((pid,), ENDING)
     try:
-        while (code := process.ended(pid)) is None and not reader.poll():
+        formatter, begun = Lines(), False
+        while (code := process.ended(pid)) is None and not begun:
             time.sleep(POLL_SECONDS)
+            begun = _seen(formatter, reader)
         shown = 0
         if code is None:
             code = _show(pid, attach)
@@ -68,7 +70,7 @@ def screen(paths: Paths, argv: list[str], attach: list[str]) -> int:
             sys.stderr.write("codetainer: the sandbox keeps running; codetainer attach shows it again, ctrl+c here stops it\n")
             code = process.wait(pid)
         _print(output, shown)
-        _print_work(reader)
+        _print_work(formatter, reader)
         return code
     finally:
         reader.close()
@@ -90,14 +92,23 @@ def _show(pid: int, attach: list[str]) -> int | None:
     return process.ended(pid)
 
 
-def _print_work(reader: Reader) -> None:
+def _seen(formatter: Lines, reader: Reader) -> bool:
+    """Lets the formatter see new events, which later lines depend on. Returns False if there are none."""
+    events = reader.poll()
+    for stamped in events:
+        formatter.text(stamped.event, stamped.at)
+    return bool(events)
+
+
+def _print_work(formatter: Lines, reader: Reader) -> None:
     """Prints what happened to unsaved work while the sandbox stopped, when there was no screen."""
-    stopping, formatter = False, Lines()
+    stopping = False
     while events := reader.poll():
         for stamped in events:
             stopping = stopping or isinstance(stamped.event, Stopping)
-            if stopping and isinstance(stamped.event, WorkCounted | WorkSaved | Noted):
-                sys.stderr.write(f"codetainer: {formatter.text(stamped.event, stamped.at)}\n")
+            text = formatter.text(stamped.event, stamped.at)
+            if stopping and text and isinstance(stamped.event, WorkCounted | WorkSaved | SaveSkipped | Noted):
+                sys.stderr.write(f"codetainer: {text}\n")
 
 
 def _print(output: int, shown: int) -> int:

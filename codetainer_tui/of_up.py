@@ -68,7 +68,7 @@ class Plain:
         while silent < MAX_SILENT:
             process.write("\n")
             stake = self._stake()
-            asks = stakes.question(self._name, stake, current(self._paths), time.time(), saved=left_out, problem=problem)
+            asks = stakes.question(self._name, stake, current(self._paths), time.time(), left_out=left_out, problem=problem)
             problem, left_out = "", ()
             answers = self._answers(asks)
             lines = [asks.text, *asks.lines, *(f"{word:>8}  {says}" for word, says in answers.items())]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from backend.contract import events as e
+from backend.contract import unsaved
 from backend.contract.refusals import Severity, severity
 from backend.contract.state import State, fold
 from codetainer_tui.refusal import what, why
@@ -31,7 +32,7 @@ SESSIONS = {
 }
 PROGRESS = re.compile(r"\b[0-9]{1,2}% \(")
 # Measurements arrive every few seconds and would flood a log; screens show them.
-MEASUREMENTS = (e.ListRead, e.NamesMeasured, e.SandboxMeasured, e.Carried, e.Snapshot, e.Unknown)
+MEASUREMENTS = (e.ListRead, e.NamesMeasured, e.SandboxMeasured, e.Carried, e.WorkRecounted, e.Snapshot, e.Unknown)
 
 
 OF_PROTECTIONS = (e.BootStarted, e.ServiceChanged, e.ProofFinished)  # the events behind the table of protections
@@ -45,6 +46,8 @@ class Lines:
         self._titles = {step.name: step.title for step in state.steps.values()} if state else {}
         self._repository = state.repository if state else ""
         self._state = state or State()
+        self._pretend = self._state.pretend
+        self._others = tuple(unsaved.needs_export(self._state.work.repositories)) if self._state.work else ()
         self._day = ""
         self._failing: frozenset[str] = frozenset()
 
@@ -71,7 +74,7 @@ class Lines:
                 return ""
             case e.BootStarted():
                 self._titles = {step.name: step.title for step in event.plan}
-                self._repository = event.repository
+                self._repository, self._pretend = event.repository, event.pretend
                 repository = f" for {harmless(event.repository)}" if event.repository else ""
                 return f"boot started{repository}: {many(len(event.plan), 'step')}, codetainer {harmless(event.version, 40)}"
             case e.StepStarted():
@@ -116,13 +119,30 @@ class Lines:
             case e.Allowed() | e.Withdrawn() | e.Muted() | e.Acknowledged() | e.Froze():
                 return _by_hand(event, at)
             case e.WorkCounted():
+                self._others = tuple(unsaved.needs_export(event.repositories))
                 return _work(event)
             case e.WorkSaved():
-                return _saved(event)
+                return self._saved(event)
+            case e.SaveSkipped():
+                return _skipped(event)
             case e.SessionChanged():
                 return f"session {harmless(event.name, 60)}: {SESSIONS[event.state]}{_after(', ', event.detail)}"
             case _:
                 return ""
+
+    def _saved(self, event: e.WorkSaved) -> str:
+        branch = harmless(event.branch, 100)
+        if event.problem:
+            return f"warning: cannot save {unsaved.CLONE} to {branch}: {harmless(event.problem, 400)}"
+        where = f" of {unsaved.PRETEND}" if self._pretend else ""
+        without = f", left out: {harmless('; '.join(event.left_out), 400)}" if event.left_out else ""
+        others = ", ".join(
+            f"{harmless(one.path, 80)} ({command})"
+            for one, command in zip(self._others, work.exports(self._others), strict=False)
+        )
+        return f"saved {unsaved.CLONE} to {branch} ({harmless(event.commit[:12])}){where}{without}" + (
+            f"; not saved: {others}" if others else ""
+        )
 
     def _title(self, step: str) -> str:
         return harmless(self._titles.get(step, step), 80)
@@ -164,16 +184,20 @@ def _work(event: e.WorkCounted) -> str:
         return ""
     if not event.anything and not event.unknown:
         return "no unsaved work"
-    how = "" if event.occasion is e.Occasion.STOPPING else f". Run {work.EXPORT} to keep it."
-    subject = "unsaved work" if event.anything else "unsaved work is not fully known"
-    return f"{subject}: {'; '.join(work.only_here(event))}{how}"
+    works = [one for one in event.repositories if one.anything or one.notes]
+    if event.occasion is e.Occasion.STOPPING:
+        how = f" (saves contain only {unsaved.CLONE})" if unsaved.needs_export(works) else ""
+    else:
+        how = f". Run {unsaved.joined(work.exports(works)) or unsaved.export()} to keep it."
+    subject = "unsaved work: " if works else "unsaved work is "
+    return f"{subject}{'; '.join(work.only_here(event))}{how}"
 
 
-def _saved(event: e.WorkSaved) -> str:
-    if event.problem:
-        return f"warning: cannot save work to {harmless(event.branch, 100)}: {harmless(event.problem, 400)}"
-    without = f", left out: {harmless('; '.join(event.left_out), 400)}" if event.left_out else ""
-    return f"saved work to {harmless(event.branch, 100)} ({harmless(event.commit[:12])}){without}"
+def _skipped(event: e.SaveSkipped) -> str:
+    if event.by_operator:
+        return "the sandbox stops without a save, as the operator decided"
+    how = f": CODETAINER_AUTOSAVE=exit would have saved {unsaved.CLONE} to wip/..." if event.covered else ""
+    return f"warning: unpushed work is lost when this sandbox stops{how}"
 
 
 def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Acknowledged | e.Froze, at: float) -> str:

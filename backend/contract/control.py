@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from backend.contract import durations, shell
-from backend.contract.events import RepositoryWork, build
+from backend.contract.events import RepositoryWork, SinceSave, WorkSaved, build
 
 ARGUMENT = "argument"  # key in a field's metadata
 
@@ -160,12 +160,12 @@ class CountWork(Request):
 
 @dataclass(frozen=True, slots=True)
 class SaveWork(Request):
-    """Push unsaved work to a branch wip/... now, and again when the sandbox stops.
+    """Push unsaved work in /workspace/repo to wip/... now and when the sandbox stops.
 
-    With --off the final save is disabled, regardless of CODETAINER_AUTOSAVE.
+    Other repositories need an export. With --off nothing is saved when it stops, regardless of CODETAINER_AUTOSAVE.
     """
 
-    # data of the reply: branch, left_out.
+    # data of the reply: branch, left_out, not_saved (paths of repositories).
     verb: ClassVar[str] = "save"
     off: bool = _switch("--off", "instead: save nothing when the sandbox stops")
 
@@ -261,6 +261,8 @@ class WorkAtStake:
 
     `at`: when it was counted (seconds since the epoch), 0 for never; `problem`: why it was not counted now. `cannot_save`: why
     it cannot be pushed to `branch`. `saves`: whether a stop pushes it.
+    Only /workspace/repo is ever pushed. `saved` is its last save, made at `saved_at`, `since` its work since then, None if not
+    known. `pretend`: the save goes to a pretend internet and ends with the sandbox.
     """
 
     repositories: tuple[RepositoryWork, ...] = ()
@@ -269,6 +271,10 @@ class WorkAtStake:
     branch: str = ""
     cannot_save: str = ""
     saves: bool = False
+    saved: WorkSaved | None = None
+    saved_at: float = 0.0
+    since: SinceSave | None = None
+    pretend: bool = False
 
     @property
     def anything(self) -> bool:

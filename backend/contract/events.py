@@ -103,7 +103,10 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class BootStarted(Event):
-    """Boot begins. `repository` is `owner/repo` or a URL without credentials; `credentials` is `outside` or `inside`."""
+    """Boot begins. `repository` is `owner/repo` or a URL without credentials; `credentials` is `outside` or `inside`.
+
+    `pretend` is true if the internet is a pretend one that ends with the sandbox, and all that was pushed with it.
+    """
 
     kind: ClassVar[str] = "boot.started"
     version: str
@@ -112,6 +115,7 @@ class BootStarted(Event):
     credentials: str = "outside"
     gate: bool = False
     pid: int = 0
+    pretend: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,16 +485,30 @@ class RepositoryWork:
 
 
 @dataclass(frozen=True, slots=True)
+class SinceSave:
+    """Unsaved work in the cloned repository that the save of `commit` does not contain, apart from the files it left out."""
+
+    commit: str
+    commits: int = 0
+    files: int = 0
+    untracked: int = 0
+    stashes: int = 0
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class WorkCounted(Event):
     """Unsaved work, as git reports it to a process with the agent's uid. Display it, do not trust it.
 
-    If there is a `problem`, this count failed, and `repositories` is the previous result.
+    If there is a `problem`, counting failed this time, and `repositories` is the previous result. `since` is None if there was
+    no save, or if the changes since then are not known.
     """
 
     kind: ClassVar[str] = "work.counted"
     repositories: tuple[RepositoryWork, ...] = ()
     occasion: Occasion = Occasion.LOOKED
     problem: str = ""
+    since: SinceSave | None = None
 
     @property
     def anything(self) -> bool:
@@ -503,14 +521,36 @@ class WorkCounted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkRecounted(Event):
+    """Unsaved work was counted again, with the same result as in the last `work.counted`."""
+
+    kind: ClassVar[str] = "work.recounted"
+
+
+@dataclass(frozen=True, slots=True)
 class WorkSaved(Event):
-    """A save pushed `commit` to `branch`, without the files `left_out`. If there is a `problem`, the save failed."""
+    """The cloned repository's work was pushed to `branch`, as `commit`, without the files `left_out`.
+
+    If there is a `problem`, the save failed. No other repository is ever saved.
+    """
 
     kind: ClassVar[str] = "work.saved"
     branch: str
     commit: str = ""
     left_out: tuple[str, ...] = ()
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSkipped(Event):
+    """The sandbox stops without a save, although there is unsaved work.
+
+    `by_operator`: the operator chose that. `covered`: a save would have contained work that is lost now.
+    """
+
+    kind: ClassVar[str] = "work.skipped"
+    by_operator: bool = False
+    covered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -534,8 +574,8 @@ KINDS: dict[str, type[Event]] = {
     for event in (
         BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged,
         SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, ProtectionFailed, Noted, Refused,
-        CookiesDropped, Carried, Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, WorkCounted, WorkSaved,
-        Snapshot,
+        CookiesDropped, Carried, Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, WorkCounted,
+        WorkRecounted, WorkSaved, SaveSkipped, Snapshot,
     )
 }  # fmt: skip
 

@@ -87,6 +87,11 @@ class Paths:
         return self.run / "front-end"
 
     @property
+    def saved_work(self) -> Path:
+        """The contents of the last save, to tell later what it does not contain (work.baseline.Baseline)."""
+        return self.run / "saved-work.json"
+
+    @property
     def frozen(self) -> Path:
         """Exists while the sandbox is frozen: no process may start as the agent then, not even on root's behalf."""
         return self.run / "frozen"

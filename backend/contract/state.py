@@ -41,6 +41,7 @@ class State:
     repository: str = ""
     credentials: str = "outside"
     gate: bool = False
+    pretend: bool = False  # the internet ends with the sandbox
     pid: int = 0
     started_at: float = 0.0
     updated_at: float = 0.0
@@ -70,6 +71,7 @@ class State:
     protection_failed_at: float = 0.0
     session: e.SessionChanged | None = None
     work: e.WorkCounted | None = None
+    counted_at: float = 0.0  # when it was last counted without a problem
     saved: e.WorkSaved | None = None  # the last save that was pushed
     saved_at: float = 0.0
     save_problem: str = ""  # why the saves since then failed
@@ -136,7 +138,7 @@ def _(event: e.BootStarted, state: State, at: float) -> State:
     steps = {step.name: StepView(step.name, step.title, step.needs) for step in event.plan}
     return replace(
         state, version=event.version, repository=event.repository, credentials=event.credentials,
-        gate=event.gate, pid=event.pid, started_at=at,
+        gate=event.gate, pretend=event.pretend, pid=event.pid, started_at=at,
         boot=e.BootState.BOOTING, boot_seconds=0.0, halted_step="", reason="", remedy="", stopping="",
         lock_released=False, session_created=False, cloned=False, steps=steps,
         protection_failed=None, protection_failed_at=0.0,
@@ -319,7 +321,12 @@ def _(event: e.SessionChanged, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.WorkCounted, state: State, at: float) -> State:
-    return replace(state, work=event)
+    return replace(state, work=event, counted_at=state.counted_at if event.problem else at)
+
+
+@_apply.register
+def _(event: e.WorkRecounted, state: State, at: float) -> State:
+    return replace(state, counted_at=at)
 
 
 @_apply.register

@@ -106,7 +106,7 @@ class Pretend:
         self._authority = Authority()
         self._process = process.new()
         self._log = log
-        environment = {**DUMMIES, "CODETAINER_UPSTREAM": self._description.resolver}
+        environment = {**DUMMIES, "CODETAINER_UPSTREAM": self._description.resolver, "CODETAINER_PRETEND": "on"}
         if self._description.repo_url:
             environment["REPO_URL"] = self._description.repo_url
         self.environment: Mapping[str, str] = environment

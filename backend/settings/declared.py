@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backend.contract import durations
 from backend.settings import credentials_file, values
-from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Seccomp, Where
+from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Pretend, Seccomp, Where
 from backend.settings.variable import Variable, declared, setting
 from network import telemetry
 from network.firewall.ruleset import Listener
@@ -224,6 +224,13 @@ class Settings:
         "CODETAINER_DEBUG",
         "Record every command that boot runs in a root-only log (`codetainer logs --debug`)",
         Debug,
+        "off",
+        "on or off",
+    )
+    pretend: Pretend = setting(
+        "CODETAINER_PRETEND",
+        "Set by `codetainer up --net pretend`: pushed work ends with the sandbox, so a save does not rescue it",
+        Pretend,
         "off",
         "on or off",
     )

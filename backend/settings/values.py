@@ -53,6 +53,13 @@ class Save(StrEnum):
     REGULARLY = "regularly"  # at intervals, and when the sandbox stops
 
 
+class Pretend(StrEnum):
+    """Whether the internet ends with the sandbox."""
+
+    OFF = "off"
+    ON = "on"
+
+
 @dataclass(frozen=True, slots=True)
 class Autosave:
     when: Save

@@ -24,6 +24,7 @@ from backend.supervision.grants import BY_HAND, Grant, Grants
 from backend.supervision.openers import in_words, until_words
 from backend.system import SystemFailure
 from backend.work.keeper import Keeper
+from backend.work.save_reply import save_reply
 from network import allowlist
 from network.names import EntryError, normalise
 
@@ -114,13 +115,7 @@ async def _(request: control.SaveWork, target: Control, by: str) -> Reply:
     if request.off:
         target.work.drop()
         return Reply(True, "nothing will be saved when the sandbox stops")
-    saved = await target.work.save()
-    if saved.problem:
-        reason = f"cannot save to {saved.branch}: {saved.problem}"
-        return Reply(False, reason, "Run codetainer export to get the work out of the sandbox.")
-    left_out = f"; left out: {', '.join(saved.left_out)}" if saved.left_out else ""
-    text = f"saved work to {saved.branch}; it will be saved again when the sandbox stops{left_out}"
-    return Reply(True, text, data={"branch": saved.branch, "left_out": list(saved.left_out)})
+    return save_reply(*await target.work.save(), target.work.repository)
 
 
 def _from_guard(done: channel.Done) -> Reply:

@@ -41,7 +41,7 @@ from backend.selftest import selftest
 from backend.services.bundle import Services
 from backend.session import activity, session
 from backend.settings import Settings
-from backend.settings.values import Debug, GateMode, OnFailure
+from backend.settings.values import Debug, GateMode, OnFailure, Pretend
 from backend.supervision import load, watch
 from backend.supervision.control import Control
 from backend.supervision.control_server import ControlServer
@@ -139,6 +139,7 @@ class Supervisor(Control):
                 "outside" if self.settings.outside else "inside",
                 gate=self.settings.gate is GateMode.ON,
                 pid=os.getpid(),
+                pretend=self.settings.pretend is Pretend.ON,
             )
         )
         if self.settings.debug is Debug.ON:

@@ -14,13 +14,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from backend import commands, system
-from backend.contract import shell
+from backend.contract import shell, unsaved
 from backend.contract.command_line import BACKEND_VERBS, Parser
 from backend.contract.paths import Paths
 from backend.copying import Flow, copy
 from backend.system import AGENT, SystemFailure
-from backend.work import bundle, git, place, repository, restoring, scratch, wip
-from backend.work.checkout import Checkout
+from backend.work import bundle, git, place, process, repository, restoring, scratch, wip
 from backend.work.git import last_line
 from backend.work.repository import Repository
 from backend.work.restoring import Converted
@@ -147,10 +146,9 @@ def export(workspace: Path, wanted: str | None, home: Path, out: int, form: Form
         chosen, others = _choose(workspace, wanted, workshop)
         code = _write(chosen, _near(chosen, workspace), out, form)
         for other in others:
-            if _has_work(other):
-                name = other.path.name if other.path != workspace else "."
-                file = f"{workspace.name if name == '.' else name}.bundle"
-                tell(f"{other.path} has unsaved work, too", f"codetainer export {shell.file(name)} > {shell.file(file)}")
+            work, _ = process.counted(other)
+            if work.anything or work.notes:
+                tell(f"not exported: {unsaved.describe(work)}", unsaved.export(str(other.path), str(workspace)))
     return code
 
 
@@ -193,17 +191,13 @@ def _near(chosen: Repository, workspace: Path) -> list[Path]:
     return [folder for folder in dict.fromkeys(objects) if folder != chosen.common / "objects" and folder.is_dir()]
 
 
-def _has_work(read: Repository) -> bool:
-    """True if a repository has unsaved work, or parts that cannot be read. Raises SystemFailure, OSError."""
-    return bool(read.commits or read.stashes or read.notes) or any(
-        (changes := Checkout(read, tree).changes()).files or changes.untracked for tree in read.worktrees
-    )
-
-
 def _write(chosen: Repository, near: Sequence[Path], out: int, form: Form) -> int:
     made = _made(chosen)
     if made is None:
-        tell(f"{chosen.path} has no unsaved work", *chosen.notes)
+        if chosen.notes:
+            tell(f"{chosen.path} has no unsaved work that git can read", *_unknown(chosen.notes))
+        else:
+            tell(f"{chosen.path} has no unsaved work")
         return PARTLY if chosen.notes else NOTHING
     if form is Form.PATCH:
         needed: tuple[str, ...] = ()
@@ -219,12 +213,16 @@ def _write(chosen: Repository, near: Sequence[Path], out: int, form: Form) -> in
             "without such a clone: codetainer export --patch > work.patch has all files, but no history",
         )
     for note in made.notes:
-        tell(note)
+        tell(f"{unsaved.UNKNOWN}: {note}" if note in chosen.notes else note)
     for name in made.left_out:
         tell(f"left out because space ran short: {name}", "copy it separately, with scp or cat")
     if needed:
         return INCOMPLETE
     return PARTLY if made.left_out or made.notes else WRITTEN
+
+
+def _unknown(notes: Sequence[str]) -> list[str]:
+    return [f"{unsaved.UNKNOWN}: {note}" for note in notes]
 
 
 def _made(chosen: Repository) -> Wip | None:

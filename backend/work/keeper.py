@@ -17,24 +17,28 @@ from typing import Any
 from backend import commands, system
 from backend.agent.ending import end_agent
 from backend.context import Boot
+from backend.contract import unsaved
 from backend.contract.control import WorkAtStake
 from backend.contract.events import (
     BootState,
     Noted,
     Occasion,
-    RepositoryWork,
+    SaveSkipped,
     SessionState,
+    SinceSave,
     WorkCounted,
+    WorkRecounted,
     WorkSaved,
-    build,
 )
 from backend.journal import Journal
 from backend.session import session
-from backend.settings.values import Save
+from backend.settings.values import Pretend, Save
 from backend.system import AGENT, SystemFailure
+from backend.work import baseline
 from backend.work.git import PATH
 from backend.work.once import Once
 from backend.work.place import MAX_REPOSITORIES
+from backend.work.reported import MAX_TEXT, parsed, text
 from backend.work.repository import SAVED
 
 PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "GIT_SSL_CAINFO")
@@ -43,12 +47,11 @@ GENTLY = ("nice", "-n", "5")  # while the agent works
 SECOND = 1.0
 SHARE = 20  # the pause after a count lasts at least this many times as long as the count
 COUNT_SECONDS = 60.0
+RECOUNT_SECONDS = 15.0  # after a save, while the operator waits for its result
 SAVE_SECONDS = 300.0
 TMUX_SECONDS = 1.0  # for tmux to exit, which lets its clients restore their terminals
 REST_SECONDS = 3.0  # of the grace period: reserved for stopping processes before and after the final save
 MAX_OUTPUT = 1 << 20
-MAX_TEXT = 300
-MAX_COUNT = 1_000_000_000
 
 
 class Keeper:
@@ -62,9 +65,16 @@ class Keeper:
         self._at_end: bool | None = None  # the operator's choice about the final save; None: CODETAINER_AUTOSAVE decides
         self._saving = asyncio.Lock()
         self._fingerprint = ""  # of the work that was saved last
+        self._nothing_to_save = False  # when it was last tried
+        self._look_now = False  # a save has made the last count out of date
         self._problems = Once()  # save errors reported since the last successful save
         self._noted = Once()
         self._began = False  # there is no work before the first session
+
+    @property
+    def repository(self) -> str:
+        """REPO_URL's `owner/repo`: saves go to its branches."""
+        return self._boot.settings.repository
 
     async def run(self) -> None:
         """Counts and saves until it is cancelled. Retries failures, and reports each only once.
@@ -89,7 +99,8 @@ class Keeper:
                 begins = occasion not in (before, Occasion.LOOKED)
                 begun = time.monotonic()
                 due = autosave.when is Save.REGULARLY and saving is None and begun >= save and not self._cannot_save()
-                if begins or due or begun >= look:
+                if begins or due or self._look_now or begun >= look:
+                    self._look_now = False
                     reported = await self._count(
                         occasion if begins else Occasion.LOOKED, COUNT_SECONDS, () if begins else GENTLY
                     )
@@ -124,10 +135,19 @@ class Keeper:
         left = max(1.0, until - time.monotonic())
         await asyncio.gather(self._count(Occasion.STOPPING, left), *([self._last_save(left)] if wanted else []))
         counted = self._counted
-        if not wanted and self._at_end is None and counted is not None and (counted.anything or counted.problem):
-            self._note(
-                "unpushed work is lost when this sandbox stops: CODETAINER_AUTOSAVE=exit would have pushed it to wip/..."
-            )
+        if not wanted and counted is not None and (counted.anything or counted.unknown):
+            self._journal.emit(SaveSkipped(by_operator=self._at_end is False, covered=self._would_cover(counted)))
+
+    def _would_cover(self, counted: WorkCounted) -> bool:
+        """True if a save would contain work that is lost without it."""
+        if self._cannot_push() or self._boot.settings.pretend is Pretend.ON:
+            return False
+        return unsaved.concerns_clone(counted, self._since(counted))
+
+    def _since(self, counted: WorkCounted) -> SinceSave | None:
+        """Returns the work since the last save, None if there is none or it is not known."""
+        saved = self._journal.state.saved
+        return counted.since if counted.since and saved and counted.since.commit == saved.commit else None
 
     def _occasion(self) -> Occasion:
         state = self._journal.state
@@ -146,26 +166,31 @@ class Keeper:
         problem = "the agent is frozen, and git would run as the agent" if self._boot.policy.frozen else ""
         if not problem:
             await self._count(Occasion.LOOKED, COUNT_SECONDS)
-        counted = self._counted or WorkCounted()
-        return WorkAtStake(
-            counted.repositories,
-            self._counted_at,
-            problem or counted.problem,
-            self.branch,
-            self._cannot_push(),
-            self._saves_at_end(),
-        )
+        return self._at_stake(problem)
 
-    async def save(self) -> WorkSaved:
-        """Saves now, and again when the sandbox stops. The `problem` of the result is "" if all work is on the branch."""
+    def _at_stake(self, problem: str = "") -> WorkAtStake:
+        counted, state = self._counted or WorkCounted(), self._journal.state
+        return WorkAtStake(
+            counted.repositories, self._counted_at, problem or counted.problem, self.branch, self._cannot_push(),
+            self._saves_at_end(), state.saved, state.saved_at, None if problem else self._since(counted),
+            self._boot.settings.pretend is Pretend.ON,
+        )  # fmt: skip
+
+    async def save(self) -> tuple[WorkSaved, WorkAtStake]:
+        """Saves the cloned repository now, and again when the sandbox stops. Returns the work that was counted then, too.
+
+        The `problem` of the save is "" if all of the repository's work is on the branch; its `commit` is "" if there was none.
+        """
         if problem := self._cannot_push():
-            return WorkSaved(self.branch, problem=problem)
+            return WorkSaved(self.branch, problem=problem), self._at_stake()
         async with self._saving:
             problem = await self._save(SAVE_SECONDS)
         if problem:
-            return WorkSaved(self.branch, problem=problem)
+            return WorkSaved(self.branch, problem=problem), self._at_stake()
         self._at_end = True
-        return self._journal.state.saved or WorkSaved(self.branch)
+        await self._count(Occasion.LOOKED, RECOUNT_SECONDS)  # other repositories, which are not saved
+        saved = None if self._nothing_to_save else self._journal.state.saved
+        return saved or WorkSaved(self.branch), self._at_stake()
 
     def drop(self) -> None:
         """Skips the final save."""
@@ -183,7 +208,8 @@ class Keeper:
         """Counts, and emits the result if it is new or the occasion requires a report. Returns False if counting failed."""
         last = self._counted
         try:
-            result = await self._ask(through, seconds, "count", str(self._boot.paths.workspace))
+            paths = self._boot.paths
+            result = await self._ask(through, seconds, "count", str(paths.workspace), str(paths.saved_work))
             counted = parsed(result, occasion)
             self._counted_at = time.time()
             repeats = occasion is Occasion.LOOKED and last is not None and replace(last, occasion=occasion) == counted
@@ -195,6 +221,8 @@ class Keeper:
                 self._note(f"cannot count unsaved work: {counted.problem}")
         if not repeats:
             self._journal.emit(counted)
+        elif not counted.problem:
+            self._journal.emit(WorkRecounted())
         self._counted = counted
         return not counted.problem
 
@@ -231,15 +259,17 @@ class Keeper:
             result = await self._ask(
                 through, seconds, "save", str(repository), settings.repo_url, self.branch, self._fingerprint
             )
-            commit, fingerprint = _text(result, "commit")[:64], _text(result, "fingerprint")[:64]
+            commit, fingerprint = text(result, "commit")[:64], text(result, "fingerprint")[:64]
         except (SystemFailure, ValueError) as error:
             problem = str(error)[:MAX_TEXT]
             if self._problems.is_new(problem):
                 self._journal.emit(WorkSaved(self.branch, problem=problem))
             return problem
         self._problems.clear()
+        self._nothing_to_save = not fingerprint
         if commit:
-            self._fingerprint = fingerprint
+            self._fingerprint, self._look_now = fingerprint, True
+            baseline.keep(self._boot.paths.saved_work, commit, result.get("kept"))
             left_out = result.get("left_out")
             names = tuple(str(name)[:MAX_TEXT] for name in left_out) if isinstance(left_out, list) else ()
             self._journal.emit(WorkSaved(self.branch, commit, names[:MAX_REPOSITORIES]))
@@ -268,29 +298,3 @@ class Keeper:
     def _note(self, text: str) -> None:
         if self._noted.is_new(text):
             self._journal.emit(Noted("warning", text))
-
-
-def parsed(result: Mapping[str, Any], occasion: Occasion) -> WorkCounted:
-    """Builds the event from the output of `work count`, truncated. Raises ValueError if the output is invalid."""
-    try:
-        counted: WorkCounted = build(WorkCounted, {"repositories": result.get("repositories", ()), "occasion": occasion})
-    except (TypeError, AttributeError, KeyError) as error:
-        raise ValueError(f"invalid count: {error}") from error
-    return replace(counted, repositories=tuple(_cut(work) for work in counted.repositories[:MAX_REPOSITORIES]))
-
-
-def _cut(work: RepositoryWork) -> RepositoryWork:
-    def number(value: int) -> int:
-        return min(max(0, value), MAX_COUNT)
-
-    return RepositoryWork(
-        work.path[:MAX_TEXT], work.branch[:MAX_TEXT], number(work.commits), number(work.files), number(work.untracked),
-        number(work.stashes), work.more, tuple(note[:MAX_TEXT] for note in work.notes[:MAX_REPOSITORIES]),
-    )  # fmt: skip
-
-
-def _text(result: Mapping[str, Any], key: str) -> str:
-    value = result.get(key, "")
-    if not isinstance(value, str):
-        raise ValueError(f"{key} is not a string")
-    return value

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from backend import settings
-from backend.contract.events import RepositoryWork
+from backend.contract.events import RepositoryWork, SinceSave
 from backend.system import SystemFailure
-from backend.work import place, repository, scratch, wip
+from backend.work import baseline, place, repository, scratch, wip
+from backend.work.baseline import Baseline
 from backend.work.checkout import Changes, Checkout
 from backend.work.git import last_line
-from backend.work.place import Place
+from backend.work.place import CLONE, Place
 from backend.work.repository import Repository
 from backend.work.wip import Wip
 
@@ -29,12 +30,13 @@ def main(argv: Sequence[str]) -> int:
     result: Mapping[str, Any]
     try:
         match argv:
-            case ["count", workspace]:
-                result = count(Path(workspace), home)
+            case ["count", workspace, saved]:
+                result = count(Path(workspace), home, Baseline.read(Path(saved)))
             case ["save", folder, url, branch, unless]:
                 result = save(Path(folder), url, branch, unless, home, certificates)
             case _:
-                sys.stderr.write("usage: python3 -I -m backend work count WORKSPACE | save FOLDER URL BRANCH FINGERPRINT\n")
+                usage = "count WORKSPACE SAVED | save FOLDER URL BRANCH FINGERPRINT"
+                sys.stderr.write(f"usage: python3 -I -m backend work {usage}\n")
                 return 2
     except (SystemFailure, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
@@ -46,27 +48,37 @@ def main(argv: Sequence[str]) -> int:
 # --- counting ---
 
 
-def count(workspace: Path, home: Path) -> dict[str, Any]:
-    """Returns the unsaved work of every repository in the workspace, with the fields of a WorkCounted event."""
+def count(workspace: Path, home: Path, saved: Baseline | None = None) -> dict[str, Any]:
+    """Returns the unsaved work of every repository in the workspace, with the fields of a WorkCounted event.
+
+    `saved` is the last save of the cloned repository.
+    """
     by_folder: dict[Path, RepositoryWork] = {}
+    since: SinceSave | None = None
     with scratch.workshop(home) as workshop:
         for candidate in place.find(workspace):
             try:
                 if candidate.common not in by_folder:  # else another work tree of a repository already counted
                     read = repository.read(candidate, workshop)
-                    by_folder[read.common] = counted(read)
+                    work, trees = counted(read)
+                    by_folder[read.common] = work
+                    if saved is not None and read.path == workspace / CLONE and len(trees) == len(read.worktrees):
+                        since = saved.since(read, trees)
             except (SystemFailure, OSError, ValueError) as error:
                 by_folder[candidate.common or candidate.folder] = RepositoryWork(
                     str(candidate.folder), notes=(f"cannot be counted: {error}",)
                 )
-    return {"repositories": [dataclasses.asdict(work) for work in by_folder.values()]}
+    return {
+        "repositories": [dataclasses.asdict(work) for work in by_folder.values()],
+        "since": dataclasses.asdict(since) if since else None,
+    }
 
 
-def counted(read: Repository) -> RepositoryWork:
-    """Counts the unsaved work of one repository. Raises OSError."""
-    changed: list[Changes] = []
+def counted(read: Repository) -> tuple[RepositoryWork, list[tuple[Path, Changes]]]:
+    """Counts the unsaved work of one repository. Returns the changes of its work trees, too. Raises OSError."""
+    trees: list[tuple[Path, Changes]] = []
     notes = [*read.notes]
-    trees = [tree.path for tree in read.worktrees]
+    paths = [tree.path for tree in read.worktrees]
     for tree in read.worktrees:
         try:
             checkout = Checkout(read, tree)
@@ -74,15 +86,17 @@ def counted(read: Repository) -> RepositoryWork:
         except (SystemFailure, OSError) as error:
             notes.append(f"{tree.path} cannot be counted: {error}")
             continue
-        changed.append(changes)
+        trees.append((tree.path, changes))
         inner = [tree.path / name for name in changes.inner]
         notes += [*checkout.notes, *changes.notes]
-        notes += [f"{path} is a separate repository: not examined" for path in inner if not wip.same_as_any(path, trees)]
-    return RepositoryWork(
+        notes += [f"{path} is a separate repository: not examined" for path in inner if not wip.same_as_any(path, paths)]
+    changed = [changes for _, changes in trees]
+    work = RepositoryWork(
         str(read.path), read.worktrees[0].branch if read.worktrees else "", read.commits,
         sum(len(changes.files) for changes in changed), sum(len(changes.untracked) for changes in changed), len(read.stashes),
         any(changes.more for changes in changed), tuple(notes[:MAX_NAMED]),
     )  # fmt: skip
+    return work, trees
 
 
 # --- saving ---
@@ -110,6 +124,7 @@ def save(folder: Path, url: str, branch: str, unless: str, home: Path, certifica
             return {"fingerprint": made.fingerprint if made else "", "commit": ""}
         return {
             "fingerprint": made.fingerprint, "commit": made.commit, "left_out": [*made.left_out, *made.notes][:MAX_NAMED],
+            "kept": baseline.kept((made.base, *(tip.commit for tip in made.tips)), made.marks),
         }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backend.system import SystemFailure
-from backend.work import refs, restoring
+from backend.work import baseline, refs, restoring
 from backend.work.checkout import Changes, Checkout
 from backend.work.commits import Tip
 from backend.work.repository import Repository, Worktree
@@ -42,6 +42,7 @@ class Wip:
     notes: tuple[str, ...]
     staged: bool  # something was staged
     converted: Converted = NONE_CONVERTED
+    marks: tuple[str, ...] = ()  # of the changed files, taken before they were read: see baseline.marks
 
     def restore(self, name: str) -> str:
         """Returns the command that restores it beside a clone in which it has this name; see `restoring.command`."""
@@ -58,6 +59,7 @@ class _Trees:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     converted: Converted = NONE_CONVERTED
+    marks: tuple[str, ...] = ()
 
 
 def make(repository: Repository, largest: int) -> Wip | None:
@@ -141,13 +143,14 @@ def _make(repository: Repository, trees: list[tuple[Worktree, _Trees]]) -> Wip |
     fingerprint = hashlib.sha256("\n".join((state, *inner, *lacking)).encode(errors="surrogateescape")).hexdigest()
     return Wip(
         scratch, commit, base, fingerprint, tuple(tips), tuple(left_out), tuple(notes), _is_staged(scratch, main, base),
-        main.converted,
+        main.converted, tuple(mark for _, its in trees for mark in its.marks),
     )  # fmt: skip
 
 
 def _trees(repository: Repository, tree: Worktree, largest: int) -> _Trees:
     checkout = Checkout(repository, tree)
     changes = checkout.changes()
+    marks = baseline.marks(tree.path, (*changes.files, *changes.untracked))
     if changes.more:
         raise SystemFailure("there are too many changed or untracked files")
     left_out = checkout.too_large(changes, largest)
@@ -158,7 +161,7 @@ def _trees(repository: Repository, tree: Worktree, largest: int) -> _Trees:
     whole = checkout.written()
     if not staged:
         notes.append(f"there are conflicts: {_NOT_APART}")
-    return _Trees(changes, staged or whole, whole, tuple(left_out), tuple(notes), _converted(checkout, taken))
+    return _Trees(changes, staged or whole, whole, tuple(left_out), tuple(notes), _converted(checkout, taken), tuple(marks))
 
 
 def _salvaged(repository: Repository, tree: Worktree, largest: int, lacks: _Lacks) -> _Trees:
@@ -175,13 +178,14 @@ def _salvaged(repository: Repository, tree: Worktree, largest: int, lacks: _Lack
     changes = checkout.changes()
     names = list(dict.fromkeys((*checkout.names(), *changes.untracked)))
     every = replace(changes, files=tuple(names), unstaged=tuple(names), untracked=())
+    marks = baseline.marks(tree.path, names)
     left_out = checkout.too_large(every, largest)
     checkout.forget()
     notes = [*_notes(repository, tree, checkout, changes), _NOT_APART]
     taken = [name for name in names if name not in set(left_out)]
     notes += checkout.take(taken)
     whole = checkout.written()
-    return _Trees(every, whole, whole, tuple(left_out), tuple(notes), _converted(checkout, taken))
+    return _Trees(every, whole, whole, tuple(left_out), tuple(notes), _converted(checkout, taken), tuple(marks))
 
 
 def _converted(checkout: Checkout, names: Iterable[str]) -> Converted:

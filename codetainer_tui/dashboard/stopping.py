@@ -62,7 +62,7 @@ class Stopping(Asking):
             return
         self._asks += 1
         self.say("")
-        asks = stakes.question(self.of_up, stake, self.state, self.source.now(), saved=left_out, problem=problem)
+        asks = stakes.question(self.of_up, stake, self.state, self.source.now(), left_out=left_out, problem=problem)
         answers = [Answer("n", "stay", "")]
         if asks.save:
             answers.append(Answer("s", asks.save, "save"))
@@ -71,7 +71,7 @@ class Stopping(Asking):
         def chosen(value: str | None) -> None:
             if value == "save":
                 self._save()
-            elif value == "stop" and asks.drops and not left_out:
+            elif value == "stop" and asks.drops:
                 self._drop()
             elif value == "stop":
                 self.leave(Leaving.STOP)
@@ -84,7 +84,7 @@ class Stopping(Asking):
 
         def saved(reply: Reply) -> None:
             if left:
-                self.say(reply.text, Tone.PLAIN if reply.ok else Tone.WARN)
+                self.say(reply.text.replace("\n", "; "), Tone.PLAIN if reply.ok else Tone.WARN)
                 return
             waiting.dismiss("saved")
             names = reply.data.get("left_out")
@@ -102,7 +102,7 @@ class Stopping(Asking):
         self._beside(SaveWork(), saved)
 
     def _drop(self) -> None:
-        """Cancels the save that the sandbox would make at its end, and leaves."""
+        """Tells the sandbox that the operator has chosen to lose the work, so that it makes no save at its end, and leaves."""
         self._beside(SaveWork(off=True), lambda _: self.leave(Leaving.STOP))
         self.set_timer(DROP_SECONDS, lambda: self.leave(Leaving.STOP))
 

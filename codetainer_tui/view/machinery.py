@@ -20,7 +20,7 @@ def rows(state: State, now: float) -> tuple[Row, ...]:
     """The rows that apply to a state, the most important first."""
     candidates = (
         _dns(state), *_protections(state, now), _cookies(state, now), _allowlist(state, now), _ssh(state),
-        _sandbox(state), _disk(state), _agent(state), work.row(state), _boot(state),
+        _sandbox(state), _disk(state), _agent(state), work.row(state, now), _boot(state),
     )  # fmt: skip
     return tuple(row for row in candidates if row is not None)
 

@@ -139,7 +139,8 @@ class Row:
 class Work:
     """The amount of unsaved work, and the last save: its branch and time ("" and 0: never), and why later saves failed.
 
-    If `unknown` is set, it names what could not be counted, and the numbers are lower bounds.
+    If `unknown` is set, it names what could not be counted, and the numbers are lower bounds. `counted_at` is the time of the
+    count (seconds since the epoch), `never_saved` lists repositories with unsaved work that no save contains.
     """
 
     commits: int
@@ -149,6 +150,8 @@ class Work:
     saved_at: float
     save_problem: str
     unknown: str
+    counted_at: float
+    never_saved: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

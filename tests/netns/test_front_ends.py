@@ -141,7 +141,7 @@ def test_the_backend_goes_on_behind_its_screen_until_ctrl_c(folder: Path) -> Non
     child.expect("the sandbox keeps running")
     child.sendintr()
     child.expect("unsaved work: /workspace/repo: 1 commit not pushed")
-    child.expect("cannot save work to wip/x: no route")
+    child.expect("cannot save /workspace/repo to wip/x: no route")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 5

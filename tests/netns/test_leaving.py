@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -23,6 +24,12 @@ pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("nothing_left")]
 __all__ = ["nothing_left"]
 
 TMUX = "/run/codetainer/tmux/server.sock"
+
+
+@pytest.fixture
+def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treats the pretend internet like one that stays when the sandbox ends."""
+    monkeypatch.setenv("CODETAINER_PRETEND", "off")
 
 
 def work(script: str = "git commit -q --allow-empty -m one; git commit -q --allow-empty -m two; echo x > new") -> None:
@@ -58,13 +65,54 @@ def test_detach_leads_to_the_dashboard_which_shows_unsaved_work_before_it_stops(
         terminal.expect(f"Stop sandbox {NAME}?")
         terminal.expect("stop and lose it")
         terminal.type("y")
-        terminal.expect("unsaved work in /workspace/repo: 2 commits, 1 file")
-        terminal.expect("lost: CODETAINER_AUTOSAVE=exit would have saved it")
+        terminal.expect("/workspace/repo: 2 commits and 1 file existed only in the sandbox and are lost.")
+        terminal.expect("/workspace/other: 1 file existed only in the sandbox and is lost.")
         assert terminal.code() == 0
+        assert b"CODETAINER_AUTOSAVE" not in terminal.seen, "the operator has chosen to lose it"
         assert terminal.restored()
 
 
-def test_the_work_is_saved_before_the_stop_on_request(tmp_path: Path) -> None:
+def test_stopping_without_the_planned_save_loses_only_the_changes_since_the_last_one(lasting: None) -> None:
+    with session() as terminal:
+        work()
+        work("mkdir ../second; cd ../second; git init -q; git commit -q --allow-empty -m s")
+        done = terminal.sandbox().codetainer("save")
+        assert re.match(
+            r"saved /workspace/repo to wip/\S+ of example/demo; it will be saved again when the sandbox stops\n"
+            r"not saved: /workspace/second: 1 commit not pushed\. "
+            r"Run codetainer export second > second\.bundle to keep it\.\n\Z", done.stdout,
+        ), done  # fmt: skip
+        assert "unchanged since then" in terminal.sandbox().codetainer("work").stdout
+        work("git commit -q --allow-empty -m three")
+        terminal.detach()
+        terminal.type("q")
+        terminal.expect("/workspace/repo: 1 commit since the save at")
+        terminal.expect("stopping without a save cancels it.")
+        terminal.expect("stop without a save and lose it (other repositories not saved)")
+        terminal.type("y")
+        terminal.expect("/workspace/repo was saved at ")
+        terminal.expect("Since then 1 commit was added or changed, and is lost.")
+        terminal.expect("/workspace/second: 1 commit existed only in the sandbox and is lost.")
+        assert terminal.code() == 0
+        assert b"CODETAINER_AUTOSAVE" not in terminal.seen
+
+
+def test_a_save_to_the_pretend_internet_is_not_offered() -> None:
+    with session() as terminal:
+        work()
+        assert "pretend internet, which ends with this sandbox" in terminal.sandbox().codetainer("save").stdout
+        terminal.detach()
+        terminal.type("q")
+        terminal.expect("A save would go to the pretend internet, which ends with this sandbox.")
+        terminal.expect("codetainer export > work.bundle")
+        terminal.expect("stop and lose it")
+        assert b"then stop" not in terminal.seen
+        terminal.type("y")
+        terminal.expect("/workspace/repo: 2 commits and 1 file existed only in the sandbox and are lost.")
+        assert terminal.code() == 0
+
+
+def test_the_work_is_saved_before_the_stop_on_request(tmp_path: Path, lasting: None) -> None:
     seen = tmp_path / "seen.jsonl"
     with session("--pretend-log", str(seen)) as terminal:
         work()
@@ -72,13 +120,12 @@ def test_the_work_is_saved_before_the_stop_on_request(tmp_path: Path) -> None:
         terminal.type("q")
         terminal.expect("then stop")
         terminal.type("s")
-        terminal.expect("unsaved work in /workspace/repo: 2 commits, 1 file")
-        terminal.expect("saved to branch wip/")
+        terminal.expect("/workspace/repo: 2 commits and 1 file are saved to branch wip/")
         assert terminal.code() == 0
         assert "/example/demo/git-receive-pack" in seen.read_text()
 
 
-def test_a_failed_save_is_reported_and_the_sandbox_keeps_running() -> None:
+def test_a_failed_save_is_reported_and_the_sandbox_keeps_running(lasting: None) -> None:
     with session() as terminal:
         work()
         with host(terminal.sandbox()) as opened:
@@ -89,7 +136,7 @@ def test_a_failed_save_is_reported_and_the_sandbox_keeps_running() -> None:
         terminal.type("q")
         terminal.expect("then stop")
         terminal.type("s")
-        terminal.expect("Saving failed: cannot save to wip/")
+        terminal.expect("Saving failed: cannot save /workspace/repo to wip/")
         terminal.expect("stop and lose it")
         assert goes_on(terminal)
         terminal.type("y")
@@ -234,12 +281,13 @@ def test_a_dashboard_that_is_killed_leaves_the_question_in_words() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_asks_nobody(number: signal.Signals) -> None:
+def test_a_signal_asks_nobody(number: signal.Signals, lasting: None) -> None:
     with session() as terminal:
         work()
         terminal.detach()
         terminal.process.send_signal(number)
-        terminal.expect("lost: CODETAINER_AUTOSAVE=exit would have saved it")
+        terminal.expect("existed only in the sandbox and are lost.")
+        terminal.expect("CODETAINER_AUTOSAVE=exit would have saved the work in /workspace/repo.")
         assert terminal.code() == 128 + number
         assert terminal.restored()
 

@@ -71,7 +71,7 @@ def test_a_signal_in_the_middle_of_work_loses_nothing(tmp_path: Path) -> None:
 
 def saved_branch(fetched: Path, output: str) -> str:
     (branch,) = [line.split()[-1] for line in git(fetched, "branch", "-r").splitlines() if "wip/" in line]
-    assert f"saved work to {branch.removeprefix('origin/')}" in output
+    assert f"saved /workspace/repo to {branch.removeprefix('origin/')}" in output
     return branch
 
 
@@ -133,6 +133,6 @@ def test_a_git_that_hangs_does_not_delay_the_stop(tmp_path: Path) -> None:
     finally:
         sandbox.process.kill()
     output = (tmp_path / "out").read_text()
-    assert "cannot save work to" in output
+    assert "cannot save /workspace/repo to" in output
     assert "unsaved work is not fully known: cannot be counted: cannot wait for git" in output
     assert "coredns is stopped" in output  # an orderly stop

@@ -226,4 +226,4 @@ def test_a_frozen_sandbox_saves_nothing_at_its_end(saving: Running) -> None:
     out = saving.seen.with_name("out")
     assert saving.stop() == 128 + signal.SIGTERM
     output = out.read_text()
-    assert f"cannot save work to {branch}: the sandbox is frozen, no data may leave it" in output
+    assert f"cannot save /workspace/repo to {branch}: the sandbox is frozen, no data may leave it" in output

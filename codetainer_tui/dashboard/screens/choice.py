@@ -51,7 +51,7 @@ class ChoiceScreen(ModalScreen[str]):
         roomy = not about or len(about) + 4 <= room  # three empty lines, and the help line
         between = "\n\n" if roomy else "\n"
         if len(about) > room:
-            about = [*about[: max(0, room - 1)], "…"]
+            about = [*about[: room - 1], "…"] if room > 0 else []
         parts: list[str | tuple[str, str]] = [("\n".join(question), "bold"), between]
         if about:
             parts += ["\n".join(about), between]

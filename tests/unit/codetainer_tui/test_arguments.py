@@ -31,7 +31,7 @@ def test_the_overview_has_every_verb_once_with_the_first_sentence_of_its_help(ca
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     assert sorted(line.split()[0] for line in lines) == sorted(arguments.VERBS)
     assert "  session restart  restart Claude in its session" in lines
-    assert "  save             push unsaved work to a branch wip/... now, and again when the sandbox stops" in lines
+    assert "  save             push unsaved work in /workspace/repo to wip/... now and when the sandbox stops" in lines
     assert all(len(line) < 100 and not line.endswith(".") for line in lines)
 
 

@@ -87,7 +87,7 @@ CASES = [
     ),
     (
         e.WorkCounted((WORK, e.RepositoryWork("/workspace/x", notes=("a\nb",))), e.Occasion.STOPPING),
-        f"unsaved work: /workspace/repo: {AMOUNTS}; a\\nb",
+        f"unsaved work: /workspace/repo: {AMOUNTS}; /workspace/x: not fully known: a\\nb (saves contain only /workspace/repo)",
     ),
     (e.WorkCounted((e.RepositoryWork("/workspace/repo"),), e.Occasion.STOPPING), "no unsaved work"),
     (e.WorkCounted((), e.Occasion.STOPPING), ""),
@@ -99,9 +99,26 @@ CASES = [
         e.WorkCounted((), e.Occasion.SESSION_ENDED, "no"),
         "unsaved work is not fully known: cannot be counted: no. Run codetainer export > work.bundle to keep it.",
     ),
-    (e.WorkSaved("wip/x", "0123456789abcdef"), "saved work to wip/x (0123456789ab)"),
-    (e.WorkSaved("wip/x", "0123456789abcdef", ("big",)), "saved work to wip/x (0123456789ab), left out: big"),
-    (e.WorkSaved("wip/x", problem="no route"), "warning: cannot save work to wip/x: no route"),
+    (
+        e.WorkCounted((WORK, e.RepositoryWork("/workspace/x y", commits=1)), e.Occasion.HALTED),
+        (
+            f"unsaved work: /workspace/repo: {AMOUNTS}; /workspace/x y: 1 commit not pushed. "
+            "Run codetainer export > work.bundle and codetainer export 'x y' > 'x y.bundle' to keep it."
+        ),
+    ),
+    (e.WorkRecounted(), ""),
+    (e.WorkSaved("wip/x", "0123456789abcdef"), "saved /workspace/repo to wip/x (0123456789ab)"),
+    (e.WorkSaved("wip/x", "0123456789abcdef", ("big",)), "saved /workspace/repo to wip/x (0123456789ab), left out: big"),
+    (e.WorkSaved("wip/x", problem="no route"), "warning: cannot save /workspace/repo to wip/x: no route"),
+    (
+        e.SaveSkipped(covered=True),
+        (
+            "warning: unpushed work is lost when this sandbox stops: "
+            "CODETAINER_AUTOSAVE=exit would have saved /workspace/repo to wip/..."
+        ),
+    ),
+    (e.SaveSkipped(), "warning: unpushed work is lost when this sandbox stops"),
+    (e.SaveSkipped(by_operator=True, covered=True), "the sandbox stops without a save, as the operator decided"),
     (e.Snapshot({}), ""),
     (e.Unknown("moon.rose"), ""),
 ]
@@ -112,6 +129,22 @@ def test_the_text_of_each_event(event: e.Event, words: str) -> None:
     lines = Lines()
     lines.text(e.BootStarted("0.1.0", (e.PlannedStep("names", "DNS (CoreDNS)"),), "octo/repo"), 0)
     assert lines.text(event, 0) == words
+
+
+def test_a_save_names_the_repositories_that_it_does_not_contain() -> None:
+    lines = Lines()
+    lines.text(e.WorkCounted((WORK, e.RepositoryWork("/workspace/second", commits=1))), 0)
+    assert lines.text(e.WorkSaved("wip/x", "0123456789abcdef"), 0) == (
+        "saved /workspace/repo to wip/x (0123456789ab); not saved: /workspace/second (codetainer export second > second.bundle)"
+    )
+
+
+def test_a_save_to_the_pretend_internet_is_not_called_a_rescue() -> None:
+    lines = Lines()
+    lines.text(e.BootStarted("0.1.0", (), "octo/repo", pretend=True), 0)
+    assert lines.text(e.WorkSaved("wip/x", "0123456789abcdef"), 0) == (
+        "saved /workspace/repo to wip/x (0123456789ab) of the pretend internet, which ends with this sandbox"
+    )
 
 
 def test_every_kind_of_event_has_a_case() -> None:

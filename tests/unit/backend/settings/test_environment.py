@@ -10,7 +10,7 @@ import pytest
 
 from backend import settings
 from backend.settings import VARIABLES, SettingsError
-from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Save, Seccomp, Where
+from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Pretend, Save, Seccomp, Where
 from network.firewall.ruleset import Listener
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
@@ -215,6 +215,7 @@ SENTINELS = {
     "CODETAINER_LOCK_TIMEOUT": ("lock_timeout", "107s", 107.0),
     "CODETAINER_LOG_FORMAT": ("log_format", "json", LogFormat.JSON),
     "CODETAINER_DEBUG": ("debug", "on", Debug.ON),
+    "CODETAINER_PRETEND": ("pretend", "on", Pretend.ON),
 }
 SECRETS = {
     "GH_PAT": ("gh_pat", "ghp_sentinel"),
@@ -226,7 +227,7 @@ SECRETS = {
 def test_every_variable_reaches_its_own_field() -> None:
     """Fails if two settings are swapped, in their declarations or anywhere before `Settings`."""
     assert {variable.name for variable in VARIABLES} == SENTINELS.keys() | SECRETS.keys()
-    assert len({text for _, text, _ in SENTINELS.values()}) >= len(SENTINELS) - 2  # two switches share the word `off`
+    assert len({text for _, text, _ in SENTINELS.values()}) >= len(SENTINELS) - 2  # two switches share `off`, two `on`
     loaded = settings.load(
         {name: text for name, (_, text, _) in SENTINELS.items()} | {name: text for name, (_, text) in SECRETS.items()}
     )
@@ -237,8 +238,13 @@ def test_every_variable_reaches_its_own_field() -> None:
 
 
 def test_each_switch_reaches_its_own_field() -> None:
-    """Two switches share the word `off`, so each is tried alone."""
-    for name, field, value in (("CODETAINER_GATE", "gate", GateMode.OFF), ("CODETAINER_SECCOMP", "seccomp", Seccomp.OFF)):
-        defaults, loaded = settings.load(GOOD), settings.load({**GOOD, name: "off"})
+    """Switches share the words `off` and `on`, so each is tried alone."""
+    for name, text, field, value in (
+        ("CODETAINER_GATE", "off", "gate", GateMode.OFF),
+        ("CODETAINER_SECCOMP", "off", "seccomp", Seccomp.OFF),
+        ("CODETAINER_DEBUG", "on", "debug", Debug.ON),
+        ("CODETAINER_PRETEND", "on", "pretend", Pretend.ON),
+    ):
+        defaults, loaded = settings.load(GOOD), settings.load({**GOOD, name: text})
         changed = [each.name for each in fields(loaded) if getattr(loaded, each.name) != getattr(defaults, each.name)]
         assert (changed, getattr(loaded, field)) == ([field], value)

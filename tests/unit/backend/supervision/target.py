@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import cast
 
@@ -21,14 +22,14 @@ class Saving:
     """A keeper that is told what comes of it."""
 
     def __init__(self, saved: WorkSaved | None = None) -> None:
-        self.saved, self.dropped = saved, False
+        self.saved, self.dropped, self.repository = saved, False, "octo/repo"
 
     async def at_stake(self) -> WorkAtStake:
         return STAKE
 
-    async def save(self) -> WorkSaved:
+    async def save(self) -> tuple[WorkSaved, WorkAtStake]:
         assert self.saved is not None
-        return self.saved
+        return self.saved, dataclasses.replace(STAKE, problem="")
 
     def drop(self) -> None:
         self.dropped = True

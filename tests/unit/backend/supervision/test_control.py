@@ -30,6 +30,8 @@ from backend.supervision import control, grants
 from tests.unit.backend.supervision.parts import Case
 from tests.unit.backend.supervision.target import STAKE, Saving, Target
 
+SAVED_TEXT = "saved /workspace/repo to wip/x of octo/repo; it will be saved again when the sandbox stops"
+
 
 @pytest.fixture
 def target(case: Case) -> Target:
@@ -186,17 +188,16 @@ async def test_what_is_not_muted_cannot_be_shown_again(target: Target) -> None:
 @pytest.mark.parametrize(
     ("saved", "text", "ok"),
     [
-        (WorkSaved("wip/x", "abc"), "saved work to wip/x; it will be saved again when the sandbox stops", True),
-        (WorkSaved("wip/x", "abc", ("a", "b")),
-         "saved work to wip/x; it will be saved again when the sandbox stops; left out: a, b", True),
-        (WorkSaved("wip/x", problem="no route"), "cannot save to wip/x: no route", False),
+        (WorkSaved("wip/x", "abc"), SAVED_TEXT, True),
+        (WorkSaved("wip/x", "abc", ("a", "b")), f"{SAVED_TEXT}\nleft out: a, b", True),
+        (WorkSaved("wip/x", problem="no route"), "cannot save /workspace/repo to wip/x: no route", False),
     ],
-)  # fmt: skip
+)
 async def test_what_came_of_a_save(target: Target, saved: WorkSaved, text: str, ok: bool) -> None:
     target.work = Saving(saved)
     reply = await target.ask(SaveWork())
     assert (reply.ok, reply.text) == (ok, text)
-    assert reply.data == ({"branch": "wip/x", "left_out": list(saved.left_out)} if ok else {})
+    assert reply.data == ({"branch": "wip/x", "left_out": list(saved.left_out), "not_saved": []} if ok else {})
 
 
 async def test_what_is_at_stake_crosses_the_socket_as_it_is(target: Target) -> None:

@@ -21,6 +21,7 @@ from backend.contract.events import (
     RepositoryWork,
     Stamped,
     WorkCounted,
+    WorkRecounted,
     WorkSaved,
     decode,
     encode,
@@ -28,11 +29,12 @@ from backend.contract.events import (
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold, fold_all
 from backend.journal import Journal
-from backend.settings.values import Autosave, Save
+from backend.settings.values import Autosave, Pretend, Save
 from backend.system import SystemFailure
-from backend.work.keeper import MAX_COUNT, MAX_TEXT, Keeper, parsed
+from backend.work.keeper import Keeper
 from backend.work.once import Once
 from backend.work.place import MAX_REPOSITORIES
+from backend.work.reported import MAX_COUNT, MAX_TEXT, parsed
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -130,7 +132,7 @@ class Answers(Keeper):
 
     def __init__(self, *said: dict[str, Any] | None) -> None:
         self.said, self.told = list(said), list[Event]()
-        paths = SimpleNamespace(workspace="/workspace")
+        paths = SimpleNamespace(workspace="/workspace", saved_work="/none")
         super().__init__(cast(Boot, SimpleNamespace(paths=paths)), cast(Journal, SimpleNamespace(emit=self.told.append)))
 
     async def _ask(self, through: Any, seconds: float, *arguments: str) -> dict[str, Any]:
@@ -191,10 +193,12 @@ class Asked(Keeper):
         repo_url: str = "https://github.com/octo/repo",
         when: Save = Save.OFF,
         frozen: bool = False,
+        pretend: Pretend = Pretend.OFF,
+        root: Path = Path("/none"),
     ) -> None:
-        settings = SimpleNamespace(repo_url=repo_url, autosave=Autosave(when))
+        settings = SimpleNamespace(repo_url=repo_url, repository="octo/repo", autosave=Autosave(when), pretend=pretend)
         policy = SimpleNamespace(frozen=frozen)
-        boot = SimpleNamespace(settings=settings, paths=Paths(Path("/none")), policy=policy, cloned=True)
+        boot = SimpleNamespace(settings=settings, paths=Paths(root), policy=policy, cloned=True)
         super().__init__(cast(Boot, boot), cast(Journal, journal))
         self.says: dict[str, Any] = {"count": {"repositories": [{"path": "/workspace/repo", "commits": 1}]}}
         self.asked: list[str] = []
@@ -229,21 +233,22 @@ async def test_nothing_is_counted_or_saved_as_an_agent_that_is_frozen() -> None:
     found = await keeper.at_stake()
     assert found.problem == "the agent is frozen, and git would run as the agent"
     assert found.cannot_save == "the sandbox is frozen, no data may leave it"
-    assert (await keeper.save()).problem == found.cannot_save
+    assert (await keeper.save())[0].problem == found.cannot_save
     assert keeper.asked == []
 
 
 async def test_without_a_repository_to_push_to_nothing_can_be_saved() -> None:
     keeper = Asked(Journaled(*READY), repo_url="")
     assert (await keeper.at_stake()).cannot_save == "REPO_URL is not set"
-    assert (await keeper.save()).problem == "REPO_URL is not set"
+    assert (await keeper.save())[0].problem == "REPO_URL is not set"
 
 
 async def test_a_save_that_is_asked_for_is_made_again_at_the_end() -> None:
     journal = Journaled(*READY)
     keeper = Asked(journal)
     keeper.says["save"] = PUSHED
-    assert await keeper.save() == WorkSaved(keeper.branch, "abc", ("big",))
+    saved, stake = await keeper.save()
+    assert saved == stake.saved == WorkSaved(keeper.branch, "abc", ("big",))
     assert (await keeper.at_stake()).saves
     keeper.drop()
     assert not (await keeper.at_stake()).saves
@@ -253,7 +258,7 @@ async def test_a_save_that_fails_says_why_each_time_and_promises_nothing() -> No
     keeper = Asked(Journaled(*READY))
     keeper.says["save"] = SystemFailure("cannot push: no route")
     for _ in range(2):  # the journal has it once
-        assert await keeper.save() == WorkSaved(keeper.branch, problem="cannot push: no route")
+        assert (await keeper.save())[0] == WorkSaved(keeper.branch, problem="cannot push: no route")
     assert not (await keeper.at_stake()).saves
 
 
@@ -269,8 +274,20 @@ async def test_at_the_end_it_is_said_where_the_work_is_also_if_nothing_is_new() 
     journal = Journaled(*READY)
     keeper = Asked(journal)
     keeper.says["save"] = PUSHED
-    saved = await keeper.save()
+    saved, _ = await keeper.save()
     journal.events.clear()
     keeper.says["save"] = {"commit": "", "fingerprint": "f"}
     await keeper._last_save(1.0)
     assert journal.events == [saved]
+
+
+async def test_a_repeated_count_is_reported_with_its_time() -> None:
+    """Readers show the age of the numbers, which would otherwise be unknown while they do not change."""
+    journal = Journaled(*READY)
+    keeper = Asked(journal)
+    await keeper.at_stake()
+    await keeper.at_stake()
+    assert journal.events == [WorkCounted(ONE), WorkRecounted()]
+    keeper.says["count"] = SystemFailure("git hangs")
+    await keeper.at_stake()
+    assert WorkRecounted() not in journal.events[2:]

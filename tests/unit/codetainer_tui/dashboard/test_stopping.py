@@ -105,7 +105,7 @@ async def test_leaving_shows_unsaved_work_and_asks(app: Dashboard, sandbox: Sand
         await asks(pilot, app, key)
         await pilot.press("y")
         await ends(pilot, app)
-    assert sandbox.asked == [control.CountWork(), control.CountWork()]
+    assert sandbox.asked == [control.CountWork(), control.CountWork(), control.SaveWork(off=True)]
 
 
 @pytest.mark.parametrize("key", ["escape", "q", "ctrl+c", "n"])
