@@ -34,6 +34,7 @@ class Boot:
     docker_problem: str = ""
     agent_environment: dict[str, str] = field(default_factory=dict)
     session: Session | None = None
+    awaits_turn: bool = False  # the session was started with the prompt, and no turn has begun
     cloned: bool = False  # REPO_URL has been cloned into the workspace
     expected: Expected = field(default_factory=Expected)
 

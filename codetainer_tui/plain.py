@@ -24,6 +24,7 @@ OUTCOMES = {
 }
 SESSIONS = {
     e.SessionState.NONE: "does not exist",
+    e.SessionState.ASKS: "Claude is asking something before it begins",
     e.SessionState.WORKS: "the agent is working",
     e.SessionState.WAITS: "the agent is waiting for you",
     e.SessionState.IDLE: "the agent is idle",
@@ -126,7 +127,11 @@ class Lines:
             case e.SaveSkipped():
                 return _skipped(event)
             case e.SessionChanged():
-                return f"session {harmless(event.name, 60)}: {SESSIONS[event.state]}{_after(', ', event.detail)}"
+                return (
+                    f"session {harmless(event.name, 60)}: {SESSIONS[event.state]}{_after(', ', event.detail)}{_screen(event)}"
+                )
+            case e.AgentSettings():
+                return f"Claude Code's settings: {harmless('; '.join(event.problems), 1000) or 'no problems'}"
             case _:
                 return ""
 
@@ -219,6 +224,10 @@ def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Acknowledged | e.Froze
             return f"acknowledged {which} up to {clock_seconds(event.until)}{_after(', by ', event.by)}"
         case e.Froze():
             return f"{'FROZEN' if event.frozen else 'thawed'}{_after(', by ', event.by)}"
+
+
+def _screen(event: e.SessionChanged) -> str:
+    return f"; its screen, in the agent's words: {harmless(' | '.join(event.screen), 1000)}" if event.screen else ""
 
 
 def _after(before: str, text: str) -> str:

@@ -52,6 +52,7 @@ class SessionState(StrEnum):
     """The agent's activity, as far as it is known."""
 
     NONE = "none"
+    ASKS = "asks"  # a prompt was given, but no turn has begun: Claude asks something first, or a hook hangs
     WORKS = "works"
     WAITS = "waits"
     IDLE = "idle"
@@ -436,7 +437,10 @@ class Froze(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionChanged(Event):
-    """State of the Claude session, from tmux and the agent's hooks. Display it, do not trust it."""
+    """State of the Claude session, from tmux and the agent's hooks. Display it, do not trust it.
+
+    In the state `asks`, `screen` has the last lines of Claude's screen, in the agent's words.
+    """
 
     kind: ClassVar[str] = "session.changed"
     state: SessionState
@@ -447,6 +451,18 @@ class SessionChanged(Event):
     cost_usd: float = -1.0
     branch: str = ""
     detail: str = ""
+    screen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings(Event):
+    """All problems known so far with Claude Code's settings files: invalid ones, and settings that hinder unattended work.
+
+    The repository and the agent can influence the text. Display it, do not trust it.
+    """
+
+    kind: ClassVar[str] = "agent.settings"
+    problems: tuple[str, ...] = ()
 
 
 # --- the work ---
@@ -574,7 +590,7 @@ KINDS: dict[str, type[Event]] = {
     for event in (
         BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged,
         SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, ProtectionFailed, Noted, Refused,
-        CookiesDropped, Carried, Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, WorkCounted,
+        CookiesDropped, Carried, Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, AgentSettings, WorkCounted,
         WorkRecounted, WorkSaved, SaveSkipped, Snapshot,
     )
 }  # fmt: skip

@@ -70,6 +70,7 @@ class State:
     protection_failed: e.ProtectionFailed | None = None  # since boot finished
     protection_failed_at: float = 0.0
     session: e.SessionChanged | None = None
+    agent_settings: tuple[str, ...] = ()  # problems with Claude Code's settings files
     work: e.WorkCounted | None = None
     counted_at: float = 0.0  # when it was last counted without a problem
     saved: e.WorkSaved | None = None  # the last save that was pushed
@@ -317,6 +318,11 @@ def _(event: e.Froze, state: State, at: float) -> State:
 @_apply.register
 def _(event: e.SessionChanged, state: State, at: float) -> State:
     return replace(state, session=event)
+
+
+@_apply.register
+def _(event: e.AgentSettings, state: State, at: float) -> State:
+    return replace(state, agent_settings=event.problems)
 
 
 @_apply.register

@@ -3,7 +3,8 @@
     python3 -I -S activity.py REPORT STATE
 
 STATE is works (UserPromptSubmit), waits (Stop, Notification) or idle (SessionStart). It is written to `activity.json` beside
-REPORT; both files belong to the agent and are untrusted. Claude Code waits for its hooks, so this one is short and never fails.
+REPORT, with the time since when, and the time at which the last turn began (0: none has). Both files belong to the agent and
+are untrusted. Claude Code waits for its hooks, so this one is short and never fails.
 """
 
 import json
@@ -14,17 +15,20 @@ import time
 
 def write(path: str, state: str, now: float) -> None:
     """Replaces the file atomically. If the state has not changed, `since` stays as it is."""
+    turn = 0.0
     try:
         with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 (pathlib costs 5 ms)
             previous = json.loads(file.read(1000))
-        if isinstance(previous, dict) and previous.get("state") == state:
-            return
+        if isinstance(previous, dict):
+            if previous.get("state") == state:
+                return
+            turn = previous.get("turn", 0.0)
     except (OSError, ValueError):
         pass
     new = f"{path}.{os.getpid()}"
     try:
         with open(new, "w", encoding="utf-8") as file:  # noqa: PTH123
-            json.dump({"state": state, "since": round(now, 3)}, file)
+            json.dump({"state": state, "since": round(now, 3), "turn": round(now, 3) if state == "works" else turn}, file)
         os.replace(new, path)  # noqa: PTH105
     except OSError:
         return  # no folder, or a full tmpfs: the dashboard can do without, and Claude must not be disturbed

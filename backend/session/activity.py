@@ -2,7 +2,8 @@
 
 Claude Code's hooks write two files in the agent's home when a turn begins and ends. A turn can also end without a hook (escape
 pressed, an API error). Claude Code shows a spinner in its pane's title while it works and a star otherwise, so if the two
-differ, the title is right. The kernel reports whether the process is alive.
+differ, the title is right. If the prompt that boot gave begins no turn, the pane shows why (beginning.py). The kernel reports
+whether the process is alive.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from pathlib import Path
 from backend import system
 from backend.agent.session import Session
 from backend.context import Boot
-from backend.contract.events import SessionChanged, SessionState
+from backend.contract.events import AgentSettings, SessionChanged, SessionState
+from backend.contract.paths import Paths
 from backend.journal import Journal
 from backend.session import session
+from backend.session.beginning import Beginning, has_conversation
 from backend.session.session import NAME
 from backend.system import AGENT, Identity, SystemFailure
 
 SECOND = 1.0
 TITLE_LOOKS = 2  # reads the title only every second time, because that starts a process
 REPORT_BYTES = 64 << 10
+MAX_ABOUT = 600  # characters of Claude's words about invalid settings
 STAR = "\N{EIGHT SPOKED ASTERISK}"
 SETTLED = 2.0  # seconds during which a new report overrules the title, which may not be redrawn yet
 SILENT = 1800.0  # seconds without a report or a title after which the state is unknown
@@ -70,14 +74,14 @@ async def watch(boot: Boot, journal: Journal) -> None:
 
 async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> None:
     handles: Handles | None = None
-    title, looks, gone = "", 0, False
+    title, looks, gone, beginning = "", 0, False, Beginning()
     while True:
         await asyncio.sleep(SECOND)
         if boot.session is None or boot.policy.frozen:  # while frozen, no process may be started as the agent
             continue
         if handles is None or handles.of is not boot.session:
             held.close()
-            handles, title, looks, gone = Handles(boot.session), "", 0, False
+            handles, title, looks, gone, beginning = Handles(boot.session), "", 0, False, Beginning()
             held.callback(handles.close)
         if detail := handles.ended():
             if not gone:
@@ -92,8 +96,48 @@ async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> No
         looks += 1
         reports = read_report(boot.paths.agent_report), read_report(boot.paths.agent_activity)
         current = judged(reported(*reports), title, journal.state.session, time.time())
+        if boot.awaits_turn and (begun(reports[1]) or is_spinner(title[:1]) or _has_conversation(boot.paths)):
+            boot.awaits_turn = False
+        if boot.awaits_turn:
+            beginning.waited += SECOND
+            if looks % TITLE_LOOKS == 0 and beginning.due:
+                with contextlib.suppress(SystemFailure):
+                    await _look(boot, journal, handles.of, beginning)
+            current = asking(current, beginning, journal.state.session, time.time())
         if current is not None and current != journal.state.session:
             journal.emit(current)
+
+
+async def _look(boot: Boot, journal: Journal, of: Session, beginning: Beginning) -> None:
+    """Looks at the agent's pane, and answers a known question there. Raises SystemFailure."""
+    answer = beginning.saw(await session.screen(boot.paths, of))
+    if answer is None:
+        return
+    await session.reply(boot.paths, of, answer)
+    problem = f"Claude Code continues without invalid settings; in its words: {answer.about[:MAX_ABOUT]}"
+    if problem not in journal.state.agent_settings:
+        journal.emit(AgentSettings((*journal.state.agent_settings, problem)))
+
+
+def asking(
+    current: SessionChanged | None, beginning: Beginning, before: SessionChanged | None, now: float
+) -> SessionChanged | None:
+    """The state while no turn has begun: `current` until Claude is late, then a question with its screen."""
+    if not beginning.late:
+        return current
+    asks = replace(current or SessionChanged(SessionState.UNKNOWN, NAME), state=SessionState.ASKS, screen=beginning.screen)
+    return replace(asks, since=_since(SessionState.ASKS, before, now))
+
+
+def begun(activity: str) -> bool:
+    """True if the hooks report that a turn has begun."""
+    turn = (_object(activity) or {}).get("turn")
+    return isinstance(turn, int | float) and turn > 0
+
+
+def _has_conversation(paths: Paths) -> bool:
+    with system.opening_as(AGENT):
+        return has_conversation(paths, session.folder(paths))
 
 
 def judged(report: SessionChanged | None, title: str, before: SessionChanged | None, now: float) -> SessionChanged | None:

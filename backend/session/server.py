@@ -2,8 +2,8 @@
 
 tmux runs as the agent, so its answers are untrusted: they may be wrong, endless, or never come. Stock libtmux starts tmux as
 its caller, with its caller's environment, and reads the whole answer without limiting time or size. Here every command goes
-through `backend/system.py`: as the agent, under the system call filter, with an explicit environment, a timeout, and at most
-MAX_ANSWER bytes of output.
+through `backend/system.py`: as the agent, under the system call filter, with an explicit environment, a timeout, and a limit
+to its output, MAX_ANSWER bytes by default.
 
 Usable parts of libtmux: `Server.cmd`, the methods built on it (`kill`, `has_session`, ...), and such methods of a pane, window
 or session created from its id (`Pane(server=server, pane_id="%0")`). Methods that look up objects (`sessions`, `panes`,
@@ -58,14 +58,15 @@ class Server(libtmux.Server):
         self._answers: list[Answer] | None = None  # during a call: the answers to its commands so far
         self._used = 0  # answers that the current attempt has used
 
-    async def perform(self, call: Callable[[Server], Result], seconds: float = SECONDS) -> Result:
+    async def perform(self, call: Callable[[Server], Result], seconds: float = SECONDS, most: int = MAX_ANSWER) -> Result:
         """Runs `call`, e.g. `lambda server: server.kill()`, and returns its result.
 
         libtmux is synchronous and must not block the event loop. So `call` runs several times: `cmd` returns the answers from
         earlier runs and stops the call at the first command without one. That command is then run, and `call` starts again.
         This needs no thread, and cancelling it kills tmux. `call` must send the same commands each time.
 
-        `seconds` limits the total time. Raises SystemFailure, also in place of libtmux's exceptions.
+        `seconds` limits the total time, `most` the bytes of each command's stdout, and of its stderr. Raises SystemFailure,
+        also in place of libtmux's exceptions.
         """
         answers: list[Answer] = []
         deadline = asyncio.get_running_loop().time() + seconds
@@ -83,7 +84,7 @@ class Server(libtmux.Server):
                 raise SystemFailure(f"cannot use tmux: one call sends more than {MAX_COMMANDS} commands")
             done = await system.run_distrusted(
                 argv, what="tmux", identity=self._identity, environment=self._environment,
-                seconds=max(0.0, deadline - asyncio.get_running_loop().time()), most=MAX_ANSWER,
+                seconds=max(0.0, deadline - asyncio.get_running_loop().time()), most=most,
             )  # fmt: skip
             answers.append(Answer(done))
 

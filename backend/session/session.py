@@ -14,16 +14,18 @@ from backend import system
 from backend.agent import agent
 from backend.agent.session import Session
 from backend.contract.paths import AGENT_UID, Paths
+from backend.session.beginning import Answer, cleaned
 from backend.system import SystemFailure
 
 if TYPE_CHECKING:
-    from backend.session.server import Answer, Server
+    from backend.session import server
 
 NAME = "claude"
 MAX_ARGUMENT = 120_000  # bytes of a prompt that is passed as an argument; the kernel accepts up to 128 KiB (execve(2))
 LONG_PROMPT = "Your task is in the file {file} ({size} bytes). Read the whole file in parts, then do what it says."
 FOLDER_SIZE = 1 << 20  # bytes for socket and prompt
 MAX_TITLE = 200  # columns of a pane's title
+MAX_SCREEN = 64 << 10  # bytes
 TITLE_SECONDS = 3.0
 END_SECONDS = 5.0
 
@@ -84,13 +86,15 @@ async def start(paths: Paths, environment: dict[str, str], folder: Path) -> Sess
     return _session(answer)
 
 
-async def restart(paths: Paths, environment: dict[str, str], folder: Path, before: Session | None) -> Session:
-    """Restarts Claude in its pane and continues the conversation. Raises SystemFailure.
+async def restart(paths: Paths, environment: dict[str, str], folder: Path, before: Session | None, prompt: str = "") -> Session:
+    """Restarts Claude in its pane and continues the conversation, or begins with `prompt`. Raises SystemFailure.
 
     The shell in the lower pane keeps running. If the pane or the server is gone, starts a new server with both panes.
     """
+    if prompt:
+        keep_prompt(paths, prompt)
     if before is not None:
-        command = shlex.join(["/usr/local/bin/start-claude", "--continue"])
+        command = shlex.join(["/usr/local/bin/start-claude", str(_prompt(paths)) if prompt else "--continue"])
         answer = await _server(paths, environment).perform(
             lambda tmux: tmux.cmd(
                 "respawn-pane", "-k", "-c", str(folder), command, ";", "display-message", "-p", "-t", before.pane, _WHICH,
@@ -112,6 +116,22 @@ async def title(paths: Paths, session: Session) -> str:
     return answer.stdout[0].strip()[:MAX_TITLE] if answer.stdout else ""
 
 
+async def screen(paths: Paths, session: Session) -> tuple[str, ...]:
+    """The lines on the agent's pane that say something. The agent controls the text. Raises SystemFailure."""
+    answer = await _server(paths).perform(
+        lambda tmux: tmux.cmd("capture-pane", "-p", target=session.pane), TITLE_SECONDS, MAX_SCREEN
+    )
+    return cleaned("\n".join(answer.stdout))
+
+
+async def reply(paths: Paths, session: Session, answer: Answer) -> None:
+    """Types an answer if its question is still on the agent's pane; tmux checks that itself. Raises SystemFailure."""
+    keys = shlex.join(["send-keys", "-t", session.pane, answer.key])
+    await _server(paths).perform(
+        lambda tmux: tmux.cmd("if-shell", "-F", "-t", session.pane, f"#{{C:{answer.title}}}", keys), TITLE_SECONDS
+    )
+
+
 async def end(paths: Paths) -> None:
     """Ends the server, if it is running, with all its panes. Raises SystemFailure if tmux hangs."""
     await _server(paths).perform(lambda tmux: tmux.cmd("kill-server"), END_SECONDS)
@@ -125,13 +145,13 @@ def _prompt(paths: Paths) -> Path:
     return paths.tmux_socket.with_name("prompt")
 
 
-def _server(paths: Paths, environment: system.Environment = system.BASE_ENVIRONMENT) -> Server:
+def _server(paths: Paths, environment: system.Environment = system.BASE_ENVIRONMENT) -> server.Server:
     from backend.session.server import Server  # not at the top: see `preload`
 
     return Server(paths, environment)
 
 
-def _session(answer: Answer) -> Session:
+def _session(answer: server.Answer) -> Session:
     if answer.returncode != 0:
         raise SystemFailure(f"cannot start the session: {answer.reason}")
     which = _ANSWERED.fullmatch("\n".join(answer.stdout))

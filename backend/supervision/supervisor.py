@@ -275,7 +275,10 @@ class Supervisor(Control):
         async with self._init():
             self.policy.refuse_if_frozen(NOT_STARTED)
             folder = session.folder(self.paths)
-            self.boot.session = await session.restart(self.paths, self.boot.agent_environment, folder, self.boot.session)
+            prompt = self.settings.prompt if self.boot.awaits_turn else ""
+            self.boot.session = await session.restart(
+                self.paths, self.boot.agent_environment, folder, self.boot.session, prompt
+            )
             self.journal.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

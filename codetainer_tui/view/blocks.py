@@ -5,7 +5,7 @@ from __future__ import annotations
 from backend.contract.events import CLAUDE, BootState, Outcome, ProtectionFailed, ServiceState, SessionState
 from backend.contract.state import State
 from codetainer_tui.view import work
-from codetainer_tui.view.headline import GONE, SERVICES, frozen_words
+from codetainer_tui.view.headline import ASKS, GONE, SERVICES, frozen_words
 from codetainer_tui.view.machinery import FULL, NEARLY_FULL, percent
 from codetainer_tui.view.parts import Block, Tone
 from codetainer_tui.words import ago, clock, harmless, lasting, many, size
@@ -32,6 +32,10 @@ def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block,
         since = clock(state.session.since) if state.session.since else ""
         detail = harmless(state.session.detail, 200) or "The agent's session has ended."
         problems.append(Block("Session", since, (detail,), Tone.WARN, ("R restarts it",)))
+    problems += _asks(state)
+    if state.agent_settings:
+        lines = tuple(harmless(problem, 800) for problem in state.agent_settings)
+        problems.append(Block("Claude Code's settings", "", lines, Tone.WARN))
     unsaved = work.block(state)
     if unsaved is not None:
         problems.append(unsaved)
@@ -109,6 +113,18 @@ def _failing(state: State, now: float) -> list[Block]:
     more = [f"and {len(names) - 3} more"] if len(names) > 3 else []
     title = f"{many(len(names), 'allowed name')} without an address"
     return [Block(title, "", (*names[:3], *more), Tone.WARN, ("r resolves again",))]
+
+
+def _asks(state: State) -> list[Block]:
+    session = state.session
+    if session is None or session.state is not SessionState.ASKS or state.stopping:
+        return []
+    lines = [
+        "The task has not begun. Answer in the session; if nothing is asked there, a hook of the repository may hang.",
+        *(["Its screen, in the agent's words:"] if session.screen else []),
+        *(f"| {harmless(line, 160)}" for line in session.screen),
+    ]
+    return [Block(ASKS, clock(session.since) if session.since else "", tuple(lines), Tone.WARN, ("t shows the session",))]
 
 
 def _full(state: State) -> list[Block]:

@@ -13,6 +13,7 @@ from codetainer_tui.words import clock, harmless, many
 SERVICES = {"coredns": "CoreDNS", "guard": "the guard", "gate": "the gate", "sshd": "sshd", "metrics": "the metrics server"}
 NO_SESSION = "no agent session"
 GONE = "codetainer boot has exited; nothing supervises this sandbox"
+ASKS = "Claude is asking something before it begins"
 
 
 def headline(state: State, *, supervised: bool = True) -> Headline:
@@ -82,7 +83,7 @@ def _degraded(state: State) -> str:
 
 
 def agent_needs_you(state: State) -> bool:
-    return state.session is not None and state.session.state in (SessionState.WAITS, SessionState.ENDED)
+    return state.session is not None and state.session.state in (SessionState.WAITS, SessionState.ENDED, SessionState.ASKS)
 
 
 def agent_words(state: State) -> str:
@@ -94,6 +95,8 @@ def agent_words(state: State) -> str:
         return "the agent is frozen"
     since = f" since {clock(session.since)}" if session.since else ""
     match session.state:
+        case SessionState.ASKS:
+            return f"{ASKS}{since}"
         case SessionState.WORKS:
             return "the agent is working"
         case SessionState.WAITS:

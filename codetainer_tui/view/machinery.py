@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backend.contract.events import Outcome, ServiceState, Via
+from backend.contract.events import Outcome, ServiceState, SessionState, Via
 from backend.contract.refusals import RefusalView
 from backend.contract.state import State
 from codetainer_tui.view import walls, work
@@ -186,7 +186,7 @@ def _agent(state: State) -> Row | None:
     if session.cost_usd >= 0:
         cells.append(f"${session.cost_usd:.2f}")
     cells.append(f"credentials {harmless(state.credentials, 20)}")
-    return Row("Agent", tuple(cells))
+    return Row("Agent", tuple(cells), Tone.WARN if session.state is SessionState.ASKS else Tone.PLAIN)
 
 
 def _boot(state: State) -> Row | None:

@@ -11,6 +11,14 @@ from backend.boot.plan import StepFailed
 from backend.context import Boot
 from backend.system import AGENT
 
+# Answers to the questions about a folder. The second pair declines to import files from outside the folder into a CLAUDE.md.
+PROJECT = {
+    "hasTrustDialogAccepted": True,
+    "hasCompletedProjectOnboarding": True,
+    "hasClaudeMdExternalIncludesApproved": False,
+    "hasClaudeMdExternalIncludesWarningShown": True,
+}
+
 
 async def run(boot: Boot) -> str:
     paths, settings = boot.paths, boot.settings
@@ -24,17 +32,17 @@ async def run(boot: Boot) -> str:
     agent.make_folder(paths.home / ".claude", 0o700)
     agent.write(paths.home / ".claude/settings.json", template)
     await _more(boot)
-    folder = str(paths.repository if settings.repo_url else paths.workspace)
     state: dict[str, object] = {
         "hasCompletedOnboarding": True,
         "bypassPermissionsModeAccepted": True,
-        "projects": {folder: {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}},
+        # If the clone fails, the session starts in the workspace.
+        "projects": {str(folder): PROJECT for folder in (paths.workspace, paths.repository)},
     }
     if not settings.agent_secrets.oauth_token:
         # Claude Code asks before it uses a key from the environment; it identifies the key by its last 20 characters.
         state["customApiKeyResponses"] = {"approved": [settings.agent_secrets.api_key[-20:]], "rejected": []}
     agent.write(paths.home / ".claude.json", json.dumps(state), 0o600)
-    return folder
+    return str(paths.repository if settings.repo_url else paths.workspace)
 
 
 async def _more(boot: Boot) -> None:

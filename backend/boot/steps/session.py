@@ -13,5 +13,6 @@ async def run(boot: Boot) -> str:
     if boot.settings.prompt:
         detail += f", prompt {session.keep_prompt(boot.paths, boot.settings.prompt)[:16]}"
     boot.session = await session.start(boot.paths, boot.agent_environment, session.folder(boot.paths))
+    boot.awaits_turn = bool(boot.settings.prompt)
     boot.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
     return detail

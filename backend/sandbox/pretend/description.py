@@ -6,7 +6,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ class Name:
 class Description:
     """A pretend internet. `listeners` answer on all documentation addresses.
 
-    `git_host` serves the repository `git_repository`, `api_host` the stand-in for the Anthropic API.
+    `git_host` serves the repository `git_repository`, `api_host` the stand-in for the Anthropic API. `git_files` are files of
+    the repository, by path, in addition to the usual ones.
     """
 
     resolver: str
@@ -74,6 +75,7 @@ class Description:
     git_repository: str = ""
     api_host: str = ""
     listeners: tuple[Listener, ...] = LISTENERS
+    git_files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def repo_url(self) -> str:
@@ -105,18 +107,21 @@ def parse(text: str, file: str) -> Description:
     if others and not _within(others, RANGES):
         problems.append(f"others: expected a documentation address (RFC 5737), found {others!r}")
     git, api = top.table("git"), top.table("api")
-    git.check_keys("host", "repository")
+    git.check_keys("host", "repository", "files")
     api.check_keys("host")
     git_host, repository, api_host = git.host("host"), git.text("repository", ""), api.host("host")
     if bool(git_host) != bool(repository) or (repository and not REPOSITORY.match(repository)):
         problems.append("git: expected both host and repository (OWNER/REPO), or neither")
+    files = git.files("files")
+    if files and not repository:
+        problems.append("git: files need a repository")
     names = tuple(_name(table) for table in top.tables("name"))
     for name in sorted({name.name for name in names if [other.name for other in names].count(name.name) > 1}):
         problems.append(f"name {name}: described twice")
     listeners = tuple(_listener(table) for table in top.tables("listener")) or LISTENERS
     if problems:
         raise DescriptionError(file, problems)
-    return Description(resolver, names, others, git_host, repository, api_host, listeners)
+    return Description(resolver, names, others, git_host, repository, api_host, listeners, files)
 
 
 def _name(table: _Table) -> Name:
@@ -194,6 +199,19 @@ class _Table:
             return value
         self.problem(f"{key}: expected a number from 0 to {limit}, found {value!r}")
         return default
+
+    def files(self, key: str) -> Mapping[str, str]:
+        """Texts by relative path."""
+        value = self._body.get(key, {})
+        if not isinstance(value, dict):
+            self.problem(f"{key}: expected a table of texts by path, found {value!r}")
+            return {}
+        for path, text in value.items():
+            if not isinstance(text, str):
+                self.problem(f"{key}: {path}: expected text, found {text!r}")
+            if {"", ".", "..", ".git"} & set(path.split("/")):
+                self.problem(f"{key}: expected a path relative to the repository, found {path!r}")
+        return value
 
     def addresses(self, key: str) -> tuple[str, ...]:
         value = self._body.get(key, [])

@@ -69,7 +69,7 @@ def _run(description: Description, record_fd: int, authority: Authority, ready: 
     repositories = folder / "repositories"
     repositories.mkdir()
     if description.git_repository:
-        web.make_repository(repositories, description.git_repository, web.DEMO)
+        web.make_repository(repositories, description.git_repository, {**web.DEMO, **description.git_files})
         web.make_repository(repositories, web.MARKETPLACE, web.marketplace())
         web.make_parent(repositories, description.git_repository)
     site = web.Site(description, record, repositories)

@@ -80,6 +80,12 @@ CASES = [
     (e.Froze(True, "root"), "FROZEN, by root"),
     (e.Froze(False), "thawed"),
     (e.SessionChanged(SessionState.WAITS, "claude"), "session claude: the agent is waiting for you"),
+    (
+        e.SessionChanged(SessionState.ASKS, "claude", screen=("Allow?\x1b", "1. Yes")),
+        "session claude: Claude is asking something before it begins; its screen, in the agent's words: Allow?\\x1b | 1. Yes",
+    ),
+    (e.AgentSettings(("one\x07", "two")), "Claude Code's settings: one\\x07; two"),
+    (e.AgentSettings(), "Claude Code's settings: no problems"),
     (e.WorkCounted((WORK,)), ""),
     (
         e.WorkCounted((WORK,), e.Occasion.SESSION_ENDED),

@@ -62,6 +62,25 @@ HEADLINES: list[tuple[str, list[e.Event], str, Condition]] = [
 ]  # fmt: skip
 
 
+def test_a_question_before_the_first_turn_is_shown_with_claudes_screen() -> None:
+    asks = e.SessionChanged(SessionState.ASKS, "claude", screen=("Allow it?\x1b[2J", "1. Yes"))
+    shown = seen(state("ready", asks))
+    assert first_line(shown) == "READY Claude is asking something before it begins"
+    assert shown.headline.text_tone is Tone.WARN
+    (block,) = [block for block in shown.blocks if block.title == "Claude is asking something before it begins"]
+    assert block.lines[1:] == ("Its screen, in the agent's words:", "| Allow it?\\x1b[2J", "| 1. Yes")
+    (row,) = [row for row in shown.rows if row.label == "Agent"]
+    assert (row.cells[0], row.tone) == ("Claude is asking something before it begins", Tone.WARN)
+    begun = seen(state("ready", asks, e.SessionChanged(SessionState.WORKS, "claude")))
+    assert not [block for block in begun.blocks if "asking" in block.title]
+
+
+def test_problems_with_claudes_settings_are_shown() -> None:
+    shown = seen(state("ready", e.AgentSettings(("settings.json:\x07 malformed",))))
+    (block,) = [block for block in shown.blocks if block.title == "Claude Code's settings"]
+    assert (block.lines, block.tone) == (("settings.json:\\x07 malformed",), Tone.WARN)
+
+
 @pytest.mark.parametrize(("name", "events", "words", "condition"), HEADLINES)
 def test_headlines(name: str, events: list[e.Event], words: str, condition: Condition) -> None:
     head = seen(state(name, *events)).headline

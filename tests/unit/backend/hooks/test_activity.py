@@ -16,9 +16,9 @@ def test_an_unchanged_state_keeps_its_start_time(tmp_path: Path) -> None:
     file = tmp_path / "activity.json"
     activity.write(str(file), "works", 1000.0)
     activity.write(str(file), "works", 2000.0)
-    assert content(file) == {"state": "works", "since": 1000.0}
+    assert content(file) == {"state": "works", "since": 1000.0, "turn": 1000.0}
     activity.write(str(file), "waits", 3000.0)
-    assert content(file) == {"state": "waits", "since": 3000.0}
+    assert content(file) == {"state": "waits", "since": 3000.0, "turn": 1000.0}
     assert [entry.name for entry in tmp_path.iterdir()] == ["activity.json"]
 
 
@@ -27,7 +27,7 @@ def test_an_invalid_file_is_replaced(tmp_path: Path) -> None:
     for text in ("", "[]", "{", "\x00\xff", "x" * 5000):
         file.write_text(text)
         activity.write(str(file), "waits", 1.0)
-        assert content(file) == {"state": "waits", "since": 1.0}
+        assert content(file) == {"state": "waits", "since": 1.0, "turn": 0.0}
 
 
 def test_without_a_folder_nothing_happens(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from backend.agent.session import Session
 from backend.contract.events import SessionChanged, SessionState
-from backend.session import activity
+from backend.session import activity, beginning
+from backend.session.beginning import Beginning
 from backend.system import Identity
 
 
@@ -123,6 +124,38 @@ def test_an_unchanged_state_keeps_its_start_time() -> None:
 def test_without_reports_states_other_than_works_stay(state: S, since: float) -> None:
     report = SessionChanged(state, "name", since)
     assert activity.judged(report, PLAIN, None, 100.0 + activity.SILENT + 1) == report
+
+
+QUESTION = ("Allow something?", "1. Yes")
+
+
+def late(waited: float = beginning.PATIENCE) -> Beginning:
+    return Beginning(waited=waited, screen=QUESTION)
+
+
+def test_a_prompt_without_a_turn_becomes_a_question_after_a_while() -> None:
+    before = SessionChanged(S.IDLE, "name", 100.0, "M")
+    assert activity.asking(before, late(beginning.PATIENCE - 1), before, 200.0) == before
+    asks = activity.asking(before, late(), before, 200.0)
+    assert asks == SessionChanged(S.ASKS, "name", 200.0, "M", screen=QUESTION)
+    assert activity.asking(before, late(), asks, 300.0) == asks
+    assert activity.asking(None, late(), None, 200.0) == SessionChanged(S.ASKS, "claude", 200.0, screen=QUESTION)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"state": "works", "turn": 7.5}', True),
+        ('{"state": "waits", "turn": 7}', True),
+        ('{"state": "waits", "turn": 0.0}', False),  # a notification before any turn
+        ('{"state": "idle"}', False),
+        ('{"turn": "7"}', False),
+        ("[]", False),
+        ("", False),
+    ],
+)
+def test_the_hooks_report_whether_a_turn_has_begun(text: str, expected: bool) -> None:
+    assert activity.begun(text) is expected
 
 
 NO_PROCESS = (1 << 22) + 1  # larger than any pid (proc_sys_kernel(5), pid_max)

@@ -35,6 +35,12 @@ def test_a_waiting_agent_notifies_once() -> None:
     assert notify.news(waits, after(waits, e.SessionChanged(SessionState.ENDED, "claude"))) == "the agent exited"
 
 
+def test_a_question_before_the_first_turn_is_news_once() -> None:
+    asks = after(READY, e.SessionChanged(SessionState.ASKS, "claude", 1000.0, screen=("Allow it?",)))
+    assert notify.news(READY, asks) == "Claude is asking something before it begins"
+    assert notify.news(asks, after(asks, e.SessionChanged(SessionState.ASKS, "claude", 1000.0, screen=("Else?",)))) == ""
+
+
 def test_a_closing_sandbox_notifies() -> None:
     assert notify.news(READY, after(READY, e.Stopping("SIGTERM"))) == "CLOSED stopped: SIGTERM"
     failed = after(READY, e.ProtectionFailed("root is writable"))

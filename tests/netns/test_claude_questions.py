@@ -1,0 +1,96 @@
+"""Repositories for which real Claude Code might ask something first: the prompt begins, or the operator learns why not."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from backend.contract.events import SessionState
+from backend.sandbox.pretend.api import SENTENCE
+from tests.netns.sandbox import INTERNET, Running, eventually, start
+from tests.netns.test_claude import REPOSITORY, claude, states
+
+pytestmark = pytest.mark.netns
+
+PROMPT = "look around"
+SETTINGS, LOCAL = ".claude/settings.json", ".claude/settings.local.json"
+
+
+def hook(event: str, command: str) -> dict[str, object]:
+    return {"hooks": {event: [{"hooks": [{"type": "command", "command": command}]}]}}
+
+
+def begin(folder: Path, name: str, files: dict[str, str]) -> Running:
+    """Starts a sandbox with a repository that has these files, and with a prompt."""
+    table = ", ".join(f"{json.dumps(path)} = {json.dumps(text)}" for path, text in files.items())
+    internet = INTERNET.replace('repository = "example/demo" }', f'repository = "example/demo", files = {{ {table} }} }}')
+    return start(
+        folder, f"{name}-{os.getpid()}", "--claude", claude(), internet=internet, CLAUDE_PROMPT=PROMPT,
+        REPO_URL=REPOSITORY,
+    )  # fmt: skip
+
+
+# Files of a repository, and what the operator is told about its settings.
+AWKWARD = {
+    "malformed": ({SETTINGS: "{ not json"}, f"/workspace/repo/{SETTINGS} Invalid or malformed JSON"),
+    "wrong-type": ({SETTINGS: '{"cleanupPeriodDays": "30 days"}'}, "cleanupPeriodDays: Expected number, but received string"),
+    "unknown-hook": ({SETTINGS: json.dumps(hook("NoSuchEvent", "true"))}, 'Unknown hook event "NoSuchEvent"'),
+    "two-files": ({SETTINGS: "{", LOCAL: "["}, f"/workspace/repo/{SETTINGS} Invalid or malformed JSON"),
+    "imports": ({"CLAUDE.md": "Read @/etc/hostname and @../outside.md\n"}, ""),
+    "mcp": ({".mcp.json": '{"mcpServers": {"one": {"command": "true"}}}'}, ""),
+}
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_the_prompt_begins(name: str, tmp_path: Path) -> None:
+    files, told = AWKWARD[name]
+    sandbox = begin(tmp_path, name, files)
+    try:
+        eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
+        assert told in " ".join(sandbox.state.agent_settings)
+        assert bool(told) == bool(sandbox.state.agent_settings)
+        assert (told != "") == ("Claude Code's settings" in sandbox.codetainer("status").stdout)
+    finally:
+        sandbox.stop()
+
+
+def state(sandbox: Running) -> SessionState | None:
+    return sandbox.state.session.state if sandbox.state.session else None
+
+
+def test_what_keeps_the_prompt_from_beginning_is_shown_until_it_begins(tmp_path: Path) -> None:
+    """A hook stands for any obstacle. A restart meanwhile does not lose the prompt."""
+    wait = "until [ -e /workspace/go ]; do sleep 0.1; done"
+    sandbox = begin(tmp_path, "hangs", {SETTINGS: json.dumps(hook("SessionStart", wait))})
+    try:
+        eventually("the operator is told", lambda: state(sandbox) is SessionState.ASKS)
+        eventually("with Claude's screen", lambda: "Claude Code" in "".join(sandbox.state.session.screen))  # type: ignore[union-attr]
+        status = sandbox.codetainer("status").stdout
+        assert "! Claude is asking something before it begins" in status
+        assert "Its screen, in the agent's words:" in status
+        assert not sandbox.asked(kind="http", path="/v1/messages", asked=PROMPT)
+        assert sandbox.codetainer("session", "restart", "--yes").returncode == 0
+        eventually("the watch begins anew", lambda: state(sandbox) is not SessionState.ASKS)
+        assert sandbox.agent("touch", "/workspace/go").returncode == 0
+        eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
+        eventually("it waits", lambda: state(sandbox) is SessionState.WAITS)
+        assert sandbox.state.session is not None
+        assert sandbox.state.session.screen == ()
+    finally:
+        sandbox.stop()
+
+
+def test_no_question_after_a_failed_clone(tmp_path: Path) -> None:
+    """The session then starts in /workspace, which has to be trusted, too."""
+    sandbox = start(
+        tmp_path, f"unclonable-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=PROMPT,
+        REPO_URL="https://github.com/example/missing",
+    )  # fmt: skip
+    try:
+        eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
+        assert SessionState.ASKS not in states(sandbox)
+    finally:
+        sandbox.stop()
