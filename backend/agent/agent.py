@@ -34,6 +34,8 @@ def own_environment(paths: Paths) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         **dict.fromkeys(TRUST, f"/{paths.ca_bundle.relative_to(paths.root)}"),
         "DISABLE_AUTOUPDATER": "1",
+        # Otherwise Claude Code looks for its official marketplace at each start. Boot adds it if a plugin needs it.
+        "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
     }
 
 

@@ -130,6 +130,11 @@ class Paths:
         """The other report of the hooks: whether the agent works, waits or is idle, and since when."""
         return self.agent_report.with_name("activity.json")
 
+    @property
+    def claude_managed_file(self) -> Path:
+        """The target of the link `claude_managed`."""
+        return self.run / "claude-managed.json"
+
     # --- files that the image (or `codetainer up`) provides, read-only ---
 
     @property
@@ -164,6 +169,14 @@ class Paths:
     def claude_settings(self) -> Path:
         """The template of Claude Code's settings. Its folder may also contain a CLAUDE.md and skills/."""
         return self.root / "opt/claude/settings.json"
+
+    @property
+    def claude_managed(self) -> Path:
+        """The managed settings of Claude Code: they outrank all others, and the agent cannot change them.
+
+        A file of its own, beside those of the machine's administrator (https://code.claude.com/docs/en/settings).
+        """
+        return self.root / "etc/claude-code/managed-settings.d/codetainer.json"
 
     @property
     def gh_config(self) -> Path:

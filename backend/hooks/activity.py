@@ -12,6 +12,8 @@ import os
 import sys
 import time
 
+NAMING = "CODETAINER_NAMING"  # set in the Claude that names the session (session_namer.py), which is not the agent's work
+
 
 def write(path: str, state: str, now: float) -> None:
     """Replaces the file atomically. If the state has not changed, `since` stays as it is."""
@@ -35,6 +37,8 @@ def write(path: str, state: str, now: float) -> None:
 
 
 def main() -> None:
+    if NAMING in os.environ:
+        return
     report, state = sys.argv[1:3]
     write(f"{report.rpartition('/')[0]}/activity.json", state, time.time())
 

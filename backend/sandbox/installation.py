@@ -39,7 +39,11 @@ def install(root: Path) -> None:
         paths.git.symlink_to("/usr/bin/git")
     for folder in (paths.workspace, paths.home, paths.tmp, paths.run, paths.sshd):
         folder.mkdir(parents=True, exist_ok=True)
-    for link, target in ((paths.gh_config, paths.gh_files), (paths.git_config, paths.git_file)):
+    for link, target in (
+        (paths.gh_config, paths.gh_files),
+        (paths.git_config, paths.git_file),
+        (paths.claude_managed, paths.claude_managed_file),
+    ):
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(Path("/") / target.relative_to(root))

@@ -25,7 +25,12 @@ REPOSITORY = "https://github.com/example/demo"
 
 
 def claude() -> str:
-    """Returns the path of Claude Code as installed by setup (the binary that its package links to), or this machine's."""
+    """Returns the path of Claude Code as installed by setup (the binary that its package links to), or this machine's.
+
+    CLAUDE_TO_TEST names another version's program.
+    """
+    if other := os.environ.get("CLAUDE_TO_TEST"):
+        return other
     built = sorted(ROOT.glob("build/programs/node_modules/@anthropic-ai/claude-code-linux-*/claude"))
     path = str(built[0]) if built else shutil.which("claude")
     if path is None and os.environ.get("CI") != "true":

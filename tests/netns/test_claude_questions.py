@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from backend.contract.events import SessionState
+from backend.contract.events import Refused, SessionState
+from backend.sandbox.layout import SHIPPED_SETTINGS
 from backend.sandbox.pretend.api import SENTENCE
-from tests.netns.sandbox import INTERNET, Running, eventually, start
+from tests.netns.sandbox import INTERNET, PATIENCE, Running, eventually, start
 from tests.netns.test_claude import REPOSITORY, claude, states
 
 pytestmark = pytest.mark.netns
 
 PROMPT = "look around"
+FEW = "github.com\napi.github.com\napi.anthropic.com\n"  # the names of tests that lie or rotate cause refusals of their own
 SETTINGS, LOCAL = ".claude/settings.json", ".claude/settings.local.json"
 
 
@@ -94,3 +97,49 @@ def test_no_question_after_a_failed_clone(tmp_path: Path) -> None:
         assert SessionState.ASKS not in states(sandbox)
     finally:
         sandbox.stop()
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Claude in its session, without a prompt."""
+    running = start(tmp_path_factory.mktemp("idle"), f"quiet-{os.getpid()}", "--claude", claude(), listed=FEW)
+    yield running
+    running.stop()
+
+
+def hooks_report(sandbox: Running) -> str:
+    return sandbox.agent("cat", "/home/claude/.codetainer/activity.json").stdout
+
+
+def test_hooks_status_line_and_mode_hold_if_the_operators_settings_are_void(tmp_path: Path) -> None:
+    """One field of a wrong type makes Claude Code ignore the agent's whole settings.json."""
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({**json.loads(SHIPPED_SETTINGS.read_text()), "cleanupPeriodDays": "30 days"}))
+    sandbox = start(
+        tmp_path, f"void-{os.getpid()}", "--claude", claude(), "--settings", str(settings), listed=FEW, CLAUDE_PROMPT=PROMPT
+    )
+    try:
+        eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
+        told = "/home/claude/.claude/settings.json cleanupPeriodDays: Expected number, but received string"
+        assert told in " ".join(sandbox.state.agent_settings)
+        eventually("the hooks run", lambda: '"state": "waits"' in hooks_report(sandbox))
+        eventually("the status line runs", lambda: sandbox.state.session and sandbox.state.session.model)
+        screen = sandbox.screen()
+        assert "bypass permissions on" in screen
+        assert "auto mode" not in screen.lower()
+        assert refused_names(sandbox) <= {"telemetry.example.net"}  # the prompt tries it
+    finally:
+        sandbox.stop()
+
+
+def test_hooks_hold_if_the_agent_voids_its_settings(idle: Running) -> None:
+    managed = str(idle.paths.claude_managed.relative_to(idle.paths.root))
+    assert idle.agent("sh", "-c", f"echo > /{managed}").returncode != 0
+    idle.agent("sh", "-c", "echo junk > ~/.claude/settings.json; rm -f ~/.codetainer/activity.json")
+    done = idle.agent("claude", "--dangerously-skip-permissions", "-p", "look around", seconds=PATIENCE * 3)
+    assert SENTENCE in done.stdout
+    eventually("the hooks run", lambda: '"state": "waits"' in hooks_report(idle))
+
+
+def refused_names(sandbox: Running) -> set[str]:
+    return {event.name or event.address for event in sandbox.events(Refused)}

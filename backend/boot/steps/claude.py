@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from backend import system
 from backend.agent import agent
@@ -18,17 +20,22 @@ PROJECT = {
     "hasClaudeMdExternalIncludesApproved": False,
     "hasClaudeMdExternalIncludesWarningShown": True,
 }
+# The keys of the template that go into the managed settings as they are.
+MANAGED = ("env", "hooks", "statusLine", "skipDangerousModePermissionPrompt")
 
 
 async def run(boot: Boot) -> str:
     paths, settings = boot.paths, boot.settings
     try:
         template = paths.claude_settings.read_text()
-        json.loads(template)
+        body = json.loads(template)
+        if not isinstance(body, dict):
+            raise ValueError("not a JSON object")
     except (OSError, ValueError) as error:
         raise StepFailed(
             f"cannot read {paths.claude_settings}: {error}", "Put back the template, which is part of the image."
         ) from error
+    system.write(paths.claude_managed_file, json.dumps(managed(body), indent=2) + "\n")
     agent.make_folder(paths.home / ".claude", 0o700)
     agent.write(paths.home / ".claude/settings.json", template)
     await _more(boot)
@@ -43,6 +50,20 @@ async def run(boot: Boot) -> str:
         state["customApiKeyResponses"] = {"approved": [settings.agent_secrets.api_key[-20:]], "rejected": []}
     agent.write(paths.home / ".claude.json", json.dumps(state), 0o600)
     return str(paths.repository if settings.repo_url else paths.workspace)
+
+
+def managed(template: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that hold whatever the agent, or a settings file of the repository, changes.
+
+    A wrong type anywhere in the agent's own settings makes Claude Code ignore all of them; in the managed settings it ignores
+    that field only. Claude Code runs a hook once if it is in both. `template` is the operator's, so its status line counts.
+    """
+    settings = {key: template[key] for key in MANAGED if key in template}
+    permissions = template.get("permissions")
+    mode = permissions.get("defaultMode") if isinstance(permissions, dict) else None
+    settings["permissions"] = {"disableAutoMode": "disable", **({"defaultMode": mode} if isinstance(mode, str) else {})}
+    settings["disableAutoMode"] = "disable"
+    return settings
 
 
 async def _more(boot: Boot) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from backend.hooks import activity
+import pytest
+
+from backend.hooks import activity, session_namer
 
 
 def content(file: Path) -> object:
@@ -28,6 +30,16 @@ def test_an_invalid_file_is_replaced(tmp_path: Path) -> None:
         file.write_text(text)
         activity.write(str(file), "waits", 1.0)
         assert content(file) == {"state": "waits", "since": 1.0, "turn": 0.0}
+
+
+def test_naming_the_session_is_not_the_agents_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["activity.py", str(tmp_path / "session.json"), "works"])
+    monkeypatch.setenv(session_namer.MARK, "1")
+    activity.main()
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.delenv(session_namer.MARK)
+    activity.main()
+    assert (tmp_path / "activity.json").exists()
 
 
 def test_without_a_folder_nothing_happens(tmp_path: Path) -> None:

@@ -49,12 +49,13 @@ def test_launchers_folders_and_accounts_are_placed(tmp_path: Path) -> None:
     assert "claude:x:1000:" in (tmp_path / "etc/group").read_text()
 
 
-def test_configuration_of_git_and_gh_links_to_the_files_that_boot_writes(tmp_path: Path) -> None:
+def test_configuration_of_git_gh_and_claude_links_to_the_files_that_boot_writes(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
     (tmp_path / "etc/gitconfig").write_text("the machine's\n")
     installation.install(tmp_path)
     assert str(paths.git_config.readlink()) == "/run/codetainer/gitconfig"
     assert str(paths.gh_config.readlink()) == "/run/codetainer/gh-config"
+    assert str(paths.claude_managed.readlink()) == "/run/codetainer/claude-managed.json"
 
 
 def test_a_terminal_of_root_starts_the_login_and_no_user_has_a_password(tmp_path: Path) -> None:

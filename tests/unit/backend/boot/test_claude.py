@@ -1,0 +1,29 @@
+"""The managed settings of Claude Code, derived from the operator's template."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from backend.boot.steps.claude import managed
+from backend.sandbox.layout import SHIPPED_SETTINGS
+
+
+def test_what_must_hold_is_managed() -> None:
+    template = json.loads(SHIPPED_SETTINGS.read_text())
+    settings = managed(template)
+    for key in ("env", "hooks", "statusLine", "skipDangerousModePermissionPrompt"):
+        assert settings[key] == template[key]
+    assert settings["permissions"] == {"defaultMode": "bypassPermissions", "disableAutoMode": "disable"}
+    assert settings["disableAutoMode"] == "disable"
+
+
+def test_preferences_stay_with_the_agent() -> None:
+    assert managed({"model": "opus", "enabledPlugins": {"a@b": True}}).keys() == {"permissions", "disableAutoMode"}
+
+
+@pytest.mark.parametrize("permissions", [None, "all", [], {}, {"defaultMode": 5}])
+def test_permissions_of_any_shape_still_forbid_auto_mode(permissions: Any) -> None:
+    assert managed({"permissions": permissions})["permissions"] == {"disableAutoMode": "disable"}
