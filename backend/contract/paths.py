@@ -135,6 +135,11 @@ class Paths:
         """The target of the link `claude_managed`."""
         return self.run / "claude-managed.json"
 
+    @property
+    def claude_repository(self) -> Path:
+        """The repository's settings for Claude Code, to use instead of its own files, if CODETAINER_CLAUDE_OVERRIDE is on."""
+        return self.run / "claude-repository.json"
+
     # --- files that the image (or `codetainer up`) provides, read-only ---
 
     @property

@@ -172,8 +172,8 @@ def _since(state: SessionState, before: SessionChanged | None, now: float) -> fl
 # --- the hooks' files ---
 
 
-def read_report(path: Path, reader: Identity = AGENT) -> str:
-    """Reads the agent's own report, "" if it has none. The file may be anything: a link, a pipe, endless data.
+def read_report(path: Path, reader: Identity = AGENT, most: int = REPORT_BYTES) -> str:
+    """Reads `most` bytes of a file that belongs to the agent, "" if there is none. It may be a link, a pipe, or endless.
 
     `reader`, the agent, opens it: a folder in the path may be a link to files that only root may read.
     """
@@ -184,7 +184,7 @@ def read_report(path: Path, reader: Identity = AGENT) -> str:
         return ""
     with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
         try:
-            return (file.read(REPORT_BYTES) or b"").decode(errors="replace")
+            return (file.read(most) or b"").decode(errors="replace")
         except OSError:
             return ""
 

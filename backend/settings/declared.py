@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backend.contract import durations
 from backend.settings import credentials_file, values
-from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Pretend, Seccomp, Where
+from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Override, Pretend, Seccomp, Where
 from backend.settings.variable import Variable, declared, setting
 from network import telemetry
 from network.firewall.ruleset import Listener
@@ -157,6 +157,13 @@ class Settings:
         "Filter the agent's system calls; turn off only for work that needs user namespaces",
         Seccomp,
         "on",
+        "on or off",
+    )
+    claude_override: Override = setting(
+        "CODETAINER_CLAUDE_OVERRIDE",
+        "Start Claude without those settings of the repository that stand in the way of unattended work",
+        Override,
+        "off",
         "on or off",
     )
     push: tuple[str, ...] = setting(

@@ -40,6 +40,11 @@ class Seccomp(StrEnum):
     OFF = "off"  # the agent may make every system call that the kernel permits to its uid
 
 
+class Override(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
 class Debug(StrEnum):
     ON = "on"
     OFF = "off"

@@ -146,7 +146,8 @@ def test_the_conversation_continues_after_a_restart(at_work: Running) -> None:
 WORK = (
     "until [ -e /workspace/go ]; do sleep 0.1; done; "
     "git clone -q https://github.com/example/demo /workspace/work && cd /workspace/work && echo more >> README.md && "
-    "git commit -qam More && git push -q origin HEAD:refs/heads/more; curl -sS -m 20 https://files.example.org/; echo code $?"
+    "git commit -qam More && git push -q origin HEAD:refs/heads/more; "
+    "curl -sS -m 20 https://files.example.org/; echo $? > /workspace/code"
 )
 
 
@@ -159,7 +160,9 @@ def test_a_task_from_prompt_to_refusal(tmp_path: Path) -> None:
         eventually("it works, and for longer than from one look to the next", lambda: SessionState.WORKS in states(sandbox))
         assert sandbox.agent("touch", "/workspace/go").returncode == 0
         eventually("Claude learns the remedy", lambda: "codetainer allow files.example.org" in sandbox.seen.read_text())
-        assert "code 6" in sandbox.seen.read_text()  # curl could not resolve the name, at once; 28 would be a timeout
+        assert (
+            sandbox.agent("cat", "/workspace/code").stdout == "6\n"
+        )  # curl could not resolve the name, at once; 28 would be a timeout
         assert "files.example.org" in on_the_dashboard(sandbox, tmp_path)
         log = sandbox.agent("git", "ls-remote", REPOSITORY, "more").stdout
         assert log.split() == [

@@ -26,13 +26,13 @@ def hook(event: str, command: str) -> dict[str, object]:
     return {"hooks": {event: [{"hooks": [{"type": "command", "command": command}]}]}}
 
 
-def begin(folder: Path, name: str, files: dict[str, str]) -> Running:
+def begin(folder: Path, name: str, files: dict[str, str], override: str = "off") -> Running:
     """Starts a sandbox with a repository that has these files, and with a prompt."""
     table = ", ".join(f"{json.dumps(path)} = {json.dumps(text)}" for path, text in files.items())
     internet = INTERNET.replace('repository = "example/demo" }', f'repository = "example/demo", files = {{ {table} }} }}')
     return start(
         folder, f"{name}-{os.getpid()}", "--claude", claude(), internet=internet, CLAUDE_PROMPT=PROMPT,
-        REPO_URL=REPOSITORY,
+        REPO_URL=REPOSITORY, CODETAINER_CLAUDE_OVERRIDE=override,
     )  # fmt: skip
 
 
@@ -56,6 +56,57 @@ def test_the_prompt_begins(name: str, tmp_path: Path) -> None:
         assert told in " ".join(sandbox.state.agent_settings)
         assert bool(told) == bool(sandbox.state.agent_settings)
         assert (told != "") == ("Claude Code's settings" in sandbox.codetainer("status").stdout)
+    finally:
+        sandbox.stop()
+
+
+# Settings of a repository that do not keep Claude from working without anybody: the sandbox's own outrank them.
+OUTRANKED = {
+    "plan": {"permissions": {"defaultMode": "plan"}},
+    "no-hooks": {"disableAllHooks": True},
+    "auto": {"permissions": {"defaultMode": "auto"}},
+}
+
+
+@pytest.mark.parametrize("name", OUTRANKED)
+def test_the_sandboxs_settings_outrank_the_repositorys(name: str, tmp_path: Path) -> None:
+    sandbox = begin(tmp_path, name, {SETTINGS: json.dumps(OUTRANKED[name])})
+    try:
+        eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
+        assert "bypass permissions on" in sandbox.screen()
+        eventually("the hooks run", lambda: '"state": "waits"' in hooks_report(sandbox))
+        eventually("Claude learns the remedy", lambda: "codetainer allow telemetry.example.net" in sandbox.seen.read_text())
+        assert sandbox.state.agent_settings == ()
+    finally:
+        sandbox.stop()
+
+
+# Settings of a repository that do keep it, and the start of what the operator is told.
+HINDERING: dict[str, tuple[dict[str, object], str]] = {
+    "no-bypass": ({"permissions": {"disableBypassPermissionsMode": "disable"}}, "permissions.disableBypassPermissionsMode"),
+    "ask": ({"permissions": {"ask": ["Bash"]}}, 'permissions.ask ["Bash"]'),
+    "base-url": ({"env": {"ANTHROPIC_BASE_URL": "https://files.example.org"}}, "env.ANTHROPIC_BASE_URL"),
+    "bedrock": ({"env": {"CLAUDE_CODE_USE_BEDROCK": "1"}}, "env.CLAUDE_CODE_USE_BEDROCK"),
+    "helper": ({"apiKeyHelper": "echo nobodys-key"}, "apiKeyHelper"),
+    "sandbox": ({"sandbox": {"enabled": True, "failIfUnavailable": True}}, "sandbox.failIfUnavailable"),
+}
+TASK = "please run: touch /workspace/known\n"  # the pretend API obeys the first such line of a conversation
+
+
+@pytest.mark.parametrize("override", ["off", "on"])
+@pytest.mark.parametrize("name", HINDERING)
+def test_a_setting_in_the_way_is_reported_or_overridden(name: str, override: str, tmp_path: Path) -> None:
+    """With the override Claude works, and still knows the repository's CLAUDE.md and its other settings."""
+    body, setting = HINDERING[name]
+    files = {SETTINGS: json.dumps({**body, **hook("UserPromptSubmit", "touch /workspace/hook")}), "CLAUDE.md": TASK}
+    sandbox = begin(tmp_path, f"{name}-{override}", files, override)
+    try:
+        assert f"{SETTINGS}: {setting}" in sandbox.state.agent_settings[0]
+        assert setting in " ".join(sandbox.codetainer("status").stdout.split())
+        if override == "on":
+            eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
+            assert "bypass permissions on" in sandbox.screen()
+            assert sandbox.agent("ls", "/workspace/hook", "/workspace/known").returncode == 0
     finally:
         sandbox.stop()
 
@@ -130,6 +181,17 @@ def test_hooks_status_line_and_mode_hold_if_the_operators_settings_are_void(tmp_
         assert refused_names(sandbox) <= {"telemetry.example.net"}  # the prompt tries it
     finally:
         sandbox.stop()
+
+
+def test_starts_of_claude_are_refused_nothing(idle: Running) -> None:
+    """Claude Code looks names up in the first seconds: of a session, of a restarted one, and of a run without a screen."""
+    eventually("Claude's prompt", lambda: "bypass permissions on" in idle.screen())
+    assert idle.codetainer("session", "restart", "--yes").returncode == 0
+    done = idle.agent("claude", "--dangerously-skip-permissions", "-p", "please run: true", seconds=PATIENCE * 3)
+    assert SENTENCE in done.stdout
+    eventually("Claude's prompt", lambda: "bypass permissions on" in idle.screen())
+    eventually("the status line runs", lambda: idle.state.session and idle.state.session.model)
+    assert refused_names(idle) == set()
 
 
 def test_hooks_hold_if_the_agent_voids_its_settings(idle: Running) -> None:

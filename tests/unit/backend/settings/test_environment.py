@@ -10,7 +10,9 @@ import pytest
 
 from backend import settings
 from backend.settings import VARIABLES, SettingsError
-from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Pretend, Save, Seccomp, Where
+from backend.settings.values import (
+    Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Override, Pretend, Save, Seccomp, Where,
+)  # fmt: skip
 from network.firewall.ruleset import Listener
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
@@ -204,6 +206,7 @@ SENTINELS = {
     "CODETAINER_GATE": ("gate", "off", GateMode.OFF),
     "CODETAINER_CREDENTIALS": ("credentials", "inside", Where.INSIDE),
     "CODETAINER_SECCOMP": ("seccomp", "off", Seccomp.OFF),
+    "CODETAINER_CLAUDE_OVERRIDE": ("claude_override", "on", Override.ON),
     "CODETAINER_PUSH": ("push", "sentinel/other", ("sentinel/other",)),
     "CODETAINER_CERTIFICATES": ("certificate_seconds", "104s", 104.0),
     "CODETAINER_MUCH_OUT": ("much_out", "14M", 14 << 20),
@@ -227,7 +230,7 @@ SECRETS = {
 def test_every_variable_reaches_its_own_field() -> None:
     """Fails if two settings are swapped, in their declarations or anywhere before `Settings`."""
     assert {variable.name for variable in VARIABLES} == SENTINELS.keys() | SECRETS.keys()
-    assert len({text for _, text, _ in SENTINELS.values()}) >= len(SENTINELS) - 2  # two switches share `off`, two `on`
+    assert len({text for _, text, _ in SENTINELS.values()}) >= len(SENTINELS) - 4  # switches share the words `on` and `off`
     loaded = settings.load(
         {name: text for name, (_, text, _) in SENTINELS.items()} | {name: text for name, (_, text) in SECRETS.items()}
     )
@@ -238,13 +241,15 @@ def test_every_variable_reaches_its_own_field() -> None:
 
 
 def test_each_switch_reaches_its_own_field() -> None:
-    """Switches share the words `off` and `on`, so each is tried alone."""
-    for name, text, field, value in (
-        ("CODETAINER_GATE", "off", "gate", GateMode.OFF),
-        ("CODETAINER_SECCOMP", "off", "seccomp", Seccomp.OFF),
-        ("CODETAINER_DEBUG", "on", "debug", Debug.ON),
-        ("CODETAINER_PRETEND", "on", "pretend", Pretend.ON),
-    ):
-        defaults, loaded = settings.load(GOOD), settings.load({**GOOD, name: text})
+    """Switches share the words `on` and `off`, so each is tried alone."""
+    switches = (
+        ("CODETAINER_GATE", "gate", GateMode.OFF),
+        ("CODETAINER_SECCOMP", "seccomp", Seccomp.OFF),
+        ("CODETAINER_CLAUDE_OVERRIDE", "claude_override", Override.ON),
+        ("CODETAINER_DEBUG", "debug", Debug.ON),
+        ("CODETAINER_PRETEND", "pretend", Pretend.ON),
+    )
+    for name, field, value in switches:
+        defaults, loaded = settings.load(GOOD), settings.load({**GOOD, name: str(value)})
         changed = [each.name for each in fields(loaded) if getattr(loaded, each.name) != getattr(defaults, each.name)]
         assert (changed, getattr(loaded, field)) == ([field], value)
