@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 
 WRITE_SECONDS = 5.0
 # Variables of the runtimes that do not read the system's CA bundle by default.
-TRUST = (
-    "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO",
-    "PIP_CERT",
-)  # fmt: skip
+TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO", "PIP_CERT")
 
 
 def own_environment(paths: Paths) -> dict[str, str]:
@@ -33,6 +30,7 @@ def own_environment(paths: Paths) -> dict[str, str]:
         "GH_CONFIG_DIR": str(paths.gh_config),
         "GIT_TERMINAL_PROMPT": "0",
         **dict.fromkeys(TRUST, f"/{paths.ca_bundle.relative_to(paths.root)}"),
+        "NODE_EXTRA_CA_CERTS": f"/{paths.node_authorities.relative_to(paths.root)}",
         "DISABLE_AUTOUPDATER": "1",
         # Otherwise Claude Code looks for its official marketplace at each start. Boot adds it if a plugin needs it.
         "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",

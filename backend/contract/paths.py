@@ -72,6 +72,16 @@ class Paths:
         return self.run / "trusted.crt"
 
     @property
+    def node_authorities(self) -> Path:
+        """The CAs that Node.js and bun trust in addition to those that they have built in."""
+        return self.run / "node.crt"
+
+    @property
+    def java_trusted(self) -> Path:
+        """Java's store with the gate's authority, mounted over `java_authorities`; the names of the files end with a number."""
+        return self.run / "cacerts"
+
+    @property
     def traffic(self) -> Path:
         """The gate's traffic log, one connection per line (contract/traffic.py); the previous file is `traffic.jsonl.1`."""
         return self.run / "traffic.jsonl"
@@ -225,6 +235,16 @@ class Paths:
     def ca_bundle(self) -> Path:
         """The system's CA bundle."""
         return self.root / "etc/ssl/certs/ca-certificates.crt"
+
+    @property
+    def shipped_authorities(self) -> Path:
+        """The folder of the CA certificates that the distribution ships: Mozilla's."""
+        return self.root / "usr/share/ca-certificates/mozilla"
+
+    @property
+    def java_authorities(self) -> Path:
+        """Java's trust store in Debian (package ca-certificates-java)."""
+        return self.root / "etc/ssl/certs/java/cacerts"
 
     @property
     def fly(self) -> Path:

@@ -1,7 +1,7 @@
 """The gate's certificates: made at boot for hosts with a credential, trusted inside the sandbox, renewed before they expire.
 
 A bundle in memory, with the gate's CA at its end, is mounted over the system's bundle. That works on a read-only root, leaves
-the image unchanged, and allows another CA to be added later.
+the image unchanged, and allows another CA to be added later. Runtimes with their own stores: trust_stores.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from backend import system
 from backend.contract.paths import Paths
+from backend.services.trust_stores import TrustStores
 from backend.system import SystemFailure
 from network.gate.haproxy import Places
 
@@ -54,7 +55,9 @@ class Trust:
         self._paths, self._places, self._clock, self._maker = paths, places, clock, maker
         self.valid = 365 * 86400.0
         self._names: tuple[str, ...] = ()
+        self._stores: TrustStores | None = None
         self._since = 0.0
+        self._authorities: tuple[str, ...] = ()  # PEM, all that are trusted
         self._waiting: tuple[float, Mapping[str, str]] | None = None  # time and leaves: trusted, but not in use by the gate
 
     async def begin(self, names: Iterable[str]) -> None:
@@ -64,12 +67,19 @@ class Trust:
         """
         self._names = tuple(names)
         trusted = self._paths.ca_bundle.read_text()
+        stores = self._stores = TrustStores(self._paths, trusted)
         system.write(self._places.authorities, trusted, mode=0o600)
         self._places.certificates.mkdir(mode=0o700, exist_ok=True)
         authority, _ = await self._make()
         system.write(self._paths.trusted, trusted + authority)
         system.bind(self._paths.trusted, self._paths.ca_bundle)
+        stores.write([authority])
+        self._authorities = (authority,)
         self.in_use()
+
+    def without_gate(self) -> None:
+        """Writes the stores of runtimes for a sandbox whose gate terminates no TLS. Raises SystemFailure."""
+        TrustStores(self._paths, self._paths.ca_bundle.read_text()).write([])
 
     @property
     def due(self) -> bool:
@@ -89,6 +99,8 @@ class Trust:
             return self._waiting[1]
         now = self._clock()
         authority, leaves = await self._make()
+        if self._stores is not None:
+            self._stores.write([*self._authorities, authority])
         try:
             with self._paths.trusted.open("ab", buffering=0) as bundle:
                 before = os.fstat(bundle.fileno()).st_size
@@ -97,6 +109,7 @@ class Trust:
                     raise SystemFailure("cannot add the new CA to the bundle: no space left")
         except OSError as error:
             raise SystemFailure(f"cannot add the new CA to the bundle: {error.strerror or error}") from error
+        self._authorities = (*self._authorities, authority)
         self._waiting = now, leaves
         return leaves
 

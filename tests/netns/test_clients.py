@@ -1,4 +1,7 @@
-"""Unmodified real clients behind the gate: they trust its certificates, and requests arrive with the operator's credential."""
+"""Unmodified real clients behind the gate: they trust its certificates, and requests arrive with the operator's credential.
+
+Length: tables of clients and their commands.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import CookiesDropped
+from backend.services.trust_stores import certificates
 from backend.settings import credentials_file
 from network.gate import credentials
 from tests.netns.sandbox import LISTED, Running, eventually, start
@@ -50,6 +54,7 @@ CLIENTS = {
     "bun": [f"{HOME}/bun", "-e", FETCH % "bun"],
     "go": [f"{HOME}/go-client"],
     "gh": ["gh", "api", "client/gh"],
+    "java": ["java", "-Xmx64m", f"{HOME}/Ask.java", f"{API}/client/java", TOKEN],
 }
 
 
@@ -83,12 +88,20 @@ import java.net.http.*;
 
 class Ask {
     public static void main(String[] arguments) throws Exception {
-        var request = HttpRequest.newBuilder(URI.create(arguments[0])).build();
-        var answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
+        var request = HttpRequest.newBuilder(URI.create(arguments[0]));
+        if (arguments.length > 1) request.header("Authorization", "Bearer " + arguments[1]);
+        var answer = HttpClient.newHttpClient().send(request.build(), HttpResponse.BodyHandlers.ofString());
         if (answer.statusCode() != 200) throw new Exception(answer.statusCode() + " " + answer.body());
     }
 }
 """
+ELSEWHERE = "https://short.test/client/%s"  # an allowed host whose TLS does not terminate at the gate
+TRUSTING = {
+    "node": ["node", "-e", f"fetch('{ELSEWHERE % 'node'}').then(r => console.log(r.status))"],
+    "bun": [f"{HOME}/bun", "-e", f"fetch('{ELSEWHERE % 'bun'}').then(r => console.log(r.status))"],
+    "npm": ["npm", "ping", f"--registry={ELSEWHERE % 'npm'}", "--fetch-retries=0"],
+    "java": ["java", "-Xmx64m", f"{HOME}/Ask.java", ELSEWHERE % "java"],
+}
 OFFERS = {
     "curl": ["curl", "-sSf", "--http2", "http://plain.test/offer/curl"],
     "java": ["java", "-Xmx64m", f"{HOME}/Ask.java", "http://plain.test/offer/java"],
@@ -139,6 +152,24 @@ def test_a_client_works_with_the_placeholder(sandbox: Running, client: str) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     arrived = [f"{scheme} {REAL}" for scheme in ("Bearer", "token")]
     assert sum(sandbox.asked(kind="http", path=f"/client/{client}", credential=one) for one in arrived) == 1
+
+
+@pytest.mark.parametrize("client", TRUSTING)
+def test_a_client_trusts_the_systems_authorities_for_other_hosts(sandbox: Running, client: str) -> None:
+    """The CA of the pretend internet is one that an operator has added to the system's."""
+    done = sandbox.agent(*TRUSTING[client])
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [json.loads(line) for line in sandbox.seen.read_text().splitlines()]
+    assert [line for line in lines if line.get("path", "").startswith(f"/client/{client}") and line["host"] == "short.test"]
+
+
+def test_node_reads_no_authorities_that_it_has_built_in(sandbox: Running) -> None:
+    """Each one costs time at every start of Node.js."""
+    file = sandbox.agent("printenv", "NODE_EXTRA_CA_CERTS").stdout.strip()
+    added = certificates((sandbox.paths.root / file.lstrip("/")).read_text())
+    shipped = [one for path in sandbox.paths.shipped_authorities.glob("*.crt") for one in certificates(path.read_text())]
+    assert added
+    assert set(added) == set(certificates(sandbox.paths.ca_bundle.read_text())) - set(shipped)
 
 
 @pytest.mark.parametrize("client", OFFERS)
