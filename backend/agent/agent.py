@@ -41,7 +41,7 @@ def environment(settings: Settings, paths: Paths) -> dict[str, str]:
     """The agent's whole environment, with its tokens or their placeholders."""
     variables = own_environment(paths)
     secrets = settings.agent_secrets
-    variables["GH_TOKEN"] = secrets.gh_pat
+    variables["GH_TOKEN"] = variables["GITHUB_TOKEN"] = secrets.gh_pat  # gh reads the first, most other programs the second
     if secrets.oauth_token:
         variables["CLAUDE_CODE_OAUTH_TOKEN"] = secrets.oauth_token
     else:

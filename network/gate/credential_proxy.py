@@ -19,6 +19,7 @@ from network.gate.scope import scope
 
 TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
 FOREIGN = "request and connection name different hosts"
+NOT_HERE = "the operator's credential is not used at {host}; public images can be pulled without one"
 NOT_OURS = "only the operator's credentials work here"
 
 
@@ -122,22 +123,20 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
     held = {header: f"txn.fine{number}" for number, header in enumerate(("authorization", *headers))}
     spelled = "|".join(header.replace("-", "[_-]") for header in held)  # variants that a server may read as these headers
     ours = Refusal(403, NOT_OURS, host.answers)
+    parameters = [name for name in TOKENS_IN_URLS if name != "token" or not host.url_tokens]
+    in_url = rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, parameters))})(=|&|;|\[|%5b|$)' }}"
     lines = [
-        f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
         # --- exactly one credential: the placeholder, in its header ---
-        "http-request set-var(txn.verdict) str(credential)",
         *(line for header in held for line in deny(ours, f"{{ req.hdr_cnt({header}) gt 1 }}")),
         *deny(ours, "{ req.hdr(proxy-authorization) -m found }"),
-        *deny(ours, rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, TOKENS_IN_URLS))})(=|&|;|\[|%5b|$)' }}"),
+        *deny(ours, in_url),
         # Other headers that may carry a credential: all names between colons, except those checked below.
         "http-request set-var(txn.colon) str(:)",
         "http-request set-var(txn.names) req.hdr_names(:),lower",
         "http-request set-var(txn.names) var(txn.colon),concat(,txn.names,:)",
         *(f"http-request set-var(txn.names) var(txn.names),regsub(:{header}:,::,g)" for header in held),
         *deny(ours, f"{{ var(txn.names) -m reg ':({CREDENTIAL_HEADERS}|{spelled}):' }}"),
-        "http-request set-var(txn.scheme) req.fhdr(authorization),word(1,' '),lower",
-        "http-request set-var(txn.secret) req.fhdr(authorization),word(2,' ')",
-        *_basic(),
+        *_presented(),
         *(f"http-request set-var({fine}) bool(false)" for fine in held.values()),
         *(line for c in configured for line in _replace(c, proxy.secrets[c.variable], held[c.header])),
         # Checks each header, because a foreign credential beside a good one must be refused too.
@@ -146,11 +145,41 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
             for header, fine in held.items()
             for line in deny(ours, f"{{ req.hdr({header}) -m found }} !{{ var({fine}) -m bool }}")
         ),
+    ]
+    if host.any_credential:
+        lines = list(_placeholder_refused(host))
+    lines = [
+        f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
+        "http-request set-var(txn.verdict) str(credential)",
+        *lines,
         *scope(host, proxy.repositories, proxy.asks),
         *_onward(proxy, host),
         *lfs.answers(host),
     ]
     return "\n    ".join(lines) + "\n"
+
+
+def _placeholder_refused(host: Host) -> Iterable[str]:
+    """Rules for a host to which the operator's credential is not sent."""
+    refusal = Refusal(403, NOT_HERE.format(host=host.name), host.answers)
+    yield "http-request set-var(txn.verdict) str(grant)"
+    yield "http-request set-var(txn.shown) path"
+    yield "http-request set-var(txn.detail) method,concat(' ',txn.shown)"
+    yield from _presented()
+    for credential in host.credentials:
+        yield from deny(refusal, _holds(credential))
+
+
+def _holds(credential: Credential) -> str:
+    """A condition: the request presents the placeholder."""
+    return f"{{ var(txn.secret) -m str {credential.placeholder} }}"
+
+
+def _presented() -> Iterable[str]:
+    """Sets txn.scheme and txn.secret to the parts of the Authorization header."""
+    yield "http-request set-var(txn.scheme) req.fhdr(authorization),word(1,' '),lower"
+    yield "http-request set-var(txn.secret) req.fhdr(authorization),word(2,' ')"
+    yield from _basic()
 
 
 def _basic() -> Iterable[str]:
@@ -211,7 +240,7 @@ def _replace(credential: Credential, secret: str, fine: str) -> Iterable[str]:
         yield f"http-request set-var({fine}) bool(true) if {placeholder}"
         yield f"http-request set-header {credential.header} {quoted(secret)} if {placeholder}"
         return
-    held = f"{{ var(txn.secret) -m str {credential.placeholder} }}"
+    held = _holds(credential)
     basic = base64.b64encode(f"{credential.login}:{secret}".encode()).decode()
     yield f"http-request set-var({fine}) bool(true) if {{ var(txn.scheme) -m str bearer token basic }} {held}"
     for scheme, value in (("bearer", f"Bearer {secret}"), ("token", f"token {secret}"), ("basic", f"Basic {basic}")):

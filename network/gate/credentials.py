@@ -14,6 +14,7 @@ from typing import Any
 
 from network.names import EntryError, normalise
 
+ANSWERS = ("json", "text", "registry")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _HEADER = re.compile(r"[a-z][a-z0-9-]*\Z")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*\Z")
@@ -62,6 +63,8 @@ class Host:
     graphql: str = ""
     mutations: tuple[str, ...] = ()
     lfs: str = ""
+    url_tokens: bool = False
+    any_credential: bool = False
 
     def allowed(self, repositories: Iterable[str]) -> tuple[Write, ...]:
         """The permitted writes if these repositories (`owner/repo`, `owner/*`, `*`) may be pushed to."""
@@ -175,6 +178,8 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
             "graphql",
             "mutations",
             "lfs",
+            "url_tokens",
+            "any_credential",
         ),
         place,
     )
@@ -198,8 +203,8 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
             raise CredentialsError(f"{place}: found {word!a}, expected only letters, digits and . _ / = -")
     answers = table.get("answers", "json")
     below = table.get("below", "")
-    if answers not in ("json", "text") or not isinstance(below, str) or not re.match(r"(/[A-Za-z0-9._-]+)*\Z", below):
-        raise CredentialsError(f"{place}: answers must be json or text, below a path such as /repos")
+    if answers not in ANSWERS or not isinstance(below, str) or not re.match(r"(/[A-Za-z0-9._-]+)*\Z", below):
+        raise CredentialsError(f"{place}: answers must be json, text or registry, below a path such as /repos")
     graphql, mutations = table.get("graphql", ""), _texts(table, "mutations", place)
     if not isinstance(graphql, str) or not re.match(r"(/[a-z0-9/]+)?\Z", graphql) or (mutations and not graphql):
         raise CredentialsError(f"{place}: graphql is {graphql!a}, expected a path such as /graphql; mutations need one")
@@ -209,6 +214,12 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     lfs = table.get("lfs", "")
     if not isinstance(lfs, str) or not re.match(r"(/[a-z/]+)?\Z", lfs):
         raise CredentialsError(f"{place}: lfs is {lfs!a}, expected a path such as /info/lfs")
+    flags = {key: table.get(key, False) for key in ("url_tokens", "any_credential")}
+    for key, value in flags.items():
+        if not isinstance(value, bool):
+            raise CredentialsError(f"{place}: {key} is {value!a}, expected true or false")
+    if flags["any_credential"] and writes:
+        raise CredentialsError(f"{place}: any_credential is only for hosts without writes")
     branches = table.get("branches", "")
     if branches and (not isinstance(branches, str) or not _is_path(branches) or not branches.startswith("PUSH/")):
         raise CredentialsError(f"{place}: branches is {branches!a}, expected a path such as PUSH/git/refs/heads")
@@ -216,7 +227,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
         raise CredentialsError(f"{place}: branches needs below, and graphql to look up the default branch")
     return Host(
         name, tuple(credentials[variable] for variable in used), writes, table.get("announces", ""), below,
-        branches, tuple(refused.items()), paths, answers, graphql, mutations, lfs,
+        branches, tuple(refused.items()), paths, answers, graphql, mutations, lfs, **flags,
     )  # fmt: skip
 
 

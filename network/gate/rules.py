@@ -14,7 +14,8 @@ class Refusal:
     """An answer of the gate: its HTTP status and message.
 
     With `answers` json the body is always JSON; with text it is JSON only for clients that accept JSON, such as git-lfs. git
-    shows text. `how` is string, or lf-string if the message contains variables (%[...]).
+    shows text. With registry it is the JSON of container registries, whose clients show the messages in `errors` (OCI
+    distribution specification). `how` is string, or lf-string if the message contains variables (%[...]).
     """
 
     status: int
@@ -36,8 +37,10 @@ class Refusal:
         text = f"codetainer: {self.message}"
         if kind == "json":
             text = json.dumps({"type": "error", "message": text, "error": {"type": "permission_error", "message": text}})
+        elif kind == "registry":
+            text = json.dumps({"errors": [{"code": "DENIED", "message": text}]})
         escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-        content = "application/json" if kind == "json" else "text/plain"
+        content = "text/plain" if kind == "text" else "application/json"
         return f'content-type {content} {self.how} "{escaped}\\n"'
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from backend import system
 from backend.contract.paths import Paths
-from backend.services import trust_stores
 from backend.services.trust_stores import TrustStores, certificates, java, pem
 
 SHIPPED, LOCAL, GATE, NEXT = b"shipped" * 9, b"local" * 9, b"gate" * 9, b"next" * 9
@@ -52,7 +52,7 @@ def test_the_stores_have_all_authorities_of_the_gate(tmp_path: Path, monkeypatch
     (paths.shipped_authorities / "a.crt").write_text(pem(SHIPPED))
     paths.java_authorities.write_bytes(java(b"", [], [SHIPPED]))
     mounted: list[Path] = []  # no file twice: nothing can be mounted over a mounted file that has been deleted
-    monkeypatch.setattr(trust_stores.system, "bind", lambda source, target: mounted.append(source))
+    monkeypatch.setattr(system, "bind", lambda source, target: mounted.append(source))
     stores = TrustStores(paths, "# a comment\n" + pem(SHIPPED) + pem(LOCAL))
     for authorities in ([GATE], [GATE, NEXT]):
         stores.write([f"# ours\n{pem(one)}" for one in authorities])
