@@ -9,52 +9,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from backend.contract import durations, shell
+from backend.contract.arguments import ARGUMENT, Argument, duration, option, positional, switch
 from backend.contract.events import RepositoryWork, SinceSave, WorkSaved, build
-
-ARGUMENT = "argument"  # key in a field's metadata
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """The argument that fills a field. `flag` is "" for a positional argument, `metavar` is "" for a switch.
-
-    `read` turns the typed text into the field's value. It raises ValueError with a message for the operator.
-    """
-
-    metavar: str = ""
-    flag: str = ""
-    help: str = ""
-    read: Callable[[str], Any] = str
-
-    @property
-    def usage(self) -> str:
-        return (
-            f"[{self.flag} {self.metavar}]" if self.flag and self.metavar else f"[{self.flag}]" if self.flag else self.metavar
-        )
-
-
-def _positional(metavar: str, text: str = "") -> Any:
-    return field(metadata={ARGUMENT: Argument(metavar, help=text)})
-
-
-def _option(flag: str, metavar: str, text: str, default: Any = "", read: Callable[[str], Any] = str) -> Any:
-    return field(default=default, metadata={ARGUMENT: Argument(metavar, flag, text, read)})
-
-
-def _switch(flag: str, text: str) -> Any:
-    return field(default=False, metadata={ARGUMENT: Argument(flag=flag, help=text)})
-
-
-def _duration(text: str) -> float:
-    try:
-        return durations.read(text)
-    except ValueError as error:
-        raise ValueError(f"{error}; without --for there is no end") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +64,10 @@ class Allow(Request):
 
     verb: ClassVar[str] = "allow"
     opens: ClassVar[bool] = True
-    name: str = _positional("NAME", "a name, or *.NAME for all names below it")
-    ports: str = _option("--port", "PORTS", "as in domains.conf: 443,8443/tls (default: 443 and 80)")
-    seconds: float | None = _option("--for", "TIME", "90s, 5m, 1h, 2d (default: until you close it)", None, _duration)
-    yes: bool = _switch("--yes", "allow a wildcard below a public suffix, or a name without an address")
+    name: str = positional("NAME", "a name, or *.NAME for all names below it")
+    ports: str = option("--port", "PORTS", "as in domains.conf: 443,8443/tls (default: 443 and 80)")
+    seconds: float | None = option("--for", "TIME", "90s, 5m, 1h, 2d (default: until you close it)", None, duration)
+    yes: bool = switch("--yes", "allow a wildcard below a public suffix, or a name without an address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +79,8 @@ class Revoke(Request):
 
     # data["open"] of the reply: what stays open of the name, as objects with name, ports, source.
     verb: ClassVar[str] = "revoke"
-    name: str = _positional("NAME")
-    ports: str = _option("--port", "PORTS", "only these ports (default: all that allow opened)")
+    name: str = positional("NAME")
+    ports: str = option("--port", "PORTS", "only these ports (default: all that allow opened)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +107,7 @@ class Explain(Request):
 
     # data["open"] of a reply that is ok: true if a connection would be made.
     verb: ClassVar[str] = "explain"
-    target: str = _positional("NAME|ADDRESS[:PORT]|URL")
+    target: str = positional("NAME|ADDRESS[:PORT]|URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +128,7 @@ class SaveWork(Request):
 
     # data of the reply: branch, left_out, not_saved (paths of repositories).
     verb: ClassVar[str] = "save"
-    off: bool = _switch("--off", "instead: save nothing when the sandbox stops")
+    off: bool = switch("--off", "instead: save nothing when the sandbox stops")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +136,9 @@ class Mute(Request):
     """Hide the refusals of a name or address, but still count them. Serious refusals stay visible."""
 
     verb: ClassVar[str] = "mute"
-    name: str = _positional("NAME")
-    seconds: float | None = _option("--for", "TIME", "90s, 5m, 1h, 2d (default: until --off)", None, _duration)
-    off: bool = _switch("--off", "show them again")
+    name: str = positional("NAME")
+    seconds: float | None = option("--for", "TIME", "90s, 5m, 1h, 2d (default: until --off)", None, duration)
+    off: bool = switch("--off", "show them again")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block,
         problems.append(Block("Session", since, (detail,), Tone.WARN, ("R restarts it",)))
     problems += _asks(state)
     if state.agent_settings:
-        lines = tuple(harmless(problem, 800) for problem in state.agent_settings)
-        problems.append(Block("Claude Code's settings", "", lines, Tone.WARN))
+        settings = tuple(harmless(problem, 800) for problem in state.agent_settings)
+        problems.append(Block("Claude Code's settings", "", settings, Tone.WARN))
     unsaved = work.block(state)
     if unsaved is not None:
         problems.append(unsaved)

@@ -6,8 +6,11 @@ import pytest
 
 from backend.contract import events as e
 from backend.contract.events import Reason, Refused, Via
+from codetainer_tui.dashboard.draw.refused import WIDE, columns
+from codetainer_tui.refusal import why
 from codetainer_tui.view import Condition
-from tests.unit.codetainer_tui.test_view import refused, seen, state
+from tests.unit.codetainer_tui.test_view import seen, state
+from tests.unit.codetainer_tui.test_view_refusals import refused
 
 REASON = "blocked by the resolver (0.0.0.0)"
 
@@ -43,3 +46,9 @@ def test_the_details_of_a_serious_row_do_not_contradict_themselves() -> None:
     full = refused(Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80)).refused[0].full
     assert "serious: no entry of the allowlist can permit this" in full
     assert not any("domains.conf" in line for line in full)
+
+
+def test_reasons_fit_their_column_and_differ_on_narrow_screens() -> None:
+    shown = [why(Refused(Via.GATE, reason, 1)) for reason in Reason]
+    assert max(map(len, shown)) <= columns(WIDE, programs=True)[3]
+    assert len({text[:19] for text in shown}) == len(shown)

@@ -134,7 +134,7 @@ def test_a_save_that_succeeds_ends_the_problem() -> None:
 
 def test_unsaved_work_as_text_and_as_json() -> None:
     found = seen(WorkCounted((REPO, OTHER)), SAVED)
-    assert "Unsaved work 3 commits" in text(found, operator=True)
+    assert "Unsaved work 3 commits" in " ".join(text(found, operator=True).split())
     assert json.loads(for_programs(seen(WorkCounted((CLEAN,), problem="no"))))["work"]["unknown"] == "no"
     assert json.loads(for_programs(found))["work"] == {
         "commits": 4, "files": 7, "stashes": 1, "saved_to": "wip/2026-01-31-1402-3f9a", "saved_at": 60.0, "save_problem": "",

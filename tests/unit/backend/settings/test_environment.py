@@ -11,7 +11,17 @@ import pytest
 from backend import settings
 from backend.settings import VARIABLES, SettingsError
 from backend.settings.values import (
-    Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Override, Pretend, Save, Seccomp, Where,
+    Autosave,
+    Debug,
+    GateMode,
+    LogFormat,
+    Login,
+    OnFailure,
+    Override,
+    Pretend,
+    Save,
+    Seccomp,
+    Where,
 )  # fmt: skip
 from network.firewall.ruleset import Listener
 
