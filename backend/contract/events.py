@@ -385,10 +385,10 @@ class Allowed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn(Event):
-    """The ports that the operator had opened are closed again; "" for all ports of the name.
+    """Ports that the operator had opened are closed again: `ports`, or all ports of the name if it is "".
 
-    `by` names the person who closed them, or is TIME_UP. `stays` names the ports that an allowlist entry keeps
-    open ("443, 80 by github.com (domains.conf:2)"), "" if there are none.
+    `by` names the operator who closed them, or is "its time was up". `stays` lists the ports that an allowlist entry keeps
+    open ("443, 80 by github.com (domains.conf:2)"), "" if no port stays open.
     """
 
     kind: ClassVar[str] = "withdrawn"
