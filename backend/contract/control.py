@@ -85,9 +85,9 @@ class Revoke(Request):
 
 @dataclass(frozen=True, slots=True)
 class ListAllowed(Request):
-    """List every open name, its ports, and the place that opens them.
+    """List every open name, its ports, and the entry that opens them.
 
-    Names without an address have the reason. The first line says if everything is closed now.
+    A name without an address has a reason. If everything is closed now, the first line reports this.
     """
 
     # data["entries"] of the reply: objects with name, ports, source, until, lack. `until` is None for an entry of domains.conf,
@@ -101,8 +101,8 @@ class ListAllowed(Request):
 class Explain(Request):
     """Show whether a connection would be made now, and which entry decides.
 
-    Without a port it answers for all ports; a URL means its host and port. It resolves an allowed name that has no address.
-    Exit code 0: open, 1: refused (also by a freeze, or without an address), 2: no name, address or URL, or no answer.
+    Without a port it checks all ports. For a URL it checks host and port. It resolves an allowed name that has no address.
+    Exit code 0: open; 1: refused, frozen, or a name without an address; 2: not a name, address or URL, or no answer.
     """
 
     # data["open"] of a reply that is ok: true if a connection would be made.

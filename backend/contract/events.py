@@ -220,9 +220,9 @@ class ListRead(Event):
 
 @dataclass(frozen=True, slots=True)
 class ListMeasured(Event):
-    """The allowlist in force: its names, open addresses, last and next refresh, and failing names with the time since when.
+    """The allowlist in force: names, open addresses, last and next refresh, and since when each failing name has failed.
 
-    `reasons` has the reason of each failing name in a few words; `unresolved` counts the names that were not resolved yet.
+    `reasons` has a short reason for each failing name. `unresolved` counts the names that are not resolved yet.
     """
 
     kind: ClassVar[str] = "list.measured"
