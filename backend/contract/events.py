@@ -106,7 +106,7 @@ class PlannedStep:
 class BootStarted(Event):
     """Boot begins. `repository` is `owner/repo` or a URL without credentials; `credentials` is `outside` or `inside`.
 
-    `pretend` is true if the internet is a pretend one that ends with the sandbox, and all that was pushed with it.
+    `pretend` is true with a pretend internet, which ends with the sandbox. Pushed work is then lost.
     """
 
     kind: ClassVar[str] = "boot.started"
@@ -456,7 +456,7 @@ class SessionChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings(Event):
-    """All problems known so far with Claude Code's settings files: invalid ones, and settings that hinder unattended work.
+    """All known problems with Claude Code's settings files: invalid files, and settings that hinder unattended work.
 
     The repository and the agent can influence the text. Display it, do not trust it.
     """
@@ -516,8 +516,8 @@ class SinceSave:
 class WorkCounted(Event):
     """Unsaved work, as git reports it to a process with the agent's uid. Display it, do not trust it.
 
-    If there is a `problem`, counting failed this time, and `repositories` is the previous result. `since` is None if there was
-    no save, or if the changes since then are not known.
+    If there is a `problem`, this count failed, and `repositories` is the previous result. `since` is None if there was no save,
+    or if the changes since then are unknown.
     """
 
     kind: ClassVar[str] = "work.counted"
@@ -561,7 +561,7 @@ class WorkSaved(Event):
 class SaveSkipped(Event):
     """The sandbox stops without a save, although there is unsaved work.
 
-    `by_operator`: the operator chose that. `covered`: a save would have contained work that is lost now.
+    `by_operator`: the operator chose this. `covered`: a save would have rescued some work that is now lost.
     """
 
     kind: ClassVar[str] = "work.skipped"
