@@ -55,6 +55,10 @@ EXPORT_OTHER = "codetainer export $'o\\033ther' > $'o\\033ther.bundle'"
             ),
         ),
         ([WorkCounted((REPO, OTHER))], f"{THERE}   {HERE} in repo   {COUNTED}   {EXPORT_OTHER}"),
+        (
+            [SAVED, WorkCounted((REPO, OTHER), since=SINCE)],
+            f"{THERE}   saved 00:01 to {WIP}; since then 1 commit, 1 file in repo   {COUNTED}   {EXPORT_OTHER}",
+        ),
         ([WorkCounted((CLEAN, OTHER))], f"{THERE}   {COUNTED}   {EXPORT_OTHER}"),
         ([WorkCounted((RepositoryWork("/workspace/repo", untracked=9, more=True),))], f"9 files and more   {COUNTED}"),
         ([WorkCounted((RepositoryWork("/workspace/repo", notes=("no",)),))], f"not fully known   {COUNTED}"),
@@ -134,7 +138,7 @@ def test_a_save_that_succeeds_ends_the_problem() -> None:
 
 def test_unsaved_work_as_text_and_as_json() -> None:
     found = seen(WorkCounted((REPO, OTHER)), SAVED)
-    assert "Unsaved work 3 commits" in " ".join(text(found, operator=True).split())
+    assert "Unsaved work 1 commit in o" in text(found, operator=True)
     assert json.loads(for_programs(seen(WorkCounted((CLEAN,), problem="no"))))["work"]["unknown"] == "no"
     assert json.loads(for_programs(found))["work"] == {
         "commits": 4, "files": 7, "stashes": 1, "saved_to": "wip/2026-01-31-1402-3f9a", "saved_at": 60.0, "save_problem": "",
