@@ -48,7 +48,7 @@ def status(paths: Paths, *, as_json: bool, only_walls: bool = False) -> int:
 def text(shown: View, wanted: Sequence[Wanted] = (), *, operator: bool) -> str:
     """The state in a few lines, the most important first, and advice, which depends on whether the reader is the operator."""
     head = shown.headline
-    lines = ["  ".join(part for part in (head.word, head.alarm, head.text, shown.place, shown.up) if part)]
+    lines = ["  ".join(part for part in (shown.sandbox, head.word, head.alarm, head.text, shown.place, shown.up) if part)]
     alarms = [row for row in shown.refused if row.alarm]
     if alarms:
         lines += ["", f"! Serious   {shown.alarm_summary}"]

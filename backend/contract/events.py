@@ -106,7 +106,8 @@ class PlannedStep:
 class BootStarted(Event):
     """Boot begins. `repository` is `owner/repo` or a URL without credentials; `credentials` is `outside` or `inside`.
 
-    `pretend` is true with a pretend internet, which ends with the sandbox. Pushed work is then lost.
+    `pretend` is true if the internet is a pretend one that ends with the sandbox, and all that was pushed with it.
+    `name` is that of the sandbox, "" if it has none.
     """
 
     kind: ClassVar[str] = "boot.started"
@@ -117,6 +118,7 @@ class BootStarted(Event):
     gate: bool = False
     pid: int = 0
     pretend: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

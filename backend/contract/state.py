@@ -38,6 +38,7 @@ class StepView:
 @dataclass(frozen=True, slots=True)
 class State:
     version: str = ""
+    name: str = ""  # of the sandbox
     repository: str = ""
     credentials: str = "outside"
     gate: bool = False
@@ -138,7 +139,7 @@ def _(event: e.BootStarted, state: State, at: float) -> State:
     """Begins a new boot, also after a retry, and keeps refusals and grants of earlier ones."""
     steps = {step.name: StepView(step.name, step.title, step.needs) for step in event.plan}
     return replace(
-        state, version=event.version, repository=event.repository, credentials=event.credentials,
+        state, version=event.version, name=event.name, repository=event.repository, credentials=event.credentials,
         gate=event.gate, pretend=event.pretend, pid=event.pid, started_at=at,
         boot=e.BootState.BOOTING, boot_seconds=0.0, halted_step="", reason="", remedy="", stopping="",
         lock_released=False, session_created=False, cloned=False, steps=steps,

@@ -13,7 +13,7 @@ from backend.contract.paths import Paths
 from backend.sandbox import inputs, registry, relay
 from backend.sandbox.as_agent import FROZEN
 from backend.sandbox.options import sandbox_name
-from backend.sandbox.registry import NoSandbox
+from backend.sandbox.registry import DEFAULT_NAME, NoSandbox
 from backend.sandbox.relay import Command
 from backend.system import AGENT, BASE_ENVIRONMENT, ROOT, Identity, describe
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         prog="codetainer enter", usage="%(prog)s [options] [-- COMMAND ...]",
         description=BACKEND_VERBS["enter"],
     )  # fmt: skip
-    parser.add_argument("--name", type=sandbox_name, default="sandbox", help="name of the sandbox (default: %(default)s)")
+    parser.add_argument("--name", type=sandbox_name, default=DEFAULT_NAME, help="name of the sandbox (default: %(default)s)")
     parser.add_argument("--root", action="store_true", help="run as root instead of the agent")
     options = parser.parse_args(own)
     identity = ROOT if options.root else AGENT

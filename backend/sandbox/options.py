@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from backend.contract.command_line import BACKEND_VERBS, Parser
-from backend.sandbox.registry import NAME
+from backend.sandbox.registry import DEFAULT_NAME, NAME
 
 
 class Net(StrEnum):
@@ -70,7 +70,7 @@ def parse(argv: Sequence[str]) -> Options:
                         help="run this Claude Code (default: this machine's, with --net pretend else a stand-in)")  # fmt: skip
     parser.add_argument("--settings", type=Path, metavar="FILE",
                         help="use these settings for Claude Code, with skills/ and CLAUDE.md beside them")  # fmt: skip
-    parser.add_argument("--name", type=sandbox_name, default="sandbox",
+    parser.add_argument("--name", type=sandbox_name, default=DEFAULT_NAME,
                         help="set the name for codetainer enter (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-tui", action="store_true", help="print one line per event, until a signal or COMMAND ends it")
     parser.add_argument("--plain", action="store_true", help="print text lines instead of the dashboard")

@@ -14,9 +14,12 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from backend.settings import values
+
 SECONDS = 5.0
 # Part of an abstract socket's name, which has at most 107 bytes (unix(7)), and of commands that are pasted into a shell.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(values.SANDBOX_NAME)
+DEFAULT_NAME = "sandbox"  # of `up` without --name
 
 
 class NoSandbox(Exception):

@@ -32,7 +32,7 @@ from backend.sandbox.options import Options, Show
 from backend.sandbox.output import Output
 from backend.sandbox.own_commands import OwnCommands
 from backend.sandbox.pretend.description import DescriptionError
-from backend.sandbox.registry import Beacon, NoSandbox
+from backend.sandbox.registry import DEFAULT_NAME, Beacon, NoSandbox
 from backend.sandbox.relay import Command
 from backend.settings.values import Debug
 from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure, describe
@@ -101,6 +101,8 @@ class Up:
         inputs.require_files(self._options)
         network = networks.chosen(self._options)
         environment, claude = inputs.read(self._options, network.environment)
+        if self._options.name != DEFAULT_NAME:
+            environment["CODETAINER_NAME"] = self._options.name
         if self._options.debug:
             environment["CODETAINER_DEBUG"] = Debug.ON.value
         chosen = settings.load(environment, self._options.credentials)

@@ -72,6 +72,15 @@ class Settings:
         unset="",
         example="Fix the failing test in tests/test_login.py and open a pull request",
     )
+    name: str = setting(
+        "CODETAINER_NAME",
+        "Name of the sandbox, first on screens and in the terminal's title; `up` sets it to its --name",
+        values.sandbox_name,
+        "",
+        "up to 64 letters, digits, dots, - and _",
+        unset="",
+        example="work",
+    )
     git_user_name: str = setting("GIT_USER_NAME", "Commit author's name", values.one_line, "codetainer", "one line")
     git_user_email: str = setting(
         "GIT_USER_EMAIL", "Commit author's email address", values.one_line, "codetainer@noreply.github.com", "one line"

@@ -12,6 +12,7 @@ from network import allowlist
 from network.firewall.ruleset import Listener
 from network.gate import credentials
 
+SANDBOX_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 DURATION = f"a duration from 1s to 366d ({durations.EXPECTED})"
 
 
@@ -91,6 +92,12 @@ def one_line(value: str) -> str:
     if not value.strip() or not value.isprintable():
         raise ValueError
     return value.strip()
+
+
+def sandbox_name(value: str) -> str:
+    if not re.fullmatch(SANDBOX_NAME, value):
+        raise ValueError
+    return value
 
 
 def one_key(value: str) -> str:

@@ -140,6 +140,7 @@ class Supervisor(Control):
                 gate=self.settings.gate is GateMode.ON,
                 pid=os.getpid(),
                 pretend=self.settings.pretend is Pretend.ON,
+                name=self.settings.name,
             )
         )
         if self.settings.debug is Debug.ON:

@@ -53,16 +53,18 @@ def view(
     ended = session is not None and session.state is SessionState.ENDED
     branch = harmless(session.branch, 60) if session else ""
     name = harmless(session.name, 40) if session else ""
+    own = harmless(state.name, 64)
     place = "  ".join(part for part in (harmless(state.repository, 80), branch) if part)
     problems, machinery = blocks(state, now, supervised=supervised), rows(state, now)
     carried, up = traffic(state, now), _up(state, now)
     total = many(state.refused_total, "refused", "refused") if state.refused_total else "nothing refused"
     return View(
         headline=head,
+        sandbox=own,
         name="" if name == "claude" else name,
         place=place,
         up=up,
-        title=f"{head.word} {head.details} - codetainer",
+        title=f"{own}{': ' if own else ''}{head.word} {head.details} - codetainer",
         steps=steps(state, now),
         blocks=problems,
         refused=lines,
@@ -75,7 +77,7 @@ def view(
         rows=machinery,
         walls=walls(state),
         work=numbers(state),
-        one_line=f"{head.word}  {f'{head.alarm}  ' if head.alarm else ''}{total}  {without_subject(head.text)}",
+        one_line="  ".join(part for part in (own, head.word, head.alarm, total, without_subject(head.text)) if part),
         zone=time.strftime("%Z", time.localtime(now)),
         frozen=state.frozen,
         booting=state.boot in (None, BootState.BOOTING),

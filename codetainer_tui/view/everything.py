@@ -33,7 +33,7 @@ def _lines(
     traffic: Sequence[TrafficLine],
     about: str,
 ) -> Iterator[str]:
-    yield "  ".join(part for part in (head.word, head.alarm, head.text) if part)
+    yield "  ".join(part for part in (harmless(state.name, 64), head.word, head.alarm, head.text) if part)
     if about:
         yield about
     for block in blocks:

@@ -167,6 +167,7 @@ class FailedProtections:
 @dataclass(frozen=True, slots=True)
 class View:
     headline: Headline
+    sandbox: str  # its name, "" if it has none
     name: str  # of the session
     place: str  # repository and branch
     up: str

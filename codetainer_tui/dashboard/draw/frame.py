@@ -5,24 +5,30 @@ from __future__ import annotations
 from rich.cells import cell_len
 from textual.content import Content
 
-from codetainer_tui.dashboard.draw.ink import Ink, Part, fit, line, wrap
+from codetainer_tui.dashboard.draw.ink import Ink, Part, cut, fit, line, wrap
 from codetainer_tui.view import Tone, View
 from codetainer_tui.view.headline import without_subject
 
 Key = tuple[str, str]  # the key as shown, and its label
 NOTICE_LINES = 3
+SHORT_NAME = 12  # cells of the sandbox's name on a narrow screen
 ALARM = "✗"  # marks serious refusals without relying on colour
 
 
 def headline(view: View, width: int, ink: Ink, mode: str = "") -> Content:
     """The first line. As it gets narrower, it drops the age, our name, the branch and the repository, in this order.
 
+    The name of a sandbox that has one comes first and is shortened at most.
+
     `mode`: what is special about this dashboard; it stays.
     """
     head = view.headline
     alarm = f"{ALARM} {head.alarm}  " if head.alarm else ""
     core = cell_len(head.word) + 2 + cell_len(alarm) + cell_len(head.text)
-    own = (f" codetainer  {view.name}  " if view.name else " codetainer  ", f" {view.name}  " if view.name else " ", " ")
+    session = f"{view.name}  " if view.name else ""
+    own = (f" codetainer  {session}", f" {session}", " ")
+    if view.sandbox:  # it tells this screen from those of other sandboxes, so it stays
+        own = (f" {view.sandbox}  {session}", f" {view.sandbox}  ", f" {cut(view.sandbox, SHORT_NAME)}  ")
     names = [f"{name}{mode}  " if mode else name for name in own]
     places = (f"{view.place}   {view.up}" if view.place and view.up else "", view.place, view.place.partition("  ")[0], view.up)
     left, right = names[-1], ""
@@ -32,6 +38,8 @@ def headline(view: View, width: int, ink: Ink, mode: str = "") -> Content:
         if fitting:
             left, right = fitting[0], candidate
             break
+    if cell_len(left) + cell_len(head.word) + 2 + cell_len(alarm) > width:
+        left = f" {mode}  " if mode else " "
     room = width - cell_len(left) - cell_len(head.word) - 2 - cell_len(alarm) - (cell_len(right) + 1 if right else 0)
     text = head.text
     for shorter in (without_subject(text), without_subject(text).partition(" since ")[0]):

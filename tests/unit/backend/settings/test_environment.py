@@ -199,6 +199,7 @@ def test_unknown_settings_are_errors() -> None:
 SENTINELS = {
     "REPO_URL": ("repo_url", "https://github.com/sentinel/repo", "https://github.com/sentinel/repo"),
     "CLAUDE_PROMPT": ("prompt", "sentinel prompt", "sentinel prompt"),
+    "CODETAINER_NAME": ("name", "sentinel-sandbox", "sentinel-sandbox"),
     "GIT_USER_NAME": ("git_user_name", "sentinel name", "sentinel name"),
     "GIT_USER_EMAIL": ("git_user_email", "sentinel@example.test", "sentinel@example.test"),
     "CODETAINER_EXTRA_DOMAINS": ("extra_domains", "sentinel.test", "sentinel.test"),

@@ -9,9 +9,10 @@ import pytest
 from backend.contract import events as e
 from backend.contract.events import Reason, Refused, Via
 from codetainer_tui.dashboard.app import Dashboard
-from codetainer_tui.dashboard.draw import refused
+from codetainer_tui.dashboard.draw import frame, refused
 from codetainer_tui.dashboard.draw.ink import Ink
 from codetainer_tui.dashboard.widgets.canvas import Canvas
+from codetainer_tui.status import text
 from codetainer_tui.view import view
 from tests.unit.codetainer_tui.dashboard.conftest import Told, make, settle, until
 from tests.unit.codetainer_tui.test_floods import after
@@ -79,3 +80,19 @@ def test_a_reason_uses_the_column_of_a_program_that_is_not_known() -> None:
     assert "acknowledged: different host on an allowed address" in line_of(FOREIGN, seen, width=120)
     text = line_of(dns("a.example", "curl"), width=120)
     assert text.rstrip().endswith("curl")
+
+
+@pytest.mark.parametrize(
+    ("width", "mode"), [(width, mode) for width in (120, 80, 60, 40) for mode in ("", "READ-ONLY")] + [(30, "")]
+)
+def test_the_name_of_a_sandbox_comes_first(width: int, mode: str) -> None:
+    named = after(e.BootStarted("1", (), "octo/repo", name="work-on-the-parser"), e.BootFinished(e.BootState.READY, 1.0))
+    shown = view(named, named.updated_at)
+    head = frame.headline(shown, width, Ink(), mode).plain
+    assert head.startswith(" work-on-the")
+    assert len(head) <= width
+    assert "READY" in head
+    assert ("READ-ONLY" in head) is bool(mode)
+    assert shown.title.startswith("work-on-the-parser: READY ")
+    assert text(shown, operator=True).startswith("work-on-the-parser  READY  ")
+    assert shown.full[0].startswith("work-on-the-parser  READY")
