@@ -8,7 +8,7 @@ import pytest
 from tests.documentation import ROOT
 
 REGISTER = (ROOT / "docs/accepted-risks.md").read_text()
-FEWEST = 83  # raise it with every new number: risks are closed, never removed
+FEWEST = 84
 
 
 def rows(section: str, text: str = REGISTER) -> list[list[str]]:
