@@ -44,7 +44,7 @@ class CredentialProxy:
 
     @property
     def asks_github(self) -> bool:
-        return any(host.graphql for host in self.hosts)
+        return any(host.graphql or host.lfs for host in self.hosts)
 
 
 def render(proxy: CredentialProxy, log_format: str) -> str:
@@ -153,9 +153,12 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
         "http-request set-var(txn.verdict) str(credential)",
         *lines,
         *scope(host, proxy.repositories, proxy.asks),
+        *lfs.batches(host),
         *_onward(proxy, host),
         *lfs.answers(host),
     ]
+    if host.lfs_store:
+        lines = [lines[0], *lfs.store(host), *_onward(proxy, host)]
     return "\n    ".join(lines) + "\n"
 
 

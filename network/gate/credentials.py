@@ -65,6 +65,7 @@ class Host:
     lfs: str = ""
     url_tokens: bool = False
     any_credential: bool = False
+    lfs_store: bool = False
 
     def allowed(self, repositories: Iterable[str]) -> tuple[Write, ...]:
         """The permitted writes if these repositories (`owner/repo`, `owner/*`, `*`) may be pushed to."""
@@ -180,6 +181,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
             "lfs",
             "url_tokens",
             "any_credential",
+            "lfs_store",
         ),
         place,
     )
@@ -214,12 +216,12 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     lfs = table.get("lfs", "")
     if not isinstance(lfs, str) or not re.match(r"(/[a-z/]+)?\Z", lfs):
         raise CredentialsError(f"{place}: lfs is {lfs!a}, expected a path such as /info/lfs")
-    flags = {key: table.get(key, False) for key in ("url_tokens", "any_credential")}
+    flags = {key: table.get(key, False) for key in ("url_tokens", "any_credential", "lfs_store")}
     for key, value in flags.items():
         if not isinstance(value, bool):
             raise CredentialsError(f"{place}: {key} is {value!a}, expected true or false")
-    if flags["any_credential"] and writes:
-        raise CredentialsError(f"{place}: any_credential is only for hosts without writes")
+    if writes and (flags["any_credential"] or flags["lfs_store"]):
+        raise CredentialsError(f"{place}: any_credential and lfs_store are only for hosts without writes")
     branches = table.get("branches", "")
     if branches and (not isinstance(branches, str) or not _is_path(branches) or not branches.startswith("PUSH/")):
         raise CredentialsError(f"{place}: branches is {branches!a}, expected a path such as PUSH/git/refs/heads")

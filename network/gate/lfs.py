@@ -1,4 +1,4 @@
-"""HAProxy rules for Git LFS.
+"""HAProxy rules for Git LFS: its API at the git host, and the stores, where only addresses from that API are permitted.
 
 Sources: https://github.com/git-lfs/git-lfs/blob/main/docs/api; HAProxy configuration manual 2.6.
 """
@@ -8,9 +8,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from network.gate.credentials import Host
-from network.gate.rules import Refusal
+from network.gate.headers import dropped
+from network.gate.rules import Refusal, deny
 
 NOT_FOUND = "GitHub found no such repository; check that it exists and that the operator's credential can read it"
+
+
+def batches(host: Host) -> Iterable[str]:
+    """Rules and a filter that learn the addresses in answers of the LFS API (lfs.lua). The answers must not be compressed."""
+    if host.lfs:
+        yield "filter lua.lfs_addresses"
+        batch = f"{{ method POST }} {{ var(txn.path) -m reg -i '{host.lfs}/objects/batch$' }}"
+        yield f"http-request set-var(txn.lfs_batch) bool(true) if {batch}"
+        yield f"http-request del-header accept-encoding if {batch}"
+
+
+def store(host: Host) -> Iterable[str]:
+    """Rules for a store: only requests to an address that the LFS API has handed out pass, with the credential for it."""
+    yield "http-request set-var(txn.verdict) str(grant)"
+    yield "http-request set-var(txn.shown) path"
+    yield "http-request set-var(txn.detail) method,concat(' ',txn.shown)"
+    yield f"http-request del-header '{dropped(())}' -m reg"
+    yield "http-request lua.lfs_address"
+    refusal = Refusal(403, "%[var(txn.lfs)]", host.answers, how="lf-string")
+    yield from deny(refusal, "!{ var(txn.lfs) -m str fine }")
+    yield "http-request set-var(txn.detail) str(-)"
 
 
 def answers(host: Host) -> Iterable[str]:

@@ -12,7 +12,9 @@ import re
 STORE_HOST = "github-cloud.githubusercontent.com"  # downloads
 UPLOAD_HOST = "github-cloud.s3.amazonaws.com"
 TYPE = "application/vnd.git-lfs+json"
+BRIEF = "f" * 64  # the address for uploading this object expires after a second
 HIDDEN = "hidden"  # a repository of this name, with any owner, is hidden from every credential: GitHub answers 404
+VERIFY_HOST = "lfs.github.com"
 _PATH = re.compile(r"/(?P<owner>[^/]+)/(?P<name>[^/]+?)(\.git)?/info/lfs/(?P<call>objects/batch|locks/verify|locks)\Z")
 _OBJECT = re.compile(r"/media/(?P<oid>[0-9a-f]{64})\Z")
 
@@ -59,8 +61,14 @@ class Store:
     def _object(self, oid: str, size: int, *, upload: bool) -> dict[str, object]:
         described: dict[str, object] = {"oid": oid, "size": size, "authenticated": True}
         if upload and oid not in self._objects:
-            href = f"https://{UPLOAD_HOST}/media/{oid}?X-Amz-Signature={oid[:16]}&actor_id=1"
-            described["actions"] = {"upload": {"href": href, "header": {"x-amz-content-sha256": oid}, "expires_in": 900}}
+            href = f"https://{UPLOAD_HOST}/media/{oid}?actor_id=1&key_id=0&repo_id=1"
+            verify = f"https://{VERIFY_HOST}/objects/{oid}/verify"
+            signed = "Credential=pretend/20261128/us-east-1/s3/aws4_request,SignedHeaders=host;x-amz-date"
+            headers = {"Authorization": f"AWS4-HMAC-SHA256 {signed},Signature={oid[:16]}", "x-amz-content-sha256": oid}
+            described["actions"] = {
+                "upload": {"href": href, "header": headers, "expires_in": 1 if oid == BRIEF else 900},
+                "verify": {"href": verify, "header": {"Authorization": f"RemoteAuth {oid[:16]}"}, "expires_in": 900},
+            }
         elif not upload and oid in self._objects:
             href = f"https://{STORE_HOST}/media/{oid}?token={oid[:16]}"
             described["actions"] = {"download": {"href": href, "expires_in": 900}}

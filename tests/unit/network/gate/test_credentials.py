@@ -106,7 +106,7 @@ def test_invalid_repositories_are_refused(text: str) -> None:
         (CREDENTIAL + HOST + 'refuse_headers = { "x } allow" = "a" }', "letters, digits"),
         (CREDENTIAL + HOST + 'answers = "xml"', "json, text or registry"),
         (CREDENTIAL + HOST + "url_tokens = 1", "url_tokens is 1, expected true or false"),
-        (CREDENTIAL + HOST + 'any_credential = true\nwrites = ["POST /a"]', "any_credential is only for hosts without writes"),
+        (CREDENTIAL + HOST + 'any_credential = true\nwrites = ["POST /a"]', "only for hosts without writes"),
         (CREDENTIAL + HOST + 'graphql = "/a } b"', "expected a path such as /graphql"),
         (CREDENTIAL + HOST + 'mutations = ["a"]', "mutations need one"),
         (CREDENTIAL + HOST + 'lfs = "/a } b"', "expected a path such as /info/lfs"),
