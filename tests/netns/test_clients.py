@@ -222,7 +222,7 @@ def test_only_cookies_that_the_gate_never_passed_in_are_reported(sandbox: Runnin
     assert sandbox.asked(kind="http", path="/brought/along") == 1
     assert cookies_arrived(sandbox) == []
     assert "somebody-elses" not in sandbox.paths.journal.read_text()
-    assert "Cookies dropped 1 request to api.github.com" in " ".join(sandbox.codetainer("status").stdout.split())
+    assert "Cookies dropped from 1 request to api.github.com" in " ".join(sandbox.codetainer("status").stdout.split())
 
 
 def cookies_arrived(sandbox: Running) -> list[str]:
