@@ -82,7 +82,7 @@ def test_addresses_cannot_be_opened_without_the_table(tmp_path: Path) -> None:
         assert "192.0.2.1" in failed.reason or "203.0.113.53" in failed.reason
         assert "halted" not in [event.state for event in sandbox.events(BootFinished)]
         said = sandbox.codetainer("status").stdout
-        assert re.search(r"^CLOSED .* protection failed at [0-9]{2}:[0-9]{2}: .*; everything is closed", said), said
+        assert re.search(r"^table-\d+  CLOSED .* protection failed at [0-9]{2}:[0-9]{2}: .*; everything is closed", said), said
         assert "codetainer retry" in said
         assert "halted" not in said
         eventually("the network is closed", lambda: connect(sandbox, "192.0.2.50") == "refused")

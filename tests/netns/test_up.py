@@ -131,7 +131,7 @@ def test_every_step_that_cannot_resolve_names_mentions_the_resolvers(tmp_path: P
     output = " ".join(done.stdout.split())
     hint = "Check that the upstream resolvers answer (203.0.113.99), or name others with CODETAINER_UPSTREAM."
     for step in (
-        "! Addresses 0 names resolved, 1 failed",
+        "! Addresses 0 names resolved, 1 without an address: github.com",
         "! Clone example/demo cannot",
         "! Readiness github.com cannot be resolved",
     ):
