@@ -201,7 +201,7 @@ def test_the_dashboard_in_a_popup_runs_as_the_agent_and_is_read_only(sandbox: Ru
         terminal.type("\x02D")
         terminal.expect("quit")
         terminal.type("r")
-        terminal.expect("only root may ask for this. Ask the operator to run codetainer refresh.")
+        terminal.expect("read-only: ask the operator to run codetainer refresh")
         terminal.type("q")
         terminal.expect(PROMPT)  # the popup has closed, and tmux has redrawn the pane
         terminal.type(DETACH)
