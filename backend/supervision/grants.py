@@ -115,7 +115,7 @@ class Grants:
         return found
 
     def openers(self, name: str) -> list[Opener]:
-        """The entries that open a name now. Each open port is in exactly one: the narrowest, of the list if possible."""
+        """The entries that open a name now. Each open port is in exactly one."""
         exact = Entry(name)
         listed = [Opener(part) for entry in self.listed.entries if entry.covers(exact) for part in entry.by_source()]
         open_now = (grant for grants in self.granted.values() for grant in grants if not grant.closed_by)

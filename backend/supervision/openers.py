@@ -30,8 +30,11 @@ class Opener:
 
 
 def openers(in_force: Entry | None, candidates: Sequence[Opener]) -> list[Opener]:
-    """Assigns each port of the entry that is in force for a name to the narrowest candidate with it; of several, the first."""
-    narrowest = sorted(candidates, key=lambda one: -len(one.entry.pattern))
+    """Assigns each port of the entry in force for a name to the candidate that keeps it open.
+
+    That is an entry of the list, which stays when a grant ends, and among several the narrowest.
+    """
+    narrowest = sorted(candidates, key=lambda one: (one.until is not None, -len(one.entry.pattern)))
     ports: dict[int, list[Port]] = {}
     for port in in_force.ports if in_force else ():
         index = next((i for i, one in enumerate(narrowest) if port.number in one.entry.numbers), None)

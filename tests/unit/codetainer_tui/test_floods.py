@@ -207,9 +207,10 @@ def test_a_name_from_before_a_flood_keeps_its_row(at: tuple[float, ...]) -> None
 
 
 def test_a_name_that_is_asked_for_again_amid_a_flood_keeps_its_row() -> None:
-    begun = flood(after(), 200)
-    asked = [e.Stamped(begun.updated_at + n * 3, n, dns("updates.example.com")) for n in range(2)]
-    shown = view(flood(fold_all(asked, begun), 200), 2000.0)
+    noise = [e.Stamped(1000.0 + n * 0.02, n, dns(f"{n}-{CHANCE.randrange(99999)}.com", 2)) for n in range(300)]
+    asked = [e.Stamped(at, 1, dns("updates.example.com")) for at in (1001.0, 1004.0)]
+    state = fold_all(sorted((*noise, *asked), key=lambda stamped: stamped.at))
+    shown = view(state, state.updated_at)
     assert [(row.what, row.kinds) for row in shown.refused if row.kinds == 1] == [("updates.example.com", 1)]
 
 

@@ -182,6 +182,12 @@ async def test_each_port_names_the_entry_that_opens_it(lab: Lab) -> None:
     )
 
 
+async def test_of_several_entries_that_which_keeps_a_port_open_is_named(lab: Lab) -> None:
+    await lab.list("*.wide.example:80", "*.narrow.wide.example:80")
+    await lab.ask(Allow("*.x.narrow.wide.example", "80", 600.0))
+    assert "80 (*.narrow.wide.example, more.conf:2)" in (await lab.explain("y.x.narrow.wide.example")).text
+
+
 async def test_lists_that_are_joined_keep_the_place_of_each_port(lab: Lab) -> None:
     await lab.list("a.example:22", "a.example:9000")
     assert "443, 80 (domains.conf:1), 22 (more.conf:1) and 9000 (more.conf:2)" in (await lab.explain("a.example")).text
