@@ -3,91 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.contract.control import Allow, Explain, ListAllowed, Reply
-from backend.contract.events import (
-    BootFinished,
-    BootState,
-    Froze,
-    Outcome,
-    PlannedStep,
-    ProtectionFailed,
-    ServiceChanged,
-    ServiceState,
-    StepFinished,
-    Stopping,
-)
-from backend.contract.events import BootStarted as Boot
-from backend.guard import channel, process
-from backend.guard.process import Guard
-from backend.guard.upstream import UpstreamError, Upstreams
+from backend.contract.control import Allow, ListAllowed
+from backend.guard import channel
 from backend.supervision import explanation
-from network import allowlist
-from network.dns import dns_message
-from network.dns.dns_message import Answer
-from tests.unit.backend.guard.kernel import Kernel
+from tests.unit.backend.supervision.lab import Lab
 from tests.unit.backend.supervision.parts import Case
-from tests.unit.backend.supervision.target import Target
-
-NAMES = "a.example\nports.example:8443\n*.wild.example:443\n"
-BLOCKED = Answer(0, ("0.0.0.0",))
-ANSWERS = {
-    "a.example": Answer(0, ("198.51.100.1",), 60),
-    "ports.example": Answer(0, ("198.51.100.2",), 60),
-    "x.wild.example": Answer(0, ("198.51.100.3",), 60),
-    "blocked.example": BLOCKED,
-    "six.example": Answer(0),
-    "empty.example": Answer(0),
-    "ghost.example": Answer(dns_message.NXDOMAIN),
-    "private.example": Answer(0, ("10.0.0.1",)),
-}
-
-
-class Resolver:
-    """Answers from ANSWERS; any other name is a SERVFAIL."""
-
-    health: dict[Any, Any] = {}  # noqa: RUF012
-
-    async def ask(self, name: str, kind: int = dns_message.A) -> Answer:
-        if kind == dns_message.AAAA:
-            return Answer(0, ("2001:db8::1",) if name == "six.example" else ())
-        if name not in ANSWERS:
-            raise UpstreamError(f"cannot resolve {name}: 192.0.2.53: SERVFAIL", "the resolver failed (192.0.2.53: SERVFAIL)")
-        return ANSWERS[name]
-
-
-class Lab(Target):
-    """A sandbox whose guard is real, over a firewall in memory."""
-
-    def __init__(self, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__(case)
-        monkeypatch.setattr(process, "Nftables", Kernel)
-        self.guard = Guard(lambda _: None)
-        self.case.policy.listed = allowlist.parse(NAMES, "domains.conf").allowlist
-        self.services = cast(Any, case.parts)
-        self.follow()
-        monkeypatch.setattr(case.parts.guard, "ask", self._ask_guard)
-
-    def follow(self) -> None:
-        self.guard.server.allowlist = self.grants.allowlist
-        self.guard.server.upstreams = cast(Upstreams, Resolver())
-
-    async def _ask_guard(self, request: channel.Request, seconds: float = 0.0) -> channel.Done:
-        self.follow()
-        return await self.guard._do(request)
-
-    async def explain(self, target: str) -> Reply:
-        return await self.ask(Explain(target))
-
-    async def list(self, *names: str) -> None:
-        """Adds names to the list, as written at boot."""
-        more = allowlist.parse("\n".join(names), "more.conf").allowlist
-        self.case.policy.listed = self.case.policy.listed.merged(more)
 
 
 @pytest.fixture
@@ -244,63 +169,3 @@ async def test_before_the_first_answer_a_name_is_not_resolved_yet(lab: Lab, monk
     lab.guard.server.allowlist, lab.guard.server.upstreams = lab.grants.allowlist, None
     assert lab.guard.unresolved() == dict.fromkeys(("a.example", "ports.example"), "not resolved yet")
     assert "no upstream resolver is set" in (await lab.explain("a.example")).text
-
-
-TARGETS = ["a.example", "a.example:443", "198.51.100.1:443", "198.51.100.1", "b.example"]
-
-
-@pytest.mark.parametrize("target", TARGETS)
-async def test_nothing_is_open_while_frozen(lab: Lab, target: str) -> None:
-    await lab.explain("a.example")
-    lab.emit(Froze(True, "root"))
-    lab.policy.frozen = True
-    reply = await lab.explain(target)
-    at = time.strftime("%H:%M", time.localtime(1.0))
-    assert reply.text.startswith(f"{target} is refused: frozen by root at {at}, so everything is closed. Run codetainer thaw")
-    assert (reply.ok, reply.data["open"]) == (True, False)
-    assert reply.text.endswith("The allowlist has it: 443, 80 (domains.conf:1).") is target.startswith("a.")
-    assert (await lab.ask(ListAllowed())).data["closed"].startswith("frozen by root")
-
-
-async def test_nothing_is_open_after_a_halt(lab: Lab) -> None:
-    lab.emit(Boot("1", (PlannedStep("network", "Close the network"),)))
-    lab.emit(StepFinished("network", Outcome.FAILED, 1.0))
-    lab.emit(BootFinished(BootState.HALTED, 1.0, "network", "nft failed", ""))
-    for target in TARGETS:
-        reply = await lab.explain(target)
-        halted = "boot halted at Close the network, so everything is closed (nft failed). Run codetainer retry"
-        assert reply.text.startswith(f"{target} is refused: {halted}")
-        assert not reply.data["open"]
-
-
-async def test_nothing_is_open_after_a_protection_has_failed(lab: Lab) -> None:
-    lab.emit(Boot("1", ()))
-    lab.emit(BootFinished(BootState.READY, 1.0))
-    lab.emit(ProtectionFailed("the firewall is open"))
-    at = time.strftime("%H:%M", time.localtime(1.0))
-    for target in TARGETS:
-        reply = await lab.explain(target)
-        assert reply.text.startswith(f"{target} is refused: a protection failed at {at}, so everything is closed (the firewall")
-        assert not reply.data["open"]
-
-
-async def test_nothing_is_open_while_the_sandbox_stops(lab: Lab) -> None:
-    lab.emit(Stopping("SIGTERM"))
-    assert (await lab.explain("a.example")).text.startswith("a.example is refused: the sandbox is stopping")
-
-
-@pytest.mark.parametrize(
-    ("service", "target", "words"),
-    [
-        ("coredns", "a.example", "CoreDNS is down, so DNS answers nothing"),
-        ("coredns", "ports.example:8443", "CoreDNS is down, so DNS answers nothing"),
-        ("gate", "a.example:443", "the gate is down, so it carries nothing"),
-        ("gate", "ports.example:8443", ""),
-    ],
-)
-async def test_a_service_that_is_down_refuses(lab: Lab, service: str, target: str, words: str) -> None:
-    lab.emit(Boot("1", (), gate=True))
-    lab.emit(ServiceChanged(service, ServiceState.DOWN))
-    reply = await lab.explain(target)
-    assert (words or "is open") in reply.text
-    assert reply.data["open"] is not bool(words)
