@@ -81,7 +81,7 @@ def test_a_capability_that_is_missing_is_named_with_the_flag_that_gives_it(capab
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"CAP_{capability.name}: {capability.purpose}" in done.stderr
-    assert f"--cap-add {capability.name}\n" in done.stderr
+    assert f"--cap-add {capability.name}.\n" in done.stderr
 
 
 def test_settings_that_are_missing_end_it_with_their_names() -> None:
