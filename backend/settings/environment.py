@@ -104,8 +104,8 @@ def _value(variable: Variable, environment: Mapping[str, str], problems: list[st
     if file:
         try:
             text = _read(Path(file))
-        except (OSError, ValueError) as error:
-            problems.append(f"{variable.name}_FILE: cannot read {file}: {getattr(error, 'strerror', None) or error}")
+        except ValueError as error:
+            problems.append(f"{variable.name}_FILE: {error}")
             return variable.unset
     if not text:
         if variable.default is None:
@@ -142,8 +142,8 @@ def with_files_read(environment: Mapping[str, str]) -> dict[str, str]:
         elif not environment.get(variable):
             try:
                 result[variable] = _read(Path(environment[name]))
-            except (OSError, ValueError) as error:
-                problems.append(f"{name}: cannot read {environment[name]}: {getattr(error, 'strerror', None) or error}")
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
             del result[name]
     if problems:
         raise SettingsError(problems)
@@ -151,17 +151,20 @@ def with_files_read(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read(file: Path) -> str:
-    """The text of a file, without line feeds at the end. Raises OSError, or ValueError with the reason."""
-    with file.open("rb") as opened:
-        data = opened.read(MAX_FILE + 1)
+    """The text of a file, without line feeds at the end. Raises ValueError with the file and the reason."""
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"cannot read {file}: {error.strerror}") from None
     if len(data) > MAX_FILE:
-        raise ValueError(f"larger than {MAX_FILE >> 20} MiB")
+        raise ValueError(f"cannot read {file}: larger than {MAX_FILE >> 20} MiB")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 text (byte {error.start})") from None
+        raise ValueError(f"cannot read {file}: not UTF-8 text (byte {error.start})") from None
     if "\0" in text:
-        raise ValueError(f"not text (a NUL character at position {text.index(chr(0))})")
+        raise ValueError(f"cannot read {file}: not text (a NUL character at position {text.index(chr(0))})")
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
 
 
