@@ -38,6 +38,19 @@ class AnsweringTerminal(Terminal):
                 os.write(self.master, b"qy\r" if question[0] == EVIL else b"\x1b[%s;%sR" % question.groups())
         self._before = text[max(end, len(text) - 40) :]
 
+    def type(self, text: str) -> None:
+        """Types a text. Waits while the terminal's input queue is full of answers that the program has not read yet."""
+        left = text.encode()
+
+        def typed() -> bool:
+            nonlocal left
+            self._read(b"\0")  # the program may wait until its output has been read
+            with contextlib.suppress(BlockingIOError):
+                left = left[os.write(self.master, left) :]
+            return not left
+
+        self._eventually(f"{text!r} is typed", typed)
+
     def sandbox(self) -> Running:
         return Running(NAME, self.process, init(), Path("/dev/null"))  # type: ignore[arg-type]
 

@@ -203,7 +203,9 @@ def test_a_flood_of_requests_hides_no_foreign_credential_and_what_could_not_be_r
         asked = sites.result()
     assert asked == 8 * 60 * 50
     eventually("the credentials are reported", lambda: counted(Reason.NOT_OURS) == foreign + 3)
-    eventually("all requests are counted", lambda: counted(Reason.ANOTHER_SITE, Reason.UNREAD) == before + asked)
+    eventually("all requests are counted", lambda: counted(Reason.ANOTHER_SITE, Reason.UNREAD) >= before + asked)
+    # A lost line may have been the line of one of the three permitted connections.
+    assert counted(Reason.ANOTHER_SITE, Reason.UNREAD) <= before + asked + 3
 
 
 def test_they_stay_until_they_are_acknowledged_and_come_back_when_they_are_tried_again(attacked: Running) -> None:
