@@ -193,7 +193,7 @@ def test_a_failed_step_is_retried_while_the_session_continues(tmp_path: Path) ->
 def test_boot_halts_with_a_reason_and_can_be_retried(tmp_path: Path) -> None:
     # Resolving a package registry takes a while; boot reads Claude's settings only afterwards.
     sandbox, boot = stopped_in_boot(
-        lambda: start(tmp_path, f"retry-{os.getpid()}", listed="github.com\n@pip\n", until_released=False),
+        lambda: start(tmp_path, f"retry-{os.getpid()}", listed="github.com\n@npm\n", until_released=False),
         late=lambda sandbox: any(started.step == "claude" for started in sandbox.events(StepStarted)),
     )
     try:

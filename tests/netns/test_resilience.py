@@ -189,13 +189,13 @@ def test_a_service_killed_while_boot_is_under_way(tmp_path: Path, service: str) 
 
 def test_a_boot_steps_process_killed(tmp_path: Path) -> None:
     """The killed tool resolves a package registry to its hosts: the registry opens nothing, and boot reports it and goes on."""
-    sandbox = start(tmp_path, f"step-{os.getpid()}", listed="github.com\n@pip\n", until_released=False)
+    sandbox = start(tmp_path, f"step-{os.getpid()}", listed="github.com\n@npm\n", until_released=False)
     try:
 
         def tool() -> int:
             for process in sandbox.processes():
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    if "PyPI" in " ".join(process.cmdline()):
+                    if "npm config get" in " ".join(process.cmdline()):
                         return process.pid
             return 0
 
