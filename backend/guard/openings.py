@@ -130,7 +130,8 @@ class Openings:
                     element: Mapping[str, object] = item.get("elem", {}) if isinstance(item, dict) else {}
                     match element.get("val"), element.get("expires"):
                         case {"concat": [str(address), int(port)]}, int(expires):
-                            self.open.setdefault((name_of_set, address, port), Opening(now + expires))
+                            # nft truncates to whole seconds. The record must not end before the kernel's element does.
+                            self.open.setdefault((name_of_set, address, port), Opening(now + expires + 1))
 
     def restore(self) -> None:
         """Restores the kernel's sets after the table was reloaded. Raises NftError."""
