@@ -17,7 +17,10 @@ export T
 BESIDE ?=
 export BESIDE
 
-.PHONY: help setup demo test cover lint unit format bench engines pictures docs clean
+# For `make haproxy`: the tests that depend on HAProxy's behaviour.
+GATE_TESTS := $(foreach name,cases clients credentials gate gate_resolver github_files grants graphql lfs scope upstream,tests/netns/test_$(name).py)
+
+.PHONY: help setup demo test cover lint unit format bench engines haproxy pictures docs clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -61,6 +64,10 @@ bench: setup ## run the benchmarks: print a table, write build/bench.json (root)
 engines: setup ## test docs/deploy on real container engines (Docker): minutes, not in CI (root)
 	@.ci/setup image
 	@$(BIN)/pytest tests/engines
+
+haproxy: setup ## run the tests of the gate with the HAProxy of Debian 13 and of Debian testing: minutes, not in CI (root)
+	@.ci/setup programs
+	@for suite in trixie testing; do .ci/haproxy $$suite $(BIN)/pytest -m "not image" $(GATE_TESTS) || exit; done
 
 pictures: ## redraw the documentation's pictures
 	@.ci/setup venv

@@ -4,7 +4,7 @@
 # Behaviour: A POST that the server reads and does not answer is sent four times, on a new connection each, before the client gives
 #            up: the timeout counts for each attempt. A script that waits 2 s at most waits 8 s, and the server has four requests.
 #            (`retries 3` and `option redispatch` of the internal proxy apply, and its retry-on covers response timeouts.)
-# Versions:  HAProxy 2.6.12 (Debian 12). Uses the haproxy on PATH, or installs Debian's package into a temporary folder.
+# Versions:  HAProxy 2.6.12 (Debian 12), 3.0.11 (Debian 13), 3.2.26. Uses the haproxy on PATH, or installs Debian's package into a temporary folder.
 # Seen:      requests: 4, of POST /once HTTP/1.1, seconds and status: 8 504
 set -eu
 folder=$(mktemp -d)

@@ -4,7 +4,7 @@
 # Behaviour: With resolve_retries 2, every negative answer (NXDOMAIN, NODATA, SERVFAIL, REFUSED, truncated) is asked for again
 #            after `timeout retry`, for A and for AAAA: four queries, and do-resolve waits that long. With resolve_retries 1 it
 #            fails at once, after two queries, but a lost query is not repeated either.
-# Versions:  HAProxy 2.6.12 (Debian 12). Needs root, and haproxy on PATH.
+# Versions:  HAProxy 2.6.12 (Debian 12), 3.0.11 (Debian 13), 3.2.26. Needs root, and haproxy on PATH.
 # Seen:      retries 2: 4 queries, 2.0 s; retries 1: 2 queries, 0.0 s
 set -eu
 if [ "${1-}" != inside ]; then exec unshare --net --mount-proc --pid --fork sh "$0" inside; fi

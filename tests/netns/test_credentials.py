@@ -103,6 +103,13 @@ def curl(sandbox: Running, url: str, *options: str, credential: str = "") -> tup
     return int(status), body
 
 
+def test_haproxy_accepts_the_configuration_without_a_warning(sandbox: Running) -> None:
+    """Its warnings differ between versions. The configuration here has almost every kind of rule."""
+    assert [
+        note.text for note in sandbox.events(Noted) if "haproxy" in note.text.lower() or note.text.startswith("gate: ")
+    ] == []
+
+
 @pytest.mark.parametrize(
     ("scheme", "arrives"),
     [

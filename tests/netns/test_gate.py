@@ -247,7 +247,8 @@ def test_one_message_has_one_length(sandbox: Running) -> None:
     twice = b"POST /twice HTTP/1.1\r\nHost: plain.test\r\nContent-Length: 4\r\nContent-Length: 9\r\n\r\nabcdefghi"
     odd = b"POST /odd HTTP/1.1\r\nHost: plain.test\r\nTransfer-Encoding: xchunked\r\nContent-Length: 4\r\n\r\nabcd"
     say(sandbox, "198.51.100.35", 80, both + hidden, until="first")
-    assert say(sandbox, "198.51.100.35", 80, twice).startswith("HTTP/1.1 400")
+    # HAProxy 3.2 closes the connection without an answer.
+    assert say(sandbox, "198.51.100.35", 80, twice).startswith(("HTTP/1.1 400", "closed"))
     say(sandbox, "198.51.100.35", 80, odd)
     assert sandbox.asked(kind="http", path="/hidden") == 0
     assert sandbox.asked(kind="http", path="/twice") == 0

@@ -251,6 +251,14 @@ def test_a_query_that_github_does_not_answer_is_sent_once(sandbox: Running) -> N
     assert arrived(sandbox) == before + 1
 
 
+def test_the_gates_own_query_is_sent_with_its_length(sandbox: Running) -> None:
+    """GitHub certainly accepts that. The HTTP client for Lua of HAProxy 3 would send chunks."""
+    assert posted(sandbox, mutate('closeIssue(input: {issueId: "I_1"}) { id }'))[0] == 200
+    *_, own, passed_on = (json.loads(line) for line in sandbox.seen.read_text().splitlines() if '"/graphql"' in line)
+    assert "user-agent" in passed_on["headers"]
+    assert own["headers"] == "authorization connection content-length content-type host"
+
+
 def test_many_mutations_cost_one_query(sandbox: Running) -> None:
     before = arrived(sandbox)
     text = " ".join(f'{kind}: closeIssue(input: {{issueId: "{kind}_1"}}) {{ id }}' for kind in ("I", "IA", "IB", "IC"))
