@@ -31,6 +31,7 @@ name = [
   { name = "rotating.test", rotate = "198.51.100.64/30", ttl = 0 },
   { name = "many.test", addresses = [MANY] },
   { name = "slow.test", addresses = ["198.51.100.30"], latency_ms = 300 },
+  { name = "files.test", addresses = ["198.51.100.31"], folder = "FOLDER" },
 ]
 """.replace("MANY", ", ".join(f'"192.0.2.{number}"' for number in range(1, 200)))
 
@@ -114,11 +115,23 @@ def internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Internet]:
     authority, first = Authority(), process.new()
     (folder / "ca.pem").write_bytes(authority.pem)
     with (folder / "seen").open("w") as seen:
-        process.start(first, description.parse(INTERNET, "test"), seen.fileno(), authority)
+        (folder / "served").mkdir()
+        (folder / "served/page.html").write_text("a file of this machine")
+        text = INTERNET.replace("FOLDER", str(folder / "served"))
+        process.start(first, description.parse(text, "test"), seen.fileno(), authority)
     yield Internet(first, folder / "seen", folder / "ca.pem")
     pid = first.pid
     first.end(0)
     assert not Path(f"/proc/{pid}/ns/net").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"), [("page.html", "a file of this machine 200 text/html"), ("other", "not found\n 404 text/plain")]
+)
+def test_a_name_serves_a_folder(internet: Internet, path: str, answer: str) -> None:
+    url = ["--connect-to", "::198.51.100.31:", f"https://files.test/{path}"]
+    done = internet.run("curl", "-sS", "--cacert", str(internet.certificate), "-w", " %{http_code} %{content_type}", *url)
+    assert done.stdout == answer, done.stderr
 
 
 def rows(answer: Any) -> list[Any]:

@@ -50,7 +50,10 @@ LISTENERS = (Listener(443, Speaks.HTTPS), Listener(80, Speaks.HTTP), Listener(84
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A DNS name. Answers contain `addresses` and the next address of the network `rotate`. `ttl` and `latency` in seconds."""
+    """A DNS name. Answers contain `addresses` and the next address of the network `rotate`. `ttl` and `latency` in seconds.
+
+    `folder`: HTTP requests for the name get the files in this folder of the machine.
+    """
 
     name: str
     addresses: tuple[str, ...] = ()
@@ -58,6 +61,7 @@ class Name:
     ttl: int = 60
     latency: float = 0.0
     rotate: str = ""
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,11 @@ class Description:
     @property
     def repo_url(self) -> str:
         return f"https://{self.git_host}/{self.git_repository}" if self.git_host else ""
+
+    @property
+    def folders(self) -> Mapping[str, Path]:
+        """The folders that names serve."""
+        return {name.name: name.folder for name in self.names if name.folder is not None}
 
 
 def load(path: Path) -> Description:
@@ -125,7 +134,7 @@ def parse(text: str, file: str) -> Description:
 
 
 def _name(table: _Table) -> Name:
-    table.check_keys("name", "addresses", "cname", "ttl", "latency_ms", "rotate")
+    table.check_keys("name", "addresses", "cname", "ttl", "latency_ms", "rotate", "folder")
     name = table.host("name", required=True)
     table.where += f" ({name})" if name else ""
     # Answers may contain any address: tests check how a lying resolver is handled.
@@ -137,7 +146,10 @@ def _name(table: _Table) -> Name:
     if cname and (addresses or rotate):
         table.problem("cname: cannot be combined with addresses or rotate")
     ttl, latency = table.number("ttl", 60, MAX_TTL), table.number("latency_ms", 0, 60_000)
-    return Name(name, addresses, cname, int(ttl), latency / 1000, rotate)
+    folder = table.text("folder", "")
+    if folder and not Path(folder).is_absolute():
+        table.problem(f"folder: expected an absolute path, found {folder!r}")
+    return Name(name, addresses, cname, int(ttl), latency / 1000, rotate, Path(folder) if folder else None)
 
 
 def _listener(table: _Table) -> Listener:

@@ -59,7 +59,7 @@ def connect(internet: int, sandbox: int) -> None:
 
 def _run(description: Description, record_fd: int, authority: Authority, ready: int) -> None:
     namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
-    folder = layout.holder((Path(sys.prefix), CODE))
+    folder = layout.holder((Path(sys.prefix), CODE, *description.folders.values()))
     namespaces.mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, "size=1g,mode=0700")
     system.run(["ip", "link", "set", "lo", "up"])
     for network in LOCAL:

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from backend import system
-from backend.sandbox.pretend import api, github, lfs, releases
+from backend.sandbox.pretend import api, folders, github, lfs, releases
 from backend.sandbox.pretend.certificates import Authority
 from backend.sandbox.pretend.description import Description, Listener, Speaks
 from backend.sandbox.pretend.record import Record
@@ -32,12 +32,13 @@ class Site:
     def __init__(self, description: Description, record: Record, repositories: Path) -> None:
         self.description, self.record, self.repositories = description, record, repositories
         self.conversation = api.Conversation()
-        self.lfs = lfs.Store()
+        self.folders, self.lfs = description.folders, lfs.Store()
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True  # the head and the body are written apart, so the body would wait for an acknowledgement
     site: Site
     cookies: tuple[str, ...] = ()  # set by the answer to this request
 
@@ -89,6 +90,10 @@ class Handler(BaseHTTPRequestHandler):
             and (answer := github.answer(path, description.git_repository, body)) is not None
         ):
             self.reply(*answer, {"Content-Type": "application/json; charset=utf-8"})
+        elif host in self.site.folders:
+            found = folders.file(self.site.folders[host], path)
+            content, kind = found or (b"not found\n", "text/plain")
+            self.reply(200 if found else 404, content, {"Content-Type": kind})
         elif path.startswith("/bytes/") and path[7:].isdigit():
             self._zeros(min(int(path[7:]), MAX_ZEROS))
         else:

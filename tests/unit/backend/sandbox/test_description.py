@@ -1,6 +1,7 @@
 """Descriptions of a pretend internet: parsed values, and all problems of an invalid one."""
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +22,12 @@ def test_the_shipped_description() -> None:
 def test_a_name_with_all_its_keys() -> None:
     parsed = parse(
         '[[name]]\nname = "A.Test."\naddresses = ["198.51.100.1"]\nttl = 5\nlatency_ms = 20\nrotate = "192.0.2.0/24"\n'
+        'folder = "/srv/packages"\n'
         '[[name]]\nname = "b.test"\ncname = "a.test"\n',
         "f",
     )
     assert parsed.names == (
-        Name("a.test", ("198.51.100.1",), "", 5, 0.02, "192.0.2.0/24"),
+        Name("a.test", ("198.51.100.1",), "", 5, 0.02, "192.0.2.0/24", Path("/srv/packages")),
         Name("b.test", (), "a.test", 60, 0.0, ""),
     )
 
@@ -81,6 +83,7 @@ def test_listeners() -> None:
         ('name = [{ name = "a.test", ttl = -1 }]', "ttl: expected a number from 0"),
         ('name = [{ name = "a.test", ttl = true }]', "ttl: expected a number from 0"),
         ('name = [{ name = "a.test", latency_ms = "fast" }]', "latency_ms: expected a number from 0"),
+        ('name = [{ name = "a.test", folder = "packages" }]', "folder: expected an absolute path, found 'packages'"),
         ('name = [{ name = "a.test", rotate = "10.0.0.0/8" }]', "found '10.0.0.0/8'"),
         ('name = [{ name = "a.test", cname = "b.test", rotate = "192.0.2.0/24" }]', "cname: cannot be combined with"),
         ('name = [{ name = "a.test" }, { name = "A.test" }]', "name a.test: described twice"),
