@@ -58,7 +58,7 @@ format: ## apply the fixes of the formatter and the linter
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 bench: setup ## run the benchmarks: print a table, write build/bench.json (root); BESIDE=FOLDER: next to another checkout
-	@.ci/setup image
+	@.ci/setup image programs
 	@$(BIN)/python -m tests.bench $${BESIDE:+--beside "$$BESIDE"}
 
 engines: setup ## test docs/deploy on real container engines (Docker): minutes, not in CI (root)
