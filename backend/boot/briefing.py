@@ -11,7 +11,7 @@ from pathlib import Path
 from backend.agent import agent
 from backend.boot.steps.tmpfs import show
 from backend.contract.paths import Paths
-from backend.session import activity
+from backend.session import reports
 from backend.settings import Settings
 from backend.settings.values import Save
 from network.allowlist import Allowlist
@@ -57,7 +57,7 @@ def merged(before: str, section: str) -> str:
 def write(settings: Settings, paths: Paths, allowlist: Allowlist) -> None:
     """Updates the section in the agent's CLAUDE.md, as the agent. Raises SystemFailure."""
     file = place(paths)
-    before = activity.read_report(file)
+    before = reports.read_report(file)
     text = merged(before, render(settings, allowlist))
     if text != before:
         agent.write(file, text)

@@ -1,7 +1,7 @@
 """Finds out whether the agent is working, waiting, idle or has ended. Only for information, because the sources are untrusted.
 
 Claude Code's hooks write two files in the agent's home when a turn begins and ends. A turn can also end without a hook (escape
-pressed, an API error). Claude Code shows a spinner in its pane's title while it works and a star otherwise, so if the two
+pressed). Claude Code shows a spinner in its pane's title while it works and a star otherwise, so if the two
 differ, the title is right. If the prompt that boot gave begins no turn, the pane shows why (beginning.py). The kernel reports
 whether the process is alive.
 """
@@ -15,7 +15,6 @@ import os
 import select
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from backend import system
 from backend.agent.session import Session
@@ -25,13 +24,14 @@ from backend.contract.paths import Paths
 from backend.journal import Journal
 from backend.session import session
 from backend.session.beginning import Beginning, has_conversation
+from backend.session.reports import read_report
 from backend.session.session import NAME
-from backend.system import AGENT, Identity, SystemFailure
+from backend.session.settings_problems import Problems
+from backend.system import AGENT, SystemFailure
 
 SECOND = 1.0
 TITLE_LOOKS = 2  # reads the title only every second time, because that starts a process
-REPORT_BYTES = 64 << 10
-MAX_ABOUT = 600  # characters of Claude's words about invalid settings
+SETTINGS_LOOKS = 10  # compares the settings files every tenth time
 STAR = "\N{EIGHT SPOKED ASTERISK}"
 SETTLED = 2.0  # seconds during which a new report overrules the title, which may not be redrawn yet
 SILENT = 1800.0  # seconds without a report or a title after which the state is unknown
@@ -75,6 +75,7 @@ async def watch(boot: Boot, journal: Journal) -> None:
 async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> None:
     handles: Handles | None = None
     title, looks, gone, beginning = "", 0, False, Beginning()
+    problems = Problems(boot.paths, boot.settings.claude_override)
     while True:
         await asyncio.sleep(SECOND)
         if boot.session is None or boot.policy.frozen:  # while frozen, no process may be started as the agent
@@ -102,21 +103,22 @@ async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> No
             beginning.waited += SECOND
             if looks % TITLE_LOOKS == 0 and beginning.due:
                 with contextlib.suppress(SystemFailure):
-                    await _look(boot, journal, handles.of, beginning)
+                    await _look(boot, problems, handles.of, beginning)
             current = asking(current, beginning, journal.state.session, time.time())
         if current is not None and current != journal.state.session:
             journal.emit(current)
+        if problems.changed or looks % SETTINGS_LOOKS == 1:
+            lines = problems.lines()
+            if lines != journal.state.agent_settings:
+                journal.emit(AgentSettings(lines))
 
 
-async def _look(boot: Boot, journal: Journal, of: Session, beginning: Beginning) -> None:
+async def _look(boot: Boot, problems: Problems, of: Session, beginning: Beginning) -> None:
     """Looks at the agent's pane, and answers a known question there. Raises SystemFailure."""
     answer = beginning.saw(await session.screen(boot.paths, of))
-    if answer is None:
-        return
-    await session.reply(boot.paths, of, answer)
-    problem = f"Claude Code continues without invalid settings; in its words: {answer.about[:MAX_ABOUT]}"
-    if problem not in journal.state.agent_settings:
-        journal.emit(AgentSettings((*journal.state.agent_settings, problem)))
+    if answer is not None:
+        problems.add(answer.about)
+        await session.reply(boot.paths, of, answer)
 
 
 def asking(
@@ -170,23 +172,6 @@ def _since(state: SessionState, before: SessionChanged | None, now: float) -> fl
 
 
 # --- the hooks' files ---
-
-
-def read_report(path: Path, reader: Identity = AGENT, most: int = REPORT_BYTES) -> str:
-    """Reads `most` bytes of a file that belongs to the agent, "" if there is none. It may be a link, a pipe, or endless.
-
-    `reader`, the agent, opens it: a folder in the path may be a link to files that only root may read.
-    """
-    try:
-        with system.opening_as(reader):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
-        try:
-            return (file.read(most) or b"").decode(errors="replace")
-        except OSError:
-            return ""
 
 
 def reported(text: str, activity: str = "") -> SessionChanged | None:

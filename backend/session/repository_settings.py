@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from backend import system
 from backend.contract.paths import Paths
-from backend.session.activity import read_report
+from backend.session.reports import read_report
+from backend.settings.values import Override
 from backend.system import AGENT
 
 FILES = (".claude/settings.json", ".claude/settings.local.json")  # the second one outranks the first
@@ -70,6 +72,30 @@ def _of(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield HELPER, "replaces the sandbox's credential: the gate refuses any other"
     if sandbox.get("enabled") and sandbox.get(SANDBOX):
         yield f"sandbox.{SANDBOX}", "ends Claude Code: its own sandbox cannot start inside this one"
+
+
+def described(found: tuple[Hindrance, ...], override: Override) -> tuple[str, ...]:
+    """The lines for the operator."""
+    if not found:
+        return ()
+    if override is Override.ON:
+        return tuple(f"{one.file}: {one.setting} is not used, because CODETAINER_CLAUDE_OVERRIDE is on" for one in found)
+    lines = (f"{one.file}: {one.setting} {one.consequence}" for one in found)
+    return (*lines, "Set CODETAINER_CLAUDE_OVERRIDE=on to start Claude without these settings.")
+
+
+def prepare(paths: Paths, override: Override) -> tuple[str, ...]:
+    """Before a start of Claude: replaces the repository's settings if they stand in the way and are not to be used.
+
+    Returns the lines for the operator. Raises SystemFailure.
+    """
+    settings = read(paths)
+    found = hindrances(settings)
+    if found and override is Override.ON:
+        system.write(paths.claude_repository, json.dumps(without(settings), indent=2) + "\n")
+    else:
+        paths.claude_repository.unlink(missing_ok=True)
+    return described(found, override)
 
 
 def without(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from backend.lock import Lock
 from backend.policy import Policy
 from backend.selftest import selftest
 from backend.services.bundle import Services
-from backend.session import activity, session
+from backend.session import activity, repository_settings, session
 from backend.settings import Settings
 from backend.settings.values import Debug, GateMode, OnFailure, Pretend
 from backend.supervision import load, watch
@@ -277,6 +277,7 @@ class Supervisor(Control):
             self.policy.refuse_if_frozen(NOT_STARTED)
             folder = session.folder(self.paths)
             prompt = self.settings.prompt if self.boot.awaits_turn else ""
+            repository_settings.prepare(self.paths, self.settings.claude_override)  # the watch reports the problems
             self.boot.session = await session.restart(
                 self.paths, self.boot.agent_environment, folder, self.boot.session, prompt
             )

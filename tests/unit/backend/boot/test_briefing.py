@@ -11,7 +11,7 @@ from backend.agent import agent
 from backend.boot import briefing
 from backend.boot.briefing import BEGIN, END, MAX_NAMES, merged, render
 from backend.contract.paths import Paths
-from backend.session import activity
+from backend.session import reports
 from network.allowlist import Allowlist, parse_words
 
 REPOSITORY = "https://github.com/example/demo"
@@ -72,7 +72,7 @@ def test_an_unchanged_file_is_not_written(tmp_path: Path, monkeypatch: pytest.Mo
         files[file] = text
         written.append(text)
 
-    monkeypatch.setattr(activity, "read_report", files.get)
+    monkeypatch.setattr(reports, "read_report", files.get)
     monkeypatch.setattr(agent, "write", write)
     loaded = settings.load(ENVIRONMENT)
     for names in ("a.example", "a.example", "b.example"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backend.agent.session import Session
 from backend.contract.events import SessionChanged, SessionState
-from backend.session import activity, beginning
+from backend.session import activity, beginning, reports
 from backend.session.beginning import Beginning
 from backend.system import Identity
 
@@ -61,11 +61,11 @@ def test_links_and_pipes_are_not_read_and_long_files_are_cut(tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "long").write_bytes(b"x" * (1 << 20))
     (tmp_path / "bytes").write_bytes(b"\xff")
-    assert activity.read_report(tmp_path / "bytes", ME) == "\N{REPLACEMENT CHARACTER}"
-    assert activity.read_report(tmp_path / "link", ME) == ""
-    assert activity.read_report(tmp_path / "pipe", ME) == ""
-    assert activity.read_report(tmp_path / "none", ME) == ""
-    assert len(activity.read_report(tmp_path / "long", ME)) == activity.REPORT_BYTES
+    assert reports.read_report(tmp_path / "bytes", ME) == "\N{REPLACEMENT CHARACTER}"
+    assert reports.read_report(tmp_path / "link", ME) == ""
+    assert reports.read_report(tmp_path / "pipe", ME) == ""
+    assert reports.read_report(tmp_path / "none", ME) == ""
+    assert len(reports.read_report(tmp_path / "long", ME)) == reports.REPORT_BYTES
 
 
 def test_the_state_comes_from_the_activity_file() -> None:
