@@ -2,9 +2,9 @@
 
     python3 -I -S activity.py REPORT STATE
 
-STATE is works (UserPromptSubmit), waits (Stop, Notification) or idle (SessionStart). It is written to `activity.json` beside
-REPORT, with the time since when, and the time at which the last turn began (0: none has). Both files belong to the agent and
-are untrusted. Claude Code waits for its hooks, so this one is short and never fails.
+STATE is works (UserPromptSubmit), waits (Stop, StopFailure, Notification) or idle (SessionStart). It is written to
+`activity.json` beside REPORT, with the time since when, and the time at which the last turn began (0: none has). Both files
+belong to the agent and are untrusted. Claude Code waits for its hooks, so this one is short and never fails.
 """
 
 import json

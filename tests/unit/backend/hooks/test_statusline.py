@@ -143,13 +143,16 @@ def test_no_journal_gives_a_negative_count(tmp_path_factory: pytest.TempPathFact
     assert latest.isprintable()
 
 
+STATES = (("SessionStart", "idle"), ("UserPromptSubmit", "works"), ("Notification", "waits"), ("StopFailure", "waits"))
+
+
 def test_settings_start_the_hooks_with_the_paths_of_the_contract() -> None:
     settings = json.loads((Path(__file__).parents[4] / "claude-settings.json").read_text())
     paths = Paths()
     python = f"{paths.python} -I -S {paths.hooks}"
     waits, namer = settings["hooks"]["Stop"][0]["hooks"]
     assert waits["command"] == f"{python}/activity.py {paths.agent_report} waits"
-    for event, state in (("SessionStart", "idle"), ("UserPromptSubmit", "works"), ("Notification", "waits")):
+    for event, state in STATES:
         (hook,) = settings["hooks"][event][0]["hooks"]
         assert hook["command"] == f"{python}/activity.py {paths.agent_report} {state}"
     for event in ("PostToolUse", "PostToolUseFailure"):
