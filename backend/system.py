@@ -206,19 +206,6 @@ def run(
     return finished
 
 
-def run_bytes(argv: Sequence[str], environment: Mapping[str, str], data: bytes, *, timeout: float = 60.0) -> bytes:
-    """Passes bytes through a filter command and returns its output. Raises SystemFailure."""
-    with commands.observed(argv, identity=actual_name(), environment=environment, cwd="/", stdin=data) as outcome:
-        try:
-            done = subprocess.run(argv, env=dict(environment), input=data, capture_output=True, timeout=timeout, cwd="/")
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise SystemFailure(f"cannot run {argv[0]}: {error}") from error
-        outcome.code, outcome.stderr = done.returncode, done.stderr.decode(errors="replace")
-    if done.returncode != 0:
-        raise SystemFailure(f"cannot run {argv[0]}: {done.stderr.decode(errors='replace').strip() or done.returncode}")
-    return done.stdout
-
-
 @dataclass(frozen=True, slots=True)
 class Answered:
     """A process that has ended, with its output in bytes. `whole` is false if it was killed for exceeding the limit."""

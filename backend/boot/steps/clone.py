@@ -6,51 +6,131 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from backend import system
 from backend.agent import agent
 from backend.boot import clone_errors
 from backend.boot.clone_errors import Cause
-from backend.boot.plan import StepFailed, StepSkipped
+from backend.boot.plan import StepFailed, StepSkipped, StepWarned
+from backend.boot.steps.git import has_lfs
 from backend.context import Boot
 from backend.settings.values import repository as repository_url
-from backend.system import AGENT
+from backend.system import AGENT, Finished
+from network.names import normalise
 
 SECONDS = 600.0
+GIT_SECONDS = 30.0
 LOOK_SECONDS = 0.2
 MAX_LOOK = 16 << 10  # bytes read at a time
 MAX_LINES = 500  # lines of progress that are reported
 MAX_LAST = 50  # lines in which the cause of a failure is looked for
 API = "api.github.com"
+LFS_HOST = "github-cloud.githubusercontent.com"  # downloads
+MAX_WORDS = 200  # characters that the repository or a program chose
 
 
 async def run(boot: Boot) -> str:
     if not boot.settings.repo_url:
         raise StepSkipped("REPO_URL is not set")
-    space = os.statvfs(boot.paths.workspace)
     about = await _about(boot)
+    if not boot.cloned:  # a step with a warning is repeated by a retry
+        await _clone(boot, about)
+    detail = boot.settings.repository
+    if parent := _parent(about):
+        await _git(boot, "remote", "add", "upstream", parent)
+        detail += f", a fork of {parent.removeprefix('https://github.com/').removesuffix('.git')}"
+    warnings = [_new_name(boot, about)]
+    if (await _git(boot, "rev-parse", "--quiet", "--verify", "HEAD")).code == 0:
+        await _report_submodules(boot)
+        warnings.append(await _fetch_lfs(boot))
+    elif branch := (await _git(boot, "for-each-ref", "--format=%(refname:lstrip=3)", "--count=1", "refs/remotes/origin")).out:
+        warnings.append(_without_checkout(boot, branch.strip()))
+    else:
+        detail += ", which has no commits yet"
+    if found := [warning for warning in warnings if warning is not None]:
+        raise StepWarned("; ".join(str(warning) for warning in found), " ".join(warning.remedy for warning in found))
+    return detail
+
+
+async def _clone(boot: Boot, about: Mapping[str, Any]) -> None:
+    """Clones if there is enough space. Raises StepFailed."""
+    space = os.statvfs(boot.paths.workspace)
     problem = clone_errors.too_large(_size(about), space.f_bavail * space.f_frsize)
     if problem is None:
-        code, output = await _clone(boot)
+        code, output = await _run(boot)
         if code != 0:
             problem = clone_errors.cause(output, space.f_blocks * space.f_frsize, code)
     if problem is not None:
         raise StepFailed(f"cannot clone {boot.settings.repo_url}: {problem.reason}", remedy(boot, problem))
     boot.cloned = True
-    if await _lacks_lfs(boot):
+
+
+async def _git(boot: Boot, *arguments: str, seconds: float = GIT_SECONDS) -> Finished:
+    """Runs git in the clone, as the agent."""
+    return await agent.run(["git", *arguments], boot.agent_environment, boot.paths.repository, seconds)
+
+
+def _new_name(boot: Boot, about: Mapping[str, Any]) -> StepWarned | None:
+    """A warning if GitHub knows the repository by another name, to which it redirects pushes and which is out of scope."""
+    name = str(about.get("full_name") or "")[:MAX_WORDS]
+    in_scope = {one.lower() for one in (boot.settings.repository, *boot.settings.writable)}
+    if not name or name.lower() in in_scope:
+        return None
+    return StepWarned(
+        f"{boot.settings.repository} is now called {name}, and pushes to that name are refused",
+        f"Set REPO_URL=https://github.com/{quote(name)} and start the sandbox again.",
+    )
+
+
+def _without_checkout(boot: Boot, branch: str) -> StepWarned:
+    """The warning if the host's default branch does not exist. `branch` is another one, whose name the repository chose."""
+    return StepWarned(
+        f"nothing is checked out, because the default branch of {boot.settings.repository} does not exist",
+        f"Set a default branch that exists at the git host, or name a branch to the agent, such as {branch[:MAX_WORDS]}.",
+    )
+
+
+async def _report_submodules(boot: Boot) -> None:
+    """Reports submodules, which git clone leaves empty, and their hosts that are not on the allowlist."""
+    configured = await _git(boot, "config", "--blob", "HEAD:.gitmodules", "--get-regexp", r"\.url$")
+    urls = [line.partition(" ")[2] for line in configured.out.splitlines()]
+    if not urls:
+        return
+    boot.say("clone", "submodules are not fetched; git submodule update --init fetches them")
+    for host in sorted({host for url in urls if (host := _host(url)) and boot.policy.listed.match(host) is None}):
+        boot.say("clone", f"warning: a submodule is at {host}, which is not on the allowlist")
+
+
+def _host(url: str) -> str:
+    """The host of a submodule's URL, "" if it is relative or invalid. The repository chose the URL."""
+    short = "" if "://" in url else url.rpartition(":")[0]  # [USER@]HOST:PATH (git-clone(1))
+    try:
+        return normalise(short.rpartition("@")[2] or urlsplit(url).hostname or "")
+    except ValueError:
+        return ""
+
+
+async def _fetch_lfs(boot: Boot) -> StepWarned | None:
+    """Fetches the files of Git LFS, if the repository has any (gitattributes(5)). Returns a warning if that fails."""
+    tracked = await _git(boot, "grep", "-qE", "filter=lfs", "HEAD", "--", ":(glob)**/.gitattributes")
+    if tracked.code != 0:
+        return None
+    if not has_lfs():
         boot.say("clone", "warning: files of Git LFS are only pointers, because git-lfs is not installed in this sandbox")
-    parent = _parent(about)
-    if not parent:
-        return boot.settings.repository
-    await agent.run(["git", "-C", str(boot.paths.repository), "remote", "add", "upstream", parent], boot.agent_environment)
-    return f"{boot.settings.repository}, a fork of {parent.removeprefix('https://github.com/').removesuffix('.git')}"
+        return None
+    done = await _git(boot, "lfs", "pull", seconds=SECONDS / 2)
+    if done.code == 0:
+        return None
+    return StepWarned(
+        f"files of Git LFS are only pointers: {done.last_line[:MAX_WORDS]}",
+        f"Check that {LFS_HOST} is on the allowlist and that GH_PAT can read the repository, then run codetainer retry.",
+    )
 
 
-async def _clone(boot: Boot) -> tuple[int, list[str]]:
+async def _run(boot: Boot) -> tuple[int, list[str]]:
     """Runs git and reports its progress, up to MAX_LINES lines; returns its exit code and its last lines.
 
     On a retry the agent is running and may have replaced git. So the output goes to a file: a pipe would have to be read for
@@ -60,7 +140,8 @@ async def _clone(boot: Boot) -> tuple[int, list[str]]:
     try:
         process = await system.spawn(
             ["git", "clone", "--progress", "--", boot.settings.repo_url, str(boot.paths.repository)], identity=AGENT,
-            environment=boot.agent_environment, cwd=boot.paths.workspace, stdout=asyncio.subprocess.DEVNULL, stderr=output,
+            environment={**boot.agent_environment, "GIT_LFS_SKIP_SMUDGE": "1"}, cwd=boot.paths.workspace,
+            stdout=asyncio.subprocess.DEVNULL, stderr=output,
         )  # fmt: skip
         try:
             at = lines = 0
@@ -97,14 +178,6 @@ def remedy(boot: Boot, problem: Cause) -> str:
     return problem.remedy or "Run codetainer logs to see what git printed."
 
 
-async def _lacks_lfs(boot: Boot) -> bool:
-    """True if the clone has files of Git LFS (gitattributes(5): filter=lfs) and no git-lfs to fetch them."""
-    if shutil.which("git-lfs", path=system.SYSTEM_PATH):
-        return False
-    command = ["git", "-C", str(boot.paths.repository), "grep", "-qE", "filter=lfs", "HEAD", "--", ":(glob)**/.gitattributes"]
-    return (await agent.run(command, boot.agent_environment)).code == 0
-
-
 async def _about(boot: Boot) -> Mapping[str, Any]:
     """Returns what GitHub reports about the repository; nothing if it does not answer. Asks as the agent."""
     if not boot.settings.repo_url.startswith("https://github.com/") or boot.policy.listed.match(API) is None:
@@ -112,8 +185,8 @@ async def _about(boot: Boot) -> Mapping[str, Any]:
     url = f"https://{API}/repos/{boot.settings.repository}"
     header = f"Authorization: Bearer {boot.agent_environment['GH_TOKEN']}\n"
     done = await system.run_async(
-        ["curl", "-sSf", "-m", "10", "-H", "@-", url], identity=AGENT, environment=boot.agent_environment, input=header,
-        timeout=15.0, check=False,
+        ["curl", "-sSfL", "--max-redirs", "3", "--proto-redir", "=https", "-m", "10", "-H", "@-", url], identity=AGENT,
+        environment=boot.agent_environment, input=header, timeout=15.0, check=False,
     )  # fmt: skip
     try:
         about = done.value()

@@ -9,11 +9,13 @@ import base64
 import json
 from typing import Any
 
+from backend.sandbox.pretend.repositories import EMPTY, MIXED, RENAMED, SIZES
+
 HOST = "api.github.com"
 UPLOADS_HOST = "uploads.github.com"
-EMPTY = "empty"  # a repository of this name, with any owner, has no commits and therefore no default branch
 DEFAULT_BRANCH = "main"
 SIZE = 24  # KiB of the repository, packed
+MIXED_ID = 2  # of the repository MIXED
 SILENT = "SILENT_1"  # a query for the object with this id is never answered
 
 
@@ -27,11 +29,31 @@ def answer(path: str, repository: str, body: bytes = b"") -> tuple[int, bytes] |
     elif path == f"/repos/{repository}":
         parent = {"full_name": f"upstream/{name}", "clone_url": f"https://github.com/upstream/{name}.git"}
         result = {"full_name": repository, "fork": True, "parent": parent, "size": SIZE}
+    elif path == f"/repositories/{MIXED_ID}":
+        result = _other(f"{owner}/{MIXED}")
+    elif path.startswith(f"/repos/{owner}/") and path.rpartition("/")[2] in SIZES:
+        result = _other(path.removeprefix("/repos/"))
     elif path.startswith(f"/repos/{repository}/"):
         return _below(path.removeprefix(f"/repos/{repository}/"), repository)
     else:
         return None
     return 200, json.dumps(result).encode()
+
+
+def renamed(host: str, git_host: str, repository: str, path: str) -> str:
+    """The redirect target of a request for RENAMED, "" for any other. As at GitHub: the API names the repository by its id."""
+    owner = repository.partition("/")[0]
+    api, git = f"/repos/{owner}/{RENAMED}", f"/{owner}/{RENAMED}"
+    if host == HOST and (path == api or path.startswith((f"{api}/", f"{api}?"))):
+        return f"https://{HOST}/repositories/{MIXED_ID}{path.removeprefix(api)}"
+    if git_host and host == git_host and path.startswith((f"{git}/", f"{git}.git/")):
+        return f"https://{git_host}/{owner}/{MIXED}{path.removeprefix(git)}"
+    return ""
+
+
+def _other(repository: str) -> dict[str, Any]:
+    """An awkward repository."""
+    return {"full_name": repository, "fork": False, "size": SIZES[repository.rpartition("/")[2]], "default_branch": "main"}
 
 
 def _below(path: str, repository: str) -> tuple[int, bytes] | None:

@@ -19,11 +19,17 @@ _PATH = re.compile(r"/(?P<owner>[^/]+)/(?P<name>[^/]+?)(\.git)?/info/lfs/(?P<cal
 _OBJECT = re.compile(r"/media/(?P<oid>[0-9a-f]{64})\Z")
 
 
+def pointer(data: bytes) -> str:
+    """The file that git stores in place of an object (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
+    oid = hashlib.sha256(data).hexdigest()
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(data)}\n"
+
+
 class Store:
     """The objects by oid."""
 
-    def __init__(self) -> None:
-        self._objects: dict[str, bytes] = {}
+    def __init__(self, *objects: bytes) -> None:
+        self._objects = {hashlib.sha256(data).hexdigest(): data for data in objects}
 
     def answer(self, path: str, body: bytes) -> tuple[int, bytes] | None:
         """The status and JSON for a request to the git host, None if the path is not LFS."""

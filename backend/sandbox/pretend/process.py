@@ -13,7 +13,7 @@ from backend import system
 from backend.sandbox import layout, namespaces
 from backend.sandbox.first_process import FirstProcess
 from backend.sandbox.namespaces import Mount, Namespace
-from backend.sandbox.pretend import web
+from backend.sandbox.pretend import repositories, web
 from backend.sandbox.pretend.certificates import Authority
 from backend.sandbox.pretend.description import Description
 from backend.sandbox.pretend.record import Record
@@ -66,13 +66,13 @@ def _run(description: Description, record_fd: int, authority: Authority, ready: 
         # AnyIP: all addresses of the range are local, so those that DNS makes up are served, too.
         system.run(["ip", "route", "add", "local", str(network), "dev", "lo"])
     record = Record(record_fd)
-    repositories = folder / "repositories"
-    repositories.mkdir()
+    bare = folder / "repositories"
+    bare.mkdir()
     if description.git_repository:
-        web.make_repository(repositories, description.git_repository, {**web.DEMO, **description.git_files})
-        web.make_repository(repositories, web.MARKETPLACE, web.marketplace())
-        web.make_parent(repositories, description.git_repository)
-    site = web.Site(description, record, repositories)
+        repositories.make_repository(bare, description.git_repository, {**repositories.DEMO, **description.git_files})
+        repositories.make_repository(bare, repositories.MARKETPLACE, repositories.marketplace())
+        repositories.make_parent(bare, description.git_repository)
+    site = web.Site(description, record, bare)
     for listener in description.listeners:
         server = web.listen(listener, site, authority, folder)
         threading.Thread(target=server.serve_forever, daemon=True).start()

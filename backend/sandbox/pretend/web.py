@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import socket
 import socketserver
 import ssl
@@ -15,12 +17,15 @@ from backend.sandbox.pretend import api, folders, github, lfs, releases
 from backend.sandbox.pretend.certificates import Authority
 from backend.sandbox.pretend.description import Description, Listener, Speaks
 from backend.sandbox.pretend.record import Record
+from backend.sandbox.pretend.repositories import LFS_OBJECT, Awkward
 from backend.system import SystemFailure
 
 IDLE_SECONDS = 30.0
 MAX_BODY = 256 << 20
 MAX_ZEROS = 1 << 30
 EVERY_ADDRESS = "0.0.0.0"  # in a namespace whose only link is the sandbox's
+GIT_SECONDS = 60.0
+COPY_BYTES = 1 << 20
 GIT_PATHS = ("/info/refs", "/git-upload-pack", "/git-receive-pack")
 
 CREDENTIAL_HEADERS = ("Authorization", "x-api-key", "private-token")
@@ -32,7 +37,9 @@ class Site:
     def __init__(self, description: Description, record: Record, repositories: Path) -> None:
         self.description, self.record, self.repositories = description, record, repositories
         self.conversation = api.Conversation()
-        self.folders, self.lfs = description.folders, lfs.Store()
+        self.folders = description.folders
+        self.lfs = lfs.Store(LFS_OBJECT)
+        self.awkward = Awkward(repositories, description.git_repository.partition("/")[0])
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -64,7 +71,12 @@ class Handler(BaseHTTPRequestHandler):
             type=self.headers.get("Content-Type") or "",
             headers=" ".join(sorted(name.lower() for name in self.headers)), **summary,
         )  # fmt: skip
-        if host == description.api_host:
+        if location := github.renamed(host, description.git_host, description.git_repository, self.path):
+            moved = {"message": "Moved Permanently", "url": location}
+            self.reply(
+                301, json.dumps(moved).encode(), {"Location": location, "Content-Type": "application/json; charset=utf-8"}
+            )
+        elif host == description.api_host:
             api.serve(self, self.site.conversation, path, body)
         elif host == github.HOST and github.is_silent(body):
             self.rfile.read(1)  # until the client hangs up
@@ -144,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def _git(self, path: str, query: str, body: bytes) -> None:
-        """Answers a git request with git http-backend(1), a CGI program."""
+        """Answers a git request with git http-backend(1), a CGI program. Its output may be too large for this process."""
         environment = {
             "PATH": system.SYSTEM_PATH, "GIT_PROJECT_ROOT": str(self.site.repositories), "GIT_HTTP_EXPORT_ALL": "1",
             "REQUEST_METHOD": self.command, "PATH_INFO": path, "QUERY_STRING": query, "REMOTE_USER": "agent",
@@ -155,14 +167,32 @@ class Handler(BaseHTTPRequestHandler):
             "GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "*",
             "GIT_CONFIG_KEY_2": "receive.autogc", "GIT_CONFIG_VALUE_2": "false",  # gc would continue in the background
         }  # fmt: skip
-        try:
-            output = system.run_bytes([system.GIT, "http-backend"], environment, body)
-        except SystemFailure as error:
-            self.reply(500, f"{error}\n".encode(), {"Content-Type": "text/plain"})
-            return
-        head, _, answer = output.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
-        self.reply(int(headers.pop("Status", "200 OK").split()[0]), answer, headers)
+        with os.fdopen(os.memfd_create("output"), "w+b") as output:
+            try:
+                self.site.awkward.prepare(path)
+                done = system.ask(
+                    [system.GIT, "http-backend"], environment=environment, cwd="/", input=body, timeout=GIT_SECONDS, most=0,
+                    stdout=output.fileno(),
+                )  # fmt: skip
+            except SystemFailure as error:
+                self.reply(500, f"{error}\n".encode(), {"Content-Type": "text/plain"})
+                return
+            if done.code != 0:
+                self.reply(500, f"{done.err}\n".encode(), {"Content-Type": "text/plain"})
+                return
+            size = output.seek(0, os.SEEK_END)
+            output.seek(0)
+            headers: dict[str, str] = {}
+            while line := output.readline().decode().strip():
+                name, _, value = line.partition(": ")
+                headers[name] = value
+            status = int(headers.pop("Status", "200 OK").split()[0])
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(size - output.tell()))
+            self.end_headers()
+            shutil.copyfileobj(output, self.wfile, COPY_BYTES)
 
 
 class Server(ThreadingHTTPServer):
@@ -224,42 +254,3 @@ def listen(listener: Listener, site: Site, authority: Authority, folder: Path) -
     if listener.speaks is Speaks.ECHO:
         return Echo(listener.port, site)
     return Server(listener.port, site, authority if listener.speaks is Speaks.HTTPS else None, folder)
-
-
-DEMO = {"README.md": "# demo\n\nA repository to work on.\n", "hello.py": 'print("hello")\n'}
-MARKETPLACE = "example/plugins"  # a marketplace for Claude Code, with one plugin
-
-
-def marketplace() -> dict[str, str]:
-    """The files of a marketplace (https://code.claude.com/docs/en/plugin-marketplaces)."""
-    plugin = {"name": "hello", "version": "1.0.0", "description": "Says hello"}
-    listed = {"name": "example-plugins", "owner": {"name": "Example"}, "plugins": [{**plugin, "source": "./hello"}]}
-    return {
-        ".claude-plugin/marketplace.json": json.dumps(listed),
-        "hello/.claude-plugin/plugin.json": json.dumps(plugin),
-        "hello/commands/hello.md": "---\ndescription: Says hello\n---\n\nSay hello.\n",
-    }
-
-
-def make_repository(repositories: Path, name: str, files: Mapping[str, str]) -> None:
-    """Creates a bare repository with one commit per file."""
-    bare = repositories / name
-    git = [system.GIT, "-c", "user.name=Example", "-c", "user.email=example@example.com", "-c", "init.defaultBranch=main"]
-    system.run([*git, "init", "--quiet", "--bare", str(bare)])
-    work = repositories / f".work-{bare.name}"
-    system.run([*git, "clone", "--quiet", str(bare), str(work)])
-    for number, (file, text) in enumerate(files.items(), start=1):
-        (work / file).parent.mkdir(parents=True, exist_ok=True)
-        (work / file).write_text(text)
-        system.run([*git, "-C", str(work), "add", "."])
-        system.run([*git, "-C", str(work), "commit", "--quiet", "-m", f"Step {number}: {file}"])
-    system.run([*git, "-C", str(work), "push", "--quiet", "origin", "HEAD:main"])
-    (bare.parent / (bare.name + ".git")).symlink_to(bare.name)
-
-
-def make_parent(repositories: Path, name: str) -> None:
-    """Creates the repository that `name` is a fork of (github.py), with the same history."""
-    parent = repositories / f"upstream/{name.rpartition('/')[2]}"
-    parent.parent.mkdir(exist_ok=True)
-    system.run([system.GIT, "clone", "--quiet", "--bare", str(repositories / name), str(parent)])
-    (parent.parent / (parent.name + ".git")).symlink_to(parent.name)
