@@ -24,7 +24,10 @@ JOURNAL_LINES = 40  # in a failure report
 # A worker takes a whole part at a time, because its tests share a sandbox: a file, or a file's tests in the image. The longest
 # parts (`--durations=0` shows them) go first, so that no worker runs one alone at the end. Tests in the image go late, because
 # the image is built in the meantime.
-EARLY = ("resilience", "claude", "ssh", "sshd", "up", "login", "control", "frozen", "exhaustion", "room", "up_nat", "names")
+EARLY = (
+    "resilience", "claude_questions", "claude", "repositories", "ssh", "sshd", "up", "login", "control", "frozen", "exhaustion",
+    "room", "up_nat", "names",
+)  # fmt: skip
 LATE = ("tests/unit/", "tests/image/test_contents.py")
 
 

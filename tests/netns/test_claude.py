@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -25,19 +24,21 @@ REMEDY = "codetainer allow telemetry.example.net"
 REPOSITORY = "https://github.com/example/demo"
 
 
-def claude() -> str:
-    """Returns the path of Claude Code as installed by setup (the binary that its package links to), or this machine's.
+PINNED, OTHER = "pinned", "other"  # the version of the image, and an older one (tests/programs/package.json)
 
-    CLAUDE_TO_TEST names another version's program.
+
+def claude(version: str = PINNED) -> str:
+    """Returns the path of Claude Code as installed by setup. A sandbox that gets it has both versions in /opt/claude-code.
+
+    CLAUDE_TO_TEST names a third version's program, to be used as the pinned one.
     """
-    if other := os.environ.get("CLAUDE_TO_TEST"):
-        return other
-    built = sorted(ROOT.glob("build/programs/node_modules/@anthropic-ai/claude-code-linux-*/claude"))
-    path = str(built[0]) if built else shutil.which("claude")
-    if path is None and os.environ.get("CI") != "true":
+    if version == PINNED and (third := os.environ.get("CLAUDE_TO_TEST")):
+        return third
+    path = ROOT / "build/claude" / version / "claude"
+    if not path.exists() and os.environ.get("CI") != "true":
         pytest.skip("Claude Code not found: run `.ci/setup programs`")
-    assert path is not None, "Claude Code not found: run `.ci/setup programs`"
-    return path
+    assert path.exists(), "Claude Code not found: run `.ci/setup programs`"
+    return str(path)
 
 
 @pytest.fixture(scope="module")

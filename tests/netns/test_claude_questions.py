@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from backend.contract.events import Refused, SessionState
 from backend.sandbox.layout import SHIPPED_SETTINGS
-from backend.sandbox.pretend.api import SENTENCE
-from tests.netns.sandbox import INTERNET, PATIENCE, Running, eventually, start
-from tests.netns.test_claude import REPOSITORY, claude, states
+from backend.sandbox.pretend.api import REASON, REJECTED, SENTENCE
+from tests.netns.sandbox import IDLE, INTERNET, PATIENCE, Running, eventually, start
+from tests.netns.test_claude import OTHER, PINNED, REPOSITORY, claude, states
 
 pytestmark = pytest.mark.netns
 
@@ -26,51 +26,61 @@ def hook(event: str, command: str) -> dict[str, object]:
     return {"hooks": {event: [{"hooks": [{"type": "command", "command": command}]}]}}
 
 
-def begin(folder: Path, name: str, files: dict[str, str], override: str = "off") -> Running:
+def begin(folder: Path, name: str, files: dict[str, str], program: str, override: str = "off") -> Running:
     """Starts a sandbox with a repository that has these files, and with a prompt."""
     table = ", ".join(f"{json.dumps(path)} = {json.dumps(text)}" for path, text in files.items())
     internet = INTERNET.replace('repository = "example/demo" }', f'repository = "example/demo", files = {{ {table} }} }}')
     return start(
-        folder, f"{name}-{os.getpid()}", "--claude", claude(), internet=internet, CLAUDE_PROMPT=PROMPT,
-        REPO_URL=REPOSITORY, CODETAINER_CLAUDE_OVERRIDE=override,
+        folder, f"{name}-{os.getpid()}", "--claude", program, internet=internet, CLAUDE_PROMPT=PROMPT, REPO_URL=REPOSITORY,
+        CODETAINER_CLAUDE_OVERRIDE=override,
     )  # fmt: skip
 
 
-# Files of a repository, and what the operator is told about its settings.
-AWKWARD = {
-    "malformed": ({SETTINGS: "{ not json"}, f"/workspace/repo/{SETTINGS} Invalid or malformed JSON"),
+def both(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Runs a test for each name with each version of Claude Code."""
+    return pytest.mark.parametrize(("name", "version"), [(name, version) for name in names for version in (PINNED, OTHER)])
+
+
+MALFORMED = f"/workspace/repo/{SETTINGS} Invalid or malformed JSON"
+# Files of a repository, and what the operator is told about its settings. Causes that do not hide each other share a
+# repository, because each start of Claude Code takes seconds.
+AWKWARD: dict[str, tuple[dict[str, str], str]] = {
+    "malformed": ({SETTINGS: "{ not json", LOCAL: "["}, MALFORMED),
     "wrong-type": ({SETTINGS: '{"cleanupPeriodDays": "30 days"}'}, "cleanupPeriodDays: Expected number, but received string"),
     "unknown-hook": ({SETTINGS: json.dumps(hook("NoSuchEvent", "true"))}, 'Unknown hook event "NoSuchEvent"'),
-    "two-files": ({SETTINGS: "{", LOCAL: "["}, f"/workspace/repo/{SETTINGS} Invalid or malformed JSON"),
-    "imports": ({"CLAUDE.md": "Read @/etc/hostname and @../outside.md\n"}, ""),
-    "mcp": ({".mcp.json": '{"mcpServers": {"one": {"command": "true"}}}'}, ""),
+    "imports-and-servers": (
+        {
+            "CLAUDE.md": "Read @/etc/hostname and @../outside.md\n",
+            ".mcp.json": '{"mcpServers": {"one": {"command": "true"}}}',
+        },
+        "",
+    ),
 }
 
 
-@pytest.mark.parametrize("name", AWKWARD)
-def test_the_prompt_begins(name: str, tmp_path: Path) -> None:
+@both(AWKWARD)
+def test_the_prompt_begins(name: str, version: str, tmp_path: Path) -> None:
     files, told = AWKWARD[name]
-    sandbox = begin(tmp_path, name, files)
+    sandbox = begin(tmp_path, name, files, claude(version))
     try:
         eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
         assert told in " ".join(sandbox.state.agent_settings)
         assert bool(told) == bool(sandbox.state.agent_settings)
-        assert (told != "") == ("Claude Code's settings" in sandbox.codetainer("status").stdout)
+        assert bool(told) == ("Claude Code's settings" in sandbox.codetainer("status").stdout)
     finally:
         sandbox.stop()
 
 
 # Settings of a repository that do not keep Claude from working without anybody: the sandbox's own outrank them.
 OUTRANKED = {
-    "plan": {"permissions": {"defaultMode": "plan"}},
-    "no-hooks": {"disableAllHooks": True},
+    "plan": {"permissions": {"defaultMode": "plan"}, "disableAllHooks": True},
     "auto": {"permissions": {"defaultMode": "auto"}},
 }
 
 
-@pytest.mark.parametrize("name", OUTRANKED)
-def test_the_sandboxs_settings_outrank_the_repositorys(name: str, tmp_path: Path) -> None:
-    sandbox = begin(tmp_path, name, {SETTINGS: json.dumps(OUTRANKED[name])})
+@both(OUTRANKED)
+def test_the_sandboxs_settings_outrank_the_repositorys(name: str, version: str, tmp_path: Path) -> None:
+    sandbox = begin(tmp_path, name, {SETTINGS: json.dumps(OUTRANKED[name])}, claude(version))
     try:
         eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
         assert "bypass permissions on" in sandbox.screen()
@@ -93,20 +103,40 @@ HINDERING: dict[str, tuple[dict[str, object], str]] = {
 TASK = "please run: touch /workspace/known\n"  # the pretend API obeys the first such line of a conversation
 
 
-@pytest.mark.parametrize("override", ["off", "on"])
-@pytest.mark.parametrize("name", HINDERING)
-def test_a_setting_in_the_way_is_reported_or_overridden(name: str, override: str, tmp_path: Path) -> None:
-    """With the override Claude works, and still knows the repository's CLAUDE.md and its other settings."""
-    body, setting = HINDERING[name]
-    files = {SETTINGS: json.dumps({**body, **hook("UserPromptSubmit", "touch /workspace/hook")}), "CLAUDE.md": TASK}
-    sandbox = begin(tmp_path, f"{name}-{override}", files, override)
+def hindering() -> dict[str, object]:
+    """Settings that contain all of HINDERING."""
+    merged: dict[str, object] = {}
+    for body, _ in HINDERING.values():
+        for key, value in body.items():
+            before = merged.get(key)
+            merged[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def test_each_setting_in_the_way_is_reported_until_it_is_gone(tmp_path: Path) -> None:
+    sandbox = begin(tmp_path, "hindered", {SETTINGS: json.dumps(hindering())}, str(IDLE))
     try:
-        assert f"{SETTINGS}: {setting}" in sandbox.state.agent_settings[0]
-        assert setting in " ".join(sandbox.codetainer("status").stdout.split())
-        if override == "on":
-            eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
-            assert "bypass permissions on" in sandbox.screen()
-            assert sandbox.agent("ls", "/workspace/hook", "/workspace/known").returncode == 0
+        status = " ".join(sandbox.codetainer("status").stdout.split())
+        for _, setting in HINDERING.values():
+            assert any(line.startswith(f"{SETTINGS}: {setting}") for line in sandbox.state.agent_settings)
+            assert setting in status
+        assert sandbox.agent("rm", f"/workspace/repo/{SETTINGS}").returncode == 0
+        eventually("nothing stands in the way", lambda: sandbox.state.agent_settings == ())
+    finally:
+        sandbox.stop()
+
+
+@pytest.mark.parametrize("version", [PINNED, OTHER])
+def test_settings_in_the_way_can_be_overridden(version: str, tmp_path: Path) -> None:
+    """Claude works, and still knows the repository's CLAUDE.md and its other settings."""
+    files = {SETTINGS: json.dumps({**hindering(), **hook("UserPromptSubmit", "touch /workspace/hook")}), "CLAUDE.md": TASK}
+    sandbox = begin(tmp_path, "overridden", files, claude(version), "on")
+    try:
+        for _, setting in HINDERING.values():
+            assert setting in " ".join(sandbox.state.agent_settings)
+        eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
+        assert "bypass permissions on" in sandbox.screen()
+        assert sandbox.agent("ls", "/workspace/hook", "/workspace/known").returncode == 0
     finally:
         sandbox.stop()
 
@@ -115,17 +145,18 @@ def state(sandbox: Running) -> SessionState | None:
     return sandbox.state.session.state if sandbox.state.session else None
 
 
-def test_what_keeps_the_prompt_from_beginning_is_shown_until_it_begins(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [PINNED, OTHER])
+def test_what_keeps_the_prompt_from_beginning_is_shown_until_it_begins(version: str, tmp_path: Path) -> None:
     """A hook stands for any obstacle. A restart meanwhile does not lose the prompt."""
     wait = "until [ -e /workspace/go ]; do sleep 0.1; done"
-    sandbox = begin(tmp_path, "hangs", {SETTINGS: json.dumps(hook("SessionStart", wait))})
+    sandbox = begin(tmp_path, "hangs", {SETTINGS: json.dumps(hook("SessionStart", wait))}, claude(version))
     try:
         eventually("the operator is told", lambda: state(sandbox) is SessionState.ASKS)
         eventually("with Claude's screen", lambda: "Claude Code" in "".join(sandbox.state.session.screen))  # type: ignore[union-attr]
         status = sandbox.codetainer("status").stdout
         assert "! Claude is asking something before it begins" in status
         assert "Its screen, in the agent's words:" in status
-        assert not sandbox.asked(kind="http", path="/v1/messages", asked=PROMPT)
+        assert PROMPT not in sandbox.seen.read_text()
         assert sandbox.codetainer("session", "restart", "--yes").returncode == 0
         eventually("the watch begins anew", lambda: state(sandbox) is not SessionState.ASKS)
         assert sandbox.agent("touch", "/workspace/go").returncode == 0
@@ -137,14 +168,18 @@ def test_what_keeps_the_prompt_from_beginning_is_shown_until_it_begins(tmp_path:
         sandbox.stop()
 
 
-def test_no_question_after_a_failed_clone(tmp_path: Path) -> None:
-    """The session then starts in /workspace, which has to be trusted, too."""
+@pytest.mark.parametrize("version", [PINNED, OTHER])
+def test_no_question_after_a_failed_clone(version: str, tmp_path: Path) -> None:
+    """The session then starts in /workspace, which has to be trusted, too. An API error ends the turn for the hooks, too."""
     sandbox = start(
-        tmp_path, f"unclonable-{os.getpid()}", "--claude", claude(), CLAUDE_PROMPT=PROMPT,
+        tmp_path, f"unclonable-{os.getpid()}", "--claude", claude(version), CLAUDE_PROMPT=f"{PROMPT}: {REJECTED}",
         REPO_URL="https://github.com/example/missing",
     )  # fmt: skip
     try:
-        eventually("the prompt is answered", lambda: SENTENCE[:20] in sandbox.screen())
+        eventually("the error is shown", lambda: REASON in sandbox.screen())
+        # After a minute a notification reports that Claude waits.
+        eventually("the hooks report the end", lambda: '"state": "waits"' in hooks_report(sandbox), PATIENCE / 2)
+        assert json.loads(hooks_report(sandbox))["turn"] > 0
         assert SessionState.ASKS not in states(sandbox)
     finally:
         sandbox.stop()

@@ -2,7 +2,7 @@
 
 If a conversation offers a Bash tool, the first answer calls it once, with the command after "please run:" in the conversation,
 else with COMMAND. All other answers are SENTENCE. A message that contains PATIENCE is answered only when the client hangs up,
-or after a minute. Format: https://docs.anthropic.com/en/api/messages.
+or after a minute. One that contains REJECTED gets an error. Format: https://docs.anthropic.com/en/api/messages.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ SENTENCE = "Done: the repository is cloned, and an unlisted host was refused by 
 MAX_EXCERPT = 2000  # characters of a message that are recorded
 PATIENCE = "take your time"
 PATIENCE_SECONDS = 60.0
+REJECTED = "this is refused"
+REASON = "refused as asked"  # in the error
 
 
 class Conversation:
@@ -99,6 +101,9 @@ def serve(handler: Handler, conversation: Conversation, path: str, body: bytes) 
     elif path == "/v1/messages":
         if PATIENCE in "\n".join(_messages(request)):
             select.select([handler.connection], [], [], PATIENCE_SECONDS)
+        if REJECTED in "\n".join(_messages(request)):
+            _json(handler, 400, {"type": "error", "error": {"type": "invalid_request_error", "message": REASON}})
+            return
         message = conversation.reply(request)
         if request.get("stream"):
             _stream(handler, message)
