@@ -13,6 +13,7 @@ from backend.services.bundle import Services
 from backend.settings import Settings
 from backend.settings.values import GateMode
 from backend.system import SystemFailure
+from network import reasons
 from network.allowlist import Allowlist
 
 REOPEN_SECONDS = 60.0  # limit for resolving all entries that are not wildcards
@@ -28,6 +29,12 @@ class Policy:
         self.upstreams: tuple[str, ...] = ()  # the resolvers that the guard asks
         self.frozen = False  # from the moment a freeze begins until a thaw has succeeded
         self._closed = False  # the guard opens nothing; a thaw resets it before `frozen`, to open the allowlist first
+
+    @property
+    def own_ports(self) -> tuple[int, ...]:
+        """The ports of sshd and of the metrics, which the agent may not reach."""
+        metrics = self._settings.metrics
+        return tuple(port for port in (self._settings.open_ssh_port, metrics.port if metrics else 0) if port)
 
     async def begin(self, listed: Allowlist) -> None:
         """Applies the allowlist read at boot. Raises SystemFailure."""
@@ -81,7 +88,7 @@ class Policy:
     def refuse_if_frozen(self, effect: str) -> None:
         """Raises SystemFailure if frozen. `effect` is the consequence, for the message. Call it after any wait."""
         if self.frozen:
-            raise SystemFailure(f"the sandbox is frozen: {effect}", "Run codetainer thaw first.")
+            raise SystemFailure(f"{reasons.FROZEN}: {effect}", "Run codetainer thaw first.")
 
     async def freeze(self) -> None:
         """Closes all addresses and cuts all flows until `thaw`. A guard that restarts meanwhile opens nothing, either.

@@ -9,7 +9,7 @@ from backend.contract import events as e
 from backend.contract import unsaved
 from backend.contract.refusals import Severity, severity
 from backend.contract.state import State, fold
-from codetainer_tui.refusal import what, why
+from codetainer_tui.refusal import what
 from codetainer_tui.view import work
 from codetainer_tui.view.headline import protection_failed
 from codetainer_tui.view.walls import table, walls
@@ -45,7 +45,6 @@ class Lines:
     def __init__(self, state: State | None = None) -> None:
         """`state` provides the titles if the events do not begin with a boot."""
         self._titles = {step.name: step.title for step in state.steps.values()} if state else {}
-        self._repository = state.repository if state else ""
         self._state = state or State()
         self._pretend = self._state.pretend
         self._others = tuple(unsaved.needs_export(self._state.work.repositories)) if self._state.work else ()
@@ -75,7 +74,7 @@ class Lines:
                 return ""
             case e.BootStarted():
                 self._titles = {step.name: step.title for step in event.plan}
-                self._repository, self._pretend = event.repository, event.pretend
+                self._pretend = event.pretend
                 repository = f" for {harmless(event.repository)}" if event.repository else ""
                 return f"boot started{repository}: {many(len(event.plan), 'step')}, codetainer {harmless(event.version, 40)}"
             case e.StepStarted():
@@ -113,7 +112,7 @@ class Lines:
                 by = f", by {harmless(event.program, 40)}" if event.program else ""
                 times = f" ({event.count} times)" if event.count > 1 else ""
                 serious = "SERIOUS " if severity(event) is Severity.SERIOUS else ""
-                return f"{serious}refused {what(event)}: {why(event, self._repository)}{by}{times}"
+                return f"{serious}refused {what(event)}: {event.reason}{by}{times}"
             case e.CookiesDropped():
                 requests = many(event.count, "request")
                 return f"dropped cookies from {requests} to {harmless(event.name, 253)}: this sandbox never received any"

@@ -7,34 +7,8 @@ from backend.contract.refusals import added_up
 from codetainer_tui.words import harmless
 
 NOT_RECORDED = "too many came in one second: only the number of these refusals is known, not what they were for"
-LISTABLE = (Reason.NOT_LISTED, Reason.PORT_NOT_LISTED, Reason.ANOTHER_SITE, Reason.EXPIRED)
+LISTABLE = (Reason.NOT_LISTED, Reason.PORT_NOT_LISTED, Reason.ANOTHER_SITE)
 USUAL_PORTS = (0, 80, 443)  # the ports of an entry without ports; 0: refused by DNS, before any port was known
-_NEVER = {
-    Reason.PRIVATE: "private, link-local and metadata addresses are never opened",
-    Reason.NOT_OURS: "the gate forwards only the operator's own credential",
-    Reason.PUSH_SCOPE: "writes may go only to REPO_URL's repository and those in CODETAINER_PUSH, which is read at boot",
-    Reason.NOT_GRANTED: "credentials.toml does not grant this; change that in your own credentials.toml, then boot again",
-    Reason.NOT_TCP: "only TCP can be allowed",
-    Reason.IPV6: "IPv6 is closed",
-    Reason.NEVER_RESOLVED: "addresses are opened only by name: allow the name",
-    Reason.STOPPED: "the sandbox is frozen: run codetainer thaw first",
-    Reason.UNREAD: "the details are unknown: the gate logged more at once than could be read",
-    Reason.OWN: "the agent may not connect to the sandbox's own services",
-}
-# At most 36 cells (a column of the dashboard); the first 20 must tell them apart (the column at 60 cells).
-_WHY = {
-    Reason.NOT_LISTED: "not on the allowlist",
-    Reason.NEVER_RESOLVED: "no DNS lookup",
-    Reason.ANOTHER_SITE: "different host on an allowed address",
-    Reason.NOT_OURS: "foreign credential",
-    Reason.PRIVATE: "private or metadata address",
-    Reason.NOT_TCP: "only TCP is allowed",
-    Reason.IPV6: "IPv6 is not allowed",
-    Reason.EXPIRED: "DNS lease expired",
-    Reason.STOPPED: "frozen or revoked",
-    Reason.OWN: "the sandbox's own port",
-    Reason.UNREAD: "too many at once to be logged",
-}
 
 
 def what(refused: Refused) -> str:
@@ -61,11 +35,9 @@ def place(refused: Refused) -> str:
     return f"{_host(host)}:{refused.port}" if refused.port else host
 
 
-def why(refused: Refused, repository: str = "") -> str:
-    """The reason as every screen shows it. The journal has shorter words (`Reason`)."""
-    if refused.reason is Reason.PUSH_SCOPE and repository:
-        return refused.reason.replace("OWNER/REPO", harmless(repository, 80))
-    return _WHY.get(refused.reason, str(refused.reason))
+def advice(refused: Refused) -> str:
+    """The advice as every surface shows it (network/reasons.py)."""
+    return refused.reason.advice(listable_name(refused), refused.port)
 
 
 def listable_name(refused: Refused) -> str:
@@ -89,9 +61,7 @@ def cannot_allow(refused: Refused) -> str:
     """The reason why no entry can permit this, "" if one can."""
     if added_up(refused):
         return NOT_RECORDED
-    if refused.reason in _NEVER:
-        return _NEVER[refused.reason]
-    return "" if listable_name(refused) else "an allowlist entry cannot contain this name"
+    return "" if listable_name(refused) else advice(refused)
 
 
 def covers(pattern: str, name: str) -> bool:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from network import reasons
+
 TIME_UP = "its time was up"  # closed a grant, in place of a person
 CLAUDE = "api.anthropic.com"  # without it the agent cannot work
 
@@ -61,22 +63,36 @@ class SessionState(StrEnum):
 
 
 class Reason(StrEnum):
-    """The reason of a refusal, worded the same on every screen."""
+    """The reason of a refusal, worded the same in every answer and on every screen."""
 
-    NOT_LISTED = "not on the list"
-    PORT_NOT_LISTED = "port not listed"
-    NEVER_RESOLVED = "never resolved"
-    ANOTHER_SITE = "another site on a listed address"
-    PUSH_SCOPE = "pushes go to OWNER/REPO only"
-    NOT_OURS = "not the operator's credential"
-    NOT_GRANTED = "not granted to the agent"  # a request to a credential host that credentials.toml does not grant
-    PRIVATE = "private range"
-    NOT_TCP = "not TCP"
-    IPV6 = "IPv6"
-    EXPIRED = "expired"
-    STOPPED = "stopped by you"
-    OWN = "a port of the sandbox's own"
-    UNREAD = "too many at once to be read"
+    NOT_LISTED = reasons.NOT_LISTED
+    PORT_NOT_LISTED = reasons.PORT_NOT_LISTED
+    NEVER_RESOLVED = reasons.NEVER_RESOLVED
+    NO_ADDRESS = reasons.NO_ADDRESS
+    ANOTHER_SITE = reasons.ANOTHER_SITE
+    MISDIRECTED = reasons.MISDIRECTED
+    UNCLEAR = reasons.UNCLEAR
+    PUSH_SCOPE = reasons.PUSH_SCOPE
+    NOT_OURS = reasons.NOT_OURS
+    NOT_USED_HERE = reasons.NOT_USED_HERE
+    NOT_GRANTED = reasons.NOT_GRANTED
+    TWO_WAYS = reasons.TWO_WAYS
+    NOT_FORWARD = reasons.NOT_FORWARD
+    DEFAULT_BRANCH = reasons.DEFAULT_BRANCH
+    NOT_HANDED_OUT = reasons.NOT_HANDED_OUT
+    UNANSWERED = reasons.UNANSWERED
+    PRIVATE = reasons.PRIVATE
+    BLOCKED = reasons.BLOCKED
+    NOT_TCP = reasons.NOT_TCP
+    IPV6 = reasons.IPV6
+    EXPIRED = reasons.EXPIRED
+    FROZEN = reasons.FROZEN
+    OWN = reasons.OWN
+    UNREAD = reasons.UNREAD
+
+    def advice(self, name: str = "", port: int = 0) -> str:
+        """The advice, for agent and operator. `name`: the one that an entry of the allowlist would open, if any."""
+        return reasons.advice(self, name, port)
 
 
 class Via(StrEnum):

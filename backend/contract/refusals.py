@@ -51,7 +51,10 @@ _POLICY = frozenset(
         Reason.NOT_TCP,
         Reason.IPV6,
         Reason.EXPIRED,
-        Reason.STOPPED,
+        Reason.FROZEN,
+        Reason.NO_ADDRESS,
+        Reason.BLOCKED,
+        Reason.UNANSWERED,
     )
 )
 

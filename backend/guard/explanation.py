@@ -15,20 +15,21 @@ NOT_RESOLVED = "not resolved yet"
 
 
 def about_address(address: str, port: int, openings: Openings, reason: Callable[[Packet, str], Reason]) -> dict[str, Any]:
-    """`ports`: the open ports (only `port`, unless it is 0), each with `port`, `seconds` left and `names`.
+    """`ports`: the open ports (only `port`, unless it is 0), each with `port`, `set`, `seconds` left and `names`.
 
-    `reason`: why the firewall refuses the port (0: the other ports, or all of them). `name`: the last one of the address.
-    `reason` returns that for a packet; its second argument is the name.
+    `set` is that of the firewall. `reason`: why the firewall refuses the port (0: the other ports, or all of them). `name`: the
+    last one of the address. The argument `reason` returns that for a packet; its second argument is the name.
     """
     ports = []
     for name_of_set in elements.SETS:
         for (of_set, at, number), opening in openings.open.items():
             left = opening.until - openings.clock()
             if (of_set, at) == (name_of_set, address) and port in (0, number) and left > 0:
-                ports.append({"port": number, "seconds": int(left), "names": sorted(opening.names)})
+                ports.append({"port": number, "set": name_of_set, "seconds": int(left), "names": sorted(opening.names)})
     name = openings.last_names.get(address, "")
     tried = port or (0 if ports else TLS_PORT)
-    return {"ports": ports, "reason": str(reason(Packet(4, "tcp", "", address, 0, tried), name)), "name": name}
+    packet = Packet(6 if ":" in address else 4, "tcp", "", address, 0, tried)
+    return {"ports": ports, "reason": str(reason(packet, name)), "name": name}
 
 
 def addresses_of(name: str, openings: Openings) -> list[str]:

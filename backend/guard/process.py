@@ -47,8 +47,9 @@ class Guard:
         self.openings = Openings(self.nft, time.monotonic)
         self.server = Server(self.openings, self.report)
         self.refusals = Refusals(
-            lambda address: self.openings.last_names.get(address, ""), lambda name: self.server.allowlist.match(name)
-        )
+            lambda address: self.openings.last_names.get(address, ""), lambda name: self.server.allowlist.match(name),
+            frozen=lambda: self.server.paused,
+        )  # fmt: skip
         self.settings: Configure | None = None
         self._configured = asyncio.Event()
         self.refreshed_at = self.next_at = 0.0
@@ -156,7 +157,7 @@ class Guard:
     async def _resolve(self, number: int, host: str) -> Done:
         entry = self.server.allowlist.match(host)
         if entry is None:
-            return Done(number, False, f"{host} is not on the allowlist")
+            return Done(number, False, f"{host}: {Reason.NOT_LISTED}")
         addresses, reason = await self.server.look_up(host, entry)
         self.measure()
         return Done(number, bool(addresses), reason or ", ".join(addresses), {"addresses": sorted(addresses)})

@@ -25,6 +25,7 @@ Place = tuple[str, str, int]  # address, protocol, port
 @dataclass(slots=True)
 class Refusals:
     """Collects reports until `take`. `name_of` returns the name last resolved to an address, `entry_of` the entry of a name.
+    `frozen` returns true while everything is closed.
 
     Remembers the reported count of a destination as long as the kernel counts it, so that both restart at the same packet.
     Serious refusals have separate limits, as in the kernel.
@@ -33,6 +34,7 @@ class Refusals:
     name_of: Callable[[str], str]
     entry_of: Callable[[str], Entry | None]
     clock: Callable[[], float] = time.monotonic
+    frozen: Callable[[], bool] = lambda: False
     rows: dict[tuple[str, str, int, int], Refused] = field(default_factory=dict)
     reported: int = 0  # the agent's packets that NFLOG brought since the last `take`
     # The reported count of each destination, and its expiry.
@@ -85,6 +87,8 @@ class Refusals:
             return Reason.IPV6
         if packet.protocol != "tcp":
             return Reason.NOT_TCP
+        if self.frozen():
+            return Reason.FROZEN
         if not name:
             return Reason.NEVER_RESOLVED
         entry = self.entry_of(name)

@@ -122,7 +122,8 @@ class Server:
         answer = await self.upstreams.ask(name)
         special = [address for address in answer.addresses if dns_message.is_special(address)]
         for address in special[: self.answer_addresses]:
-            self.report(Refused(Via.DNS, Reason.PRIVATE, protocol="dns", name=name, address=address))
+            reason = Reason.BLOCKED if dns_message.is_unspecified(address) else Reason.PRIVATE
+            self.report(Refused(Via.DNS, reason, protocol="dns", name=name, address=address))
         good = tuple(address for address in answer.addresses if address not in special)[: self.answer_addresses]
         # While the upstream was asked, the allowlist may have changed, or the operator may have frozen the sandbox.
         if self.paused or self.allowlist.match(name) != entry:

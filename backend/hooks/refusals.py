@@ -13,6 +13,10 @@ import re
 import sys
 import time
 
+sys.path.append(__file__.rpartition("/backend/")[0])  # for the only module of ours that it uses
+
+from network import reasons
+
 MAX_INPUT = 4 << 20
 TAIL_BYTES = 64 << 10
 RECENT_SECONDS = 120.0
@@ -25,21 +29,8 @@ LOOKS_REFUSED = re.compile(
     r"unreachable|SSL_ERROR_SYSCALL|unexpected eof|timed out",
     re.IGNORECASE,
 )
+NOT_OPEN = "This is not open from here."
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
-LISTABLE = ("not on the list", "port not listed", "expired")
-PRIVATE = "private range"
-ADVICE = {
-    "never resolved": "connect to an allowed host by name; an address is open only after DNS has returned it for such a name",
-    "not the operator's credential": "use the credentials in this environment unchanged; no others work here",
-    "not granted to the agent": "only the operator may do this (approvals, settings, running workflows, deletions): ask for it",
-    PRIVATE: "private and metadata addresses are never opened",
-    "another site on a listed address": "this host is not on the allowlist, although another one at its address is",
-    "too many at once to be read": "send less at once",
-    "a port of the sandbox's own": "the sandbox's own services are not open to you",
-    "not TCP": "only TCP may leave the sandbox, and DNS queries go to the sandbox's own resolver",
-    "IPv6": "nothing may leave the sandbox over IPv6; use IPv4",
-    "pushes go to OWNER/REPO only": "only the sandbox's repository is writable; the operator can add others (CODETAINER_PUSH)",
-}
 
 
 def clean(value: object, limit: int = 120) -> str:
@@ -63,8 +54,8 @@ def refusals(journal: str, after: float) -> list[dict[str, object]]:
                 event = json.loads(line)
             except ValueError:
                 continue  # the first line may be incomplete
-            # Skips allowed names with private addresses: the sandbox's own regular lookups cause these refusals, not the agent.
-            if moment(event) > after and (event.get("via"), event.get("reason")) != ("dns", PRIVATE):
+            # Skips addresses of allowed names: the sandbox's own regular lookups cause these refusals, not the agent.
+            if moment(event) > after and not (event.get("via") == "dns" and event.get("reason") in reasons.OF_RESOLVER):
                 events.append(event)
     return events
 
@@ -81,12 +72,9 @@ def sentence(event: dict[str, object]) -> str:
     target = f"{host}:{port}" if isinstance(port, int) and port and host else host
     detail = clean(event.get("detail"))
     # Only host names can be allowed. The operator may paste the command into a shell, so nothing else may get into it.
-    if NAME.match(name) and reason in LISTABLE and not detail:
-        ports = f" --port {port}" if isinstance(port, int) and port not in (0, 80, 443) else ""
-        advice = f"if the work needs it, ask the operator for: codetainer allow {name}{ports}"
-    else:
-        advice = ADVICE.get(reason, "this is not open from here")
-    return f"- {target}{f' ({detail})' if detail else ''}: {reason}. {advice[0].upper()}{advice[1:]}."
+    listable = name if NAME.match(name) and not detail else ""
+    remedy = reasons.advice(reason, listable, port if isinstance(port, int) else 0)
+    return f"- {target}{f' ({detail})' if detail else ''}: {reasons.sentence(reason, remedy or NOT_OPEN)}"
 
 
 def message(events: list[dict[str, object]]) -> str:

@@ -18,6 +18,7 @@ from backend.contract.paths import AGENT_UID, Paths
 from backend.sandbox import relay
 from backend.sandbox.relay import Command
 from backend.system import AGENT, describe
+from network import reasons
 
 SIGPIPE_CODE = 141  # as in a shell: 128 + SIGPIPE
 # The variables of root's environment that the agent gets: they describe the terminal or configure git. Others may hold tokens.
@@ -27,7 +28,7 @@ PASSED_ON = (
     "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_DATE",
 )  # fmt: skip
 
-FROZEN = "the sandbox is frozen, so no process can be started as the agent\n  Run codetainer thaw first."
+FROZEN = f"{reasons.FROZEN}, so no process can be started as the agent\n  Run codetainer thaw first."
 GIT_OPTIONS_WITH_VALUE = ("-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env", "--super-prefix")
 READ_STDIN = (
     "am", "apply", "column", "credential", "fast-import", "fmt-merge-msg", "get-tar-commit-id", "http-backend",

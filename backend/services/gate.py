@@ -50,7 +50,7 @@ class Gate:
         self._emit = emit
         self._places = Places(paths.gate)
         self.trust = Trust(paths, self._places)
-        self.log = GateLog(emit, TrafficLog(paths.traffic), lambda: self.allowlist)
+        self.log = GateLog(emit, TrafficLog(paths.traffic))
         self.service = Service("gate", self._spawn, self._ready, emit)
         self.allowlist = Allowlist()
         self.much_out = 1 << 63  # the upload alert: bytes sent to one name
@@ -71,6 +71,7 @@ class Gate:
                 proxy = replace(proxy, descriptor=inner, asks_descriptor=asks, log_descriptor=log)
                 descriptors += [inner, asks, log]
             self._write_lists()
+            system.write(self._places.reasons, haproxy.words_in_lua(proxy), mode=0o600)
             text = haproxy.render(TEMPLATE, self._places, (tls.fileno(), http.fileno()), GATE.uid, proxy)
             system.write(self._places.configuration, text, mode=0o600)
             process = await system.spawn(

@@ -22,29 +22,20 @@ from backend.services.cookies import Cookies
 from backend.services.service import Tally, lines
 from backend.services.tasks import Tasks
 from backend.services.traffic import TrafficLog
-from network.allowlist import Allowlist
-from network.gate import haproxy
+from network.gate import haproxy, wording
 from network.gate.haproxy import Line
 
 PIPE_BYTES = 1 << 20  # the default limit for unprivileged users (pipe(7))
-MAX_OF_A_VERDICT = 64  # different refusals between two calls of `take`; the others are added up
-REFUSALS = {
-    "refused": Reason.ANOTHER_SITE,
-    "unclear": Reason.ANOTHER_SITE,
-    "foreign": Reason.ANOTHER_SITE,
-    "credential": Reason.NOT_OURS,
-    "scope": Reason.PUSH_SCOPE,
-    "grant": Reason.NOT_GRANTED,
-}
+MAX_OF_A_REASON = 64  # different refusals between two calls of `take`; the others are added up
 
 
 class GateLog:
-    """Reads the log and counts refusals. `listed` returns the allowlist in force."""
+    """Reads the log and counts refusals."""
 
-    def __init__(self, emit: Callable[[Event], None], traffic: TrafficLog, listed: Callable[[], Allowlist]) -> None:
-        self._emit, self._traffic, self._listed = emit, traffic, listed
-        # One tally per verdict, so that no verdict displaces another.
-        self._refused: dict[str, Tally[Line]] = {verdict: Tally(MAX_OF_A_VERDICT) for verdict in REFUSALS}
+    def __init__(self, emit: Callable[[Event], None], traffic: TrafficLog) -> None:
+        self._emit, self._traffic = emit, traffic
+        # One tally per reason, so that no reason displaces another.
+        self._refused: dict[Reason, Tally[Line]] = {reason: Tally(MAX_OF_A_REASON) for reason in Reason}
         self._dropped = 0  # lines that the running HAProxy has dropped
         self._tasks = Tasks()
         self.cookies = Cookies()
@@ -68,10 +59,13 @@ class GateLog:
             if line is not None:
                 if line.cookies:
                     self.cookies.add(line.name)
-                if line.verdict == "carried" and line.protocol != "https":  # the TLS connection of an https request is logged
+                refused = wording.parse_verdict(line.verdict)
+                if (
+                    line.verdict == haproxy.CARRIED and line.protocol != "https"
+                ):  # the TLS connection of an https request is logged
                     self._traffic.add(_connection(line))
-                elif line.verdict in REFUSALS:
-                    self._refused[line.verdict].add(replace(line, bytes_out=0, bytes_in=0, milliseconds=0, cookies=False))
+                elif refused is not None:
+                    self._refused[Reason(refused[0])].add(replace(line, bytes_out=0, bytes_in=0, milliseconds=0, cookies=False))
             elif "[ALERT]" in text or "[WARNING]" in text:
                 self._emit(Noted("warning", f"gate: {text[:300]}"))
 
@@ -79,28 +73,24 @@ class GateLog:
         """Returns the refusals since the last call."""
         self._traffic.flush()
         refusals: list[Refused] = []
-        for verdict, tally in self._refused.items():
+        for reason, tally in self._refused.items():
             refused, rest = tally.take()
-            refusals += [self._refusal(line, count) for line, count in refused.items()]
-            refusals += [Refused(Via.GATE, REFUSALS[verdict], rest, "tcp", OTHER_NAMES)] if rest else []
+            refusals += [_refusal(reason, line, count) for line, count in refused.items()]
+            refusals += [Refused(Via.GATE, reason, rest, "tcp", OTHER_NAMES)] if rest else []
         return refusals
-
-    def _refusal(self, line: Line, count: int) -> Refused:
-        nameless = not line.name or line.name.startswith("(")
-        reason, detail = REFUSALS[line.verdict], line.detail
-        if nameless:
-            detail = line.name.strip("()")
-        elif line.verdict == "refused" and self._listed().match(line.name) is not None:
-            reason = Reason.PORT_NOT_LISTED
-        elif line.verdict == "foreign":
-            detail = "different host in the request"
-        return Refused(Via.GATE, reason, count, "tcp", "" if nameless else line.name, line.address, line.port, detail=detail)
 
     def lost(self, info: str) -> list[Refused]:
         """Returns the lines that the gate has dropped since the last call. `info` is its answer to `show info`."""
         before, self._dropped = self._dropped, haproxy.parse_dropped(info)
         more = self._dropped - (before if before <= self._dropped else 0)  # a restarted HAProxy counts from zero
         return [Refused(Via.GATE, Reason.UNREAD, more, "tcp", OTHER_NAMES)] if more else []
+
+
+def _refusal(reason: Reason, line: Line, count: int) -> Refused:
+    absent = line.name.startswith("(")  # the reason why a client hello has no name
+    _, detail = wording.parse_verdict(line.verdict) or ("", "")
+    detail = line.name.strip("()") if absent else detail or line.detail
+    return Refused(Via.GATE, reason, count, "tcp", "" if absent else line.name, line.address, line.port, detail=detail)
 
 
 def _connection(line: Line) -> Connection:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from backend.contract import control, durations, shell
 from backend.contract.control import Reply, Request
-from backend.contract.events import Acknowledged, BootState, Muted, Outcome
+from backend.contract.events import Acknowledged, BootState, Muted, Outcome, Reason
 from backend.contract.refusals import Refusals, RefusalView
 from backend.guard import channel
 from backend.journal import Journal
@@ -30,7 +30,7 @@ from network.names import EntryError, normalise
 
 REFRESH_SECONDS = 60.0
 HOW_LONG = "Give a time from 1 s to a year, or none for until it is taken back."
-FROZEN = "the sandbox is frozen: nothing is opened, and nothing started as the agent"
+FROZEN = f"{Reason.FROZEN}: nothing is opened, and nothing started as the agent"
 
 
 class Control(Protocol):

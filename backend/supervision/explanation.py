@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import re
+import os
+import socket
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from backend.contract.control import Reply
@@ -18,14 +18,17 @@ from backend.guard import channel
 from backend.journal import Journal
 from backend.policy import Policy
 from backend.services.bundle import Services
+from backend.supervision.destination import Target, read
 from backend.supervision.grants import BY_HAND, Grants
 from backend.supervision.openers import Opener
 from backend.system import SystemFailure
+from network import reasons
 from network.allowlist import Check
-from network.names import LABEL, EntryError, normalise
+from network.dns import corefile, dns_message
+from network.firewall import elements, ruleset
 
-SCHEMES = {"http": 80, "ws": 80, "https": 443, "wss": 443, "ssh": 22, "git": 9418, "ftp": 21}
-THAW, RETRY = "codetainer thaw", "codetainer retry"
+LOOPBACK = "127.0.0.1"
+RETRY = "codetainer retry"
 
 
 class Sandbox(Protocol):
@@ -37,19 +40,6 @@ class Sandbox(Protocol):
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A host, and a port (0: none was named). `address` is None for a name."""
-
-    host: str
-    port: int
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host and self.port else self.host
-        return f"{host}:{self.port}" if self.port else host
-
-
 async def explain(text: str, sandbox: Sandbox) -> Reply:
     """What would happen to NAME, ADDRESS, either with `:PORT`, or a URL. `data["open"]` is true if it would be carried.
 
@@ -59,16 +49,27 @@ async def explain(text: str, sandbox: Sandbox) -> Reply:
         target = read(text)
     except ValueError as error:
         return Reply(False, str(error), "Give a name or an address, with a port if you like: github.com, 192.0.2.1:443.")
-    if isinstance(target.address, ipaddress.IPv6Address):
-        return _refused(f"{target} is refused: IPv6 is blocked", Reason.IPV6)
+    if own := _own_address(target, sandbox.policy):
+        return _local(target, own, sandbox)
     openers = [] if target.address else sandbox.grants.openers(target.host)
     reason, remedy = closed(sandbox.journal.state, frozen=sandbox.policy.frozen)
     if reason:
-        return _refused(f"{target} is refused: {reason}. {remedy}{_otherwise(target, openers)}")
+        anyway = _anyway(target, openers)
+        if anyway:
+            return _refused(target, anyway, more=f"Besides, {reason}. {remedy}")
+        return Reply(True, f"{target} is refused: {reason}. {remedy}{_otherwise(target, openers)}", data={"open": False})
     if target.address is not None:
-        done = await sandbox.services.guard.ask(channel.Explain(target.host, target.port))
-        return _address(target, done.data)
+        return await _address(target, sandbox)
     return await _name(target, openers, sandbox)
+
+
+def _anyway(target: Target, openers: Sequence[Opener]) -> Reason | None:
+    """The reason why a destination is refused even if nothing is closed, as far as that is known without the guard."""
+    if target.address is None:
+        return None if openers else Reason.NOT_LISTED
+    if dns_message.is_special(target.host):
+        return Reason.OWN if target.address.is_loopback else Reason.PRIVATE
+    return Reason.IPV6 if target.address.version == 6 else None
 
 
 def closed(state: State, *, frozen: bool) -> tuple[str, str]:
@@ -84,15 +85,11 @@ def closed(state: State, *, frozen: bool) -> tuple[str, str]:
         why = f"a protection failed at {_clock(state.protection_failed_at)}, so everything is closed"
         return f"{why} ({state.protection_failed.reason})", f"Run {RETRY} to boot again."
     if frozen:
-        return f"{frozen_words(state)}, so everything is closed", f"Run {THAW} to open it again."
+        since = (
+            f" ({_by(state)}at {_clock(state.frozen_at)})" if state.frozen else ""
+        )  # a freeze begins before the journal has it
+        return f"{Reason.FROZEN}{since}", Reason.FROZEN.advice()
     return "", ""
-
-
-def frozen_words(state: State) -> str:
-    """`frozen by root at 18:17`."""
-    if not state.frozen:  # a freeze begins before the journal has it
-        return "frozen"
-    return f"frozen {_by(state)}at {_clock(state.frozen_at)}"
 
 
 def frozen_since(state: State) -> str:
@@ -110,26 +107,24 @@ def _clock(at: float) -> str:
 
 def _otherwise(target: Target, openers: Sequence[Opener]) -> str:
     """What the allowlist says about a name, while everything is closed."""
-    if target.address is not None:
-        return ""
-    if not openers:
-        return f" {target.host} is not on the allowlist either."
-    return f" The allowlist has it: {_ports(target.host, openers)}."
+    return f" The allowlist has it: {_ports(target.host, openers)}." if openers else ""
 
 
 async def _name(target: Target, openers: Sequence[Opener], sandbox: Sandbox) -> Reply:
     host, port = target.host, target.port
-    if LABEL.match(host) and "." not in host:
-        return _refused(f"{target} is refused: a single label is not a public name, so no entry can open it", Reason.NOT_LISTED)
     if not openers:
-        return _refused(f"{target} is refused: {host} is not on the allowlist, so DNS answers NXDOMAIN", Reason.NOT_LISTED)
+        single = "A single label is not a public name." if "." not in host else ""
+        return _refused(target, Reason.NOT_LISTED, "" if single else host, more=single)
     mine = [one for one in openers if not port or port in one.entry.numbers]
     if not mine:
-        listed = f"{host} is allowed on {_ports(host, openers)}"
-        return _refused(f"{target} is refused: port {port} is not listed; {listed}", Reason.PORT_NOT_LISTED)
+        return await _another_port(target, openers, sandbox)
+    checks = {number.check for one in mine for number in one.entry.ports if number.number == port}
+    if sandbox.journal.state.gate and not all(map(target.suits, checks)):
+        return _unsuitable(target, checks.pop())
     data: dict[str, Any] = {"source": mine[0].entry.source, "sources": {one.ports: one.entry.source for one in mine}}
     if away := _away(target, mine, sandbox.journal.state):
-        return _refused(f"{target} is refused for now: {away}. The allowlist has it: {_ports(host, mine)}", **data)
+        text = f"{target} is refused for now: {away}. The allowlist has it: {_ports(host, mine)}"
+        return Reply(True, text, data={"open": False, **data})
     done = await sandbox.services.guard.ask(channel.Explain(host))
     addresses, lack = done.data.get("addresses") or [], str(done.data.get("lack", ""))
     if lack:  # what was true at the last refresh need not be true now
@@ -138,11 +133,30 @@ async def _name(target: Target, openers: Sequence[Opener], sandbox: Sandbox) -> 
     data["addresses"] = addresses
     if lack:
         still = f"; still open by an earlier answer: {', '.join(addresses)}" if addresses else ""
-        return _refused(
-            f"{target} cannot be reached: {lack}{still}. The allowlist has it: {_ports(host, mine)}", lack=lack, **data
-        )
+        text = f"{target} cannot be reached: {Reason.NO_ADDRESS}, {lack}{still}. The allowlist has it: {_ports(host, mine)}"
+        return Reply(True, text, data={"open": False, "lack": lack, "reason": str(Reason.NO_ADDRESS), **data})
     opened = f"is open: {mine[0].source(host, time.time())}" if port else f"is open on {_ports(host, mine)}"
     return Reply(True, f"{target} {opened}; current addresses: {', '.join(addresses)}", data={"open": True, **data})
+
+
+async def _another_port(target: Target, openers: Sequence[Opener], sandbox: Sandbox) -> Reply:
+    """About a port that no entry opens for the name. It may be open by address, for another name at the same address."""
+    listed = f"The allowlist has {target.host} on {_ports(target.host, openers)}."
+    refused = _refused(target, Reason.PORT_NOT_LISTED, target.host, more=listed)
+    done = await sandbox.services.guard.ask(channel.Explain(target.host))
+    for address in done.data.get("addresses") or ():
+        about = (await sandbox.services.guard.ask(channel.Explain(address, target.port))).data
+        for one in about.get("ports") or ():
+            if _check(one, sandbox.journal.state) is Check.ADDRESS:
+                text = f"{target} is open by its address {address}, for {', '.join(one['names'])}. {listed}"
+                return Reply(True, text, data={"open": True, "addresses": [address]})
+    return refused
+
+
+def _unsuitable(target: Target, check: Check) -> Reply:
+    """About a URL whose client does not speak the protocol that the gate checks at the port."""
+    detail = reasons.DETAILS["no_tls" if check is Check.TLS else "not_http"]
+    return _refused(target, Reason.UNCLEAR, detail=detail, more=f"The gate checks the name in {check.upper()} at this port.")
 
 
 def _ports(name: str, openers: Sequence[Opener]) -> str:
@@ -165,76 +179,73 @@ def _away(target: Target, openers: Sequence[Opener], state: State) -> str:
     return ""
 
 
-def _address(target: Target, about: Any) -> Reply:
-    host, port = target.host, target.port
+async def _address(target: Target, sandbox: Sandbox) -> Reply:
+    about: Any = (await sandbox.services.guard.ask(channel.Explain(target.host, target.port))).data
+    port, state = target.port, sandbox.journal.state
     ports = about.get("ports") or []
-    reason, name = str(about.get("reason", "")), str(about.get("name", ""))
-    why = f"{reason} ({name})" if name else reason
+    reason, name = Reason(about["reason"]), str(about.get("name", ""))
+    last = f"DNS returned the address for {name}." if name else ""
     if not ports:
-        on = "" if port else " on every port"
-        return _refused(f"{target} is refused{on}: {why}", reason)
+        return _refused(target, reason, name, on="" if port else " on every port", more=last)
+    if port and not target.suits(check := _check(ports[0], state)):
+        return _unsuitable(target, check)
+    if port and target.scheme and check is Check.TLS:  # clients send no name in place of an address (RFC 6066, section 3)
+        return _refused(
+            target, Reason.UNCLEAR, detail=reasons.DETAILS["no_name"], more=f"Connect to {_owners(ports[0])} by name."
+        )
+    if port and target.scheme and check is Check.HTTP:
+        return _refused(target, Reason.ANOTHER_SITE, more=f"Connect to {_owners(ports[0])} by name.")
     data = {"open": True, "names": sorted({name for one in ports for name in one["names"]}), "seconds": ports[0]["seconds"]}
     groups: dict[str, list[int]] = {}
     for one in ports:
-        owners = ", ".join(one["names"]) or "a name resolved before a restart"
-        groups.setdefault(f"for another {lasting(one['seconds'])}, for {owners}", []).append(one["port"])
+        groups.setdefault(f"for another {lasting(one['seconds'])}, for {_owners(one)}", []).append(one["port"])
     if port:
         return Reply(True, f"{target} is open {next(iter(groups))}", data=data)
     each = (f"on {', '.join(map(str, sorted(numbers)))} {rest}" for rest, numbers in groups.items())
-    return Reply(True, f"{host} is open {'; '.join(each)}; other ports are refused: {why}", data=data)
+    return Reply(True, f"{target} is open {'; '.join(each)}; other ports are refused: {reason}", data=data)
 
 
-def _refused(text: str, reason: str = "", **data: Any) -> Reply:
-    """An explained refusal: ok, because the question was answered."""
-    return Reply(True, text, data={"open": False, **({"reason": str(reason)} if reason else {}), **data})
+def _owners(port: Any) -> str:
+    return ", ".join(port["names"]) or "a name resolved before a restart"
 
 
-# --- reading ---
+def _check(port: Any, state: State) -> Check:
+    """The way in which the gate ties an open port to a name."""
+    checks = {elements.OPEN: Check.TLS, elements.HTTP: Check.HTTP}
+    return checks.get(port["set"], Check.ADDRESS) if state.gate else Check.ADDRESS
 
 
-def read(text: str) -> Target:
-    """Parses NAME, ADDRESS, HOST:PORT, [ADDRESS]:PORT or a URL. Raises ValueError with a sentence."""
-    shown = re.sub(r"//[^/]*@", "//", text)[:80]  # without user and password
-    host, port = _url(text, shown) if "://" in text else _place(text, shown)
-    with contextlib.suppress(ValueError):
-        address = ipaddress.ip_address(host)
-        return Target(str(address), port, address)
-    label = host.removesuffix(".").lower()
-    if LABEL.match(label):
-        return Target(label, port)
-    try:
-        return Target(normalise(host), port)
-    except EntryError as error:
-        raise ValueError(f"cannot explain {shown!a}: {error.reason}") from error
+def _own_address(target: Target, policy: Policy) -> str:
+    """The address of a destination that is the sandbox itself, "" if it is not."""
+    if corefile.is_local(target.host, policy.allowlist, os.uname().nodename.lower()):
+        return LOOPBACK
+    return target.host if target.address is not None and _is_own(target.host) else ""
 
 
-def _url(text: str, shown: str) -> tuple[str, int]:
-    """The host of a URL, and its port or that of its scheme."""
-    scheme, _, rest = text.partition("://")
-    host, port = _place(re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2], shown)
-    port = port or SCHEMES.get(scheme.lower(), 0)
-    if not port:
-        raise ValueError(f"cannot explain {shown!a}: the port of {scheme[:20]!a} is not known")
-    return host, port
+def _is_own(address: str) -> bool:
+    """True if the address is the sandbox's own: only those can be bound (ip(7), ipv6(7)), and addresses of many hosts."""
+    if ipaddress.ip_address(address).is_multicast:
+        return False
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.bind((address, 0))
+            sock.connect(sock.getsockname())  # not permitted for a broadcast address
+        except OSError:
+            return False
+    return True
 
 
-def _place(text: str, shown: str) -> tuple[str, int]:
-    """Splits HOST, HOST:PORT or [ADDRESS]:PORT into host and port (0: none)."""
-    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", text)
-    if bracketed:
-        host, port_text = bracketed[1], bracketed[2]
-        if ":" not in host:
-            raise ValueError(f"cannot explain {shown!a}: only an IPv6 address may be in brackets")
-    elif text.count(":") > 1:
-        host, port_text = text, None  # IPv6
-    else:
-        host, colon, after = text.partition(":")
-        port_text = after if colon else None
-    if port_text is None:
-        return host, 0
-    if not (port_text.isascii() and port_text.isdigit() and len(port_text) < 6 and 0 < int(port_text) < 65536):
-        raise ValueError(f"cannot explain {shown!a}: a port must be a number from 1 to 65535, as in github.com:443")
-    return host, int(port_text)
+def _local(target: Target, address: str, sandbox: Sandbox) -> Reply:
+    """About an address of the sandbox itself."""
+    if ruleset.refuses_locally(address, target.port, sandbox.policy.own_ports):
+        return _refused(target, Reason.OWN)
+    return Reply(True, f"{target} is open: it is the sandbox itself", data={"open": True, "local": True})
+
+
+def _refused(target: Target, reason: Reason, name: str = "", *, detail: str = "", on: str = "", more: str = "") -> Reply:
+    """An explained refusal: ok, because the question was answered. `name`: the one that an entry would open."""
+    words = reasons.sentence(reason, reason.advice(name, target.port), detail)
+    return Reply(True, f"{target} is refused{on}: {words} {more}".rstrip(), data={"open": False, "reason": str(reason)})
 
 
 # --- allowed ---

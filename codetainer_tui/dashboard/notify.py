@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from backend.contract.events import Refused, SessionState
 from backend.contract.state import State
-from codetainer_tui.refusal import what, why
+from codetainer_tui.refusal import what
 from codetainer_tui.view.headline import agent_needs_you, agent_words, headline
 from codetainer_tui.view.parts import Condition
 from codetainer_tui.view.refusals import is_muted
@@ -34,7 +34,7 @@ def news(before: State, now: State) -> str:
     if not first:
         return ""
     more = max(len(first), now.refusals.kinds - before.refusals.kinds) - 1  # in a flood, some are dropped already
-    return _refused(first[-1].latest, now, f" and {more} more" if more > 0 else "")
+    return _refused(first[-1].latest, f" and {more} more" if more > 0 else "")
 
 
 def alarm(before: State, now: State) -> str:
@@ -52,15 +52,15 @@ def alarm(before: State, now: State) -> str:
     more = len(views) + len(crowds) - 1
     rest = f" and {more} more" if more > 0 else ""
     if views:
-        return _refused(views[0].latest, now, rest, "serious: ")
+        return _refused(views[0].latest, rest, "serious: ")
     if crowds:
         crowd = crowds[0][1]
         return harmless(f"serious: {crowd.suspicion}: {crowd.below or what(crowd.latest)}{rest}", MAX)
     return ""
 
 
-def _refused(refused: Refused, now: State, rest: str, before: str = "") -> str:
-    return harmless(f"{before}refused {what(refused)}: {why(refused, now.repository)}{rest}", MAX)
+def _refused(refused: Refused, rest: str, before: str = "") -> str:
+    return harmless(f"{before}refused {what(refused)}: {refused.reason}{rest}", MAX)
 
 
 def _same_need(before: State, now: State) -> bool:

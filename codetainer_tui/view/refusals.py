@@ -11,7 +11,7 @@ from backend.contract.events import Allowed, Via
 from backend.contract.refusals import RefusalView, Rest, Severity, added_up, severity
 from backend.contract.state import State
 from codetainer_tui.lookalike import resembles
-from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, listable_name, place, what, why
+from codetainer_tui.refusal import NOT_RECORDED, USUAL_PORTS, advice, cannot_allow, covers, entry, listable_name, place, what
 from codetainer_tui.view.crowds import MAX_ALONE, Folded, sort_out
 from codetainer_tui.view.parts import RefusedLine, Tone
 from codetainer_tui.words import at_least, clock, clock_seconds, count, date, grouped, harmless, many, until, when
@@ -139,7 +139,7 @@ class _Rows:
         # Acknowledged kinds beyond the limit are counted as refusals only, so their number is unknown.
         exact = (more is None or (more.exact and more.alarm)) and not any(added_up(view.latest) for view in left)
         amount = f"{at_least(kinds, exact=exact)} more" if kinds else many(total, "more refusal")
-        reason = why(newest.latest, self._state.repository)
+        reason = str(newest.latest.reason)
         each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in reversed(left[-MAX_LISTED:])]
         rest = [f"{grouped(more.count):>7}  of other kinds: {IN_THE_LOG}"] if more is not None else []
         full = (f"{amount}, {reason}", f"{many(total, 'time')}, last {clock_seconds(newest.last_at)}", *each, *rest)
@@ -166,7 +166,7 @@ class _Rows:
     def _crowd(self, crowd: Folded) -> RefusedLine:
         """The row of a crowd."""
         latest, suspicion = crowd.latest, crowd.suspicion
-        reason = why(latest, self._state.repository)
+        reason = str(latest.reason)
         title = crowd.title + (f", latest {what(latest)}" if latest.via is not Via.DNS else "")
         each = [f"{grouped(view.count):>7}  {what(view.latest)}" for view in crowd.members[:MAX_LISTED]]
         left = crowd.kinds - len(each)
@@ -187,7 +187,7 @@ class _Rows:
         state, latest = self._state, view.latest
         name = listable_name(latest)
         allowed = opening(state, view, self._now)
-        reason = why(latest, state.repository)
+        reason = str(latest.reason)
         if name and (looks := resembles(name, state.listed)):
             reason += f", looks like {harmless(looks, 80)}"
         muted = is_muted(state, view, self._now)
@@ -222,8 +222,8 @@ class _Rows:
             *([f"program {by}"] if by else []),
             *([f"uid {latest.uid}"] if latest.uid >= 0 else []),
             *([shown] if shown != reason else []),
-            cannot_allow(latest)
-            or f"{'if you trust it, ' if serious else ''}line for domains.conf: {entry(name, {latest.port})}",
+            NOT_RECORDED if added_up(latest) else advice(latest),
+            *([f"{'if you trust it, ' if serious else ''}line for domains.conf: {entry(name, {latest.port})}"] if name else []),
         )
         return RefusedLine(
             key=key, name=name, ports=str(latest.port) if latest.port not in USUAL_PORTS else "",

@@ -63,7 +63,7 @@ def render(allowlist: Allowlist, host: str = "") -> str:
     `host` is the sandbox's host name. It and all names below localhost are answered with 127.0.0.1.
     """
     local = _block("localhost", _COMMON, _LOCAL)
-    if _is_plain(host) and host not in ("localhost", *_zones(allowlist)) and allowlist.match(host) is None:
+    if _is_own(host, allowlist):
         local += _block(host, _COMMON, _refuse(rf".\.{re.escape(host)}\.$"), _LOCAL)
     if len(allowlist.entries) > MAX_BLOCKS:
         return local + _block(".", _COMMON, _WATCH, _RESOLVE)
@@ -71,6 +71,15 @@ def render(allowlist: Allowlist, host: str = "") -> str:
     exact = {entry.name for entry in allowlist.entries if not entry.below}
     blocks = [_block(zone, _COMMON, _exactness(zone, exact, wildcards), _RESOLVE) for zone in _zones(allowlist)]
     return local + "".join(blocks) + _block(".", _COMMON, _WATCH, _refuse())
+
+
+def is_local(name: str, allowlist: Allowlist, host: str = "") -> bool:
+    """True if `render` answers a name with 127.0.0.1."""
+    return f".{name}".endswith(".localhost") or (name == host and _is_own(host, allowlist))
+
+
+def _is_own(host: str, allowlist: Allowlist) -> bool:
+    return _is_plain(host) and host not in ("localhost", *_zones(allowlist)) and allowlist.match(host) is None
 
 
 def _is_plain(host: str) -> bool:

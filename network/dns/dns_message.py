@@ -10,6 +10,7 @@ import re
 import struct
 from dataclasses import dataclass
 
+from network import reasons
 from network.firewall.ruleset import SPECIAL_PURPOSE, SPECIAL_PURPOSE6
 
 A, CNAME, AAAA, OPT = 1, 5, 28, 41
@@ -60,8 +61,7 @@ class Answer:
         if self.addresses:
             return ""
         if self.special:
-            blocked = all(ipaddress.ip_address(address).is_unspecified for address in self.special)
-            reason = "blocked by the resolver" if blocked else "private or special address"
+            reason = reasons.BLOCKED if all(map(is_unspecified, self.special)) else reasons.PRIVATE
             return f"{reason} ({', '.join(self.special[:3])})"
         if self.rcode == NXDOMAIN:
             return "does not exist (NXDOMAIN)"
@@ -189,6 +189,11 @@ def is_special(address: str) -> bool:
     """
     number = ipaddress.ip_address(address)
     return any(number in special for special in _SPECIAL)
+
+
+def is_unspecified(address: str) -> bool:
+    """True for 0.0.0.0 and ::, with which resolvers answer for names that they block."""
+    return ipaddress.ip_address(address).is_unspecified
 
 
 def mixed_case(name: str, bits: int) -> str:

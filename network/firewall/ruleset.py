@@ -279,6 +279,18 @@ def closed(ssh: int = 0, metrics: Listener | None = None) -> str:
     return render(Rules(ssh=ssh, metrics=metrics))
 
 
+def refuses_locally(address: str, port: int, own: Iterable[int] = ()) -> bool:
+    """True if the agent may not connect to an address of the sandbox itself (chains loopback_socket and out6).
+
+    `own`: the ports of sshd and of the metrics. Port 0 stands for an ordinary port.
+    """
+    if ":" in address:
+        return port in {PLATFORM_SSH, *own}
+    if address == COREDNS_ADDRESS:
+        return port != 53
+    return port in own or address in (GUARD_ADDRESS, GATE_ADDRESS, DOCKER_ADDRESS)
+
+
 def _divert(rules: Rules) -> str:
     """A chain that redirects the agent's new flows to open addresses to the gate. Does not touch Docker's NAT chains."""
     lines = [

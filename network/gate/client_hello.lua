@@ -2,10 +2,12 @@
 -- Sources: RFC 8446 section 4.1.2, RFC 6066 section 3. Loaded by the gate (network/gate/gate.template).
 --
 -- The fetch `hello_name` returns "" while bytes are missing, the name in lower case, or the reason for its absence in
--- parentheses: "(no TLS)", "(no name)", "(encrypted name)", "(unreadable hello)".
+-- parentheses: no_tls, no_name, encrypted_name or unreadable_hello of the table Details.
 
 local SERVER_NAME, ENCRYPTED_HELLO, ENCRYPTED_NAME = 0x0000, 0xfe0d, 0xffce
 local MAX_HELLO = 16384
+
+local function absent(key) return "(" .. Details[key] .. ")" end
 
 local Reader = {}
 Reader.__index = Reader
@@ -51,7 +53,7 @@ local function read_hello(record)
   hello:vector(1) -- session
   hello:vector(2) -- cipher suites
   hello:vector(1) -- compression
-  if hello:left() == 0 then return "(no name)" end
+  if hello:left() == 0 then return absent("no_name") end
   local extensions = Reader.new(hello:vector(2))
   if hello:left() ~= 0 then error("more than extensions") end
   local seen, name = {}, nil
@@ -62,8 +64,8 @@ local function read_hello(record)
     seen[kind] = true
     if kind == SERVER_NAME then name = host_name(body) end
   end
-  if seen[ENCRYPTED_HELLO] or seen[ENCRYPTED_NAME] then return "(encrypted name)" end
-  if name == nil then return "(no name)" end
+  if seen[ENCRYPTED_HELLO] or seen[ENCRYPTED_NAME] then return absent("encrypted_name") end
+  if name == nil then return absent("no_name") end
   if #name > 253 or not name:match("^[%w_][%w_%.%-]*$") or name:find("..", 1, true) then error("no host name") end
   return name:lower()
 end
@@ -71,11 +73,11 @@ end
 core.register_fetches("hello_name", function(txn)
   local data = txn.req:dup() or ""
   if #data == 0 then return "" end
-  if data:byte(1) ~= 22 or (#data > 1 and data:byte(2) ~= 3) then return "(no TLS)" end
+  if data:byte(1) ~= 22 or (#data > 1 and data:byte(2) ~= 3) then return absent("no_tls") end
   if #data < 5 then return "" end
   local size = data:byte(4) * 256 + data:byte(5)
-  if size == 0 or size > MAX_HELLO then return "(unreadable hello)" end
+  if size == 0 or size > MAX_HELLO then return absent("unreadable_hello") end
   if #data < 5 + size then return "" end
   local fine, name = pcall(read_hello, data:sub(6, 5 + size))
-  return fine and name or "(unreadable hello)"
+  return fine and name or absent("unreadable_hello")
 end)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from network import reasons
 from network.gate import lfs
 from network.gate.credentials import Credential, Host
 from network.gate.headers import CREDENTIAL_HEADERS
@@ -18,9 +19,6 @@ from network.gate.rules import Refusal, deny, quoted
 from network.gate.scope import scope
 
 TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
-FOREIGN = "request and connection name different hosts"
-NOT_HERE = "the operator's credential is not used at {host}; public images can be pulled without one"
-NOT_OURS = "only the operator's credentials work here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def render(proxy: CredentialProxy, log_format: str) -> str:
     return _FRONTEND.format(
         inside=proxy.inside, descriptor=proxy.descriptor, certificates=proxy.certificates, log=log_format,
         log_descriptor=proxy.log_descriptor,
-        choices=choices, foreign=_foreign(),
+        choices=choices, foreign=_foreign(), nothing=_indented(Refusal(421, reasons.MISDIRECTED, "text").rules("TRUE")),
     ) + "".join(_host(proxy, host) for host in proxy.hosts) + _asks(proxy)  # fmt: skip
 
 
@@ -72,9 +70,10 @@ frontend credential_proxy
     no log
     log fd@{log_descriptor} format raw local0
     log-format "{log}"
-    http-request set-var(txn.verdict) str(foreign)
-    http-request set-var(txn.address) dst
-    http-request set-var(txn.port) dst_port
+    http-request set-var(txn.verdict) str(unclear)
+    tcp-request session set-var(sess.address) dst
+    tcp-request session set-var(sess.port) dst_port
+    tcp-request session set-var(sess.name) ssl_fc_sni,lower
     http-request set-var(txn.name) ssl_fc_sni,lower
     http-request set-var(txn.host) req.hdr(host),lower
     http-request set-var(txn.detail) str(-)
@@ -91,20 +90,26 @@ frontend credential_proxy
 
 backend nothing
     mode http
-    http-request deny deny_status 421
+{nothing}
 """
 
 
 def _foreign() -> str:
     """Rules for a request that does not name the host of its connection, or that names it in more than one way."""
+    several = Refusal(400, reasons.UNCLEAR, "text", "host_headers")
+    url = Refusal(400, reasons.UNCLEAR, "text", "url")
     refusals = {
-        "!{ var(txn.host),strcmp(txn.name) eq 0 }": 421,
-        "!{ req.hdr_cnt(host) le 1 }": 400,
-        "{ fc_http_major 1 } !{ url -m beg / }": 400,
-        "{ fc_http_major 2 } !{ url -m beg / https:// }": 400,
-        "{ method CONNECT TRACE }": 400,
+        "!{ req.hdr_cnt(host) le 1 }": several,
+        "!{ var(txn.host),strcmp(txn.name) eq 0 }": Refusal(421, reasons.MISDIRECTED, "text"),
+        "{ fc_http_major 1 } !{ url -m beg / }": url,
+        "{ fc_http_major 2 } !{ url -m beg / https:// }": url,
+        "{ method CONNECT TRACE }": Refusal(400, reasons.UNCLEAR, "text", "method"),
     }
-    rules = (line for condition, status in refusals.items() for line in Refusal(status, FOREIGN, "text").rules(condition))
+    rules = (line for condition, refusal in refusals.items() for line in refusal.rules(condition))
+    return _indented(rules)
+
+
+def _indented(rules: Iterable[str]) -> str:
     return "\n".join(f"    {rule}" for rule in rules)
 
 
@@ -122,7 +127,7 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
     headers = sorted({"x-api-key", *(c.header for c in host.credentials)} - {"authorization"})
     held = {header: f"txn.fine{number}" for number, header in enumerate(("authorization", *headers))}
     spelled = "|".join(header.replace("-", "[_-]") for header in held)  # variants that a server may read as these headers
-    ours = Refusal(403, NOT_OURS, host.answers)
+    ours = Refusal(403, reasons.NOT_OURS, host.answers)
     parameters = [name for name in TOKENS_IN_URLS if name != "token" or not host.url_tokens]
     in_url = rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, parameters))})(=|&|;|\[|%5b|$)' }}"
     lines = [
@@ -150,7 +155,6 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
         lines = list(_placeholder_refused(host))
     lines = [
         f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
-        "http-request set-var(txn.verdict) str(credential)",
         *lines,
         *scope(host, proxy.repositories, proxy.asks),
         *lfs.batches(host),
@@ -164,8 +168,7 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
 
 def _placeholder_refused(host: Host) -> Iterable[str]:
     """Rules for a host to which the operator's credential is not sent."""
-    refusal = Refusal(403, NOT_HERE.format(host=host.name), host.answers)
-    yield "http-request set-var(txn.verdict) str(grant)"
+    refusal = Refusal(403, reasons.NOT_USED_HERE, host.answers)
     yield "http-request set-var(txn.shown) path"
     yield "http-request set-var(txn.detail) method,concat(' ',txn.shown)"
     yield from _presented()
@@ -200,13 +203,12 @@ def _basic() -> Iterable[str]:
 
 def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
     """Rules that connect to the host's own address, whatever address the client dialled."""
-    yield "http-request set-var(txn.verdict) str(unresolved)"
     yield "http-request set-var(txn.since) date(0,ms)"
     for milliseconds in (0, 1000, 2000):  # repeats a lost query, but not one with a negative answer (gate.template: resolvers)
         yield "http-request set-var(txn.waited) date(0,ms),sub(txn.since)"
         again = f"!{{ var(txn.target) -m found }} {{ var(txn.waited) -m int ge {milliseconds} }}"
         yield f"http-request do-resolve(txn.target,names,ipv4) str({host.name}) if {again}"
-    yield from deny(Refusal(502, f"{host.name} has no address", host.answers), "!{ var(txn.target) -m found }")
+    yield from deny(Refusal(502, reasons.NO_ADDRESS, host.answers), "!{ var(txn.target) -m found }")
     yield "http-request set-dst var(txn.target)"
     yield "http-request set-dst-port int(443)"
     yield "http-request set-var(txn.verdict) str(carried)"

@@ -2,7 +2,6 @@
 -- (network/gate/credential_proxy.py). Loaded by the gate after json.lua.
 
 local SECONDS = 10 -- of silence; the gate passes an answer on when it is whole, so this limits the whole query
-local NO_ANSWER = "GitHub did not answer the gate's query"
 
 GitHub = {}
 
@@ -23,10 +22,10 @@ end
 function GitHub.ask(query, variables, host, path, socket)
   local body = '{"query":' .. Json.quote(query) .. ',"variables":' .. variables .. "}"
   local text = post(host, path, socket, body)
-  if not text then refuse(NO_ANSWER) end
+  if not text then refuse(nil, nil, "unanswered") end
   local response = Json.read(text)
   local data = response.fields and response.fields.data
-  if type(data) ~= "table" then refuse(NO_ANSWER) end
+  if type(data) ~= "table" then refuse(nil, nil, "unanswered") end
   return data
 end
 

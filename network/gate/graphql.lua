@@ -6,7 +6,7 @@
 --
 -- The action `graphql_scope` reads txn.name (the host), txn.graphql_push (repositories separated by blanks: owner/repo, owner/* or
 -- *), txn.graphql_mutations (names separated by blanks), txn.graphql_path and txn.graphql_ask (the socket for queries with the
--- operator's credential). It sets txn.graphql to "fine" or to the reason for the refusal.
+-- operator's credential). It decides (json.lua) through txn.graphql.
 
 local MAX_OBJECTS = 100 -- GitHub's own limit for nodes(ids:)
 local WORD = "%f[%w_]mutation%f[^%w_]"
@@ -22,19 +22,19 @@ local function tokens(text)
     local character = text:sub(at, at)
     if character == "#" then
       at = text:find("\n", at, true) or #text + 1
-      if returns then refuse("the query's comments can be read in two ways") end
+      if returns then refuse("comments") end
     elseif text:sub(at, at + 2) == '"""' then
-      local stop = text:find('"""', at + 3, true) or refuse("a string is malformed")
-      if text:find('^"', stop + 3) or text:find('^\\', stop - 1) then refuse("the end of a string can be read in two ways") end
+      local stop = text:find('"""', at + 3, true) or refuse("string")
+      if text:find('^"', stop + 3) or text:find('^\\', stop - 1) then refuse("string_end") end
       found[#found + 1], at = { kind = "string", text = text:sub(at + 3, stop - 1), block = true }, stop + 3
     elseif character == '"' then
       local stop = at + 1
       while true do
-        stop = text:find('["\\%c]', stop) or refuse("a string is malformed")
+        stop = text:find('["\\%c]', stop) or refuse("string")
         local mark = text:sub(stop, stop)
         if mark == '"' then break end
-        if mark ~= "\\" and mark ~= "\t" then refuse("a string is malformed") end
-        if mark == "\\" and not text:find('^["\\/bfnrtu]', stop + 1) then refuse("a string is malformed") end
+        if mark ~= "\\" and mark ~= "\t" then refuse("string") end
+        if mark == "\\" and not text:find('^["\\/bfnrtu]', stop + 1) then refuse("string") end
         stop = stop + (mark == "\\" and 2 or 1)
       end
       found[#found + 1], at = { kind = "string", text = text:sub(at + 1, stop - 1) }, stop + 1
@@ -42,8 +42,8 @@ local function tokens(text)
       local name = text:match("^[%a_][%w_]*", at)
       found[#found + 1], at = { kind = "name", text = name }, at + #name
     elseif character:find("[%d-]") then
-      local number = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at) or refuse("a number is malformed")
-      if text:find("^[%w_.]", at + #number) then refuse("a number is malformed") end
+      local number = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at) or refuse("number")
+      if text:find("^[%w_.]", at + #number) then refuse("number") end
       found[#found + 1], at = { kind = "number", text = number }, at + #number
     elseif text:sub(at, at + 2) == "..." then
       found[#found + 1], at = { kind = "...", text = "..." }, at + 3
@@ -52,7 +52,7 @@ local function tokens(text)
     elseif character == "\r" then
       at = at + 1
     else
-      refuse("the query contains an unexpected character")
+      refuse("character")
     end
   end
 end
@@ -66,7 +66,7 @@ function Reader:peek() return (self.tokens[self.at] or { kind = "end" }).kind en
 
 function Reader:take(kind)
   local token = self.tokens[self.at]
-  if not token or token.kind ~= kind then refuse("the query cannot be parsed") end
+  if not token or token.kind ~= kind then refuse("query") end
   self.at = self.at + 1
   return token.text
 end
@@ -85,13 +85,13 @@ function Reader:skip(open)
   local expected, defaults = { CLOSES[open] }, false
   while #expected > 0 do
     local kind = self:peek()
-    if kind == "end" then refuse("the query cannot be parsed") end
+    if kind == "end" then refuse("query") end
     self.at = self.at + 1
     if kind == "=" then defaults = true end
     if CLOSES[kind] then
       expected[#expected + 1] = CLOSES[kind]
     elseif kind == ")" or kind == "]" or kind == "}" then
-      if table.remove(expected) ~= kind then refuse("the query cannot be parsed") end
+      if table.remove(expected) ~= kind then refuse("query") end
     end
   end
   return defaults
@@ -99,7 +99,7 @@ end
 
 -- Parses a value into the form of Json.read. An enum value becomes a table without fields or items.
 function Reader:value(depth)
-  if depth > MAX_DEPTH then refuse("the query cannot be parsed") end
+  if depth > MAX_DEPTH then refuse("query") end
   local kind = self:peek()
   if self:may_take("$") then
     local value = self.variables.fields[self:take("name")]
@@ -127,7 +127,7 @@ function Reader:value(depth)
   while not self:may_take("}") do
     local name = self:take("name")
     self:take(":")
-    if object.fields[name] ~= nil then refuse("the query has a duplicate name") end
+    if object.fields[name] ~= nil then refuse("query_twice") end
     object.fields[name] = self:value(depth + 1)
   end
   return object
@@ -141,12 +141,12 @@ local function mutations(text, variables)
     if reader:peek() ~= "{" then word = reader:take("name") end
     if word == "fragment" then
       reader:take("name")
-      if reader:take("name") ~= "on" then refuse("the query cannot be parsed") end
+      if reader:take("name") ~= "on" then refuse("query") end
       reader:take("name")
     else
       operations = operations + 1
       if reader:peek() == "name" then reader:take("name") end
-      if reader:peek() == "(" and reader:skip("(") and word == "mutation" then refuse("a variable has a default value") end
+      if reader:peek() == "(" and reader:skip("(") and word == "mutation" then refuse("default_value") end
     end
     if word == "mutation" then
       reader:take("{")
@@ -154,7 +154,7 @@ local function mutations(text, variables)
         local name = reader:take("name") -- not a fragment, which could contain other mutations
         if reader:may_take(":") then name = reader:take("name") end
         reader:take("(")
-        if reader:take("name") ~= "input" then refuse("a mutation has an argument other than input") end
+        if reader:take("name") ~= "input" then refuse("arguments") end
         reader:take(":")
         found[#found + 1] = { name = name, input = reader:value(0) }
         reader:take(")")
@@ -167,10 +167,10 @@ local function mutations(text, variables)
       end
       reader:skip("{")
     else
-      refuse("the query cannot be parsed")
+      refuse("query")
     end
   end
-  if #found > 0 and operations > 1 then refuse("the query contains several operations") end
+  if #found > 0 and operations > 1 then refuse("operations") end
   return found
 end
 
@@ -189,7 +189,7 @@ local function collect(value, found)
     local named = key == "repositoryNameWithOwner" and found.repositories or names_objects(key) and found.ids
     if named and inner ~= NULL then
       for _, one in ipairs(type(inner) == "table" and inner.items or { inner }) do
-        if type(one) ~= "string" or one == "" then refuse("an id is not a plain string") end
+        if type(one) ~= "string" or one == "" then refuse("id") end
         if not named[one] then named[one], named[#named + 1] = true, one end
       end
     elseif not named then
@@ -224,7 +224,7 @@ local function no_branch(name) return type(name) ~= "string" or name:sub(1, #BRA
 -- Refuses if one of the objects is a ref other than a branch, such as a tag.
 local function only_branches(mutation, nodes)
   for _, id in ipairs(mutation.found.ids) do
-    if GitHub.text_of(nodes[id], "prefix") ~= BRANCHES then refuse(mutation.name .. " names a ref that is not a branch") end
+    if GitHub.text_of(nodes[id], "prefix") ~= BRANCHES then refuse("not_branch", mutation.name, "not_granted") end
   end
 end
 
@@ -233,19 +233,19 @@ end
 local CAREFUL = {
   updateRef = function(mutation, nodes)
     only_branches(mutation, nodes)
-    if holds(mutation.input, "force", forces) then refuse("updateRef may not force; use git push") end
+    if holds(mutation.input, "force", forces) then refuse("force", "updateRef", "not_forward") end
   end,
   updateRefs = function(mutation)
-    if holds(mutation.input, "name", no_branch) then refuse("updateRefs names a ref that is not a branch") end
-    if holds(mutation.input, "force", forces) then refuse("updateRefs may not force; use git push") end
-    if holds(mutation.input, "afterOid", deletes) then refuse("updateRefs may not delete; use deleteRef") end
+    if holds(mutation.input, "name", no_branch) then refuse("not_branch", "updateRefs", "not_granted") end
+    if holds(mutation.input, "force", forces) then refuse("force", "updateRefs", "not_forward") end
+    if holds(mutation.input, "afterOid", deletes) then refuse("zero", "updateRefs", "not_granted") end
   end,
   deleteRef = function(mutation, nodes)
     only_branches(mutation, nodes)
     for _, id in ipairs(mutation.found.ids) do
       local name = GitHub.text_of(nodes[id], "name")
       local default = GitHub.text_of(nodes[id], "repository", "defaultBranchRef", "name")
-      if not name or not default or name:lower() == default:lower() then refuse("deleteRef names the default branch") end
+      if not name or not default or name:lower() == default:lower() then refuse("default", "deleteRef", "default_branch") end
     end
   end,
 }
@@ -262,7 +262,7 @@ local function ask(ids, host, path, socket)
   local data = GitHub.ask(QUERY, '{"ids":[' .. table.concat(list, ",") .. "]}", host, path, socket)
   local nodes = data.fields and data.fields.nodes
   if type(nodes) ~= "table" or not nodes.items or #nodes.items ~= #ids then
-    refuse("GitHub did not say which repositories the objects belong to")
+    refuse("objects", nil, "unanswered")
   end
   return nodes.items
 end
@@ -285,35 +285,35 @@ end
 -- Refuses a request that may not pass. Looks up all objects in one query, even for a hundred mutations.
 local function judge(body, push, known, look_up)
   -- Ruby may drop invalid UTF-8 (including surrogates) from within a word.
-  if not utf8.len(body) or body:find("\xED[\xA0-\xBF]") then refuse("the request is not UTF-8") end
+  if not utf8.len(body) or body:find("\xED[\xA0-\xBF]") then refuse("not_utf8") end
   local request = Json.read(body)
-  if not request.fields then refuse("the request is not a JSON object") end
+  if not request.fields then refuse("not_object") end
   for key in pairs(request.fields) do
-    if key ~= "query" and key ~= "variables" and key ~= "operationName" then refuse("the request has members other than query, variables and operationName") end
+    if key ~= "query" and key ~= "variables" and key ~= "operationName" then refuse("members") end
   end
   local query, variables = request.fields.query, request.fields.variables
-  if type(query) ~= "string" then refuse("the request has no query") end
+  if type(query) ~= "string" then refuse("no_query") end
   if variables == nil or variables == NULL then variables = { fields = {} } end
-  if type(variables) ~= "table" or not variables.fields then refuse("the variables are not an object") end
-  if query:find("[\0-\8\11\12\14-\31\127]") then refuse("the query contains an unexpected character") end
+  if type(variables) ~= "table" or not variables.fields then refuse("variables") end
+  if query:find("[\0-\8\11\12\14-\31\127]") then refuse("character") end
   if not may_write(query) then return end
   local all, wanted = mutations(query, variables), { ids = {}, repositories = {} }
   for _, mutation in ipairs(all) do
     if not (" " .. known .. " "):find(" " .. mutation.name .. " ", 1, true) then
-      refuse(mutation.name:sub(1, 60) .. " is not allowed")
+      refuse("mutation", mutation.name:sub(1, 60), "not_granted")
     end
     mutation.found = { ids = {}, repositories = {} }
     collect(mutation.input, mutation.found)
     collect(mutation.input, wanted)
-    if #mutation.found.ids + #mutation.found.repositories == 0 then refuse(mutation.name .. " names no object") end
-    if #wanted.ids > MAX_OBJECTS then refuse(mutation.name .. " names too many objects") end
+    if #mutation.found.ids + #mutation.found.repositories == 0 then refuse("no_object", mutation.name) end
+    if #wanted.ids > MAX_OBJECTS then refuse("many_objects", mutation.name) end
   end
   local nodes = {}
   for number, node in ipairs(#wanted.ids > 0 and look_up(wanted.ids) or {}) do nodes[wanted.ids[number]] = node end
   for _, mutation in ipairs(all) do
     local inside = 0
     for _, repository in ipairs(mutation.found.repositories) do
-      if not fits(repository, push) then refuse(mutation.name .. " names an object in another repository") end
+      if not fits(repository, push) then refuse("elsewhere", mutation.name, "push_scope") end
       inside = inside + 1
     end
     for _, id in ipairs(mutation.found.ids) do
@@ -323,11 +323,11 @@ local function judge(body, push, known, look_up)
           or GitHub.text_of(node, "repository", "nameWithOwner")
           or GitHub.text_of(node, "ref", "repository", "nameWithOwner")
           or GitHub.text_of(node, "discussion", "repository", "nameWithOwner")
-        if not repository or not fits(repository, push) then refuse(mutation.name .. " names an object in another repository") end
+        if not repository or not fits(repository, push) then refuse("elsewhere", mutation.name, "push_scope") end
         inside = inside + 1
       end
     end
-    if inside == 0 then refuse(mutation.name .. " names no object") end
+    if inside == 0 then refuse("no_object", mutation.name) end
     if CAREFUL[mutation.name] then CAREFUL[mutation.name](mutation, nodes) end
   end
 end
@@ -335,14 +335,12 @@ end
 core.register_action("graphql_scope", { "http-req" }, function(txn)
   local body = txn.sf:req_body() or ""
   local function of(name) return txn:get_var("txn." .. name) or "" end
-  local fine, caught = pcall(function()
+  decide(txn, "graphql", function()
     if tostring(#body) ~= txn.sf:req_hdr("content-length") then
-      refuse("the request is too long or has no Content-Length")
+      refuse("length")
     end
     judge(body, of("graphql_push"), of("graphql_mutations"), function(ids)
       return ask(ids, of("name"), of("graphql_path"), of("graphql_ask"))
     end)
   end)
-  if not fine and not refused(caught) then core.Warning("graphql: " .. tostring(caught)) end
-  txn:set_var("txn.graphql", fine and "fine" or refused(caught) or "the request cannot be checked")
 end)

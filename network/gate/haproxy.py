@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from network import reasons
 from network.allowlist import Allowlist, Check
 from network.firewall.ruleset import COREDNS_ADDRESS
-from network.gate import credential_proxy
+from network.gate import credential_proxy, wording
 from network.gate.credential_proxy import CredentialProxy
+from network.gate.rules import body
 
 TEMPLATE = Path(__file__).with_name("gate.template")  # for the caller of `render`: nothing here opens a file
 HELLO = Path(__file__).with_name("client_hello.lua")
@@ -23,9 +25,15 @@ GITHUB = tuple(Path(__file__).with_name(f"{name}.lua") for name in ("json", "git
 KEY_LENGTH = 253 + 1 + 5  # name:port
 TICKET_LENGTH = KEY_LENGTH + 1 + 5  # name:port/source port
 
-LISTS = ("exact", "below", "exact_http", "below_http")
+LISTS = ("exact", "below", "exact_http", "below_http", "names", "names_below")
 # The name is the last field, because it is text from the agent. HAProxy writes control characters as #XX.
-_LOG = "%[var(txn.verdict)] {kind} %[var(txn.address)] %[var(txn.port)] %U %B %Tt %[var(txn.name)]"
+_LOG = "%[var(txn.verdict)] {kind} %[var({scope}.address)] %[var({scope}.port)] %U %B %Tt %[var({name})]"
+_LOG_TLS = _LOG.format(kind="tls", scope="txn", name="txn.name")
+# HAProxy refuses what is not HTTP before any rule, so only variables of the session are set. %ts says who ended it.
+_LOG_HTTP = _LOG.format(kind="http/%ts", scope="sess", name="txn.name")
+_LOG_HTTPS = _LOG.format(kind="https/%ts", scope="sess", name="sess.name")
+_BY_PROXY = "P"  # and not by the client, which may have closed the connection or have waited for too long
+_UNREADABLE = wording.verdict(reasons.UNCLEAR, "not_http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,11 @@ class Places:
     def root(self) -> Path:
         """HAProxy's chroot after it has dropped root."""
         return self.folder / "root"
+
+    @property
+    def reasons(self) -> Path:
+        """The Lua file with the words of refusals."""
+        return self.folder / "reasons.lua"
 
     @property
     def certificates(self) -> Path:
@@ -70,24 +83,55 @@ def render(template: str, places: Places, descriptors: tuple[int, int], uid: int
     hosts = " ".join(host.name for host in proxy.hosts) if proxy else ""
     ours = f"var(txn.name) -m str {hosts}"
     text = Template(template).substitute(
-        {name: str(places.list(name)) for name in LISTS},
-        uid=uid, chroot=places.root, admin=places.admin, hello=HELLO, coredns=COREDNS_ADDRESS,
+        {name: str(places.list(name)) for name in LISTS} | _words(),
+        reasons=places.reasons, uid=uid, chroot=places.root, admin=places.admin, hello=HELLO, coredns=COREDNS_ADDRESS,
         github="".join(f"    lua-load {path}\n" for path in GITHUB) if proxy and proxy.asks_github else "",
         key_length=KEY_LENGTH, ticket_length=TICKET_LENGTH,
         tls_descriptor=descriptors[0], http_descriptor=descriptors[1],
-        log_tls=_LOG.format(kind="tls"), log_http=_LOG.format(kind="http"),
+        log_tls=_LOG_TLS, log_http=_LOG_HTTP,
         terminate=f"    use_backend terminate if {{ {ours} }} {{ var(txn.port) -m int 443 }}\n" if hosts else "",
-        encrypted_only=f"    http-request redirect scheme https if {{ {ours} }}\n" if hosts else "",
+        encrypted_only=_encrypted_only(ours) if hosts else "",
     )  # fmt: skip
     if proxy is None:
         return text
-    return text + credential_proxy.render(proxy, _LOG.format(kind="https") + " %[var(txn.cookies)] %[var(txn.detail)]")
+    return text + credential_proxy.render(proxy, _LOG_HTTPS + " %[var(txn.cookies)] %[var(txn.detail)]")
+
+
+# The refusals of the template by the name of its variable, which has the verdict; NAME_answer has the answer.
+_HEADS = ("method", "host_headers", "host_header", "url", "host_port")
+_OF_NAMES = {"another_site": reasons.ANOTHER_SITE, "port_not_listed": reasons.PORT_NOT_LISTED, "no_address": reasons.NO_ADDRESS}
+
+
+def _encrypted_only(condition: str) -> str:
+    """Rules that redirect to HTTPS. That is no refusal."""
+    rules = ("set-var(txn.verdict) str(redirected)", "redirect scheme https")
+    return "".join(f"    http-request {rule} if {{ {condition} }}\n" for rule in rules)
+
+
+def _words() -> dict[str, str]:
+    words = {"unclear": wording.verdict(reasons.UNCLEAR)}
+    for detail in _HEADS:
+        words[detail] = wording.verdict(reasons.UNCLEAR, detail)
+        words[f"{detail}_answer"] = body("text", wording.sentence(reasons.UNCLEAR, detail))
+    for name, reason in _OF_NAMES.items():
+        words[name] = wording.verdict(reason)
+        words[f"{name}_answer"] = body("text", wording.about_name(reason), "lf-string")
+    return words
+
+
+def words_in_lua(proxy: CredentialProxy | None) -> str:
+    """Returns the Lua file with the words of refusals."""
+    return wording.lua(proxy.repositories if proxy else ())
 
 
 def lists(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
-    """Returns the patterns of each ACL file (see LISTS): `name:port` for exact matches, `.name:port` for suffix matches."""
+    """Returns the patterns of each ACL file (see LISTS): `name:port` for exact matches, `.name:port` for suffix matches.
+
+    `names` and `names_below` have the names without ports, with which the gate words a refusal.
+    """
     patterns_of: dict[str, dict[str, None]] = {name: {} for name in LISTS}
     for entry in allowlist.entries:
+        patterns_of["names_below" if entry.below else "names"][f"{'.' if entry.below else ''}{entry.name}"] = None
         for port in entry.ports:
             if port.check is Check.ADDRESS:
                 continue
@@ -107,9 +151,8 @@ def carries(allowlist: Allowlist, key: str) -> bool:
 class Line:
     """A connection (TLS) or request (HTTP) in the gate's log. `name` is the requested host; "" or "(reason)" if there is none.
 
-    `verdict` is carried, refused, unresolved, unclear (ambiguous HTTP) or silent (the client sent nothing). If TLS terminates
-    at the gate, also foreign (different Host), credential (not the operator's), scope (`detail`: the repository) or grant
-    (`detail`: the request that the agent may not make).
+    `verdict` is carried, silent (the client sent nothing) or that of a refusal (network/gate/wording.py). If TLS terminates at
+    the gate, `detail` has the repository or the request.
     `cookies`: the request had cookies, which the gate dropped. Byte counts are from the agent's point of view; `milliseconds`
     run from the accept of the connection or request to its end.
     """
@@ -126,13 +169,15 @@ class Line:
     cookies: bool = False
 
 
-VERDICTS = frozenset(("carried", "refused", "unresolved", "unclear", "silent", "foreign", "credential", "scope", "grant"))
+CARRIED, SILENT = "carried", "silent"
 
 
 def parse_line(text: str) -> Line | None:
     """Parses a line of the gate's log. Returns None for other messages of HAProxy."""
     fields = text.split(" ", 7)
-    if len(fields) < 7 or fields[0] not in VERDICTS or fields[1] not in ("tls", "http", "https"):
+    protocol, _, ended = fields[1].partition("/") if len(fields) > 1 else ("", "", "")
+    verdict = _UNREADABLE if fields[0] == "-" and ended.startswith(_BY_PROXY) else fields[0]
+    if len(fields) < 7 or not _is_verdict(verdict) or protocol not in ("tls", "http", "https"):
         return None
     try:
         address = str(ipaddress.IPv4Address(fields[2]))
@@ -140,13 +185,17 @@ def parse_line(text: str) -> Line | None:
     except ValueError:
         return None
     name, detail, cookies = fields[7].strip() if len(fields) > 7 else "", "", ""
-    if fields[1] == "https":
+    if protocol == "https":
         name, _, rest = name.partition(" ")  # a host with a certificate, so without blanks
         cookies, _, detail = rest.partition(" ")
     return Line(
-        fields[0], fields[1], address, port, bytes_out, bytes_in, milliseconds,
+        verdict, protocol, address, port, bytes_out, bytes_in, milliseconds,
         "" if name == "-" else name[:300], "" if detail == "-" else detail[:120], cookies == "1",
     )  # fmt: skip
+
+
+def _is_verdict(word: str) -> bool:
+    return word in (CARRIED, SILENT) or wording.parse_verdict(word) is not None
 
 
 @dataclass(frozen=True, slots=True)

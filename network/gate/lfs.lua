@@ -3,7 +3,7 @@
 -- Source: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md.
 --
 -- The filter `lfs_addresses` reads answers for which txn.lfs_batch is true and learns the addresses in them. The action
--- `lfs_address` reads txn.name (the host) and sets txn.lfs to "fine" or to the reason for the refusal.
+-- `lfs_address` reads txn.name (the host) and decides (json.lua) through txn.lfs.
 
 local METHODS = { upload = "PUT", download = "GET", verify = "POST" }
 local MAX_BYTES = 2097152 -- of an answer; one for 100 objects has less than 200 KB
@@ -72,13 +72,11 @@ core.register_action("lfs_address", { "http-req" }, function(txn)
   local method = txn.sf:method()
   local url = "https://" .. (txn:get_var("txn.name") or "") .. txn.sf:pathq()
   local address = addresses[(method == "HEAD" and "GET" or method) .. " " .. url]
-  local why = "fine"
-  if not address then
-    why = "GitHub did not hand out this address to the sandbox"
-  elseif address.until_when < core.now().sec then
-    why = "the address that GitHub handed out has expired"
-  elseif address.authorization ~= txn.sf:req_fhdr("authorization") or txn.f:req_fhdr_cnt("authorization") > 1 then
-    why = "the address that GitHub handed out has another credential"
-  end
-  txn:set_var("txn.lfs", why)
+  decide(txn, "lfs", function()
+    if not address then refuse(nil, nil, "not_handed_out") end
+    if address.until_when < core.now().sec then refuse("lfs_expired", nil, "not_handed_out") end
+    if address.authorization ~= txn.sf:req_fhdr("authorization") or txn.f:req_fhdr_cnt("authorization") > 1 then
+      refuse("lfs_credential", nil, "not_handed_out")
+    end
+  end)
 end)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from network import reasons
 from network.gate.credentials import Host
 from network.gate.headers import dropped
-from network.gate.rules import Refusal, deny
-
-NOT_FOUND = "GitHub found no such repository; check that it exists and that the operator's credential can read it"
+from network.gate.rules import checked_by_lua, instead
 
 
 def batches(host: Host) -> Iterable[str]:
@@ -25,13 +24,10 @@ def batches(host: Host) -> Iterable[str]:
 
 def store(host: Host) -> Iterable[str]:
     """Rules for a store: only requests to an address that the LFS API has handed out pass, with the credential for it."""
-    yield "http-request set-var(txn.verdict) str(grant)"
     yield "http-request set-var(txn.shown) path"
     yield "http-request set-var(txn.detail) method,concat(' ',txn.shown)"
     yield f"http-request del-header '{dropped(())}' -m reg"
-    yield "http-request lua.lfs_address"
-    refusal = Refusal(403, "%[var(txn.lfs)]", host.answers, how="lf-string")
-    yield from deny(refusal, "!{ var(txn.lfs) -m str fine }")
+    yield from checked_by_lua("lfs_address", "txn.lfs", host.answers)
     yield "http-request set-var(txn.detail) str(-)"
 
 
@@ -43,4 +39,4 @@ def answers(host: Host) -> Iterable[str]:
     """
     if host.lfs:
         hidden = f"{{ status 404 }} {{ var(txn.path) -m reg -i '{host.lfs}/(locks/verify|objects/batch)$' }}"
-        yield Refusal(403, NOT_FOUND, "json").instead(hidden)
+        yield instead(403, reasons.HIDDEN, hidden)

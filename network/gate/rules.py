@@ -6,42 +6,70 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from network import reasons
+from network.gate import wording
+
 ACCEPTS_JSON = "{ req.hdr(accept) -m sub -i json }"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer of the gate: its HTTP status and message.
+    """An answer of the gate: its HTTP status and its reason, one of network/reasons.py.
 
     With `answers` json the body is always JSON; with text it is JSON only for clients that accept JSON, such as git-lfs. git
     shows text. With registry it is the JSON of container registries, whose clients show the messages in `errors` (OCI
-    distribution specification). `how` is string, or lf-string if the message contains variables (%[...]).
+    distribution specification). `detail` is a key of DETAILS. `repositories` are those that may be written to.
     """
 
     status: int
-    message: str
+    reason: str
     answers: str
-    how: str = "string"
+    detail: str = ""
+    repositories: tuple[str, ...] = ()
 
     def rules(self, condition: str) -> Iterable[str]:
-        """Rules that refuse a request. The condition must not contain `or`."""
-        if self.answers == "text":
-            yield f"http-request deny deny_status {self.status} {self._body('json')} if {condition} {ACCEPTS_JSON}"
-        yield f"http-request deny deny_status {self.status} {self._body(self.answers)} if {condition}"
+        """Rules that refuse a request and set txn.verdict for the log. The condition must not contain `or`."""
+        yield f"http-request set-var(txn.verdict) str({wording.verdict(self.reason, self.detail)}) if {condition}"
+        text = wording.sentence(self.reason, self.detail, self.repositories)
+        yield from _deny(self.status, self.answers, text, condition, "string")
 
-    def instead(self, condition: str) -> str:
-        """A rule that replaces the server's answer."""
-        return f"http-response return status {self.status} {self._body(self.answers)} if {condition}"
 
-    def _body(self, kind: str) -> str:
-        text = f"codetainer: {self.message}"
-        if kind == "json":
-            text = json.dumps({"type": "error", "message": text, "error": {"type": "permission_error", "message": text}})
-        elif kind == "registry":
-            text = json.dumps({"errors": [{"code": "DENIED", "message": text}]})
-        escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-        content = "text/plain" if kind == "text" else "application/json"
-        return f'content-type {content} {self.how} "{escaped}\\n"'
+def checked_by_lua(action: str, variable: str, answers: str, condition: str = "") -> Iterable[str]:
+    """Rules that run a Lua action and refuse the request unless the action sets a variable to "fine".
+
+    Otherwise the action sets it to the sentence for the client, and txn.verdict for the log (json.lua: decide).
+    """
+    when = f" if {condition}" if condition else ""
+    failed = wording.sentence(reasons.UNCLEAR, "failed")
+    yield f"http-request set-var(txn.verdict) str({wording.verdict(reasons.UNCLEAR, 'failed')}){when}"
+    yield f"http-request set-var({variable}) str('{failed}'){when}"
+    yield f"http-request lua.{action}{when}"
+    wrong = f"{condition} !{{ var({variable}) -m str fine }}".strip()
+    yield f"http-request wait-for-body time 1s if {wrong}"
+    yield from _deny(403, answers, f"%[var({variable})]", wrong, "lf-string")
+
+
+def instead(status: int, text: str, condition: str) -> str:
+    """A rule that replaces the server's answer by JSON."""
+    return f"http-response return status {status} {body('json', text)} if {condition}"
+
+
+def _deny(status: int, answers: str, text: str, condition: str, how: str) -> Iterable[str]:
+    if answers == "text":
+        yield f"http-request deny deny_status {status} {body('json', text, how)} if {condition} {ACCEPTS_JSON}"
+    yield f"http-request deny deny_status {status} {body(answers, text, how)} if {condition}"
+
+
+def body(kind: str, text: str, how: str = "string") -> str:
+    """The body of an answer. `how` is string, or lf-string if the text contains variables (%[...])."""
+    text = f"codetainer: {text}"
+    if kind == "json":
+        text = json.dumps({"type": "error", "message": text, "error": {"type": "permission_error", "message": text}})
+    elif kind == "registry":
+        text = json.dumps({"errors": [{"code": "DENIED", "message": text}]})
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    content = "text/plain" if kind == "text" else "application/json"
+    return f'content-type {content} {how} "{escaped}\\n"'
 
 
 def deny(refusal: Refusal, condition: str) -> Iterable[str]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from network import reasons
 from network.gate.credentials import Host
 from network.gate.headers import dropped
-from network.gate.rules import Refusal, deny
+from network.gate.rules import Refusal, checked_by_lua, deny
 
 # Parts of a decoded path that servers may read differently: encoded twice, double slashes, dot segments, terminators.
 UNPLAIN = r"'[%;\\?#[:cntrl:]]|//|/\.\.?(/|$)'"
@@ -21,9 +22,6 @@ ENCODED_SLASH = "%2f"  # part of a segment for some servers, a separator for oth
 _FORCE = r'"force"\s*:\s*false'
 FORWARD = rf'^\s*\{{\s*({_FORCE}\s*,\s*)?"sha"\s*:\s*"[0-9a-fA-F]+"\s*(,\s*{_FORCE}\s*)?\}}\s*$'
 NO_NUL = "^([1-9a-f].|0[1-9a-f])+$"  # of a body in hexadecimal
-NOT_GRANTED = "this request is not granted to the agent; if the work needs it, ask the operator to make it"
-TWO_WAYS = "this path can be read in two ways; send it without encoding, dots or double slashes"
-NOT_FORWARD = "the agent may only fast-forward a branch, with sha alone in the body; use git push for anything else"
 
 
 def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:
@@ -31,23 +29,21 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
 
     The rules set txn.verdict and txn.detail for the log.
     """
-    pushes = ", ".join(repositories) or "no repository"
-    granted = Refusal(403, NOT_GRANTED, host.answers)
-    yield "http-request set-var(txn.verdict) str(grant)"
+    granted = Refusal(403, reasons.NOT_GRANTED, host.answers)
     yield from _headers(host, granted)
     yield from _path()
     if not host.announces:
         yield _what(host)
-    yield from deny(Refusal(400, TWO_WAYS, host.answers), "!{ var(txn.path) -m found }")
+    yield from deny(Refusal(400, reasons.TWO_WAYS, host.answers), "!{ var(txn.path) -m found }")
     for path in host.refuse_paths:
         yield from deny(granted, f"{{ var(txn.path) -m beg -i {path} }}")
     if host.refuse_paths:
-        yield from deny(Refusal(403, TWO_WAYS, host.answers), "{ var(txn.unplain) -m bool }")
-    yield from _writes(host, repositories, pushes, granted)
+        yield from deny(Refusal(403, reasons.TWO_WAYS, host.answers), "{ var(txn.unplain) -m bool }")
+    yield from _writes(host, repositories, granted)
     if host.branches:
         yield from _branches(host, repositories, asks)
     if host.graphql:
-        yield from _graphql(host, repositories, pushes, asks)
+        yield from _graphql(host, repositories, asks)
     yield "http-request set-var(txn.detail) str(-)"
 
 
@@ -84,14 +80,14 @@ def _what(host: Host) -> str:
     return f'http-request set-var(txn.detail) method,concat(" ",txn.shown),{numbers}{repository}'
 
 
-def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: Refusal) -> Iterable[str]:
+def _writes(host: Host, repositories: tuple[str, ...], granted: Refusal) -> Iterable[str]:
     yield "http-request set-var(txn.writes) bool(true) unless { method GET HEAD }"
     if host.announces:
         yield "http-request set-var(txn.query) query,url_dec(1)"
         yield f"http-request set-var(txn.writes) bool(true) if {{ var(txn.query) -m sub -i {host.announces} }}"
         yield "http-request set-var(txn.writes) bool(true) if { query -m found } !{ var(txn.query) -m found }"
     writes = "{ var(txn.writes) -m bool }"
-    two_ways = Refusal(403, TWO_WAYS, host.answers)
+    two_ways = Refusal(403, reasons.TWO_WAYS, host.answers)
     yield from deny(two_ways, f"{writes} {{ var(txn.unplain) -m bool }}")
     yield from deny(two_ways, f"{writes} {{ path -m sub -i {ENCODED_SLASH} }}")
     if host.announces:  # the repository in the path of a push
@@ -106,8 +102,7 @@ def _writes(host: Host, repositories: tuple[str, ...], pushes: str, granted: Ref
     if host.writes_to_repositories:
         if inside := host.inside(repositories):
             yield from deny(granted, f"{refused} {{ var(txn.path) -m reg -i '{inside}' }}")
-        yield f"http-request set-var(txn.verdict) str(scope) if {refused}"
-        yield from deny(Refusal(403, f"writes go to {pushes} only", host.answers), refused)
+        yield from deny(Refusal(403, reasons.PUSH_SCOPE, host.answers, repositories=repositories), refused)
     else:
         yield from deny(granted, refused)
 
@@ -119,7 +114,7 @@ def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[
         return
     yield f"acl branch var(txn.path) -m reg -i '{pattern}'"
     moves = "branch { method PATCH }"
-    forward = Refusal(403, NOT_FORWARD, host.answers)
+    forward = Refusal(403, reasons.NOT_FORWARD, host.answers)
     yield from deny(forward, f"{moves} {{ query -m found }}")
     yield f"http-request wait-for-body time 10s if {moves}"
     yield from deny(forward, f"{moves} !{{ req.body -m reg '{FORWARD}' }}")
@@ -131,16 +126,13 @@ def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[
     yield f"http-request set-var(txn.branches) str({host.branches.removeprefix('PUSH').rstrip('/')}/)"
     yield f"http-request set-var(txn.graphql_path) str({host.graphql})"
     yield f"http-request set-var(txn.graphql_ask) str({asks})"
-    yield f"http-request lua.deletable_branch if {deletes}"
-    why = Refusal(403, "%[var(txn.branch)]", host.answers, how="lf-string")
-    yield from why.rules(f"{deletes} !{{ var(txn.branch) -m str fine }}")
+    yield from checked_by_lua("deletable_branch", "txn.branch", host.answers, deletes)
 
 
-def _graphql(host: Host, repositories: tuple[str, ...], pushes: str, asks: str) -> Iterable[str]:
+def _graphql(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:
     """Rules for GraphQL. They first refuse query strings and content encodings, which could hide a second query."""
     yield f"acl graphql var(txn.path) -m reg -i '^{host.graphql}(/.*)?$'"
-    yield "http-request set-var(txn.verdict) str(scope) if graphql"
-    plain = Refusal(403, f"writes go to {pushes} only; this is not a plain GraphQL request", host.answers)
+    plain = Refusal(403, reasons.UNCLEAR, host.answers, "not_graphql")
     yield from deny(plain, "graphql { query -m found }")
     yield from deny(plain, "graphql { req.hdr(content-encoding) -m found }")
     yield "http-request wait-for-body time 10s if graphql !{ method POST }"
@@ -151,7 +143,4 @@ def _graphql(host: Host, repositories: tuple[str, ...], pushes: str, asks: str) 
     yield f"http-request set-var(txn.graphql_path) str({host.graphql})"
     yield f"http-request set-var(txn.graphql_ask) str({asks})"
     yield "http-request wait-for-body time 10s if graphql { method POST }"
-    yield "http-request lua.graphql_scope if graphql { method POST }"
-    yield "http-request set-var(txn.detail) var(txn.graphql) if graphql { method POST }"
-    why = Refusal(403, f"writes go to {pushes} only; %[var(txn.graphql)]", host.answers, how="lf-string")
-    yield from why.rules("graphql { method POST } !{ var(txn.graphql) -m str fine }")
+    yield from checked_by_lua("graphql_scope", "txn.graphql", host.answers, "graphql { method POST }")

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import Reason, Refused, SessionChanged, SessionState, Via
+from backend.contract.events import Reason, Refused, SessionChanged, SessionState
 from backend.sandbox.pretend.api import PATIENCE as PATIENCE_WORD
 from backend.sandbox.pretend.api import SENTENCE
-from codetainer_tui.refusal import why
 from tests.netns.sandbox import CODETAINER, INTERNET, PATIENCE, Running, eventually, start
 
 pytestmark = pytest.mark.netns
@@ -123,7 +122,7 @@ def test_attacks_are_refused_and_shown_while_claude_finishes_its_task(at_work: R
     shown = on_the_dashboard(at_work, tmp_path)
     for _, (host, reason) in ATTACKS.values():
         assert host in shown
-        assert why(Refused(Via.GATE, reason, 1), "example/demo")[:19] in shown
+        assert reason[:19] in shown
 
 
 def test_claude_works_on_its_prompt_before_anybody_logs_in(at_work: Running) -> None:
@@ -189,7 +188,7 @@ def test_telemetry_is_sent_with_the_operators_header(tmp_path: Path) -> None:
         assert sandbox.asked(kind="http", host="otel.test", credential="Bearer operators-own")
         assert "operators-own" not in sandbox.agent("env").stdout
         foreign = sandbox.agent("curl", "-sS", "-H", "Authorization: Bearer mine", "https://otel.test/v1/metrics", "-d", "{}")
-        assert "only the operator's credentials work here" in foreign.stdout
+        assert "Only the operator's credentials work here" in foreign.stdout
     finally:
         sandbox.stop()
 

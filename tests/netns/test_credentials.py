@@ -176,7 +176,7 @@ def test_a_placeholder_becomes_the_credential_outside(sandbox: Running, scheme: 
 def test_a_foreign_credential_is_refused(sandbox: Running, url: str, options: list[str]) -> None:
     status, body = curl(sandbox, url, *options)
     assert status == 403
-    assert "only the operator's credentials work here" in json.loads(body)["error"]["message"]
+    assert "Only the operator's credentials work here" in json.loads(body)["error"]["message"]
     assert sandbox.asked(kind="http", path="/x1") == 0
 
 
@@ -410,7 +410,7 @@ def test_git_pushes_to_its_own_repository_and_to_no_other(sandbox: Running) -> N
     assert pushed >= 1
     refused = sandbox.agent(*environment, "git", "-C", "/tmp/c", "push", "https://github.com/evil/repo", "HEAD:main")
     assert refused.returncode != 0
-    assert "codetainer: writes go to" in refused.stderr
+    assert "Writes go to" in refused.stderr
 
     def reported() -> bool:
         return any(r.via is Via.GATE and r.name == "github.com" and r.detail == "evil/repo" for r in sandbox.events(Refused))

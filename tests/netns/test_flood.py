@@ -234,5 +234,5 @@ def test_names_that_come_too_fast_to_be_told_apart_are_counted(attacked: Running
 def test_the_log_marks_serious_refusals(attacked: Running) -> None:
     output = attacked.codetainer("logs").stdout
     assert "SERIOUS refused 169.254.169.254:80: private or metadata address" in output
-    assert "SERIOUS refused github.com  evil/repo: pushes go to example/demo only" in output
+    assert "SERIOUS refused github.com  evil/repo: outside the writable repositories" in output
     assert Path(attacked.paths.journal).exists()

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from backend.contract.events import BootStarted, Carried, Refused, Via
+from backend.contract.events import BootStarted, Carried, Reason, Refused, Via
 from tests.netns import worlds
 from tests.netns.sandbox import LISTED, Begin, Running, eventually
 from tests.netns.talk import go_on, talking
@@ -263,9 +263,9 @@ def test_refusals_are_reported_by_name_and_reason(sandbox: Running) -> None:
     def reported() -> set[tuple[str, str, str]]:
         return {(r.name, r.reason, r.detail) for r in sandbox.events(Refused) if r.via is Via.GATE}
 
-    eventually("the name", lambda: ("fronted.test", "another site on a listed address", "") in reported())
-    eventually("no name", lambda: ("", "another site on a listed address", "no name") in reported())
-    eventually("an encrypted one", lambda: ("", "another site on a listed address", "encrypted name") in reported())
+    eventually("the name", lambda: ("fronted.test", Reason.ANOTHER_SITE, "") in reported())
+    eventually("no name", lambda: ("", Reason.UNCLEAR, "no name") in reported())
+    eventually("an encrypted one", lambda: ("", Reason.UNCLEAR, "encrypted name") in reported())
 
 
 def test_traffic_is_counted_by_name(sandbox: Running) -> None:

@@ -52,7 +52,7 @@ def test_a_negative_answer_is_final(sandbox: Running, name: str) -> None:
 def test_a_negative_answer_is_final_for_plain_http_too(sandbox: Running) -> None:
     before = sent(sandbox)
     done = sandbox.agent("curl", "-sS", "--connect-to", "gone-too.test:80:plain.test:80", "http://gone-too.test/")
-    assert "codetainer: gone-too.test has no address" in done.stdout
+    assert "codetainer: gone-too.test: no address in DNS" in done.stdout
     assert sent(sandbox) - before == 2
 
 

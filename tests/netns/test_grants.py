@@ -103,7 +103,7 @@ def test_a_revoke_of_a_listed_name_says_that_it_stays_open(box: Running) -> None
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("nosuch.test", "does not exist (NXDOMAIN)"), ("inner.test", "private or special address (10.1.2.3)")],
+    [("nosuch.test", "does not exist (NXDOMAIN)"), ("inner.test", "private or metadata address (10.1.2.3)")],
 )
 def test_a_name_without_an_address_is_not_reported_as_open(box: Running, name: str, why: str) -> None:
     done = box.codetainer("allow", name, "--for", "1h")
@@ -114,7 +114,10 @@ def test_a_name_without_an_address_is_not_reported_as_open(box: Running, name: s
     assert allowed(box, name) == [("443,80", "by hand, by root", False)]
     assert f"cannot be reached: {why}" in box.codetainer("allowed").stdout
     explained = box.codetainer("explain", name)
-    assert (explained.returncode, explained.stdout.startswith(f"{name} cannot be reached: {why}")) == (1, True)
+    assert (explained.returncode, explained.stdout.startswith(f"{name} cannot be reached: no address in DNS, {why}")) == (
+        1,
+        True,
+    )
     assert f"{name} ({why})" in box.codetainer("refresh").stdout
     assert box.codetainer("revoke", name).returncode == 0
     assert name not in box.codetainer("refresh").stdout  # it did not count as resolved, and is forgotten
@@ -125,9 +128,9 @@ EXPLAINED = [
     ("http://github.com/x", 0, "github.com:80 is open"),
     ("github.com:https", 2, "a port must be a number"),
     ("two words", 2, "cannot explain"),
-    ("2001:db8::1", 1, "2001:db8::1 is refused: IPv6 is blocked"),
-    ("[2001:db8::1]:443", 1, "[2001:db8::1]:443 is refused: IPv6 is blocked"),
-    ("nowhere.test:22", 1, "nowhere.test:22 is refused: nowhere.test is not on the allowlist"),
+    ("2001:db8::1", 1, "2001:db8::1 is refused on every port: IPv6 is not allowed"),
+    ("[2001:db8::1]:443", 1, "[2001:db8::1]:443 is refused: IPv6 is not allowed"),
+    ("nowhere.test:22", 1, "nowhere.test:22 is refused: not on the allowlist"),
 ]
 
 

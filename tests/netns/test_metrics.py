@@ -82,7 +82,7 @@ def test_the_sandboxs_condition_can_be_read_from_outside(watched: Running) -> No
     eventually(
         "it is counted",
         lambda: samples(ask(watched)).get(
-            'codetainer_refused_names_total{"name": "counted.test", "reason": "not on the list"}'
+            'codetainer_refused_names_total{"name": "counted.test", "reason": "not on the allowlist"}'
         ),
     )
 

@@ -273,7 +273,7 @@ def test_an_incomplete_body_moves_no_branch(sandbox: Running, options: tuple[str
 def test_the_default_branch_is_not_deleted(sandbox: Running, repository: str, path: str) -> None:
     ((status, text, arrived),) = answers(sandbox, [asked("DELETE", f"/repos/{repository}/git/refs/heads/{path}")])
     assert (status, arrived) == (403, False)
-    assert "the agent may not delete the default branch" in json.loads(text)["message"]
+    assert "deletion of the default branch" in json.loads(text)["message"]
 
 
 def test_no_branch_is_deleted_if_the_default_branch_is_unknown(sandbox: Running) -> None:
@@ -345,7 +345,7 @@ def test_refusals_distinguish_ungranted_actions_from_other_repositories(sandbox:
     ]  # fmt: skip
     words = [json.loads(text)["message"] if text.startswith("{") else text for _, text, _ in answers(sandbox, requests)]
     assert ["not granted to the agent" in text for text in words] == [True, False, True, True]
-    assert "writes go to example/demo, friend/* only" in words[1]
+    assert "Writes go to example/demo, friend/* only" in words[1]
     expected = {
         (API, Reason.NOT_GRANTED, "POST actions/runs/*/approve in example/demo"),
         (API, Reason.PUSH_SCOPE, "POST issues/*/comments in evil/repo"),

@@ -59,7 +59,7 @@ CASES = [
     (Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", "", "192.0.2.1", 53), "refused 192.0.2.1:53  udp: only TCP is allowed"),
     (
         Refused(Via.GATE, Reason.PUSH_SCOPE, 1, "tcp", "github.com", "192.0.2.1", 443, detail="push to other/repo"),
-        "SERIOUS refused github.com  push to other/repo: pushes go to octo/repo only",
+        "SERIOUS refused github.com  push to other/repo: outside the writable repositories",
     ),
     (e.ListRead(("a.example",)), ""),
     (e.Acknowledged(43200.0, "", "root"), "acknowledged all serious refusals up to 12:00:00, by root"),

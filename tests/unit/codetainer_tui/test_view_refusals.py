@@ -28,12 +28,12 @@ ALLOWED: list[tuple[Refused, str, str]] = [
     (TELEMETRY, "telemetry.example.net", ""),
     (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "a.example", detail="TXT"), "a.example", ""),
     (Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "a.example", "192.0.2.1", 8443), "a.example:8443", ""),
-    (Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", "", "192.0.2.1", 22), "", "opened only by name"),
+    (Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", "", "192.0.2.1", 22), "", "Connect by name"),
     (Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80), "", "never opened"),
-    (Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", "", "192.0.2.1", 53), "", "only TCP"),
+    (Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", "", "192.0.2.1", 53), "", "Use TCP"),
     (Refused(Via.FIREWALL, Reason.IPV6, 1, "tcp", "", "2001:db8::1", 443), "", "IPv6"),
-    (Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.anthropic.com"), "", "own credential"),
-    (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "\x1b[31m.example"), "", "cannot contain this name"),
+    (Refused(Via.GATE, Reason.NOT_OURS, 1, "tcp", "api.anthropic.com"), "", "Only the operator's credentials"),
+    (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "\x1b[31m.example"), "", "No entry of the allowlist can open it"),
     (Refused(Via.FIREWALL, Reason.NOT_LISTED, 1, "", "other destinations"), "", "only the number of these refusals is known"),
 ]
 

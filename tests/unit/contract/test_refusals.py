@@ -49,7 +49,7 @@ def gathered(events: Iterable[Refused], before: Refusals | None = None, begin: f
 
 OF_THE_LIST = {
     Reason.NOT_LISTED, Reason.PORT_NOT_LISTED, Reason.NEVER_RESOLVED, Reason.NOT_TCP, Reason.IPV6, Reason.EXPIRED,
-    Reason.STOPPED,
+    Reason.FROZEN, Reason.NO_ADDRESS, Reason.BLOCKED, Reason.UNANSWERED,
 }  # fmt: skip
 
 
@@ -172,8 +172,8 @@ def test_noise_does_not_hide_a_tunnel() -> None:
 def test_the_crowds_of_refusals() -> None:
     assert crowds_of(dns("a.b.example.org")) == ("names below example.org", "names below org")
     assert crowds_of(dns("n1.dev")) == ("names below dev", "names below dev")
-    assert crowds_of(replace(dns("a.b.test"), reason=Reason.PRIVATE))[0] == "names below b.test private range"
-    assert crowds_of(dial("192.0.2.1")) == ("addresses never resolved", "addresses never resolved")
+    assert crowds_of(replace(dns("a.b.test"), reason=Reason.PRIVATE))[0] == "names below b.test private or metadata address"
+    assert crowds_of(dial("192.0.2.1")) == ("addresses no DNS lookup", "addresses no DNS lookup")
 
 
 # --- floods of serious refusals ---
@@ -225,7 +225,7 @@ def test_later_refusals_are_not_acknowledged() -> None:
 
 def test_kinds_of_a_reason_and_all_tunnels_are_acknowledged_together() -> None:
     result = gathered([*FOUR, *(dial(f"10.0.{n >> 8}.{n & 255}", 22, Reason.PRIVATE) for n in range(500))])
-    assert result.acknowledged(Acknowledged(1e9, "firewall private range")).alarms == 3
+    assert result.acknowledged(Acknowledged(1e9, "firewall private or metadata address")).alarms == 3
     tunnels = gathered(dns(f"{n}.t{n % 3}.example") for n in range(3 * MANY))
     assert (tunnels.alarms, tunnels.acknowledged(Acknowledged(1e9, Suspicion.TUNNEL)).alarms) == (3, 0)
 

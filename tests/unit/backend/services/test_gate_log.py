@@ -10,9 +10,8 @@ import pytest
 
 from backend.contract.events import CookiesDropped, Event, Noted, Reason
 from backend.contract.refusals import OTHER_NAMES
-from backend.services.gate_log import MAX_OF_A_VERDICT, GateLog
+from backend.services.gate_log import MAX_OF_A_REASON, GateLog
 from backend.services.traffic import TrafficLog
-from network.allowlist import Allowlist, parse_words
 
 EVENTS: list[Event] = []
 
@@ -20,8 +19,7 @@ EVENTS: list[Event] = []
 @pytest.fixture
 def log(tmp_path: Path) -> GateLog:
     EVENTS.clear()
-    listed: Allowlist = parse_words("listed.test", "test").allowlist
-    return GateLog(EVENTS.append, TrafficLog(tmp_path / "traffic.jsonl"), lambda: listed)
+    return GateLog(EVENTS.append, TrafficLog(tmp_path / "traffic.jsonl"))
 
 
 async def written(log: GateLog, *lines: str) -> None:
@@ -39,23 +37,25 @@ def line(verdict: str, name: str, kind: str = "http", detail: str = "") -> str:
 
 async def test_each_verdict_has_its_reason(log: GateLog) -> None:
     await written(
-        log, line("refused", "evil.test"), line("refused", "listed.test"), line("refused", "(no name)"),
-        line("credential", "api.test", "https", "0 -"), line("scope", "git.test", "https", "0 evil/repo"),
-        line("foreign", "api.test", "https", "0 -"), "[ALERT] no more", line("carried", "listed.test"),
+        log, line("another_site", "evil.test"), line("port_not_listed", "listed.test"), line("unclear", "(no name)"),
+        line("not_ours", "api.test", "https", "0 -"), line("push_scope", "git.test", "https", "0 evil/repo"),
+        line("misdirected", "api.test", "https", "0 -"), line("unclear.url", "api.test"), "[ALERT] no more",
+        line("carried", "listed.test"),
     )  # fmt: skip
     assert {(one.reason, one.name, one.detail) for one in log.take()} == {
         (Reason.ANOTHER_SITE, "evil.test", ""), (Reason.PORT_NOT_LISTED, "listed.test", ""),
-        (Reason.ANOTHER_SITE, "", "no name"), (Reason.NOT_OURS, "api.test", ""), (Reason.PUSH_SCOPE, "git.test", "evil/repo"),
-        (Reason.ANOTHER_SITE, "api.test", "different host in the request"),
+        (Reason.UNCLEAR, "", "no name"), (Reason.UNCLEAR, "api.test", "expected a path, not a URL"),
+        (Reason.NOT_OURS, "api.test", ""), (Reason.PUSH_SCOPE, "git.test", "evil/repo"),
+        (Reason.MISDIRECTED, "api.test", ""),
     }  # fmt: skip
     assert [Noted("warning", "gate: [ALERT] no more")] == EVENTS
     assert log.take() == []
 
 
 async def test_a_flood_of_sites_hides_no_credential_and_no_push(log: GateLog) -> None:
-    sites = [line("refused", f"s{number}.test") for number in range(3 * MAX_OF_A_VERDICT)]
+    sites = [line("another_site", f"s{number}.test") for number in range(3 * MAX_OF_A_REASON)]
     await written(
-        log, *sites, line("credential", "api.test", "https", "0 -"), line("scope", "git.test", "https", "0 evil/repo")
+        log, *sites, line("not_ours", "api.test", "https", "0 -"), line("push_scope", "git.test", "https", "0 evil/repo")
     )
     refusals = log.take()
     assert {one.reason: one.count for one in refusals if one.reason is not Reason.ANOTHER_SITE} == {
@@ -63,7 +63,7 @@ async def test_a_flood_of_sites_hides_no_credential_and_no_push(log: GateLog) ->
     }  # fmt: skip
     others = [one for one in refusals if one.reason is Reason.ANOTHER_SITE]
     assert sum(one.count for one in others) == len(sites)
-    assert (others[-1].name, others[-1].count) == (OTHER_NAMES, 2 * MAX_OF_A_VERDICT)
+    assert (others[-1].name, others[-1].count) == (OTHER_NAMES, 2 * MAX_OF_A_REASON)
 
 
 def test_lost_lines_are_reported_once(log: GateLog) -> None:
@@ -76,7 +76,7 @@ def test_lost_lines_are_reported_once(log: GateLog) -> None:
 
 async def test_carried_and_refused_requests_with_cookies_are_counted(log: GateLog) -> None:
     text = "carried https 198.51.100.1 443 1 2 3 a.test 1 -"
-    await written(log, text, text.replace("carried", "credential"), text.replace("1 -", "0 -"))
+    await written(log, text, text.replace("carried", "not_ours"), text.replace("1 -", "0 -"))
     assert log.cookies.take() == [CookiesDropped("a.test", 2)]
     (refused,) = log.take()
     assert (refused.name, refused.count) == ("a.test", 1)

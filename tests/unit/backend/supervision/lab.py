@@ -21,6 +21,7 @@ NAMES = "a.example\nports.example:8443\n*.wild.example:443\n"
 BLOCKED = Answer(0, ("0.0.0.0",))
 ANSWERS = {
     "a.example": Answer(0, ("198.51.100.1",), 60),
+    "twin.example": Answer(0, ("198.51.100.1",), 60),
     "ports.example": Answer(0, ("198.51.100.2",), 60),
     "x.wild.example": Answer(0, ("198.51.100.3",), 60),
     "blocked.example": BLOCKED,

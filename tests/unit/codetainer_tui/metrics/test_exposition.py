@@ -57,7 +57,7 @@ def value(sample: str, /, **labels: str) -> float:
         ("proof_held", {"probe": "root read-only"}, 1),
         ("proof_timestamp_seconds", {}, 9),
         ("proofs_total", {"result": "held"}, 1),
-        ("refused_total", {"via": "dns", "reason": "not on the list"}, 3),
+        ("refused_total", {"via": "dns", "reason": "not on the allowlist"}, 3),
         ("refused_names_total", {"name": "telemetry.example"}, 3),
         ("carried_connections_total", {"name": "api.example"}, 5),
         ("carried_bytes_total", {"name": "api.example", "direction": "in"}, 1000),

@@ -27,8 +27,8 @@ def carried(name: str, connections: int, received: int = 0, sent: int = 0) -> e.
 
 def test_everything_is_counted_once() -> None:
     found = tally()
-    assert found.refused == {("dns", "not on the list"): 3}
-    assert found.refused_names == {("telemetry.example", "not on the list"): 3}
+    assert found.refused == {("dns", "not on the allowlist"): 3}
+    assert found.refused_names == {("telemetry.example", "not on the allowlist"): 3}
     assert found.restarts == {"gate": 1}
     assert found.proofs == {"held": 1, "broken": 0}
     assert (found.carried["api.example"].connections, found.carried["api.example"].bytes_in) == (5, 1000)
@@ -46,7 +46,7 @@ def test_totals_of_the_gate_are_not_added_up() -> None:
 
 def test_an_address_without_a_name_is_its_own_label() -> None:
     found = counted(e.Refused(e.Via.FIREWALL, e.Reason.NEVER_RESOLVED, 2, "tcp", address="192.0.2.7"))
-    assert found.refused_names == {("192.0.2.7", "never resolved"): 2}
+    assert found.refused_names == {("192.0.2.7", "no DNS lookup"): 2}
 
 
 def test_the_first_start_of_a_service_is_not_a_restart() -> None:
@@ -73,14 +73,14 @@ def test_names_are_bounded_and_all_counts_are_kept() -> None:
     assert len(found.refused_names) == MAX_NAMES + 1
     assert len(found.carried) == MAX_NAMES + 1
     assert sum(found.refused_names.values()) == 2 * many
-    assert found.refused_names[OTHERS, "not on the list"] == 2 * (many - MAX_NAMES)
+    assert found.refused_names[OTHERS, "not on the allowlist"] == 2 * (many - MAX_NAMES)
     assert sum(total.connections for total in found.carried.values()) == many
 
 
 def test_names_of_serious_refusals_have_counters_of_their_own() -> None:
     serious = e.Refused(e.Via.GATE, e.Reason.NOT_OURS, 1, "tcp", "api.example")
     found = counted(*(refused(f"n{n}.example", 1) for n in range(2 * MAX_NAMES)), serious)
-    assert found.refused_names["api.example", "not the operator's credential"] == 1
+    assert found.refused_names["api.example", "foreign credential"] == 1
 
 
 def test_a_snapshot_at_the_start_of_the_journal_is_counted() -> None:
@@ -90,11 +90,11 @@ def test_a_snapshot_at_the_start_of_the_journal_is_counted() -> None:
     snapshot = e.decode(e.encode(e.Stamped(99.0, 99, e.Snapshot(fold_all(before).as_json()))))
     found = Tally()
     found.add([snapshot])
-    assert found.refused == {("dns", "not on the list"): 9}
+    assert found.refused == {("dns", "not on the allowlist"): 9}
     assert found.carried["api.example"].connections == 5
     found.add([e.Stamped(100.0, 100, carried("api.example", 6, 1000, 300)), snapshot])  # of a later segment: counted already
     assert found.carried["api.example"].connections == 6
-    assert found.refused == {("dns", "not on the list"): 9}
+    assert found.refused == {("dns", "not on the allowlist"): 9}
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.integers(0, 50)), max_size=30))

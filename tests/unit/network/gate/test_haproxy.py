@@ -22,6 +22,8 @@ def test_lists_contain_only_ports_that_are_checked_by_name() -> None:
         "below": (".b.test:443",),
         "exact_http": ("a.test:80", "c.test:8080"),
         "below_http": (),
+        "names": ("a.test", "c.test"),
+        "names_below": (".b.test",),
     }
 
 
@@ -51,20 +53,23 @@ def test_every_placeholder_of_the_template_is_replaced() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("refused tls 198.51.100.1 443 517 0 0 evil.test", Line("refused", "tls", "198.51.100.1", 443, 517, 0, 0, "evil.test")),
+        (
+            "another_site tls 198.51.100.1 443 517 0 0 evil.test",
+            Line("another_site", "tls", "198.51.100.1", 443, 517, 0, 0, "evil.test"),
+        ),
         ("carried http 198.51.100.1 80 +5 +6 +7 a b", Line("carried", "http", "198.51.100.1", 80, 5, 6, 7, "a b")),
         ("silent tls 198.51.100.1 443 0 0 3001 -", Line("silent", "tls", "198.51.100.1", 443, 0, 0, 3001, "")),
         (
-            "scope https 198.51.100.1 443 1 2 3 github.com 0 evil/repo",
-            Line("scope", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "evil/repo"),
+            "push_scope https 198.51.100.1 443 1 2 3 github.com 0 evil/repo",
+            Line("push_scope", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "evil/repo"),
         ),
         (
             "carried https 198.51.100.1 443 1 2 3 github.com 1 -",
             Line("carried", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "", cookies=True),
         ),
         (
-            "scope https 198.51.100.1 443 1 2 3 github.com 0 1 of several words",
-            Line("scope", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "1 of several words"),
+            "push_scope https 198.51.100.1 443 1 2 3 github.com 0 1 of several words",
+            Line("push_scope", "https", "198.51.100.1", 443, 1, 2, 3, "github.com", "1 of several words"),
         ),
         ("[NOTICE] (1) : something", None),
         ("refused tls nowhere 443 0 0 0 x", None),

@@ -30,12 +30,12 @@ def test_without_a_repository_no_write_in_one_passes() -> None:
     without = rules(HOSTS["api.github.com"])
     fits = [rule for rule in without if "set-var(txn.fits) bool(true)" in rule]
     assert fits == ["http-request set-var(txn.fits) bool(true) if { method POST } { var(txn.path) -m reg -i '^/graphql$' }"]
-    assert any("writes go to no repository only" in rule for rule in without)
+    assert any("Writes go to no repository only" in rule for rule in without)
     assert not any("branch {" in rule for rule in without)
 
 
 def test_every_spelling_of_a_header_is_refused() -> None:
-    (rule, _) = [rule for rule in rules(HOSTS["api.anthropic.com"]) if "req.hdrs" in rule]
+    (rule, *_) = [rule for rule in rules(HOSTS["api.anthropic.com"]) if "req.hdrs" in rule]
     pattern = re.compile(rule.partition("-m reg -i '")[2].removesuffix("' }"), re.IGNORECASE)
     matches = {
         name: bool(pattern.search(f"host: api.anthropic.com\r\n{name}: oauth, MCP-client-2025\r\nx: y\r\n"))

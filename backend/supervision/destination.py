@@ -1,0 +1,80 @@
+"""The destinations that `codetainer explain` takes: a name or an address, with a port, or a URL."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from network.allowlist import Check
+from network.names import LABEL, EntryError, normalise
+
+SCHEMES = {"http": 80, "ws": 80, "https": 443, "wss": 443, "ssh": 22, "git": 9418, "ftp": 21}
+_CHECKS = {"http": Check.HTTP, "ws": Check.HTTP, "https": Check.TLS, "wss": Check.TLS}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A host, and a port (0: none was named). `address` is None for a name, `scheme` is "" without a URL."""
+
+    host: str
+    port: int
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
+    scheme: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host and self.port else self.host
+        return f"{host}:{self.port}" if self.port else host
+
+    def suits(self, check: Check) -> bool:
+        """True if a client for the URL's scheme speaks the protocol that the gate expects at a port."""
+        return not self.scheme or check is Check.ADDRESS or _CHECKS.get(self.scheme) is check
+
+
+def read(text: str) -> Target:
+    """Parses NAME, ADDRESS, HOST:PORT, [ADDRESS]:PORT or a URL. Raises ValueError with a sentence."""
+    shown = re.sub(r"//[^/]*@", "//", text)[:80]  # without user and password
+    scheme = text.partition("://")[0].lower() if "://" in text else ""
+    host, port = _url(text, shown) if scheme else _place(text, shown)
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        # The kernel sends packets to an IPv4-mapped address over IPv4 (RFC 4291, 2.5.5.2).
+        address = getattr(address, "ipv4_mapped", None) or address
+        return Target(str(address), port, address, scheme)
+    label = host.removesuffix(".").lower()
+    if LABEL.match(label):
+        return Target(label, port, scheme=scheme)
+    try:
+        return Target(normalise(host), port, scheme=scheme)
+    except EntryError as error:
+        raise ValueError(f"cannot explain {shown!a}: {error.reason}") from error
+
+
+def _url(text: str, shown: str) -> tuple[str, int]:
+    """The host of a URL, and its port or that of its scheme."""
+    scheme, _, rest = text.partition("://")
+    host, port = _place(re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2], shown)
+    port = port or SCHEMES.get(scheme.lower(), 0)
+    if not port:
+        raise ValueError(f"cannot explain {shown!a}: the port of {scheme[:20]!a} is not known")
+    return host, port
+
+
+def _place(text: str, shown: str) -> tuple[str, int]:
+    """Splits HOST, HOST:PORT or [ADDRESS]:PORT into host and port (0: none)."""
+    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", text)
+    if bracketed:
+        host, port_text = bracketed[1], bracketed[2]
+        if ":" not in host:
+            raise ValueError(f"cannot explain {shown!a}: only an IPv6 address may be in brackets")
+    elif text.count(":") > 1:
+        host, port_text = text, None  # IPv6
+    else:
+        host, colon, after = text.partition(":")
+        port_text = after if colon else None
+    if port_text is None:
+        return host, 0
+    if not (port_text.isascii() and port_text.isdigit() and len(port_text) < 6 and 0 < int(port_text) < 65536):
+        raise ValueError(f"cannot explain {shown!a}: a port must be a number from 1 to 65535, as in github.com:443")
+    return host, int(port_text)
