@@ -65,7 +65,12 @@ backend terminate
 
 frontend credential_proxy
     mode http
+    # If a server breaks off a chunked answer, HAProxy 2.6 tells an HTTP/2 client that it is complete; 3.0 does not.
+.if version_atleast(3.0)
     bind fd@{descriptor} accept-proxy ssl crt {certificates}/ alpn h2,http/1.1 strict-sni
+.else
+    bind fd@{descriptor} accept-proxy ssl crt {certificates}/ alpn http/1.1 strict-sni
+.endif
     option http-no-delay
     no log
     log fd@{log_descriptor} format raw local0
@@ -143,7 +148,7 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
         *deny(ours, f"{{ var(txn.names) -m reg ':({CREDENTIAL_HEADERS}|{spelled}):' }}"),
         *_presented(),
         *(f"http-request set-var({fine}) bool(false)" for fine in held.values()),
-        *(line for c in configured for line in _replace(c, proxy.secrets[c.variable], held[c.header])),
+        *(line for c in configured for line in _replace(c, proxy.secrets[c.variable], held)),
         # Checks each header, because a foreign credential beside a good one must be refused too.
         *(
             line
@@ -238,15 +243,20 @@ def _asks(proxy: CredentialProxy) -> str:
     return text
 
 
-def _replace(credential: Credential, secret: str, fine: str) -> Iterable[str]:
-    """Rules that replace the placeholder with the secret and set the variable `fine` to true. Raises ValueError for a quote."""
+def _replace(credential: Credential, secret: str, held: Mapping[str, str]) -> Iterable[str]:
+    """Rules that replace the placeholder with the secret, and set the header's variable in `held` to true.
+
+    Raises ValueError for a quote.
+    """
+    basic = base64.b64encode(f"{credential.login}:{secret}".encode()).decode()
+    schemes = {"bearer": f"Bearer {secret}", "token": f"token {secret}", "basic": f"Basic {basic}"}
     if credential.header != "authorization":
         placeholder = f"{{ req.fhdr({credential.header}) -m str {credential.placeholder} }}"
-        yield f"http-request set-var({fine}) bool(true) if {placeholder}"
+        yield f"http-request set-var({held[credential.header]}) bool(true) if {placeholder}"
         yield f"http-request set-header {credential.header} {quoted(secret)} if {placeholder}"
-        return
-    held = _holds(credential)
-    basic = base64.b64encode(f"{credential.login}:{secret}".encode()).decode()
-    yield f"http-request set-var({fine}) bool(true) if {{ var(txn.scheme) -m str bearer token basic }} {held}"
-    for scheme, value in (("bearer", f"Bearer {secret}"), ("token", f"token {secret}"), ("basic", f"Basic {basic}")):
-        yield f"http-request set-header authorization {quoted(value)} if {{ var(txn.scheme) -m str {scheme} }} {held}"
+        schemes = {"bearer": schemes["bearer"]} if credential.bearer else {}
+    presented = _holds(credential)
+    for scheme, value in schemes.items():
+        ours = f"{{ var(txn.scheme) -m str {scheme} }} {presented}"
+        yield f"http-request set-var({held['authorization']}) bool(true) if {ours}"
+        yield f"http-request set-header authorization {quoted(value)} if {ours}"

@@ -31,12 +31,16 @@ class CredentialsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential: its variable, its placeholder and its header. `login` is the user name for Basic authentication."""
+    """A credential: its variable, its placeholder and its header. `login` is the user name for Basic authentication.
+
+    With `bearer`, clients may send it as a Bearer token, too.
+    """
 
     variable: str
     placeholder: str
     header: str
     login: str = LOGIN
+    bearer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ def parse(text: str, file: str, predefined: Mapping[str, Credential] = MappingPr
     credentials = dict(predefined)
     for number, table in enumerate(_tables(body, "credential", file), start=1):
         place = f"{file}: credential {number}"
-        _only(table, ("variable", "placeholder", "header", "login"), place)
+        _only(table, ("variable", "placeholder", "header", "login", "bearer"), place)
         variable, header = _text(table, "variable", place), _text(table, "header", place).lower()
         if not _VARIABLE.match(variable):
             raise CredentialsError(f"{place}: variable is {variable!a}, expected a name such as MY_TOKEN")
@@ -148,7 +152,10 @@ def parse(text: str, file: str, predefined: Mapping[str, Credential] = MappingPr
         if not _HEADER.match(header) or header in ("host", "cookie", "content-length", "transfer-encoding", "connection"):
             raise CredentialsError(f"{place}: header is {header!a}, expected authorization or an API key header of the site")
         login = _text(table, "login", place) if "login" in table else LOGIN
-        credentials[variable] = Credential(variable, placeholder, header, login)
+        bearer = table.get("bearer", False)
+        if not isinstance(bearer, bool):
+            raise CredentialsError(f"{place}: bearer is {bearer!a}, expected true or false")
+        credentials[variable] = Credential(variable, placeholder, header, login, bearer)
     if len({credential.placeholder for credential in credentials.values()}) < len(credentials):
         raise CredentialsError(f"{file}: two credentials have the same placeholder")
     return tuple(

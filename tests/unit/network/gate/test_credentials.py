@@ -81,6 +81,7 @@ def test_invalid_repositories_are_refused(text: str) -> None:
         (CREDENTIAL.replace("a-placeholder-of-ours", "short"), "placeholder is too short"),
         (CREDENTIAL.replace('"authorization"', '"cookie"'), "header is 'cookie'"),
         (CREDENTIAL.replace("A_TOKEN", "GH_PAT"), "GH_PAT is predefined"),
+        (CREDENTIAL.replace("variable", "bearer = 1\nvariable"), "bearer is 1, expected true or false"),
         (CREDENTIAL + CREDENTIAL.replace("A_TOKEN", "B_TOKEN"), "the same placeholder"),
         (CREDENTIAL + HOST + 'wirtes = ["POST /v1"]', "found wirtes"),
         (CREDENTIAL + "colour = 1", "found colour"),
@@ -127,6 +128,33 @@ def test_every_host_verifies_its_upstream() -> None:
     text = rendered(GH_PAT="ghp_x")
     own_queries = 1  # the gate's own backend, for queries to GitHub
     assert text.count("verify required") == text.count("server itself") == len(SHIPPED) + own_queries
+
+
+def test_an_api_key_is_also_accepted_as_a_bearer_token_but_in_no_other_scheme() -> None:
+    """Anthropic's SDKs send it so."""
+    text = rendered(ANTHROPIC_API_KEY="sk-ant-api03-x")
+    assert "http-request set-header x-api-key 'sk-ant-api03-x' if" in text
+    replaced = [line.strip() for line in text.splitlines() if "set-header authorization" in line]
+    placeholder = credentials.placeholders(SHIPPED)["ANTHROPIC_API_KEY"]
+    condition = f"{{ var(txn.scheme) -m str bearer }} {{ var(txn.secret) -m str {placeholder} }}"
+    assert replaced == [f"http-request set-header authorization 'Bearer sk-ant-api03-x' if {condition}"]
+
+
+def test_a_key_in_a_header_of_its_own_is_no_bearer_token_by_default() -> None:
+    (host,) = credentials.parse(CREDENTIAL.replace('"authorization"', '"x-key"') + HOST, "credentials.toml")
+    proxy = CredentialProxy((host,), {"A_TOKEN": "secret"}, (), Path("/c"), Path("/a.pem"), "/inner", "/asks.sock", 9, 10)
+    text = credential_proxy.render(proxy, "log")
+    assert "set-header x-key 'secret'" in text
+    assert "set-header authorization" not in text
+
+
+def test_http_2_is_offered_only_by_versions_that_break_off_broken_answers() -> None:
+    lines = [line.strip() for line in rendered(GH_PAT="ghp_x").splitlines()]
+    first = lines.index(".if version_atleast(3.0)")
+    assert "alpn h2,http/1.1 " in lines[first + 1]
+    assert lines[first + 2 : first + 5 : 2] == [".else", ".endif"]
+    assert "alpn http/1.1 " in lines[first + 3]
+    assert sum("alpn h2" in line for line in lines) == 1
 
 
 def test_the_placeholder_of_a_missing_credential_does_not_work() -> None:
