@@ -40,6 +40,15 @@ class Authority:
         Python can pass a key to OpenSSL only in a file, here a temporary one below `folder`. Each call has its own, since
         several threads may create the same context at once, and would overwrite a shared file while others read it.
         """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".pem") as file:
+            file.write(self.leaf(name))
+            file.flush()
+            context.load_cert_chain(file.name)
+        return context
+
+    def leaf(self, name: str) -> bytes:
+        """A new key and a certificate for one name, in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
         builder = self._builder(subject, key.public_key())
@@ -47,15 +56,8 @@ class Authority:
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(identifier, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".pem") as file:
-            file.write(
-                key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-            )
-            file.write(certificate.public_bytes(serialization.Encoding.PEM))
-            file.flush()
-            context.load_cert_chain(file.name)
-        return context
+        pem = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        return key.private_bytes(serialization.Encoding.PEM, *pem) + certificate.public_bytes(serialization.Encoding.PEM)
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)

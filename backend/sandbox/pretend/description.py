@@ -53,6 +53,9 @@ class Name:
     """A DNS name. Answers contain `addresses` and the next address of the network `rotate`. `ttl` and `latency` in seconds.
 
     `folder`: HTTP requests for the name get the files in this folder of the machine.
+
+    `certificate` is a file into which the pretend internet writes a certificate for the name, with its key. A test can start
+    a server of its own with it.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Name:
     latency: float = 0.0
     rotate: str = ""
     folder: Path | None = None
+    certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ def parse(text: str, file: str) -> Description:
 
 
 def _name(table: _Table) -> Name:
-    table.check_keys("name", "addresses", "cname", "ttl", "latency_ms", "rotate", "folder")
+    table.check_keys("name", "addresses", "cname", "ttl", "latency_ms", "rotate", "folder", "certificate")
     name = table.host("name", required=True)
     table.where += f" ({name})" if name else ""
     # Answers may contain any address: tests check how a lying resolver is handled.
@@ -149,7 +153,10 @@ def _name(table: _Table) -> Name:
     folder = table.text("folder", "")
     if folder and not Path(folder).is_absolute():
         table.problem(f"folder: expected an absolute path, found {folder!r}")
-    return Name(name, addresses, cname, int(ttl), latency / 1000, rotate, Path(folder) if folder else None)
+    certificate = table.text("certificate", "")
+    if certificate and not Path(certificate).is_absolute():
+        table.problem(f"certificate: expected an absolute path, found {certificate!r}")
+    return Name(name, addresses, cname, int(ttl), latency / 1000, rotate, Path(folder) if folder else None, certificate)
 
 
 def _listener(table: _Table) -> Listener:

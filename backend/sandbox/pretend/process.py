@@ -72,6 +72,9 @@ def _run(description: Description, record_fd: int, authority: Authority, ready: 
         repositories.make_repository(bare, description.git_repository, {**repositories.DEMO, **description.git_files})
         repositories.make_repository(bare, repositories.MARKETPLACE, repositories.marketplace())
         repositories.make_parent(bare, description.git_repository)
+    for name in description.names:
+        if name.certificate:
+            system.write(Path(name.certificate), authority.leaf(name.name).decode(), mode=0o600)
     site = web.Site(description, record, bare)
     for listener in description.listeners:
         server = web.listen(listener, site, authority, folder)

@@ -84,6 +84,7 @@ def test_listeners() -> None:
         ('name = [{ name = "a.test", ttl = true }]', "ttl: expected a number from 0"),
         ('name = [{ name = "a.test", latency_ms = "fast" }]', "latency_ms: expected a number from 0"),
         ('name = [{ name = "a.test", folder = "packages" }]', "folder: expected an absolute path, found 'packages'"),
+        ('name = [{ name = "a.test", certificate = "a.pem" }]', "certificate: expected an absolute path, found 'a.pem'"),
         ('name = [{ name = "a.test", rotate = "10.0.0.0/8" }]', "found '10.0.0.0/8'"),
         ('name = [{ name = "a.test", cname = "b.test", rotate = "192.0.2.0/24" }]', "cname: cannot be combined with"),
         ('name = [{ name = "a.test" }, { name = "A.test" }]', "name a.test: described twice"),
