@@ -20,7 +20,7 @@ export BESIDE
 # For `make haproxy`: the tests that depend on HAProxy's behaviour.
 GATE_TESTS := $(foreach name,cases clients credentials gate gate_resolver github_files grants graphql lfs scope upstream,tests/netns/test_$(name).py)
 
-.PHONY: help setup demo test cover lint unit format bench engines haproxy pictures docs clean
+.PHONY: help setup demo test cover lint unit format bench engines haproxy pictures docs clients clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -76,6 +76,10 @@ pictures: ## redraw the documentation's pictures
 docs: ## update the parts of the documentation that are derived from the code
 	@.ci/setup venv
 	@$(BIN)/python -m tests.documentation
+
+clients: setup ## measure the table in docs/clients.md: every client behind the gate (root)
+	@.ci/setup programs
+	@$(BIN)/python -m tests.netns.clients
 
 clean: ## remove build/ and .venv
 	@rm -rf build .venv

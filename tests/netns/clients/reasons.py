@@ -1,0 +1,24 @@
+"""Why a cell of the table has no outcome, or a bad one, and what to do."""
+
+_ONCE = "Each run opens its own connections and ends, so none is idle for long. Nothing to do."
+_FINAL_103 = (
+    "Takes the 103 for the answer, also without the gate, because its library knows only 100. Hosts send 103 to browsers, "
+    "which they recognise by `Sec-Fetch-*` headers and `Accept: text/html`: do not send these."
+)
+_NO_UPLOAD = "Only downloads. Upload with another program, such as curl, or the registry's own (`npm publish`, `uv publish`)."
+_HALF = "With a content-length, takes half an answer for the whole, also without the gate."
+
+REASONS: dict[tuple[str, str], str] = {
+    **{
+        (client, "idle"): _ONCE
+        for client in (
+            "git", "git-lfs", "gh", "curl", "wget", "aria2", "pip", "uv", "npm", "pnpm", "yarn", "bun-add", "cargo",
+        )
+    },
+    **{(client, "early"): _FINAL_103 for client in ("requests", "java-url", "pip")},
+    **{(client, "upload"): _NO_UPLOAD for client in ("aria2", "pip", "pnpm", "yarn", "bun-add")},
+    ("java-url", "reset"): f"{_HALF} Compare its size with `getContentLengthLong()`, or use HttpClient.",
+    ("ruby", "reset"): f"{_HALF} Set `ignore_eof = false`.",
+    ("claude", "login"): "Sends its credential with every request. After a 401, see [troubleshooting](troubleshooting.md).",
+    ("cargo", "login"): "Sends a registry's token with every request if the index demands it (`auth-required`). Nothing to do.",
+}  # fmt: skip
