@@ -101,7 +101,7 @@ ATTACKS = {
     ),
     "domain fronting": (
         "curl -sSf -H 'Host: fronted.test' https://api.github.com/",
-        ("api.github.com", Reason.ANOTHER_SITE),
+        ("api.github.com", Reason.MISDIRECTED),
     ),
 }
 
