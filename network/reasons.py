@@ -22,6 +22,9 @@ NOT_GRANTED = "not granted to the agent"
 TWO_WAYS = "path can be read in two ways"
 NOT_FORWARD = "only fast-forwards of a branch"
 DEFAULT_BRANCH = "deletion of the default branch"
+PROTECTED_BRANCH = "deletion of a protected branch"
+FORCE_PUSH = "force-push to a guarded branch"
+TAG = "change of a tag"
 NOT_HANDED_OUT = "address not handed out by GitHub"
 UNANSWERED = "GitHub did not answer the gate"
 PRIVATE = "private or metadata address"
@@ -54,8 +57,11 @@ ADVICE = {
     TWO_WAYS: "Send the path without encoding, dots or double slashes.",
     NOT_FORWARD: "Use git push for anything else, or send sha alone in the body.",
     DEFAULT_BRANCH: "Only the operator may delete the default branch.",
+    PROTECTED_BRANCH: "Only the operator may delete a branch that is protected at GitHub.",
+    FORCE_PUSH: "Merge or rebase onto the branch and push again; push hundreds of commits to a new branch first.",
+    TAG: "Only the operator may move or delete a tag, because others may have fetched it.",
     NOT_HANDED_OUT: "Repeat the whole transfer: git-lfs then asks GitHub for new addresses.",
-    UNANSWERED: "Try again: the gate has to ask GitHub about the objects of the request.",
+    UNANSWERED: "Try again: the gate has to ask GitHub about the objects of the request, at api.github.com.",
     PRIVATE: "Private, link-local and metadata addresses are never opened.",
     BLOCKED: "The resolver outside answers with 0.0.0.0: unblock the name there.",
     NOT_TCP: "Use TCP, and the sandbox's own resolver for DNS.",
@@ -108,7 +114,17 @@ DETAILS = {
     "force": "{} may not force",
     "zero": "{} may not delete",
     "default": "{} names the default branch",
+    "protected": "{} names a protected branch",
     "branch": "this is not a branch",
+    # --- the body of other requests, and a push ---
+    "json_body": "expected a JSON body and no query",
+    "member": "{} may not be set in this request",
+    "compressed": "the push is compressed",
+    "push": "the push cannot be parsed",
+    "push_long": "the push names too many branches and tags",
+    "push_many": "the push deletes or forces too many branches",
+    "ref": "{}",
+    "no_ref": "{} is no branch, tag or note",
     # --- an answer of GitHub, and a bug ---
     "objects": "GitHub did not say which repositories the objects belong to",
     "default_branch": "GitHub did not name the default branch",

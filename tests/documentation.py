@@ -18,10 +18,11 @@ from backend.boot.plan import OnFailure
 from backend.boot.steps import plan
 from backend.contract import control, events
 from backend.contract.traffic import Connection
-from backend.settings import VARIABLES
+from backend.settings import VARIABLES, ways_file
 from backend.settings.variable import Variable
 from codetainer_tui.dashboard.keys import ACTIONS, Action
 from codetainer_tui.metrics import exposition
+from network.gate.ways import Verdict, Way
 from tests.journals import counted
 
 ROOT = Path(__file__).parents[1]
@@ -144,6 +145,30 @@ def requests() -> str:
     return table(("Verb", "Does"), rows)
 
 
+def permitted_ways() -> str:
+    """One row for each way to write at GitHub that is open, with its requests."""
+
+    def requests_of(way: Way) -> str:
+        hosts = {"api.github.com": "", "github.com": "git: ", "uploads.github.com": "uploads: "}
+        shown = [f"{hosts[one.host]}`{one.method} {one.path.removeprefix('PUSH/')}`" for one in way.requests]
+        return ", ".join([*shown, *(f"`{name}`" for name in way.mutations)])
+
+    ways = [way for way in ways_file.read().ways if way.verdict is Verdict.SCOPE]
+    return table(("Way", "Lets out", "Reason", "Requests"), ((w.name, w.lets_out, w.why, requests_of(w)) for w in ways))
+
+
+def refused_ways() -> str:
+    """One row for each way to write at GitHub that is closed, with examples, and for reads with a side effect."""
+
+    def examples(way: Way) -> str:
+        paths = dict.fromkeys(one.path.removeprefix("PUSH/") for one in way.requests)
+        return ", ".join(f"`{text.replace('PUSH', 'OWNER/REPO')}`" for text in (*paths, *way.mutations) if text)
+
+    ways = [way for way in ways_file.read().ways if way.verdict is not Verdict.SCOPE]
+    rows = ((w.name, str(w.verdict), w.lets_out, w.why, examples(w)) for w in ways)
+    return table(("Way", "Verdict", "Would let out", "Reason", "Examples"), rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "boot_graph": boot_graph,
     "boot_steps": boot_steps,
@@ -152,6 +177,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "keys": keys,
     "kinds": kinds,
     "metrics": metrics,
+    "permitted_ways": permitted_ways,
+    "refused_ways": refused_ways,
     "requests": requests,
     "variables": variables,
     "words": words,

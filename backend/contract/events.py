@@ -79,6 +79,9 @@ class Reason(StrEnum):
     TWO_WAYS = reasons.TWO_WAYS
     NOT_FORWARD = reasons.NOT_FORWARD
     DEFAULT_BRANCH = reasons.DEFAULT_BRANCH
+    PROTECTED_BRANCH = reasons.PROTECTED_BRANCH
+    FORCE_PUSH = reasons.FORCE_PUSH
+    TAG = reasons.TAG
     NOT_HANDED_OUT = reasons.NOT_HANDED_OUT
     UNANSWERED = reasons.UNANSWERED
     PRIVATE = reasons.PRIVATE

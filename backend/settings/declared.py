@@ -177,7 +177,7 @@ class Settings:
     )
     push: tuple[str, ...] = setting(
         "CODETAINER_PUSH",
-        "Repositories that the agent may write to, besides REPO_URL's; * for all",
+        "Repositories that the agent may write to, besides REPO_URL's; * for all. A wiki (OWNER/REPO.wiki) has to be named",
         values.push,
         "",
         "OWNER/REPO, OWNER/* or *, separated by spaces or commas",

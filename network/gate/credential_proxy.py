@@ -42,7 +42,7 @@ class CredentialProxy:
 
     @property
     def asks_github(self) -> bool:
-        return any(host.graphql or host.lfs for host in self.hosts)
+        return any(host.graphql or host.lfs or host.guards_branches or host.members for host in self.hosts)
 
 
 def render(proxy: CredentialProxy, log_format: str) -> str:

@@ -22,6 +22,7 @@ _PLACEHOLDER = re.compile(r"[A-Za-z0-9_-]{16,}\Z")
 LOGIN = "x-access-token"
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/(\*|[A-Za-z0-9._-]+)\Z")
 _WORD = re.compile(r"[!-~]+\Z")
+_ANY = r"(?![^/]*\.wiki(\.git)?(/|$))[^/]+"  # a repository, but not a wiki, which has to be named
 _PATH = re.compile(r"(PUSH|/)[A-Za-z0-9._/*-]*\Z")
 
 
@@ -70,19 +71,26 @@ class Host:
     url_tokens: bool = False
     any_credential: bool = False
     lfs_store: bool = False
+    guards_branches: str = ""
+    members: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def allowed(self, repositories: Iterable[str]) -> tuple[Write, ...]:
         """The permitted writes if these repositories (`owner/repo`, `owner/*`, `*`) may be pushed to."""
-        push = _push(self.below, tuple(repositories))
-        writes = []
-        for text in self.writes:
-            method, _, path = text.partition(" ")
-            if path.startswith("PUSH"):
-                if push:
-                    writes.append(Write(method, f"^{push}{_pattern(path.removeprefix('PUSH'))}$"))
-            else:
-                writes.append(Write(method, f"^{_pattern(path)}$"))
-        return tuple(writes)
+        patterns = (self._write(text, tuple(repositories)) for text in self.writes)
+        return tuple(write for write in patterns if write)
+
+    def limited(self, repositories: Iterable[str]) -> tuple[tuple[Write, tuple[str, ...]], ...]:
+        """The writes whose body may only have certain members, with their names."""
+        patterns = ((self._write(text, tuple(repositories)), names) for text, names in self.members)
+        return tuple((write, names) for write, names in patterns if write)
+
+    def _write(self, text: str, repositories: tuple[str, ...]) -> Write | None:
+        """Parses a permitted write; None if it needs a repository and there is none."""
+        method, _, path = text.partition(" ")
+        if not path.startswith("PUSH"):
+            return Write(method, f"^{_pattern(path)}$")
+        push = _push(self.below, repositories)
+        return Write(method, f"^{push}{_pattern(path.removeprefix('PUSH'))}$") if push else None
 
     @property
     def writes_to_repositories(self) -> bool:
@@ -109,7 +117,7 @@ def _pattern(path: str) -> str:
 def _push(below: str, repositories: tuple[str, ...]) -> str:
     if not repositories:
         return ""
-    names = "|".join("[^/]+/[^/]+" if r == "*" else re.escape(r.removesuffix("*")) + ("[^/]+" if r.endswith("*") else "")
+    names = "|".join(f"[^/]+/{_ANY}" if r == "*" else re.escape(r.removesuffix("*")) + (_ANY if r.endswith("*") else "")
                      for r in repositories)  # fmt: skip
     return f"{re.escape(below)}/({names})(\\.git)?".replace(r"\-", "-")
 
@@ -189,6 +197,8 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
             "url_tokens",
             "any_credential",
             "lfs_store",
+            "guards_branches",
+            "members",
         ),
         place,
     )
@@ -234,10 +244,21 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
         raise CredentialsError(f"{place}: branches is {branches!a}, expected a path such as PUSH/git/refs/heads")
     if branches and not (graphql and below):
         raise CredentialsError(f"{place}: branches needs below, and graphql to look up the default branch")
+    guards = table.get("guards_branches", "")
+    if not isinstance(guards, str) or not re.match(r"([a-z0-9.-]+(/[a-z0-9/]+))?\Z", guards):
+        raise CredentialsError(f"{place}: guards_branches is {guards!a}, expected an address such as api.github.com/graphql")
+    members = table.get("members", {})
+    if not isinstance(members, dict) or not all(key in writes and _are_members(names) for key, names in members.items()):
+        raise CredentialsError(f"{place}: members needs writes of this host, each with a list of names")
     return Host(
         name, tuple(credentials[variable] for variable in used), writes, table.get("announces", ""), below,
-        branches, tuple(refused.items()), paths, answers, graphql, mutations, lfs, **flags,
+        branches, tuple(refused.items()), paths, answers, graphql, mutations, lfs, guards_branches=guards,
+        members=tuple((write, tuple(names)) for write, names in members.items()), **flags,
     )  # fmt: skip
+
+
+def _are_members(names: object) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) and re.match(r"[a-z_]+\Z", name) for name in names)
 
 
 def _is_path(text: str) -> bool:

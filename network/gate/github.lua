@@ -2,23 +2,29 @@
 -- (network/gate/credential_proxy.py). Loaded by the gate after json.lua.
 
 local SECONDS = 10 -- of silence; the gate passes an answer on when it is whole, so this limits the whole query
+local AGENT = "user-agent: codetainer" -- GitHub rejects requests without one
 
 GitHub = {}
 
--- Sends one POST and returns the body of its answer, or nil. HAProxy's HTTP client cannot do this: it sends an unanswered POST
+-- Sends one request and returns the body of its answer, or nil. HAProxy's HTTP client cannot do this: it sends an unanswered POST
 -- four times, and its timeout counts for each attempt (findings/haproxy-lua-post-is-repeated.sh). HTTP/1.0 has no chunks.
-local function post(host, path, socket, body)
+local function exchange(line, host, socket, more)
   local connection = core.tcp()
   connection:settimeout(SECONDS)
   if not connection:connect("unix@" .. socket) then return nil end
-  connection:send(("POST %s HTTP/1.0\r\nhost: %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"):format(path, host, #body, body))
+  connection:send(("%s HTTP/1.0\r\nhost: %s\r\n%s\r\n%s"):format(line, host, AGENT, more))
   local answer = connection:receive("*a") or ""
   connection:close()
   local status, text = answer:match("^HTTP/1%.[01] (%d+).-\r\n\r\n(.*)$")
   return status == "200" and text or nil
 end
 
--- Returns `data` of GitHub's answer, in the form of Json.read. `variables` is JSON. Refuses if there is no such answer.
+local function post(host, path, socket, body)
+  return exchange("POST " .. path, host, socket, ("content-type: application/json\r\ncontent-length: %d\r\n\r\n%s"):format(#body, body))
+end
+
+-- Returns `data` of GitHub's answer, in the form of Json.read, and true if it also has errors. `variables` is JSON. Refuses if
+-- there is no such answer.
 function GitHub.ask(query, variables, host, path, socket)
   local body = '{"query":' .. Json.quote(query) .. ',"variables":' .. variables .. "}"
   local text = post(host, path, socket, body)
@@ -26,7 +32,17 @@ function GitHub.ask(query, variables, host, path, socket)
   local response = Json.read(text)
   local data = response.fields and response.fields.data
   if type(data) ~= "table" then refuse(nil, nil, "unanswered") end
-  return data
+  return data, response.fields.errors ~= nil
+end
+
+-- Returns true if GitHub says that a commit descends from an old one. Source: REST reference, "Compare two commits"; only the first
+-- page lists files.
+function GitHub.is_ahead(owner, name, old, commit, host, socket)
+  local path = ("/repos/%s/%s/compare/%s...%s?per_page=1&page=2"):format(owner, name, old, commit)
+  local text = exchange("GET " .. path, host, socket, "accept: application/vnd.github+json\r\n\r\n")
+  local fine, answer = pcall(Json.read, text or "")
+  local status = fine and answer.fields and answer.fields.status
+  return status == "ahead" or status == "identical"
 end
 
 -- Returns the string at the end of a path of names, or nil.

@@ -1,4 +1,4 @@
--- Decides if a GraphQL request writes only to repositories that may be pushed to. Loaded by the gate after github.lua.
+-- Decides if a GraphQL request writes only to repositories that may be pushed to. Loaded by the gate after branches.lua.
 --
 -- A document without the word `mutation` only reads and passes. Any other document is parsed strictly: it must have exactly one
 -- meaning, all its mutations must be allowed, and the gate asks GitHub which repository each object belongs to.
@@ -228,8 +228,8 @@ local function only_branches(mutation, nodes)
   end
 end
 
--- Limits on mutations within a repository: branches may only be fast-forwarded, and the default branch and tags may not be
--- deleted or moved.
+-- Limits on mutations within a repository: branches may only be fast-forwarded. Guarded branches (branches.lua) may not be
+-- deleted, and tags may not be moved or deleted.
 local CAREFUL = {
   updateRef = function(mutation, nodes)
     only_branches(mutation, nodes)
@@ -240,31 +240,35 @@ local CAREFUL = {
     if holds(mutation.input, "force", forces) then refuse("force", "updateRefs", "not_forward") end
     if holds(mutation.input, "afterOid", deletes) then refuse("zero", "updateRefs", "not_granted") end
   end,
-  deleteRef = function(mutation, nodes)
+  deleteRef = function(mutation, nodes, errors)
     only_branches(mutation, nodes)
     for _, id in ipairs(mutation.found.ids) do
       local name = GitHub.text_of(nodes[id], "name")
       local default = GitHub.text_of(nodes[id], "repository", "defaultBranchRef", "name")
-      if not name or not default or name:lower() == default:lower() then refuse("default", "deleteRef", "default_branch") end
+      if not name or not default then refuse("default", "deleteRef", "default_branch") end
+      local why = Branches.why(name, default, nodes[id], errors)
+      if why == "protected" then refuse("protected", "deleteRef", "protected_branch") end
+      if why then refuse("default", "deleteRef", "default_branch") end
     end
   end,
 }
 
 -- Asks GitHub for the repository of each object, because only GitHub can decode its ids.
 local QUERY = "query($ids:[ID!]!){nodes(ids:$ids){__typename ...on RepositoryNode{repository{nameWithOwner}} "
-  .. "...on Repository{nameWithOwner} ...on Ref{name prefix repository{nameWithOwner defaultBranchRef{name}}} ...on Label{repository{nameWithOwner}} "
+  .. "...on Repository{nameWithOwner} ...on Ref{name prefix " .. Branches.FIELDS .. " repository{nameWithOwner defaultBranchRef{name}}} "
+  .. "...on Label{repository{nameWithOwner}} "
   .. "...on Milestone{repository{nameWithOwner}} ...on PullRequestReviewThread{repository{nameWithOwner}} "
   .. "...on LinkedBranch{ref{repository{nameWithOwner}}} ...on DiscussionComment{discussion{repository{nameWithOwner}}}}}"
 
 local function ask(ids, host, path, socket)
   local list = {}
   for number, id in ipairs(ids) do list[number] = Json.quote(id) end
-  local data = GitHub.ask(QUERY, '{"ids":[' .. table.concat(list, ",") .. "]}", host, path, socket)
+  local data, errors = GitHub.ask(QUERY, '{"ids":[' .. table.concat(list, ",") .. "]}", host, path, socket)
   local nodes = data.fields and data.fields.nodes
   if type(nodes) ~= "table" or not nodes.items or #nodes.items ~= #ids then
     refuse("objects", nil, "unanswered")
   end
-  return nodes.items
+  return nodes.items, errors
 end
 
 local function fits(repository, push)
@@ -308,8 +312,9 @@ local function judge(body, push, known, look_up)
     if #mutation.found.ids + #mutation.found.repositories == 0 then refuse("no_object", mutation.name) end
     if #wanted.ids > MAX_OBJECTS then refuse("many_objects", mutation.name) end
   end
-  local nodes = {}
-  for number, node in ipairs(#wanted.ids > 0 and look_up(wanted.ids) or {}) do nodes[wanted.ids[number]] = node end
+  local nodes, list, errors = {}, {}, false
+  if #wanted.ids > 0 then list, errors = look_up(wanted.ids) end
+  for number, node in ipairs(list) do nodes[wanted.ids[number]] = node end
   for _, mutation in ipairs(all) do
     local inside = 0
     for _, repository in ipairs(mutation.found.repositories) do
@@ -328,7 +333,7 @@ local function judge(body, push, known, look_up)
       end
     end
     if inside == 0 then refuse("no_object", mutation.name) end
-    if CAREFUL[mutation.name] then CAREFUL[mutation.name](mutation, nodes) end
+    if CAREFUL[mutation.name] then CAREFUL[mutation.name](mutation, nodes, errors) end
   end
 end
 

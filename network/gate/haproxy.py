@@ -21,7 +21,10 @@ from network.gate.rules import body
 TEMPLATE = Path(__file__).with_name("gate.template")  # for the caller of `render`: nothing here opens a file
 HELLO = Path(__file__).with_name("client_hello.lua")
 # In load order: each file uses what the earlier ones define.
-GITHUB = tuple(Path(__file__).with_name(f"{name}.lua") for name in ("json", "github", "graphql", "branches", "lfs"))
+GITHUB = tuple(
+    Path(__file__).with_name(f"{name}.lua")
+    for name in ("json", "members", "github", "branches", "graphql", "pack", "push", "lfs")
+)
 KEY_LENGTH = 253 + 1 + 5  # name:port
 TICKET_LENGTH = KEY_LENGTH + 1 + 5  # name:port/source port
 

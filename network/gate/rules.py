@@ -34,10 +34,11 @@ class Refusal:
         yield from _deny(self.status, self.answers, text, condition, "string")
 
 
-def checked_by_lua(action: str, variable: str, answers: str, condition: str = "") -> Iterable[str]:
+def checked_by_lua(action: str, variable: str, answers: str, condition: str = "", service: str = "") -> Iterable[str]:
     """Rules that run a Lua action and refuse the request unless the action sets a variable to "fine".
 
-    Otherwise the action sets it to the sentence for the client, and txn.verdict for the log (json.lua: decide).
+    Otherwise the action sets it to the sentence for the client, and txn.verdict for the log (json.lua: decide). A `service` in
+    Lua answers if the action sets the variable with the suffix _answer.
     """
     when = f" if {condition}" if condition else ""
     failed = wording.sentence(reasons.UNCLEAR, "failed")
@@ -45,6 +46,8 @@ def checked_by_lua(action: str, variable: str, answers: str, condition: str = ""
     yield f"http-request set-var({variable}) str('{failed}'){when}"
     yield f"http-request lua.{action}{when}"
     wrong = f"{condition} !{{ var({variable}) -m str fine }}".strip()
+    if service:
+        yield f"http-request use-service lua.{service} if {wrong} {{ var({variable}_answer) -m len gt 0 }}"
     yield f"http-request wait-for-body time 1s if {wrong}"
     yield from _deny(403, answers, f"%[var({variable})]", wrong, "lf-string")
 

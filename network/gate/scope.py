@@ -22,6 +22,7 @@ ENCODED_SLASH = "%2f"  # part of a segment for some servers, a separator for oth
 _FORCE = r'"force"\s*:\s*false'
 FORWARD = rf'^\s*\{{\s*({_FORCE}\s*,\s*)?"sha"\s*:\s*"[0-9a-fA-F]+"\s*(,\s*{_FORCE}\s*)?\}}\s*$'
 NO_NUL = "^([1-9a-f].|0[1-9a-f])+$"  # of a body in hexadecimal
+RECEIVE_PACK = "/git-receive-pack"
 
 
 def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:
@@ -40,8 +41,11 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
     if host.refuse_paths:
         yield from deny(Refusal(403, reasons.TWO_WAYS, host.answers), "{ var(txn.unplain) -m bool }")
     yield from _writes(host, repositories, granted)
+    yield from _members(host, repositories)
     if host.branches:
         yield from _branches(host, repositories, asks)
+    if host.guards_branches:
+        yield from _pushes(host, asks)
     if host.graphql:
         yield from _graphql(host, repositories, asks)
     yield "http-request set-var(txn.detail) str(-)"
@@ -108,7 +112,7 @@ def _writes(host: Host, repositories: tuple[str, ...], granted: Refusal) -> Iter
 
 
 def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:
-    """Rules that permit only fast-forwards of branches (GitHub refuses the rest) and protect the default branch."""
+    """Rules that permit only fast-forwards of branches (GitHub refuses the rest) and protect guarded ones (branches.lua)."""
     pattern = host.below_branches(repositories)
     if not pattern:
         return
@@ -127,6 +131,37 @@ def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[
     yield f"http-request set-var(txn.graphql_path) str({host.graphql})"
     yield f"http-request set-var(txn.graphql_ask) str({asks})"
     yield from checked_by_lua("deletable_branch", "txn.branch", host.answers, deletes)
+
+
+def _members(host: Host, repositories: tuple[str, ...]) -> Iterable[str]:
+    """Rules for bodies of which only certain members pass (members.lua). They set the content type that the gate has read."""
+    for number, (write, names) in enumerate(host.limited(repositories)):
+        limited = f"limited{number}"
+        yield f"acl {limited} var(txn.path) -m reg -i '{write.path}'"
+        condition = f"{limited} {{ method {write.method} }}"
+        plain = Refusal(403, reasons.UNCLEAR, host.answers, "json_body")
+        yield from deny(plain, f"{condition} {{ query -m found }}")
+        yield from deny(plain, f"{condition} {{ req.hdr(content-encoding) -m found }}")
+        yield f"http-request set-header content-type application/json if {condition}"
+        yield f"http-request set-var(txn.members_allowed) str('{' '.join(names)}') if {condition}"
+        yield f"http-request wait-for-body time 10s if {condition}"
+        yield from checked_by_lua("members", "txn.members", host.answers, condition)
+
+
+def _pushes(host: Host, asks: str) -> Iterable[str]:
+    """Rules for git pushes: push.lua checks their commands, which come first in the body.
+
+    git sends a large push in pieces, but prepares a megabyte of it before the request.
+    """
+    asked, _, path = host.guards_branches.partition("/")
+    yield f"acl push var(txn.path) -m reg -i '{RECEIVE_PACK}$'"
+    pushes = "push { method POST }"
+    yield from deny(Refusal(403, reasons.UNCLEAR, host.answers, "compressed"), f"{pushes} {{ req.hdr(content-encoding) -m found }}")
+    yield f"http-request set-var(txn.asks_host) str({asked})"
+    yield f"http-request set-var(txn.graphql_path) str(/{path})"
+    yield f"http-request set-var(txn.graphql_ask) str({asks})"
+    yield f"http-request wait-for-body time 60s if {pushes}"
+    yield from checked_by_lua("push_commands", "txn.push", host.answers, pushes, service="refused_push")
 
 
 def _graphql(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:

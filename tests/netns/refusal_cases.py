@@ -117,6 +117,9 @@ def inside(host: Host) -> Iterable[Request]:
 
 
 BRANCH = "/repos/example/demo/git/refs/heads/work"
+PUSH = "/example/demo/git-receive-pack"
+ISSUES = "/repos/example/demo/issues"
+LIMITED = (("POST", ISSUES), ("PATCH", f"{ISSUES}/5"), ("POST", f"{ISSUES}/5/assignees"))  # bodies with a list of members
 # Of the hosts with a credential. The first case whose condition fits a rule is that rule's.
 OF_HOSTS = (
     Case("if { req.hdr_cnt(authorization) gt 1 }", header_twice("authorization"), Reason.NOT_OURS, logged="-"),
@@ -148,6 +151,16 @@ OF_HOSTS = (
          lambda host: [Request(BRANCH, "PATCH", (credential(host),), FORWARD, chunked=True)], Reason.NOT_FORWARD),
     Case("branch { method DELETE } !{ var(txn.branch)",
          with_credential("/repos/example/demo/git/refs/heads/main", "DELETE"), Reason.DEFAULT_BRANCH),
+    *(case for number, (method, path) in enumerate(LIMITED) for case in (
+        Case(f"limited{number} {{ method {method} }} {{ query -m found }}", with_credential(f"{path}?x", method, "{}"),
+             Reason.UNCLEAR, "json_body"),
+        Case(f"limited{number} {{ method {method} }} {{ req.hdr(content-encoding)",
+             with_credential(path, method, "{}", content_encoding="gzip"), Reason.UNCLEAR, "json_body"),
+        Case(f"limited{number} {{ method {method} }} !{{ var(txn.members)", with_credential(path, method, "[]"),
+             Reason.UNCLEAR, "not_object"))),
+    Case("push { method POST } { req.hdr(content-encoding)", with_credential(PUSH, "POST", "0000", content_encoding="gzip"),
+         Reason.UNCLEAR, "compressed"),
+    Case("push { method POST } !{ var(txn.push)", with_credential(PUSH, "POST", "garbage"), Reason.UNCLEAR, "push"),
     Case("graphql { query -m found }", with_credential("/graphql?x", "POST", "{}"), Reason.UNCLEAR, "not_graphql"),
     Case("graphql { req.hdr(content-encoding) -m found }", with_credential("/graphql", "POST", "{}", content_encoding="gzip"),
          Reason.UNCLEAR, "not_graphql"),
@@ -241,6 +254,7 @@ GRAPHQL: Mapping[str, Refused] = {
         mutation('updateRefs(input: {repositoryId: "R_1", refUpdates: [{name: "refs/heads/a", afterOid: "0"}]}) { x }'),
         "updateRefs", Reason.NOT_GRANTED,
     ),
+    "protected": Refused(mutation('deleteRef(input: {refId: "PROTECTED_1"}) { x }'), "deleteRef", Reason.PROTECTED_BRANCH),
     "default": Refused(mutation('deleteRef(input: {refId: "DEFAULT_1"}) { x }'), "deleteRef", Reason.DEFAULT_BRANCH),
 }  # fmt: skip
 # Calls of `refuse` with a key that no request of a client causes alone, or that another test causes.
@@ -249,6 +263,8 @@ OTHER_CALLS = {
     "branch": "a defect of the gate: the rules and the Lua file disagree about a path",
     "objects": "GitHub's answer does not fit the gate's query",
     "default_branch": "test_a_repository_without_a_default_branch",
+    **dict.fromkeys(("push", "push_long", "push_many", "ref", "no_ref"), "test_pushes.py, and unit tests of push.lua"),
+    "member": "test_ways_out.py, and unit tests of members.lua",
     "lfs_expired": "test_lfs.py: it needs an address that GitHub has handed out",
     "lfs_credential": "test_lfs.py: it needs an address that GitHub has handed out",
 }

@@ -165,6 +165,7 @@ def test_a_write_in_the_repository_is_allowed(sandbox: Running, body: str) -> No
         (move('name: "refs/tags/v1", afterOid: "a1"'), f"updateRefs {NO_BRANCH}"),
         (move('name: "\\u0072efs/heads/a", afterOid: "a1"'), f"updateRefs {NO_BRANCH}"),
         (mutate('deleteRef(input: {refId: "DEFAULT_1"}) { clientMutationId }'), "deleteRef names the default branch"),
+        (mutate('deleteRef(input: {refId: "PROTECTED_1"}) { x }'), "deleteRef names a protected branch"),
         (mutate('deleteRef(input: {refId: "TAG_1"}) { clientMutationId }'), f"deleteRef {NO_BRANCH}"),
         (mutate('updateRef(input: {refId: "TAG_1", oid: "a1"}) { clientMutationId }'), f"updateRef {NO_BRANCH}"),
         (mutate('a: deleteRef(input: {refId: "BRANCH_1"}) { x } b: deleteRef(input: {refId: "DEFAULT_1"}) { x }'),

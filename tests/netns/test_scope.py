@@ -52,7 +52,7 @@ for one in json.load(open(sys.argv[1])):
     connection = connections[host]
     connection.putrequest(one["method"], one["path"])
     body = one["body"].encode()
-    for name, value in {**one["headers"], "Content-Length": str(len(body))}.items():
+    for name, value in {"User-Agent": "test", **one["headers"], "Content-Length": str(len(body))}.items():
         connection.putheader(name, value)
     connection.endheaders(body)
     answer = connection.getresponse()
@@ -94,11 +94,11 @@ def ask(sandbox: Running, requests: list[dict[str, Any]]) -> list[tuple[int, str
 
 
 def answers(sandbox: Running, requests: Iterable[dict[str, Any]]) -> list[tuple[int, str, bool]]:
-    """Returns each request's status, its response, and whether it arrived, which a unique mark in the query shows."""
+    """Returns each request's status, its response, and whether it arrived, which a mark in a header's name shows."""
     marks, marked = [], []
     for one in requests:
         marks.append(os.urandom(8).hex())
-        marked.append({**one, "path": f"{one['path']}{'&' if '?' in one['path'] else '?'}mark={marks[-1]}"})
+        marked.append({**one, "headers": {**one["headers"], f"X-Mark-{marks[-1]}": "1"}})
     results = ask(sandbox, marked)
     seen = sandbox.seen.read_text()
     return [(status, text, mark in seen) for (status, text), mark in zip(results, marks, strict=True)]
@@ -251,7 +251,7 @@ def test_a_branch_moves_forwards_only(sandbox: Running, branch: str) -> None:
         (body[:90], status) for body, status in MOVED
     ]
     assert sandbox.asked(kind="http", path=path, method="PATCH") == before + sum(status == 200 for _, status in MOVED)
-    assert differing(sandbox, [asked("PATCH", path, body=FORWARD)], 403) == [], "a query could say force, too"
+    assert differing(sandbox, [asked("PATCH", f"{path}?x=1", body=FORWARD)], 403) == [], "a query could say force, too"
 
 
 @pytest.mark.parametrize(
@@ -266,6 +266,12 @@ def test_an_incomplete_body_moves_no_branch(sandbox: Running, options: tuple[str
     )  # fmt: skip
     assert done.stdout == "403", done.stderr
     assert sandbox.asked(kind="http", path=path) == 0
+
+
+def test_a_protected_branch_is_not_deleted(sandbox: Running) -> None:
+    ((status, text, arrived),) = answers(sandbox, [asked("DELETE", f"{OURS}/git/refs/heads/protected")])
+    assert (status, arrived) == (403, False)
+    assert "deletion of a protected branch" in json.loads(text)["message"]
 
 
 @pytest.mark.parametrize("path", ["main", "main/", "Main", "m%61in", "main?x"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 from backend.sandbox.pretend.repositories import EMPTY, MIXED, RENAMED, SIZES
@@ -16,6 +17,7 @@ UPLOADS_HOST = "uploads.github.com"
 DEFAULT_BRANCH = "main"
 SIZE = 24  # KiB of the repository, packed
 MIXED_ID = 2  # of the repository MIXED
+PROTECTED = "protected"  # a branch of this name is protected
 SILENT = "SILENT_1"  # a query for the object with this id is never answered
 
 
@@ -97,23 +99,41 @@ def _release(repository: str) -> dict[str, Any]:
 
 def _graph(owner: str, name: str, variables: dict[str, Any]) -> dict[str, Any]:
     url = f"https://github.com/{owner}/{name}"
-    repository = {
+    repository: dict[str, Any] = {
         "id": "R_1", "name": name, "nameWithOwner": f"{owner}/{name}", "owner": {"id": "U_1", "login": owner},
         "description": "A repository to work on", "url": url, "hasIssuesEnabled": True, "hasWikiEnabled": False,
         "viewerPermission": "WRITE", "parent": None, "isPrivate": False,
         "defaultBranchRef": None if variables.get("name") == EMPTY else {"name": DEFAULT_BRANCH},
         "mergeCommitAllowed": True, "rebaseMergeAllowed": True, "squashMergeAllowed": True,
         "pullRequests": {"nodes": [], "totalCount": 0}, "pullRequestTemplates": [],
+        **{key: _protection(str(ref)) for key, ref in variables.items() if str(ref).startswith("refs/heads/")},
     }  # fmt: skip
     made = {"pullRequest": {"id": "PR_1", "number": 1, "url": f"{url}/pull/1"}}
     viewer = {"id": "U_1", "login": owner, "organizations": {"nodes": []}}
     return {"repository": repository, "repo_000": repository, "viewer": viewer, "createPullRequest": made}
 
 
+def _protection(ref: str) -> dict[str, Any]:
+    """The fields of a branch that say whether it is protected."""
+    rule = {"pattern": PROTECTED} if ref == f"refs/heads/{PROTECTED}" else None
+    return {"refUpdateRule": rule, "rules": {"totalCount": 0}}
+
+
+def compared(path: str, repository: str) -> tuple[str, str] | None:
+    """The two commits of a request to compare commits; None for other paths."""
+    match = re.fullmatch(f"/repos/{re.escape(repository)}/compare/([0-9a-f]{{40}})\\.\\.\\.([0-9a-f]{{40}})", path)
+    return (match[1], match[2]) if match else None
+
+
+def comparison(*, ahead: bool) -> bytes:
+    return json.dumps({"status": "ahead" if ahead else "diverged", "commits": []}).encode()
+
+
 def _nodes(body: bytes, repository: str) -> list[Any]:
     """Returns the objects with the requested ids. X_1 is in the repository, X_2 in a foreign one, and U_ is a user.
 
-    DEFAULT_1 is the repository's default branch, BRANCH_1 another branch, TAG_1 a tag. Unknown ids give None.
+    DEFAULT_1 is the repository's default branch, PROTECTED_1 a protected branch, BRANCH_1 another one, TAG_1 a tag. Unknown ids
+    give None.
     """
     ids = _variables(body).get("ids")
     if not isinstance(ids, list):
@@ -128,10 +148,12 @@ def _nodes(body: bytes, repository: str) -> list[Any]:
             nodes.append(None)
         elif kind == "R":
             nodes.append({"__typename": "Repository", **places[number]})
-        elif kind in ("DEFAULT", "BRANCH", "TAG"):
+        elif kind in ("DEFAULT", "PROTECTED", "BRANCH", "TAG"):
             here = {**places[number], "defaultBranchRef": {"name": DEFAULT_BRANCH}}
-            name, prefix = {"DEFAULT": (DEFAULT_BRANCH, "heads"), "BRANCH": ("work", "heads"), "TAG": ("v1", "tags")}[kind]
-            nodes.append({"__typename": "Ref", "name": name, "prefix": f"refs/{prefix}/", "repository": here})
+            name = {"DEFAULT": DEFAULT_BRANCH, "PROTECTED": PROTECTED, "BRANCH": "work", "TAG": "v1"}[kind]
+            prefix = "refs/tags/" if kind == "TAG" else "refs/heads/"
+            of_ref = {"name": name, "prefix": prefix, "repository": here}
+            nodes.append({"__typename": "Ref", **of_ref, **_protection(prefix + name)})
         elif kind == "LB":
             nodes.append({"__typename": "LinkedBranch", "ref": {"repository": places[number]}})
         elif kind == "DC":

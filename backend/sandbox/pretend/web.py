@@ -97,6 +97,10 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(302, b"", {"Location": location})
         elif host == releases.ASSETS_HOST and (file := releases.asset(path)) is not None:
             self.reply(200, file, {"Content-Type": "application/octet-stream"})
+        elif host == github.HOST and not self.headers.get("User-Agent"):
+            self.reply(403, b"Request forbidden by administrative rules.\n", {"Content-Type": "text/html"})
+        elif host == github.HOST and (commits := github.compared(path, description.git_repository)):
+            self.reply(200, github.comparison(ahead=self._descends(*commits)), {"Content-Type": "application/json"})
         elif (
             host in (github.HOST, github.UPLOADS_HOST)
             and (answer := github.answer(path, description.git_repository, body)) is not None
@@ -154,6 +158,15 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         return b"".join(parts)
+
+    def _descends(self, old: str, new: str) -> bool:
+        """True if one commit of the repository descends from another, which has the older id."""
+        folder = self.site.repositories / self.site.description.git_repository
+        try:
+            system.run([system.GIT, "-C", str(folder), "merge-base", "--is-ancestor", old, new])
+        except SystemFailure:
+            return False
+        return True
 
     def _git(self, path: str, query: str, body: bytes) -> None:
         """Answers a git request with git http-backend(1), a CGI program. Its output may be too large for this process."""

@@ -16,6 +16,7 @@ STEPS = frozenset(step.name for step in plan())
 # These words mean nothing else in the sources. Others are also names of services, users, verbs and file systems.
 ONLY_STEPS = frozenset(("clone", "list", "plugins", "readiness", "readonly", "rules"))
 OTHER_USES = {  # of a word in ONLY_STEPS, as a whole string
+    ("backend/sandbox/pretend/github.py", "rules"),  # a field of GraphQL
     ("backend/sandbox/pretend/repositories.py", "clone"),  # git clone
     ("backend/sandbox/pretend/repositories.py", "plugins"),  # a folder
     ("codetainer_tui/dashboard/keys.py", "list"),  # a key's label

@@ -198,3 +198,23 @@ def test_a_secret_with_a_quote_is_refused() -> None:
 
 def test_without_hosts_there_is_no_proxy() -> None:
     assert credential_proxy.render(CredentialProxy((), {}, (), Path("/c"), Path("/a"), "/s", "/t"), "log") == ""
+
+
+@pytest.mark.parametrize(
+    ("push", "repository", "included"),
+    [
+        ("owner/*", "owner/repo", True),
+        ("owner/*", "owner/wiki", True),
+        ("owner/*", "owner/a.wikis", True),
+        ("owner/*", "owner/repo.wiki", False),
+        ("owner/*", "owner/repo.wiki.git", False),
+        ("*", "any/repo.git", True),
+        ("*", "any/repo.wiki", False),
+        ("owner/repo", "owner/repo.wiki", False),
+        ("owner/repo.wiki", "owner/repo.wiki.git", True),
+    ],
+)
+def test_a_wiki_has_to_be_named(push: str, repository: str, included: bool) -> None:
+    host = next(host for host in credentials_file.shipped() if host.name == "github.com")
+    writes = [write.path for write in host.allowed((push,)) if "receive-pack" in write.path]
+    assert [bool(re.search(path, f"/{repository}/git-receive-pack")) for path in writes] == [included]
