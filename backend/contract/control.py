@@ -102,6 +102,7 @@ class Explain(Request):
     """Show whether a connection would be made now, and which entry decides.
 
     Without a port it checks all ports. For a URL it checks host and port. It resolves an allowed name that has no address.
+    For a host with a credential it also lists what the gate lets through: the credential, reads, and permitted writes.
     Exit code 0: open; 1: refused, frozen, or a name without an address; 2: not a name, address or URL, or no answer.
     """
 

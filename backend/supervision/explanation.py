@@ -18,6 +18,7 @@ from backend.guard import channel
 from backend.journal import Journal
 from backend.policy import Policy
 from backend.services.bundle import Services
+from backend.settings import ways_file
 from backend.supervision.destination import Target, read
 from backend.supervision.grants import BY_HAND, Grants
 from backend.supervision.openers import Opener
@@ -26,8 +27,11 @@ from network import reasons
 from network.allowlist import Check
 from network.dns import corefile, dns_message
 from network.firewall import elements, ruleset
+from network.gate.credential_proxy import CredentialProxy
+from network.gate.grant import lines as what_passes
 
 LOOPBACK = "127.0.0.1"
+TLS_PORT = 443
 RETRY = "codetainer retry"
 
 
@@ -136,7 +140,21 @@ async def _name(target: Target, openers: Sequence[Opener], sandbox: Sandbox) -> 
         text = f"{target} cannot be reached: {Reason.NO_ADDRESS}, {lack}{still}. The allowlist has it: {_ports(host, mine)}"
         return Reply(True, text, data={"open": False, "lack": lack, "reason": str(Reason.NO_ADDRESS), **data})
     opened = f"is open: {mine[0].source(host, time.time())}" if port else f"is open on {_ports(host, mine)}"
-    return Reply(True, f"{target} {opened}; current addresses: {', '.join(addresses)}", data={"open": True, **data})
+    lines = [f"{target} {opened}; current addresses: {', '.join(addresses)}"]
+    if port in (0, 80, TLS_PORT):  # TLS ends at the gate on this port only, and it redirects plain HTTP there
+        lines += granted(host, sandbox.services.gate.proxy)
+    return Reply(True, "\n".join(lines), data={"open": True, **data})
+
+
+def granted(host: str, proxy: CredentialProxy | None) -> Iterator[str]:
+    """What is known of a host, and what passes there if its TLS ends at the gate: one line each."""
+    catalogue = ways_file.read()
+    if about := catalogue.about.get(host):
+        yield about
+    if proxy is not None:
+        for one in proxy.hosts:
+            if one.name == host:
+                yield from what_passes(one, proxy.secrets, proxy.repositories, catalogue)
 
 
 async def _another_port(target: Target, openers: Sequence[Opener], sandbox: Sandbox) -> Reply:

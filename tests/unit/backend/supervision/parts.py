@@ -53,7 +53,7 @@ class Parts:
             service=SimpleNamespace(state=ServiceState.UP, pid=7), change=self._configure, begin_with=self._begin, ask=self._ask
         )
         self.coredns = SimpleNamespace(change=self._change_names)
-        self.gate = SimpleNamespace(change=self._change_gate)
+        self.gate = SimpleNamespace(change=self._change_gate, proxy=None)
         self.goes_on = asyncio.Event()  # set: no change waits
         self.goes_on.set()
         self.held = asyncio.Event()  # one change waits, between the guard's part and CoreDNS's
