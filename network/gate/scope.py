@@ -156,7 +156,9 @@ def _pushes(host: Host, asks: str) -> Iterable[str]:
     asked, _, path = host.guards_branches.partition("/")
     yield f"acl push var(txn.path) -m reg -i '{RECEIVE_PACK}$'"
     pushes = "push { method POST }"
-    yield from deny(Refusal(403, reasons.UNCLEAR, host.answers, "compressed"), f"{pushes} {{ req.hdr(content-encoding) -m found }}")
+    yield from deny(
+        Refusal(403, reasons.UNCLEAR, host.answers, "compressed"), f"{pushes} {{ req.hdr(content-encoding) -m found }}"
+    )
     yield f"http-request set-var(txn.asks_host) str({asked})"
     yield f"http-request set-var(txn.graphql_path) str(/{path})"
     yield f"http-request set-var(txn.graphql_ask) str({asks})"

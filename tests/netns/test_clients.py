@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -245,73 +244,6 @@ def test_npm_reads_packages_of_github_with_the_placeholder(sandbox: Running) -> 
 def test_gh_finds_its_configuration_in_a_stripped_environment(sandbox: Running) -> None:
     done = sandbox.agent("env", "-i", f"HOME={HOME}", "PATH=/usr/local/bin:/usr/bin:/bin", "gh", "auth", "token")
     assert done.stdout.strip() == TOKEN, done.stderr
-
-
-def test_gh_looks_at_the_repository_and_makes_a_pull_request(sandbox: Running) -> None:
-    viewed = sandbox.agent("gh", "repo", "view", "example/demo")
-    assert "A repository to work on" in viewed.stdout, viewed.stderr
-    asked = ("pr", "create", "--repo", "example/demo", "--title", "T", "--body", "B", "--head", "work", "--base", "main")
-    made = sandbox.agent("gh", *asked)
-    assert made.stdout.strip() == "https://github.com/example/demo/pull/1", made.stderr
-    assert sandbox.asked(kind="http", path="/graphql", credential=f"token {REAL}") >= 2
-    assert sandbox.asked(kind="http", path="/graphql", credential=f"token {TOKEN}") == 0
-
-
-GH_WORKS = {
-    "label": ("label create later --repo example/demo", ["/repos/example/demo/labels"]),
-    "release": (
-        "release create v1.0 /etc/hostname --repo example/demo --title T --notes N",
-        ["/repos/example/demo/releases", "/repos/example/demo/releases/1/assets", "/repos/example/demo/releases/1"],
-    ),
-    "branch": ("api -X DELETE repos/example/demo/git/refs/heads/work", ["/repos/example/demo/git/refs/heads/work"]),
-    "rerun": ("run rerun 7 --failed --repo example/demo", ["/repos/example/demo/actions/runs/7/rerun-failed-jobs"]),
-    "sync": ("api -X PATCH repos/example/demo/git/refs/heads/main -f sha=0123456789abcdef -F force=false",
-             ["/repos/example/demo/git/refs/heads/main"]),
-    "comment": ("api repos/example/demo/issues/1/comments -f body=hello", ["/repos/example/demo/issues/1/comments"]),
-}  # fmt: skip
-GH_REFUSED = {
-    "approve": "api -X POST repos/example/demo/actions/runs/7/approve",
-    "deploy": "api -X POST repos/example/demo/actions/runs/7/pending_deployments -f state=approved",
-    "workflow": "workflow run 7 --repo example/demo --ref main",
-    "cancel": "run cancel 7 --repo example/demo",
-    "delete": "repo delete example/demo --confirm",
-    "delete with a slash": "api -X DELETE repos/example/demo/",
-    "secret": "api -X PUT repos/example/demo/actions/secrets/A -f encrypted_value=x",
-    "force": "api -X PATCH repos/example/demo/git/refs/heads/main -f sha=0123456789abcdef -F force=true",
-    "default": "api -X DELETE repos/example/demo/git/refs/heads/main",
-}
-
-
-@pytest.mark.parametrize("what", GH_WORKS)
-def test_gh_may_do_the_repositorys_daily_work(sandbox: Running, what: str) -> None:
-    command, paths = GH_WORKS[what]
-    done = sandbox.agent("gh", *command.split())
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert set(written(sandbox)) >= set(paths)
-
-
-@pytest.mark.parametrize("what", GH_REFUSED)
-def test_gh_may_not_do_what_is_reserved_for_the_operator(sandbox: Running, what: str) -> None:
-    before = written(sandbox)
-    done = sandbox.agent("gh", *GH_REFUSED[what].split())
-    assert done.returncode != 0
-    words = "not granted to the agent|only fast-forwards of a branch|deletion of the default branch"
-    assert re.search(f"codetainer: .*({words})", done.stdout + done.stderr), done.stdout + done.stderr
-    assert written(sandbox) == before
-
-
-def written(sandbox: Running) -> list[str]:
-    """Returns the paths of writes that have reached GitHub's REST API."""
-    lines = [json.loads(line) for line in sandbox.seen.read_text().splitlines()]
-    writes = [line for line in lines if line["kind"] == "http" and line["method"] not in ("GET", "HEAD")]
-    return [line["path"] for line in writes if line["path"] != "/graphql"]
-
-
-def test_gh_writes_nowhere_else(sandbox: Running) -> None:
-    done = sandbox.agent("gh", "api", "-X", "POST", "repos/evil/repo/issues", "-f", "title=x")
-    assert done.returncode != 0
-    assert "Writes go to" in done.stdout + done.stderr
-    assert sandbox.asked(kind="http", path="/repos/evil/repo/issues") == 0
 
 
 def test_a_fork_knows_where_it_comes_from(sandbox: Running) -> None:
