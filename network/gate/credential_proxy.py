@@ -75,10 +75,10 @@ frontend credential_proxy
     no log
     log fd@{log_descriptor} format raw local0
     log-format "{log}"
-    http-request set-var(txn.verdict) str(unclear)
     tcp-request session set-var(sess.address) dst
     tcp-request session set-var(sess.port) dst_port
     tcp-request session set-var(sess.name) ssl_fc_sni,lower
+    http-request set-var(txn.verdict) str(unclear)
     http-request set-var(txn.name) ssl_fc_sni,lower
     http-request set-var(txn.host) req.hdr(host),lower
     http-request set-var(txn.detail) str(-)
