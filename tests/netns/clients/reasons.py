@@ -6,7 +6,7 @@ _FINAL_103 = (
     "which they recognise by `Sec-Fetch-*` headers and `Accept: text/html`: do not send these."
 )
 _NO_UPLOAD = "Only downloads. Upload with another program, such as curl, or the registry's own (`npm publish`, `uv publish`)."
-_HALF = "With a content-length, takes half an answer for the whole, also without the gate."
+_HALF = "With a content-length, takes half an answer for the whole."
 
 REASONS: dict[tuple[str, str], str] = {
     **{
