@@ -68,7 +68,7 @@ def _row(wall: Wall, state: State, results: Mapping[str, str]) -> Row:
     if service is not None and down:
         return Row(wall.name, (str(service.state), "nothing passes until it is up again"), Tone.WARN)
     if not _tried(wall, results):
-        return Row(wall.name, ("not tested", "the self-test lacked what it needs for this"), Tone.WARN)
+        return Row(wall.name, ("not tested", "the self-test could not run here"), Tone.WARN)
     return Row(wall.name, ("outside" if wall is CREDENTIALS else "holds", wall.holds), Tone.GOOD)
 
 

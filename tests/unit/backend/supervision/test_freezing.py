@@ -1,4 +1,4 @@
-"""A second freeze, or a thaw of what is not frozen, changes nothing and is not reported as if it had."""
+"""A second freeze, or a thaw without a freeze, changes nothing and is not reported as a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A list of which a part is shown says which part; names are cut last."""
+"""A list that does not fit shows the range of its visible rows; names are shortened last."""
 
 from __future__ import annotations
 
