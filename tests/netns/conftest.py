@@ -12,6 +12,7 @@ import pytest
 from tests.image import container
 from tests.netns import sandbox as namespaces
 from tests.netns.sandbox import Begin, Running
+from tests.netns.work_room import Room
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,14 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     yield running
     if running.process.poll() is None:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a room without a clone, to copy."""
+    return Room(tmp_path_factory.mktemp("room")).folder
+
+
+@pytest.fixture
+def room(empty_room: Path, tmp_path: Path) -> Room:
+    return Room(tmp_path, empty_room)

@@ -8,12 +8,10 @@ import pytest
 
 from backend.work.export import WRITTEN, Form
 from tests.netns.test_work_export import operators, printed, restored, state
-from tests.netns.test_work_repositories import Room, room
 from tests.netns.work import restore
+from tests.netns.work_room import Room
 
 pytestmark = pytest.mark.netns
-
-__all__ = ["room"]
 
 KINDS = "*.u16 text working-tree-encoding=UTF-16LE\n*.crlf text eol=crlf\n*.id ident\n*.odd working-tree-encoding=none-such\n"
 BEFORE = r"printf 'a\0\n\0' > x.u16; printf 'k\0\n\0' > kept.u16; printf '1\r\n2\r\n' > y.crlf; echo '$Id$' > z.id"

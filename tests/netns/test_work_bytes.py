@@ -6,11 +6,9 @@ import pytest
 
 from backend.work.export import WRITTEN, Form
 from tests.netns.test_work_damage import exported, kept, lying, saved
-from tests.netns.test_work_repositories import Room, room
+from tests.netns.work_room import Room
 
 pytestmark = pytest.mark.netns
-
-__all__ = ["room"]
 
 UTF16 = "printf 'h\\0i\\0' > new.u16"
 LINES = "printf 'a\\r\\nb\\r\\n' > new; printf 'one\\r\\n' > one"

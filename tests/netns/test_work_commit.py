@@ -11,11 +11,9 @@ from backend.work import checkout, place, process, repository, scratch, wip
 from backend.work import export as verb
 from backend.work.export import LARGEST, PARTLY, WRITTEN
 from backend.work.wip import Wip
-from tests.netns.test_work_repositories import AHEAD, Room, room
+from tests.netns.work_room import AHEAD, Room
 
 pytestmark = pytest.mark.netns
-
-__all__ = ["room"]
 
 
 def test_uncommitted_files_of_another_work_tree_are_exported_too(room: Room, capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,10 +5,13 @@ Length: a table of kinds of damage, and the tests that use it.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +20,40 @@ import pytest
 from backend.contract.events import RepositoryWork
 from backend.system import SETPRIV
 from backend.work.export import NOTHING, PARTLY, WRITTEN
-from tests.netns.test_work_repositories import AHEAD, Room, room
+from tests.netns.work_room import AHEAD, Room
 
 pytestmark = pytest.mark.netns
-
-__all__ = ["room"]
 
 
 def kept(room: Room, commit: str, git_folder: Path) -> dict[str, bytes]:
     """Returns the files of a commit, without the conversions of a checkout."""
-    listed = room.shell(f"git ls-tree -r -z {commit}", git_folder).split("\0")
+    blobs = {}
+    for entry in filter(None, room.git(git_folder, "ls-tree", "-r", "-z", commit).split(b"\0")):
+        about, _, path = entry.partition(b"\t")
+        blobs[os.fsdecode(path)] = about.split()[2]
+    answer = io.BytesIO(room.git(git_folder, "cat-file", "--batch", stdin=b"".join(blob + b"\n" for blob in blobs.values())))
     files = {}
-    for entry in filter(None, listed):
-        about, _, name = entry.partition("\t")
-        files[name] = room.shell(f"git cat-file blob {about.split()[2]} | base64 -w0", git_folder).encode()
+    for name, blob in blobs.items():
+        read, kind, size = answer.readline().split()
+        assert (read, kind) == (blob, b"blob"), name
+        files[name] = answer.read(int(size))
+        assert answer.read(1) == b"\n"
     return files
 
 
 def lying(room: Room) -> dict[str, bytes]:
-    """Returns the readable files of the work tree, without ignored ones."""
+    """Returns the regular files of the work tree, without ignored ones."""
     files = {}
-    script = "find . -name .git -prune -o -type f -readable -printf '%P\\0'"
-    for name in filter(None, room.shell(script).split("\0")):
-        if name != "ignored":
-            files[name] = room.shell(f"base64 -w0 '{name}'").encode()
+    for folder, folders, names in os.walk(room.repo):
+        folders[:] = [name for name in folders if name != ".git"]
+        for path in (Path(folder, name) for name in names if name != ".git"):
+            if stat.S_ISREG(path.lstat().st_mode) and path != room.repo / "ignored":
+                files[str(path.relative_to(room.repo))] = path.read_bytes()
     return files
 
 
-def as_agent(room: Room, call: str, out: Path | None = None) -> tuple[int, Any, str]:
-    """Evaluates `call` without root's right to read everything. Returns the exit code, the call's result, and its stderr."""
+def as_agent(room: Room, call: str, out: Path | None = None) -> tuple[Any, str]:
+    """Evaluates `call` without root's right to read everything. Returns the call's result and its stderr."""
     code = (
         "import json, os, sys; from pathlib import Path; from backend.work import process; from backend.work.export import *\n"
         f"room, home = Path(sys.argv[1]), Path(sys.argv[2])\nsys.stderr.write(chr(10) + json.dumps({call}))"
@@ -59,27 +67,43 @@ def as_agent(room: Room, call: str, out: Path | None = None) -> tuple[int, Any, 
         )  # fmt: skip
     stderr, _, value = done.stderr.rpartition("\n")
     assert done.returncode == 0, done.stderr
-    return done.returncode, json.loads(value), stderr
+    return json.loads(value), stderr
+
+
+COUNT = "process.count(room.parent, home)"
+EXPORT = "export(room.parent, None, home, 1, Form.BUNDLE)"
+SAVE = "process.save(room, str(home.parent / 'remote'), 'wip/x', {}, home)"
+
+
+def work_of(counted: Mapping[str, Any]) -> RepositoryWork:
+    return RepositoryWork(**{**counted["repositories"][0], "notes": tuple(counted["repositories"][0]["notes"])})
 
 
 def counted(room: Room) -> RepositoryWork:
-    _, result, _ = as_agent(room, "process.count(room.parent, home)")
-    return RepositoryWork(**{**result["repositories"][0], "notes": tuple(result["repositories"][0]["notes"])})
+    return work_of(as_agent(room, COUNT)[0])
 
 
 def saved(room: Room, unless: str = "") -> dict[str, Any]:
-    return dict(as_agent(room, f"process.save(room, str(home.parent / 'remote'), 'wip/x', {unless!r}, home)")[1])
+    return dict(as_agent(room, SAVE.format(repr(unless)))[0])
+
+
+def fetched(room: Room, code: int) -> dict[str, bytes]:
+    """Fetches the export's bundle into a clone. Returns the files, given the exit code of the export."""
+    if code == NOTHING:
+        return {}
+    taken = room.folder / "taken"
+    room.shell(
+        f"git init -q --bare {taken}; cd {taken}; git fetch -q {room.folder}/remote;"
+        f"git fetch -q {room.folder}/bundle '+refs/*:refs/codetainer/*'",
+        room.folder,
+    )
+    return kept(room, "refs/codetainer/wip", taken)
 
 
 def exported(room: Room) -> tuple[int, dict[str, bytes], str]:
     """Exports, and fetches the bundle into a clone. Returns the exit code, the files, and stderr."""
-    file = room.folder / "bundle"
-    _, code, stderr = as_agent(room, "export(room.parent, None, home, 1, Form.BUNDLE)", file)
-    if code == NOTHING:
-        return code, {}, stderr
-    room.shell(f"git init -q --bare {room.folder}/taken; git -C {room.folder}/taken fetch -q {room.folder}/remote", room.folder)
-    room.shell(f"git fetch -q {file} '+refs/*:refs/codetainer/*'", room.folder / "taken")
-    return code, kept(room, "refs/codetainer/wip", room.folder / "taken"), stderr
+    code, stderr = as_agent(room, EXPORT, room.folder / "bundle")
+    return code, fetched(room, code), stderr
 
 
 WORK = f"""
@@ -145,21 +169,33 @@ DAMAGE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", DAMAGE)
-def test_all_files_come_out_of_a_damaged_repository(room: Room, case: str) -> None:
+@pytest.fixture(scope="module")
+def worked_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a room whose clone has unsaved work of every kind. Each case damages a copy of it."""
+    room = Room(tmp_path_factory.mktemp("worked-in"))
     room.clone()
     room.shell(WORK)
+    return room.folder
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_all_files_come_out_of_a_damaged_repository(worked_in: Path, tmp_path: Path, case: str) -> None:
+    """One process does everything, in the order: count, export, save, save again."""
+    room = Room(tmp_path, worked_in)
+    room.shell("git update-index -q --refresh || :")  # the index has the inode numbers of the original
     files = lying(room)
+    assert files
     room.shell(DAMAGE[case])
-    work = counted(room)
+    again = SAVE.format("first['fingerprint']")
+    call = f"[{COUNT}, {EXPORT}, first := {SAVE.format(repr(''))}, {again}]"
+    (count, code, first, second), stderr = as_agent(room, call, room.folder / "bundle")
+    work = work_of(count)
     assert work.anything, work
-    code, exported_files, stderr = exported(room)
     assert code in (WRITTEN, PARTLY), stderr
-    assert exported_files == files, stderr
+    assert fetched(room, code) == files, stderr
     assert code == PARTLY or not work.notes
-    first = saved(room)
     assert kept(room, "wip/x", room.folder / "remote") == files
-    assert saved(room, first["fingerprint"]) == {"fingerprint": first["fingerprint"], "commit": ""}
+    assert second == {"fingerprint": first["fingerprint"], "commit": ""}
 
 
 def test_a_branch_whose_history_is_lost_keeps_its_files(room: Room) -> None:

@@ -9,11 +9,9 @@ import pytest
 
 from backend.work import process
 from backend.work.export import INCOMPLETE, PARTLY, WRITTEN, Form
-from tests.netns.test_work_repositories import AHEAD, Room, room
+from tests.netns.work_room import AHEAD, Room
 
 pytestmark = pytest.mark.netns
-
-__all__ = ["room"]
 
 OWN = b"KEY=of-the-operator\n"
 

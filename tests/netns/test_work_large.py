@@ -11,11 +11,9 @@ import pytest
 
 from backend.contract.events import RepositoryWork
 from backend.work import checkout, commits, process
-from tests.netns.test_work_repositories import AHEAD, Room, room
+from tests.netns.work_room import AHEAD, Room
 
 pytestmark = pytest.mark.netns
-
-__all__ = ["room"]
 
 
 def saved(room: Room) -> Mapping[str, Any]:

@@ -3,82 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from backend.contract.events import RepositoryWork
 from backend.system import SystemFailure
-from backend.work import export as verb
-from backend.work import git as git_module
-from backend.work import process
-from backend.work.export import NOTHING, PARTLY, WRITTEN, Form
+from backend.work.export import NOTHING, WRITTEN, Form
 from backend.work.git import Git
-from tests.netns.work import restore
+from tests.netns.work_room import AHEAD, Room
 
 pytestmark = pytest.mark.netns
-
-AHEAD = "echo more > more; git add more; git commit -qm more"
-
-
-class Room:
-    """A remote, a clone of it as /workspace/repo, and a home; `shell` works in the clone."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.workspace, self.repo = folder / "workspace", folder / "workspace/repo"
-        for made in (folder / "home", self.workspace):
-            made.mkdir()
-        self.home = folder / "home"
-        self.environment = {"HOME": str(self.home), "LANG": "C.UTF-8", "PATH": git_module.PATH, "GIT_OPTIONAL_LOCKS": "0"}
-        self.shell(
-            "git config --global user.name Example; git config --global user.email example@example.com;"
-            "git config --global init.defaultBranch main; git config --global protocol.file.allow always;"
-            "git init -q --bare remote; git init -q seed; cd seed;"
-            "echo one > one; echo two > two; git add .; git commit -qm first; git push -q ../remote HEAD:main",
-            folder,
-        )
-
-    def shell(self, script: str, folder: Path | None = None) -> str:
-        done = subprocess.run(
-            ["bash", "-ec", script], cwd=folder or self.repo, env=self.environment, capture_output=True, text=True,
-            errors="surrogateescape", check=False, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
-
-    def clone(self, *options: str) -> None:
-        """Clones the remote and then gives it a URL, because commits in a local folder do not count as pushed."""
-        self.shell(f"git clone -q {' '.join(options)} file://{self.folder}/remote repo", self.workspace)
-        self.shell("git config remote.origin.url https://github.com/example/demo")
-
-    def counted(self) -> list[RepositoryWork]:
-        result = process.count(self.workspace, self.home)
-        return [RepositoryWork(**{**work, "notes": tuple(work["notes"])}) for work in result["repositories"]]
-
-    def export(self, name: str | None = None, form: Form = Form.BUNDLE) -> tuple[int, Path]:
-        file = self.folder / form
-        with file.open("wb") as out:
-            return verb.export(self.workspace, name, self.home, out.fileno(), form), file
-
-    def restored(self, whole: bool = False) -> Path:
-        """Makes a fresh clone and restores the export in it, as documented: HEAD's commit with the work on top."""
-        code, file = self.export()
-        assert code in (WRITTEN, PARTLY)
-        again = self.folder / "again"
-        self.shell("git init -q again" if whole else f"git clone -q file://{self.folder}/remote again", self.folder)
-        self.shell(f"git fetch -q {file} '+refs/*:refs/codetainer/*'", again)
-        return restore(again, "refs/codetainer/wip")
-
-    def status(self, folder: Path) -> str:
-        return self.shell("git -c core.quotePath=true status --porcelain --untracked-files=all", folder)
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Room:
-    return Room(tmp_path)
-
 
 OLD_TAG = """
 cd ../../seed; git switch -q --detach

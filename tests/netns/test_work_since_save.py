@@ -10,11 +10,9 @@ from backend.contract.events import SinceSave
 from backend.work import baseline, process
 from backend.work.baseline import Baseline
 from backend.work.export import WRITTEN
-from tests.netns.test_work_repositories import AHEAD, Room, room
+from tests.netns.work_room import AHEAD, Room
 
 pytestmark = pytest.mark.netns
-
-__all__ = ["room"]
 
 
 def saved(room: Room) -> Baseline:
