@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,36 @@ def eventually(what: str, holds: Callable[[], Any], seconds: float = PATIENCE) -
     return value
 
 
+class JournalReader:
+    """A journal's events and state. Reads and folds only what is new, because tests poll many times a second."""
+
+    def __init__(self) -> None:
+        self._restart(0)
+
+    def _restart(self, inode: int) -> None:
+        self._inode, self._offset, self._folded = inode, 0, 0
+        self._stamped: list[Stamped] = []
+        self._state = State()
+
+    def stamped(self, journal: Path) -> list[Stamped]:
+        with journal.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_ino != self._inode or status.st_size < self._offset:
+                self._restart(status.st_ino)
+            file.seek(self._offset)
+            lines, newline, _ = file.read().rpartition(b"\n")
+        whole = lines + newline
+        self._stamped += [decode(line) for line in whole.decode().splitlines(keepends=True)]
+        self._offset += len(whole)
+        return list(self._stamped)
+
+    def state(self, journal: Path) -> State:
+        stamped = self.stamped(journal)
+        self._state = fold_all(stamped[self._folded :], self._state)
+        self._folded = len(stamped)
+        return self._state
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A sandbox that runs until the test ends."""
@@ -93,6 +123,7 @@ class Running:
     process: subprocess.Popen[str]
     init: int
     seen: Path  # the pretend internet's log
+    _reader: JournalReader = field(default_factory=JournalReader, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         STARTED.append(self)
@@ -102,18 +133,14 @@ class Running:
         return Paths(Path(f"/proc/{self.init}/root"))
 
     def stamped(self) -> list[Stamped]:
-        stamped = []
-        for line in self.paths.journal.read_text().splitlines(keepends=True):
-            if line.endswith("\n"):
-                stamped.append(decode(line))
-        return stamped
+        return self._reader.stamped(self.paths.journal)
 
     def events(self, kind: type[Event] = Event) -> list[Any]:
         return [stamped.event for stamped in self.stamped() if isinstance(stamped.event, kind)]
 
     @property
     def state(self) -> State:
-        return fold_all(self.stamped())
+        return self._reader.state(self.paths.journal)
 
     def agent(self, *argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         return self._run(AGENT, argv, seconds)

@@ -210,12 +210,16 @@ terminal = os.open(sys.argv[1], os.O_WRONLY | os.O_NOCTTY)
 until = time.monotonic() + 60
 while time.monotonic() < until:
     os.write(terminal, sys.argv[2].encode())
+    time.sleep(0.002)
 """
 
 
 @contextlib.contextmanager
 def flooded(terminal: AnsweringTerminal, text: str) -> Iterator[None]:
-    """The agent writes endlessly to its client's terminal, bypassing tmux, even after the client has gone."""
+    """The agent writes endlessly to its client's terminal, bypassing tmux, even after the client has gone.
+
+    It writes up to 500 times a second: with 20 queries in each, the answers fill a terminal's input queue (4 kB) in 0.2 s.
+    """
     done = terminal.sandbox().agent("tmux", "-S", TMUX, "list-clients", "-F", "#{client_tty}")
     tty = done.stdout.strip()
     assert tty.startswith("/dev/pts/"), done

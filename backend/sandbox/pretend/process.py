@@ -45,26 +45,33 @@ def start(first: FirstProcess, description: Description, record_fd: int, authori
 
 def connect(internet: int, sandbox: int) -> None:
     """Connects the two network namespaces with a veth pair. Raises SystemFailure."""
-    inside = ["nsenter", f"--net=/proc/{internet}/ns/net", "--"]
-    link = ["ip", "link", "add", "sandbox", "type", "veth", "peer", "name", "eth0", "netns", str(sandbox)]
-    system.run([*inside, *link])
-    system.run([*inside, "ip", "address", "add", f"{HERE}/{PREFIX}", "dev", "sandbox"])
-    system.run([*inside, "ip", "link", "set", "sandbox", "up"])
-    within = ["nsenter", f"--net=/proc/{sandbox}/ns/net", "--", "ip"]
-    system.run([*within, "link", "set", "lo", "up"])
-    system.run([*within, "address", "add", f"{SANDBOX}/{PREFIX}", "dev", "eth0"])
-    system.run([*within, "link", "set", "eth0", "up"])
-    system.run([*within, "route", "add", "default", "via", HERE])
+    _ip(
+        f"link add sandbox type veth peer name eth0 netns {sandbox}",
+        f"address add {HERE}/{PREFIX} dev sandbox",
+        "link set sandbox up",
+        within=internet,
+    )
+    _ip(
+        "link set lo up",
+        f"address add {SANDBOX}/{PREFIX} dev eth0",
+        "link set eth0 up",
+        f"route add default via {HERE}",
+        within=sandbox,
+    )
+
+
+def _ip(*commands: str, within: int = 0) -> None:
+    """Runs commands of ip(8), in the network namespace of the process `within` if it is not 0. Raises SystemFailure."""
+    enter = ["nsenter", f"--net=/proc/{within}/ns/net", "--"] if within else []
+    system.run([*enter, "ip", "-batch", "-"], input="".join(f"{command}\n" for command in commands))
 
 
 def _run(description: Description, record_fd: int, authority: Authority, ready: int) -> None:
     namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
     folder = layout.holder((Path(sys.prefix), CODE, *description.folders.values()))
     namespaces.mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, "size=1g,mode=0700")
-    system.run(["ip", "link", "set", "lo", "up"])
-    for network in LOCAL:
-        # AnyIP: all addresses of the range are local, so those that DNS makes up are served, too.
-        system.run(["ip", "route", "add", "local", str(network), "dev", "lo"])
+    # AnyIP: all addresses of the ranges are local, so those that DNS makes up are served, too.
+    _ip("link set lo up", *(f"route add local {network} dev lo" for network in LOCAL))
     record = Record(record_fd)
     bare = folder / "repositories"
     bare.mkdir()

@@ -5,9 +5,12 @@ The awkward ones have fixed names and belong to the owner of the described repos
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -31,18 +34,14 @@ def marketplace() -> dict[str, str]:
 
 
 def make_repository(repositories: Path, name: str, files: Mapping[str, str]) -> None:
-    """Creates a bare repository with one commit per file."""
+    """Creates a bare repository with one commit per file. Raises SystemFailure."""
     bare = repositories / name
-    git = [system.GIT, "-c", "user.name=Example", "-c", "user.email=example@example.com", "-c", "init.defaultBranch=main"]
-    system.run([*git, "init", "--quiet", "--bare", str(bare)])
-    work = repositories / f".work-{bare.name}"
-    system.run([*git, "clone", "--quiet", str(bare), str(work)])
-    for number, (file, text) in enumerate(files.items(), start=1):
-        (work / file).parent.mkdir(parents=True, exist_ok=True)
-        (work / file).write_text(text)
-        system.run([*git, "-C", str(work), "add", "."])
-        system.run([*git, "-C", str(work), "commit", "--quiet", "-m", f"Step {number}: {file}"])
-    system.run([*git, "-C", str(work), "push", "--quiet", "origin", "HEAD:main"])
+    system.run([system.GIT, "init", "--quiet", "--bare", "--initial-branch=main", str(bare)])
+    commits = (
+        _commit("refs/heads/main", {file: text.encode()}, subject=f"Step {number}: {file}", at=int(time.time()))
+        for number, (file, text) in enumerate(files.items(), start=1)
+    )
+    _import(bare, itertools.chain.from_iterable(commits))
     (bare.parent / (bare.name + ".git")).symlink_to(bare.name)
 
 
@@ -50,7 +49,7 @@ def make_parent(repositories: Path, name: str) -> None:
     """Creates the repository that `name` is a fork of (github.py), with the same history."""
     parent = repositories / f"upstream/{name.rpartition('/')[2]}"
     parent.parent.mkdir(exist_ok=True)
-    system.run([system.GIT, "clone", "--quiet", "--bare", str(repositories / name), str(parent)])
+    shutil.copytree(repositories / name, parent)
     (parent.parent / (parent.name + ".git")).symlink_to(parent.name)
 
 
@@ -112,14 +111,29 @@ class Awkward:
             }, {"plugins": commit, "far": "1" * 40})  # fmt: skip
 
 
-def _commit(ref: str, files: Mapping[str, bytes | None], links: Mapping[str, str] | None = None) -> Iterator[bytes]:
-    """A commit in the format of git-fast-import(1). Files without content get a MiB of random bytes; `links` are submodules."""
-    yield f"commit {ref}\ncommitter Example <example@example.com> 0 +0000\ndata 5\nFirst\n".encode()
+def _commit(
+    ref: str,
+    files: Mapping[str, bytes | None],
+    links: Mapping[str, str] | None = None,
+    *,
+    subject: str = "First",
+    at: int = 0,
+) -> Iterator[bytes]:
+    """A commit on top of `ref` in the format of git-fast-import(1), made `at` a time in seconds since the epoch.
+
+    Files without content get a MiB of random bytes; `links` are submodules.
+    """
+    message = subject.encode()
+    yield f"commit {ref}\ncommitter Example <example@example.com> {at} +0000\ndata {len(message)}\n".encode() + message + b"\n"
     for path, content in files.items():
         data = os.urandom(1 << 20) if content is None else content
-        yield f"M 100644 inline {path}\ndata {len(data)}\n".encode() + data + b"\n"
+        yield f"M 100644 inline {_quoted(path)}\ndata {len(data)}\n".encode() + data + b"\n"
     for path, commit in (links or {}).items():
-        yield f"M 160000 {commit} {path}\n".encode()
+        yield f"M 160000 {commit} {_quoted(path)}\n".encode()
+
+
+def _quoted(path: str) -> str:
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def _import(bare: Path, pieces: Iterator[bytes]) -> None:
