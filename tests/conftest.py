@@ -25,8 +25,9 @@ JOURNAL_LINES = 40  # in a failure report
 # parts (`--durations=0` shows them) go first, so that no worker runs one alone at the end. Tests in the image go late, because
 # the image is built in the meantime.
 EARLY = (
-    "resilience", "claude_questions", "claude", "repositories", "ssh", "sshd", "up", "login", "control", "frozen", "exhaustion",
-    "room", "up_nat", "names",
+    "leaving", "claude_questions", "claude", "client_table", "resilience", "repositories", "up", "ssh", "work_damage",
+    "work_large", "sshd", "login", "control", "work_saves", "frozen", "exhaustion", "room", "up_nat", "up_parts", "root_git",
+    "names",
 )  # fmt: skip
 LATE = ("tests/unit/", "tests/image/test_contents.py")
 

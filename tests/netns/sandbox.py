@@ -76,12 +76,18 @@ STARTED: list[Running] = []  # by this process, in order; tests/conftest.py adds
 
 
 def eventually(what: str, holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Waits until `holds` returns a true value and returns it. Fails with the text `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Waits until `holds` returns a true value and returns it. Fails with the text `what` after `seconds`.
+
+    Pauses as long as the last call took, so that expensive calls do not compete with what they wait for.
+    """
+    asked = time.monotonic()
+    deadline = asked + seconds
     while not (value := holds()):
-        if time.monotonic() > deadline:
+        answered = time.monotonic()
+        if answered > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.02)
+        time.sleep(min(max(answered - asked, 0.02), 0.25))
+        asked = time.monotonic()
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -162,35 +163,41 @@ exit 3
 """
 
 
-def test_a_fake_git_of_the_agent_blocks_no_retry(tmp_path: Path) -> None:
-    sandbox = start(tmp_path, f"endless-{os.getpid()}", listed="docs.test\n", REPO_URL="https://github.com/example/demo")
+@pytest.fixture(scope="module")
+def not_cloned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A sandbox whose repository was not cloned, because its host is missing from the allowlist."""
+    running = start(
+        tmp_path_factory.mktemp("not-cloned"), f"not-cloned-{os.getpid()}", listed="docs.test\n",
+        REPO_URL="https://github.com/example/demo",
+    )  # fmt: skip
+    yield running
+    running.stop()
+
+
+def test_a_fake_git_of_the_agent_blocks_no_retry(not_cloned: Running) -> None:
+    assert not_cloned.events(BootFinished)[-1].state is BootState.DEGRADED
+    git = "/home/claude/.local/bin/git"
+    not_cloned.agent("sh", "-c", f"mkdir -p ~/.local/bin; printf %s '{ENDLESS}' > {git}; chmod +x {git}")
     try:
-        git = "/home/claude/.local/bin/git"
-        sandbox.agent("sh", "-c", f"mkdir -p ~/.local/bin; printf %s '{ENDLESS}' > {git}; chmod +x {git}")
-        done = sandbox.codetainer("retry")
+        done = not_cloned.codetainer("retry")
         assert (done.returncode, "the last word" in done.stderr) == (1, True)
-        assert len([event for event in sandbox.events(StepOutput) if event.step == "clone"]) < 1000
+        assert len([event for event in not_cloned.events(StepOutput) if event.step == "clone"]) < 1000
     finally:
-        sandbox.stop()
+        not_cloned.agent("sh", "-c", f"rm {git}; pkill -f 'sleep 3600'")
 
 
-def test_a_failed_step_is_retried_while_the_session_continues(tmp_path: Path) -> None:
-    """The repository's host was missing from the allowlist."""
-    sandbox = start(tmp_path, f"again-{os.getpid()}", listed="docs.test\n", REPO_URL="https://github.com/example/demo")
-    try:
-        assert sandbox.events(BootFinished)[-1].state is BootState.DEGRADED
-        server = sandbox.pane.pid
-        failed = sandbox.codetainer("retry")
-        assert (failed.returncode, "boot ended: degraded" in failed.stderr) == (1, True)
-        assert sandbox.codetainer("allow", "github.com").returncode == 0
-        done = sandbox.codetainer("retry")
-        assert (done.returncode, done.stdout) == (0, "repeated and done: Clone example/demo\n")
-        assert sandbox.codetainer("status").returncode == 0
-        assert "no step of boot has failed" in sandbox.codetainer("retry").stderr
-        assert sandbox.agent("test", "-e", "/workspace/repo/README.md").returncode == 0
-        assert (sandbox.pane.pid, bool(server)) == (server, True)
-    finally:
-        sandbox.stop()
+def test_a_failed_step_is_retried_while_the_session_continues(not_cloned: Running) -> None:
+    assert not_cloned.events(BootFinished)[-1].state is BootState.DEGRADED
+    server = not_cloned.pane.pid
+    failed = not_cloned.codetainer("retry")
+    assert (failed.returncode, "boot ended: degraded" in failed.stderr) == (1, True)
+    assert not_cloned.codetainer("allow", "github.com").returncode == 0
+    done = not_cloned.codetainer("retry")
+    assert (done.returncode, done.stdout) == (0, "repeated and done: Clone example/demo\n")
+    assert not_cloned.codetainer("status").returncode == 0
+    assert "no step of boot has failed" in not_cloned.codetainer("retry").stderr
+    assert not_cloned.agent("test", "-e", "/workspace/repo/README.md").returncode == 0
+    assert (not_cloned.pane.pid, bool(server)) == (server, True)
 
 
 def test_boot_halts_with_a_reason_and_can_be_retried(tmp_path: Path) -> None:

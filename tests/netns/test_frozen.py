@@ -17,7 +17,7 @@ from backend.contract.events import Froze
 from backend.sandbox.as_agent import FROZEN
 from backend.system import AGENT
 from tests.netns import headless
-from tests.netns.sandbox import Running, eventually, start
+from tests.netns.sandbox import Running, eventually
 from tests.netns.test_cases import connect
 from tests.netns.test_freezer import changes
 
@@ -189,8 +189,8 @@ def test_the_agent_is_stopped_even_if_the_guard_does_not_answer(sandbox: Running
             assert sandbox.codetainer("thaw").returncode == 0
 
 
-def test_the_end_of_a_frozen_sandbox_leaves_no_cgroup(tmp_path: Path) -> None:
-    sandbox = start(tmp_path, f"frozen-{os.getpid()}")
+def test_the_end_of_a_frozen_sandbox_leaves_no_cgroup(tmp_path: Path, sandbox: Running) -> None:
+    """The last test, because it ends the shared sandbox."""
     assert sandbox.codetainer("freeze").returncode == 0
     (cgroup,) = frozen(sandbox)
     place = tmp_path / "cgroups"

@@ -9,12 +9,14 @@ import re
 import resource
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from backend.contract.events import BootFinished, ListMeasured, Noted, ProofFinished, ProtectionFailed, ServiceState
+from backend.contract.events import BootFinished, Event, ListMeasured, Noted, ProofFinished, ProtectionFailed, ServiceState
 from tests.netns.sandbox import INTERNET, Running, backend_of, eventually, start
 from tests.netns.test_cases import connect, query, refused
 
@@ -55,83 +57,80 @@ def test_a_service_that_hangs_is_a_state_of_its_own(sandbox: Running) -> None:
     eventually("it is up again", lambda: sandbox.state.services["coredns"].state is ServiceState.UP)
 
 
-def test_a_silent_resolver_is_no_hole(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def often_tested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A sandbox whose self-test runs every second, for the tests up to the one that closes it."""
+    running = start(tmp_path_factory.mktemp("often-tested"), f"often-{os.getpid()}", CODETAINER_PROOF="1s")
+    yield running
+    running.stop()
+
+
+def test_a_silent_resolver_is_no_hole(often_tested: Running) -> None:
     """The self-test runs while CoreDNS hangs: the failure is reported, and the sandbox is not closed for good."""
-    sandbox = start(tmp_path, f"silent-{os.getpid()}", CODETAINER_PROOF="1s")
-    try:
-        pid = sandbox.pid("coredns")
-        os.kill(pid, signal.SIGSTOP)
-        eventually("it is reported", lambda: any("does not answer" in note.text for note in sandbox.events(Noted)))
-        os.kill(pid, signal.SIGCONT)
-        self_tests = len(sandbox.events(ProofFinished))
-        eventually("the self-test runs again", lambda: len(sandbox.events(ProofFinished)) > self_tests)
-        assert sandbox.state.is_open
-        assert connect(sandbox, "github.com") == "open"
-    finally:
-        sandbox.stop()
+    pid = often_tested.pid("coredns")
+    os.kill(pid, signal.SIGSTOP)
+    eventually("it is reported", lambda: any("does not answer" in note.text for note in often_tested.events(Noted)))
+    os.kill(pid, signal.SIGCONT)
+    self_tests = len(often_tested.events(ProofFinished))
+    eventually("the self-test runs again", lambda: len(often_tested.events(ProofFinished)) > self_tests)
+    assert often_tested.state.is_open
+    assert connect(often_tested, "github.com") == "open"
 
 
-def test_addresses_cannot_be_opened_without_the_table(tmp_path: Path) -> None:
-    """DNS answers SERVFAIL instead of an address, and the self-test detects the missing rules and closes the sandbox."""
-    sandbox = start(tmp_path, f"table-{os.getpid()}", CODETAINER_PROOF="1s")
-    try:
-        sandbox.root("nft", "delete table inet codetainer")
-        assert query(sandbox, "127.0.0.53", "wild.test")["rcode"] == 2
-        failed = eventually("it closes", lambda: sandbox.events(ProtectionFailed))[0]
-        assert {"outside address", "upstream resolver"} & set(failed.failed), failed
-        assert "192.0.2.1" in failed.reason or "203.0.113.53" in failed.reason
-        assert "halted" not in [event.state for event in sandbox.events(BootFinished)]
-        said = sandbox.codetainer("status").stdout
-        assert re.search(r"^table-\d+  CLOSED .* protection failed at [0-9]{2}:[0-9]{2}: .*; everything is closed", said), said
-        assert "codetainer retry" in said
-        assert "halted" not in said
-        eventually("the network is closed", lambda: connect(sandbox, "192.0.2.50") == "refused")
-        assert sandbox.codetainer("status").returncode == 2
-    finally:
-        sandbox.stop()
+def test_a_temporary_lack_of_descriptors_ends_nothing_for_good(often_tested: Running) -> None:
+    boot = backend_of(often_tested)
+    limits = resource.prlimit(boot, resource.RLIMIT_NOFILE)
+    resource.prlimit(boot, resource.RLIMIT_NOFILE, (3, limits[1]))
+    eventually(
+        "the shortage is reported",
+        lambda: any("Too many open files; tried again" in note.text for note in often_tested.events(Noted)),
+    )
+    resource.prlimit(boot, resource.RLIMIT_NOFILE, limits)
+    self_tests = len(often_tested.events(ProofFinished))
+    eventually("the self-test runs again", lambda: len(often_tested.events(ProofFinished)) > self_tests + 1)
+    assert often_tested.state.is_open
+    assert connect(often_tested, "192.0.2.66") == "refused"
+    eventually("the refusal is reported", lambda: refused(often_tested, address="192.0.2.66"))
+    assert often_tested.codetainer("allow", "unlisted.test", "--for", "1s").returncode == 0
+    eventually("expired grants are closed", lambda: not often_tested.state.allowed)
 
 
-def test_a_retry_after_a_halt_restores_the_grants(tmp_path: Path) -> None:
+def test_a_retry_after_a_halt_restores_the_grants(often_tested: Running) -> None:
     """After a halt and a retry the self-test keeps running, and unexpired grants are open, as the journal says."""
-    sandbox = start(tmp_path, f"reopened-{os.getpid()}", CODETAINER_PROOF="1s")
-    try:
-        assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
-        assert sandbox.codetainer("allow", "plain.test", "--port", "8443", "--for", "1s").returncode == 0
-        sandbox.root("nft", "delete table inet codetainer")
-        eventually("it closes", lambda: sandbox.state.protection_failed)
-        eventually("the timed grant has expired", lambda: set(sandbox.state.allowed) == {"unlisted.test"})
-        assert [note.text for note in sandbox.events(Noted) if "cannot withdraw" in note.text][1:] == []
-        done = sandbox.codetainer("retry")
-        assert done.returncode == 0, done.stderr
-        self_tests = len(sandbox.events(ProofFinished))
-        assert connect(sandbox, "unlisted.test") == "open"
-        assert connect(sandbox, "plain.test", 8443) == "refused"
-        eventually("the self-test runs again", lambda: len(sandbox.events(ProofFinished)) > self_tests + 1)
-        assert sandbox.events(ProofFinished)[-1].failed == ()
-    finally:
-        sandbox.stop()
+    assert often_tested.codetainer("allow", "unlisted.test").returncode == 0
+    assert often_tested.codetainer("allow", "plain.test", "--port", "8443", "--for", "1s").returncode == 0
+    often_tested.root("nft", "delete table inet codetainer")
+    eventually("it closes", lambda: often_tested.state.protection_failed)
+    eventually("the timed grant has expired", lambda: set(often_tested.state.allowed) == {"unlisted.test"})
+    assert [note.text for note in often_tested.events(Noted) if "cannot withdraw" in note.text][1:] == []
+    done = often_tested.codetainer("retry")
+    assert done.returncode == 0, done.stderr
+    self_tests = len(often_tested.events(ProofFinished))
+    assert connect(often_tested, "unlisted.test") == "open"
+    assert connect(often_tested, "plain.test", 8443) == "refused"
+    eventually("the self-test runs again", lambda: len(often_tested.events(ProofFinished)) > self_tests + 1)
+    assert often_tested.events(ProofFinished)[-1].failed == ()
 
 
-def test_a_temporary_lack_of_descriptors_ends_nothing_for_good(tmp_path: Path) -> None:
-    sandbox = start(tmp_path, f"descriptors-{os.getpid()}", CODETAINER_PROOF="1s")
-    try:
-        boot = backend_of(sandbox)
-        limits = resource.prlimit(boot, resource.RLIMIT_NOFILE)
-        resource.prlimit(boot, resource.RLIMIT_NOFILE, (3, limits[1]))
-        eventually(
-            "the shortage is reported",
-            lambda: any("Too many open files; tried again" in note.text for note in sandbox.events(Noted)),
-        )
-        resource.prlimit(boot, resource.RLIMIT_NOFILE, limits)
-        self_tests = len(sandbox.events(ProofFinished))
-        eventually("the self-test runs again", lambda: len(sandbox.events(ProofFinished)) > self_tests + 1)
-        assert sandbox.state.is_open
-        assert connect(sandbox, "192.0.2.66") == "refused"
-        eventually("the refusal is reported", lambda: refused(sandbox, address="192.0.2.66"))
-        assert sandbox.codetainer("allow", "unlisted.test", "--for", "1s").returncode == 0
-        eventually("expired grants are closed", lambda: not sandbox.state.allowed)
-    finally:
-        sandbox.stop()
+def test_addresses_cannot_be_opened_without_the_table(often_tested: Running) -> None:
+    """DNS answers SERVFAIL instead of an address, and the self-test detects the missing rules and closes the sandbox."""
+    before = often_tested.stamped()[-1].seq
+    often_tested.root("nft", "delete table inet codetainer")
+    assert query(often_tested, "127.0.0.53", "wild.test")["rcode"] == 2
+
+    def since(kind: type[Event]) -> list[Any]:
+        return [one.event for one in often_tested.stamped() if one.seq > before and isinstance(one.event, kind)]
+
+    failed = eventually("it closes", lambda: since(ProtectionFailed))[0]
+    assert {"outside address", "upstream resolver"} & set(failed.failed), failed
+    assert "192.0.2.1" in failed.reason or "203.0.113.53" in failed.reason
+    assert "halted" not in [event.state for event in since(BootFinished)]
+    said = often_tested.codetainer("status").stdout
+    assert re.search(r"^often-\d+  CLOSED .* protection failed at [0-9]{2}:[0-9]{2}: .*; everything is closed", said), said
+    assert "codetainer retry" in said
+    assert "halted" not in said
+    eventually("the network is closed", lambda: connect(often_tested, "192.0.2.50") == "refused")
+    assert often_tested.codetainer("status").returncode == 2
 
 
 def test_refreshes_continue_after_a_program_could_not_be_run_for_a_while(tmp_path: Path) -> None:
@@ -209,13 +208,6 @@ def test_a_boot_steps_process_killed(tmp_path: Path) -> None:
         sandbox.stop()
 
 
-def test_the_boot_process_killed_closes_everything(tmp_path: Path) -> None:
-    sandbox = start(tmp_path, f"boot-{os.getpid()}")
-    sandbox.root("sh", "-c", "pkill -9 -f 'backend boot'")
-    sandbox.process.communicate(timeout=60)
-    eventually("its processes have ended", lambda: not Path(f"/proc/{sandbox.init}").exists())
-
-
 def test_a_flood_of_refusals_is_counted_and_bounded(sandbox: Running) -> None:
     flood = """
 import json, socket, time
@@ -265,3 +257,10 @@ def test_a_report_of_the_agents_is_never_trusted(sandbox: Running) -> None:
     assert sandbox.state.session is not None
     assert sandbox.state.session.cost_usd == -1.0
     assert connect(sandbox, "github.com") == "open"
+
+
+def test_the_boot_process_killed_closes_everything(sandbox: Running) -> None:
+    """The last test, because it ends the shared sandbox."""
+    sandbox.root("sh", "-c", "pkill -9 -f 'backend boot'")
+    sandbox.process.communicate(timeout=60)
+    eventually("its processes have ended", lambda: not Path(f"/proc/{sandbox.init}").exists())

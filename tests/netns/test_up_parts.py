@@ -49,13 +49,6 @@ def ends_with(running: Running, code: int, *pids: int) -> None:
     eventually("every process has ended", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
-def test_up_ends_with_the_pretend_internet(running: Running) -> None:
-    pids = waiters(running)
-    os.kill(pids["internet"], signal.SIGKILL)
-    ends_with(running, 1, running.init, *pids.values())
-    assert "the pretend internet has ended" in running.seen.with_name("err").read_text()
-
-
 @pytest.mark.parametrize("which", ["waiter", "first"])
 def test_up_ends_with_the_sandbox(running: Running, which: str) -> None:
     pids = waiters(running)
@@ -165,3 +158,11 @@ def test_check_lists_missing_requirements(sandbox: Running) -> None:
     done = sandbox.agent("codetainer", "check")
     assert done.returncode == 1
     assert "not root; needed for namespaces, mounts and the firewall. Run it as root." in done.stdout
+
+
+def test_up_ends_with_the_pretend_internet(sandbox: Running) -> None:
+    """The last test, because it ends the shared sandbox."""
+    pids = waiters(sandbox)
+    os.kill(pids["internet"], signal.SIGKILL)
+    ends_with(sandbox, 1, sandbox.init, *pids.values())
+    assert "the pretend internet has ended" in sandbox.seen.with_name("err").read_text()
