@@ -207,8 +207,7 @@ def test_a_session_that_does_not_detach_is_closed() -> None:
 FLOOD = """
 import os, sys, time
 terminal = os.open(sys.argv[1], os.O_WRONLY | os.O_NOCTTY)
-until = time.monotonic() + 60
-while time.monotonic() < until:
+for _ in range(30_000):
     os.write(terminal, sys.argv[2].encode())
     time.sleep(0.002)
 """
@@ -216,10 +215,7 @@ while time.monotonic() < until:
 
 @contextlib.contextmanager
 def flooded(terminal: AnsweringTerminal, text: str) -> Iterator[None]:
-    """The agent writes endlessly to its client's terminal, bypassing tmux, even after the client has gone.
-
-    It writes up to 500 times a second: with 20 queries in each, the answers fill a terminal's input queue (4 kB) in 0.2 s.
-    """
+    """The agent writes to its client's terminal, bypassing tmux, 500 times a second for a minute, even without a client."""
     done = terminal.sandbox().agent("tmux", "-S", TMUX, "list-clients", "-F", "#{client_tty}")
     tty = done.stdout.strip()
     assert tty.startswith("/dev/pts/"), done

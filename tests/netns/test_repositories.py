@@ -78,7 +78,7 @@ def test_a_new_name_out_of_scope_is_reported(tmp_path: Path) -> None:
         assert "DEGRADED" in status
         assert f"is now called example/{MIXED}" in status
         push = sandbox.agent("git", "-C", "/workspace/repo", "push", "origin", "HEAD:refs/heads/more")
-        assert f"writes go to example/{RENAMED} only" in push.stderr
+        assert f"Writes go to example/{RENAMED} only" in push.stderr
     finally:
         sandbox.stop()
 
