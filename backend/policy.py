@@ -13,7 +13,7 @@ from backend.services.bundle import Services
 from backend.settings import Settings
 from backend.settings.values import GateMode
 from backend.system import SystemFailure
-from network import reasons
+from network import grant, reasons
 from network.allowlist import Allowlist
 
 REOPEN_SECONDS = 60.0  # limit for resolving all entries that are not wildcards
@@ -38,8 +38,19 @@ class Policy:
 
     async def begin(self, listed: Allowlist) -> None:
         """Applies the allowlist read at boot. Raises SystemFailure."""
-        self.listed = listed
-        await self.apply(listed)
+        self.listed = self.governed(listed)
+        await self.apply(self.listed)
+
+    def governed(self, allowlist: Allowlist) -> Allowlist:
+        """Returns an allowlist in which the rules for credentials decide at hosts whose credential is set.
+
+        If the agent has the credential, every request is granted.
+        """
+        settings = self._settings
+        names = {
+            host.name for host in settings.hosts if any(c.variable in settings.secrets.by_variable for c in host.credentials)
+        }
+        return allowlist.governed(names, grant.BY_CREDENTIAL if settings.outside else grant.ANYTHING)
 
     async def apply(self, allowlist: Allowlist, *, to_all: bool = False) -> None:
         """Puts an allowlist into effect in guard, CoreDNS and gate. The guard comes first: it opens what CoreDNS serves.

@@ -1,4 +1,4 @@
-"""`codetainer allowed`: all open names with their ports and sources."""
+"""`codetainer allowed`: all open names with their ports, the requests that pass, and sources."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def table(reply: Reply, now: float | None = None) -> str:
     return (f"closed now: {closed}\n" if closed else "") + columns(rows)
 
 
-def _row(entry: dict[str, Any], now: float) -> tuple[str, str, str]:
+def _row(entry: dict[str, Any], now: float) -> tuple[str, str, str, str]:
     end = entry.get("until")
     source = harmless(str(entry.get("source", "")))
     if end is not None:
         source += f", {until(float(end), now)}"
     if lack := harmless(str(entry.get("lack", ""))):
         source += f"; cannot be reached: {lack}"
-    return harmless(str(entry.get("name", ""))), harmless(str(entry.get("ports", ""))), source
+    name, ports, grant = (harmless(str(entry.get(key, ""))) for key in ("name", "ports", "grant"))
+    return name, ports, grant, source

@@ -208,7 +208,8 @@ def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Acknowledged | e.Froze
     match event:
         case e.Allowed():
             ports = f" ports {harmless(event.ports, 40)}" if event.ports else ""
-            return f"allowed {harmless(event.name)}{ports} {until(event.until, at)}{_after(', by ', event.by)}"
+            only = f" only {harmless(event.grant, 120)}" if event.grant else ""
+            return f"allowed {harmless(event.name)}{ports}{only} {until(event.until, at)}{_after(', by ', event.by)}"
         case e.Withdrawn():
             ports = f" ports {harmless(event.ports, 40)}" if event.ports else ""
             done = "revoked" if event.stays else "closed"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from backend.contract.refusals import Severity, severity
 from backend.contract.state import State
 from codetainer_tui.lookalike import looks_generated, resembles
-from codetainer_tui.refusal import entry, listable_name
+from codetainer_tui.refusal import READ, USUAL_PORTS, entry, listable_name, rule
 from codetainer_tui.view.crowds import sort_out
 from codetainer_tui.view.refusals import is_muted, opening
 
@@ -23,14 +23,20 @@ class Wanted:
     count: int = 0
     first_at: float = 0.0
     ports: set[int] = field(default_factory=set)
+    rules: dict[str, None] = field(default_factory=dict)  # refused requests to hosts that grant only some
     programs: set[str] = field(default_factory=set)
     resembles: str = ""  # the allowlist entry that it may be mistaken for
     generated: bool = False
 
     @property
     def entry(self) -> str:
-        """The line for domains.conf."""
-        return entry(self.name, self.ports)
+        """The line for domains.conf, with the smallest grant."""
+        return entry(self.name, self.ports, self.grant)
+
+    @property
+    def grant(self) -> str:
+        """The refused requests; else reading, or "" for ports that are opened by address."""
+        return " ".join(self.rules) or (READ if not self.ports - set(USUAL_PORTS) else "")
 
     @property
     def recommended(self) -> bool:
@@ -52,6 +58,8 @@ def wanted(state: State, now: float) -> list[Wanted]:
         one.count += view.count
         one.first_at = min(one.first_at, view.first_at)
         one.ports.add(view.latest.port)
+        if needed := rule(view.latest):
+            one.rules[needed] = None
         one.programs |= {view.latest.program} - {""}
     for one in by_name.values():
         one.resembles, one.generated = resembles(one.name, state.listed), looks_generated(one.name)

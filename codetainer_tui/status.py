@@ -98,7 +98,8 @@ def _advice(shown: View, wanted: Sequence[Wanted], *, operator: bool) -> str:
         command = "codetainer thaw" if shown.frozen else "codetainer retry" if shown.needs_retry else ""
     elif name is not None:
         ports = ",".join(str(port) for port in sorted(name.ports - set(USUAL_PORTS)))
-        command = shell.command("codetainer", "allow", name.name, *(("--port", ports) if ports else ()), "--for", "1h")
+        limits = ("--grant", name.grant) if name.rules else ("--read",) if name.grant else ()
+        command = shell.command("codetainer", "allow", name.name, *(("--port", ports) if ports else ()), *limits, "--for", "1h")
         note = f"   (refused {many(name.count, 'time')}; only if the work needs it)"
     else:
         command = ""

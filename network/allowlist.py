@@ -6,10 +6,12 @@ configuration:
 
     api.example.com
     *.example.org:443,8443/tls
+    registry.example.com read
     @npm
 
 The gate checks port 443 as TLS and port 80 as HTTP, both by name. Any other port is opened by address, unless `/tls` or `/http`
-follows it. An entry without ports opens 443 and 80.
+follows it. An entry without ports opens 443 and 80. Words after the entry limit the requests (network/grant.py). An entry
+without them grants any request, except that a package registry grants what its tool needs (REGISTRY_GRANTS).
 
 Length: the grammar and the values that it yields are easier to read together.
 """
@@ -17,15 +19,25 @@ Length: the grammar and the values that it yields are easier to read together.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from network import foreign_syntax
+from network import foreign_syntax, grant
 from network.common_suffixes import COMMON_SUFFIXES
 from network.names import ADDRESS, AN_ADDRESS, USE_A_NAME, EntryError, normalise
 
-REGISTRY_TOOLS = ("npm", "pip", "go", "apt", "bun")
+# Auditing sends names and versions of packages, which installing them tells the registry as well; it stores nothing there. Some
+# registries serve npm's API below a path of their own.
+_AUDIT = ("POST:/-/npm/v1/security/**", "POST:/**/-/npm/v1/security/**")
+REGISTRY_GRANTS: Mapping[str, tuple[str, ...]] = {
+    "npm": (grant.READ, *_AUDIT),
+    "pip": (grant.READ,),
+    "go": (grant.READ,),
+    "apt": (grant.READ,),
+    "bun": (grant.READ, *_AUDIT),
+}
+REGISTRY_TOOLS = tuple(REGISTRY_GRANTS)
 MAX_PORTS = 16  # of one entry
 
 
@@ -39,11 +51,15 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Port:
-    """`source` is the place that opens the port if it is not that of its entry: merged entries have several."""
+    """A port of an entry, and the requests that it grants (network/grant.py; the empty tuple: any).
+
+    `source` is the place that opens the port if it is not that of its entry: merged entries have several.
+    """
 
     number: int
     check: Check
     source: str = field(default="", compare=False, repr=False)
+    grant: tuple[str, ...] = grant.ANYTHING
 
     def __str__(self) -> str:
         default = DEFAULT_CHECKS.get(self.number, Check.ADDRESS)
@@ -67,16 +83,32 @@ class Entry:
     def numbers(self) -> frozenset[int]:
         return frozenset(port.number for port in self.ports)
 
+    @property
+    def grants(self) -> tuple[tuple[str, ...], ...]:
+        """The different grants of its ports."""
+        return tuple(dict.fromkeys(port.grant for port in self.ports))
+
+    def granting(self, words: tuple[str, ...]) -> Entry:
+        """Returns the entry with this grant on every port. Raises EntryError if a port cannot be limited to it."""
+        by_address = [port for port in self.ports if port.check is Check.ADDRESS]
+        if words and by_address:
+            number = by_address[0].number
+            reason = f"port {number} is opened by address, so requests on it cannot be limited"
+            raise EntryError(0, str(self), reason, f"Write {number}/tls or {number}/http, or leave out {grant.text(words)}.")
+        return replace(self, ports=tuple(replace(port, grant=words) for port in self.ports))
+
     def adding(self, ports: Iterable[Port]) -> Entry:
-        """Returns the entry with more ports. A port that it already has keeps its check."""
-        return replace(self, ports=(*self.ports, *(port for port in ports if port.number not in self.numbers)))
+        """Returns the entry with more ports. A port that it already has keeps its check, and grants what both grant."""
+        others = {port.number: port for port in ports}
+        mine = (replace(p, grant=grant.union(p.grant, others.get(p.number, p).grant)) for p in self.ports)
+        return replace(self, ports=(*mine, *(port for port in others.values() if port.number not in self.numbers)))
 
     def by_source(self) -> list[Entry]:
-        """One entry for each place that opens some of the ports, with these ports and that place."""
-        ports: dict[str, list[Port]] = {}
+        """One entry for each place that opens some of the ports, and for each grant, with these ports and that place."""
+        ports: dict[tuple[str, tuple[str, ...]], list[Port]] = {}
         for port in self.ports:
-            ports.setdefault(port.source or self.source, []).append(port)
-        return [replace(self, ports=tuple(same), source=source) for source, same in ports.items()]
+            ports.setdefault((port.source or self.source, port.grant), []).append(port)
+        return [replace(self, ports=tuple(same), source=source) for (source, _), same in ports.items()]
 
     def covers(self, other: Entry) -> bool:
         """True if this entry opens every name that the other one opens."""
@@ -90,8 +122,10 @@ class Entry:
         return f"*.{self.name}" if self.below else self.name
 
     def __str__(self) -> str:
-        ports = "" if self.ports == DEFAULT_PORTS else ":" + ",".join(map(str, self.ports))
-        return self.pattern + ports
+        usual = [(port.number, port.check) for port in self.ports] == [(port.number, port.check) for port in DEFAULT_PORTS]
+        written = [words for words in self.grants if words != grant.BY_CREDENTIAL]
+        limits = "; ".join(map(grant.text, written)) if any(written) else ""
+        return self.pattern + ("" if usual else ":" + ",".join(map(str, self.ports))) + (f" {limits}" if limits else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +195,8 @@ class Allowlist:
     def merged(self, *others: Allowlist) -> Allowlist:
         """Joins several allowlists. Entries with the same pattern become one entry with the ports of both.
 
-        A port keeps the place that opened it first, unless a later place changes its check.
+        A port that both open grants what both grant. It keeps the place that opened it first, unless a later place changes its
+        check or its grant.
         """
         by_pattern: dict[str, Entry] = {}
         for entry in (e for source in (self, *others) for e in source.entries):
@@ -169,11 +204,21 @@ class Allowlist:
             if previous is not None:
                 ports = {port.number: port for port in previous.ports}
                 for port in entry.ports:
+                    if port.number in ports:
+                        port = replace(port, grant=grant.union(ports[port.number].grant, port.grant))
                     if ports.get(port.number) != port:
                         ports[port.number] = replace(port, source=port.source or entry.source)
                 entry = replace(previous, ports=tuple(ports.values()))
             by_pattern[entry.pattern] = entry
         return Allowlist(tuple(by_pattern.values()))
+
+    def governed(self, names: Collection[str], words: tuple[str, ...]) -> Allowlist:
+        """Returns the allowlist with this grant for exactly these names: other rules decide at hosts with a credential."""
+        each = (
+            replace(entry, ports=tuple(replace(port, grant=words) for port in entry.ports)) if entry.pattern in names else entry
+            for entry in self.entries
+        )
+        return Allowlist(tuple(each))
 
     def without(self, pattern: str) -> Allowlist:
         return Allowlist(tuple(entry for entry in self.entries if entry.pattern != pattern))
@@ -186,7 +231,7 @@ class Parsed:
 
 
 def parse_entry(text: str, source: str = "") -> Entry:
-    """Parses one entry without its comment. Raises EntryError."""
+    """Parses one entry without its comment and without a grant. Raises EntryError."""
     if "://" in text:
         host = re.sub(r"[/?#].*", "", text.partition("://")[2]).rpartition("@")[2].partition(":")[0] or "example.com"
         raise EntryError(0, text, "expected a host, not a URL", f"Write only the host: {host}.")
@@ -234,8 +279,8 @@ def parse_ports(text: str, offset: int = 0) -> tuple[Port, ...]:
 
 def referenced_registries(text: str) -> tuple[str, ...]:
     """The tools behind the `@` entries of an allowlist, each once. `parse` needs their hosts."""
-    words = (line.split("#")[0].strip() for line in text.splitlines())
-    return tuple(dict.fromkeys(word[1:] for word in words if word.startswith("@") and word[1:] in REGISTRY_TOOLS))
+    words = (line.split("#")[0].split() for line in text.splitlines())
+    return tuple(dict.fromkeys(w[0][1:] for w in words if w and w[0].startswith("@") and w[0][1:] in REGISTRY_TOOLS))
 
 
 def parse(text: str, file: str, registries: Mapping[str, tuple[str, ...]] | None = None) -> Parsed:
@@ -265,38 +310,58 @@ def parse(text: str, file: str, registries: Mapping[str, tuple[str, ...]] | None
             previous = entries.get(entry.pattern)
             if previous is None:
                 entries[entry.pattern] = entry
-            elif not word.startswith("@"):
-                warnings.append(Problem(file, number, column, word, f"duplicate of {previous.source}"))
-                entries.update({e.pattern: e for e in Allowlist((previous,)).merged(Allowlist((entry,))).entries})
+                continue
+            merged = Allowlist((previous,)).merged(Allowlist((entry,))).entries[0]
+            if not word.startswith("@"):
+                reason = f"duplicate of {previous.source}"
+                if set(merged.grants) - set(previous.grants):
+                    reason += f"; together they grant {' and '.join(map(grant.text, merged.grants))}"
+                warnings.append(Problem(file, number, column, word, reason))
+            entries[entry.pattern] = merged
     if problems:
         raise AllowlistError(problems)
     return Parsed(Allowlist(tuple(entries.values())), tuple(warnings))
 
 
 def _one_word(word: str, source: str) -> Entry:
-    blank = re.search(r"\s", word)
-    if not blank:
+    """Parses an entry and its grant. Raises EntryError."""
+    first, *others = re.finditer(r"[^ \t]+", word)
+    if not others:
         return parse_entry(word, source)
+    if all(grant.is_word(other[0]) for other in others):
+        entry = parse_entry(first[0], source)
+        return _granting(entry, others)
     if mistake := foreign_syntax.mistake(word):
         raise EntryError(0, word, *mistake)
-    raise EntryError(blank.start(), word, "expected one entry per line", "Put the second entry on a line of its own.")
+    raise EntryError(first.end(), word, "expected one entry per line", "Put the second entry on a line of its own.")
+
+
+def _granting(entry: Entry, words: Iterable[re.Match[str]]) -> Entry:
+    return entry.granting(grant.parse([(word.start(), word[0]) for word in words]))
 
 
 def _registry(word: str, source: str, registries: Mapping[str, tuple[str, ...]]) -> tuple[Entry, ...]:
-    tool = word[1:]
+    first, *others = re.finditer(r"[^ \t]+", word)
+    tool = first[0][1:]
     if tool not in REGISTRY_TOOLS:
         choices = " ".join(f"@{name}" for name in REGISTRY_TOOLS)
-        raise EntryError(0, word, "unknown package registry", f"Use one of {choices}.")
-    return tuple(parse_entry(host, f"{word} ({source})") for host in registries.get(tool, ()))
+        raise EntryError(0, first[0], "unknown package registry", f"Use one of {choices}.")
+    grants = grant.parse([(other.start(), other[0]) for other in others]) if others else REGISTRY_GRANTS[tool]
+    return tuple(parse_entry(host, f"{first[0]} ({source})").granting(grants) for host in registries.get(tool, ()))
 
 
 def parse_words(text: str, source: str) -> Parsed:
     """Parses the entries of one variable, separated by commas or white space. Raises AllowlistError.
 
-    A comma that is followed by a digit separates ports (`a.example:443,8443`).
+    A comma that is followed by a digit separates ports (`a.example:443,8443`). The words of a grant follow their entry.
     """
-    words = re.split(r"\s+|,(?!\d+(?:/\w+)?(?:[,\s]|$))", text)
-    return parse("\n".join(words), source)
+    entries: list[str] = []
+    for word in re.split(r"\s+|,(?!\d+(?:/\w+)?(?:[,\s]|$))", text):
+        if entries and grant.is_word(word):
+            entries[-1] += f" {word}"
+        else:
+            entries.append(word)
+    return parse("\n".join(entries), source)
 
 
 def is_broad(entry: Entry) -> bool:

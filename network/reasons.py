@@ -19,6 +19,7 @@ PUSH_SCOPE = "outside the writable repositories"
 NOT_OURS = "foreign credential"
 NOT_USED_HERE = "credential not used at this host"
 NOT_GRANTED = "not granted to the agent"
+REQUEST = "request not granted"
 TWO_WAYS = "path can be read in two ways"
 NOT_FORWARD = "only fast-forwards of a branch"
 DEFAULT_BRANCH = "deletion of the default branch"
@@ -54,6 +55,7 @@ ADVICE = {
     NOT_OURS: "Only the operator's credentials work here: use those in the environment unchanged.",
     NOT_USED_HERE: "Send no credential: public images can be pulled without one.",
     NOT_GRANTED: "Only the operator may do this, or grant it in credentials.toml, which is read at boot.",
+    REQUEST: "This host grants other requests only, often just reading; the operator can run codetainer allow NAME --grant.",
     TWO_WAYS: "Send the path without encoding, dots or double slashes.",
     NOT_FORWARD: "Use git push for anything else, or send sha alone in the body.",
     DEFAULT_BRANCH: "Only the operator may delete the default branch.",
@@ -86,6 +88,11 @@ DETAILS = {
     "url": "expected a path, not a URL",
     "host_port": "the Host header names another port",
     "not_graphql": "this is not a plain GraphQL request",
+    # --- an entry that grants only some requests ---
+    "body": "only reading is granted here, without a body",
+    "override": "a header or the query names another method",
+    "upgrade": "other protocols are not granted here",
+    "too_deep": "more than one label below a wildcard",
     # --- JSON and GraphQL ---
     "json": "the JSON cannot be parsed",
     "json_twice": "the JSON has a duplicate name",

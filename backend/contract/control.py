@@ -57,9 +57,10 @@ class Request:
 class Allow(Request):
     """Open a name now, for a time or until you close it.
 
-    Open ports of the name stay open; each port has its own expiry. The time is from 1s to 366d and counts elapsed time, even if
-    the clock is set or the machine sleeps. Without --yes, a name without an address, or a wildcard as broad as a public suffix,
-    is refused with the reason.
+    Any request passes, or with --read or --grant only some: then the gate opens TLS, and programs that are already running do
+    not trust its certificate. Open ports of the name stay open; each port has its own expiry. The time is from 1s to 366d and
+    counts elapsed time, even if the clock is set or the machine sleeps. Without --yes, a name without an address, or a wildcard
+    as broad as a public suffix, is refused with the reason.
     """
 
     verb: ClassVar[str] = "allow"
@@ -68,6 +69,8 @@ class Allow(Request):
     ports: str = option("--port", "PORTS", "as in domains.conf: 443,8443/tls (default: 443 and 80)")
     seconds: float | None = option("--for", "TIME", "90s, 5m, 1h, 2d (default: until you close it)", None, duration)
     yes: bool = switch("--yes", "allow a wildcard below a public suffix, or a name without an address")
+    read: bool = switch("--read", "only reading: GET, HEAD and OPTIONS without a body")
+    grant: str = option("--grant", "GRANT", "only these requests, as in domains.conf: 'read POST:/v1/track/**'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ class ListAllowed(Request):
     A name without an address has a reason. If everything is closed now, the first line reports this.
     """
 
-    # data["entries"] of the reply: objects with name, ports, source, until, lack. `until` is None for an entry of domains.conf,
+    # data["entries"] of the reply: objects with name, ports, grant, source, until, lack. `grant` is "open" for any request, or
+    # "credentials.toml" if the rules for a credential decide. `until` is None for an entry of domains.conf,
     # else seconds since the epoch, 0 for "until you close it". `lack` is the reason why the name has no address, or "".
     # data["closed"]: the reason why everything is closed now, or "".
     verb: ClassVar[str] = "allowed"
@@ -106,7 +110,7 @@ class Explain(Request):
     Exit code 0: open; 1: refused, frozen, or a name without an address; 2: not a name, address or URL, or no answer.
     """
 
-    # data["open"] of a reply that is ok: true if a connection would be made.
+    # data["open"] of a reply that is ok: true if a connection would be made. data["grants"]: the requests that pass, by ports.
     verb: ClassVar[str] = "explain"
     target: str = positional("NAME|ADDRESS[:PORT]|URL")
 

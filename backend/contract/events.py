@@ -76,6 +76,7 @@ class Reason(StrEnum):
     NOT_OURS = reasons.NOT_OURS
     NOT_USED_HERE = reasons.NOT_USED_HERE
     NOT_GRANTED = reasons.NOT_GRANTED
+    REQUEST = reasons.REQUEST
     TWO_WAYS = reasons.TWO_WAYS
     NOT_FORWARD = reasons.NOT_FORWARD
     DEFAULT_BRANCH = reasons.DEFAULT_BRANCH
@@ -232,11 +233,17 @@ class NamesMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class ListRead(Event):
-    """The names of the allowlist as written at boot. A long list is cut: `names` has the first, `more` counts the others."""
+    """The names of the allowlist as written at boot. A long list is cut: `names` has the first, `more` counts the others.
+
+    `limited` counts the entries that grant only some requests, or whose requests the rules for a credential limit. `unlimited`
+    has the first of the others, which grant any request.
+    """
 
     kind: ClassVar[str] = "list.read"
     names: tuple[str, ...]
     more: int = 0
+    limited: int = 0
+    unlimited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +383,7 @@ class Allowed(Event):
     """The operator opened these ports of a name; its other ports stay unchanged.
 
     `ports` is in allowlist syntax, "" for the default (443 and 80). `until` is in seconds since the epoch, 0 for no expiry.
+    `grant` lists the requests that pass, in allowlist syntax ("read POST:/v1/track/**"); "" for any request.
     """
 
     kind: ClassVar[str] = "allowed"
@@ -383,6 +391,7 @@ class Allowed(Event):
     ports: str = ""
     until: float = 0.0
     by: str = ""
+    grant: str = ""
 
     @property
     def each_port(self) -> tuple[str, ...]:
@@ -395,7 +404,7 @@ class Allowed(Event):
     @property
     def entry(self) -> str:
         """The line for the allowlist."""
-        return f"{self.name}:{self.ports}" if self.ports else self.name
+        return (f"{self.name}:{self.ports}" if self.ports else self.name) + (f" {self.grant}" if self.grant else "")
 
     def without(self, numbers: Collection[int]) -> Allowed | None:
         """The rest after closing these ports; None if none is left."""

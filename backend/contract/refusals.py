@@ -47,6 +47,7 @@ _POLICY = frozenset(
     (
         Reason.NOT_LISTED,
         Reason.PORT_NOT_LISTED,
+        Reason.REQUEST,
         Reason.NEVER_RESOLVED,
         Reason.NOT_TCP,
         Reason.IPV6,

@@ -64,6 +64,7 @@ class State:
     ssh: e.SshOpened | None = None
     names: e.NamesMeasured | None = None
     listed: tuple[str, ...] = ()  # names of the allowlist at boot, without those allowed later; the first ones if very long
+    unlimited: tuple[str, ...] = ()  # the first entries that grant any request
     list: e.ListMeasured | None = None
     sandbox: e.SandboxMeasured | None = None
     proof: e.ProofFinished | None = None
@@ -212,7 +213,7 @@ def _(event: e.NamesMeasured, state: State, at: float) -> State:
 
 @_apply.register
 def _(event: e.ListRead, state: State, at: float) -> State:
-    return replace(state, listed=event.names)
+    return replace(state, listed=event.names, unlimited=event.unlimited)
 
 
 @_apply.register

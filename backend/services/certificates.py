@@ -51,11 +51,14 @@ def main() -> int:
 
 
 def make(wanted: Wanted) -> Made:
-    """Makes a CA and the certificates. Each has one name, because HTTP/2 clients share connections between several."""
+    """Makes a CA and the certificates. Each has one name, because HTTP/2 clients share connections between several.
+
+    A name can be a wildcard. Its constraint includes the name above it: not every client accepts one with a leading dot.
+    """
     names, valid = wanted["names"], Validity(wanted)
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME)])
-    constraints = x509.NameConstraints([x509.DNSName(name) for name in names], None)
+    constraints = x509.NameConstraints([x509.DNSName(name.removeprefix("*.")) for name in names], None)
     authority = (
         _builder(issuer, issuer, key.public_key(), valid)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from backend import system
 from backend.contract.events import Carried, Event, Refused
@@ -24,7 +25,7 @@ from backend.services.trust import Trust
 from backend.system import GATE, SystemFailure
 from network.allowlist import Allowlist
 from network.firewall.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
-from network.gate import haproxy
+from network.gate import grants, haproxy
 from network.gate.credential_proxy import CredentialProxy
 from network.gate.credentials import Host
 from network.gate.haproxy import Places
@@ -55,6 +56,7 @@ class Gate:
         self.allowlist = Allowlist()
         self.much_out = 1 << 63  # the upload alert: bytes sent to one name
         self.proxy: CredentialProxy | None = None  # contains the credentials
+        self._installed: set[str] = set()  # names whose certificates the running gate has
         self._carried: dict[str, Carried] = {}
         self._usage: dict[str, haproxy.Usage] = {}  # HAProxy's table at the last call, by name and port
         self._before: dict[str, haproxy.Usage] = {}  # by name: totals that HAProxy's table no longer contains
@@ -62,6 +64,8 @@ class Gate:
     # --- start and certificates ---
 
     async def _spawn(self) -> asyncio.subprocess.Process:
+        await self._certify(self.allowlist)
+        self._installed = set(self.trust.names)
         with contextlib.ExitStack() as opened:
             tls, http = (opened.enter_context(_listening(port)) for port in (GATE_TLS_PORT, GATE_HTTP_PORT))
             descriptors, proxy = [tls.fileno(), http.fileno()], self.proxy
@@ -82,23 +86,54 @@ class Gate:
         return process
 
     async def prepare(self, hosts: tuple[Host, ...], secrets: Mapping[str, str], repositories: tuple[str, ...]) -> int:
-        """Prepares TLS termination for the hosts that have a credential; returns their number. Raises SystemFailure."""
+        """Prepares TLS termination, and the hosts that have a credential; returns their number. Raises SystemFailure.
+
+        The certificates are made when the gate starts, because the allowlist names further hosts.
+        """
         self._make_folders()
         terminated = tuple(host for host in hosts if any(c.variable in secrets for c in host.credentials))
-        await self.trust.begin(host.name for host in terminated)
+        if not self.trust.begun:
+            await self.trust.prepare()
         places = self._places
         self.proxy = CredentialProxy(
-            terminated, secrets, repositories, places.certificates, places.authorities, f"/{INNER}", f"/{ASKS}"
-        )
+            terminated, secrets, repositories, places.certificate_list, places.authorities, places.map("exact"),
+            places.map("below"), places.granted, f"/{INNER}", f"/{ASKS}",
+        )  # fmt: skip
         return len(terminated)
+
+    async def _certify(self, allowlist: Allowlist) -> None:
+        """Makes the certificates that are missing for an allowlist. Raises SystemFailure."""
+        if self.proxy is None:
+            return
+        names = tuple(dict.fromkeys((*(host.name for host in self.proxy.hosts), *grants.opened(allowlist))))
+        if not self.trust.begun:
+            await self.trust.begin(names)
+        elif missing := self.trust.missing(names):
+            await self.trust.add(missing)
+
+    async def _install(self) -> None:
+        """Hands the certificates to the running gate that it has not read at its start. Raises SystemFailure."""
+        for name in self.trust.missing_in(self._installed):
+            file = self._places.certificate(name)
+            await self.ask(f"new ssl cert {file}")
+            await self._replace_certificate(str(file), file.read_text(encoding="ascii"))
+            line = haproxy.certificate_line(self._places, name)
+            (answer,) = await self.ask(f"add ssl crt-list {self._places.certificate_list} <<\n{line}\n")
+            if "Success" not in answer and "already exists" not in answer:
+                raise SystemFailure(f"cannot add a certificate for {name} to the gate: {answer.strip()[:200]}")
+            self._installed.add(name)
+
+    async def _replace_certificate(self, file: str, leaf: str) -> None:
+        """Replaces a certificate of the running gate. Raises SystemFailure."""
+        await self.ask(f"set ssl cert {file} <<\n{leaf.strip()}\n")
+        (answer,) = await self.ask(f"commit ssl cert {file}")
+        if "Success" not in answer:
+            raise SystemFailure(f"cannot renew the gate's certificates: {answer.strip()[:200]}")
 
     async def renew(self) -> None:
         """Renews the certificates without a reload, so open connections survive. Raises SystemFailure."""
         for file, leaf in (await self.trust.renew()).items():
-            await self.ask(f"set ssl cert {file} <<\n{leaf.strip()}\n")
-            (answer,) = await self.ask(f"commit ssl cert {file}")
-            if "Success" not in answer:
-                raise SystemFailure(f"cannot renew the gate's certificates: {answer.strip()[:200]}")
+            await self._replace_certificate(file, leaf)
         self.trust.in_use()
 
     def _socket(self, name: str) -> socket.socket:
@@ -118,8 +153,14 @@ class Gate:
 
     def _write_lists(self) -> None:
         self._make_folders()
-        for name, patterns in haproxy.lists(self.allowlist).items():
+        for name, lines in grants.maps(self.allowlist).items():
+            system.write(self._places.map(name), "".join(f"{line}\n" for line in lines), mode=0o600)
+        for name, patterns in self._lists(self.allowlist).items():
             system.write(self._places.list(name), "".join(f"{pattern}\n" for pattern in patterns), mode=0o600)
+
+    @staticmethod
+    def _lists(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
+        return {grants.PATTERNS: grants.patterns(allowlist), **haproxy.names(allowlist)}
 
     async def _ready(self) -> None:
         while True:
@@ -131,34 +172,43 @@ class Gate:
     # --- lists ---
 
     async def change(self, allowlist: Allowlist) -> None:
-        """Changes the allowlist without a reload; closes connections that it no longer permits. Raises SystemFailure."""
-        self.allowlist = allowlist
+        """Changes the allowlist without a reload; closes connections that it permits no longer, or with another grant.
+
+        Raises SystemFailure.
+        """
+        before, self.allowlist = self.allowlist, allowlist
         self._write_lists()  # for the next start
         if not self.service.pid:
             return
-        for name, patterns in haproxy.lists(allowlist).items():
-            await self._replace(str(self._places.list(name)), patterns)
-        await self._close_unlisted()
+        await self._certify(allowlist)
+        await self._install()
+        # The patterns first: a key without patterns grants nothing.
+        for name, patterns in self._lists(allowlist).items():
+            await self._replace("acl", self._places.list(name), patterns)
+        for name, lines in grants.maps(allowlist).items():
+            await self._replace("map", self._places.map(name), lines)
+        await self._close_changed(before, allowlist)
 
-    async def _replace(self, acl: str, patterns: tuple[str, ...]) -> None:
-        """Replaces all patterns of a list atomically: prepares a version, fills it, commits it."""
-        (answer,) = await self.ask(f"prepare acl {acl}")
+    async def _replace(self, kind: str, file: Path, lines: tuple[str, ...]) -> None:
+        """Replaces the content of a list or map atomically: prepares a version, fills it, commits it."""
+        (answer,) = await self.ask(f"prepare {kind} {file}")
         version = answer.rpartition(":")[2].strip()
         if not version.isdigit():
             raise SystemFailure(f"cannot change the gate's allowlist: {answer.strip()}")
-        commands = [*(f"add acl @{version} {acl} {pattern}" for pattern in patterns), f"commit acl @{version} {acl}"]
+        commands = [*(f"add {kind} @{version} {file} {line}" for line in lines), f"commit {kind} @{version} {file}"]
         for begin in range(0, len(commands), BATCH):
             for answer in await self.ask(*commands[begin : begin + BATCH]):
                 if answer.strip():
                     raise SystemFailure(f"cannot change the gate's allowlist: {answer.strip()}")
 
-    async def _close_unlisted(self) -> None:
-        """Closes open connections to names that are no longer allowed."""
+    async def _close_changed(self, before: Allowlist, now: Allowlist) -> None:
+        """Closes open connections to names that are no longer allowed, or that now have another grant."""
         (table,) = await self.ask("show table connections data.conn_cur gt 0")
         gone = set()
         for ticket in haproxy.parse_table(table):
             key, _, source_port = ticket.rpartition("/")
-            if not haproxy.carries(self.allowlist, key) and source_port.isdigit():
+            granted = grants.of_key(now, key)
+            if source_port.isdigit() and (granted is None or granted != grants.of_key(before, key)):
                 gone.add(int(source_port))
         if gone:
             (sessions,) = await self.ask("show sess")

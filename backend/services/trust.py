@@ -1,4 +1,7 @@
-"""The gate's certificates: made at boot for hosts with a credential, trusted inside the sandbox, renewed before they expire.
+"""The gate's certificates: for the hosts whose TLS terminates there, trusted inside the sandbox, renewed before they expire.
+
+All that are known at boot share one CA. Its key is discarded, so a host that the operator opens later gets a CA of its own,
+whose constraints name only that host. Programs that were started before do not know it.
 
 A bundle in memory, with the gate's CA at its end, is mounted over the system's bundle. That works on a read-only root, leaves
 the image unchanged, and allows another CA to be added later. Runtimes with their own stores: trust_stores.py.
@@ -6,10 +9,12 @@ the image unchanged, and allows another CA to be added later. Runtimes with thei
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +22,7 @@ from backend import system
 from backend.contract.paths import Paths
 from backend.services.trust_stores import TrustStores
 from backend.system import SystemFailure
+from network.gate import haproxy
 from network.gate.haproxy import Places
 
 if TYPE_CHECKING:
@@ -28,15 +34,32 @@ OURS = "# A CA of this sandbox's gate. Its key was discarded.\n"
 MAKE_SECONDS = 20.0
 
 
-async def make(paths: Paths, wanted: Wanted) -> Made:
+async def warm(paths: Paths) -> asyncio.subprocess.Process:
+    """Starts a process that makes certificates as soon as `make` sends it the names. Raises SystemFailure."""
+    pipe = asyncio.subprocess.PIPE
+    return await system.spawn([str(paths.python), "-I", "-m", "backend", "certificates"], stdin=pipe, stdout=pipe)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ends a process that was started for nothing."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+async def make(paths: Paths, wanted: Wanted, process: asyncio.subprocess.Process | None = None) -> Made:
     """Makes certificates in a separate process (backend/services/certificates.py explains why). Raises SystemFailure."""
-    done = await system.run_async(
-        [str(paths.python), "-I", "-m", "backend", "certificates"], input=json.dumps(wanted), timeout=MAKE_SECONDS, check=False
-    )
-    if done.code != 0:
-        raise SystemFailure(f"cannot make the gate's certificates: {done.last_line}")
+    process = process or await warm(paths)
     try:
-        made: Made = done.value()
+        async with asyncio.timeout(MAKE_SECONDS):
+            answer, _ = await process.communicate(json.dumps(wanted).encode())
+    except TimeoutError as error:
+        await _end(process)
+        raise SystemFailure(f"cannot make the gate's certificates within {MAKE_SECONDS:g} s") from error
+    if process.returncode != 0:
+        raise SystemFailure(f"cannot make the gate's certificates: the process ended with code {process.returncode}")
+    try:
+        made: Made = json.loads(answer)
     except ValueError as error:
         raise SystemFailure("cannot make the gate's certificates: the process did not answer with JSON") from error
     return made
@@ -50,18 +73,23 @@ class Trust:
         paths: Paths,
         places: Places,
         clock: Callable[[], float] = time.time,
-        maker: Callable[[Paths, Wanted], Awaitable[Made]] = make,
+        maker: Callable[[Paths, Wanted, asyncio.subprocess.Process | None], Awaitable[Made]] = make,
     ) -> None:
         self._paths, self._places, self._clock, self._maker = paths, places, clock, maker
         self.valid = 365 * 86400.0
         self._names: tuple[str, ...] = ()
+        self._warm: asyncio.subprocess.Process | None = None
         self._stores: TrustStores | None = None
         self._since = 0.0
         self._authorities: tuple[str, ...] = ()  # PEM, all that are trusted
         self._waiting: tuple[float, Mapping[str, str]] | None = None  # time and leaves: trusted, but not in use by the gate
 
+    async def prepare(self) -> None:
+        """Starts the process for `begin`, so that it is ready when the names are known. Raises SystemFailure."""
+        self._warm = await warm(self._paths)
+
     async def begin(self, names: Iterable[str]) -> None:
-        """Makes the certificates and adds their CA to the bundle. The gate itself keeps the bundle without it.
+        """Makes the certificates and adds their CA to the bundle; none without names. The gate itself keeps the old bundle.
 
         Raises SystemFailure.
         """
@@ -70,12 +98,47 @@ class Trust:
         stores = self._stores = TrustStores(self._paths, trusted)
         system.write(self._places.authorities, trusted, mode=0o600)
         self._places.certificates.mkdir(mode=0o700, exist_ok=True)
-        authority, _ = await self._make()
-        system.write(self._paths.trusted, trusted + authority)
+        authorities: tuple[str, ...] = ()
+        if self._names:
+            authorities = ((await self._make(self._names))[0],)
+        elif self._warm is not None:
+            await _end(self._warm)
+            self._warm = None
+        system.write(self._paths.trusted, trusted + "".join(authorities))
         system.bind(self._paths.trusted, self._paths.ca_bundle)
-        stores.write([authority])
-        self._authorities = (authority,)
+        stores.write(authorities)
+        self._authorities = authorities
+        self._list()
         self.in_use()
+
+    @property
+    def begun(self) -> bool:
+        return self._stores is not None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names with a certificate."""
+        return self._names
+
+    def missing_in(self, installed: Collection[str]) -> tuple[str, ...]:
+        """The names with a certificate that is not among the installed ones."""
+        return tuple(name for name in self._names if name not in installed)
+
+    def missing(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The names among these that have no certificate."""
+        return tuple(name for name in names if name not in self._names)
+
+    async def add(self, names: tuple[str, ...]) -> None:
+        """Makes certificates for more names, with a CA of their own. Raises SystemFailure."""
+        authority, _ = await self._make(names)
+        self._trust(authority)
+        self._names = (*self._names, *names)
+        self._list()
+
+    def _list(self) -> None:
+        """Writes HAProxy's list of certificates."""
+        lines = (f"{haproxy.certificate_line(self._places, name)}\n" for name in self._names)
+        system.write(self._places.certificate_list, "".join(lines), mode=0o600)
 
     def without_gate(self) -> None:
         """Writes the stores of runtimes for a sandbox whose gate terminates no TLS. Raises SystemFailure."""
@@ -98,7 +161,13 @@ class Trust:
         if self._waiting is not None and self._good(self._waiting[0]):
             return self._waiting[1]
         now = self._clock()
-        authority, leaves = await self._make()
+        authority, leaves = await self._make(self._names)
+        self._trust(authority)
+        self._waiting = now, leaves
+        return leaves
+
+    def _trust(self, authority: str) -> None:
+        """Adds a CA to the bundle and all stores. Raises SystemFailure."""
         if self._stores is not None:
             self._stores.write([*self._authorities, authority])
         try:
@@ -110,17 +179,16 @@ class Trust:
         except OSError as error:
             raise SystemFailure(f"cannot add the new CA to the bundle: {error.strerror or error}") from error
         self._authorities = (*self._authorities, authority)
-        self._waiting = now, leaves
-        return leaves
 
     def in_use(self) -> None:
         """Records that the gate uses the latest certificates. Until then, `due` stays true."""
         self._since = self._waiting[0] if self._waiting is not None else self._clock()
         self._waiting = None
 
-    async def _make(self) -> tuple[str, dict[str, str]]:
-        made = await self._maker(self._paths, {"names": self._names, "seconds": self.valid, "skew": SKEW})
-        leaves = {str(self._places.certificates / f"{name}.pem"): leaf for name, leaf in made["leaves"].items()}
+    async def _make(self, names: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+        process, self._warm = self._warm, None
+        made = await self._maker(self._paths, {"names": names, "seconds": self.valid, "skew": SKEW}, process)
+        leaves = {str(self._places.certificate(name)): leaf for name, leaf in made["leaves"].items()}
         for file, leaf in leaves.items():
             system.write(Path(file), leaf, mode=0o600)
         return OURS + made["authority"], leaves

@@ -25,11 +25,12 @@ from backend.supervision.openers import in_words, until_words
 from backend.system import SystemFailure
 from backend.work.keeper import Keeper
 from backend.work.save_reply import save_reply
-from network import allowlist
+from network import allowlist, grant
 from network.names import EntryError, normalise
 
 REFRESH_SECONDS = 60.0
 HOW_LONG = "Give a time from 1 s to a year, or none for until it is taken back."
+NOT_TRUSTED = "programs that are running already do not trust the gate's certificate for it"
 FROZEN = f"{Reason.FROZEN}: nothing is opened, and nothing started as the agent"
 
 
@@ -127,6 +128,14 @@ async def _(request: control.Allow, target: Control, by: str) -> Reply:
     entry = allowlist.parse_entry(request.name, BY_HAND)
     if request.ports:
         entry = dataclasses.replace(entry, ports=allowlist.parse_ports(request.ports))
+    if words := _grant(request):
+        if not target.journal.state.gate:
+            return Reply(
+                False,
+                f"cannot limit the requests to {entry}: CODETAINER_GATE=off",
+                "Repeat it without --read and --grant to allow any request.",
+            )
+        entry = entry.granting(words)
     if allowlist.is_broad(entry) and not request.yes:
         return Reply(False, f"{entry.pattern} opens names that anybody can register", "Repeat it with --yes if that is meant.")
     if not _is_duration(request.seconds):
@@ -138,18 +147,39 @@ async def _(request: control.Allow, target: Control, by: str) -> Reply:
     text = f"{entry} is open {until_words(until, now)}"
     if lack:
         text = f"{entry} is allowed {until_words(until, now)}, but cannot be reached: {lack}"
-    text += "".join(f"; {_was_open(grant, entry, now)}" for grant in replaced)
+    text += "".join(f"; {_was_open(each, entry, now)}" for each in replaced)
+    if any(entry.grants):
+        text += f"; {NOT_TRUSTED}"
+    if wider := _wider(target.grants.allowlist, entry):
+        text += f"; {wider}"
     others = [other for other in before if other.numbers - entry.numbers or other.source != BY_HAND]
     if others:
         text += f"; also open: {in_words(others)}"
     return Reply(True, text, data={"until": until})
 
 
-def _was_open(grant: Grant, entry: allowlist.Entry, now: float) -> str:
+def _wider(in_force: allowlist.Allowlist, entry: allowlist.Entry) -> str:
+    """What passes besides the grant of an entry, because other entries or the rules for a credential decide; "" if nothing."""
+    now = in_force.listed(entry.pattern)
+    grants = now.grants if now is not None else ()
+    if grant.BY_CREDENTIAL in grants:
+        return f"{entry.pattern} has a credential, so its rules in credentials.toml decide"
+    if grant.ANYTHING in grants and grant.ANYTHING not in entry.grants:
+        return "the allowlist already grants any request"
+    return ""
+
+
+def _grant(request: control.Allow) -> tuple[str, ...]:
+    """The grant that a request asks for. Raises EntryError."""
+    words = [*request.grant.split(), *([grant.READ] if request.read else [])]
+    return grant.parse([(0, word) for word in words]) if words else grant.ANYTHING
+
+
+def _was_open(was: Grant, entry: allowlist.Entry, now: float) -> str:
     """What a new grant replaces: `was open until 18:17`, with the ports unless they are the same."""
-    shared = [port for port in grant.entry.ports if port.number in entry.numbers]
+    shared = [port for port in was.entry.ports if port.number in entry.numbers]
     on = "" if {port.number for port in shared} == entry.numbers else f" on {', '.join(map(str, shared))}"
-    return f"was open{on} {until_words(grant.until, now)}"
+    return f"was open{on} {until_words(was.until, now)}"
 
 
 def _is_duration(seconds: float | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 
 from network.allowlist import Check
@@ -30,6 +31,19 @@ class Target:
     def suits(self, check: Check) -> bool:
         """True if a client for the URL's scheme speaks the protocol that the gate expects at a port."""
         return not self.scheme or check is Check.ADDRESS or _CHECKS.get(self.scheme) is check
+
+
+def is_own(address: str) -> bool:
+    """True if the address is the sandbox's own: only those can be bound (ip(7), ipv6(7)), and addresses of many hosts."""
+    if ipaddress.ip_address(address).is_multicast:
+        return False
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.bind((address, 0))
+            sock.connect(sock.getsockname())  # not permitted for a broadcast address
+        except OSError:
+            return False
+    return True
 
 
 def read(text: str) -> Target:

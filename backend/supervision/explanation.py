@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -19,7 +17,7 @@ from backend.journal import Journal
 from backend.policy import Policy
 from backend.services.bundle import Services
 from backend.settings import ways_file
-from backend.supervision.destination import Target, read
+from backend.supervision.destination import Target, is_own, read
 from backend.supervision.grants import BY_HAND, Grants
 from backend.supervision.openers import Opener
 from backend.system import SystemFailure
@@ -122,10 +120,17 @@ async def _name(target: Target, openers: Sequence[Opener], sandbox: Sandbox) -> 
     mine = [one for one in openers if not port or port in one.entry.numbers]
     if not mine:
         return await _another_port(target, openers, sandbox)
+    if deep := next((one.entry.pattern for one in mine if one.too_deep(host)), ""):
+        certificate = f"The gate's certificate for {deep} covers one label: list {host} by itself."
+        return _refused(target, Reason.REQUEST, detail=reasons.DETAILS["too_deep"], more=certificate)
     checks = {number.check for one in mine for number in one.entry.ports if number.number == port}
     if sandbox.journal.state.gate and not all(map(target.suits, checks)):
         return _unsuitable(target, checks.pop())
-    data: dict[str, Any] = {"source": mine[0].entry.source, "sources": {one.ports: one.entry.source for one in mine}}
+    data: dict[str, Any] = {
+        "source": mine[0].entry.source,
+        "sources": {one.ports: one.entry.source for one in mine},
+        "grants": {one.ports: one.grant for one in mine},
+    }
     if away := _away(target, mine, sandbox.journal.state):
         text = f"{target} is refused for now: {away}. The allowlist has it: {_ports(host, mine)}"
         return Reply(True, text, data={"open": False, **data})
@@ -140,6 +145,8 @@ async def _name(target: Target, openers: Sequence[Opener], sandbox: Sandbox) -> 
         text = f"{target} cannot be reached: {Reason.NO_ADDRESS}, {lack}{still}. The allowlist has it: {_ports(host, mine)}"
         return Reply(True, text, data={"open": False, "lack": lack, "reason": str(Reason.NO_ADDRESS), **data})
     opened = f"is open: {mine[0].source(host, time.time())}" if port else f"is open on {_ports(host, mine)}"
+    if port and mine[0].limits:
+        opened += f"; requests pass {mine[0].limits}"
     lines = [f"{target} {opened}; current addresses: {', '.join(addresses)}"]
     if port in (0, 80, TLS_PORT):  # TLS ends at the gate on this port only, and it redirects plain HTTP there
         lines += granted(host, sandbox.services.gate.proxy)
@@ -180,7 +187,7 @@ def _unsuitable(target: Target, check: Check) -> Reply:
 def _ports(name: str, openers: Sequence[Opener]) -> str:
     """`443, 80 (domains.conf:17) and 8443 (by hand, by root, until 18:17)`."""
     now = time.time()
-    *others, last = [f"{one.ports} ({one.source(name, now)})" for one in openers]
+    *others, last = [f"{one.ports} ({one.source(name, now)}{', ' * bool(one.limits)}{one.limits})" for one in openers]
     return f"{', '.join(others)} and {last}" if others else last
 
 
@@ -237,20 +244,7 @@ def _own_address(target: Target, policy: Policy) -> str:
     """The address of a destination that is the sandbox itself, "" if it is not."""
     if corefile.is_local(target.host, policy.allowlist, os.uname().nodename.lower()):
         return LOOPBACK
-    return target.host if target.address is not None and _is_own(target.host) else ""
-
-
-def _is_own(address: str) -> bool:
-    """True if the address is the sandbox's own: only those can be bound (ip(7), ipv6(7)), and addresses of many hosts."""
-    if ipaddress.ip_address(address).is_multicast:
-        return False
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        try:
-            sock.bind((address, 0))
-            sock.connect(sock.getsockname())  # not permitted for a broadcast address
-        except OSError:
-            return False
-    return True
+    return target.host if target.address is not None and is_own(target.host) else ""
 
 
 def _local(target: Target, address: str, sandbox: Sandbox) -> Reply:
@@ -280,18 +274,19 @@ async def allowed(sandbox: Sandbox) -> Reply:
         if not reason:
             lacks = dict((await sandbox.services.guard.ask(channel.Unresolved())).data)
     rows = [
-        {"name": name, "ports": ports, "source": source, "until": until, "lack": lacks.get(name, "")}
-        for name, ports, source, until in _rows(sandbox.grants)
+        {"name": name, "ports": ports, "grant": words, "source": source, "until": until, "lack": lacks.get(name, "")}
+        for name, ports, words, source, until in _rows(sandbox.grants)
     ]
     return Reply(True, data={"entries": rows, "closed": f"{reason}. {remedy}" if reason else ""})
 
 
-def _rows(grants: Grants) -> Iterator[tuple[str, str, str, float | None]]:
+def _rows(grants: Grants) -> Iterator[tuple[str, str, str, str, float | None]]:
     for entry in grants.listed.entries:
         for part in entry.by_source():
-            yield part.pattern, ",".join(map(str, part.ports)), part.source, None
+            yield part.pattern, ",".join(map(str, part.ports)), Opener(part).grant, part.source, None
     for same in grants.granted.values():
         for grant in same:
             closing = f"; being closed, by {grant.closed_by}" if grant.closed_by else ""
             source = f"{BY_HAND}, by {grant.by}{closing}"
-            yield grant.entry.pattern, ",".join(map(str, grant.entry.ports)), source, grant.until
+            words = Opener(grant.entry).grant
+            yield grant.entry.pattern, ",".join(map(str, grant.entry.ports)), words, source, grant.until

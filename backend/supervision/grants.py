@@ -14,6 +14,7 @@ from backend.contract.events import TIME_UP, Allowed, Event, Noted, ServiceState
 from backend.guard.channel import Resolve
 from backend.supervision.openers import Opener, in_words, openers
 from backend.system import SystemFailure
+from network import grant as requests
 from network.allowlist import DEFAULT_PORTS, Allowlist, Entry
 
 TELL_SECONDS = 1.0
@@ -102,7 +103,7 @@ class Grants:
             above = merged.above(entries[pattern])
             if above is not None:
                 entries[pattern] = entries[pattern].adding(entries[above.pattern].ports)
-        return Allowlist(tuple(entries.values()))
+        return self._boot.policy.governed(Allowlist(tuple(entries.values())))
 
     def open_for(self, entry: Entry) -> list[Entry]:
         """What opens names of this entry now: of the list, and by hand. Most have one, none of them is closed by another."""
@@ -172,7 +173,8 @@ class Grants:
         return "" if done.ok else done.text
 
     def _say(self, grant: Grant) -> None:
-        self._emit(Allowed(grant.entry.pattern, written(grant.entry), grant.until, grant.by))
+        words = "; ".join(requests.text(each) for each in grant.entry.grants if each)
+        self._emit(Allowed(grant.entry.pattern, written(grant.entry), grant.until, grant.by, words))
 
     async def withdraw(self, pattern: str, by: str, numbers: Collection[int] | None = None) -> None:
         """Closes what was opened by hand (those ports of it), and cuts its flows.
@@ -281,4 +283,4 @@ class Grants:
 def written(entry: Entry, *, full: bool = False) -> str:
     """Its ports as the list writes them, "" for the default ones but where it has to be `full`."""
     ports = ",".join(map(str, entry.ports))
-    return ports if full or entry.ports != DEFAULT_PORTS else ""
+    return ports if full or ports != ",".join(map(str, DEFAULT_PORTS)) else ""

@@ -39,7 +39,8 @@ ACTIONS = (
         "choose", "enter", "enter", "open", "show the details of the selected row; without a row, open the session"
     ),
     Action(
-        "allow", "a", "a", "allow", "allow the selected refusal: for an hour, until you close it, or as a line to copy"
+        "allow", "a", "a", "allow",
+        "allow the selected refusal: only reading or any request, for an hour, until you close it, or as a line to copy",
     ),
     Action("explain", "e", "e", "explain", "show whether the selected refusal would be allowed now, and which line decides"),
     Action(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from backend.contract import durations
 from backend.contract.control import Acknowledge, Allow, Explain, Mute, Reply, Revoke
 from backend.contract.refusals import Severity
@@ -9,6 +11,7 @@ from codetainer_tui.dashboard.asking import Asking
 from codetainer_tui.dashboard.screens.choice import Answer, ChoiceScreen
 from codetainer_tui.dashboard.screens.text import TextScreen
 from codetainer_tui.lookalike import resembles
+from codetainer_tui.refusal import READ
 from codetainer_tui.view import RefusedLine, Tone
 from codetainer_tui.words import harmless
 
@@ -29,17 +32,26 @@ class RowActions(Asking):
         if row.cannot:
             self.say(f"cannot allow {row.what}: {row.cannot}", Tone.WARN)
             return
-        if self.read_only(Allow(row.name, row.ports, durations.HOUR).typed()):
+        reads = row.grant == READ
+        least = Allow(row.name, row.ports, durations.HOUR, read=reads, grant="" if reads else row.grant)
+        if self.read_only(least.typed()):
             return
+        only = "reading" if reads else row.grant
+        limited = [Answer("r", f"only {only}, for an hour", "least"), Answer("u", f"only {only}, until I close it", "less")]
+        any_request = " any request" if row.grant else ""
         answers = [
-            Answer("h", "for an hour", "hour"), Answer("s", "until I close it", "always"),
+            *(limited if row.grant else []),
+            Answer("h", f"{any_request}{',' * bool(row.grant)} for an hour".strip(), "hour"),
+            Answer("s", f"{any_request}{',' * bool(row.grant)} until I close it".strip(), "always"),
             Answer("l", f"copy the line for domains.conf: {row.entry}", "line"),
-        ]  # fmt: skip
+        ]
         if row.opened_by:
             answers.append(Answer("c", "close it and drop its connections", "close"))
 
         def chosen(value: str | None) -> None:
             requests = {
+                "least": least,
+                "less": replace(least, seconds=None),
                 "hour": Allow(row.name, row.ports, durations.HOUR),
                 "always": Allow(row.name, row.ports),
                 "close": Revoke(row.opened_by),
@@ -54,7 +66,8 @@ class RowActions(Asking):
             f" It looks like the allowed name {harmless(looks, 80)}." if looks else "",
             f" Serious: {row.why}." if row.alarm else "",
         )
-        self.push_screen(ChoiceScreen(f"Allow {row.entry}?{''.join(warnings)}", tuple(answers)), chosen)
+        what = f"{row.name}:{row.ports}" if row.ports else row.name
+        self.push_screen(ChoiceScreen(f"Allow {what}?{''.join(warnings)}", tuple(answers)), chosen)
 
     def action_acknowledge(self) -> None:
         row, view = self.main.row, self.view

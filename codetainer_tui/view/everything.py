@@ -49,7 +49,8 @@ def _lines(
         yield "Allowed by hand"
         for entry in by_hand:
             ports = f" ports {harmless(entry.ports, 40)}" if entry.ports else ""
-            yield f"  {harmless(entry.name, 253)}{ports}  {until(entry.until, now)}" + (
+            only = f" only {harmless(entry.grant, 120)}" if entry.grant else ""
+            yield f"  {harmless(entry.name, 253)}{ports}{only}  {until(entry.until, now)}" + (
                 f", by {harmless(entry.by, 40)}" if entry.by else ""
             )
     muted = {name: end for name, end in state.muted.items() if not end or end > now}

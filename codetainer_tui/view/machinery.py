@@ -13,6 +13,7 @@ from codetainer_tui.view.parts import Row, Tone
 from codetainer_tui.words import ago, grouped, harmless, many, size, took, until, within
 
 BAR_CELLS = 8
+MAX_UNLIMITED = 3
 NEARLY_FULL, FULL = 90.0, 99.5  # percent
 
 
@@ -109,7 +110,7 @@ def _allowlist(state: State, now: float) -> Row | None:
     measured = state.list
     if measured is None:
         return None
-    cells = [many(measured.names, "name"), many(measured.addresses, "address", "addresses")]
+    cells = [many(measured.names, "name"), *_unlimited(state), many(measured.addresses, "address", "addresses")]
     if measured.refreshed_at:
         cells.append(f"refreshed {ago(measured.refreshed_at, now)}")
     if measured.next_at > now:
@@ -124,6 +125,15 @@ def _allowlist(state: State, now: float) -> Row | None:
         return Row("Allowlist", tuple(cells), tone)
     each = [f"{harmless(entry.entry, 60)} allowed {until(entry.until, now)}" for entry in by_hand]
     return Row("Allowlist", (*cells, *each), tone, (f"{len(by_hand)} allowed by hand", *cells))
+
+
+def _unlimited(state: State) -> list[str]:
+    """The entries that grant any request, beside those that grant only some."""
+    if not state.unlimited:
+        return []
+    first = ", ".join(harmless(entry, 60) for entry in state.unlimited[:MAX_UNLIMITED])
+    more = f" and {len(state.unlimited) - MAX_UNLIMITED} more" if len(state.unlimited) > MAX_UNLIMITED else ""
+    return [f"any request to {first}{more}"]
 
 
 def percent(used: float, whole: float) -> float:

@@ -94,6 +94,7 @@ class RefusedLine:
     acknowledged_as: str = ""  # never shown
     name: str = ""  # for `allow`; "" if no entry can allow it
     ports: str = ""  # for `allow`; "" if the usual ports suffice
+    grant: str = ""  # for `allow`: the smallest grant that may suffice, "" if requests cannot be limited
     entry: str = ""  # the line for domains.conf
     cannot: str = ""  # why it cannot be allowed, "" if it can
     muted_as: str = ""  # never shown

@@ -11,7 +11,7 @@ from backend.contract.events import Allowed, Via
 from backend.contract.refusals import RefusalView, Rest, Severity, added_up, severity
 from backend.contract.state import State
 from codetainer_tui.lookalike import resembles
-from codetainer_tui.refusal import NOT_RECORDED, USUAL_PORTS, advice, cannot_allow, covers, entry, listable_name, place, what
+from codetainer_tui.refusal import USUAL_PORTS, cannot_allow, covers, entry, grant, listable_name, place, remedy, rule, what
 from codetainer_tui.view.crowds import MAX_ALONE, Folded, sort_out
 from codetainer_tui.view.parts import RefusedLine, Tone
 from codetainer_tui.words import at_least, clock, clock_seconds, count, date, grouped, harmless, many, until, when
@@ -64,11 +64,13 @@ def opening(state: State, view: RefusalView, now: float) -> Allowed | None:
     """
     name, port = listable_name(view.latest), view.latest.port
     grants = [
-        grant
-        for grant in state.allowed.values()
-        if name and covers(grant.name, name) and (not port or port in grant.numbers) and (not grant.until or grant.until > now)
+        each
+        for each in state.allowed.values()
+        if name and covers(each.name, name) and (not port or port in each.numbers) and (not each.until or each.until > now)
     ]
-    return max(grants, key=lambda grant: grant.until or math.inf, default=None)
+    if request := rule(view.latest):  # other requests that were allowed do not cover it
+        grants = [each for each in grants if not each.grant or request in each.grant.split()]
+    return max(grants, key=lambda each: each.until or math.inf, default=None)
 
 
 def _suspicious(crowd: Folded) -> bool:
@@ -186,6 +188,7 @@ class _Rows:
     def _one(self, key: str, view: RefusalView) -> RefusedLine:
         state, latest = self._state, view.latest
         name = listable_name(latest)
+        line = entry(name, {latest.port}, grant(latest)) if name else ""
         allowed = opening(state, view, self._now)
         reason = str(latest.reason)
         if name and (looks := resembles(name, state.listed)):
@@ -222,12 +225,12 @@ class _Rows:
             *([f"program {by}"] if by else []),
             *([f"uid {latest.uid}"] if latest.uid >= 0 else []),
             *([shown] if shown != reason else []),
-            NOT_RECORDED if added_up(latest) else advice(latest),
-            *([f"{'if you trust it, ' if serious else ''}line for domains.conf: {entry(name, {latest.port})}"] if name else []),
+            remedy(latest),
+            *([f"{'if you trust it, ' if serious else ''}line for domains.conf: {line}"] if name else []),
         )
         return RefusedLine(
             key=key, name=name, ports=str(latest.port) if latest.port not in USUAL_PORTS else "",
-            entry=entry(name, {latest.port}) if name else "", cannot=cannot_allow(latest),
+            grant=grant(latest) if name else "", entry=line, cannot=cannot_allow(latest),
             muted_as=latest.name or latest.address, last=when(view.last_at, self._now), times=count(view.count),
             what=what(latest), why=shown, by=by, tone=tone, new=view.first_at > self._seen_at, full=full, muted=muted,
             opened_by=allowed.name if allowed is not None else "", target=place(latest),

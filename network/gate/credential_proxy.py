@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from network import reasons
-from network.gate import lfs
+from network.gate import grants, lfs
 from network.gate.credentials import Credential, Host
 from network.gate.headers import CREDENTIAL_HEADERS
-from network.gate.rules import Refusal, deny, quoted
+from network.gate.rules import Refusal, deny, encoded, quoted
 from network.gate.scope import scope
 
 TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
@@ -23,7 +23,10 @@ TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_to
 
 @dataclass(frozen=True, slots=True)
 class CredentialProxy:
-    """The hosts whose TLS terminates at the gate, and `secrets` by variable.
+    """The hosts with a credential, whose TLS terminates at the gate, and `secrets` by variable.
+
+    TLS of hosts whose allowlist entry grants only some requests terminates here, too: `exact` and `below` are the maps of the
+    entries in force, `granted` the patterns of granted requests (network/gate/grants.py).
 
     `inside` is the path of the proxy's socket within the gate's chroot; `descriptor` is that socket, listening. `asks` and
     `asks_descriptor` are the same for the gate's own queries (network/gate/github.lua). The log goes to `log_descriptor`.
@@ -32,8 +35,11 @@ class CredentialProxy:
     hosts: tuple[Host, ...]
     secrets: Mapping[str, str] = field(repr=False)
     repositories: tuple[str, ...]
-    certificates: Path
+    certificates: Path  # their list
     authorities: Path
+    exact: Path
+    below: Path
+    granted: Path
     inside: str
     asks: str
     descriptor: int = -1
@@ -46,15 +52,18 @@ class CredentialProxy:
 
 
 def render(proxy: CredentialProxy, log_format: str) -> str:
-    """Returns the proxy's frontend and backends, or "" if no host has a credential."""
-    if not proxy.hosts:
-        return ""
-    choices = "".join(f"    use_backend {_backend(host)} if {{ var(txn.name) -m str {host.name} }}\n" for host in proxy.hosts)
+    """Returns the proxy's frontend and backends."""
+    choices = "".join(
+        f"    use_backend {_backend(host)} if {{ var(txn.name) -m str {host.name} }} {{ var(txn.port) -m int 443 }}\n"
+        for host in proxy.hosts
+    )
+    own = " ".join(host.name for host in proxy.hosts)
     return _FRONTEND.format(
         inside=proxy.inside, descriptor=proxy.descriptor, certificates=proxy.certificates, log=log_format,
-        log_descriptor=proxy.log_descriptor,
+        log_descriptor=proxy.log_descriptor, exact=proxy.exact, below=proxy.below,
         choices=choices, foreign=_foreign(), nothing=_indented(Refusal(421, reasons.MISDIRECTED, "text").rules("TRUE")),
-    ) + "".join(_host(proxy, host) for host in proxy.hosts) + _asks(proxy)  # fmt: skip
+        own=f"    http-request set-var(txn.own) bool(true) if {{ var(txn.name) -m str {own} }}\n" if own else "",
+    ) + _granted(proxy) + "".join(_host(proxy, host) for host in proxy.hosts) + _asks(proxy)  # fmt: skip
 
 
 _FRONTEND = """\
@@ -67,9 +76,9 @@ frontend credential_proxy
     mode http
     # If a server breaks off a chunked answer, HAProxy 2.6 tells an HTTP/2 client that it is complete; 3.0 does not.
 .if version_atleast(3.0)
-    bind fd@{descriptor} accept-proxy ssl crt {certificates}/ alpn h2,http/1.1 strict-sni
+    bind fd@{descriptor} accept-proxy ssl crt-list {certificates} alpn h2,http/1.1 strict-sni
 .else
-    bind fd@{descriptor} accept-proxy ssl crt {certificates}/ alpn http/1.1 strict-sni
+    bind fd@{descriptor} accept-proxy ssl crt-list {certificates} alpn http/1.1 strict-sni
 .endif
     option http-no-delay
     no log
@@ -80,18 +89,23 @@ frontend credential_proxy
     tcp-request session set-var(sess.name) ssl_fc_sni,lower
     http-request set-var(txn.verdict) str(unclear)
     http-request set-var(txn.name) ssl_fc_sni,lower
+    http-request set-var(txn.port) dst_port
     http-request set-var(txn.host) req.hdr(host),lower
     http-request set-var(txn.detail) str(-)
     http-request set-var(txn.cookies) int(0)
-    http-request set-var(txn.cookies) int(1) if {{ req.hdr(cookie) -m found }} or {{ req.hdr(cookie2) -m found }}
-    http-request del-header ^cookie2?$ -m reg
-    http-response del-header ^set-cookie2?$ -m reg
-    acl with_port req.hdr(host) -m end :443
-    http-request set-var(txn.host) req.hdr(host),field(1,:),lower if with_port
+{own}    acl own var(txn.own) -m bool
+    http-request set-var(txn.cookies) int(1) if own {{ req.hdr(cookie) -m found }} or own {{ req.hdr(cookie2) -m found }}
+    http-request del-header ^cookie2?$ -m reg if own
+    http-response del-header ^set-cookie2?$ -m reg if own
+    http-request del-header connection if own {{ req.hdr(upgrade) -m found }}
+    http-request del-header ^(upgrade|http2-settings)$ -m reg if own
+    http-request set-var(txn.key) var(txn.name),concat(:,txn.port)
+    http-request set-var(txn.host) var(txn.name) if {{ var(txn.host),strcmp(txn.key) eq 0 }}
 {foreign}
-    http-request del-header connection if {{ req.hdr(upgrade) -m found }}
-    http-request del-header ^(upgrade|http2-settings)$ -m reg
-{choices}    default_backend nothing
+    http-request set-var(txn.grant) var(txn.key),map_str({exact})
+    http-request set-var(txn.grant) var(txn.key),map_end({below}) unless {{ var(txn.grant) -m found }}
+{choices}    use_backend granted if {{ var(txn.grant) -m found }} !{{ var(txn.grant) -m str open }}
+    default_backend nothing
 
 backend nothing
     mode http
@@ -118,13 +132,20 @@ def _indented(rules: Iterable[str]) -> str:
     return "\n".join(f"    {rule}" for rule in rules)
 
 
+def _granted(proxy: CredentialProxy) -> str:
+    """The backend for every host whose entry grants only some requests. It verifies the certificate against the SNI."""
+    lines = [
+        "\nbackend granted\n    mode http\n    option http-no-delay\n    http-reuse never",
+        *grants.rules(proxy.granted),
+        *_resolve("var(txn.name)", Refusal(502, reasons.NO_ADDRESS, "text")),
+        "http-request set-log-level silent",  # the TLS frontend has logged the connection
+        f"server itself 0.0.0.0:0 ssl verify required ca-file {proxy.authorities} sni var(txn.name) alpn http/1.1",
+    ]
+    return "\n    ".join(lines) + "\n"
+
+
 def _backend(host: Host) -> str:
     return "host_" + host.name
-
-
-def _encoded(name: str) -> str:
-    """A regular expression for a parameter name, each character of which may be percent-encoded."""
-    return "".join(f"({character}|%{ord(character):02x}|%{ord(character.upper()):02x})" for character in name)
 
 
 def _host(proxy: CredentialProxy, host: Host) -> str:
@@ -134,7 +155,7 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
     spelled = "|".join(header.replace("-", "[_-]") for header in held)  # variants that a server may read as these headers
     ours = Refusal(403, reasons.NOT_OURS, host.answers)
     parameters = [name for name in TOKENS_IN_URLS if name != "token" or not host.url_tokens]
-    in_url = rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(_encoded, parameters))})(=|&|;|\[|%5b|$)' }}"
+    in_url = rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(encoded, parameters))})(=|&|;|\[|%5b|$)' }}"
     lines = [
         # --- exactly one credential: the placeholder, in its header ---
         *(line for header in held for line in deny(ours, f"{{ req.hdr_cnt({header}) gt 1 }}")),
@@ -208,21 +229,26 @@ def _basic() -> Iterable[str]:
 
 def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
     """Rules that connect to the host's own address, whatever address the client dialled."""
-    yield "http-request set-var(txn.since) date(0,ms)"
-    for milliseconds in (0, 1000, 2000):  # repeats a lost query, but not one with a negative answer (gate.template: resolvers)
-        yield "http-request set-var(txn.waited) date(0,ms),sub(txn.since)"
-        again = f"!{{ var(txn.target) -m found }} {{ var(txn.waited) -m int ge {milliseconds} }}"
-        yield f"http-request do-resolve(txn.target,names,ipv4) str({host.name}) if {again}"
-    yield from deny(Refusal(502, reasons.NO_ADDRESS, host.answers), "!{ var(txn.target) -m found }")
-    yield "http-request set-dst var(txn.target)"
+    yield from _resolve(f"str({host.name})", Refusal(502, reasons.NO_ADDRESS, host.answers))
     yield "http-request set-dst-port int(443)"
-    yield "http-request set-var(txn.verdict) str(carried)"
     # The TLS frontend has logged the connection. This log is kept for refusals and for cookies that were dropped.
     yield "http-request set-log-level silent unless { var(txn.cookies) -m int 1 }"
     yield (
         f"server itself 0.0.0.0:0 ssl verify required ca-file {proxy.authorities} sni str({host.name}) "
         f"verifyhost {host.name} alpn http/1.1"
     )
+
+
+def _resolve(name: str, lack: Refusal) -> Iterable[str]:
+    """Rules that set the destination to an address of a host. `name` is an expression for its name."""
+    yield "http-request set-var(txn.since) date(0,ms)"
+    for milliseconds in (0, 1000, 2000):  # repeats a lost query, but not one with a negative answer (gate.template: resolvers)
+        yield "http-request set-var(txn.waited) date(0,ms),sub(txn.since)"
+        again = f"!{{ var(txn.target) -m found }} {{ var(txn.waited) -m int ge {milliseconds} }}"
+        yield f"http-request do-resolve(txn.target,names,ipv4) {name} if {again}"
+    yield from deny(lack, "!{ var(txn.target) -m found }")
+    yield "http-request set-dst var(txn.target)"
+    yield "http-request set-var(txn.verdict) str(carried)"
 
 
 def _asks(proxy: CredentialProxy) -> str:

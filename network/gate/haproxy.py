@@ -1,4 +1,4 @@
-"""HAProxy's configuration and ACL files, which let only listed names through, and its log and tables.
+"""HAProxy's configuration and its maps, which let only listed names through, and its log and tables.
 
 The template beside this file contains the rules in order. This module fills in paths and lists, and parses the log.
 """
@@ -12,9 +12,9 @@ from pathlib import Path
 from string import Template
 
 from network import reasons
-from network.allowlist import Allowlist, Check
+from network.allowlist import Allowlist
 from network.firewall.ruleset import COREDNS_ADDRESS
-from network.gate import credential_proxy, wording
+from network.gate import credential_proxy, grants, wording
 from network.gate.credential_proxy import CredentialProxy
 from network.gate.rules import body
 
@@ -28,13 +28,14 @@ GITHUB = tuple(
 KEY_LENGTH = 253 + 1 + 5  # name:port
 TICKET_LENGTH = KEY_LENGTH + 1 + 5  # name:port/source port
 
-LISTS = ("exact", "below", "exact_http", "below_http", "names", "names_below")
+NAMES = ("names", "names_below")
 # The name is the last field, because it is text from the agent. HAProxy writes control characters as #XX.
-_LOG = "%[var(txn.verdict)] {kind} %[var({scope}.address)] %[var({scope}.port)] %U %B %Tt %[var({name})]"
-_LOG_TLS = _LOG.format(kind="tls", scope="txn", name="txn.name")
+_LOG = "%[var(txn.verdict)] {kind} %[var({scope}.address)] %[var({scope}.port)] %U %B %Tt {more}%[var({name})]"
+_LOG_TLS = _LOG.format(kind="tls", scope="txn", more="", name="txn.name")
 # HAProxy refuses what is not HTTP before any rule, so only variables of the session are set. %ts says who ended it.
-_LOG_HTTP = _LOG.format(kind="http/%ts", scope="sess", name="txn.name")
-_LOG_HTTPS = _LOG.format(kind="https/%ts", scope="sess", name="sess.name")
+# A detail precedes the name: a request target, which contains no blank (network/gate/grants.py).
+_LOG_HTTP = _LOG.format(kind="http/%ts", scope="sess", more="%[var(txn.detail)] ", name="txn.name")
+_LOG_HTTPS = _LOG.format(kind="https/%ts", scope="sess", more="", name="sess.name")
 _BY_PROXY = "P"  # and not by the client, which may have closed the connection or have waited for too long
 _UNREADABLE = wording.verdict(reasons.UNCLEAR, "not_http")
 
@@ -69,12 +70,29 @@ class Places:
         return self.folder / "certificates"
 
     @property
+    def certificate_list(self) -> Path:
+        """HAProxy's list of these certificates."""
+        return self.folder / "certificates.lst"
+
+    def certificate(self, pattern: str) -> Path:
+        """The certificate for a name, or for the names directly below one (`*.example.com`)."""
+        return self.certificates / f"{pattern.replace('*', '+')}.pem"  # a name contains no +
+
+    @property
     def authorities(self) -> Path:
         """The CA bundle that verifies the certificates of real hosts."""
         return self.folder / "authorities.pem"
 
     def list(self, name: str) -> Path:
         return self.folder / f"{name}.lst"
+
+    def map(self, name: str) -> Path:
+        return self.folder / f"{name}.map"
+
+    @property
+    def granted(self) -> Path:
+        """The patterns of granted requests."""
+        return self.list(grants.PATTERNS)
 
 
 def render(template: str, places: Places, descriptors: tuple[int, int], uid: int, proxy: CredentialProxy | None = None) -> str:
@@ -85,15 +103,17 @@ def render(template: str, places: Places, descriptors: tuple[int, int], uid: int
     """
     hosts = " ".join(host.name for host in proxy.hosts) if proxy else ""
     ours = f"var(txn.name) -m str {hosts}"
+    own = f"    use_backend terminate if {{ {ours} }} {{ var(txn.port) -m int 443 }}\n" if hosts else ""
     text = Template(template).substitute(
-        {name: str(places.list(name)) for name in LISTS} | _words(),
+        {name: str(places.map(name)) for name in grants.MAPS} | {name: str(places.list(name)) for name in NAMES} | _words(),
         reasons=places.reasons, uid=uid, chroot=places.root, admin=places.admin, hello=HELLO, coredns=COREDNS_ADDRESS,
         github="".join(f"    lua-load {path}\n" for path in GITHUB) if proxy and proxy.asks_github else "",
         key_length=KEY_LENGTH, ticket_length=TICKET_LENGTH,
         tls_descriptor=descriptors[0], http_descriptor=descriptors[1],
         log_tls=_LOG_TLS, log_http=_LOG_HTTP,
-        terminate=f"    use_backend terminate if {{ {ours} }} {{ var(txn.port) -m int 443 }}\n" if hosts else "",
+        terminate=f"{own}    use_backend terminate if !{{ var(txn.grant) -m str {grants.OPEN} }}\n" if proxy else "",
         encrypted_only=_encrypted_only(ours) if hosts else "",
+        granted="\n    ".join(grants.rules(places.granted)),
     )  # fmt: skip
     if proxy is None:
         return text
@@ -112,7 +132,7 @@ def _encrypted_only(condition: str) -> str:
 
 
 def _words() -> dict[str, str]:
-    words = {"unclear": wording.verdict(reasons.UNCLEAR)}
+    words = {"unclear": wording.verdict(reasons.UNCLEAR), "too_deep": wording.verdict(reasons.REQUEST, "too_deep")}
     for detail in _HEADS:
         words[detail] = wording.verdict(reasons.UNCLEAR, detail)
         words[f"{detail}_answer"] = body("text", wording.sentence(reasons.UNCLEAR, detail))
@@ -127,27 +147,20 @@ def words_in_lua(proxy: CredentialProxy | None) -> str:
     return wording.lua(proxy.repositories if proxy else ())
 
 
-def lists(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
-    """Returns the patterns of each ACL file (see LISTS): `name:port` for exact matches, `.name:port` for suffix matches.
-
-    `names` and `names_below` have the names without ports, with which the gate words a refusal.
-    """
-    patterns_of: dict[str, dict[str, None]] = {name: {} for name in LISTS}
+def names(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
+    """Returns the patterns of the lists NAMES: the allowlist's names without ports, with which the gate words a refusal."""
+    patterns: dict[str, dict[str, None]] = {name: {} for name in NAMES}
     for entry in allowlist.entries:
-        patterns_of["names_below" if entry.below else "names"][f"{'.' if entry.below else ''}{entry.name}"] = None
-        for port in entry.ports:
-            if port.check is Check.ADDRESS:
-                continue
-            name = ("below" if entry.below else "exact") + ("_http" if port.check is Check.HTTP else "")
-            patterns_of[name][f"{'.' if entry.below else ''}{entry.name}:{port.number}"] = None
-    return {name: tuple(patterns) for name, patterns in patterns_of.items()}
+        patterns["names_below" if entry.below else "names"][f"{'.' if entry.below else ''}{entry.name}"] = None
+    return {name: tuple(each) for name, each in patterns.items()}
 
 
-def carries(allowlist: Allowlist, key: str) -> bool:
-    """True if connections to `name:port` may pass. When the allowlist changes, all other open connections are closed."""
-    name, _, port = key.rpartition(":")
-    entry = allowlist.match(name)
-    return entry is not None and any(str(p.number) == port and p.check is not Check.ADDRESS for p in entry.ports)
+def certificate_line(places: Places, pattern: str) -> str:
+    """A line of the certificate list.
+
+    HTTP/2 clients use one connection for all names that a certificate covers, so one for several names offers HTTP/1.1.
+    """
+    return f"{places.certificate(pattern)}{' [alpn http/1.1]' if pattern.startswith('*') else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +168,7 @@ class Line:
     """A connection (TLS) or request (HTTP) in the gate's log. `name` is the requested host; "" or "(reason)" if there is none.
 
     `verdict` is carried, silent (the client sent nothing) or that of a refusal (network/gate/wording.py). If TLS terminates at
-    the gate, `detail` has the repository or the request.
+    the gate, or an entry grants only some requests, `detail` has the repository or the request.
     `cookies`: the request had cookies, which the gate dropped. Byte counts are from the agent's point of view; `milliseconds`
     run from the accept of the connection or request to its end.
     """
@@ -191,6 +204,8 @@ def parse_line(text: str) -> Line | None:
     if protocol == "https":
         name, _, rest = name.partition(" ")  # a host with a certificate, so without blanks
         cookies, _, detail = rest.partition(" ")
+    elif protocol == "http":
+        detail, _, name = name.partition(" ")
     return Line(
         verdict, protocol, address, port, bytes_out, bytes_in, milliseconds,
         "" if name == "-" else name[:300], "" if detail == "-" else detail[:120], cookies == "1",

@@ -17,6 +17,7 @@ CREDENTIAL_HEADERS = (
 
 # Frameworks and proxies obey these headers in place of the request line (Rack::MethodOverride, Symfony, IIS, Zend).
 _METHODS = (r"x-(http-)?method(-override)?",)
+METHOD_HEADERS = "|".join(_METHODS).replace("-", "[_-]")
 _PATHS = (r"x-(original|rewrite|rewritten|envoy|accel|middleware)(-.*)?", r"(x-)?(request|proxy|base|http)-ur[il]", r"x-ur[il]")
 _HOSTS = (r"x-(http-)?host(-override)?", r"x-forwarded(-.*)?", r"forwarded")  # RFC 7239 and its predecessors
 # The client's address, and the user whom a proxy in front has identified: servers trust them for limits and permissions.

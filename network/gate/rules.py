@@ -18,7 +18,8 @@ class Refusal:
 
     With `answers` json the body is always JSON; with text it is JSON only for clients that accept JSON, such as git-lfs. git
     shows text. With registry it is the JSON of container registries, whose clients show the messages in `errors` (OCI
-    distribution specification). `detail` is a key of DETAILS. `repositories` are those that may be written to.
+    distribution specification). `detail` is a key of DETAILS, or `variable` is an HAProxy variable with the detail.
+    `repositories` are those that may be written to.
     """
 
     status: int
@@ -26,12 +27,16 @@ class Refusal:
     answers: str
     detail: str = ""
     repositories: tuple[str, ...] = ()
+    variable: str = ""
 
     def rules(self, condition: str) -> Iterable[str]:
         """Rules that refuse a request and set txn.verdict for the log. The condition must not contain `or`."""
         yield f"http-request set-var(txn.verdict) str({wording.verdict(self.reason, self.detail)}) if {condition}"
-        text = wording.sentence(self.reason, self.detail, self.repositories)
-        yield from _deny(self.status, self.answers, text, condition, "string")
+        if self.variable:
+            text = reasons.sentence(self.reason, reasons.advice(self.reason), f"%[var({self.variable})]")
+        else:
+            text = wording.sentence(self.reason, self.detail, self.repositories)
+        yield from _deny(self.status, self.answers, text, condition, "lf-string" if self.variable else "string")
 
 
 def checked_by_lua(action: str, variable: str, answers: str, condition: str = "", service: str = "") -> Iterable[str]:
@@ -79,6 +84,11 @@ def deny(refusal: Refusal, condition: str) -> Iterable[str]:
     """Rules for a refusal. They read the body first: HTTP/2 clients miss answers while sending."""
     yield f"http-request wait-for-body time 1s if {condition}"
     yield from refusal.rules(condition)
+
+
+def encoded(name: str) -> str:
+    """A regular expression for a parameter name, each character of which may be percent-encoded."""
+    return "".join(f"({character}|%{ord(character):02x}|%{ord(character.upper()):02x})" for character in name)
 
 
 def quoted(text: str) -> str:

@@ -79,7 +79,10 @@ class Sandbox:
         code = (INSIDE / f"{script}.py").read_text()
         identity = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"] if uid else []
         command = ["nsenter", "--all", f"--target={self.init}", "--", *identity, "/usr/bin/python3", "-I", "-S", "-c", code]
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "TERM": "xterm-256color"}
+        environment = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "TERM": "xterm-256color",
+            "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",  # with the gate's CA, as in the agent's environment
+        }  # fmt: skip
         done = subprocess.run(
             [*command, *map(str, arguments)], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             timeout=seconds, check=True,

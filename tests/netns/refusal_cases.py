@@ -190,12 +190,32 @@ OF_HTTP = {
     "unless listed": (Request(host="short.test"), Reason.PORT_NOT_LISTED, ""),
     "unless resolved": (Request(host="empty.test"), Reason.NO_ADDRESS, ""),
 }  # fmt: skip
+# Of an entry that grants only reading, over TLS and plain HTTP: the request, its reason, and the detail or what is logged.
+OF_GRANTS = {
+    "if { var(txn.names) -m reg": (Request(headers=(("x-http-method-override", "PUT"),)), Reason.REQUEST, "override", ""),
+    "if { query -m reg": (Request("/?_method=PUT"), Reason.REQUEST, "override", ""),
+    "if { req.hdr(upgrade) -m found }": (
+        Request(headers=(("upgrade", "irc"), ("connection", "upgrade"))), Reason.REQUEST, "upgrade", ""
+    ),
+    "if !{ var(txn.path) -m found }": (Request("/%zz"), Reason.TWO_WAYS, "", "GET:/%zz"),
+    "if { path -m sub %00 }": (Request("/a%00b"), Reason.TWO_WAYS, "", "GET:/a%00b"),
+    "if { var(txn.path) -m reg": (Request("/a//b"), Reason.TWO_WAYS, "", "GET:/a//b"),
+    "if !{ method GET HEAD": (Request("/a", "PROPFIND"), Reason.REQUEST, "", "PROPFIND:/a"),
+    "if !{ var(txn.asked) -m reg": (Request("/a/9", "POST", body="{}"), Reason.REQUEST, "", "POST:/a/*"),
+    "if { method GET HEAD OPTIONS } { req.hdr(transfer-encoding) -m found }": (
+        Request(body="x", chunked=True), Reason.REQUEST, "body", ""
+    ),
+    "if { method GET HEAD OPTIONS } { req.hdr(content-length) -m found }": (Request(body="x"), Reason.REQUEST, "body", ""),
+}  # fmt: skip
 # These are refused by the firewall before they reach the gate, are not said to the client, or need another test.
 ELSEWHERE = {
     ("tls", "if { dst 127.0.0.0/8 }"): "the firewall refuses it (test_the_gates_own_address)",
     ("http", "if { dst 127.0.0.0/8 }"): "the firewall refuses it (test_the_gates_own_address)",
     ("tls", "if asked !listed"): "test_a_client_hello",
     ("tls", "if asked !resolved"): "test_a_client_hello",
+    ("tls", "if { var(txn.wide) -m found }"): "test_a_client_hello",
+    ("granted", "if { method GET HEAD OPTIONS } { req.body_size gt 0 }"): "a body over HTTP/2 (test_read_grants.py)",
+    ("granted_http", "if { method GET HEAD OPTIONS } { req.body_size gt 0 }"): "over HTTP/1.1 a body is announced",
     ("tls", "if WAIT_END"): "the client has sent nothing: there is no decision (test_a_silent_client)",
     ("nothing", "if TRUE"): "no certificate without a backend (test_each_certificate_has_a_backend)",
     ("credential_proxy", "if !{ req.hdr_cnt(host) le 1 }"): "HAProxy refuses it before (test_what_is_not_http)",
@@ -292,8 +312,9 @@ def matched(found: Iterable[Rule]) -> Table:
     for rule in found:
         if any(rule.condition.startswith(text) and place in (rule.section, rule.host, "") for place, text in ELSEWHERE):
             continue
-        if rule.section == "http":
-            key = next((text for text in OF_HTTP if rule.condition.startswith(text)), "")
+        if rule.section in ("http", "granted", "granted_http"):
+            known: Iterable[str] = OF_HTTP if rule.section == "http" else OF_GRANTS
+            key = next((text for text in known if rule.condition.startswith(text)), "")
             used.add(key)
             table.unknown += [] if key else [f"{rule.section}: {rule.condition}"]
             continue
@@ -304,7 +325,7 @@ def matched(found: Iterable[Rule]) -> Table:
         else:
             used.add(case.condition)
             table.matched.append((rule, case))
-    everything = [*OF_HTTP, *(case.condition for case in (*OF_HOSTS, *OF_PROXY))]
+    everything = [*OF_HTTP, *OF_GRANTS, *(case.condition for case in (*OF_HOSTS, *OF_PROXY))]
     table.unused = [condition for condition in everything if condition not in used]
     return table
 

@@ -124,7 +124,7 @@ def test_a_name_without_an_address_is_not_reported_as_open(box: Running, name: s
 
 
 EXPLAINED = [
-    ("github.com", 0, "github.com is open on 443, 80 (domains.conf:2)"),
+    ("github.com", 0, "github.com is open on 443, 80 (domains.conf:2, as the rules for its credential permit)"),
     ("http://github.com/x", 0, "github.com:80 is open"),
     ("github.com:https", 2, "a port must be a number"),
     ("two words", 2, "cannot explain"),

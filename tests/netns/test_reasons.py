@@ -30,7 +30,7 @@ from network import reasons
 from network.gate import haproxy, wording
 from network.gate.credentials import Host, parse, variables
 from tests.netns import refusal_cases
-from tests.netns.refusal_cases import GRAPHQL, NONE, OF_HTTP, REPOSITORIES, Request, credential, expected, matched
+from tests.netns.refusal_cases import GRAPHQL, NONE, OF_GRANTS, OF_HTTP, REPOSITORIES, Request, credential, expected, matched
 from tests.netns.sandbox import INTERNET, LISTED, Running, eventually, start
 from tests.netns.test_cases import SEND
 from tests.netns.test_gate import EXTENSION, extensions, hello
@@ -55,10 +55,15 @@ NAMES = """
   { name = "spoken.test", addresses = ["198.51.100.36"] },
   { name = "granted.test", addresses = ["198.51.100.37"] },
   { name = "lapsed.test", addresses = ["198.51.100.38"] },
+  { name = "read.test", addresses = ["198.51.100.46"] },
   { name = "forge.test", addresses = ["198.51.100.39"], ttl = 1 },
 """
 WORLD = INTERNET.replace('  { name = "unlisted.test"', NAMES.strip("\n") + '\n  { name = "unlisted.test"')
-ENTRIES = LISTED + "empty.test\nblocked.test\nspoken.test:8080/http\nlapsed.test\n" + "".join(f"{name}\n" for name in HOSTS)
+ENTRIES = (
+    LISTED
+    + "empty.test\nblocked.test\nspoken.test:8080/http\nlapsed.test\nread.test read\n*.deep.test read\n"
+    + "".join(f"{name}\n" for name in HOSTS)
+)
 SPOKEN, PLAIN, SITE = ("198.51.100.36", 8080), ("198.51.100.35", 80), ("198.51.100.10", 443)
 
 # Makes exchanges, eight at a time. Each: address, port, TLS name ("": none), protocol, bytes in hexadecimal.
@@ -319,6 +324,32 @@ def test_each_rule_for_plain_http(sandbox: Running) -> None:
             assert explained(sandbox, place(event))[1] == reason
 
 
+@pytest.mark.parametrize("section", ["granted", "granted_http"])
+def test_each_rule_for_an_entry_that_grants_only_reading(sandbox: Running, section: str) -> None:
+    cases = [
+        (rule, *OF_GRANTS[key])
+        for rule in refusal_cases.rules(configuration(sandbox))
+        if rule.section == section
+        for key in OF_GRANTS
+        if rule.condition.startswith(key)
+    ]
+    assert len(cases) == 2 * len(OF_GRANTS)
+    exchanges = []
+    for rule, request, *_ in cases:
+        more = (("accept", "application/json"),) if rule.as_json else ()
+        told = replace(request, headers=(*request.headers, *more), host="read.test")
+        plain = (*PLAIN, "", "", bytes_of(told, "read.test").hex())
+        exchanges.append(through_tls("read.test", told) if section == "granted" else plain)
+    wanted = set()
+    for (rule, _, reason, detail, logged), answer in zip(cases, exchanged(sandbox, exchanges), strict=True):
+        phrase = reasons.DETAILS[detail] if detail else ""
+        shown = logged if reason is Reason.REQUEST else ""
+        assert message(answer) == reasons.sentence(reason, reason.advice(), phrase or shown), (rule, answer)
+        assert not rule.as_json or "application/json" in answer
+        wanted.add(Expected(Via.GATE, reason, "read.test", phrase or logged, port=443 if section == "granted" else 80))
+    in_journal(sandbox, *wanted)
+
+
 TWO_HOSTS = b"GET / HTTP/1.1\r\nHost: %s\r\nHost: other.test\r\n\r\n"
 
 
@@ -351,7 +382,9 @@ HELLOS = {
     "encrypted_name": extensions(hello("github.com"), more=EXTENSION),
     "unreadable_hello": b"\x16\x03\x01\xff\xff" + bytes(100),
 }
-TLS_NAMES = {"fronted.test": Reason.ANOTHER_SITE, "plain.test": Reason.PORT_NOT_LISTED, "empty.test": Reason.NO_ADDRESS}
+TLS_NAMES = {"fronted.test": Reason.ANOTHER_SITE, "plain.test": Reason.PORT_NOT_LISTED, "empty.test": Reason.NO_ADDRESS,
+             "a.b.deep.test": Reason.REQUEST}  # fmt: skip
+DEEP = {"a.b.deep.test": reasons.DETAILS["too_deep"]}
 
 
 def test_a_client_hello(sandbox: Running) -> None:
@@ -359,9 +392,10 @@ def test_a_client_hello(sandbox: Running) -> None:
     pieces = [*HELLOS.values(), *map(hello, TLS_NAMES)]
     assert set(exchanged(sandbox, [(*SITE, "", "", piece.hex()) for piece in pieces])) <= {"reset", "closed"}
     wanted = [Expected(Via.GATE, Reason.UNCLEAR, detail=reasons.DETAILS[key], port=443) for key in HELLOS]
-    wanted += [Expected(Via.GATE, reason, name, "", port=443) for name, reason in TLS_NAMES.items()]
+    wanted += [Expected(Via.GATE, reason, name, DEEP.get(name, ""), port=443) for name, reason in TLS_NAMES.items()]
     in_journal(sandbox, *wanted)
     assert explained(sandbox, "plain.test:443")[1] == Reason.PORT_NOT_LISTED
+    assert explained(sandbox, "a.b.deep.test:443")[1] == f"{Reason.REQUEST}: {reasons.DETAILS['too_deep']}"
     assert f"cannot be reached: {Reason.NO_ADDRESS}, " in sandbox.codetainer("explain", "empty.test:443").stdout
 
 
@@ -385,7 +419,10 @@ def test_a_hidden_repository_is_github_s_refusal(sandbox: Running) -> None:
 def test_each_certificate_has_a_backend(sandbox: Running) -> None:
     """So the last refusal of the proxy, for a host without one, cannot be provoked."""
     names = {path.stem for path in (sandbox.paths.gate / "certificates").iterdir()}
-    assert names == {name for name in HOSTS if f"backend host_{name}\n" in configuration(sandbox)}
+    assert "\nbackend granted\n" in configuration(sandbox)
+    read = {"read.test", "+.deep.test"}
+    assert names - read == {name for name in HOSTS if f"backend host_{name}\n" in configuration(sandbox)}
+    assert read <= names
 
 
 GATES_OWN = "insert rule inet codetainer loopback_socket ip daddr 127.0.0.55 tcp dport { 80, 443 } accept"

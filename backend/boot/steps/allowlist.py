@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from backend.boot import registries
 from backend.boot.plan import StepFailed
 from backend.context import Boot
 from backend.contract.events import ListRead
-from network import allowlist, foreign_syntax
-from network.allowlist import AllowlistError
+from backend.settings.values import GateMode
+from network import allowlist, foreign_syntax, grant
+from network.allowlist import Allowlist, AllowlistError, Entry
 
 MAX_REPORTED = 500  # names in the journal
 
@@ -39,11 +42,31 @@ async def run(boot: Boot) -> str:
         boot.say("list", f"warning: {warning}")
     await boot.policy.begin(listed.allowlist.merged(extra.allowlist).merged(telemetry.allowlist))
     names = [entry.pattern for entry in boot.policy.listed.entries]
-    boot.emit(ListRead(tuple(names[:MAX_REPORTED]), max(0, len(names) - MAX_REPORTED)))
+    unlimited = [str(entry) for entry in boot.policy.listed.entries if grant.ANYTHING in entry.grants]
+    boot.emit(
+        ListRead(
+            tuple(names[:MAX_REPORTED]), max(0, len(names) - MAX_REPORTED), len(names) - len(unlimited),
+            tuple(unlimited[:MAX_REPORTED]),
+        )
+    )  # fmt: skip
+    if boot.settings.gate is GateMode.OFF and len(unlimited) < len(names):
+        boot.say(
+            "list", "warning: CODETAINER_GATE=off: nothing limits the requests to a host, so every entry grants any request"
+        )
+    for entry, other in _widened(listed.allowlist, extra.allowlist):
+        boot.say("list", f"warning: {entry} ({entry.source}) also grants any request that {other} ({other.source}) does not")
     for entry in boot.policy.listed.entries:
         if entry.source.startswith("@"):
             boot.say("list", f"{entry} from {entry.source}")
     return f"{len(boot.policy.listed.entries)} names"
+
+
+def _widened(listed: Allowlist, extra: Allowlist) -> Iterator[tuple[Entry, Entry]]:
+    """Yields entries of the operator's additions that grant more than the file's entry for the same names, with that entry."""
+    for entry in extra.entries:
+        other = listed.listed(entry.pattern)
+        if other is not None and grant.ANYTHING in entry.grants and grant.ANYTHING not in other.grants:
+            yield entry, other
 
 
 def _invalid_lines(number: int) -> str:

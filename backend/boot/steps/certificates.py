@@ -1,16 +1,18 @@
-"""Makes certificates for the hosts whose TLS terminates at the gate, in a process that runs while the allowlist is read."""
+"""Prepares the certificates for the hosts whose TLS terminates at the gate: a process starts while the allowlist is read."""
 
 from __future__ import annotations
 
 from backend.boot.plan import StepSkipped
 from backend.context import Boot
+from backend.settings.values import GateMode
 
 
 async def run(boot: Boot) -> str:
     gate, settings = boot.services.gate, boot.settings
-    if not settings.outside:
+    if settings.gate is GateMode.OFF:
         gate.trust.without_gate()
-        raise StepSkipped("no credentials at the gate, so it terminates no TLS")
+        raise StepSkipped("CODETAINER_GATE=off: no TLS terminates")
     gate.trust.valid = settings.certificate_seconds
-    hosts = await gate.prepare(settings.hosts, settings.secrets.by_variable, settings.writable)
-    return f"{hosts} hosts"
+    hosts = settings.hosts if settings.outside else ()
+    number = await gate.prepare(hosts, settings.secrets.by_variable, settings.writable)
+    return f"{number} hosts with credentials"

@@ -14,14 +14,14 @@ async def run(boot: Boot) -> str:
     if boot.settings.gate is GateMode.OFF:
         raise StepSkipped("CODETAINER_GATE=off: connections are checked only by address")
     gate, settings = boot.services.gate, boot.settings
-    if gate.proxy is not None:
+    if settings.outside and gate.proxy is not None:
         pushes = ", ".join(settings.writable) or "no repository"
         boot.say("gate", f"inserts credentials for {len(gate.proxy.hosts)} hosts; writes go to {pushes}")
         for line in _unused(boot):
             boot.say("gate", line)
     gate.much_out = settings.much_out
     await gate.service.start()
-    return f"{len(gate.proxy.hosts)} hosts with credentials" if gate.proxy else "credentials inside"
+    return f"{len(gate.proxy.hosts)} hosts with credentials" if settings.outside and gate.proxy else "credentials inside"
 
 
 def _unused(boot: Boot) -> Iterator[str]:

@@ -8,12 +8,12 @@ import shutil
 import socket
 import socketserver
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from backend import system
-from backend.sandbox.pretend import api, folders, github, lfs, releases
+from backend.sandbox.pretend import api, folders, github, lfs, packages, releases
 from backend.sandbox.pretend.certificates import Authority
 from backend.sandbox.pretend.description import Description, Listener, Speaks
 from backend.sandbox.pretend.record import Record
@@ -55,7 +55,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_POST = do_HEAD = do_PUT = do_DELETE = do_PATCH = do_GET  # noqa: N815 (http.server looks them up by name)
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Serves every other method as well, so that the record shows each request. http.server looks up `do_METHOD`."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
 
     def _serve(self) -> None:
         host = (self.headers.get("Host") or "").partition(":")[0].lower()
@@ -110,6 +114,8 @@ class Handler(BaseHTTPRequestHandler):
             found = folders.file(self.site.folders[host], path)
             content, kind = found or (b"not found\n", "text/plain")
             self.reply(200 if found else 404, content, {"Content-Type": kind})
+        elif (packaged := packages.answer(host, self.command, path)) is not None:
+            self.reply(*packaged)
         elif path.startswith("/bytes/") and path[7:].isdigit():
             self._zeros(min(int(path[7:]), MAX_ZEROS))
         else:
@@ -224,6 +230,8 @@ class Server(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         connection, address = super().get_request()
+        # As servers on the internet do: else an answer waits for the acknowledgement of TLS tickets, up to 40 ms.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._default is not None:
             connection.settimeout(IDLE_SECONDS)
             connection = self._default.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)

@@ -41,7 +41,8 @@ def test_every_verb_that_asks_nothing_has_a_function() -> None:
 
 
 DASHED: list[tuple[str, str]] = [
-    ("allow a.example --port", "-1"), ("allow a.example --for", "-1h"), ("attach --timeout", "-x"),
+    ("allow a.example --port", "-1"), ("allow a.example --for", "-1h"), ("allow a.example --grant", "-x"),
+    ("attach --timeout", "-x"),
     ("revoke a.example --port", "-1"), ("mute a.example --for", "-1h"), ("dashboard --speed", "-x"),
     ("dashboard --size", "-1x2"),
     ("dashboard --replay", "-x"), ("dashboard --picture", "-x"), ("boot --on-failure", "-x"), ("metrics --serve", "-x"),

@@ -68,7 +68,7 @@ def test_fifty_thousand_names_are_few_rows_below_serious_refusals(shape: str) ->
     assert len(shown.refused) - len(serious) - 1 <= most, [row.what for row in shown.refused]
     assert "needed.example" in [row.what for row in shown.refused]
     line = text(shown, wanted(state, state.updated_at), operator=True)
-    assert line.splitlines()[-1].startswith("try: codetainer allow needed.example --for 1h   (refused 7 times")
+    assert line.splitlines()[-1].startswith("try: codetainer allow needed.example --read --for 1h   (refused 7 times")
     body = json.loads(for_programs(shown))
     assert (body["serious"], body["refused"][0]["alarm"]) == (shown.alarms, True)
 

@@ -102,9 +102,9 @@ def test_serious_similar_generated_muted_and_open_names_are_not_recommended() ->
     )  # fmt: skip
     assert names(state) == ["wanted.test"]
     assert suggest.lines(state, 2000.0) == [
-        "wanted.test  # refused 1 time",
-        "# not suggested: githud.com  refused 800 times; it resembles github.com, which is on the allowlist",
-        "# not suggested: n12345.test  refused 700 times; the name looks generated",
+        "wanted.test read  # refused 1 time",
+        "# not suggested: githud.com read  refused 800 times; it resembles github.com, which is on the allowlist",
+        "# not suggested: n12345.test read  refused 700 times; the name looks generated",
         "# 1 serious refusal to look at first: codetainer status",
         "# 1 muted name left out: codetainer mute NAME --off shows one again",
     ]
@@ -136,6 +136,6 @@ def test_a_flood_is_not_recommended_and_hides_no_needed_name(shape: str) -> None
     )
     assert names(state)[:1] == ["files.test"]
     lines = suggest.lines(state, state.updated_at)
-    assert lines[0] == "files.test  # refused 4 times, by pip"
+    assert lines[0] == "files.test read  # refused 4 times, by pip"
     assert all(line.startswith("# ") for line in lines[1:]), lines[:5]
     assert len(lines) < 10

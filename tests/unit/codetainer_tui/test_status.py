@@ -62,7 +62,7 @@ def shown(name: str, *, operator: bool) -> str:
 
 def test_other_users_are_told_what_to_ask_the_operator_for() -> None:
     """The most refused name is recommended, not pypi.example.org, which came last."""
-    wanted = "codetainer allow telemetry.example.net --for 1h   (refused 42 times; only if the work needs it)\n"
+    wanted = "codetainer allow telemetry.example.net --read --for 1h   (refused 42 times; only if the work needs it)\n"
     assert shown("ready", operator=False).endswith(f"ask the operator to run: {wanted}")
     assert shown("ready", operator=True).endswith(f"try: {wanted}")
     assert "ask the operator to run: codetainer retry" in shown("halted", operator=False)
@@ -117,10 +117,10 @@ def test_logs_begin_with_the_previous_segment(paths: Paths, capsys: pytest.Captu
 def test_suggested_lines_are_entries_with_counts_and_programs() -> None:
     state = fold_all(e.decode(line) for line in text(JOURNALS["ready"]()).splitlines())
     assert suggest.lines(state, state.updated_at) == [
-        "telemetry.example.net   # refused 42 times, by node",
-        "pypi.example.org        # refused 3 times, by pip",
-        "_dmarc.example.org      # refused 2 times",
-        "files.example.org:8443  # refused 2 times, by curl",
+        "telemetry.example.net read  # refused 42 times, by node",
+        "pypi.example.org read       # refused 3 times, by pip",
+        "_dmarc.example.org read     # refused 2 times",
+        "files.example.org:8443      # refused 2 times, by curl",
     ]
 
 
@@ -134,12 +134,12 @@ def test_allowed_and_impossible_names_are_not_suggested() -> None:
 
 def test_open_names_as_a_table_and_for_programs() -> None:
     entries = [
-        {"name": "api.example.com", "ports": "443,80", "source": "domains.conf:12", "until": None},
-        {"name": "*.b.example", "ports": "8443", "source": "by hand", "until": BEGUN + 3600},
+        {"name": "api.example.com", "ports": "443,80", "grant": "read", "source": "domains.conf:12", "until": None},
+        {"name": "*.b.example", "ports": "8443", "grant": "open", "source": "by hand", "until": BEGUN + 3600},
     ]
     reply = Reply(True, data={"entries": entries})
     assert allowed.table(reply, BEGUN) == (
-        "api.example.com  443,80  domains.conf:12\n*.b.example      8443    by hand, until 15:00\n"
+        "api.example.com  443,80  read  domains.conf:12\n*.b.example      8443    open  by hand, until 15:00\n"
     )
     assert json.loads(allowed.as_json(reply)) == entries
     assert allowed.table(Reply(True)) == "no names are open\n"

@@ -41,7 +41,7 @@ def test_the_details_of_a_serious_row_do_not_contradict_themselves() -> None:
     another = Refused(Via.GATE, Reason.ANOTHER_SITE, 1, "tcp", "bad.example.net", "198.51.100.1", 443)
     full = refused(another).refused[0].full
     assert "serious: find out why the agent does this before you allow the name" in full
-    assert full[-1] == "if you trust it, line for domains.conf: bad.example.net"
+    assert full[-1] == "if you trust it, line for domains.conf: bad.example.net read"
     full = refused(Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80)).refused[0].full
     assert "serious: no entry of the allowlist can permit this" in full
     assert not any("domains.conf" in line for line in full)

@@ -25,9 +25,11 @@ def test_rows_are_grouped_and_the_latest_is_first() -> None:
 
 
 ALLOWED: list[tuple[Refused, str, str]] = [
-    (TELEMETRY, "telemetry.example.net", ""),
-    (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "a.example", detail="TXT"), "a.example", ""),
+    (TELEMETRY, "telemetry.example.net read", ""),
+    (Refused(Via.DNS, Reason.NOT_LISTED, 1, "dns", "a.example", detail="TXT"), "a.example read", ""),
     (Refused(Via.FIREWALL, Reason.PORT_NOT_LISTED, 1, "tcp", "a.example", "192.0.2.1", 8443), "a.example:8443", ""),
+    (Refused(Via.GATE, Reason.REQUEST, 1, "tcp", "a.example", "192.0.2.1", 443, detail="POST:/x/*"), "a.example POST:/x/*", ""),
+    (Refused(Via.GATE, Reason.REQUEST, 1, "tcp", "a.example", "192.0.2.1", 443, detail="FETCH:/x"), "", "grants other"),
     (Refused(Via.FIREWALL, Reason.NEVER_RESOLVED, 1, "tcp", "", "192.0.2.1", 22), "", "Connect by name"),
     (Refused(Via.FIREWALL, Reason.PRIVATE, 1, "tcp", "", "169.254.169.254", 80), "", "never opened"),
     (Refused(Via.FIREWALL, Reason.NOT_TCP, 1, "udp", "", "192.0.2.1", 53), "", "Use TCP"),

@@ -51,7 +51,7 @@ def test_every_request_has_its_verb_and_help() -> None:
 
 
 def test_the_usage_has_every_argument() -> None:
-    assert control.Allow.usage() == "codetainer allow NAME [--port PORTS] [--for TIME] [--yes]"
+    assert control.Allow.usage() == "codetainer allow NAME [--port PORTS] [--for TIME] [--yes] [--read] [--grant GRANT]"
     assert control.RestartSession.usage() == "codetainer session restart [--yes]"
     assert control.Acknowledge.usage() == "codetainer acknowledge"
 

@@ -130,7 +130,7 @@ def test_a_whole_allowlist() -> None:
     assert list(entries) == ["github.com", "*.example.org", "deep.example.org", "packages.example"]
     assert entries["github.com"].source == "domains.conf:2"
     assert entries["packages.example"].source == "@npm (domains.conf:6)"
-    assert entries["packages.example"].ports == (Port(8081, Check.HTTP),)
+    assert entries["packages.example"].ports == (Port(8081, Check.HTTP, grant=allowlist.REGISTRY_GRANTS["npm"]),)
     assert parsed.warnings == ()
 
 

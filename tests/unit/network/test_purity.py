@@ -14,7 +14,7 @@ from network.allowlist import Allowlist
 from network.dns import corefile, dns_message, metrics, resolv_conf
 from network.firewall import elements, ruleset
 from network.firewall.elements import Element
-from network.gate import credential_proxy, credentials, haproxy
+from network.gate import credential_proxy, credentials, grants, haproxy
 from network.gate.credential_proxy import CredentialProxy
 from network.ssh import authorized_keys, sshd
 
@@ -28,8 +28,11 @@ PROXY = CredentialProxy(
     credentials.parse(SHIPPED, "credentials.toml"),
     {"GH_PAT": "x"},
     ("a/b",),
-    PLACES.certificates,
+    PLACES.certificate_list,
     PLACES.authorities,
+    PLACES.map("exact"),
+    PLACES.map("below"),
+    PLACES.granted,
     "/a",
     "/b",
 )
@@ -75,7 +78,7 @@ def effects(work: Callable[[], object]) -> list[str]:
         lambda: credentials.parse(SHIPPED, "credentials.toml"),
         lambda: credential_proxy.render(PROXY, "log"),
         lambda: haproxy.render(GATE, PLACES, (7, 8), 955, PROXY),
-        lambda: haproxy.lists(Allowlist()),
+        lambda: grants.maps(Allowlist()),
         lambda: sshd.render(SSHD, sshd.Places(Path("/run/ssh")), 22),
         lambda: authorized_keys.parse(KEY, "x"),
     ],

@@ -32,7 +32,9 @@ async def written(log: GateLog, *lines: str) -> None:
 
 
 def line(verdict: str, name: str, kind: str = "http", detail: str = "") -> str:
-    return f"{verdict} {kind} 198.51.100.7 443 10 20 5 {name}" + (f" {detail}" if detail else "")
+    before = f"{detail or '-'} " if kind == "http" else ""
+    after = f" {detail}" if detail and kind == "https" else ""
+    return f"{verdict} {kind} 198.51.100.7 443 10 20 5 {before}{name}{after}"
 
 
 async def test_each_verdict_has_its_reason(log: GateLog) -> None:
@@ -41,12 +43,16 @@ async def test_each_verdict_has_its_reason(log: GateLog) -> None:
         line("not_ours", "api.test", "https", "0 -"), line("push_scope", "git.test", "https", "0 evil/repo"),
         line("misdirected", "api.test", "https", "0 -"), line("unclear.url", "api.test"), "[ALERT] no more",
         line("carried", "listed.test"),
+        line("request", "read.test", "https", "0 POST:/a"), line("request", "read.test", "http", "PUT:/a"),
+        line("request.too_deep", "a.b.read.test", "tls"),
     )  # fmt: skip
     assert {(one.reason, one.name, one.detail) for one in log.take()} == {
         (Reason.ANOTHER_SITE, "evil.test", ""), (Reason.PORT_NOT_LISTED, "listed.test", ""),
         (Reason.UNCLEAR, "", "no name"), (Reason.UNCLEAR, "api.test", "expected a path, not a URL"),
         (Reason.NOT_OURS, "api.test", ""), (Reason.PUSH_SCOPE, "git.test", "evil/repo"),
         (Reason.MISDIRECTED, "api.test", ""),
+        (Reason.REQUEST, "read.test", "POST:/a"), (Reason.REQUEST, "read.test", "PUT:/a"),
+        (Reason.REQUEST, "a.b.read.test", "more than one label below a wildcard"),
     }  # fmt: skip
     assert [Noted("warning", "gate: [ALERT] no more")] == EVENTS
     assert log.take() == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import signal
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from backend.contract.paths import Paths
 from backend.services import certificates
@@ -38,7 +40,7 @@ def trust(tmp_path: Path, clock: Clock) -> Trust:
     paths.trusted.parent.mkdir(parents=True)
     paths.trusted.write_text("the system's\n")
 
-    async def maker(_: Paths, wanted: Wanted) -> Made:
+    async def maker(_: Paths, wanted: Wanted, process: asyncio.subprocess.Process | None) -> Made:
         return certificates.make(wanted)
 
     made = Trust(paths, places, clock, maker)
@@ -95,3 +97,23 @@ async def test_retries_reuse_the_new_certificates(trust: Trust, clock: Clock, tm
     clock.now += 2 * DAY  # two thirds of the validity
     assert trust.due
     assert await trust.renew() != first
+
+
+async def test_a_host_that_is_opened_later_gets_a_ca_of_its_own(trust: Trust, tmp_path: Path) -> None:
+    bundle = Paths(tmp_path).trusted
+    assert trust.missing(("api.example", "*.more.example")) == ("*.more.example",)
+    await trust.add(("*.more.example",))
+    assert trust.missing(("api.example", "*.more.example")) == ()
+    (authority,) = certificates_of(bundle.read_text())
+    constraints = authority.extensions.get_extension_for_class(x509.NameConstraints).value
+    assert [name.value for name in constraints.permitted_subtrees or ()] == ["more.example"]
+    (own,) = certificates_of(Places(tmp_path / "gate").certificate("*.more.example").read_text())
+    names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["*.more.example"]
+    own.verify_directly_issued_by(authority)
+    lines = Places(tmp_path / "gate").certificate_list.read_text().splitlines()
+    assert [line.rpartition("certificates/")[2] for line in lines] == ["api.example.pem", "+.more.example.pem [alpn http/1.1]"]
+
+
+def certificates_of(text: str) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates(text[text.index("-----BEGIN CERTIFICATE") :].encode())

@@ -17,13 +17,14 @@ from tests.unit.backend.guard.kernel import Kernel
 from tests.unit.backend.supervision.parts import Case
 from tests.unit.backend.supervision.target import Target
 
-NAMES = "a.example\nports.example:8443\n*.wild.example:443\n"
+NAMES = "a.example\nports.example:8443\n*.wild.example:443\n*.deep.example read\n"
 BLOCKED = Answer(0, ("0.0.0.0",))
 ANSWERS = {
     "a.example": Answer(0, ("198.51.100.1",), 60),
     "twin.example": Answer(0, ("198.51.100.1",), 60),
     "ports.example": Answer(0, ("198.51.100.2",), 60),
     "x.wild.example": Answer(0, ("198.51.100.3",), 60),
+    "x.deep.example": Answer(0, ("198.51.100.4",), 60),
     "blocked.example": BLOCKED,
     "six.example": Answer(0),
     "empty.example": Answer(0),

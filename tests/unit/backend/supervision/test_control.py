@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,7 @@ from backend.contract.control import (
 )
 from backend.contract.durations import LONGEST
 from backend.contract.events import (
+    Allowed,
     Reason,
     Refused,
     Via,
@@ -71,6 +73,50 @@ async def test_a_grant_that_replaces_another_says_until_when_that_was_open(targe
     other = await target.ask(Allow("more.example", "443,8443"))
     assert other.text.startswith("more.example:443,8443 is open until it is revoked; was open on 443 until ")
     assert "was open" not in (await target.ask(Allow("more.example", "9000"))).text
+
+
+async def test_what_is_opened_can_be_limited(target: Target) -> None:
+    target.state = replace(target.state, gate=True)
+    reply = await target.ask(Allow("more.example", "", 60.0, read=True, grant="POST:/x/**"))
+    assert reply.text.startswith("more.example read POST:/x/** is open until"), reply
+    assert "do not trust the gate's certificate" in reply.text
+    reply = await target.ask(Allow("always.example", read=True))
+    assert "the allowlist already grants any request" in reply.text
+    rows = {row["name"]: row["grant"] for row in (await target.ask(ListAllowed())).data["entries"]}
+    assert rows["more.example"] == "read POST:/x/**"
+    (granted,) = target.case.grants.granted["more.example"]
+    assert granted.entry.grants == (("read", "POST:/x/**"),)
+    assert (Allowed("more.example", "", granted.until, "root", "read POST:/x/**")) in target.case.events
+
+
+@pytest.mark.parametrize(
+    ("request_", "gate", "text"),
+    [
+        (Allow("more.example", read=True), False, "CODETAINER_GATE=off"),
+        (Allow("more.example", grant="post:/x"), True, "expected the method in capital letters"),
+        (Allow("more.example", "22", read=True), True, "port 22 is opened by address"),
+    ],
+)
+async def test_what_cannot_be_limited_is_not_opened(target: Target, request_: Allow, gate: bool, text: str) -> None:
+    target.state = replace(target.state, gate=gate)
+    reply = await target.ask(request_)
+    assert not reply.ok
+    assert text in reply.text
+    assert target.case.grants.granted == {}
+
+
+async def test_a_grant_below_a_wider_entry_closes_nothing(target: Target) -> None:
+    """The narrowest entry decides, so it has to grant what the wider one does."""
+    target.state = replace(target.state, gate=True)
+    await target.ask(Allow("*.wide.example", grant="POST:/x"))
+    await target.ask(Allow("a.wide.example", read=True))
+    in_force = target.case.grants.allowlist.match("a.wide.example")
+    assert in_force is not None
+    assert in_force.grants == (("read", "POST:/x"),)
+    await target.ask(Revoke("*.wide.example"))
+    in_force = target.case.grants.allowlist.match("a.wide.example")
+    assert in_force is not None
+    assert in_force.grants == (("read",),)
 
 
 async def test_allowed_has_each_with_an_end_of_its_own(target: Target) -> None:

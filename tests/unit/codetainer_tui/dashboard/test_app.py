@@ -86,6 +86,34 @@ async def test_allow_for_an_hour(asked: list[Request], tmp_path: Path) -> None:
         assert asked == [control.Allow("pypi.example.org", "", 3600.0)]
 
 
+@pytest.mark.parametrize(("key", "seconds"), [("r", 3600.0), ("u", None)])
+async def test_allow_offers_reading_first(asked: list[Request], tmp_path: Path, key: str, seconds: float | None) -> None:
+    app = make(Told("ready"), paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("a")
+        assert isinstance(app.screen, ChoiceScreen)
+        lines = [line.lstrip("> ").rstrip() for line in app.screen._text().plain.splitlines()]
+        assert [line for line in lines if line[:2] in ("r ", "u ", "h ", "s ")] == [
+            "r  only reading, for an hour", "u  only reading, until I close it", "h  any request, for an hour",
+            "s  any request, until I close it",
+        ]  # fmt: skip
+        await pilot.press(key)
+        await until(pilot, lambda: "it is done" in screen_text(app))
+        assert asked == [control.Allow("pypi.example.org", "", seconds, read=True)]
+
+
+async def test_allow_offers_the_request_that_was_refused(asked: list[Request], tmp_path: Path) -> None:
+    source = Told()
+    source.say(Refused(Via.GATE, Reason.REQUEST, 1, "tcp", "read.example", "192.0.2.1", 443, detail="POST:/x/*"))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(120, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("a", "r")
+        await until(pilot, lambda: "it is done" in screen_text(app))
+        assert asked == [control.Allow("read.example", "", 3600.0, grant="POST:/x/*")]
+
+
 async def test_a_row_shows_its_pending_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "ask", lambda *_: Reply(False, "only root may ask for this", "Ask the operator."))
     app = make(Told("ready"), paths=Paths(tmp_path))
@@ -195,7 +223,7 @@ async def test_the_second_line_of_an_answer_is_indented(asked: list[Request], tm
         await pilot.press("a")
         assert isinstance(app.screen, ChoiceScreen)
         lines = app.screen._text().plain.splitlines()
-        assert lines[4:6] == ["  l  copy the line for domains.conf:", "     pypi.example.org"]
+        assert lines[6:8] == ["  l  copy the line for domains.conf:", "     pypi.example.org read"]
         assert max(map(len, lines)) <= 38
 
 

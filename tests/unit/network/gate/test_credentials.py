@@ -120,14 +120,21 @@ def test_an_invalid_file_is_refused_with_place_and_reason(text: str, words: str)
 
 
 def rendered(**secrets: str) -> str:
-    proxy = CredentialProxy(SHIPPED, secrets, ("octo/repo",), Path("/c"), Path("/a.pem"), "/inner", "/asks.sock", 9, 10)
-    return credential_proxy.render(proxy, "log")
+    return credential_proxy.render(proxy(secrets, ("octo/repo",)), "log")
+
+
+def proxy(secrets: dict[str, str], repositories: tuple[str, ...], hosts: tuple[Host, ...] = SHIPPED) -> CredentialProxy:
+    certificates, authorities, exact, below, granted = map(Path, ("/c", "/a.pem", "/exact", "/below", "/granted"))
+    return CredentialProxy(
+        hosts, secrets, repositories, certificates, authorities, exact, below, granted, "/inner", "/asks.sock", 9, 10
+    )
 
 
 def test_every_host_verifies_its_upstream() -> None:
     text = rendered(GH_PAT="ghp_x")
     own_queries = 1  # the gate's own backend, for queries to GitHub
-    assert text.count("verify required") == text.count("server itself") == len(SHIPPED) + own_queries
+    granted = 1  # the backend of all hosts without a credential
+    assert text.count("verify required") == text.count("server itself") == len(SHIPPED) + own_queries + granted
 
 
 def test_an_api_key_is_also_accepted_as_a_bearer_token_but_in_no_other_scheme() -> None:
@@ -142,8 +149,7 @@ def test_an_api_key_is_also_accepted_as_a_bearer_token_but_in_no_other_scheme() 
 
 def test_a_key_in_a_header_of_its_own_is_no_bearer_token_by_default() -> None:
     (host,) = credentials.parse(CREDENTIAL.replace('"authorization"', '"x-key"') + HOST, "credentials.toml")
-    proxy = CredentialProxy((host,), {"A_TOKEN": "secret"}, (), Path("/c"), Path("/a.pem"), "/inner", "/asks.sock", 9, 10)
-    text = credential_proxy.render(proxy, "log")
+    text = credential_proxy.render(proxy({"A_TOKEN": "secret"}, (), (host,)), "log")
     assert "set-header x-key 'secret'" in text
     assert "set-header authorization" not in text
 
@@ -165,10 +171,7 @@ def test_the_placeholder_of_a_missing_credential_does_not_work() -> None:
 
 @pytest.mark.parametrize("repositories", [(), ("octo/repo",), ("octo/*",), ("octo/repo", "*")])
 def test_graphql_requests_are_always_checked(repositories: tuple[str, ...]) -> None:
-    proxy = CredentialProxy(
-        SHIPPED, {"GH_PAT": "ghp_x"}, repositories, Path("/c"), Path("/a.pem"), "/inner", "/asks.sock", 9, 10
-    )
-    assert "lua.graphql_scope" in credential_proxy.render(proxy, "log")
+    assert "lua.graphql_scope" in credential_proxy.render(proxy({"GH_PAT": "ghp_x"}, repositories), "log")
 
 
 @pytest.mark.parametrize("repositories", [("octo/repo",), ("octo/*",), ("*",)])
@@ -196,8 +199,10 @@ def test_a_secret_with_a_quote_is_refused() -> None:
         rendered(GH_PAT="it's")
 
 
-def test_without_hosts_there_is_no_proxy() -> None:
-    assert credential_proxy.render(CredentialProxy((), {}, (), Path("/c"), Path("/a"), "/s", "/t"), "log") == ""
+def test_without_hosts_only_granted_requests_pass() -> None:
+    text = credential_proxy.render(proxy({}, (), ()), "log")
+    assert re.findall(r"use_backend (\S+)", text) == ["granted"]
+    assert "default_backend nothing" in text
 
 
 @pytest.mark.parametrize(

@@ -13,40 +13,18 @@ from network.allowlist import parse
 from network.gate import haproxy
 from network.gate.haproxy import Line, Places, Usage
 
-LISTED = parse("a.test\n*.b.test:443\nc.test:22,8443/tls,8080/http\n", "list").allowlist
+LISTED = parse("a.test read\n*.b.test:443\nc.test:22,8443/tls,8080/http\n", "list").allowlist
 
 
-def test_lists_contain_only_ports_that_are_checked_by_name() -> None:
-    assert haproxy.lists(LISTED) == {
-        "exact": ("a.test:443", "c.test:8443"),
-        "below": (".b.test:443",),
-        "exact_http": ("a.test:80", "c.test:8080"),
-        "below_http": (),
-        "names": ("a.test", "c.test"),
-        "names_below": (".b.test",),
-    }
-
-
-@pytest.mark.parametrize(
-    ("key", "carried"),
-    [
-        ("a.test:443", True),
-        ("a.test:8443", False),
-        ("x.b.test:443", True),
-        ("b.test:443", False),
-        ("c.test:22", False),
-        ("d.test:443", False),
-    ],
-)
-def test_connections_that_the_gate_may_carry(key: str, carried: bool) -> None:
-    assert haproxy.carries(LISTED, key) is carried
+def test_the_lists_of_names_contain_no_ports() -> None:
+    assert haproxy.names(LISTED) == {"names": ("a.test", "c.test"), "names_below": (".b.test",)}
 
 
 def test_every_placeholder_of_the_template_is_replaced() -> None:
     text = haproxy.render(haproxy.TEMPLATE.read_text(), Places(Path("/run/gate")), (7, 8), 955)
     assert re.findall(r"\$\w+", text) == []
     assert "bind fd@7" in text
-    assert "-f /run/gate/below_http.lst" in text
+    assert "map_end(/run/gate/below_http.map)" in text
     assert "uid 955" in text
 
 
@@ -57,7 +35,11 @@ def test_every_placeholder_of_the_template_is_replaced() -> None:
             "another_site tls 198.51.100.1 443 517 0 0 evil.test",
             Line("another_site", "tls", "198.51.100.1", 443, 517, 0, 0, "evil.test"),
         ),
-        ("carried http 198.51.100.1 80 +5 +6 +7 a b", Line("carried", "http", "198.51.100.1", 80, 5, 6, 7, "a b")),
+        ("carried http 198.51.100.1 80 +5 +6 +7 - a b", Line("carried", "http", "198.51.100.1", 80, 5, 6, 7, "a b")),
+        (
+            "request http/PR 198.51.100.1 80 5 6 7 POST:/a a.test",
+            Line("request", "http", "198.51.100.1", 80, 5, 6, 7, "a.test", "POST:/a"),
+        ),
         ("silent tls 198.51.100.1 443 0 0 3001 -", Line("silent", "tls", "198.51.100.1", 443, 0, 0, 3001, "")),
         (
             "push_scope https 198.51.100.1 443 1 2 3 github.com 0 evil/repo",
