@@ -34,6 +34,10 @@ FROM builder AS confine
 COPY backend/confine /build/confine
 RUN cd /build/confine && go build -o /out/confine . && go clean -cache -modcache
 
+FROM builder AS reader
+COPY network/gate/reader /build/reader
+RUN cd /build/reader && go build -o /out/reader . && go clean -cache -modcache
+
 FROM builder AS gopls
 COPY backend/image/gopls /build/gopls
 RUN cd /build/gopls && go build -o /out/gopls golang.org/x/tools/gopls && go clean -cache -modcache
@@ -79,6 +83,7 @@ COPY --from=programs /opt/programs /opt/programs
 COPY --from=coredns /out/coredns /usr/local/bin/
 COPY --from=codetainer /opt/codetainer /opt/codetainer
 COPY --from=confine /out/confine /opt/codetainer/
+COPY --from=reader /out/reader /opt/codetainer/
 COPY claude-settings.json /opt/claude/settings.json
 COPY network/domains.conf /opt/network/domains.conf
 # The same code as for `codetainer up` installs the rest of our files.

@@ -26,7 +26,7 @@ GATE_TESTS := $(foreach name,cases clients credentials gate gate_resolver github
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: ## install missing parts: Debian packages (root), .venv, CoreDNS, confine
+setup: ## install missing parts: Debian packages (root), .venv, CoreDNS, confine, reader
 	@.ci/setup
 
 demo: setup ## boot a sandbox on this machine, with a pretend internet (root)

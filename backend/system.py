@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from backend import commands
-from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, Paths
+from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, READER_UID, Paths
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SETPRIV = shutil.which("setpriv", path=SYSTEM_PATH) or "/usr/bin/setpriv"
@@ -96,11 +96,12 @@ COREDNS = Identity("coredns", COREDNS_UID, ("net_bind_service",))
 GUARD = Identity("guard", GUARD_UID, ("net_admin",))
 GATE = Identity("gate", GATE_UID)
 EXPORTER = Identity("exporter", EXPORTER_UID)
+READER = Identity("reader", READER_UID)
 
 
 def name_of(uid: int) -> str:
     """The name of the identity with this uid, or "uid N"."""
-    identities = (ROOT, AGENT, COREDNS, GUARD, GATE, EXPORTER)
+    identities = (ROOT, AGENT, COREDNS, GUARD, GATE, EXPORTER, READER)
     return next((identity.name for identity in identities if identity.uid == uid), f"uid {uid}")
 
 

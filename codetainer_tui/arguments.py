@@ -119,7 +119,8 @@ def _add_request(verb: argparse.ArgumentParser, request: type[control.Request]) 
         verb.add_argument(word, choices=(word,), metavar=word)
     for name, argument in request.arguments().items():
         if not argument.flag:
-            verb.add_argument(name, metavar=argument.metavar, help=argument.help)
+            least: dict[str, Any] = {"nargs": "?", "default": ""} if argument.optional else {}
+            verb.add_argument(name, metavar=argument.metavar, help=argument.help, **least)
         elif not argument.metavar:
             verb.add_argument(argument.flag, dest=name, action="store_true", help=argument.help)
         else:

@@ -186,6 +186,18 @@ def allowed(options: argparse.Namespace) -> int:
     return 0
 
 
+def budget(options: argparse.Namespace) -> int:
+    import json
+
+    from codetainer_tui.ask import tell
+
+    reply = _ask(options)
+    if not reply.ok or not options.json:
+        return tell(reply)
+    sys.stdout.write(json.dumps(dict(reply.data), indent=2) + "\n")
+    return 0
+
+
 def explain(options: argparse.Namespace) -> int:
     """The exit code is the answer."""
     from codetainer_tui.ask import tell
@@ -222,8 +234,8 @@ def session(options: argparse.Namespace) -> int:
 FUNCTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        boot, attach, dashboard, status, logs, traffic, suggest, metrics, ssh_config, allowed, explain, acknowledge, work,
-        session,
+        boot, attach, dashboard, status, logs, traffic, suggest, metrics, ssh_config, allowed, budget, explain, acknowledge,
+        work, session,
     )
 }  # fmt: skip
 

@@ -116,6 +116,12 @@ class Lines:
             case e.CookiesDropped():
                 requests = many(event.count, "request")
                 return f"dropped cookies from {requests} to {harmless(event.name, 253)}: this sandbox never received any"
+            case e.BudgetChanged():
+                words = {e.BudgetLevel.WARNED: "nearly used up", e.BudgetLevel.USED_UP: "used up: calls are refused"}
+                state = words.get(event.level, "no longer used up")
+                return f"the model's budget is {state}{_after(', ', event.limit)}"
+            case e.BudgetRaised():
+                return f"the model's budget was raised by {harmless(event.amount, 60)}{_after(', by ', event.by)}"
             case e.Allowed() | e.Withdrawn() | e.Muted() | e.Acknowledged() | e.Froze():
                 return _by_hand(event, at)
             case e.WorkCounted():

@@ -10,6 +10,7 @@ import time
 from backend.contract.paths import Paths
 from backend.contract.state import State
 from codetainer_tui.state import current
+from codetainer_tui.view.machinery import model
 from codetainer_tui.view.traffic import traffic as lines
 from codetainer_tui.words import columns
 
@@ -39,4 +40,6 @@ def traffic(paths: Paths, *, as_json: bool) -> int:
         sys.stdout.write(json.dumps([dataclasses.asdict(carried) for carried in latest], indent=2) + "\n")
     else:
         sys.stdout.write(table(state, time.time()))
+        if used := model(state):
+            sys.stdout.write(f"model: {', '.join(used.cells)}\n")
     return 0

@@ -28,6 +28,7 @@ FORCE_PUSH = "force-push to a guarded branch"
 TAG = "change of a tag"
 NOT_HANDED_OUT = "address not handed out by GitHub"
 UNANSWERED = "GitHub did not answer the gate"
+MODEL = "not permitted to the model"
 PRIVATE = "private or metadata address"
 BLOCKED = "blocked by the resolver"
 NOT_TCP = "only TCP is allowed"
@@ -64,6 +65,7 @@ ADVICE = {
     TAG: "Only the operator may move or delete a tag, because others may have fetched it.",
     NOT_HANDED_OUT: "Repeat the whole transfer: git-lfs then asks GitHub for new addresses.",
     UNANSWERED: "Try again: the gate has to ask GitHub about the objects of the request, at api.github.com.",
+    MODEL: "Only the agent's own tools work here; the operator can permit more with CODETAINER_MODEL_TOOLS, read at boot.",
     PRIVATE: "Private, link-local and metadata addresses are never opened.",
     BLOCKED: "The resolver outside answers with 0.0.0.0: unblock the name there.",
     NOT_TCP: "Use TCP, and the sandbox's own resolver for DNS.",

@@ -22,9 +22,12 @@ class Argument:
     flag: str = ""
     help: str = ""
     read: Callable[[str], Any] = str
+    optional: bool = False  # a positional argument that may be left out
 
     @property
     def usage(self) -> str:
+        if self.optional:
+            return f"[{self.metavar}]"
         return (
             f"[{self.flag} {self.metavar}]" if self.flag and self.metavar else f"[{self.flag}]" if self.flag else self.metavar
         )
@@ -32,6 +35,10 @@ class Argument:
 
 def positional(metavar: str, text: str = "") -> Any:
     return field(metadata={ARGUMENT: Argument(metavar, help=text)})
+
+
+def optional(metavar: str, text: str) -> Any:
+    return field(default="", metadata={ARGUMENT: Argument(metavar, help=text, optional=True)})
 
 
 def option(flag: str, metavar: str, text: str, default: Any = "", read: Callable[[str], Any] = str) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from backend.contract import durations, shell
-from backend.contract.arguments import ARGUMENT, Argument, duration, option, positional, switch
+from backend.contract.arguments import ARGUMENT, Argument, duration, option, optional, positional, switch
 from backend.contract.events import RepositoryWork, SinceSave, WorkSaved, build
 
 
@@ -46,7 +46,7 @@ class Request:
         for name, argument in self.arguments().items():
             value = getattr(self, name)
             if not argument.flag:
-                words.append(value)
+                words += [value] if value or not argument.optional else []
             elif value:
                 text = durations.written(value) if isinstance(value, float) else value
                 words += [argument.flag] if value is True else [argument.flag, text]
@@ -156,6 +156,20 @@ class Acknowledge(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class Budget(Request):
+    """Show what the model has used, or add to its budget.
+
+    It adds +20 (US dollars), +calls=100 or +tokens=1M to that limit, and the agent can continue. An addition counts for good
+    for a limit of the total, and for an hour for a limit per hour.
+    """
+
+    # data of the reply: calls, input, output, cached (tokens), cost (US dollars), limits (in words), share, estimated, unknown.
+    verb: ClassVar[str] = "budget"
+    more: str = optional("+AMOUNT", "what to add")
+    client_switches: ClassVar[Mapping[str, str]] = {"--json": "print JSON"}
+
+
+@dataclass(frozen=True, slots=True)
 class Refresh(Request):
     """Resolve every allowed name now."""
 
@@ -205,7 +219,7 @@ class RestartSession(Request):
 VERBS: dict[str, type[Request]] = {
     request.verb: request
     for request in (
-        Allow, Revoke, ListAllowed, Explain, CountWork, SaveWork, Mute, Acknowledge, Refresh, Freeze, Thaw, Retry,
+        Allow, Revoke, ListAllowed, Explain, CountWork, SaveWork, Mute, Acknowledge, Budget, Refresh, Freeze, Thaw, Retry,
         RestartSession,
     )
 }  # fmt: skip

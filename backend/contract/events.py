@@ -85,6 +85,7 @@ class Reason(StrEnum):
     TAG = reasons.TAG
     NOT_HANDED_OUT = reasons.NOT_HANDED_OUT
     UNANSWERED = reasons.UNANSWERED
+    MODEL = reasons.MODEL
     PRIVATE = reasons.PRIVATE
     BLOCKED = reasons.BLOCKED
     NOT_TCP = reasons.NOT_TCP
@@ -369,6 +370,53 @@ class Carried(Event):
     marked: str = ""
 
 
+class BudgetLevel(StrEnum):
+    """How much of the budget is used."""
+
+    FINE = "fine"
+    WARNED = "warned"  # 80 % of a limit
+    USED_UP = "used up"  # the gate refuses calls of the model
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsed(Event):
+    """Totals of all calls of the model since boot, as the gate saw them pass: calls, tokens, estimated cost (US dollars).
+
+    `limits` are the limits of CODETAINER_BUDGET in words, with what is used of them. `share` is the largest used share of one.
+    `estimated` counts calls that did not report their usage in full, for example because they were cut. `unknown` are models
+    without a price, which count as the most expensive one.
+    """
+
+    kind: ClassVar[str] = "model.used"
+    calls: int
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cost: float = 0.0
+    limits: tuple[str, ...] = ()
+    share: float = 0.0
+    estimated: int = 0
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetChanged(Event):
+    """The budget is nearly or wholly used up, or no longer. `limit` is the fullest limit in words."""
+
+    kind: ClassVar[str] = "budget.changed"
+    level: BudgetLevel
+    limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRaised(Event):
+    """The operator added to the budget; `amount` is in words."""
+
+    kind: ClassVar[str] = "budget.raised"
+    amount: str
+    by: str = ""
+
+
 DEFAULT_PORTS = "443,80"
 
 
@@ -620,7 +668,8 @@ KINDS: dict[str, type[Event]] = {
     for event in (
         BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged,
         SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, ProtectionFailed, Noted, Refused,
-        CookiesDropped, Carried, Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, AgentSettings, WorkCounted,
+        CookiesDropped, Carried, ModelUsed, BudgetChanged, BudgetRaised,
+        Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, AgentSettings, WorkCounted,
         WorkRecounted, WorkSaved, SaveSkipped, Snapshot,
     )
 }  # fmt: skip

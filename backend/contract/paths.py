@@ -9,6 +9,7 @@ GUARD_UID = 954
 GATE_UID = 955
 EXPORTER_UID = 956
 STOPPER_UID = 957  # owns no files: backend/agent/freezer.py
+READER_UID = 958
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class Paths:
     def gate(self) -> Path:
         """The gate's folder (0700, root): configuration, host lists, admin socket."""
         return self.run / "gate"
+
+    @property
+    def budget(self) -> Path:
+        """What the model has used so far (0600, root): network/gate/budget.py."""
+        return self.run / "budget.json"
 
     @property
     def ssh(self) -> Path:
@@ -216,6 +222,11 @@ class Paths:
     def confine(self) -> Path:
         """The program that installs the system call filter and then starts a process as the agent (backend/confine/)."""
         return self.root / "opt/codetainer/confine"
+
+    @property
+    def reader(self) -> Path:
+        """The program that reads requests to the model between the two halves of the gate (network/gate/reader/)."""
+        return self.root / "opt/codetainer/reader"
 
     @property
     def codetainer(self) -> Path:

@@ -82,6 +82,9 @@ class State:
     refused_total: int = 0
     refused_minutes: Mapping[str, int] = field(default_factory=dict)  # minute since the epoch -> refusals in it
     cookies: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # by host: requests with cookies, time of the last
+    model: e.ModelUsed | None = None
+    budget: e.BudgetChanged | None = None
+    budget_at: float = 0.0
     carried: Mapping[str, e.Carried] = field(default_factory=dict)
     allowed: Mapping[str, e.Allowed] = field(default_factory=dict)  # by entry; no port of a name is in two entries
     muted: Mapping[str, float] = field(default_factory=dict)
@@ -268,6 +271,16 @@ def _(event: e.CookiesDropped, state: State, at: float) -> State:
     """Counts requests with cookies; only hosts with a credential have such events, so there are few."""
     before, _ = state.cookies.get(event.name, (0, 0.0))
     return replace(state, cookies={**state.cookies, event.name: (before + event.count, at)})
+
+
+@_apply.register
+def _(event: e.ModelUsed, state: State, at: float) -> State:
+    return replace(state, model=event)
+
+
+@_apply.register
+def _(event: e.BudgetChanged, state: State, at: float) -> State:
+    return replace(state, budget=event, budget_at=at)
 
 
 @_apply.register

@@ -19,7 +19,10 @@ from backend.system import SYSTEM_PATH
 from network.firewall import ruleset
 
 BUILT = Path(__file__).parents[2] / "build"
-SOURCES = {"coredns": "network/dns/coredns", "confine": "backend/confine"}
+SOURCES = {"coredns": "network/dns/coredns", "confine": "backend/confine", "reader": "network/gate/reader"}
+PURPOSES = {
+    "coredns": "DNS policy", "confine": "the agent's system call filter", "reader": "reading what the model is asked to do",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def requirements() -> list[Requirement]:
     for program, purpose, package in PROGRAMS:
         problem = "" if shutil.which(program, path=SYSTEM_PATH) else "not found"
         results.append(Requirement(program, purpose, problem, f"Run apt-get install {package}."))
-    for program, purpose in (("coredns", "DNS policy"), ("confine", "the agent's system call filter")):
+    for program, purpose in PURPOSES.items():
         problem = "" if built(program) else "not built"
         results.append(Requirement(program, purpose, problem, f"Run make setup to build it from {SOURCES[program]}."))
     try:

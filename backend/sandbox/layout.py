@@ -39,6 +39,7 @@ class Sources:
 
     coredns: Path
     confine: Path
+    reader: Path
     claude: Path | None  # None: the sandbox has no Claude Code
     settings: Path  # skills/ and CLAUDE.md beside it are taken, too
     domains: Path
@@ -54,6 +55,7 @@ def build(sources: Sources) -> None:
         (
             sources.coredns,
             sources.confine,
+            sources.reader,
             sources.settings,
             sources.domains,
             *filter(None, (sources.claude and package(sources.claude), sources.credentials)),
@@ -129,6 +131,7 @@ def _install(root: Path, sources: Sources) -> None:
     bind(Path(sysconfig.get_path("purelib")), opt / "site-packages")
     _venv(opt / "venv")
     bind(sources.confine, opt / "confine")
+    bind(sources.reader, opt / "reader")
     _git(opt / "git", Path(GIT).resolve())
     installation.install(root)
     (local / "coredns").unlink(missing_ok=True)

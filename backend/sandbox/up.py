@@ -151,11 +151,12 @@ class Up:
     # --- creation ---
 
     def _sources(self, network: Network, claude: Path | None) -> Sources:
-        coredns, confine = check.built("coredns"), check.built("confine")
-        assert coredns is not None and confine is not None  # checked in main
+        coredns, confine, reader = (check.built(name) for name in ("coredns", "confine", "reader"))
+        assert coredns is not None and confine is not None and reader is not None  # checked in main
         return Sources(
             coredns.resolve(),
             confine.resolve(),
+            reader.resolve(),
             claude and claude.resolve(strict=True),
             (self._options.settings or layout.SHIPPED_SETTINGS).resolve(strict=True),
             (self._options.domains or CHECKOUT / "network/domains.conf").resolve(strict=True),

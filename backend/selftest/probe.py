@@ -1,6 +1,7 @@
 """Tests the protections from inside, as the agent. Each probe tries something that must fail at once.
 
 Argument: a JSON object with `name`, `resolver` and `outside` ([address, port]), `upstream` and `site` (the same, or null),
+`model` (an object with the `host` of the model's API, `path`, `header` and `value` of the credential; or null),
 `listed` (a list of [name, port], or null), `seccomp` (true if there is a filter), `ssh` (sshd's port, or 0), `platform` (the
 platform's folder, which may not exist).
 Prints a JSON object: probe -> "" if the protection held, otherwise the problem.
@@ -70,6 +71,33 @@ def another_site(address: str, port: int, name: str) -> str:
     except OSError:
         return ""  # a gate too busy to refuse carries nothing either
     return f"an unlisted name at {address}:{port} was carried: it should have been refused"
+
+
+def request_to_the_model(address: str, port: int, model: "dict[str, str]") -> str:
+    """Checks that the gate refuses a tool that the model may not use, before the request leaves."""
+    import ssl  # only these probes need it
+
+    body = json.dumps({"messages": [], "tools": [{"type": "codetainer_self_test", "name": "x"}]})
+    request = (
+        f"POST {model['path']} HTTP/1.1\r\nHost: {model['host']}\r\n{model['header']}: {model['value']}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    answer = b""
+    try:
+        with (
+            socket.create_connection((address, port), timeout=SECONDS) as sock,
+            context.wrap_socket(sock, server_hostname=model["host"]) as tls,
+        ):
+            tls.sendall(request.encode())
+            while piece := tls.recv(65536):
+                answer += piece
+    except OSError:
+        pass  # a gate or reader that does not answer passes nothing
+    if not answer or b"codetainer:" in answer:
+        return ""
+    return f"{model['host']} answered a request to the model with a forbidden tool: the gate should have refused it"
 
 
 def upstream_datagram(address: str, port: int) -> str:
@@ -180,6 +208,10 @@ def main() -> None:
         results["system calls"] = system_calls()
     if options["site"]:
         results["another site"] = another_site(str(options["site"][0]), int(options["site"][1]), options["name"])
+        if options["model"]:
+            results["request to the model"] = request_to_the_model(
+                str(options["site"][0]), int(options["site"][1]), options["model"]
+            )
     if options["upstream"]:
         results["upstream resolver"] = upstream_datagram(*options["upstream"])
     if options["listed"] is not None:

@@ -74,6 +74,7 @@ async def run(boot: Boot, *, listed: bool = True) -> Result:
         "outside": OUTSIDE,
         "upstream": [resolver.address, resolver.port] if resolver else None,
         "site": site,
+        "model": _model(boot),
         "listed": reachable(boot) if listed else None,
         "platform": str(boot.paths.fly),
         "ssh": boot.settings.open_ssh_port,
@@ -120,6 +121,22 @@ def reachable(boot: Boot) -> list[tuple[str, int]]:
     names = [host] if (host := urlsplit(boot.settings.repo_url).hostname) else []
     names += [e.name for e in boot.policy.listed.entries if not e.below and any(p.check is Check.TLS for p in e.ports)][:3]
     return [(name, 443) for name in dict.fromkeys(names) if boot.policy.listed.match(name)]
+
+
+def _model(boot: Boot) -> Mapping[str, str] | None:
+    """Returns the request with which the agent would call the model, or None if the gate does not read such requests."""
+    proxy = boot.services.gate.proxy
+    if proxy is None or boot.settings.gate is not GateMode.ON:
+        return None
+    for host in proxy.hosts:
+        for credential in host.credentials if host.model_api else ():
+            if credential.variable in proxy.secrets:
+                bearer = "Bearer " if credential.header == "authorization" else ""
+                return {
+                    "host": host.name, "path": "/v1/messages", "header": credential.header,
+                    "value": bearer + credential.placeholder,
+                }  # fmt: skip
+    return None
 
 
 async def _open_site(boot: Boot) -> tuple[str, int] | None:

@@ -11,6 +11,7 @@ from backend.services.coredns import CoreDns
 from backend.services.exporter import Exporter
 from backend.services.gate import Gate
 from backend.services.guard import Guard
+from backend.services.reader import Reader
 from backend.services.service import Service
 from backend.services.sshd import Sshd
 
@@ -20,16 +21,16 @@ class Services:
         self.coredns = CoreDns(paths, emit)
         self.guard = Guard(paths, emit)
         self.gate = Gate(paths, emit)
+        self.reader = Reader(paths, self.gate, emit)
         self.sshd = Sshd(paths, emit)
         self.exporter = Exporter(paths, emit)
 
     @property
     def kept(self) -> tuple[Service, ...]:
-        """The services that the protections depend on: CoreDNS, the guard, and the gate if it was started."""
-        gate = self.gate.service
-        started = (gate,) if gate.state is not ServiceState.STOPPED else ()
+        """The services that the protections depend on: CoreDNS, the guard, and the gate and its reader if they were started."""
+        started = (each for each in (self.gate.service, self.reader.service) if each.state is not ServiceState.STOPPED)
         return (self.coredns.service, self.guard.service, *started)
 
     async def stop(self) -> None:
         """Stops the services that the agent uses. sshd and the metrics stay up for the operator."""
-        await asyncio.gather(*(each.service.stop() for each in (self.coredns, self.guard, self.gate)))
+        await asyncio.gather(*(each.service.stop() for each in (self.coredns, self.guard, self.gate, self.reader)))

@@ -22,7 +22,7 @@ from backend.services.gate_log import GateLog
 from backend.services.service import Service
 from backend.services.traffic import TrafficLog
 from backend.services.trust import Trust
-from backend.system import GATE, SystemFailure
+from backend.system import GATE, READER, Identity, SystemFailure
 from network.allowlist import Allowlist
 from network.firewall.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
 from network.gate import grants, haproxy
@@ -37,6 +37,8 @@ MAX_REPORTED = 256  # names per call of `take_carried`
 MAX_NAMES = 4096  # names whose totals are kept: the agent can use any number of names below a wildcard
 INNER = "credential-proxy.sock"
 ASKS = "asks.sock"
+READER_SOCKET = "reader.sock"  # from the first half to the reader
+ONWARD = "onward.sock"  # from the reader (backend/services/reader.py) to the second half
 BACKLOG = 4096
 # HAProxy needs these capabilities to give up root, and has none afterwards.
 _STARTING = [
@@ -70,10 +72,11 @@ class Gate:
             tls, http = (opened.enter_context(_listening(port)) for port in (GATE_TLS_PORT, GATE_HTTP_PORT))
             descriptors, proxy = [tls.fileno(), http.fileno()], self.proxy
             if proxy is not None:
-                inner, asks = (opened.enter_context(self._socket(name)).fileno() for name in (INNER, ASKS))
+                inner, asks = (opened.enter_context(self.socket(name, GATE)).fileno() for name in (INNER, ASKS))
+                onward = opened.enter_context(self.socket(ONWARD, READER)).fileno()
                 log = await self.log.pipe(opened)
-                proxy = replace(proxy, descriptor=inner, asks_descriptor=asks, log_descriptor=log)
-                descriptors += [inner, asks, log]
+                proxy = replace(proxy, descriptor=inner, asks_descriptor=asks, onward_descriptor=onward, log_descriptor=log)
+                descriptors += [inner, asks, onward, log]
             self._write_lists()
             system.write(self._places.reasons, haproxy.words_in_lua(proxy), mode=0o600)
             text = haproxy.render(TEMPLATE, self._places, (tls.fileno(), http.fileno()), GATE.uid, proxy)
@@ -90,14 +93,14 @@ class Gate:
 
         The certificates are made when the gate starts, because the allowlist names further hosts.
         """
-        self._make_folders()
+        self.make_folders()
         terminated = tuple(host for host in hosts if any(c.variable in secrets for c in host.credentials))
         if not self.trust.begun:
             await self.trust.prepare()
         places = self._places
         self.proxy = CredentialProxy(
             terminated, secrets, repositories, places.certificate_list, places.authorities, places.map("exact"),
-            places.map("below"), places.granted, f"/{INNER}", f"/{ASKS}",
+            places.map("below"), places.granted, f"/{INNER}", f"/{ASKS}", f"/{READER_SOCKET}",
         )  # fmt: skip
         return len(terminated)
 
@@ -136,23 +139,28 @@ class Gate:
             await self._replace_certificate(file, leaf)
         self.trust.in_use()
 
-    def _socket(self, name: str) -> socket.socket:
-        """Opens a socket between two parts of the gate, to which only uid gate can connect."""
+    def socket(self, name: str, client: Identity) -> socket.socket:
+        """Opens a socket between two parts of the gate, to which only this client can connect."""
         path = self._places.root / name
         path.unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(str(path))
         path.chmod(0o600)
-        os.chown(path, GATE.uid, GATE.uid)
+        os.chown(path, client.uid, client.uid)
         sock.listen(BACKLOG)
         return sock
 
-    def _make_folders(self) -> None:
+    @property
+    def root(self) -> Path:
+        """The folder of these sockets."""
+        return self._places.root
+
+    def make_folders(self) -> None:
         self._places.folder.mkdir(mode=0o700, exist_ok=True)
         self._places.root.mkdir(mode=0o755, exist_ok=True)
 
     def _write_lists(self) -> None:
-        self._make_folders()
+        self.make_folders()
         for name, lines in grants.maps(self.allowlist).items():
             system.write(self._places.map(name), "".join(f"{line}\n" for line in lines), mode=0o600)
         for name, patterns in self._lists(self.allowlist).items():

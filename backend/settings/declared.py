@@ -1,4 +1,7 @@
-"""Every setting, each with its variable, type, default and meaning. Durations are in seconds, sizes in bytes."""
+"""Every setting, each with its variable, type, default and meaning. Durations are in seconds, sizes in bytes.
+
+Length: a declaration for each setting.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login,
 from backend.settings.variable import Variable, declared, setting
 from network import telemetry
 from network.firewall.ruleset import Listener
-from network.gate import credentials
+from network.gate import budget, credentials
+from network.gate.budget import Limit
 from network.gate.credentials import Host
 from network.telemetry import Telemetry
 
@@ -183,6 +187,24 @@ class Settings:
         "OWNER/REPO, OWNER/* or *, separated by spaces or commas",
         unset=(),
         example="owner/other friends/*",
+    )
+    model_tools: tuple[str, ...] = setting(
+        "CODETAINER_MODEL_TOOLS",
+        "What the model may use outside the sandbox: web_search, web_fetch, code_execution, mcp, container, url, file",
+        values.model_tools,
+        "",
+        "these words, or exact types of tools, separated by spaces or commas",
+        unset=(),
+        example="web_search web_fetch",
+    )
+    budget: tuple[Limit, ...] = setting(
+        "CODETAINER_BUDGET",
+        "What the model may use, for the sandbox's life or per hour: calls, tokens, input, output, cached, cost (US dollars)",
+        budget.limits,
+        "",
+        "limits such as calls=500/h tokens=2M/h cost=20",
+        unset=(),
+        example="cost=20 calls=500/h",
     )
     certificate_seconds: float = setting(
         "CODETAINER_CERTIFICATES",

@@ -100,6 +100,14 @@ def sandbox_name(value: str) -> str:
     return value
 
 
+def model_tools(value: str) -> tuple[str, ...]:
+    """Words for the reader (network/gate/reader/policy.go): families of tools, or exact types."""
+    words = tuple(word for word in re.split(r"[,\s]+", value) if word)
+    if not all(re.fullmatch(r"[a-z][a-z0-9_]{2,63}", word) for word in words):
+        raise ValueError
+    return tuple(dict.fromkeys(words))
+
+
 def one_key(value: str) -> str:
     """A key for tmux's bind-key."""
     if not re.match(r"[A-Za-z0-9]\Z", value):

@@ -20,6 +20,7 @@ from backend.journal import Journal
 from backend.policy import Policy
 from backend.services.bundle import Services
 from backend.supervision import explanation
+from backend.supervision.budget_reply import budget_reply
 from backend.supervision.grants import BY_HAND, Grant, Grants
 from backend.supervision.openers import in_words, until_words
 from backend.system import SystemFailure
@@ -121,6 +122,11 @@ async def _(request: control.SaveWork, target: Control, by: str) -> Reply:
 
 def _from_guard(done: channel.Done) -> Reply:
     return Reply(done.ok, done.text, data=done.data)
+
+
+@dispatch.register
+async def _(request: control.Budget, target: Control, by: str) -> Reply:
+    return budget_reply(request, target.services.reader, target.journal.emit, by)
 
 
 @dispatch.register

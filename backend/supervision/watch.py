@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 
 from backend.context import Boot
@@ -38,7 +39,12 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
     while True:
         for _ in range(2):  # refusals more often: Claude's hook waits for them
             await asyncio.sleep(SECOND / 2)
-            for event in (*services.coredns.take_refused(), *services.gate.take_refused(), *services.gate.log.cookies.take()):
+            for event in (
+                *services.coredns.take_refused(),
+                *services.gate.take_refused(),
+                *services.gate.log.cookies.take(),
+                *services.reader.take_used(),
+            ):
                 emit(event)
         if services.gate.service.pid:
             missed_gate = 0 if await _carried(services, emit, say=ticks % CARRIED_TICKS == 0) else missed_gate + 1
@@ -58,6 +64,8 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
         ticks += 1
         if ticks % int(GUARD_SECONDS) == 0 and services.guard.service.pid:
             await _ask_guard(services)
+        if ticks % int(GUARD_SECONDS) == 0 and services.reader.service.pid:
+            await _ask_reader(services)
 
 
 def _judge(service: Service, missed: int, why: str) -> None:
@@ -111,6 +119,17 @@ async def _names(before: Measured, boot: Boot) -> tuple[NamesMeasured | None, Me
 
 def _differs(one: NamesMeasured, other: NamesMeasured) -> bool:
     return (one.queries, one.cache_hits, one.unlisted) != (other.queries, other.cache_hits, other.unlisted)
+
+
+async def _ask_reader(services: Services) -> None:
+    """Restarts a reader that does not answer: without it no request to the model passes."""
+    reader = services.reader.service
+    try:
+        await services.reader.order()
+    except SystemFailure as error:
+        if reader.pid and reader.state is ServiceState.UP:
+            reader.changed(ServiceState.UNRESPONSIVE, str(error))
+            reader.signal(signal.SIGKILL)
 
 
 async def _ask_guard(services: Services) -> None:

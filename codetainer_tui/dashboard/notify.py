@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from backend.contract.events import Refused, SessionState
+from backend.contract.events import BudgetLevel, Refused, SessionState
 from backend.contract.state import State
 from codetainer_tui.refusal import what
 from codetainer_tui.view.headline import agent_needs_you, agent_words, headline
@@ -26,6 +26,9 @@ def news(before: State, now: State) -> str:
     closed = headline(now)
     if closed.condition is Condition.CLOSED and headline(before).condition is not Condition.CLOSED:
         return harmless(f"{closed.word} {closed.text}", MAX)
+    if _budget(now) not in (BudgetLevel.FINE, _budget(before)):
+        limit = now.budget.limit if now.budget else ""
+        return harmless(f"the model's budget is {'nearly ' if _budget(now) is BudgetLevel.WARNED else ''}used up: {limit}", MAX)
     if agent_needs_you(now) and not _same_need(before, now):
         return harmless(agent_words(now).partition(" since ")[0], MAX)
     old = {key for key, _ in before.refusals.policy()}
@@ -57,6 +60,10 @@ def alarm(before: State, now: State) -> str:
         crowd = crowds[0][1]
         return harmless(f"serious: {crowd.suspicion}: {crowd.below or what(crowd.latest)}{rest}", MAX)
     return ""
+
+
+def _budget(state: State) -> BudgetLevel:
+    return state.budget.level if state.budget else BudgetLevel.FINE
 
 
 def _refused(refused: Refused, rest: str, before: str = "") -> str:

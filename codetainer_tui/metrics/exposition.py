@@ -134,6 +134,12 @@ def _network(tally: Tally) -> Iterator[Metric]:
     for name, total in tally.carried.items():
         carried[name, "in"], carried[name, "out"] = float(total.bytes_in), float(total.bytes_out)
     yield _counters("carried", "Bytes through the gate by name and direction.", ("name", "direction"), carried, "bytes")
+    model = tally.state.model or e.ModelUsed(0)
+    yield _counter("model_calls", "Calls of the model.", model.calls)
+    tokens: Labelled = {(kind,): float(getattr(model, kind)) for kind in ("input", "output", "cached")}
+    yield _counters("model_tokens", "Tokens that the API reported, by kind.", ("kind",), tokens)
+    yield _counter("model_cost", "Estimated cost of all calls in US dollars.", model.cost, "dollars")
+    yield _gauge("model_budget_used", "The largest used share of a limit of the budget; 0 without limits.", model.share)
     open_now = sum(one.open_now for one in tally.state.carried.values())
     yield _gauge("carried_open_connections", "Open connections through the gate.", open_now)
     dns = tally.state.names or e.NamesMeasured(0, 0, 0, 0.0)

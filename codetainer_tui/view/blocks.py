@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.contract.events import CLAUDE, BootState, Outcome, ProtectionFailed, ServiceState, SessionState
+from backend.contract.events import CLAUDE, BootState, BudgetLevel, Outcome, ProtectionFailed, ServiceState, SessionState
 from backend.contract.state import State
 from codetainer_tui.view import work
 from codetainer_tui.view.headline import ASKS, GONE, SERVICES, frozen_words
@@ -25,6 +25,7 @@ def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block,
         lines = ("The agent's processes are stopped and every address is closed.",)
         problems.append(Block("Frozen", frozen_words(state), lines, Tone.BAD, ("F thaws it",)))
     problems += _services(state, now)
+    problems += _budget(state, now)
     problems += _warned(state)
     problems += _failing(state, now)
     problems += _full(state)
@@ -79,10 +80,26 @@ def _services(state: State, now: float) -> list[Block]:
     return problems
 
 
+def _budget(state: State, now: float) -> list[Block]:
+    """The budget of the model, if it is nearly or wholly used up."""
+    change = state.budget
+    if change is None or change.level is BudgetLevel.FINE:
+        return []
+    lines = [harmless(change.limit, 120)]
+    if change.level is BudgetLevel.USED_UP:
+        lines += [
+            "The gate refuses further calls of the model.",
+            "Run codetainer budget +20 to continue (+calls=100, +tokens=1M).",
+        ]
+        return [Block("The model's budget is used up", ago(state.budget_at, now), tuple(lines), Tone.BAD)]
+    return [Block("The model's budget is nearly used up", ago(state.budget_at, now), tuple(lines), Tone.WARN)]
+
+
 CONSEQUENCES = {
     "coredns": "DNS queries get no answer; open addresses stay open.",
     "guard": "No new addresses are opened; open addresses stay open.",
     "gate": "Connections to ports 80 and 443 fail.",
+    "reader": "Requests to the model fail; other connections work.",
     "sshd": "SSH logins fail; docker exec and kubectl exec still work.",
     "metrics": "/metrics does not answer; this dashboard and codetainer logs still work.",
 }

@@ -10,7 +10,14 @@ from codetainer_tui.view.parts import Condition, Headline, Tone
 from codetainer_tui.view.refusals import alarm_words
 from codetainer_tui.words import clock, harmless, many
 
-SERVICES = {"coredns": "CoreDNS", "guard": "the guard", "gate": "the gate", "sshd": "sshd", "metrics": "the metrics server"}
+SERVICES = {
+    "coredns": "CoreDNS",
+    "guard": "the guard",
+    "gate": "the gate",
+    "reader": "the reader",
+    "sshd": "sshd",
+    "metrics": "the metrics server",
+}
 NO_SESSION = "no agent session"
 GONE = "codetainer boot has exited; nothing supervises this sandbox"
 ASKS = "Claude is asking something before it begins"

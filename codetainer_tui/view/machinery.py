@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backend.contract.events import Outcome, ServiceState, SessionState, Via
+from backend.contract.events import BudgetLevel, Outcome, ServiceState, SessionState, Via
 from backend.contract.refusals import RefusalView
 from backend.contract.state import State
 from codetainer_tui.view import walls, work
@@ -20,7 +20,7 @@ NEARLY_FULL, FULL = 90.0, 99.5  # percent
 def rows(state: State, now: float) -> tuple[Row, ...]:
     """The rows that apply to a state, the most important first."""
     candidates = (
-        _dns(state), *_protections(state, now), _cookies(state, now), _allowlist(state, now), _ssh(state),
+        _dns(state), *_protections(state, now), _cookies(state, now), model(state), _allowlist(state, now), _ssh(state),
         _sandbox(state), _disk(state), _agent(state), work.row(state, now), _boot(state),
     )  # fmt: skip
     return tuple(row for row in candidates if row is not None)
@@ -40,16 +40,19 @@ def _service(state: State, service: str, label: str) -> Row | None:
 
 
 def _protections(state: State, now: float) -> tuple[Row | None, ...]:
-    """Guard, gate and self-test: one row if guard and gate are up, otherwise a row each."""
+    """Guard, gate and self-test: one row if guard and gate are up, otherwise a row each. The reader, if it is not up."""
     guard, gate, verified = _service(state, "guard", "Guard"), _gate(state), walls.summary(state, now)
+    reader = _service(state, "reader", "Reader")
+    if reader is not None and reader.cells[0] == ServiceState.UP and len(reader.cells) == 1:
+        reader = None
     if guard is None or gate is None or guard.cells[0] != ServiceState.UP or gate.cells[0] != ServiceState.UP:
-        return guard, gate, verified
+        return guard, gate, reader, verified
     services = ("guard up", *guard.cells[1:], "gate up", *gate.cells[1:])
     if verified is not None:
-        return (Row(verified.label, (*verified.cells, *services), verified.tone),)
+        return (Row(verified.label, (*verified.cells, *services), verified.tone), reader)
     if state.proof is not None and not state.proof.failed:
-        return (Row("Protections", (f"self-test passed {ago(state.proof_at, now)}", *services)),)
-    return (Row("Protections", services),)
+        return (Row("Protections", (f"self-test passed {ago(state.proof_at, now)}", *services)), reader)
+    return (Row("Protections", services), reader)
 
 
 def _gate(state: State) -> Row | None:
@@ -62,6 +65,22 @@ def _gate(state: State) -> Row | None:
     refused = sum(view.count for view in _of_gate(state))
     cells = [f"{many(open_now, 'connection')} open", *([f"{grouped(refused)} refused"] if refused else [])]
     return Row(row.label, (row.cells[0], *cells, *row.cells[1:]), row.tone)
+
+
+def model(state: State) -> Row | None:
+    """What the model has used, as the gate counted it, and its limits."""
+    used = state.model
+    if used is None or not (used.calls or used.limits):
+        return None
+    cost = f"about ${used.cost:.2f}" if used.calls else ""
+    tokens = used.input + used.output + used.cached
+    cells = [many(used.calls, "call"), *([f"{grouped(tokens)} tokens", cost] if used.calls else [])]
+    cells += [harmless(limit, 60) for limit in used.limits]
+    if used.unknown:
+        cells.append(f"no price for {harmless(used.unknown[0], 40)}")
+    level = state.budget.level if state.budget else BudgetLevel.FINE
+    tone = {BudgetLevel.WARNED: Tone.WARN, BudgetLevel.USED_UP: Tone.BAD}.get(level, Tone.PLAIN)
+    return Row("Model", tuple(cells), tone)
 
 
 def _cookies(state: State, now: float) -> Row | None:

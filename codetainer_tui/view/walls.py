@@ -30,12 +30,13 @@ NAMES = Wall(
 )
 ADDRESSES = Wall("addresses", ("outside address",), "only addresses of allowed names are reachable")
 GATE = Wall("gate", ("another site",), "other hosts on an open address are refused, by the name in the connection")
+MODEL = Wall("model", ("request to the model",), "the model gets only the agent's own tools, and content from here")
 CREDENTIALS = Wall("credentials", ("credentials", "environments"), "the agent has placeholders only")
 ROOT = Wall("root", ("root read-only",), "system files are read-only")
 PRIVILEGES = Wall("privileges", ("privileges", "platform"), "uid 1000, no capabilities, no way to gain any")
 CALLS = Wall("system calls", ("system calls",), "namespaces, mounts, keyrings, vsock and terminal input injection are refused")
 SSH = Wall("ssh", ("sshd",), "keys only, no forwarding, out of the agent's reach")
-WALLS = (NAMES, ADDRESSES, GATE, CREDENTIALS, ROOT, PRIVILEGES, CALLS, SSH)
+WALLS = (NAMES, ADDRESSES, GATE, MODEL, CREDENTIALS, ROOT, PRIVILEGES, CALLS, SSH)
 OTHER = frozenset(("resolver", "listed host"))  # these test that allowed traffic works, not a protection
 GATE_OFF = "filtering by address only: other hosts on an open address are reachable too"
 
@@ -47,12 +48,13 @@ def walls(state: State) -> tuple[Row, ...]:
     results = state.proof.results
     assigned = OTHER.union(*(wall.probes for wall in WALLS))
     more = (Wall(harmless(probe, 30), (probe,), "") for probe in sorted(results.keys() - assigned))
-    return tuple(_row(wall, state, results) for wall in (*WALLS, *more))
+    walls = (wall for wall in WALLS if wall is not MODEL or "reader" in state.services)  # without credentials nothing is read
+    return tuple(_row(wall, state, results) for wall in (*walls, *more))
 
 
 def _row(wall: Wall, state: State, results: Mapping[str, str]) -> Row:
     """The row of a protection. A failed probe takes precedence, then the operator's choice to turn it off."""
-    service = state.services.get({GATE: "gate", SSH: "sshd"}.get(wall, ""))
+    service = state.services.get({GATE: "gate", MODEL: "reader", SSH: "sshd"}.get(wall, ""))
     down = service is not None and service.state not in (ServiceState.UP, ServiceState.STOPPED)
     broken = [results[probe] for probe in wall.probes if results.get(probe)]
     if broken:

@@ -65,6 +65,7 @@ class Rules:
     guard: int = 954
     gate: int = 955
     exporter: int = 956
+    reader: int = 958
     with_gate: bool = False
     upstreams: tuple[Upstream, ...] = ()
     docker_servers: tuple[str, ...] = ()  # IPv4 resolvers that dockerd asks from this namespace, as root
@@ -161,7 +162,7 @@ $outside_only
     ip daddr $docker_address meta skuid $guard accept
     ip daddr { $docker_address, $coredns_address, $guard_address, $gate_address } goto refuse
 $metrics_within    # The services open no connections on loopback: one that is tricked into dialling 127.0.0.1 gets nowhere.
-    meta skuid { $coredns, $guard, $gate, $exporter } ct state { new, untracked } goto refuse
+    meta skuid { $coredns, $guard, $gate, $exporter, $reader } ct state { new, untracked } goto refuse
     accept
   }
   chain out6 {
@@ -265,6 +266,7 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         open_rules=_open(rules),
         ssh_ports6=_ssh_ports6(rules),
         exporter=rules.exporter,
+        reader=rules.reader,
         exporter_mark=f"{mark(rules.exporter):#x}",
         outside_only="\n".join(f"    tcp dport {port} meta skuid != 0 goto refuse" for port in _outside_only(rules)),
         replies="\n".join(_replies(rules)),

@@ -2,6 +2,8 @@
 
 Source: HAProxy configuration manual 2.6. The rendered text contains the secrets: write it only to a file that only root can
 read.
+
+Length: the order of a request's rules is that of this file.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from network import reasons
-from network.gate import grants, lfs
+from network.gate import grants, lfs, model_api
 from network.gate.credentials import Credential, Host
 from network.gate.headers import CREDENTIAL_HEADERS
 from network.gate.rules import Refusal, deny, encoded, quoted
@@ -29,7 +31,9 @@ class CredentialProxy:
     entries in force, `granted` the patterns of granted requests (network/gate/grants.py).
 
     `inside` is the path of the proxy's socket within the gate's chroot; `descriptor` is that socket, listening. `asks` and
-    `asks_descriptor` are the same for the gate's own queries (network/gate/github.lua). The log goes to `log_descriptor`.
+    `asks_descriptor` are the same for the gate's own queries (network/gate/github.lua). `reader` is the path of the reader's
+    socket, and at `onward_descriptor` the gate takes back the requests that the reader has read. The log goes to
+    `log_descriptor`.
     """
 
     hosts: tuple[Host, ...]
@@ -42,13 +46,20 @@ class CredentialProxy:
     granted: Path
     inside: str
     asks: str
+    reader: str = ""
     descriptor: int = -1
     asks_descriptor: int = -1
+    onward_descriptor: int = -1
     log_descriptor: int = -1
 
     @property
     def asks_github(self) -> bool:
         return any(host.graphql or host.lfs or host.guards_branches or host.members for host in self.hosts)
+
+    @property
+    def reads_requests(self) -> bool:
+        """True if a host is an API of a model, so that the gate needs the reader."""
+        return any(host.model_api for host in self.hosts)
 
 
 def render(proxy: CredentialProxy, log_format: str) -> str:
@@ -63,7 +74,7 @@ def render(proxy: CredentialProxy, log_format: str) -> str:
         log_descriptor=proxy.log_descriptor, exact=proxy.exact, below=proxy.below,
         choices=choices, foreign=_foreign(), nothing=_indented(Refusal(421, reasons.MISDIRECTED, "text").rules("TRUE")),
         own=f"    http-request set-var(txn.own) bool(true) if {{ var(txn.name) -m str {own} }}\n" if own else "",
-    ) + _granted(proxy) + "".join(_host(proxy, host) for host in proxy.hosts) + _asks(proxy)  # fmt: skip
+    ) + _granted(proxy) + "".join(_host(proxy, host) for host in proxy.hosts) + _asks(proxy) + _after_reader(proxy)  # fmt: skip
 
 
 _FRONTEND = """\
@@ -169,7 +180,8 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
         *deny(ours, f"{{ var(txn.names) -m reg ':({CREDENTIAL_HEADERS}|{spelled}):' }}"),
         *_presented(),
         *(f"http-request set-var({fine}) bool(false)" for fine in held.values()),
-        *(line for c in configured for line in _replace(c, proxy.secrets[c.variable], held)),
+        *(line for c in configured for line in _recognise(c, held)),
+        *(line for c in configured if not host.model_api for line in _insert(c, proxy.secrets[c.variable])),
         # Checks each header, because a foreign credential beside a good one must be refused too.
         *(
             line
@@ -184,7 +196,7 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
         *lines,
         *scope(host, proxy.repositories, proxy.asks),
         *lfs.batches(host),
-        *_onward(proxy, host),
+        *(model_api.to_reader(host, proxy.reader) if host.model_api else _onward(proxy, host)),
         *lfs.answers(host),
     ]
     if host.lfs_store:
@@ -269,20 +281,58 @@ def _asks(proxy: CredentialProxy) -> str:
     return text
 
 
-def _replace(credential: Credential, secret: str, held: Mapping[str, str]) -> Iterable[str]:
-    """Rules that replace the placeholder with the secret, and set the header's variable in `held` to true.
+def _after_reader(proxy: CredentialProxy) -> str:
+    """The frontend that takes back requests from the reader, and the backends that insert the credential and send them on.
 
-    Raises ValueError for a quote.
+    Only the reader can connect to the socket.
     """
-    basic = base64.b64encode(f"{credential.login}:{secret}".encode()).decode()
-    schemes = {"bearer": f"Bearer {secret}", "token": f"token {secret}", "basic": f"Basic {basic}"}
+    hosts = [host for host in proxy.hosts if host.model_api]
+    if not hosts:
+        return ""
+    lines = [f"\nfrontend read\n    mode http\n    option http-no-delay\n    no log\n    bind fd@{proxy.onward_descriptor}"]
+    lines += [f"use_backend read_{host.name} if {{ req.hdr(host) -m str {host.name} }}" for host in hosts]
+    text = "\n    ".join([*lines, "default_backend nothing"]) + "\n"
+    for host in hosts:
+        lines = [f"\nbackend read_{host.name}\n    mode http\n    option http-no-delay\n    http-reuse never"]
+        lines += [*_presented()]
+        for credential in host.credentials:
+            if secret := proxy.secrets.get(credential.variable):
+                lines += _insert(credential, secret)
+        lines += [*_onward(proxy, host), f"http-response del-header {model_api.REFUSED_HEADER}"]
+        text += "\n    ".join(lines) + "\n"
+    return text
+
+
+def _schemes(credential: Credential) -> tuple[str, ...]:
+    """The schemes of an Authorization header in which the placeholder may be presented."""
+    if credential.header == "authorization":
+        return ("bearer", "token", "basic")
+    return ("bearer",) if credential.bearer else ()
+
+
+def _presents(credential: Credential, scheme: str) -> str:
+    """A condition: an Authorization header of this scheme holds the placeholder."""
+    return f"{{ var(txn.scheme) -m str {scheme} }} {_holds(credential)}"
+
+
+def _recognise(credential: Credential, held: Mapping[str, str]) -> Iterable[str]:
+    """Rules that set the header's variable in `held` to true if a request presents the placeholder there."""
     if credential.header != "authorization":
-        placeholder = f"{{ req.fhdr({credential.header}) -m str {credential.placeholder} }}"
-        yield f"http-request set-var({held[credential.header]}) bool(true) if {placeholder}"
-        yield f"http-request set-header {credential.header} {quoted(secret)} if {placeholder}"
-        schemes = {"bearer": schemes["bearer"]} if credential.bearer else {}
-    presented = _holds(credential)
-    for scheme, value in schemes.items():
-        ours = f"{{ var(txn.scheme) -m str {scheme} }} {presented}"
-        yield f"http-request set-var({held['authorization']}) bool(true) if {ours}"
-        yield f"http-request set-header authorization {quoted(value)} if {ours}"
+        yield f"http-request set-var({held[credential.header]}) bool(true) if {_in_header(credential)}"
+    for scheme in _schemes(credential):
+        yield f"http-request set-var({held['authorization']}) bool(true) if {_presents(credential, scheme)}"
+
+
+def _insert(credential: Credential, secret: str) -> Iterable[str]:
+    """Rules that replace the placeholder with the secret. Raises ValueError for a quote."""
+    if credential.header != "authorization":
+        yield f"http-request set-header {credential.header} {quoted(secret)} if {_in_header(credential)}"
+    basic = base64.b64encode(f"{credential.login}:{secret}".encode()).decode()
+    values = {"bearer": f"Bearer {secret}", "token": f"token {secret}", "basic": f"Basic {basic}"}
+    for scheme in _schemes(credential):
+        yield f"http-request set-header authorization {quoted(values[scheme])} if {_presents(credential, scheme)}"
+
+
+def _in_header(credential: Credential) -> str:
+    """A condition: the header of an API key holds the placeholder."""
+    return f"{{ req.fhdr({credential.header}) -m str {credential.placeholder} }}"

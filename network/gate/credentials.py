@@ -73,6 +73,7 @@ class Host:
     lfs_store: bool = False
     guards_branches: str = ""
     members: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    model_api: bool = False
 
     def allowed(self, repositories: Iterable[str]) -> tuple[Write, ...]:
         """The permitted writes if these repositories (`owner/repo`, `owner/*`, `*`) may be pushed to."""
@@ -199,6 +200,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
             "lfs_store",
             "guards_branches",
             "members",
+            "model_api",
         ),
         place,
     )
@@ -233,7 +235,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     lfs = table.get("lfs", "")
     if not isinstance(lfs, str) or not re.match(r"(/[a-z/]+)?\Z", lfs):
         raise CredentialsError(f"{place}: lfs is {lfs!a}, expected a path such as /info/lfs")
-    flags = {key: table.get(key, False) for key in ("url_tokens", "any_credential", "lfs_store")}
+    flags = {key: table.get(key, False) for key in ("url_tokens", "any_credential", "lfs_store", "model_api")}
     for key, value in flags.items():
         if not isinstance(value, bool):
             raise CredentialsError(f"{place}: {key} is {value!a}, expected true or false")

@@ -8,6 +8,7 @@ from network.gate.credentials import Host
 from network.gate.ways import Catalogue, Verdict, Way
 
 NO_WRITES = "Writes: none, so the agent can store nothing there."
+READ = "Requests to the model: read by the gate, which refuses what the model may not use (CODETAINER_MODEL_TOOLS)."
 NO_REPOSITORY = "Writes: none, because REPO_URL and CODETAINER_PUSH name no repository."
 
 
@@ -28,6 +29,8 @@ def lines(host: Host, held: Collection[str], repositories: Collection[str], cata
     else:
         yield f"Writes: only to {', '.join(sorted(repositories))}; all other repositories, and others' accounts, are refused:"
         yield from _writes(host, ways)
+    if host.model_api:
+        yield READ
     closed = [way.name for way in catalogue.ways if way.verdict is Verdict.REFUSED and way.at(host.name)]
     if closed:
         yield f"Refused everywhere: {', '.join(closed)}."

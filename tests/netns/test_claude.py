@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -62,6 +63,16 @@ def test_a_turn_with_a_tool(idle: Running) -> None:
     assert idle.asked(kind="http", path="/v1/messages") >= before + 2  # the request, and the tool's result
     assert "Bearer sk-ant-oat01-pretend" in record
     assert '"name": "telemetry.example.net"' not in record  # the tool tried it; it never left
+
+
+def test_a_web_search_is_refused_with_a_sentence_that_claude_reads(idle: Running) -> None:
+    """Claude Code's WebSearch makes the API search: a call of its own, with a tool that runs on the server."""
+    done = idle.agent("claude", "--dangerously-skip-permissions", "-p", "please search: codetainer", seconds=PATIENCE * 3)
+    assert done.returncode == 0, done.stderr
+    assert SENTENCE in done.stdout
+    eventually("it is reported", lambda: refused(idle, "api.anthropic.com", Reason.MODEL))
+    asked = [json.loads(line).get("asked") or "" for line in idle.seen.read_text().splitlines()]
+    assert any("codetainer: the agent may not use the tool web_search" in text for text in asked)
 
 
 def states(sandbox: Running) -> set[SessionState]:

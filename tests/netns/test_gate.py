@@ -371,6 +371,8 @@ def test_the_gate_has_no_capability_and_its_own_root(sandbox: Running) -> None:
     assert sorted(path.name for path in Path(f"/proc/{sandbox.pid('gate')}/root").iterdir()) == [
         "asks.sock",
         "credential-proxy.sock",
+        "onward.sock",
+        "reader.sock",
     ]
 
 

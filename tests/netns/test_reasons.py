@@ -298,6 +298,20 @@ def test_each_refusal_of_graphql_has_the_same_words_everywhere(sandbox: Running)
     in_journal(sandbox, *wanted)
 
 
+def test_a_forbidden_request_to_the_model(sandbox: Running) -> None:
+    """The reader refuses it in the API's own words for errors, which Claude Code shows. The journal has the gate's."""
+    host = HOSTS["api.anthropic.com"]
+    headers = (credential(host), ("content-type", "application/json"))
+    tool, body = "web_search_20250305", '{"messages": [], "tools": [{"type": "web_search_20250305"}]}'
+    requests = [Request("/v1/messages", "POST", headers, body), Request("/v1/messages", "POST", headers, "hello")]
+    tools, unclear = exchanged(sandbox, [through_tls(host.name, request) for request in requests])
+    assert message(tools).startswith(f"the agent may not use the tool {tool}")
+    assert message(unclear).startswith("this request is not plain JSON")
+    found = in_journal(sandbox, Expected(Via.GATE, Reason.MODEL, host.name, f"the tool {tool}"))
+    assert "CODETAINER_MODEL_TOOLS" in message(tools)
+    assert "CODETAINER_MODEL_TOOLS" in found[0].reason.advice(host.name, 443)
+
+
 def test_a_repository_without_a_default_branch(sandbox: Running) -> None:
     host = HOSTS["api.github.com"]
     request = Request("/repos/friend/empty/git/refs/heads/work", "DELETE", (credential(host),))

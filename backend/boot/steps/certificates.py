@@ -5,6 +5,7 @@ from __future__ import annotations
 from backend.boot.plan import StepSkipped
 from backend.context import Boot
 from backend.settings.values import GateMode
+from network.gate import model_api
 
 
 async def run(boot: Boot) -> str:
@@ -14,5 +15,6 @@ async def run(boot: Boot) -> str:
         raise StepSkipped("CODETAINER_GATE=off: no TLS terminates")
     gate.trust.valid = settings.certificate_seconds
     hosts = settings.hosts if settings.outside else ()
-    number = await gate.prepare(hosts, settings.secrets.by_variable, settings.writable)
+    permitted = tuple(model_api.permitting(host, settings.model_tools) for host in hosts)
+    number = await gate.prepare(permitted, settings.secrets.by_variable, settings.writable)
     return f"{number} hosts with credentials"

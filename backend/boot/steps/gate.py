@@ -20,6 +20,12 @@ async def run(boot: Boot) -> str:
         for line in _unused(boot):
             boot.say("gate", line)
     gate.much_out = settings.much_out
+    if gate.proxy is not None and gate.proxy.reads_requests:
+        boot.services.reader.tools = settings.model_tools
+        boot.services.reader.begin(settings.budget)
+        await boot.services.reader.service.start()
+        if settings.model_tools:
+            boot.say("gate", f"the model may use {', '.join(settings.model_tools)} (CODETAINER_MODEL_TOOLS)")
     await gate.service.start()
     return f"{len(gate.proxy.hosts)} hosts with credentials" if settings.outside and gate.proxy else "credentials inside"
 

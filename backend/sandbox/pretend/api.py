@@ -1,8 +1,9 @@
 """A stand-in for the Anthropic API with which Claude Code works: messages, streamed or not, with a scripted turn.
 
 If a conversation offers a Bash tool, the first answer calls it once, with the command after "please run:" in the conversation,
-else with COMMAND. All other answers are SENTENCE. A message that contains PATIENCE is answered only when the client hangs up,
-or after a minute. One that contains REJECTED gets an error. Format: https://docs.anthropic.com/en/api/messages.
+else with COMMAND. With "please search:" it calls WebSearch instead. All other answers are SENTENCE. A message that contains
+PATIENCE is answered only when the client hangs up, or after a minute. One that contains REJECTED gets an error. Format:
+https://docs.anthropic.com/en/api/messages.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ PATIENCE = "take your time"
 PATIENCE_SECONDS = 60.0
 REJECTED = "this is refused"
 REASON = "refused as asked"  # in the error
+MODEL_PATHS = ("/v1/messages", "/v1/messages/count_tokens")
 
 
 class Conversation:
@@ -36,10 +38,16 @@ class Conversation:
         """The answer to a request, in the API's format."""
         tools = {tool.get("name") for tool in request.get("tools", ()) if isinstance(tool, dict)}
         number = next(self._ids)
-        if "Bash" in tools and not _has_result(request):
+        search = re.search(r"(?m)^please search: (.+)$", "\n".join(_messages(request)))
+        if search and "Bash" in tools and not _has_result(request):
+            content: list[dict[str, Any]] = [
+                {"type": "tool_use", "id": f"toolu_{number:024d}", "name": "WebSearch", "input": {"query": search[1]}}
+            ]
+            reason = "tool_use"
+        elif "Bash" in tools and not _has_result(request):
             command = re.search(r"(?m)^please run: (.+)$", "\n".join(_messages(request)))
             call = {"command": command[1] if command else COMMAND, "description": "Look around"}
-            content: list[dict[str, Any]] = [{"type": "tool_use", "id": f"toolu_{number:024d}", "name": "Bash", "input": call}]
+            content = [{"type": "tool_use", "id": f"toolu_{number:024d}", "name": "Bash", "input": call}]
             reason = "tool_use"
         else:
             content, reason = [{"type": "text", "text": SENTENCE}], "end_turn"
@@ -89,6 +97,9 @@ def _texts(content: object) -> Iterator[str]:
 
 
 def serve(handler: Handler, conversation: Conversation, path: str, body: bytes) -> None:
+    if path not in MODEL_PATHS:  # telemetry, which may be compressed
+        _json(handler, 200, {})
+        return
     try:
         request = json.loads(body) if body else {}
     except ValueError:
@@ -98,7 +109,7 @@ def serve(handler: Handler, conversation: Conversation, path: str, body: bytes) 
         return
     if path == "/v1/messages/count_tokens":
         _json(handler, 200, {"input_tokens": 1000})
-    elif path == "/v1/messages":
+    else:
         if PATIENCE in "\n".join(_messages(request)):
             select.select([handler.connection], [], [], PATIENCE_SECONDS)
         if REJECTED in "\n".join(_messages(request)):
@@ -109,8 +120,6 @@ def serve(handler: Handler, conversation: Conversation, path: str, body: bytes) 
             _stream(handler, message)
         else:
             _json(handler, 200, message)
-    else:
-        _json(handler, 200, {})
 
 
 def _json(handler: Handler, status: int, body: Mapping[str, Any]) -> None:

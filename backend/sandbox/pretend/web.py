@@ -64,6 +64,10 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         host = (self.headers.get("Host") or "").partition(":")[0].lower()
         body = self._body()
+        if body is None:
+            self.site.record.add("cut", host=host, method=self.command, path=self.path.partition("?")[0])
+            self.close_connection = True
+            return
         credential = next((value for header in CREDENTIAL_HEADERS if (value := self.headers.get(header))), "")
         path, _, query = self.path.partition("?")
         description = self.site.description
@@ -155,15 +159,21 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(piece[:count])
             count -= len(piece)
 
-    def _body(self) -> bytes:
+    def _body(self) -> bytes | None:
+        """The request's body; None if the client hung up before its end."""
         if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):
-            return self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY))
+            length = min(int(self.headers.get("Content-Length") or 0), MAX_BODY)
+            body = self.rfile.read(length)
+            return body if len(body) == length else None
         parts: list[bytes] = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
+        while line := self.rfile.readline().split(b";")[0].strip():
+            size = int(line, 16)
             parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
+            if not self.rfile.readline():
+                return None
+            if not size:
+                return b"".join(parts)
+        return None
 
     def _descends(self, old: str, new: str) -> bool:
         """True if one commit of the repository descends from another, which has the older id."""

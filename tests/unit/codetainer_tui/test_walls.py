@@ -12,7 +12,7 @@ from codetainer_tui.view.parts import Tone
 from codetainer_tui.view.walls import OTHER, WALLS, table, walls
 
 HELD = dict.fromkeys((*(probe for wall in WALLS for probe in wall.probes), *OTHER), "")
-UP = (e.ServiceChanged("gate", e.ServiceState.UP, 5), e.ServiceChanged("sshd", e.ServiceState.UP, 6))
+UP = tuple(e.ServiceChanged(name, e.ServiceState.UP, 5) for name in ("gate", "reader", "sshd"))
 
 
 def events(
@@ -79,10 +79,10 @@ def test_untested_and_disabled_protections_are_not_shown_as_holding(
 
 def test_the_summary_is_yellow_if_a_protection_is_turned_off() -> None:
     (summary,) = (line for line in view(state(HELD), 5.0).rows if line.label == "Protections")
-    assert (summary.cells[0], summary.tone) == ("8 of 8 verified now", Tone.PLAIN)
+    assert (summary.cells[0], summary.tone) == ("9 of 9 verified now", Tone.PLAIN)
     reduced = view(state(without("another site"), gate=False, credentials="inside"), 5.0)
     (summary,) = (line for line in reduced.rows if line.label == "Protections")
-    assert (summary.cells[:3], summary.tone) == (("6 of 8 verified now", "gate off", "credentials inside"), Tone.WARN)
+    assert (summary.cells[:3], summary.tone) == (("7 of 9 verified now", "gate off", "credentials inside"), Tone.WARN)
 
 
 def test_a_probe_of_a_newer_version_has_a_row_of_its_own() -> None:

@@ -19,6 +19,7 @@ def test_our_users_replace_those_with_the_same_name_or_id() -> None:
         "guard:x:954:954::/nonexistent:/usr/sbin/nologin",
         "gate:x:955:955::/nonexistent:/usr/sbin/nologin",
         "exporter:x:956:956::/nonexistent:/usr/sbin/nologin",
+        "reader:x:958:958::/nonexistent:/usr/sbin/nologin",
     ]
 
 

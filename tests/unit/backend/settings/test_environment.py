@@ -24,6 +24,7 @@ from backend.settings.values import (
     Where,
 )  # fmt: skip
 from network.firewall.ruleset import Listener
+from network.gate.budget import Kind, Limit
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
@@ -67,6 +68,8 @@ def test_all_errors_are_reported_at_once_and_without_secrets() -> None:
         ("CODETAINER_GATE", "maybe"),
         ("CODETAINER_CREDENTIALS", "somewhere"),
         ("CODETAINER_PUSH", "evil"),
+        ("CODETAINER_BUDGET", "much"),
+        ("CODETAINER_MODEL_TOOLS", "web-search"),
         ("CODETAINER_PUSH", "a/b/c"),
         ("CODETAINER_MUCH_OUT", "-1"),
         ("CODETAINER_POPUP_KEY", "D; run evil"),
@@ -219,6 +222,8 @@ SENTINELS = {
     "CODETAINER_SECCOMP": ("seccomp", "off", Seccomp.OFF),
     "CODETAINER_CLAUDE_OVERRIDE": ("claude_override", "on", Override.ON),
     "CODETAINER_PUSH": ("push", "sentinel/other", ("sentinel/other",)),
+    "CODETAINER_MODEL_TOOLS": ("model_tools", "web_search, mcp", ("web_search", "mcp")),
+    "CODETAINER_BUDGET": ("budget", "calls=7/h", (Limit(Kind.CALLS, 7.0, hourly=True),)),
     "CODETAINER_CERTIFICATES": ("certificate_seconds", "104s", 104.0),
     "CODETAINER_MUCH_OUT": ("much_out", "14M", 14 << 20),
     "CODETAINER_AUTOSAVE": ("autosave", "105s", Autosave(Save.REGULARLY, 105.0)),

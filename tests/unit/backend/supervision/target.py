@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from backend.contract.control import Reply, Request, WorkAtStake
-from backend.contract.events import BootFinished, BootState, Event, RepositoryWork, Stamped, WorkSaved
+from backend.contract.events import BootFinished, BootState, Event, RepositoryWork, ServiceState, Stamped, WorkSaved
 from backend.contract.state import State, fold
 from backend.guard import channel
 from backend.policy import Policy
@@ -44,7 +44,8 @@ class Target:
         self.work = Saving()
         self.did: list[str] = []
         self.result: BootState | SystemFailure = BootState.READY
-        self.services = SimpleNamespace(guard=SimpleNamespace(ask=self._ask_guard))
+        reader = SimpleNamespace(service=SimpleNamespace(state=ServiceState.STOPPED))
+        self.services = SimpleNamespace(guard=SimpleNamespace(ask=self._ask_guard), reader=reader)
 
     async def _ask_guard(self, request: channel.Request, seconds: float = 10.0) -> channel.Done:
         self.did.append(f"{request} within {seconds:g} s")

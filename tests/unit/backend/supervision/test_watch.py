@@ -24,6 +24,7 @@ async def test_each_time_a_service_came_back_is_told(monkeypatch: pytest.MonkeyP
         gate=SimpleNamespace(take_refused=list, log=SimpleNamespace(cookies=Cookies()), service=away),
         coredns=SimpleNamespace(take_refused=list, service=away),
         guard=SimpleNamespace(service=away),
+        reader=SimpleNamespace(service=away, take_used=list),
         kept=(coredns,),
     )
     told: list[int] = []

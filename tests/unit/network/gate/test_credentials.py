@@ -126,7 +126,19 @@ def rendered(**secrets: str) -> str:
 def proxy(secrets: dict[str, str], repositories: tuple[str, ...], hosts: tuple[Host, ...] = SHIPPED) -> CredentialProxy:
     certificates, authorities, exact, below, granted = map(Path, ("/c", "/a.pem", "/exact", "/below", "/granted"))
     return CredentialProxy(
-        hosts, secrets, repositories, certificates, authorities, exact, below, granted, "/inner", "/asks.sock", 9, 10
+        hosts,
+        secrets,
+        repositories,
+        certificates,
+        authorities,
+        exact,
+        below,
+        granted,
+        "/inner",
+        "/asks.sock",
+        "/reader.sock",
+        9,
+        10,
     )
 
 

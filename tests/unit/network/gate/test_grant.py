@@ -46,6 +46,8 @@ def test_other_hosts_have_their_own_words() -> None:
     ) in lines("api.anthropic.com")
     assert "CLAUDE_CODE_OAUTH_TOKEN, which the gate inserts" in lines("api.anthropic.com")[0]
     assert "except below /api/oauth/claude_cli/create_api_key, /v1/organizations." in lines("api.anthropic.com")[1]
+    assert grant.READ in lines("api.anthropic.com")
+    assert grant.READ not in lines("api.github.com")
     assert grant.NO_WRITES in lines("npm.pkg.github.com")
     assert lines("ghcr.io")[0] == "Credential: not the operator's; clients may use any other, for reading only."
     assert (

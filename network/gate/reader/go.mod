@@ -1,0 +1,3 @@
+module codetainer/reader
+
+go 1.25.0

@@ -1,0 +1,385 @@
+package main
+
+// The hop between the two halves of the gate: reads each request to the model while it passes, and the usage in each answer.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"mime"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	pieceBytes   = 32 << 10
+	drainBytes   = 64 << 20
+	drainTime    = 2 * time.Second
+	idleTime     = 55 * time.Second // less than HAProxy's `timeout http-keep-alive`, so that it never closes a connection first
+	maxParallel  = 64               // calls at once: bounds what may be spent beyond a budget
+	refusedWith  = "X-Codetainer-Refused"
+	overBudget   = "budget"
+	status       = http.StatusUnprocessableEntity // Claude Code shows it, does not repeat it, and does not ask to log in
+	askOperator  = "if the work needs it, ask the operator"
+	messagesPath = "/v1/messages"
+	countPath    = "/v1/messages/count_tokens"
+)
+
+// unread are the paths whose bodies are not requests to the model, such as compressed telemetry. All others are read.
+var unread = []string{"/api/"}
+
+type hop struct {
+	proxy  *httputil.ReverseProxy
+	budget *budget
+	report func(usage)
+
+	lock  sync.RWMutex
+	rules policy
+}
+
+// call is what the hop knows of a request. It is kept in the request's context.
+type call struct {
+	checked *checkedBody // nil if the body is not read
+	model   bool         // it is a call of the model, which counts
+	bytes   atomic.Int64
+	whole   atomic.Bool // all of the request has passed
+	settled atomic.Bool // the server has answered
+}
+
+type callKey struct{}
+
+func newHop(upstream func(context.Context) (net.Conn, error), budget *budget, report func(usage)) *hop {
+	h := &hop{budget: budget, report: report}
+	h.proxy = &httputil.ReverseProxy{
+		Rewrite:       rewrite,
+		FlushInterval: -1,
+		BufferPool:    &pieces{},
+		ErrorLog:      log.New(io.Discard, "", 0), // connections that a client has cut
+		ErrorHandler:  h.failed,
+		ModifyResponse: func(answer *http.Response) error {
+			return h.answered(answer)
+		},
+		Transport: &http.Transport{
+			DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return upstream(ctx) },
+			DisableCompression:     true,
+			MaxIdleConnsPerHost:    maxParallel,
+			IdleConnTimeout:        idleTime,
+			WriteBufferSize:        pieceBytes,
+			ReadBufferSize:         pieceBytes,
+			ForceAttemptHTTP2:      false,
+			MaxResponseHeaderBytes: 1 << 17,
+		},
+	}
+	return h
+}
+
+func (h *hop) permit(words []string) {
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	h.rules = newPolicy(words)
+}
+
+func (h *hop) permitted() policy {
+	h.lock.RLock()
+	defer h.lock.RUnlock()
+	return h.rules
+}
+
+func rewrite(r *httputil.ProxyRequest) {
+	r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", "gate", r.In.Host
+	r.Out.URL.RawQuery = r.In.URL.RawQuery          // ReverseProxy drops what it cannot parse
+	r.Out.Header.Set("Accept-Encoding", "identity") // usage is read from the answer
+	r.Out.Header.Del("Trailer")
+	r.Out.Trailer = nil // HAProxy cannot see trailers
+}
+
+func (h *hop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	// Without this, net/http may discard the rest of a request while its answer is already being sent, and cuts the answer short.
+	if err := control.EnableFullDuplex(); err != nil {
+		refuse(w, nil, http.StatusInternalServerError, "cannot read this request", "")
+		return
+	}
+	this, problem := h.examine(r)
+	if problem != nil {
+		h.drain(control, r.Body, w)
+		h.refuse(w, r, problem)
+		return
+	}
+	if this.checked != nil {
+		r.Body = this.checked
+		if problem := this.checked.peek(); problem != nil {
+			h.drain(control, this.checked.from, w)
+			h.refuse(w, r, problem)
+			return
+		}
+	}
+	if this.model {
+		release, why := h.budget.begin()
+		if why != "" {
+			h.drain(control, this.checked.from, w)
+			code := status
+			if why == tooMany { // clients repeat it
+				code = http.StatusTooManyRequests
+			}
+			refuse(w, r, code, why, overBudget)
+			return
+		}
+		defer release()
+		defer h.settle(this)
+	}
+	h.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, this)))
+}
+
+// settle counts a call that the client has given up before the server answered: the server may have begun to work on it.
+func (h *hop) settle(this *call) {
+	if this.whole.Load() && !this.settled.Load() {
+		h.report(usage{Input: this.bytes.Load() / bytesPerToken, Estimated: true})
+	}
+}
+
+// examine decides by the header how a request is read.
+func (h *hop) examine(r *http.Request) (*call, error) {
+	path := strings.ToLower(strings.TrimRight(r.URL.Path, "/"))
+	for _, prefix := range unread {
+		if strings.HasPrefix(path, prefix) {
+			return &call{}, nil
+		}
+	}
+	hasBody := r.ContentLength != 0 || len(r.TransferEncoding) > 0
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if hasBody {
+			return nil, unclear("it has a body, but %s requests have none", r.Method)
+		}
+		return &call{}, nil
+	}
+	if path != messagesPath && path != countPath {
+		return nil, forbidden{what: r.Method + " " + shownPath(path)}
+	}
+	if r.Method != http.MethodPost {
+		return nil, forbidden{what: r.Method + " " + path}
+	}
+	if encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ","))); encoding != "" && encoding != "identity" {
+		return nil, unclear("it is compressed (content-encoding)")
+	}
+	if kinds := r.Header.Values("Content-Type"); len(kinds) != 1 || !isJSON(kinds[0]) {
+		return nil, unclear("its content-type is not application/json")
+	}
+	if !hasBody { // net/http would not read it
+		return nil, unclear("it is empty")
+	}
+	this := &call{model: path == messagesPath}
+	this.checked = &checkedBody{
+		from: r.Body, scanner: newScanner(h.permitted(), zoneRequest), left: r.ContentLength, call: this,
+	}
+	return this, nil
+}
+
+func isJSON(kind string) bool {
+	kind, parameters, err := mime.ParseMediaType(kind)
+	if err != nil || kind != "application/json" {
+		return false
+	}
+	for name, value := range parameters {
+		if name != "charset" || !strings.EqualFold(value, "utf-8") {
+			return false
+		}
+	}
+	return true
+}
+
+func shownPath(path string) string {
+	if len(path) > 100 {
+		path = path[:100]
+	}
+	return fmt.Sprintf("%+q", path)
+}
+
+// checkedBody reads a request's body. No byte passes before the scanner has accepted it, and the last byte only if the whole body is
+// acceptable: a refused request never reaches the server whole.
+type checkedBody struct {
+	from    io.Reader
+	scanner *scanner
+	first   []byte // read already
+	early   error
+	left    int64 // bytes until the end, -1 if unknown
+	call    *call
+
+	lock    sync.Mutex
+	refused error
+}
+
+// peek reads the first piece, so that most refused requests do not reach the server at all.
+func (b *checkedBody) peek() error {
+	first := make([]byte, pieceBytes)
+	n, err := b.read(first)
+	if problem := b.problem(); problem != nil {
+		return problem
+	}
+	b.first, b.early = first[:n], err
+	return nil
+}
+
+func (b *checkedBody) Read(p []byte) (int, error) {
+	if len(b.first) > 0 {
+		n := copy(p, b.first)
+		b.first = b.first[n:]
+		return n, nil
+	}
+	if b.early != nil {
+		return 0, b.early
+	}
+	return b.read(p)
+}
+
+func (b *checkedBody) read(p []byte) (int, error) {
+	if err := b.problem(); err != nil {
+		return 0, err
+	}
+	n, err := b.from.Read(p)
+	b.call.bytes.Add(int64(n))
+	if problem := b.scanner.write(p[:n]); problem != nil {
+		return 0, b.refuse(problem)
+	}
+	last := err == io.EOF
+	if b.left > 0 {
+		b.left -= int64(n)
+		last = last || b.left <= 0
+	}
+	if last {
+		if problem := b.scanner.end(); problem != nil {
+			return 0, b.refuse(problem)
+		}
+		b.call.whole.Store(true)
+	}
+	return n, err
+}
+
+// Close does nothing: the handler still has to read the rest of a refused body.
+func (b *checkedBody) Close() error { return nil }
+
+func (b *checkedBody) refuse(problem error) error {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	b.refused = problem
+	return problem
+}
+
+func (b *checkedBody) problem() error {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return b.refused
+}
+
+// answered wraps the body of an answer.
+func (h *hop) answered(answer *http.Response) error {
+	this := answer.Request.Context().Value(callKey{}).(*call)
+	if this.checked != nil {
+		if problem := this.checked.problem(); problem != nil { // the server answered to a part of the request
+			return problem
+		}
+	}
+	this.settled.Store(true)
+	if this.model && answer.StatusCode == http.StatusOK {
+		answer.Body = meter(answer, this.bytes.Load(), h.report)
+	}
+	return nil
+}
+
+// failed answers a request that did not reach the server, or not whole.
+func (h *hop) failed(w http.ResponseWriter, r *http.Request, err error) {
+	this := r.Context().Value(callKey{}).(*call)
+	if this.checked != nil {
+		if problem := this.checked.problem(); problem != nil {
+			h.drain(http.NewResponseController(w), this.checked.from, w)
+			h.refuse(w, r, problem)
+			return
+		}
+	}
+	if failed := (*net.OpError)(nil); errors.As(err, &failed) && failed.Op == "dial" {
+		this.settled.Store(true) // nothing was sent
+	}
+	if errors.Is(err, context.Canceled) {
+		w.WriteHeader(http.StatusBadGateway) // the client has gone
+		return
+	}
+	refuse(w, r, http.StatusBadGateway, "the connection to this host was cut", "")
+}
+
+// drain takes the rest of a request: a client that is still sending would not see the answer.
+func (h *hop) drain(control *http.ResponseController, body io.Reader, w http.ResponseWriter) {
+	_ = control.SetReadDeadline(time.Now().Add(drainTime))
+	_, err := io.CopyN(io.Discard, body, drainBytes)
+	if err != io.EOF {
+		w.Header().Set("Connection", "close")
+	}
+	_ = control.SetReadDeadline(time.Time{})
+}
+
+// refuse answers a request that the rules do not permit.
+func (h *hop) refuse(w http.ResponseWriter, r *http.Request, problem error) {
+	var notPermitted forbidden
+	if errors.As(problem, &notPermitted) {
+		text := fmt.Sprintf("the agent may not use %s; %s", notPermitted.what, askOperator)
+		if notPermitted.word != "" {
+			text += " to add " + notPermitted.word + " to CODETAINER_MODEL_TOOLS"
+		}
+		refuse(w, r, status, text, notPermitted.reason())
+		return
+	}
+	refuse(w, r, status, "this request is not plain JSON: "+problem.Error()+"; it was not sent", problem.Error())
+}
+
+// refuse sends a refusal in the API's format. Clients show `message`, in one of its places; the gate logs `reason`.
+func refuse(w http.ResponseWriter, r *http.Request, code int, text, reason string) {
+	text = "codetainer: " + text
+	kind := "permission_error"
+	if code >= http.StatusInternalServerError {
+		kind = "api_error"
+	}
+	body, _ := json.Marshal(map[string]any{
+		"type": "error", "message": text, "error": map[string]string{"type": kind, "message": text},
+	})
+	w.Header().Set("Content-Type", "application/json")
+	if reason != "" {
+		w.Header().Set(refusedWith, logged(reason))
+	}
+	w.WriteHeader(code)
+	if r == nil || r.Method != http.MethodHead {
+		_, _ = w.Write(append(body, '\n'))
+	}
+}
+
+// logged makes a reason fit into a header: printable ASCII of bounded length.
+func logged(reason string) string {
+	clean := []byte(reason)
+	if len(clean) > 120 {
+		clean = clean[:120]
+	}
+	for i, b := range clean {
+		if b < ' ' || b > '~' {
+			clean[i] = '?'
+		}
+	}
+	return string(clean)
+}
+
+// pieces are the buffers for answers.
+type pieces struct{ pool sync.Pool }
+
+func (p *pieces) Get() []byte {
+	if buffer, ok := p.pool.Get().(*[]byte); ok {
+		return *buffer
+	}
+	return make([]byte, pieceBytes)
+}
+
+func (p *pieces) Put(buffer []byte) { p.pool.Put(&buffer) }
