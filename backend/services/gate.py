@@ -2,6 +2,7 @@
 
 HAProxy starts as root, reads its configuration and changes to uid gate in an empty chroot. The supervisor creates its sockets
 under the gate's fsuid, because the firewall matches the uid that opened a socket (backend/system.py).
+Length: the service, its certificates and its lists share the admin socket.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Answers the operator's requests: one function for each request class of backend/contract/control.py."""
+"""Answers the operator's requests: one function for each request class of backend/contract/control.py.
+Length: a method for each request.
+"""
 
 from __future__ import annotations
 
