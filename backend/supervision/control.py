@@ -1,5 +1,6 @@
 """Answers the operator's requests: one function for each request class of backend/contract/control.py.
-Length: a method for each request.
+
+Length: a function for each request.
 """
 
 from __future__ import annotations
