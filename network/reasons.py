@@ -121,6 +121,7 @@ DETAILS = {
     "elsewhere": "{} names an object in another repository",
     "mutation": "{} is not allowed",
     "force": "{} may not force",
+    "rebase": "{} may not rebase",
     "zero": "{} may not delete",
     "default": "{} names the default branch",
     "protected": "{} names a protected branch",
@@ -132,6 +133,7 @@ DETAILS = {
     "push": "the push cannot be parsed",
     "push_long": "the push names too many branches and tags",
     "push_many": "the push deletes or forces too many branches",
+    "push_twice": "the push names {} twice",
     "ref": "{}",
     "no_ref": "{} is no branch, tag or note",
     # --- an answer of GitHub, and a bug ---

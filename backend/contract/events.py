@@ -339,7 +339,8 @@ class Refused(Event):
     @property
     def key(self) -> str:
         """Identifies a kind of refusal: events with equal keys share a row."""
-        return "|".join((self.via, self.protocol, self.name or self.address, str(self.port), self.reason, self.detail))
+        name = (self.name or self.address).replace("\\", "\\\\").replace("|", "\\|")  # the agent chooses name and detail
+        return "|".join((self.via, self.protocol, name, str(self.port), self.reason, self.detail))
 
 
 @dataclass(frozen=True, slots=True)

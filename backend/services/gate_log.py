@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from backend.services.traffic import TrafficLog
 from network.gate import haproxy, wording
 from network.gate.haproxy import Line
 
+NAME = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 PIPE_BYTES = 1 << 20  # the default limit for unprivileged users (pipe(7))
 MAX_OF_A_REASON = 64  # different refusals between two calls of `take`; the others are added up
 
@@ -87,10 +89,12 @@ class GateLog:
 
 
 def _refusal(reason: Reason, line: Line, count: int) -> Refused:
-    absent = line.name.startswith("(")  # the reason why a client hello has no name
     _, detail = wording.parse_verdict(line.verdict) or ("", "")
-    detail = line.name.strip("()") if absent else detail or line.detail
-    return Refused(Via.GATE, reason, count, "tcp", "" if absent else line.name, line.address, line.port, detail=detail)
+    detail = detail or line.detail
+    if line.protocol == "tls" and line.name.startswith("("):  # the reason why a client hello has no name
+        detail = line.name.strip("()")
+    name = line.name if NAME.fullmatch(line.name) else ""  # in plain HTTP any text that the agent puts into the Host header
+    return Refused(Via.GATE, reason, count, "tcp", name, line.address, line.port, detail=detail)
 
 
 def _connection(line: Line) -> Connection:

@@ -21,6 +21,7 @@ from backend.system import AGENT
 
 FILES = (".claude/settings.json", ".claude/settings.local.json")  # the second one outranks the first
 MAX_BYTES = 1 << 20
+MAX_LEVELS = 64  # of nesting
 MAX_SHOWN = 80  # characters of a value
 
 # The variables that send Claude Code elsewhere, or with another credential, than the sandbox provides for.
@@ -32,16 +33,24 @@ BYPASS, ASK, HELPER, SANDBOX = "disableBypassPermissionsMode", "ask", "apiKeyHel
 
 
 def read(paths: Paths) -> dict[str, dict[str, Any]]:
-    """The repository's settings by file. Leaves out missing and malformed files, which Claude Code ignores."""
+    """The repository's settings by file. Leaves out missing, malformed and deeply nested files."""
     found = {}
     for name in FILES:
         try:
             body = json.loads(read_report(paths.repository / name, AGENT, MAX_BYTES))
         except (ValueError, RecursionError):
             continue
-        if isinstance(body, dict):
+        if isinstance(body, dict) and _is_shallow(body):
             found[name] = body
     return found
+
+
+def _is_shallow(value: object, levels: int = MAX_LEVELS) -> bool:
+    """True if a value is not nested deeply. The functions below are recursive."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_is_shallow(item, levels - 1) for item in inner)
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +127,8 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(before, dict) and isinstance(value, dict):
             merged[key] = _merged(before, value)
         elif isinstance(before, list) and isinstance(value, list):
-            merged[key] = [*before, *(item for item in value if item not in before)]
+            known = {json.dumps(item, sort_keys=True) for item in before}
+            merged[key] = [*before, *(item for item in value if json.dumps(item, sort_keys=True) not in known)]
         else:
             merged[key] = value
     return merged

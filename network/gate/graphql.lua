@@ -219,7 +219,14 @@ local function deletes(oid) return type(oid) ~= "string" or not oid:find("^%x+$"
 
 local BRANCHES = "refs/heads/"
 
-local function no_branch(name) return type(name) ~= "string" or name:sub(1, #BRANCHES) ~= BRANCHES end
+local function no_branch(name)
+  return type(name) ~= "string" or name:sub(1, #BRANCHES) ~= BRANCHES or name:find("%.%.") or name:find("/[/.]")
+end
+
+local function no_merge(method)
+  if type(method) == "table" then method = method.enum end
+  return method ~= NULL and (type(method) ~= "string" or method:upper() ~= "MERGE")
+end
 
 -- Refuses if one of the objects is a ref other than a branch, such as a tag.
 local function only_branches(mutation, nodes)
@@ -239,6 +246,9 @@ local CAREFUL = {
     if holds(mutation.input, "name", no_branch) then refuse("not_branch", "updateRefs", "not_granted") end
     if holds(mutation.input, "force", forces) then refuse("force", "updateRefs", "not_forward") end
     if holds(mutation.input, "afterOid", deletes) then refuse("zero", "updateRefs", "not_granted") end
+  end,
+  updatePullRequestBranch = function(mutation) -- a rebase would rewrite the branch of the pull request
+    if holds(mutation.input, "updateMethod", no_merge) then refuse("rebase", "updatePullRequestBranch", "not_forward") end
   end,
   deleteRef = function(mutation, nodes, errors)
     only_branches(mutation, nodes)
@@ -291,7 +301,7 @@ local function judge(body, push, known, look_up)
   -- Ruby may drop invalid UTF-8 (including surrogates) from within a word.
   if not utf8.len(body) or body:find("\xED[\xA0-\xBF]") then refuse("not_utf8") end
   local request = Json.read(body)
-  if not request.fields then refuse("not_object") end
+  if type(request) ~= "table" or not request.fields then refuse("not_object") end
   for key in pairs(request.fields) do
     if key ~= "query" and key ~= "variables" and key ~= "operationName" then refuse("members") end
   end

@@ -2,8 +2,9 @@
 -- not delete or move a tag. Loaded by the gate after branches.lua and pack.lua (rules: network/gate/scope.py).
 -- Sources: gitprotocol-pack(5), "Pushing Data To a Server"; gitprotocol-common(5), "pkt-line Format".
 --
--- A push begins with its commands: old id, new id and name of each ref. GitHub rejects a command whose old id is not the ref's.
--- So a command is a fast-forward if the new commit descends from the old one. The commits at the start of the pack show this, and
+-- A push begins with its commands: old id, new id and name of each ref. A server rejects a command whose old id is not the ref's,
+-- but not if it deletes the ref, and not a second command for the same ref: neither passes here without a look-up. So a command is
+-- a fast-forward if the new commit descends from the old one. The commits at the start of the pack show this, and
 -- GitHub knows the descent of commits that it already has. Ordinary pushes need no question to GitHub.
 --
 -- The action `push_commands` reads txn.path (/OWNER/REPO/git-receive-pack), txn.asks_host, txn.graphql_path and txn.graphql_ask.
@@ -94,12 +95,13 @@ local function shown(name) return (name:gsub("[^%w%._/-]", "?"):sub(1, 100)) end
 
 -- Returns true if a command may pass only at a branch that is not guarded: it deletes the branch, or perhaps forces it.
 local function has_to_be_looked_up(command, is_proven)
+  if command.name:find("%.%.") or command.name:find("/[/.]") then refuse("no_ref", shown(command.name), "not_granted") end
   local deletes = command.new:find(ZERO) ~= nil
   if command.name:find("^refs/heads/.") then
     return deletes or not (command.old:find(ZERO) or is_proven(command))
   end
   if command.name:find("^refs/tags/.") then
-    if not command.old:find(ZERO) then refuse("ref", shown(command.name), "tag") end
+    if deletes or not command.old:find(ZERO) then refuse("ref", shown(command.name), "tag") end
   elseif not command.name:find("^refs/notes/.") then
     refuse("no_ref", shown(command.name), "not_granted")
   end
@@ -109,12 +111,14 @@ end
 -- Refuses a push that may not pass. `look_up` returns the reason why each of some branches is guarded, by name (branches.lua).
 function Push.judge(body, sha1, is_ahead, look_up)
   local commands, at = Push.commands(body)
-  local parents, wanted = nil, {}
+  local parents, wanted, seen = nil, {}, {}
   local function forward(command, ask)
     parents = parents or Pack.parents(body, at, sha1)
     return Push.is_forward(command, parents, ask)
   end
   for _, command in ipairs(commands) do
+    if seen[command.name] then refuse("push_twice", shown(command.name)) end
+    seen[command.name] = true
     local function is_proven(one) return forward(one, function() return false end) end
     if has_to_be_looked_up(command, is_proven) then wanted[#wanted + 1] = command end
   end

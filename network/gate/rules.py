@@ -81,9 +81,14 @@ def body(kind: str, text: str, how: str = "string") -> str:
 
 
 def deny(refusal: Refusal, condition: str) -> Iterable[str]:
-    """Rules for a refusal. They read the body first: HTTP/2 clients miss answers while sending."""
+    """Rules for a refusal. They read the body before the answer: HTTP/2 clients miss answers while sending.
+
+    The verdict comes first, because the request ends here if its body does not arrive.
+    """
+    verdict, *answer = refusal.rules(condition)
+    yield verdict
     yield f"http-request wait-for-body time 1s if {condition}"
-    yield from refusal.rules(condition)
+    yield from answer
 
 
 def encoded(name: str) -> str:

@@ -283,7 +283,9 @@ OTHER_CALLS = {
     "branch": "a defect of the gate: the rules and the Lua file disagree about a path",
     "objects": "GitHub's answer does not fit the gate's query",
     "default_branch": "test_a_repository_without_a_default_branch",
-    **dict.fromkeys(("push", "push_long", "push_many", "ref", "no_ref"), "test_pushes.py, and unit tests of push.lua"),
+    **dict.fromkeys(
+        ("push", "push_long", "push_many", "push_twice", "ref", "no_ref"), "test_pushes.py, and unit tests of push.lua"
+    ),
     "member": "test_ways_out.py, and unit tests of members.lua",
     "lfs_expired": "test_lfs.py: it needs an address that GitHub has handed out",
     "lfs_credential": "test_lfs.py: it needs an address that GitHub has handed out",

@@ -99,6 +99,12 @@ def test_refusals_of_one_kind_share_a_key_regardless_of_their_count() -> None:
     assert one.key == more.key != other.key
 
 
+def test_a_name_cannot_imitate_the_key_of_another_refusal() -> None:
+    serious = e.Refused(e.Via.GATE, e.Reason.PUSH_SCOPE, 1, "tcp", "api.test", port=443, detail="x|80|cannot be checked|y")
+    harmless = e.Refused(e.Via.GATE, e.Reason.UNCLEAR, 1, "tcp", f"api.test|443|{e.Reason.PUSH_SCOPE}|x", port=80, detail="y")
+    assert serious.key != harmless.key
+
+
 def test_kinds_are_indexed_by_their_names() -> None:
     assert all(name == kind.kind for name, kind in e.KINDS.items())
     assert all(set(name) <= set(string.ascii_lowercase + ".") for name in e.KINDS)

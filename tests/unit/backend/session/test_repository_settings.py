@@ -84,3 +84,14 @@ def test_files_are_read_and_malformed_ones_left_out(tmp_path: Path, monkeypatch:
     (paths.repository / SHARED).write_text(json.dumps(large))
     (paths.repository / LOCAL).write_text("{")
     assert repository_settings.read(paths) == {SHARED: large}
+
+
+def test_deeply_nested_settings_are_left_out() -> None:
+    deep = {"permissions": {"ask": json.loads("[" * 900 + "]" * 900)}}
+    assert repository_settings._is_shallow({"a": [{"b": 1}]})
+    assert not repository_settings._is_shallow(deep)
+
+
+def test_lists_are_joined_without_repetition() -> None:
+    merged = without({SHARED: {"x": [0, [1]]}, LOCAL: {"x": [[1], 0, {"a": 1}]}})
+    assert merged["x"] == [0, [1], {"a": 1}]
