@@ -270,6 +270,10 @@ GRAPHQL: Mapping[str, Refused] = {
     "force": Refused(
         mutation('updateRef(input: {refId: "BRANCH_1", oid: "a1", force: true}) { x }'), "updateRef", Reason.NOT_FORWARD
     ),
+    "rebase": Refused(
+        mutation('updatePullRequestBranch(input: {pullRequestId: "PR_1", updateMethod: REBASE}) { x }'),
+        "updatePullRequestBranch", Reason.NOT_FORWARD,
+    ),
     "zero": Refused(
         mutation('updateRefs(input: {repositoryId: "R_1", refUpdates: [{name: "refs/heads/a", afterOid: "0"}]}) { x }'),
         "updateRefs", Reason.NOT_GRANTED,

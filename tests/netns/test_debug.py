@@ -111,7 +111,7 @@ def test_the_agent_cannot_read_it(sandbox: Running) -> None:
 def test_the_commands_of_up_are_on_stderr(sandbox: Running, folder: Path) -> None:
     lines = [line for line in (folder / "err").read_text().splitlines() if line.startswith(PREFIX)]
     text = "\n".join(lines)
-    assert re.search(r"root exit 0, started \S+, took \S+ s: nsenter --net=\S+ -- ip link set eth0 up$", text, re.MULTILINE)
+    assert re.search(r"root exit 0, started \S+, took \S+ s: nsenter --net=\S+ -- ip -batch -$", text, re.MULTILINE)
     assert re.search(r"root started: tini -s -- /usr/local/bin/codetainer boot --no-tui$", text, re.MULTILINE)
     assert "git http-backend" in text  # of the pretend internet
 

@@ -142,7 +142,7 @@ def test_status_begins_with_serious_refusals_and_counts_the_noise(attacked: Runn
     for words in WORDS:
         assert any(words in line for line in lines[begin + 1 : begin + 5]), done.stdout
     assert re.search(rf" {NAMES} x  {NAMES} names below dev +not on the allowlist", done.stdout), done.stdout
-    assert lines[-1] == "try: codetainer allow needed.test --for 1h   (refused 4 times; only if the work needs it)"
+    assert lines[-1] == "try: codetainer allow needed.test --read --for 1h   (refused 4 times; only if the work needs it)"
 
 
 def test_status_as_json_has_them_first_with_their_severity(attacked: Running) -> None:
@@ -160,7 +160,7 @@ def test_status_as_json_has_them_first_with_their_severity(attacked: Running) ->
 def test_suggest_has_only_needed_names(attacked: Running) -> None:
     lines = attacked.codetainer("suggest").stdout.splitlines()
     assert [line for line in lines if not line.startswith("#")] == [lines[0]]
-    assert lines[0].startswith("needed.test  # refused 4 times")
+    assert lines[0].startswith("needed.test read  # refused 4 times")
     assert f"# not suggested: {NAMES} names below dev  not on the allowlist, {NAMES} times" in lines
     assert "# 4 serious refusals to look at first: codetainer status" in lines
 

@@ -262,7 +262,7 @@ def test_the_gates_own_query_is_sent_with_its_length(sandbox: Running) -> None:
     assert posted(sandbox, mutate('closeIssue(input: {issueId: "I_1"}) { id }'))[0] == 200
     *_, own, passed_on = (json.loads(line) for line in sandbox.seen.read_text().splitlines() if '"/graphql"' in line)
     assert "user-agent" in passed_on["headers"]
-    assert own["headers"] == "authorization connection content-length content-type host"
+    assert own["headers"] == "authorization connection content-length content-type host user-agent"
 
 
 def test_many_mutations_cost_one_query(sandbox: Running) -> None:

@@ -333,7 +333,8 @@ def test_each_rule_for_plain_http(sandbox: Running) -> None:
         words = reasons.sentence(reason, reason.advice(name, port), reasons.DETAILS[detail] if detail else "")
         assert message(answer) == (words if detail else f"{name}: {words}")
         phrase = reasons.DETAILS[detail] if detail else ""
-        (event,) = in_journal(sandbox, Expected(Via.GATE, reason, name, phrase, port=port))
+        listed = "" if detail == "host_header" else name  # any text may stand in an invalid header
+        (event,) = in_journal(sandbox, Expected(Via.GATE, reason, listed, phrase, port=port))
         if reason is Reason.PORT_NOT_LISTED:
             assert explained(sandbox, place(event))[1] == reason
 
