@@ -3,6 +3,7 @@ package main
 // The hop between the two halves of the gate: reads each request to the model while it passes, and the usage in each answer.
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 const (
 	pieceBytes   = 32 << 10
 	drainBytes   = 64 << 20
+	maxUnpacked  = 64 << 20 // bytes; the API takes 32 MB
 	drainTime    = 2 * time.Second
 	idleTime     = 55 * time.Second // less than HAProxy's `timeout http-keep-alive`, so that it never closes a connection first
 	maxParallel  = 64               // calls at once: bounds what may be spent beyond a budget
@@ -117,7 +119,7 @@ func (h *hop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if this.checked != nil {
 		r.Body = this.checked
 		if problem := this.checked.peek(); problem != nil {
-			h.drain(control, this.checked.from, w)
+			h.drain(control, this.checked.raw, w)
 			h.refuse(w, r, problem)
 			return
 		}
@@ -125,7 +127,7 @@ func (h *hop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if this.model {
 		release, why := h.budget.begin()
 		if why != "" {
-			h.drain(control, this.checked.from, w)
+			h.drain(control, this.checked.raw, w)
 			code := status
 			if why == tooMany { // clients repeat it
 				code = http.StatusTooManyRequests
@@ -167,8 +169,16 @@ func (h *hop) examine(r *http.Request) (*call, error) {
 	if r.Method != http.MethodPost {
 		return nil, forbidden{what: r.Method + " " + path}
 	}
-	if encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ","))); encoding != "" && encoding != "identity" {
-		return nil, unclear("it is compressed (content-encoding)")
+	var from io.Reader = r.Body
+	length := r.ContentLength
+	switch strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ","))) {
+	case "", "identity":
+	case "gzip": // the server gets what was read here, so both see the same
+		from, length = &unpacked{raw: r.Body}, -1
+		r.Header.Del("Content-Encoding")
+		r.ContentLength = -1
+	default:
+		return nil, unclear("it is compressed in another form than gzip (content-encoding)")
 	}
 	if kinds := r.Header.Values("Content-Type"); len(kinds) != 1 || !isJSON(kinds[0]) {
 		return nil, unclear("its content-type is not application/json")
@@ -178,7 +188,7 @@ func (h *hop) examine(r *http.Request) (*call, error) {
 	}
 	this := &call{model: path == messagesPath}
 	this.checked = &checkedBody{
-		from: r.Body, scanner: newScanner(h.permitted(), zoneRequest), left: r.ContentLength, call: this,
+		from: from, raw: r.Body, scanner: newScanner(h.permitted(), zoneRequest), left: length, call: this,
 	}
 	return this, nil
 }
@@ -207,6 +217,7 @@ func shownPath(path string) string {
 // acceptable: a refused request never reaches the server whole.
 type checkedBody struct {
 	from    io.Reader
+	raw     io.Reader // the body as the client sent it
 	scanner *scanner
 	first   []byte // read already
 	early   error
@@ -215,6 +226,30 @@ type checkedBody struct {
 
 	lock    sync.Mutex
 	refused error
+}
+
+// unpacked decodes a body in the form of gzip (RFC 1952). Anything else in it, such as text after its end, is refused.
+type unpacked struct {
+	raw  io.Reader
+	gzip *gzip.Reader
+	size int64
+}
+
+func (u *unpacked) Read(p []byte) (n int, err error) {
+	if u.gzip == nil {
+		if u.gzip, err = gzip.NewReader(u.raw); err != nil {
+			u.gzip = nil
+			return 0, unclear("it cannot be unpacked (gzip)")
+		}
+	}
+	n, err = u.gzip.Read(p)
+	if u.size += int64(n); u.size > maxUnpacked {
+		return 0, unclear("it is too large when unpacked (gzip)")
+	}
+	if err != nil && err != io.EOF {
+		return 0, unclear("it cannot be unpacked (gzip)")
+	}
+	return n, err
 }
 
 // peek reads the first piece, so that most refused requests do not reach the server at all.
@@ -245,6 +280,9 @@ func (b *checkedBody) read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.from.Read(p)
+	if problem := (ambiguous{}); errors.As(err, &problem) { // from unpacked
+		return 0, b.refuse(problem)
+	}
 	b.call.bytes.Add(int64(n))
 	if problem := b.scanner.write(p[:n]); problem != nil {
 		return 0, b.refuse(problem)

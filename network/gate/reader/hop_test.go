@@ -154,7 +154,9 @@ func TestHeadersAndPathsThatTheReaderCannotReadAreRefused(t *testing.T) {
 		path   string
 		header []string
 	}{
-		"compressed":      {"/v1/messages", []string{"Content-Encoding", "gzip"}},
+		"compressed":      {"/v1/messages", []string{"Content-Encoding", "br"}},
+		"twice":           {"/v1/messages", []string{"Content-Encoding", "gzip, gzip"}},
+		"no gzip":         {"/v1/messages", []string{"Content-Encoding", "gzip"}},
 		"another type":    {"/v1/messages", []string{"Content-Type", "text/plain"}},
 		"another charset": {"/v1/messages", []string{"Content-Type", "application/json; charset=utf-16"}},
 		"no type":         {"/v1/messages", []string{"Content-Type", ""}},
@@ -218,6 +220,60 @@ func TestTelemetryPassesUnchangedAndUnread(t *testing.T) {
 			if answer.StatusCode != http.StatusOK || arrived != each.body || encoding != each.encoding {
 				t.Errorf("%s, %s: %d, %q, %q", name, kind, answer.StatusCode, arrived, encoding)
 			}
+		}
+	}
+}
+
+// Claude Code compresses its requests if NODE_EXTRA_CA_CERTS is not set.
+func TestACompressedRequestIsReadAndPassesUnpacked(t *testing.T) {
+	packed := func(texts ...string) string {
+		var data bytes.Buffer
+		for _, text := range texts {
+			writer := gzip.NewWriter(&data)
+			_, _ = io.WriteString(writer, text)
+			_ = writer.Close()
+		}
+		return data.String()
+	}
+	fine := `{"messages":[],"system":"` + strings.Repeat("a", 3*pieceBytes) + `"}`
+	tool := `{"messages":[],"system":"` + strings.Repeat("a", 3*pieceBytes) + `","tools":[{"type":"web_search_20250305"}]}`
+	whole := map[string]bool{}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if body, err := io.ReadAll(r.Body); err == nil {
+			whole[string(body)] = r.Header.Get("Content-Encoding") == ""
+		}
+	}))
+	defer server.Close()
+	h := newHop(func(ctx context.Context) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
+	}, &budget{calls: -1, onBegin: func() {}}, func(usage) {})
+	hop := httptest.NewServer(h)
+	defer hop.Close()
+	for _, each := range []struct {
+		body   string
+		passes bool
+	}{
+		{packed(fine), true},
+		{packed(fine[:9], fine[9:]), true}, // members are joined (RFC 1952, 2.2)
+		{packed(tool), false},
+		{packed(fine, " {}"), false},
+		{packed(fine) + "more", false},
+		{packed(fine)[:100], false},
+		{fine, false},
+		{packed(`{"system":"` + strings.Repeat("a", maxUnpacked) + `"}`), false},
+	} {
+		clear(whole)
+		request, _ := http.NewRequest(http.MethodPost, hop.URL+"/v1/messages", strings.NewReader(each.body))
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Content-Encoding", "gzip")
+		answer, err := hop.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if passes := answer.StatusCode == http.StatusOK; passes != each.passes || whole[fine] != each.passes || len(whole) > 1 {
+			t.Errorf("%.20q: %d, %d whole", each.body, answer.StatusCode, len(whole))
 		}
 	}
 }
