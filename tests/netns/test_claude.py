@@ -136,6 +136,14 @@ def test_attacks_are_refused_and_shown_while_claude_finishes_its_task(at_work: R
         assert reason[:19] in shown
 
 
+def test_claude_works_without_the_variable_that_names_the_gates_authority(at_work: Running) -> None:
+    """It then compresses its requests to the model."""
+    script = "mkdir -p /tmp/bare; cd /tmp/bare; echo hello | claude --dangerously-skip-permissions -p --output-format json"
+    done = at_work.agent("env", "-u", "NODE_EXTRA_CA_CERTS", "sh", "-c", script, seconds=PATIENCE)
+    assert done.returncode == 0, done.stdout
+    assert SENTENCE[:20] in done.stdout
+
+
 def test_claude_works_on_its_prompt_before_anybody_logs_in(at_work: Running) -> None:
     eventually("its request", lambda: at_work.asked(kind="http", path="/v1/messages"))
     eventually("the answer", lambda: SENTENCE[:20] in at_work.screen())
