@@ -31,7 +31,8 @@ class Emulator:
     def _watch(self) -> None:
         while not self._over.is_set():
             if select.select([self._master], [], [], 0.01)[0]:
-                os.write(self._master, self._answers(os.read(self._master, 65536)))
+                with contextlib.suppress(BlockingIOError):  # nobody reads the slave, and its buffer is full
+                    os.write(self._master, self._answers(os.read(self._master, 65536)))
 
     def types(self, data: bytes) -> None:
         os.write(self._master, data)
