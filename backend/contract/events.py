@@ -128,7 +128,7 @@ class BootStarted(Event):
     """Boot begins. `repository` is `owner/repo` or a URL without credentials; `credentials` is `outside` or `inside`.
 
     `pretend` is true if the internet is a pretend one that ends with the sandbox, and all that was pushed with it.
-    `name` is that of the sandbox, "" if it has none.
+    `name` is that of the sandbox, "" if it has none. `prompt_sha256` (hexadecimal) identifies CLAUDE_PROMPT, "" without one.
     """
 
     kind: ClassVar[str] = "boot.started"
@@ -140,6 +140,8 @@ class BootStarted(Event):
     pid: int = 0
     pretend: bool = False
     name: str = ""
+    prompt_sha256: str = ""
+    prompt_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.contract import events as e
-from backend.contract.refusals import Refusals
+from backend.contract import marks
+from backend.contract.day import Day
+from backend.contract.refusals import Refusals, Severity, severity
 
 CARRIED_NAMES = 500  # a wildcard may match many names; the least recent are dropped first
 STEP_LINES = 200  # output lines kept of each boot step
@@ -89,6 +91,9 @@ class State:
     allowed: Mapping[str, e.Allowed] = field(default_factory=dict)  # by entry; no port of a name is in two entries
     muted: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[e.Noted, ...] = ()
+    prompt_sha256: str = ""  # of CLAUDE_PROMPT
+    prompt_bytes: int = 0
+    day: Day = field(default_factory=Day)
 
     @property
     def is_open(self) -> bool:
@@ -117,7 +122,14 @@ def _apply(event: e.Event, state: State, at: float) -> State:
 
 def fold(state: State, stamped: e.Stamped) -> State:
     """The state after another event."""
-    return replace(_apply(stamped.event, state, stamped.at), updated_at=stamped.at)
+    after = replace(_apply(stamped.event, state, stamped.at), updated_at=stamped.at)
+    if isinstance(stamped.event, e.Snapshot):
+        return after
+    doing, mark = marks.doing(after), marks.mark(stamped.event, stamped.at)
+    day = after.day.doing(stamped.at, doing) if doing is not None else after.day
+    if mark is not None:
+        day = day.marked(mark)
+    return after if day is after.day else replace(after, day=day)
 
 
 def fold_all(stamped: Iterable[e.Stamped], state: State | None = None) -> State:
@@ -147,7 +159,7 @@ def _(event: e.BootStarted, state: State, at: float) -> State:
         gate=event.gate, pretend=event.pretend, pid=event.pid, started_at=at,
         boot=e.BootState.BOOTING, boot_seconds=0.0, halted_step="", reason="", remedy="", stopping="",
         lock_released=False, session_created=False, cloned=False, steps=steps,
-        protection_failed=None, protection_failed_at=0.0,
+        protection_failed=None, protection_failed_at=0.0, prompt_sha256=event.prompt_sha256, prompt_bytes=event.prompt_bytes,
     )  # fmt: skip
 
 
@@ -263,7 +275,8 @@ def _refuse(state: State, run: Sequence[e.Stamped]) -> State:
     oldest = int(run[-1].at // 60) - REFUSED_MINUTES
     minutes = {minute: count for minute, count in minutes.items() if int(minute) > oldest}
     refusals = state.refusals.adding(refused)
-    return replace(state, refusals=refusals, refused_total=total, refused_minutes=minutes, updated_at=run[-1].at)
+    day = state.day.refusing([(at, event.count, severity(event) is Severity.SERIOUS) for event, at in refused])
+    return replace(state, refusals=refusals, refused_total=total, refused_minutes=minutes, day=day, updated_at=run[-1].at)
 
 
 @_apply.register

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import signal
 import time
@@ -131,6 +132,7 @@ class Supervisor(Control):
 
     async def _boot(self, lock: Lock) -> BootState:
         begun = time.monotonic()
+        prompt = self.settings.prompt.encode(errors="surrogateescape")
         self.journal.emit(
             BootStarted(
                 version("codetainer"),
@@ -141,6 +143,8 @@ class Supervisor(Control):
                 pid=os.getpid(),
                 pretend=self.settings.pretend is Pretend.ON,
                 name=self.settings.name,
+                prompt_sha256=hashlib.sha256(prompt).hexdigest() if prompt else "",
+                prompt_bytes=len(prompt),
             )
         )
         if self.settings.debug is Debug.ON:

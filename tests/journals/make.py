@@ -5,9 +5,11 @@ Each is the story of one boot, told in the backend's own events; documentation a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from backend.contract import events as e
 from backend.contract.events import BootState, Event, Outcome, Reason, Refused, ServiceState, SessionState, Stamped, Via
@@ -49,6 +51,13 @@ DETAILS = {
 LISTED = ("api.anthropic.com", "github.com", "api.github.com", "*.githubusercontent.com", "objects.example.com")
 SECONDS = {"tmpfs": 0.1, "list": 0.02, "rules": 0.05, "guard": 0.25, "names": 0.4, "gate": 0.1, "addresses": 0.31,
            "readonly": 0.03, "clone": 1.9, "readiness": 0.6, "session": 0.2}  # fmt: skip
+
+PROMPT = b"Fix the parser's handling of nested lists, add tests, and open a pull request."
+PROMPTED: dict[str, Any] = {"prompt_sha256": hashlib.sha256(PROMPT).hexdigest(), "prompt_bytes": len(PROMPT)}
+PROBES = (
+    "unlisted name", "upstream resolver", "outside address", "another site", "request to the model", "credentials",
+    "environments", "root read-only", "privileges", "platform", "system calls",
+)  # fmt: skip
 
 At = tuple[float, Event]
 
@@ -218,8 +227,62 @@ def flooded() -> Iterator[At]:
     yield 115, e.SessionChanged(SessionState.WORKS, "claude", 0.0, "Opus 4.6", 12.0, 0.4, "main")
 
 
+def night() -> Iterator[At]:
+    """Eight hours of work: a grant, refusals, a budget that runs out until the operator adds to it, a freeze, and saves."""
+    hour = 3600.0
+    for at, event in started():
+        yield at, replace(event, name="night", **PROMPTED) if isinstance(event, e.BootStarted) else event
+    results = dict.fromkeys(PROBES, "")
+    yield 8, e.BootFinished(BootState.READY, 8.0)
+    yield 8, e.LockReleased(True, cloned=True)
+    for number in range(16):
+        yield 10 + number * hour / 2, e.ProofFinished(len(results), (), "", results)
+    spells = (  # from which time on the agent does what
+        (0, SessionState.WORKS), (95, SessionState.WAITS), (112, SessionState.WORKS), (170, SessionState.IDLE),
+        (174, SessionState.WORKS), (254, SessionState.WAITS), (276, SessionState.WORKS), (391, SessionState.IDLE),
+        (400, SessionState.WORKS), (462, SessionState.WAITS),
+    )  # fmt: skip
+    for at_minute, session in spells:
+        yield (
+            12 + at_minute * 60,
+            e.SessionChanged(session, "claude", BEGUN + at_minute * 60, "Opus 4.6", 30.0, 4.2, "parser"),
+        )
+    for number in range(40):
+        name = ("telemetry.example.net", "cdn.example.org", "api.tracker.example")[number % 3]
+        yield 400 + number * 11.3 * 60, Refused(Via.DNS, Reason.NOT_LISTED, 1 + number % 5, "dns", name, program="node")
+    gate = ("github.com", "198.51.100.10", 443)
+    yield 2 * hour, Refused(Via.GATE, Reason.PUSH_SCOPE, 1, "tcp", *gate, detail="other/repo")
+    yield 2 * hour + 300, e.Acknowledged(BEGUN + 2 * hour + 300, "", "alex")
+    yield 5.5 * hour, Refused(Via.FIREWALL, Reason.PRIVATE, 2, "tcp", "", "169.254.169.254", 80, 1000)
+    yield 1.6 * hour, e.Allowed("files.example.org", until=BEGUN + 3.6 * hour, by="alex", grant="read")
+    yield 3.6 * hour, e.Withdrawn("files.example.org", e.TIME_UP)
+    yield 7.5 * hour, e.Allowed("docs.example.net", by="alex", grant="read")
+    yield 4 * hour, e.BudgetChanged(e.BudgetLevel.WARNED, "16.10 of 20 dollars")
+    yield 4.2 * hour, e.BudgetChanged(e.BudgetLevel.USED_UP, "20 of 20 dollars")
+    yield 4.6 * hour, e.BudgetRaised("20 dollars", "alex")
+    yield 4.6 * hour, e.BudgetChanged(e.BudgetLevel.FINE, "20 of 40 dollars")
+    yield 6.2 * hour, e.Froze(True, "alex")
+    yield 6.4 * hour, e.Froze(False, "alex")
+    yield 3 * hour, e.ServiceChanged("coredns", ServiceState.DOWN, 0, 1, "killed by signal 9")
+    yield 3 * hour + 1, e.ServiceChanged("coredns", ServiceState.UP, 95, 1)
+    for number in range(1, 8):
+        yield number * hour, e.WorkSaved("wip/night", f"{number:040x}")
+    left = e.SinceSave(f"{7:040x}", commits=1, files=2)
+    work = e.RepositoryWork("/workspace/repo", "parser", commits=9, files=2, untracked=1)
+    yield 7.9 * hour, e.WorkCounted((work, e.RepositoryWork("/workspace/notes", "main", untracked=3)), since=left)
+    for name, connections, sent, received, credential in (
+        ("api.anthropic.com", 412, 61_000_000, 9_400_000, True),
+        ("github.com", 38, 1_900_000, 8_800_000, True),
+        ("registry.example.org", 260, 410_000, 180_000_000, False),
+    ):
+        yield 7.9 * hour, e.Carried(name, connections, 0, received, sent, BEGUN + 7.9 * hour, credential=credential)
+    yield 7.9 * hour, e.ModelUsed(412, 900_000, 310_000, 14_000_000, 31.40, ("31.40 of 40 dollars",), 0.785)
+    yield 8 * hour, e.SandboxMeasured(3, 2 << 30, 8 << 30, {"/workspace": (300 << 20, 512 << 20)})
+
+
 JOURNALS = {
     "booting": booting, "ready": ready, "degraded": degraded, "halted": halted, "attacked": attacked, "flooded": flooded,
+    "night": night,
 }  # fmt: skip
 
 

@@ -38,6 +38,7 @@ def test_the_headline_of_each_story() -> None:
         "halted": "CLOSED boot halted at Readiness",
         "attacked": "READY the agent is working",
         "flooded": "READY the agent is working",
+        "night": "READY the agent is waiting for you since 21:42",
     }
 
 
@@ -107,7 +108,7 @@ def test_only_ready_is_green() -> None:
     tones = {name: seen(state(name)).headline.tone for name in JOURNALS}
     assert tones == {
         "booting": Tone.PLAIN, "ready": Tone.GOOD, "degraded": Tone.WARN, "halted": Tone.BAD, "attacked": Tone.GOOD,
-        "flooded": Tone.GOOD,
+        "flooded": Tone.GOOD, "night": Tone.GOOD,
     }  # fmt: skip
 
 
