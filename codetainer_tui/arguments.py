@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ INSIDE = {
     "attach": "Open the session, or the dashboard until the session is ready.",
     "logs": "Print the journal as text.",
     "traffic": "Print the traffic that the gate carried, by name.",
+    "report": "Report what happened overnight: time, work, traffic, refusals, decisions, tokens.",
     "suggest": "Print lines for domains.conf, based on what was refused.",
     "metrics": "Print metrics in OpenMetrics format.",
     "ssh-config": "Print the entry for ~/.ssh/config, or the host key's line for known_hosts.",
@@ -99,6 +102,16 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument("--traffic", action="store_true", help="instead: every connection that the gate carried")
     instead.add_argument("--debug", action="store_true", help="instead: every command that was run (root only)")
 
+    v = made["report"]
+    v.add_argument(
+        "--since", type=_checked(_since), metavar="TIME", help="report on the last 8h, or from 22:30 on (default: two days)"
+    )
+    v.add_argument("--task", type=Path, metavar="FILE", help="the file with the task (CLAUDE_PROMPT), to include its text")
+    v.add_argument("--journal", type=Path, metavar="FILE", help="report on the journal of another sandbox")
+    form = v.add_mutually_exclusive_group()
+    form.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page")
+    form.add_argument("--json", action="store_true", help="print JSON")
+
     made["traffic"].add_argument("--json", action="store_true", help="print JSON")
     made["metrics"].add_argument(
         "--serve", type=_checked(_port), metavar="FD", help=argparse.SUPPRESS
@@ -155,6 +168,26 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
         raise ValueError("expected a port number")
     return int(text)
+
+
+def _since(text: str) -> Callable[[float], float]:
+    """A duration, or a time of day: the last one before the report."""
+    if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}", text):
+        hour, minute = map(int, text.split(":"))
+        if hour < 24 and minute < 60:
+            return lambda now: _before(now, hour, minute)
+    try:
+        seconds = durations.read(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; or a time of day such as 22:30") from error
+    return lambda now: now - seconds
+
+
+def _before(now: float, hour: int, minute: int) -> float:
+    """The last time before `now` at which local clocks showed this time."""
+    year, month, day = time.localtime(now)[:3]
+    today = time.mktime((year, month, day, hour, minute, 0, 0, 0, -1))
+    return today if today <= now else time.mktime((year, month, day - 1, hour, minute, 0, 0, 0, -1))
 
 
 def _speed(text: str) -> float:

@@ -132,6 +132,14 @@ def logs(options: argparse.Namespace) -> int:
     return verb.logs(Paths(), go_on=options.follow, as_json=options.json, serious=options.serious)
 
 
+def report(options: argparse.Namespace) -> int:
+    from codetainer_tui import report as verb
+
+    return verb.run(
+        Paths(), journal=options.journal, since=options.since, task=options.task, html=options.html, as_json=options.json
+    )
+
+
 def traffic(options: argparse.Namespace) -> int:
     from codetainer_tui import traffic as verb
 
@@ -234,8 +242,8 @@ def session(options: argparse.Namespace) -> int:
 FUNCTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        boot, attach, dashboard, status, logs, traffic, suggest, metrics, ssh_config, allowed, budget, explain, acknowledge,
-        work, session,
+        boot, attach, dashboard, status, logs, report, traffic, suggest, metrics, ssh_config, allowed, budget, explain,
+        acknowledge, work, session,
     )
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from backend.contract.durations import DAY, HOUR, LATEST, MINUTE, lasting
 
 __all__ = [
-    "ago", "at_least", "clock", "clock_seconds", "columns", "count", "date", "grouped", "harmless", "lasting", "many",
+    "ago", "at_least", "clock", "clock_seconds", "columns", "count", "date", "grouped", "harmless", "lasting", "many", "moment",
     "shorten", "size", "took", "until", "when", "within",
 ]  # fmt: skip
 NOW_SECONDS = 15.0
@@ -46,6 +46,11 @@ def clock_seconds(at: float) -> str:
 def date(at: float) -> str:
     """`2026-01-31 UTC`, the heading of lines with clock times."""
     return time.strftime("%Y-%m-%d %Z", _local(at))
+
+
+def moment(at: float) -> str:
+    """`2026-01-31 14:02 UTC`."""
+    return time.strftime("%Y-%m-%d %H:%M %Z", _local(at))
 
 
 def when(at: float, now: float) -> str:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import re
+import time
 import typing
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -17,13 +19,18 @@ from typing import Any
 from backend.boot.plan import OnFailure
 from backend.boot.steps import plan
 from backend.contract import control, events
+from backend.contract.state import fold_all
 from backend.contract.traffic import Connection
 from backend.settings import VARIABLES, ways_file
 from backend.settings.variable import Variable
 from codetainer_tui.dashboard.keys import ACTIONS, Action
+from codetainer_tui.journal import follow
 from codetainer_tui.metrics import exposition
+from codetainer_tui.report.content import Report, report, text
+from codetainer_tui.report.page import page
 from network.gate.ways import Verdict, Way
-from tests.journals import counted
+from tests import journals
+from tests.journals import counted, make
 
 ROOT = Path(__file__).parents[1]
 
@@ -169,6 +176,31 @@ def refused_ways() -> str:
     return table(("Way", "Verdict", "Would let out", "Reason", "Examples"), rows)
 
 
+NIGHT_PAGE = ROOT / "docs/night.html"
+
+
+def night_report() -> str:
+    """The report of a recorded night, as text."""
+    return f"```text\n{text(_night())}```"
+
+
+def night_page() -> str:
+    """The same report as an HTML page, docs/night.html."""
+    return page(_night())
+
+
+def _night() -> Report:
+    state = fold_all(follow(Path(journals.__file__).with_name("night.jsonl"), going_on=lambda: False))
+    zone = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    try:
+        return report(state, state.updated_at, task=make.PROMPT.decode())
+    finally:
+        os.environ.pop("TZ") if zone is None else os.environ.update(TZ=zone)
+        time.tzset()
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "boot_graph": boot_graph,
     "boot_steps": boot_steps,
@@ -177,6 +209,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "keys": keys,
     "kinds": kinds,
     "metrics": metrics,
+    "night_report": night_report,
     "permitted_ways": permitted_ways,
     "refused_ways": refused_ways,
     "requests": requests,
@@ -205,6 +238,7 @@ def main() -> None:
         if (after := filled(before)) != before:
             document.write_text(after)
             print(f"{document.relative_to(ROOT)}: updated")
+    NIGHT_PAGE.write_text(night_page())
 
 
 if __name__ == "__main__":

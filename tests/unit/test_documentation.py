@@ -23,6 +23,10 @@ def test_generated_blocks_are_up_to_date(name: str) -> None:
     assert text == documentation.filled(text), "run `make docs`"
 
 
+def test_the_page_of_the_night_is_up_to_date() -> None:
+    assert documentation.NIGHT_PAGE.read_text() == documentation.night_page(), "run `make docs`"
+
+
 def test_every_variable_is_documented() -> None:
     text = DOCUMENTS["docs/configuration.md"].read_text()
     assert [v.name for v in VARIABLES if f"| `{v.name}` |" not in text] == []

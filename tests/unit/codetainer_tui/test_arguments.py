@@ -47,6 +47,7 @@ DASHED: list[tuple[str, str]] = [
     ("dashboard --size", "-1x2"),
     ("dashboard --replay", "-x"), ("dashboard --picture", "-x"), ("boot --on-failure", "-x"), ("metrics --serve", "-x"),
     ("ssh-config --name", "-x"), ("ssh-config --host", "-x"), ("ssh-config --port", "-x"), ("attach --of-up", "-x"),
+    ("report --since", "-1h"), ("report --html", "-x"), ("report --task", "-x"), ("report --journal", "-x"),
 ]  # fmt: skip
 
 
