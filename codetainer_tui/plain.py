@@ -12,6 +12,7 @@ from backend.contract.state import State, fold
 from codetainer_tui.refusal import what
 from codetainer_tui.view import work
 from codetainer_tui.view.headline import protection_failed
+from codetainer_tui.view.session import STATES, resumed, session_state
 from codetainer_tui.view.walls import table, walls
 from codetainer_tui.words import clock_seconds, date, harmless, many, took, until
 
@@ -21,15 +22,6 @@ OUTCOMES = {
     e.Outcome.FAILED: "FAILED",
     e.Outcome.SKIPPED: "not needed",
     e.Outcome.CANCELLED: "not run",
-}
-SESSIONS = {
-    e.SessionState.NONE: "does not exist",
-    e.SessionState.ASKS: "Claude is asking something before it begins",
-    e.SessionState.WORKS: "the agent is working",
-    e.SessionState.WAITS: "the agent is waiting for you",
-    e.SessionState.IDLE: "the agent is idle",
-    e.SessionState.ENDED: "ended",
-    e.SessionState.UNKNOWN: "running",
 }
 PROGRESS = re.compile(r"\b[0-9]{1,2}% \(")
 # Measurements arrive every few seconds and would flood a log; screens show them.
@@ -50,6 +42,7 @@ class Lines:
         self._others = tuple(unsaved.needs_export(self._state.work.repositories)) if self._state.work else ()
         self._day = ""
         self._failing: frozenset[str] = frozenset()
+        self._measured = self._state.measured is not None  # the journal has the measured state of the session
 
     def of(self, stamped: e.Stamped) -> Iterator[str]:
         """The lines of one event, usually one; a new day adds a line with the date."""
@@ -131,10 +124,15 @@ class Lines:
                 return self._saved(event)
             case e.SaveSkipped():
                 return _skipped(event)
+            case e.SessionMeasured():
+                self._measured = True
+                return f"session: {session_state(event, at)}"
+            case e.SessionResumed():
+                return f"session: {resumed(event)}"
             case e.SessionChanged():
-                return (
-                    f"session {harmless(event.name, 60)}: {SESSIONS[event.state]}{_after(', ', event.detail)}{_screen(event)}"
-                )
+                if self._measured and not event.screen:
+                    return ""  # `session.state` has told it, or does so now
+                return f"session {harmless(event.name, 60)}: {STATES[event.state]}{_after(', ', event.detail)}{_screen(event)}"
             case e.AgentSettings():
                 return f"Claude Code's settings: {harmless('; '.join(event.problems), 1000) or 'no problems'}"
             case _:

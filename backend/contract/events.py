@@ -51,7 +51,7 @@ class ServiceState(StrEnum):
 
 
 class SessionState(StrEnum):
-    """The agent's activity, as far as it is known."""
+    """The state of the Claude session, as far as it is known."""
 
     NONE = "none"
     ASKS = "asks"  # a prompt was given, but no turn has begun: Claude asks something first, or a hook hangs
@@ -60,6 +60,12 @@ class SessionState(StrEnum):
     IDLE = "idle"
     ENDED = "ended"
     UNKNOWN = "unknown"
+    # Seen at the gate, in the API's own answers:
+    LIMITED = "limited"  # at a usage limit (429)
+    OVERLOADED = "overloaded"  # the API is overloaded (529), or calls of the model fail in other ways
+    REFUSED = "refused"  # the API refuses the operator's credential (401)
+    # Seen by the supervisor:
+    STUCK = "stuck"  # Claude works, but for a long time there has been no output, no call and no child at work
 
 
 class Reason(StrEnum):
@@ -536,6 +542,39 @@ class SessionChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionMeasured(Event):
+    """The session has entered a state, or the end of that state has changed. Never repeated without a change.
+
+    In contrast to `session.changed`, the agent cannot fake or hide the states `limited`, `overloaded` and `refused`: they
+    come from the API's answers at the gate. `before` is the state that ended. `until` is the end of a limit, 0 if unknown.
+    `reason` is one stable word: an HTTP status such as `429`, or `cut` (answers broke off), `silent` (no progress); "" for
+    other states. `credential` is the variable of the refused credential. `detail` is a sentence for the operator.
+    """
+
+    kind: ClassVar[str] = "session.state"
+    state: SessionState
+    since: float = 0.0
+    until: float = 0.0
+    reason: str = ""
+    credential: str = ""
+    detail: str = ""
+    before: SessionState = SessionState.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResumed(Event):
+    """The watchdog told Claude to continue after a limit or a failure, for the `tries`th time since the last call that passed.
+
+    If no call passes, it tries again at `next_at`. If there is a `problem`, it could not tell Claude, and will try then.
+    """
+
+    kind: ClassVar[str] = "session.resumed"
+    tries: int
+    next_at: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSettings(Event):
     """All known problems with Claude Code's settings files: invalid files, and settings that hinder unattended work.
 
@@ -672,8 +711,8 @@ KINDS: dict[str, type[Event]] = {
         BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged,
         SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, ProtectionFailed, Noted, Refused,
         CookiesDropped, Carried, ModelUsed, BudgetChanged, BudgetRaised,
-        Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, AgentSettings, WorkCounted,
-        WorkRecounted, WorkSaved, SaveSkipped, Snapshot,
+        Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, SessionMeasured, SessionResumed, AgentSettings,
+        WorkCounted, WorkRecounted, WorkSaved, SaveSkipped, Snapshot,
     )
 }  # fmt: skip
 

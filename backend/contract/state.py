@@ -73,7 +73,9 @@ class State:
     proof_at: float = 0.0
     protection_failed: e.ProtectionFailed | None = None  # since boot finished
     protection_failed_at: float = 0.0
-    session: e.SessionChanged | None = None
+    session: e.SessionChanged | None = None  # as the agent reports it
+    measured: e.SessionMeasured | None = None
+    resumed: e.SessionResumed | None = None  # the last try to continue since the session entered its state
     agent_settings: tuple[str, ...] = ()  # problems with Claude Code's settings files
     work: e.WorkCounted | None = None
     counted_at: float = 0.0  # when it was last counted without a problem
@@ -99,6 +101,12 @@ class State:
     def is_open(self) -> bool:
         """True if boot let the agent in and no protection has failed since. A freeze does not count."""
         return self.boot in (e.BootState.READY, e.BootState.DEGRADED) and self.protection_failed is None
+
+    @property
+    def session_state(self) -> e.SessionState:
+        """The state of the session: as measured, else (in journals of earlier versions) as the agent reports it."""
+        known = self.measured or self.session
+        return known.state if known else e.SessionState.NONE
 
     @property
     def needs_retry(self) -> bool:
@@ -346,6 +354,17 @@ def _(event: e.Froze, state: State, at: float) -> State:
 @_apply.register
 def _(event: e.SessionChanged, state: State, at: float) -> State:
     return replace(state, session=event)
+
+
+@_apply.register
+def _(event: e.SessionMeasured, state: State, at: float) -> State:
+    same = state.measured is not None and state.measured.state is event.state
+    return replace(state, measured=event, resumed=state.resumed if same else None)
+
+
+@_apply.register
+def _(event: e.SessionResumed, state: State, at: float) -> State:
+    return replace(state, resumed=event)
 
 
 @_apply.register

@@ -92,6 +92,16 @@ CASES = [
         e.SessionChanged(SessionState.ASKS, "claude", screen=("Allow?\x1b", "1. Yes")),
         "session claude: Claude is asking something before it begins; its screen, in the agent's words: Allow?\\x1b | 1. Yes",
     ),
+    (e.SessionMeasured(SessionState.WORKS), "session: the agent is working"),
+    (
+        e.SessionMeasured(SessionState.LIMITED, 0.0, 9000.0, "429", detail="five-hour limit"),
+        "session: at a usage limit until 02:30 (in 2 h 30 min): five-hour limit",
+    ),
+    (e.SessionResumed(1, 60.0), "session: told Claude to continue; if no call passes, again at 00:01:00"),
+    (
+        e.SessionResumed(2, 60.0, "somebody\ntypes"),
+        "session: could not tell Claude to continue: somebody\\ntypes (try 2); if no call passes, again at 00:01:00",
+    ),
     (e.AgentSettings(("one\x07", "two")), "Claude Code's settings: one\\x07; two"),
     (e.AgentSettings(), "Claude Code's settings: no problems"),
     (e.WorkCounted((WORK,)), ""),
