@@ -19,6 +19,16 @@ _SESSION = {
     e.SessionState.IDLE: Doing.IDLE,
     e.SessionState.ENDED: Doing.ENDED,
     e.SessionState.UNKNOWN: Doing.UNKNOWN,
+    e.SessionState.LIMITED: Doing.LIMITED,
+    e.SessionState.OVERLOADED: Doing.FAILING,
+    e.SessionState.REFUSED: Doing.FAILING,
+    e.SessionState.STUCK: Doing.STUCK,
+}
+_HINDERED = {
+    e.SessionState.LIMITED: "at a usage limit",
+    e.SessionState.OVERLOADED: "calls of the model fail",
+    e.SessionState.REFUSED: "the API refuses the credential",
+    e.SessionState.STUCK: "the agent seems to be stuck",
 }
 
 
@@ -37,7 +47,7 @@ def doing(state: State) -> Doing | None:
         return None
     if state.boot is e.BootState.BOOTING:
         return Doing.STARTING
-    return _SESSION.get(state.session.state, Doing.UNKNOWN) if state.session is not None else Doing.ENDED
+    return _SESSION.get(state.session_state, Doing.UNKNOWN)
 
 
 @functools.singledispatch
@@ -120,6 +130,20 @@ def _(event: e.BudgetChanged, at: float) -> Mark:
 @mark.register
 def _(event: e.BudgetRaised, at: float) -> Mark:
     return Mark(at, MarkKind.BUDGET, f"budget raised by {event.amount}", event.by)
+
+
+@mark.register
+def _(event: e.SessionMeasured, at: float) -> Mark | None:
+    if event.state in _HINDERED:
+        return Mark(at, MarkKind.LIMIT, _HINDERED[event.state] + (f": {event.detail}" if event.detail else ""), bad=True)
+    return Mark(at, MarkKind.LIMIT, f"no longer: {_HINDERED[event.before]}") if event.before in _HINDERED else None
+
+
+@mark.register
+def _(event: e.SessionResumed, at: float) -> Mark:
+    if event.problem:
+        return Mark(at, MarkKind.LIMIT, f"could not tell Claude to continue: {event.problem}", bad=True)
+    return Mark(at, MarkKind.LIMIT, "told Claude to continue")
 
 
 @mark.register

@@ -19,17 +19,19 @@ MAX_TICKS = 12
 LANES = {  # the marks by lane
     "grants": (MarkKind.GRANT, MarkKind.SEEN),
     "freezes": (MarkKind.FREEZE,),
-    "limits": (MarkKind.BUDGET,),
+    "limits": (MarkKind.LIMIT, MarkKind.BUDGET),
     "saves": (MarkKind.SAVE,),
     "faults": (MarkKind.PROTECTION, MarkKind.FAULT, MarkKind.BOOT, MarkKind.STOP),
 }
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1a1d21; --dim: #5c636b; --line: #d4d8dd; --page: #fff; --bad: #b3261e;
-  --working: #2f7d4f; --waiting: #c77700; --idle: #9aa3ad; --limited: #8e44ad; --frozen: #2874a6; --closed: #b3261e;
+  --working: #2f7d4f; --waiting: #c77700; --idle: #9aa3ad; --limited: #8e44ad; --failing: #c2185b; --stuck: #795548;
+  --frozen: #2874a6; --closed: #b3261e;
   --starting: #c9ced4; --ended: #6d7681; --unknown: #b7bdc4; --stopped: #6d7681; --policy: #7d8790; }
 @media (prefers-color-scheme: dark) { :root { --text: #e4e7ea; --dim: #9aa3ad; --line: #3a4047; --page: #16191d; --bad: #ff6b60;
-  --working: #58b47d; --waiting: #e8a33d; --idle: #5f6870; --limited: #b07cc6; --frozen: #5aa5d6; --closed: #ff6b60;
+  --working: #58b47d; --waiting: #e8a33d; --idle: #5f6870; --limited: #b07cc6; --failing: #f06292; --stuck: #a1887f;
+  --frozen: #5aa5d6; --closed: #ff6b60;
   --starting: #4a5158; --ended: #858e97; --unknown: #4f565d; --stopped: #858e97; --policy: #8f99a3; } }
 @media print { :root { color-scheme: light; --text: #000; --dim: #444; --line: #bbb; --page: #fff; }
   section { break-inside: avoid; } svg { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }

@@ -1,11 +1,14 @@
 """Writes the journals that the screens are tested and drawn with: `python -m tests.journals.make`.
 
 Each is the story of one boot, told in the backend's own events; documentation addresses and names only.
+
+Length: a function for each story.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -239,14 +242,16 @@ def night() -> Iterator[At]:
         yield 10 + number * hour / 2, e.ProofFinished(len(results), (), "", results)
     spells = (  # from which time on the agent does what
         (0, SessionState.WORKS), (95, SessionState.WAITS), (112, SessionState.WORKS), (170, SessionState.IDLE),
-        (174, SessionState.WORKS), (254, SessionState.WAITS), (276, SessionState.WORKS), (391, SessionState.IDLE),
-        (400, SessionState.WORKS), (462, SessionState.WAITS),
+        (174, SessionState.WORKS), (201, SessionState.LIMITED), (232, SessionState.WORKS), (254, SessionState.WAITS),
+        (276, SessionState.WORKS), (391, SessionState.IDLE), (400, SessionState.WORKS), (462, SessionState.WAITS),
     )  # fmt: skip
-    for at_minute, session in spells:
-        yield (
-            12 + at_minute * 60,
-            e.SessionChanged(session, "claude", BEGUN + at_minute * 60, "Opus 4.6", 30.0, 4.2, "parser"),
-        )
+    yield 12, e.SessionChanged(SessionState.WORKS, "claude", BEGUN, "Opus 4.6", 30.0, 4.2, "parser")
+    for (_, before), (at_minute, session) in itertools.pairwise(((0, SessionState.NONE), *spells)):
+        at = 12 + at_minute * 60
+        until = BEGUN + 231 * 60 if session is SessionState.LIMITED else 0.0
+        detail = "HTTP 429" if session is SessionState.LIMITED else ""
+        yield at, e.SessionMeasured(session, BEGUN + at, until, detail[-3:], detail=detail, before=before)
+    yield 231 * 60 + 14, e.SessionResumed(1)
     for number in range(40):
         name = ("telemetry.example.net", "cdn.example.org", "api.tracker.example")[number % 3]
         yield 400 + number * 11.3 * 60, Refused(Via.DNS, Reason.NOT_LISTED, 1 + number % 5, "dns", name, program="node")
