@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
+    process.open_standard_descriptors()
     match arguments:
         case [] | ["-h"] | ["--help"] | ["help"]:
             from codetainer_tui.arguments import overview

@@ -36,6 +36,20 @@ def backend(verb: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-m", "backend", verb, *arguments]
 
 
+def open_standard_descriptors() -> None:
+    """Opens /dev/null in the place of a closed stdin, stdout or stderr.
+
+    Otherwise the next file that is opened gets its number, and output goes into that file.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+
+
 def become(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
     """Replaces this process by a program. Raises OSError if that fails."""
     program = shutil.which(argv[0])

@@ -17,17 +17,16 @@ import signal
 import socket
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import FrameType
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from backend import commands
 from backend.copying import Flow, copy, woken
 from backend.sandbox import namespaces, terminal
 from backend.sandbox.first_process import close_on_exec, print_error, reset_signals, shell_code
+from backend.sandbox.forwarding import FORWARDED, GRACE_SECONDS, Forwarding
 from backend.system import SETPRIV, Identity
 
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 HANG_UP_SECONDS = 5.0
 
 
@@ -63,8 +62,11 @@ class Watcher(Protocol):
         """
 
 
-def run(command: Command, *, withhold: Callable[[int], bool] = os.isatty) -> int:
-    """Runs a command, waits for it and returns its exit code. Forwards the signals in FORWARDED to it. Raises OSError.
+def run(command: Command, *, withhold: Callable[[int], bool] = os.isatty, grace: float = GRACE_SECONDS) -> int:
+    """Runs a command, waits for it and returns its exit code. Raises OSError.
+
+    Forwards the signals in FORWARDED to it. If it has not ended `grace` seconds after one of them, it is killed, and the exit
+    code is 128 + the signal's number. SIGINT counts from the second one on: programs use the first to end only what they do.
 
     If stdin and stdout are a terminal, the command gets a new one in the sandbox. For each other descriptor that `withhold`
     accepts, it gets a pipe instead.
@@ -72,10 +74,10 @@ def run(command: Command, *, withhold: Callable[[int], bool] = os.isatty) -> int
     at_terminal = os.isatty(0) and os.isatty(1)
     with _wires([n for n in (0, 1, 2) if withhold(n) and not (at_terminal and os.isatty(n))]) as wires:
         if not at_terminal:
-            return _run(command, FORWARDED, wires).code
+            return _run(command, FORWARDED, wires, grace=grace).code
         code = 255
         try:
-            code = _run(command, FORWARDED, wires, held=terminal.raw).code
+            code = _run(command, FORWARDED, wires, held=terminal.raw, grace=grace).code
             return code
         finally:
             if code > 128:  # killed by a signal, so it could not reset the terminal itself
@@ -99,6 +101,7 @@ def _run(
     wires: Sequence[_Wire] = (),
     held: Hold | None = None,
     watcher: Watcher | None = None,
+    grace: float = GRACE_SECONDS,
 ) -> Ended:
     """Starts the command and copies data until it ends. Without `held`, it gets no terminal.
 
@@ -110,15 +113,18 @@ def _run(
         handle = os.pidfd_open(joiner)
         stack.callback(os.close, handle)
         awake = stack.enter_context(woken())
-        if running:
-            stack.enter_context(_forwarding(running, signals))
+        forwarding = Forwarding(running, signals, grace) if running else None
+        if forwarding:
+            stack.enter_context(forwarding)
         for wire in wires:
             os.close(wire.theirs)
         if held is not None and running:
             stack.enter_context(held())
-            return _on_terminal(joiner, running, handle, master, awake, [wire.flow for wire in wires], watcher)
-        copy([wire.flow for wire in wires], handle, awake)
-        return Ended(shell_code(os.waitpid(joiner, 0)[1]))
+            ended = _on_terminal(joiner, running, handle, master, awake, [wire.flow for wire in wires], watcher)
+        else:
+            copy([wire.flow for wire in wires], handle, awake)
+            ended = Ended(shell_code(os.waitpid(joiner, 0)[1]))
+        return replace(ended, code=forwarding.killed_for) if forwarding and forwarding.killed_for else ended
 
 
 @contextlib.contextmanager
@@ -249,22 +255,6 @@ def _become(command: Command, parent: int, back: socket.socket, slave: int, repl
         print_error(f"cannot run {command.argv[0]}: {error.strerror}")
     finally:
         os._exit(127)
-
-
-@contextlib.contextmanager
-def _forwarding(pid: int, numbers: Sequence[signal.Signals]) -> Iterator[None]:
-    """Forwards signals to the command's process group, as a terminal does with ctrl+c."""
-
-    def forward(number: int, _: FrameType | None) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, number)
-
-    before = {number: signal.signal(number, forward) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # --- a terminal ---

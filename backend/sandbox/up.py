@@ -122,7 +122,7 @@ class Up:
             self._check_network(0, None)
             beacon.begin(self._sandbox.pid)
             if self._options.command:
-                return self._run_command()
+                return self._run_command(chosen.grace_seconds)
             if self._at_terminal:
                 return self._attach(output)
             return self._sandbox.wait()
@@ -227,7 +227,7 @@ class Up:
             sys.stderr.write(f"\r\x1b[K{text}\r")
             sys.stderr.flush()
 
-    def _run_command(self) -> int:
+    def _run_command(self, grace: float) -> int:
         state = self._until_released()
         self._progress("")
         if state is None:
@@ -243,7 +243,7 @@ class Up:
         environment = environment_for(identity, self._sandbox.pid)
         command = Command(self._sandbox.pid, self._options.command, identity, environment, str(folder))
         with relay.reported(command) as outcome:
-            outcome.code = relay.run(command)
+            outcome.code = relay.run(command, grace=grace)
         return outcome.code
 
     def _attach(self, output: Output) -> int:
