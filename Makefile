@@ -20,7 +20,7 @@ export BESIDE
 # For `make haproxy`: the tests that depend on HAProxy's behaviour.
 GATE_TESTS := $(foreach name,cases clients credentials gate gate_resolver github_files grants graphql lfs read_grants scope shipped_grants upstream,tests/netns/test_$(name).py)
 
-.PHONY: help setup demo test cover lint unit format bench engines haproxy pictures docs clients clean
+.PHONY: help setup demo test cover lint unit format bench engines haproxy soak pictures docs clients clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -68,6 +68,9 @@ engines: setup ## test docs/deploy on real container engines (Docker): minutes, 
 haproxy: setup ## run the tests of the gate with the HAProxy of Debian 13 and of Debian testing: minutes, not in CI (root)
 	@.ci/setup programs
 	@for suite in trixie testing; do .ci/haproxy $$suite $(BIN)/pytest -m "not image" $(GATE_TESTS) || exit; done
+
+soak: setup ## run one sandbox for an hour with a fault every minute, not in CI (root); MINUTES=480 PACE=8: eight hours in one
+	@$(BIN)/python -m tests.soak --minutes "$${MINUTES:-60}" --pace "$${PACE:-1}"
 
 pictures: ## redraw the documentation's pictures
 	@.ci/setup venv
