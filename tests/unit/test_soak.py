@@ -16,8 +16,8 @@ def test_noise_is_level() -> None:
 
 def test_slow_growth_is_not() -> None:
     assert not level([Sample(150 + n / 4, 100, 29, 1) for n in range(60)])["memory"]
-    assert not level([Sample(150, 100 + n / 3, 29, 1) for n in range(60)])["descriptors"]
-    assert not level([Sample(150, 100, 29 + n / 6, 1) for n in range(60)])["threads"]
+    assert not level([Sample(150, 100 + n // 3, 29, 1) for n in range(60)])["descriptors"]
+    assert not level([Sample(150, 100, 29 + n // 6, 1) for n in range(60)])["threads"]
     assert not level([Sample(150, 100, 29, n / 2) for n in range(60)])["folder"]
 
 
