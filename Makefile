@@ -20,16 +20,19 @@ export BESIDE
 # For `make haproxy`: the tests that depend on HAProxy's behaviour.
 GATE_TESTS := $(foreach name,cases clients credentials gate gate_resolver github_files grants graphql lfs read_grants scope shipped_grants upstream,tests/netns/test_$(name).py)
 
-.PHONY: help setup demo test cover lint unit format bench engines haproxy soak pictures docs clients clean
+.PHONY: root help setup demo test cover lint unit format bench engines haproxy soak pictures docs clients clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
+root: # before minutes of setup
+	@[ "$$(id -u)" = 0 ] || { echo "make: this target needs root, because a sandbox is made of namespaces, mounts and a firewall; run it with sudo" >&2; exit 1; }
+
 setup: ## install missing parts: Debian packages (root), .venv, CoreDNS, confine, reader
 	@.ci/setup
 
-demo: setup ## boot a sandbox on this machine, with a pretend internet (root)
+demo: root setup ## boot a sandbox on this machine, with a pretend internet (root)
 	@$(BIN)/codetainer up --net pretend
 
 test: ## run lint, unit tests and tests in real namespaces (root); T=NAME: only matching tests, without lint
@@ -57,19 +60,19 @@ format: ## apply the fixes of the formatter and the linter
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-bench: setup ## run the benchmarks: print a table, write build/bench.json (root); BESIDE=FOLDER: next to another checkout
+bench: root setup ## run the benchmarks: print a table, write build/bench.json (root); BESIDE=FOLDER: next to another checkout
 	@.ci/setup image programs
 	@$(BIN)/python -m tests.bench $${BESIDE:+--beside "$$BESIDE"}
 
-engines: setup ## test docs/deploy on real container engines (Docker): minutes, not in CI (root)
+engines: root setup ## test docs/deploy on real container engines (Docker): minutes, not in CI (root)
 	@.ci/setup image
 	@$(BIN)/pytest tests/engines
 
-haproxy: setup ## run the tests of the gate with the HAProxy of Debian 13 and of Debian testing: minutes, not in CI (root)
+haproxy: root setup ## run the tests of the gate with the HAProxy of Debian 13 and of Debian testing: minutes, not in CI (root)
 	@.ci/setup programs
 	@for suite in trixie testing; do .ci/haproxy $$suite $(BIN)/pytest -m "not image" $(GATE_TESTS) || exit; done
 
-soak: setup ## run one sandbox for an hour with a fault every minute, not in CI (root); MINUTES=480 PACE=8: eight hours in one
+soak: root setup ## run one sandbox for an hour with a fault every minute, not in CI (root); MINUTES=480 PACE=8: eight hours in one
 	@$(BIN)/python -m tests.soak --minutes "$${MINUTES:-60}" --pace "$${PACE:-1}"
 
 pictures: ## redraw the documentation's pictures
@@ -80,7 +83,7 @@ docs: ## update the parts of the documentation that are derived from the code
 	@.ci/setup venv
 	@$(BIN)/python -m tests.documentation
 
-clients: setup ## measure the table in docs/clients.md: every client behind the gate (root)
+clients: root setup ## measure the table in docs/clients.md: every client behind the gate (root)
 	@.ci/setup programs
 	@$(BIN)/python -m tests.netns.clients
 
