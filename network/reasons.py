@@ -126,6 +126,9 @@ DETAILS = {
     "default": "{} names the default branch",
     "protected": "{} names a protected branch",
     "branch": "this is not a branch",
+    "no_ref_in": "{} names a ref that is no branch, tag or note",
+    "head": "{} is from another repository, which the update would write to",
+    "field": "{} may not be set",
     # --- the body of other requests, and a push ---
     "json_body": "expected a JSON body and no query",
     "member": "{} may not be set in this request",
@@ -136,8 +139,9 @@ DETAILS = {
     "push_twice": "the push names {} twice",
     "ref": "{}",
     "no_ref": "{} is no branch, tag or note",
+    "push_option": "the push has the option {}",
     # --- an answer of GitHub, and a bug ---
-    "objects": "GitHub did not say which repositories the objects belong to",
+    "undecided": "{} could not be checked",
     "default_branch": "GitHub did not name the default branch",
     "failed": "the check failed",
     # --- addresses of Git LFS ---

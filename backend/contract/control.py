@@ -159,11 +159,12 @@ class Acknowledge(Request):
 class Budget(Request):
     """Show what the model has used, or add to its budget.
 
-    It adds +20 (US dollars), +calls=100 or +tokens=1M to that limit, and the agent can continue. An addition counts for good
-    for a limit of the total, and for an hour for a limit per hour.
+    It adds +20 (US dollars), +calls=100 or +tokens=1M to that limit (or several, as in +20,+calls=100), and the agent can
+    continue. An addition counts for good for a limit of the total, and for an hour for a limit per hour.
     """
 
-    # data of the reply: calls, input, output, cached (tokens), cost (US dollars), limits (in words), share, estimated, unknown.
+    # data of the reply: calls, input, output, cached (tokens), cost (US dollars), limits (in words), share, estimated, unknown,
+    # and offer: what to add next, as `more` (to be typed, "" without limits) and `words`; its limits `before` and `after`.
     verb: ClassVar[str] = "budget"
     more: str = optional("+AMOUNT", "what to add")
     client_switches: ClassVar[Mapping[str, str]] = {"--json": "print JSON"}

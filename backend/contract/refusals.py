@@ -55,7 +55,6 @@ _POLICY = frozenset(
         Reason.FROZEN,
         Reason.NO_ADDRESS,
         Reason.BLOCKED,
-        Reason.UNANSWERED,
     )
 )
 

@@ -113,9 +113,9 @@ class Reader:
             except (ValueError, TypeError, KeyError, OSError) as error:
                 self._emit(Noted("error", f"cannot read what the model has used so far: {error}; counting begins anew"))
 
-    def raise_limit(self, kind: Kind, amount: float) -> None:
-        """Adds to a limit."""
-        self._changed(self.account.raised(kind, amount, time.time()))
+    def raise_limits(self, amounts: Mapping[Kind, float]) -> None:
+        """Adds to the limits of these kinds."""
+        self._changed(self.account.raised(amounts, time.time()))
 
     def take_used(self) -> list[Event]:
         """Returns what has changed since the last call: totals, and whether a limit is nearly or wholly used up."""

@@ -20,20 +20,37 @@ def budget_reply(request: Budget, reader: Reader, emit: Callable[[Event], None],
     now = time.time()
     if request.more:
         try:
-            kind, amount = budget.more(request.more)
+            amounts = budget.more(request.more)
         except ValueError as error:
             return Reply(False, f"cannot add to the budget: {error}", "Write +20 (US dollars), +calls=100 or +tokens=1M.")
         kinds = dict.fromkeys(str(limit.kind) for limit in reader.account.limits)
-        if kind not in kinds:
+        if unlimited := [str(kind) for kind in amounts if kind not in kinds]:
             known = f"The limits are: {', '.join(kinds)}." if kinds else "Set CODETAINER_BUDGET for the next boot."
-            return Reply(False, f"there is no limit of {kind} to add to", known)
-        reader.raise_limit(kind, amount)
-        emit(BudgetRaised(budget.shown(kind, amount), by))
+            return Reply(False, f"there is no limit of {' or '.join(unlimited)} to add to", known)
+        reader.raise_limits(amounts)
+        for kind, amount in amounts.items():
+            emit(BudgetRaised(budget.shown(kind, amount), by))
     account = reader.account
     return Reply(True, "\n".join(_budget_lines(account, now)), data={
         **dataclasses.asdict(account.total), "limits": [limit.words(used) for limit, used in account.in_force(now)],
         "share": round(account.share(now), 3), "estimated": account.estimated, "unknown": list(account.unknown),
+        "offer": _offer(account, now),
     })  # fmt: skip
+
+
+def _offer(account: Account, now: float) -> dict[str, object]:
+    """What to add next: as typed (`more`, "" without limits), in words, and the limits before and after."""
+    amounts = account.sufficient(now)
+    concerned = [number for number, limit in enumerate(account.limits) if limit.kind in amounts]
+
+    def words(account: Account) -> list[str]:
+        pairs = account.in_force(now)
+        return [pairs[number][0].words(pairs[number][1]) for number in concerned]
+
+    return {
+        "more": budget.typed(amounts), "words": [budget.shown(kind, amount) for kind, amount in amounts.items()],
+        "before": words(account), "after": words(account.raised(amounts, now)),
+    }  # fmt: skip
 
 
 def _budget_lines(account: Account, now: float) -> Iterator[str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
-from backend.contract.control import Freeze, Refresh, Request, RestartSession, Retry, Thaw
+from backend.contract.control import Budget, Freeze, Refresh, Reply, Request, RestartSession, Retry, Thaw
 from codetainer_tui import handover, process
 from codetainer_tui.dashboard.asking import RECORDING
 from codetainer_tui.dashboard.row_actions import RowActions
@@ -140,6 +143,36 @@ class Actions(RowActions, Stopping):
                 self.request(Retry(), self._show_reply)
 
         self.push_screen(ChoiceScreen("Again?", answers), chosen)
+
+    def action_budget(self) -> None:
+        """Asks before it adds to the budget: what is used may have changed since the last event."""
+
+        def replied(reply: Reply) -> None:
+            offer = reply.data.get("offer", {})
+            if not reply.ok or not offer.get("more"):
+                self._show_reply(reply if not reply.ok else Reply(False, "there is no limit to add to (CODETAINER_BUDGET)"))
+            elif self.screen is not self.main:
+                self.say(f"used: {', '.join(offer['before'])}")  # another question is open
+            else:
+                self.say("")
+                self._ask_for_budget(offer)
+
+        if not self.read_only(Budget("+20").typed()):
+            self.request(Budget(), replied)
+
+    def _ask_for_budget(self, offer: Mapping[str, Any]) -> None:
+        """`offer` is that of the reply to Budget."""
+        before, after, amounts = ", ".join(offer["before"]), ", ".join(offer["after"]), " and ".join(offer["words"])
+        answers = (Answer("n", "no", ""), Answer("y", f"add {amounts}: then {after}", str(offer["more"])))
+
+        def replied(reply: Reply) -> None:
+            self._show_reply(replace(reply, text=f"added {amounts}: {', '.join(reply.data['limits'])}") if reply.ok else reply)
+
+        def chosen(value: str | None) -> None:
+            if value:
+                self.request(Budget(value), replied)
+
+        self.push_screen(ChoiceScreen(f"Add {amounts} to the model's budget? Used: {before}.", answers), chosen)
 
     def action_freeze(self) -> None:
         if self.view.frozen:

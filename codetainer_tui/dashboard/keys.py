@@ -47,6 +47,7 @@ ACTIONS = (
         "mute", "m", "m", "mute", "hide the selected name's refusals but keep counting them, or show them again (/ finds them)"
     ),
     Action("acknowledge", "x", "x", "ack", "acknowledge the selected serious refusal, or all of them"),
+    Action("budget", "plus", "+", "budget", "add to the model's budget: shows what is used and what it adds, and asks first"),
     Action("copy", "y", "y", "copy", "copy the selected row"),
     Action("find", "slash", "/", "filter", "show only refusals that contain a text"),
     Action("refresh", "r", "r", "refresh", "resolve all names on the allowlist again"),
@@ -73,9 +74,13 @@ MOVES = (
     Action("undo", "escape", "esc", "back", "clear the filter"),
     Action("command_palette", "ctrl+p", "ctrl+p", "palette", "find an action by name"),
 )
-OF_ROOT = frozenset(("allow", "explain", "mute", "acknowledge", "refresh", "again", "freeze"))  # over the control socket
+OF_ROOT = frozenset(
+    ("allow", "explain", "mute", "acknowledge", "refresh", "again", "freeze", "budget")
+)  # over the control socket
 READ_ONLY = "READ-ONLY"
-READ_ONLY_HELP = "READ-ONLY  only root can allow, explain, mute, acknowledge, refresh, retry and freeze: ask the operator"
+READ_ONLY_HELP = (
+    "READ-ONLY  only root can allow, explain, mute, acknowledge, refresh, retry, freeze and add to the budget: ask the operator"
+)
 ROW_KEYS = ("allow", "explain", "choose", "copy", "mute", "find")
 BINDINGS: list[BindingType] = [
     Binding(action.keys, action.name, action.label, show=False, tooltip=action.says, id=action.name)
@@ -121,7 +126,7 @@ class Keys:
 
     def helps(self, hint: str) -> bool:
         """False for the hint of a block (`F thaws it`) whose key this user may not use."""
-        return all(self._offers(action.name) or hint.split()[0] != action.keys for action in ACTIONS)
+        return all(self._offers(action.name) or hint.split()[0] != action.shown for action in ACTIONS)
 
     def _key(self, name: str, label: str = "") -> Shown:
         action = self._by_name[name]
@@ -137,6 +142,8 @@ class Keys:
         elif view.booting:
             keys += [self._key("choose"), self._key("log")]
         else:
+            if view.budget_low:
+                keys.append(self._key("budget"))
             if view.session:
                 keys.append(self._key("open_session"))
             if view.ended:

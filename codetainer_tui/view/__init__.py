@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from backend.contract.events import BootState, Outcome, SessionState
+from backend.contract.events import BootState, BudgetLevel, Outcome, SessionState
 from backend.contract.state import State
 from codetainer_tui.view.blocks import blocks
 from codetainer_tui.view.everything import everything
@@ -87,6 +87,7 @@ def view(
         ended=ended,
         failed=tuple(harmless(step.title, 60) for step in state.steps.values() if step.outcome is Outcome.WARNED),
         full=everything(state, now, head, problems, machinery, carried, place=place, up=up),
+        budget_low=state.budget is not None and state.budget.level is not BudgetLevel.FINE,
         updated_at=state.updated_at,
         listed=state.listed,
     )

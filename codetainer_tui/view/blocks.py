@@ -91,8 +91,11 @@ def _budget(state: State, now: float) -> list[Block]:
             "The gate refuses further calls of the model.",
             "Run codetainer budget +20 to continue (+calls=100, +tokens=1M).",
         ]
-        return [Block("The model's budget is used up", ago(state.budget_at, now), tuple(lines), Tone.BAD)]
-    return [Block("The model's budget is nearly used up", ago(state.budget_at, now), tuple(lines), Tone.WARN)]
+        return [Block("The model's budget is used up", ago(state.budget_at, now), tuple(lines), Tone.BAD, _MORE)]
+    return [Block("The model's budget is nearly used up", ago(state.budget_at, now), tuple(lines), Tone.WARN, _MORE)]
+
+
+_MORE = ("+ adds to it",)
 
 
 CONSEQUENCES = {

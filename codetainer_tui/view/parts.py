@@ -193,6 +193,7 @@ class View:
     protection_failed: FailedProtections | None  # since boot finished
     session: bool  # a session can be opened
     ended: bool  # the agent or its session has exited
+    budget_low: bool  # of the model: nearly or wholly used up
     failed: tuple[str, ...]  # titles of the boot steps that ended with a warning
     full: tuple[str, ...]  # everything, for reading and copying
     updated_at: float  # time of the last event

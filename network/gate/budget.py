@@ -6,6 +6,7 @@ reads as they pass (network/gate/reader/answers.go).
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -90,12 +91,26 @@ def limits(text: str) -> tuple[Limit, ...]:
     return tuple(found.values())
 
 
-def more(text: str) -> tuple[Kind, float]:
-    """Parses what to add to a budget: `+20` (US dollars), `+calls=100`, `+tokens=1M`. Raises ValueError."""
-    match = _MORE.match(text)
-    if not match:
-        raise ValueError(f"{text!a} is not an amount")
-    return Kind(match[1] or Kind.COST), _amount(match[2], match[3])
+def more(text: str) -> Mapping[Kind, float]:
+    """Parses what to add to a budget: `+20` (US dollars), `+calls=100`, or both (`+20,+calls=100`). Raises ValueError."""
+    amounts: dict[Kind, float] = {}
+    for word in text.split(","):
+        match = _MORE.match(word)
+        if not match:
+            raise ValueError(f"{word!a} is not an amount")
+        kind = Kind(match[1] or Kind.COST)
+        if kind in amounts:
+            raise ValueError(f"{word!a} is the second amount of its kind")
+        amounts[kind] = _amount(match[2], match[3])
+    return amounts
+
+
+def typed(amounts: Mapping[Kind, float]) -> str:
+    """Amounts in the form that `more` parses."""
+    return ",".join(
+        f"+{'' if kind is Kind.COST else f'{kind}='}{f'{amount:.6f}'.rstrip('0').rstrip('.')}"
+        for kind, amount in amounts.items()
+    )
 
 
 def _amount(number: str, suffix: str) -> float:
@@ -157,9 +172,25 @@ class Account:
             recent.append((minute, used))
         return replace(self, total=self.total + used, minutes=tuple(recent))
 
-    def raised(self, kind: Kind, amount: float, now: float) -> Account:
-        """A copy with an amount added: for good to a limit of the total, for an hour to a limit per hour."""
-        return replace(self, added=(*self.added, (now, kind, amount)))
+    def raised(self, amounts: Mapping[Kind, float], now: float) -> Account:
+        """A copy with amounts added: for good to limits of the total, for an hour to limits per hour."""
+        return replace(self, added=(*self.added, *((now, kind, amount) for kind, amount in amounts.items())))
+
+    def sufficient(self, now: float) -> Mapping[Kind, float]:
+        """What to add so that less than WARN_AT of every limit is used, or to the fullest limit if that is so already.
+
+        Each amount is a multiple of the limit that the operator has set. Empty without limits.
+        """
+        each = [
+            (own.amount, limit, used.of(limit.kind)) for own, (limit, used) in zip(self.limits, self.in_force(now), strict=True)
+        ]
+        low = [one for one in each if one[2] >= WARN_AT * one[1].amount]
+        low = low or sorted(each, key=lambda one: one[2] / one[1].amount)[-1:]
+        amounts: dict[Kind, float] = {}
+        for own, limit, used in low:
+            times = max(0, math.floor((used / WARN_AT - limit.amount) / own)) + 1
+            amounts[limit.kind] = max(amounts.get(limit.kind, 0.0), own * times)
+        return amounts
 
     def last_hour(self, now: float) -> Used:
         minute = int(now // 60)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -73,6 +73,8 @@ class Host:
     lfs_store: bool = False
     guards_branches: str = ""
     members: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    inputs: tuple[str, ...] = ()
+    heads: str = ""
     model_api: bool = False
 
     def allowed(self, repositories: Iterable[str]) -> tuple[Write, ...]:
@@ -84,6 +86,17 @@ class Host:
         """The writes whose body may only have certain members, with their names."""
         patterns = ((self._write(text, tuple(repositories)), names) for text, names in self.members)
         return tuple((write, names) for write, names in patterns if write)
+
+    def updates(self, repositories: Iterable[str]) -> str:
+        """A regular expression for whole paths at which pull requests are updated (`heads`); "" without any."""
+        write = self._write(f"PUT {self.heads}", tuple(repositories)) if self.heads else None
+        return write.path if write else ""
+
+    def creates_refs(self, repositories: Iterable[str]) -> str:
+        """A regular expression for whole paths at which branches and tags are created: above `branches`; "" without any."""
+        parent = self.branches.rpartition("/")[0]
+        write = self._write(f"POST {parent}", tuple(repositories)) if parent else None
+        return write.path if write and f"POST {parent}" in self.writes else ""
 
     def _write(self, text: str, repositories: tuple[str, ...]) -> Write | None:
         """Parses a permitted write; None if it needs a repository and there is none."""
@@ -180,30 +193,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     place = f"{place} ({name})"
     if "refuse_writes" in table:
         raise CredentialsError(f"{place}: refuse_writes was removed; list the permitted requests in writes")
-    _only(
-        table,
-        (
-            "name",
-            "credentials",
-            "writes",
-            "announces",
-            "below",
-            "branches",
-            "refuse_headers",
-            "refuse_paths",
-            "answers",
-            "graphql",
-            "mutations",
-            "lfs",
-            "url_tokens",
-            "any_credential",
-            "lfs_store",
-            "guards_branches",
-            "members",
-            "model_api",
-        ),
-        place,
-    )
+    _only(table, tuple(field.name for field in fields(Host)), place)
     used = _texts(table, "credentials", place)
     unknown = [variable for variable in used if variable not in credentials]
     if unknown:
@@ -229,6 +219,13 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     graphql, mutations = table.get("graphql", ""), _texts(table, "mutations", place)
     if not isinstance(graphql, str) or not re.match(r"(/[a-z0-9/]+)?\Z", graphql) or (mutations and not graphql):
         raise CredentialsError(f"{place}: graphql is {graphql!a}, expected a path such as /graphql; mutations need one")
+    inputs, heads = _texts(table, "inputs", place), table.get("heads", "")
+    if not all(re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", name) for name in inputs) or (inputs and not mutations):
+        raise CredentialsError(f"{place}: inputs needs mutations, and names such as repositoryId")
+    if heads and (not isinstance(heads, str) or f"PUT {heads}" not in writes or not (graphql and below)):
+        raise CredentialsError(
+            f"{place}: heads is {heads!a}, expected the path of a PUT in writes, such as PUSH/pulls/*/update-branch"
+        )
     for mutation in mutations:
         if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", mutation):
             raise CredentialsError(f"{place}: mutations contains {mutation!a}, expected a name such as createPullRequest")
@@ -255,7 +252,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     return Host(
         name, tuple(credentials[variable] for variable in used), writes, table.get("announces", ""), below,
         branches, tuple(refused.items()), paths, answers, graphql, mutations, lfs, guards_branches=guards,
-        members=tuple((write, tuple(names)) for write, names in members.items()), **flags,
+        members=tuple((write, tuple(names)) for write, names in members.items()), inputs=inputs, heads=heads, **flags,
     )  # fmt: skip
 
 

@@ -45,6 +45,16 @@ function GitHub.is_ahead(owner, name, old, commit, host, socket)
   return status == "ahead" or status == "identical"
 end
 
+-- Returns true if a repository (owner/name) matches one of `push`: owner/repo, owner/* or *, separated by blanks.
+function GitHub.fits(repository, push)
+  repository = repository:lower()
+  for pattern in push:lower():gmatch("%S+") do
+    if pattern == repository then return true end
+    if pattern:sub(-1) == "*" and repository:sub(1, #pattern - 1) == pattern:sub(1, -2) then return true end
+  end
+  return false
+end
+
 -- Returns the string at the end of a path of names, or nil.
 function GitHub.text_of(node, ...)
   for _, key in ipairs({ ... }) do

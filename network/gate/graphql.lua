@@ -5,8 +5,8 @@
 -- Sources: RFC 8259; GraphQL specification, October 2021; GitHub's GraphQL reference (nodes, RepositoryNode).
 --
 -- The action `graphql_scope` reads txn.name (the host), txn.graphql_push (repositories separated by blanks: owner/repo, owner/* or
--- *), txn.graphql_mutations (names separated by blanks), txn.graphql_path and txn.graphql_ask (the socket for queries with the
--- operator's credential). It decides (json.lua) through txn.graphql.
+-- *), txn.graphql_mutations and txn.graphql_inputs (names of mutations, and of the fields of their inputs), txn.graphql_path and
+-- txn.graphql_ask (the socket for queries with the operator's credential). It decides (json.lua) through txn.graphql.
 
 local MAX_OBJECTS = 100 -- GitHub's own limit for nodes(ids:)
 local WORD = "%f[%w_]mutation%f[^%w_]"
@@ -201,6 +201,18 @@ end
 -- Types that belong to no repository: a mutation names them as a reviewer or assignee, or as the type of an issue.
 local HARMLESS = { User = true, Bot = true, Mannequin = true, Team = true, IssueType = true }
 
+-- Refuses a field below a value that `inputs` does not name (words separated by blanks; "" for no limit).
+local function only_known(mutation, value, inputs)
+  if type(value) ~= "table" or inputs == "" then return end
+  for _, item in ipairs(value.items or {}) do only_known(mutation, item, inputs) end
+  for key, inner in pairs(value.fields or {}) do
+    if not key:find("^[%w_]+$") or not (" " .. inputs .. " "):find(" " .. key .. " ", 1, true) then
+      refuse("field", mutation .. "." .. key:gsub("[^%w_]", "?"):sub(1, 60), "not_granted")
+    end
+    only_known(mutation, inner, inputs)
+  end
+end
+
 -- Returns true if `wrong` holds for any field with this name below a value.
 local function holds(value, name, wrong)
   if type(value) ~= "table" then return false end
@@ -219,8 +231,13 @@ local function deletes(oid) return type(oid) ~= "string" or not oid:find("^%x+$"
 
 local BRANCHES = "refs/heads/"
 
-local function no_branch(name)
-  return type(name) ~= "string" or name:sub(1, #BRANCHES) ~= BRANCHES or name:find("%.%.") or name:find("/[/.]")
+local function no_branch(name) return not Branches.may_name(name) or name:sub(1, #BRANCHES) ~= BRANCHES end
+
+local function no_name(name) return not Branches.may_name(name) end
+
+-- The name of a branch without refs/heads/.
+local function no_branch_name(name)
+  return type(name) ~= "string" or name:find("^refs/") ~= nil or not Branches.may_name(BRANCHES .. name)
 end
 
 local function no_merge(method)
@@ -235,9 +252,16 @@ local function only_branches(mutation, nodes)
   end
 end
 
--- Limits on mutations within a repository: branches may only be fast-forwarded. Guarded branches (branches.lua) may not be
+-- Limits on mutations within a repository: only branches, tags and notes are created, branches may only be fast-forwarded. Guarded branches (branches.lua) may not be
 -- deleted, and tags may not be moved or deleted.
 local CAREFUL = {
+  createRef = function(mutation)
+    if holds(mutation.input, "name", no_name) then refuse("no_ref_in", "createRef", "not_granted") end
+  end,
+  createCommitOnBranch = function(mutation, nodes)
+    only_branches(mutation, nodes)
+    if holds(mutation.input, "branchName", no_branch_name) then refuse("not_branch", "createCommitOnBranch", "not_granted") end
+  end,
   updateRef = function(mutation, nodes)
     only_branches(mutation, nodes)
     if holds(mutation.input, "force", forces) then refuse("force", "updateRef", "not_forward") end
@@ -247,7 +271,11 @@ local CAREFUL = {
     if holds(mutation.input, "force", forces) then refuse("force", "updateRefs", "not_forward") end
     if holds(mutation.input, "afterOid", deletes) then refuse("zero", "updateRefs", "not_granted") end
   end,
-  updatePullRequestBranch = function(mutation) -- a rebase would rewrite the branch of the pull request
+  updatePullRequestBranch = function(mutation, nodes, _, push) -- writes to the head; a rebase would rewrite it
+    for _, id in ipairs(mutation.found.ids) do
+      local head = GitHub.text_of(nodes[id], "headRepository", "nameWithOwner")
+      if not head or not GitHub.fits(head, push) then refuse("head", mutation.name, "push_scope") end
+    end
     if holds(mutation.input, "updateMethod", no_merge) then refuse("rebase", "updatePullRequestBranch", "not_forward") end
   end,
   deleteRef = function(mutation, nodes, errors)
@@ -268,7 +296,7 @@ local QUERY = "query($ids:[ID!]!){nodes(ids:$ids){__typename ...on RepositoryNod
   .. "...on Repository{nameWithOwner} ...on Ref{name prefix " .. Branches.FIELDS .. " repository{nameWithOwner defaultBranchRef{name}}} "
   .. "...on Label{repository{nameWithOwner}} "
   .. "...on Milestone{repository{nameWithOwner}} ...on PullRequestReviewThread{repository{nameWithOwner}} "
-  .. "...on LinkedBranch{ref{repository{nameWithOwner}}} ...on DiscussionComment{discussion{repository{nameWithOwner}}}}}"
+  .. "...on PullRequest{headRepository{nameWithOwner}} ...on LinkedBranch{ref{repository{nameWithOwner}}} ...on DiscussionComment{discussion{repository{nameWithOwner}}}}}"
 
 local function ask(ids, host, path, socket)
   local list = {}
@@ -276,18 +304,9 @@ local function ask(ids, host, path, socket)
   local data, errors = GitHub.ask(QUERY, '{"ids":[' .. table.concat(list, ",") .. "]}", host, path, socket)
   local nodes = data.fields and data.fields.nodes
   if type(nodes) ~= "table" or not nodes.items or #nodes.items ~= #ids then
-    refuse("objects", nil, "unanswered")
+    refuse(nil, nil, "unanswered")
   end
   return nodes.items, errors
-end
-
-local function fits(repository, push)
-  repository = repository:lower()
-  for pattern in push:lower():gmatch("%S+") do
-    if pattern == repository then return true end
-    if pattern:sub(-1) == "*" and repository:sub(1, #pattern - 1) == pattern:sub(1, -2) then return true end
-  end
-  return false
 end
 
 -- Returns true if a query could contain a mutation, even for a parser that first drops all but printable ASCII.
@@ -296,8 +315,16 @@ local function may_write(query)
   return query:find(WORD) or squeezed:find(WORD)
 end
 
+-- Asks about objects. An unanswered question names the first mutation, which may have been an attempt to write elsewhere.
+local function looked_up(look_up, ids, name)
+  local fine, list, errors = pcall(look_up, ids)
+  if fine then return list, errors end
+  if refused(list) and list.verdict == "unanswered" then refuse("undecided", name, "unanswered") end
+  error(list, 0)
+end
+
 -- Refuses a request that may not pass. Looks up all objects in one query, even for a hundred mutations.
-local function judge(body, push, known, look_up)
+local function judge(body, push, known, inputs, look_up)
   -- Ruby may drop invalid UTF-8 (including surrogates) from within a word.
   if not utf8.len(body) or body:find("\xED[\xA0-\xBF]") then refuse("not_utf8") end
   local request = Json.read(body)
@@ -316,6 +343,7 @@ local function judge(body, push, known, look_up)
     if not (" " .. known .. " "):find(" " .. mutation.name .. " ", 1, true) then
       refuse("mutation", mutation.name:sub(1, 60), "not_granted")
     end
+    only_known(mutation.name, mutation.input, inputs)
     mutation.found = { ids = {}, repositories = {} }
     collect(mutation.input, mutation.found)
     collect(mutation.input, wanted)
@@ -323,12 +351,12 @@ local function judge(body, push, known, look_up)
     if #wanted.ids > MAX_OBJECTS then refuse("many_objects", mutation.name) end
   end
   local nodes, list, errors = {}, {}, false
-  if #wanted.ids > 0 then list, errors = look_up(wanted.ids) end
+  if #wanted.ids > 0 then list, errors = looked_up(look_up, wanted.ids, all[1].name) end
   for number, node in ipairs(list) do nodes[wanted.ids[number]] = node end
   for _, mutation in ipairs(all) do
     local inside = 0
     for _, repository in ipairs(mutation.found.repositories) do
-      if not fits(repository, push) then refuse("elsewhere", mutation.name, "push_scope") end
+      if not GitHub.fits(repository, push) then refuse("elsewhere", mutation.name, "push_scope") end
       inside = inside + 1
     end
     for _, id in ipairs(mutation.found.ids) do
@@ -338,12 +366,12 @@ local function judge(body, push, known, look_up)
           or GitHub.text_of(node, "repository", "nameWithOwner")
           or GitHub.text_of(node, "ref", "repository", "nameWithOwner")
           or GitHub.text_of(node, "discussion", "repository", "nameWithOwner")
-        if not repository or not fits(repository, push) then refuse("elsewhere", mutation.name, "push_scope") end
+        if not repository or not GitHub.fits(repository, push) then refuse("elsewhere", mutation.name, "push_scope") end
         inside = inside + 1
       end
     end
     if inside == 0 then refuse("no_object", mutation.name) end
-    if CAREFUL[mutation.name] then CAREFUL[mutation.name](mutation, nodes, errors) end
+    if CAREFUL[mutation.name] then CAREFUL[mutation.name](mutation, nodes, errors, push) end
   end
 end
 
@@ -354,7 +382,7 @@ core.register_action("graphql_scope", { "http-req" }, function(txn)
     if tostring(#body) ~= txn.sf:req_hdr("content-length") then
       refuse("length")
     end
-    judge(body, of("graphql_push"), of("graphql_mutations"), function(ids)
+    judge(body, of("graphql_push"), of("graphql_mutations"), of("graphql_inputs"), function(ids)
       return ask(ids, of("name"), of("graphql_path"), of("graphql_ask"))
     end)
   end)

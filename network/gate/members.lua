@@ -1,4 +1,4 @@
--- Decides if the body of a request may pass: a JSON object that has only allowed members, whatever is added to an API later. Loaded
+-- Decides if the body of a request may pass: none, or a JSON object that has only allowed members, whatever is added to an API later. Loaded
 -- by the gate after json.lua (rules: network/gate/scope.py).
 --
 -- The action `members` reads txn.members_allowed (names separated by blanks). It decides (json.lua) through txn.members.
@@ -16,10 +16,18 @@ function Members.judge(body, allowed)
   end
 end
 
-core.register_action("members", { "http-req" }, function(txn)
+-- Returns the whole body of a request. Refuses a longer one, of which HAProxy has only the beginning.
+function Members.body(txn)
   local body = txn.sf:req_body() or ""
+  local length = txn.sf:req_hdr("content-length") or ""
+  local is_empty = body == "" and length == "" and (txn.sf:req_hdr("transfer-encoding") or "") == ""
+  if tostring(#body) ~= length and not is_empty then refuse("length") end
+  return body
+end
+
+core.register_action("members", { "http-req" }, function(txn)
   decide(txn, "members", function()
-    if tostring(#body) ~= txn.sf:req_hdr("content-length") then refuse("length") end
-    Members.judge(body, txn:get_var("txn.members_allowed") or "")
+    local body = Members.body(txn)
+    if body ~= "" then Members.judge(body, txn:get_var("txn.members_allowed") or "") end
   end)
 end)

@@ -18,9 +18,12 @@ local MAX_ANSWER = 60000 -- bytes; a pkt-line has at most 65520
 
 Push = {}
 
--- Returns the commands at the start of a push, the position of its pack, and the client's capabilities between blanks. Options of
--- the push are skipped.
-function Push.commands(body)
+-- Returns a name that may be part of a message in JSON.
+local function shown(name) return (name:gsub("[^%w%._/-]", "?"):sub(1, 100)) end
+
+-- Returns the commands at the start of a push, the position of its pack, and the client's capabilities between blanks. Refuses
+-- options of the push unless `options` is true: forges change settings with them (`git push -o repo.private=false`).
+function Push.commands(body, options)
   local found, at, first, capabilities = {}, 1, true, ""
   local function line()
     local size = body:match("^%x%x%x%x", at)
@@ -52,7 +55,9 @@ function Push.commands(body)
     end
   end
   if capabilities:find(" push-options ", 1, true) then
-    for _ in line do end -- the options
+    for option in line do
+      if not options then refuse("push_option", shown(option), "not_granted") end
+    end
   end
   return found, at, capabilities
 end
@@ -61,7 +66,7 @@ local function pkt(text) return ("%04x%s"):format(#text + 4, text) end
 
 -- Returns the answer of a server that refuses all commands of a push, or "". Source: gitprotocol-pack(5), "Report Status".
 function Push.answer(body, why)
-  local fine, commands, _, capabilities = pcall(Push.commands, body)
+  local fine, commands, _, capabilities = pcall(Push.commands, body, true)
   if not fine or not capabilities:find(" side%-band%-64k ") or not capabilities:find(" report%-status[ -]") then return "" end
   local report = pkt("unpack ok\n")
   for _, command in ipairs(commands) do report = report .. pkt("ng " .. command.name .. " refused by the sandbox\n") end
@@ -90,20 +95,15 @@ function Push.is_forward(command, parents, is_ahead)
   return false
 end
 
--- Returns a name that may be part of a message in JSON.
-local function shown(name) return (name:gsub("[^%w%._/-]", "?"):sub(1, 100)) end
-
 -- Returns true if a command may pass only at a branch that is not guarded: it deletes the branch, or perhaps forces it.
 local function has_to_be_looked_up(command, is_proven)
-  if command.name:find("%.%.") or command.name:find("/[/.]") then refuse("no_ref", shown(command.name), "not_granted") end
+  if not Branches.may_name(command.name) then refuse("no_ref", shown(command.name), "not_granted") end
   local deletes = command.new:find(ZERO) ~= nil
   if command.name:find("^refs/heads/.") then
     return deletes or not (command.old:find(ZERO) or is_proven(command))
   end
-  if command.name:find("^refs/tags/.") then
-    if deletes or not command.old:find(ZERO) then refuse("ref", shown(command.name), "tag") end
-  elseif not command.name:find("^refs/notes/.") then
-    refuse("no_ref", shown(command.name), "not_granted")
+  if command.name:find("^refs/tags/.") and (deletes or not command.old:find(ZERO)) then
+    refuse("ref", shown(command.name), "tag")
   end
   return false
 end

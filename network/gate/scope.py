@@ -42,6 +42,9 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
         yield from deny(Refusal(403, reasons.TWO_WAYS, host.answers), "{ var(txn.unplain) -m bool }")
     yield from _writes(host, repositories, granted)
     yield from _members(host, repositories)
+    yield f"http-request set-var(txn.graphql_push) str('{' '.join(repositories) or '-'}')"
+    if host.heads:
+        yield from _heads(host, repositories, asks)
     if host.branches:
         yield from _branches(host, repositories, asks)
     if host.guards_branches:
@@ -112,10 +115,17 @@ def _writes(host: Host, repositories: tuple[str, ...], granted: Refusal) -> Iter
 
 
 def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:
-    """Rules that permit only fast-forwards of branches (GitHub refuses the rest) and protect guarded ones (branches.lua)."""
+    """Rules that permit only fast-forwards of branches (GitHub refuses the rest) and protect guarded ones (branches.lua).
+
+    A new ref must be a branch, a tag or notes.
+    """
     pattern = host.below_branches(repositories)
     if not pattern:
         return
+    if created := host.creates_refs(repositories):
+        yield f"acl new_ref var(txn.path) -m reg -i '{created}'"
+        yield from _json("new_ref { method POST }", host)
+        yield from checked_by_lua("new_ref", "txn.new_ref", host.answers, "new_ref { method POST }")
     yield f"acl branch var(txn.path) -m reg -i '{pattern}'"
     moves = "branch { method PATCH }"
     forward = Refusal(403, reasons.NOT_FORWARD, host.answers)
@@ -139,13 +149,29 @@ def _members(host: Host, repositories: tuple[str, ...]) -> Iterable[str]:
         limited = f"limited{number}"
         yield f"acl {limited} var(txn.path) -m reg -i '{write.path}'"
         condition = f"{limited} {{ method {write.method} }}"
-        plain = Refusal(403, reasons.UNCLEAR, host.answers, "json_body")
-        yield from deny(plain, f"{condition} {{ query -m found }}")
-        yield from deny(plain, f"{condition} {{ req.hdr(content-encoding) -m found }}")
-        yield f"http-request set-header content-type application/json if {condition}"
         yield f"http-request set-var(txn.members_allowed) str('{' '.join(names)}') if {condition}"
-        yield f"http-request wait-for-body time 10s if {condition}"
+        yield from _json(condition, host)
         yield from checked_by_lua("members", "txn.members", host.answers, condition)
+
+
+def _json(condition: str, host: Host) -> Iterable[str]:
+    """Rules that read the body of a request as the server will read it."""
+    plain = Refusal(403, reasons.UNCLEAR, host.answers, "json_body")
+    yield from deny(plain, f"{condition} {{ query -m found }}")
+    yield from deny(plain, f"{condition} {{ req.hdr(content-encoding) -m found }}")
+    yield f"http-request set-header content-type application/json if {condition}"
+    yield f"http-request wait-for-body time 10s if {condition}"
+
+
+def _heads(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]:
+    """Rules for updates of a pull request's branch, which may be in somebody's fork (branches.lua)."""
+    if not (pattern := host.updates(repositories)):
+        return
+    yield f"acl update var(txn.path) -m reg -i '{pattern}'"
+    yield f"http-request set-var(txn.below) str({host.below})"
+    yield f"http-request set-var(txn.graphql_path) str({host.graphql})"
+    yield f"http-request set-var(txn.graphql_ask) str({asks})"
+    yield from checked_by_lua("own_head", "txn.own_head", host.answers, "update { method PUT }")
 
 
 def _pushes(host: Host, asks: str) -> Iterable[str]:
@@ -175,7 +201,7 @@ def _graphql(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[s
     yield "http-request wait-for-body time 10s if graphql !{ method POST }"
     yield from deny(plain, "graphql !{ method POST } { req.body_len gt 0 }")
     yield "http-request set-header content-type application/json if graphql { method POST }"
-    yield f"http-request set-var(txn.graphql_push) str('{' '.join(repositories) or '-'}')"
+    yield f"http-request set-var(txn.graphql_inputs) str('{' '.join(host.inputs)}')"
     yield f"http-request set-var(txn.graphql_mutations) str('{' '.join(host.mutations)}')"
     yield f"http-request set-var(txn.graphql_path) str({host.graphql})"
     yield f"http-request set-var(txn.graphql_ask) str({asks})"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backend.contract.events import Reason
+from backend.settings import credentials_file
 from network import reasons
 from network.gate.credentials import Host
 
@@ -118,8 +119,10 @@ def inside(host: Host) -> Iterable[Request]:
 
 BRANCH = "/repos/example/demo/git/refs/heads/work"
 PUSH = "/example/demo/git-receive-pack"
-ISSUES = "/repos/example/demo/issues"
-LIMITED = (("POST", ISSUES), ("PATCH", f"{ISSUES}/5"), ("POST", f"{ISSUES}/5/assignees"))  # bodies with a list of members
+DEMO = "/repos/example/demo"
+LIMITED = tuple(  # bodies with a list of members
+    write.replace("PUSH", DEMO).replace("*", "5").split(" ") for host in credentials_file.shipped() for write, _ in host.members
+)
 # Of the hosts with a credential. The first case whose condition fits a rule is that rule's.
 OF_HOSTS = (
     Case("if { req.hdr_cnt(authorization) gt 1 }", header_twice("authorization"), Reason.NOT_OURS, logged="-"),
@@ -158,6 +161,14 @@ OF_HOSTS = (
              with_credential(path, method, "{}", content_encoding="gzip"), Reason.UNCLEAR, "json_body"),
         Case(f"limited{number} {{ method {method} }} !{{ var(txn.members)", with_credential(path, method, "[]"),
              Reason.UNCLEAR, "not_object"))),
+    Case("new_ref { method POST } { query -m found }", with_credential(f"{DEMO}/git/refs?x", "POST", "{}"), Reason.UNCLEAR,
+         "json_body"),
+    Case("new_ref { method POST } { req.hdr(content-encoding)",
+         with_credential(f"{DEMO}/git/refs", "POST", "{}", content_encoding="gzip"), Reason.UNCLEAR, "json_body"),
+    Case("new_ref { method POST } !{ var(txn.new_ref)", with_credential(f"{DEMO}/git/refs", "POST", "{}"), Reason.NOT_GRANTED,
+         "no_ref", "ref"),
+    Case("update { method PUT } !{ var(txn.own_head)", with_credential(f"{DEMO}/pulls/9/update-branch", "PUT", "{}"),
+         Reason.PUSH_SCOPE, "head", "pull request 9"),
     Case("push { method POST } { req.hdr(content-encoding)", with_credential(PUSH, "POST", "0000", content_encoding="gzip"),
          Reason.UNCLEAR, "compressed"),
     Case("push { method POST } !{ var(txn.push)", with_credential(PUSH, "POST", "garbage"), Reason.UNCLEAR, "push"),
@@ -263,7 +274,7 @@ GRAPHQL: Mapping[str, Refused] = {
     "operations": Refused(json.dumps({"query": 'query A { a } mutation B { addComment(input: {subjectId: "I_1"}) { id } }'})),
     "id": Refused(comment(subjectId=17)),
     "no_object": Refused(comment(body="b"), "addComment"),
-    "many_objects": Refused(comment(ids=[f"I_{number}" for number in range(101)]), "addComment"),
+    "many_objects": Refused(comment(labelIds=[f"I_{number}" for number in range(101)]), "addComment"),
     "not_branch": Refused(mutation('deleteRef(input: {refId: "TAG_1"}) { x }'), "deleteRef", Reason.NOT_GRANTED),
     "elsewhere": Refused(comment(subjectId="I_2"), "addComment", Reason.PUSH_SCOPE),
     "mutation": Refused(mutation('createGist(input: {id: "R_1"}) { id }'), "createGist", Reason.NOT_GRANTED),
@@ -273,6 +284,17 @@ GRAPHQL: Mapping[str, Refused] = {
     "rebase": Refused(
         mutation('updatePullRequestBranch(input: {pullRequestId: "PR_1", updateMethod: REBASE}) { x }'),
         "updatePullRequestBranch", Reason.NOT_FORWARD,
+    ),
+    "field": Refused(
+        mutation('updateIssue(input: {id: "I_1", agentAssignment: {}}) { x }'), "updateIssue.agentAssignment",
+        Reason.NOT_GRANTED,
+    ),
+    "no_ref_in": Refused(
+        mutation('createRef(input: {repositoryId: "R_1", name: "refs/x/y"}) { x }'), "createRef", Reason.NOT_GRANTED
+    ),
+    "head": Refused(
+        mutation('updatePullRequestBranch(input: {pullRequestId: "FORK_1"}) { x }'), "updatePullRequestBranch",
+        Reason.PUSH_SCOPE,
     ),
     "zero": Refused(
         mutation('updateRefs(input: {repositoryId: "R_1", refUpdates: [{name: "refs/heads/a", afterOid: "0"}]}) { x }'),
@@ -285,10 +307,11 @@ GRAPHQL: Mapping[str, Refused] = {
 OTHER_CALLS = {
     "length": "test_scope.py: a body without Content-Length, and one that does not fit",
     "branch": "a defect of the gate: the rules and the Lua file disagree about a path",
-    "objects": "GitHub's answer does not fit the gate's query",
+    "undecided": "test_ways_out.py: GitHub does not answer the gate",
     "default_branch": "test_a_repository_without_a_default_branch",
     **dict.fromkeys(
-        ("push", "push_long", "push_many", "push_twice", "ref", "no_ref"), "test_pushes.py, and unit tests of push.lua"
+        ("push", "push_long", "push_many", "push_option", "push_twice", "ref", "no_ref"),
+        "test_pushes.py, and unit tests of push.lua",
     ),
     "member": "test_ways_out.py, and unit tests of members.lua",
     "lfs_expired": "test_lfs.py: it needs an address that GitHub has handed out",

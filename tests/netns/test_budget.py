@@ -70,6 +70,10 @@ def test_calls_are_counted_refused_and_continued(limited: Running) -> None:
 
     assert limited.agent("codetainer", "budget", "+calls=9").returncode != 0  # only the operator may continue it
     assert limited.codetainer("budget", "+20").returncode != 0  # there is no limit of cost
+    assert budget["offer"] == {
+        "more": "+calls=5", "words": ["5 calls"], "before": ["5 of 5 calls"], "after": ["5 of 10 calls"],
+    }  # fmt: skip
+    assert limited.codetainer("budget", "+calls=1,+20").returncode != 0  # then nothing is added
     done = limited.codetainer("budget", "+calls=1")
     assert done.returncode == 0, done.stderr
     assert "5 of 6 calls" in done.stdout

@@ -185,7 +185,11 @@ REFUSED = [
 
 
 def paths(cases: list[tuple[str, str]], form: str) -> list[dict[str, Any]]:
-    return [asked(method, form.format(f"{OURS}/{path}".rstrip("/"))) for method, path in cases]
+    return [asked(method, form.format(f"{OURS}/{path}".rstrip("/")), body=body_of(path)) for method, path in cases]
+
+
+def body_of(path: str) -> str:
+    return json.dumps({"ref": "refs/heads/new", "sha": "0" * 39 + "1"}) if path.endswith("git/refs") else "{}"
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/"])

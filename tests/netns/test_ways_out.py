@@ -1,4 +1,7 @@
-"""Each way in the catalogue of writes at GitHub is tried as the agent; the pretend internet's log shows what has arrived."""
+"""Each way in the catalogue of writes at GitHub is tried as the agent; the pretend internet's log shows what has arrived.
+
+Length: attacks with their requests.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from backend.contract.events import Reason
 from backend.settings import credentials_file, ways_file
 from network import reasons
 from network.gate.ways import Verdict, Way
 from tests.netns import worlds
-from tests.netns.sandbox import LISTED, Begin, Running
-from tests.netns.test_scope import API, FORWARD, answers, ask, asked
+from tests.netns.sandbox import LISTED, Begin, Running, eventually
+from tests.netns.test_scope import API, FORWARD, answers, ask, asked, body_of
 
 pytestmark = worlds.BOTH
 
@@ -48,6 +52,16 @@ def arrivals(sandbox: Running, requests: list[dict[str, Any]]) -> list[str]:
     return found
 
 
+def mutation(text: str) -> dict[str, Any]:
+    return asked("POST", "/graphql", API, json.dumps({"query": f"mutation {{ {text} {{ clientMutationId }} }}"}))
+
+
+def refusals(sandbox: Running, requests: list[dict[str, Any]], words: str) -> None:
+    """Makes the requests, none of which may arrive. Each refusal has these words."""
+    for one, (status, text, arrived) in zip(requests, answers(sandbox, requests), strict=True):
+        assert (status, words in text, arrived) == (403, True, False), f"{shown(one)}: {status} {text}"
+
+
 def shown(one: dict[str, Any]) -> str:
     return f"{one['method']} {one['host']}{one['path']} {one['body'][:80]}"
 
@@ -58,13 +72,13 @@ def requests_of(way: Way, repository: str, number: int) -> list[dict[str, Any]]:
     for one in way.requests:
         place = f"{HOSTS[one.host].below}/{repository}"
         path = one.path.replace("PUSH", place).replace("**", "x").replace("*", "5")
-        body = FORWARD if path.endswith("git/refs/heads/x") and one.method == "PATCH" else "{}"
+        body = FORWARD if path.endswith("git/refs/heads/x") and one.method == "PATCH" else body_of(path)
         if one.method == "GET" and way.verdict is Verdict.SCOPE:
             path += f"?{RECEIVE}"
         made.append(asked(one.method, path, one.host, "0000" if path.endswith("git-receive-pack") else body))
     for name in way.mutations:
-        query = f'mutation {{ {name}(input: {{id: "BRANCH_{number}"}}) {{ clientMutationId }} }}'
-        made.append(asked("POST", "/graphql", API, json.dumps({"query": query})))
+        kind = "PR" if name == "updatePullRequestBranch" else "BRANCH"
+        made.append(mutation(f'{name}(input: {{id: "{kind}_{number}"}})'))
     return made
 
 
@@ -100,6 +114,143 @@ def test_an_issue_starts_no_agent_in_another_repository(sandbox: Running, method
     assert [status for status, _ in results] == [403] * len(made)
     assert " may not be set in this request" in results[0][1]
     assert arrivals(sandbox, [asked(method, place, API, '{"assignees": ["octocat"]}')]) != []
+
+
+HIDDEN = ("refs/hidden/x", "refs/pull/1/head", "refs/heads/../hidden/x", "refs/replace/a", "refs/heads/", "heads/x")
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_no_ref_is_created_outside_branches_tags_and_notes(sandbox: Running, name: str) -> None:
+    """Others do not see such a ref, and no rule at GitHub covers it."""
+    body = json.dumps({"ref": name, "sha": "0" * 39 + "1"})
+    made = [
+        asked("POST", f"/repos/{OURS}/git/refs", API, body),
+        mutation(f'createRef(input: {{repositoryId: "R_1", name: "{name}", oid: "a1"}})'),
+    ]
+    refusals(sandbox, made, "branch, tag or note")
+    updates = f'[{{name: "{name}", afterOid: "a1"}}]'
+    branch = f'{{repositoryNameWithOwner: "{OURS}", branchName: "{name}"}}'
+    moved = [mutation(f'updateRefs(input: {{repositoryId: "R_1", refUpdates: {updates}}})')]
+    if name.startswith("refs/"):  # heads/x is the name of a branch
+        moved.append(mutation(f"createCommitOnBranch(input: {{branch: {branch}}})"))
+        refusals(sandbox, [asked("PATCH", f"/repos/{OURS}/git/{name}", API, FORWARD)], "codetainer: ")
+    refusals(sandbox, moved, "names a ref that is not a branch")
+
+
+def test_branches_tags_and_notes_are_created(sandbox: Running) -> None:
+    made = [
+        asked("POST", f"/repos/{OURS}/git/refs", API, json.dumps({"ref": name, "sha": "0" * 39 + "1"}))
+        for name in ("refs/heads/new", "refs/tags/v3", "refs/notes/x")
+    ]
+    made += [mutation('createRef(input: {repositoryId: "R_1", name: "refs/heads/new", oid: "a1"})')]
+    assert arrivals(sandbox, made) == [shown(one) for one in made]
+
+
+AGENT = 'agentAssignment: {targetRepositoryId: "R_1", customInstructions: "x"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'createIssue(input: {{repositoryId: "R_1", title: "t", {AGENT}}})',
+        f'updateIssue(input: {{id: "I_1", {AGENT}}})',
+        f'addAssigneesToAssignable(input: {{assignableId: "I_1", assigneeIds: ["U_1"], {AGENT}}})',
+        f'replaceActorsForAssignable(input: {{assignableId: "I_1", actorIds: ["U_1"], {AGENT}}})',
+        'createIssue(input: {repositoryId: "R_1", title: "t", somethingNew: {deep: "x"}})',
+        'enqueuePullRequest(input: {pullRequestId: "PR_1", jump: true})',
+        'addComment(input: {subjectId: "I_1", body: "b", ids: {somethingNew: 1}})',
+    ],
+)
+def test_a_mutation_has_only_known_fields_and_starts_no_agent(sandbox: Running, text: str) -> None:
+    refusals(sandbox, [mutation(text)], " may not be set")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'createIssue(input: {repositoryId: "R_1", title: "t", body: "b", assigneeIds: ["U_1"], labelIds: ["LA_1"]})',
+        'replaceActorsForAssignable(input: {assignableId: "I_1", actorLogins: ["octocat"]})',
+        'requestReviewsByLogin(input: {pullRequestId: "PR_1", userLogins: ["octocat"], teamSlugs: ["a/b"], union: true})',
+        'enablePullRequestAutoMerge(input: {pullRequestId: "PR_1", mergeMethod: SQUASH, commitHeadline: "h"})',
+        'updatePullRequestBranch(input: {pullRequestId: "PR_1", expectedHeadOid: "a1"})',
+        'createCommitOnBranch(input: {branch: {id: "BRANCH_1"}, expectedHeadOid: "a1", message: {headline: "h"}})',
+        'createCommitOnBranch(input: {branch: {id: "BRANCH_1"}, fileChanges: {additions: [{path: "p", contents: "eA=="}]}})',
+    ],
+)
+def test_the_fields_of_daily_work_pass(sandbox: Running, text: str) -> None:
+    assert arrivals(sandbox, [mutation(text)]) != []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'createRef(input: {repositoryId: "R_2", name: "refs/heads/x", oid: "a1"})',
+        'createIssue(input: {repositoryId: "R_1", title: "t", parentIssueId: "I_2"})',
+        'closeIssue(input: {issueId: "I_1", duplicateIssueId: "I_2"})',
+        'createLinkedBranch(input: {issueId: "I_1", repositoryId: "R_2", oid: "a1"})',
+        'createCommitOnBranch(input: {branch: {id: "BRANCH_2"}, expectedHeadOid: "a1"})',
+        f'createCommitOnBranch(input: {{branch: {{repositoryNameWithOwner: "{FOREIGN}", branchName: "b"}}}})',
+        'createPullRequest(input: {repositoryId: "R_2", baseRefName: "main", headRefName: "example:work", title: "t"})',
+        'createPullRequest(input: {repositoryId: "R_1", headRepositoryId: "R_2", baseRefName: "main", title: "t"})',
+        'enablePullRequestAutoMerge(input: {pullRequestId: "PR_2"})', 'mergePullRequest(input: {pullRequestId: "PR_2"})',
+        'mergeBranch(input: {repositoryId: "R_2", base: "main", head: "work"})',
+    ],
+)  # fmt: skip
+def test_no_object_of_another_repository_is_written_to(sandbox: Running, text: str) -> None:
+    refusals(sandbox, [mutation(text)], "names an object in another repository")
+
+
+def test_a_commit_is_created_on_branches_only(sandbox: Running) -> None:
+    refusals(sandbox, [mutation('createCommitOnBranch(input: {branch: {id: "TAG_1"}})')], "names a ref that is not a branch")
+
+
+def test_the_branch_of_a_fork_is_not_updated(sandbox: Running) -> None:
+    """The update would merge into the fork, which belongs to somebody else."""
+    made = [
+        asked("PUT", f"/repos/{OURS}/pulls/9/update-branch", API),
+        mutation('updatePullRequestBranch(input: {pullRequestId: "FORK_1"})'),
+    ]
+    refusals(sandbox, made, "is from another repository, which the update would write to")
+    empty = {**asked("PUT", f"/repos/{OURS}/pulls/5/update-branch", API), "body": ""}
+    assert (
+        arrivals(sandbox, [empty, asked("PUT", f"/repos/{OURS}/pulls/5/update-branch", API, '{"expected_head_sha": "a1"}')])
+        != []
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "pulls/5/update-branch"), ("PUT", "pulls/5/merge"), ("POST", "pulls"), ("PATCH", "pulls/5"), ("POST", "merges"),
+        ("POST", "pulls/5/requested_reviewers"), ("POST", "merge-upstream"), ("PUT", "issues/5/lock"), ("POST", "git/refs"),
+        ("POST", "actions/runs/5/rerun-failed-jobs"),
+    ],
+)  # fmt: skip
+def test_a_request_has_only_known_members(sandbox: Running, method: str, path: str) -> None:
+    place = f"/repos/{OURS}/{path}"
+    refusals(
+        sandbox, [asked(method, place, API, '{"update_method": "rebase"}')], "update_method may not be set in this request"
+    )
+    refusals(sandbox, [asked(method, f"{place}?x=1", API), asked(method, place, API, "a=b")], "cannot be checked")
+
+
+def test_a_write_that_github_leaves_undecided_is_serious(sandbox: Running) -> None:
+    refusals(sandbox, [mutation('addComment(input: {subjectId: "SILENT_1", body: "b"})')], "addComment could not be checked")
+
+    def reported() -> bool:
+        serious = [view.latest for view in sandbox.state.refusals.serious.values()]
+        return any(r.reason is Reason.UNANSWERED and r.detail == "addComment could not be checked" for r in serious)
+
+    eventually("the operator sees it", reported)
+
+
+def test_a_push_sets_no_options(sandbox: Running) -> None:
+    """Forges change a repository's settings with them, for example its visibility."""
+    lines = [f"{'0' * 40} {'1' * 40} refs/heads/new\0 report-status push-options", "", "repo.private=false", ""]
+    body = "".join(f"{len(line) + 4:04x}{line}" if line else "0000" for line in lines)
+    refusals(
+        sandbox, [asked("POST", f"/{OURS}/git-receive-pack", "github.com", body)], "the push has the option repo.private?false"
+    )
 
 
 MENTIONS = "Closes stranger/elsewhere#1, see https://github.com/stranger/elsewhere/pull/2. Thanks @stranger!"

@@ -20,6 +20,8 @@ WHEN = "2026-01-02T03:04:05Z"
 SIZE = 24  # KiB of the repository, packed
 MIXED_ID = 2  # of the repository MIXED
 PROTECTED = "protected"  # a branch of this name is protected
+FORKED = 9  # a pull request of this number comes from a fork in FORK, as does the object FORK_1
+FORK = "stranger/elsewhere"
 SILENT = "SILENT_1"  # a query for the object with this id is never answered
 
 
@@ -143,13 +145,15 @@ def _graph(repository: str, query: str) -> dict[str, Any]:
         "headRepositoryOwner": of_owner, "isCrossRepository": False, "mergeable": "MERGEABLE", "mergeStateStatus": "CLEAN",
         "commits": _nodes_of(commit), "statusCheckRollup": _nodes_of(commit), "files": _nodes_of(), "reviewDecision": "",
     }  # fmt: skip
+    forked = {**pull, "headRepository": {"nameWithOwner": FORK}}
     issue = {**common, "__typename": "Issue", "id": "I_1", "number": 2, "url": f"{url}/issues/2"}
     here = {
         "id": "R_1", "name": name, "nameWithOwner": repository, "owner": of_owner, "__typename": "Repository",
         "description": "A repository to work on", "url": url, "hasIssuesEnabled": True, "hasWikiEnabled": False,
         "viewerPermission": "WRITE", "parent": None, "isPrivate": False, "defaultBranchRef": {"name": DEFAULT_BRANCH},
         "mergeCommitAllowed": True, "rebaseMergeAllowed": True, "squashMergeAllowed": True, "pullRequestTemplates": [],
-        "pullRequest": pull, "issue": issue, "issueOrPullRequest": lambda asked: issue if asked.get("number") == 2 else pull,
+        "pullRequest": lambda asked: forked if asked.get("number") == FORKED else pull,
+        "issue": issue, "issueOrPullRequest": lambda asked: issue if asked.get("number") == 2 else pull,
         "pullRequests": lambda asked: _nodes_of() if asked.get("headRefName") else _nodes_of(pull), "issues": _nodes_of(issue),
         "labels": _nodes_of(bug), "label": bug, "assignableUsers": _nodes_of(of_owner), "milestones": _nodes_of(),
         "projects": _nodes_of(), "projectsV2": _nodes_of(), "releases": _nodes_of(),
@@ -196,12 +200,12 @@ def comparison(*, ahead: bool) -> bytes:
 def _nodes(ids: object, repository: str) -> list[Any]:
     """Returns the objects with the requested ids. X_1 is in the repository, X_2 in a foreign one, and U_ is a user.
 
-    DEFAULT_1 is the repository's default branch, PROTECTED_1 a protected branch, BRANCH_1 another one, TAG_1 a tag. Unknown ids
-    give None.
+    PR_1 is a pull request from a branch of the repository, FORK_1 one from a fork. DEFAULT_1 is the default branch,
+    PROTECTED_1 a protected branch, BRANCH_1 another one, TAG_1 a tag. Unknown ids give None.
     """
     if not isinstance(ids, list):
         return []
-    places = {"1": {"nameWithOwner": repository}, "2": {"nameWithOwner": "stranger/elsewhere"}}
+    places = {"1": {"nameWithOwner": repository}, "2": {"nameWithOwner": FORK}}
     nodes: list[Any] = []
     for identity in ids:
         kind, _, number = identity.partition("_")
@@ -221,6 +225,9 @@ def _nodes(ids: object, repository: str) -> list[Any]:
             nodes.append({"__typename": "LinkedBranch", "ref": {"repository": places[number]}})
         elif kind == "DC":
             nodes.append({"__typename": "DiscussionComment", "discussion": {"repository": places[number]}})
+        elif kind in ("PR", "FORK"):
+            head = places[number] if kind == "PR" else places["2"]
+            nodes.append({"__typename": "PullRequest", "repository": places[number], "headRepository": head})
         else:
             nodes.append({"__typename": "Issue", "repository": places[number]})
     return nodes

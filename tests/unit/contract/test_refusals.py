@@ -49,7 +49,7 @@ def gathered(events: Iterable[Refused], before: Refusals | None = None, begin: f
 
 OF_THE_LIST = {
     Reason.NOT_LISTED, Reason.PORT_NOT_LISTED, Reason.NEVER_RESOLVED, Reason.NOT_TCP, Reason.IPV6, Reason.EXPIRED,
-    Reason.FROZEN, Reason.NO_ADDRESS, Reason.BLOCKED, Reason.UNANSWERED, Reason.REQUEST,
+    Reason.FROZEN, Reason.NO_ADDRESS, Reason.BLOCKED, Reason.REQUEST,
 }  # fmt: skip
 
 

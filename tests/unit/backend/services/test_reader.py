@@ -44,7 +44,7 @@ def test_calls_are_counted_and_a_limit_is_told_twice(paths: Paths) -> None:
     assert levels == [BudgetLevel.WARNED, BudgetLevel.USED_UP]
     assert "5 of 5 calls" in str(reader._current()["refusal"])
     assert reader._current()["calls"] == 5  # all that may begin in the life of this reader
-    reader.raise_limit(Kind.CALLS, 2)
+    reader.raise_limits({Kind.CALLS: 2})
     assert reader._current() == {"tools": [], "calls": 7, "refusal": ""}
     assert [event.level for event in reader.take_used() if isinstance(event, BudgetChanged)] == [BudgetLevel.FINE]
 

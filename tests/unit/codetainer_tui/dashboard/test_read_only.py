@@ -48,6 +48,7 @@ KEYS = [
     ("e", "codetainer explain a.example"),
     ("r", "codetainer refresh"),
     ("F", "codetainer freeze"),
+    ("plus", "codetainer budget +20"),
     ("R", "codetainer retry or codetainer session restart"),
 ]
 

@@ -29,11 +29,31 @@ def test_other_text_is_refused(text: str) -> None:
 
 
 def test_what_the_operator_adds_is_read() -> None:
-    assert budget.more("+20") == (Kind.COST, 20)
-    assert budget.more("+tokens=1.5M") == (Kind.TOKENS, 1_500_000)
-    for text in ("20", "-3", "+", "+0", "+x=1"):
+    assert budget.more("+20") == {Kind.COST: 20}
+    assert budget.more("+tokens=1.5M") == {Kind.TOKENS: 1_500_000}
+    assert budget.more("+20,+calls=100") == {Kind.COST: 20, Kind.CALLS: 100}
+    for text in ("20", "-3", "+", "+0", "+x=1", "+20,", "+20,100", "+20,+cost=5"):
         with pytest.raises(ValueError, match=r"amount|more than 0"):
             budget.more(text)
+
+
+def test_what_is_offered_suffices_for_every_limit_that_is_nearly_used_up() -> None:
+    def offer(limits: str, used: Used) -> str:
+        account = Account(budget.limits(limits)).adding(used, 0.0)
+        amounts = account.sufficient(0.0)
+        assert budget.more(budget.typed(amounts)) == amounts if amounts else not account.limits
+        assert not amounts or account.share(0.0) < budget.WARN_AT or account.raised(amounts, 0.0).share(0.0) < budget.WARN_AT
+        return budget.typed(amounts)
+
+    assert offer("cost=20", Used(cost=20.1)) == "+20"
+    assert offer("cost=20", Used(cost=16)) == "+20"
+    assert offer("cost=20", Used(cost=45)) == "+40"  # one more would leave it nearly used up
+    assert offer("cost=0.5", Used(cost=0.5)) == "+0.5"
+    assert offer("cost=20 calls=5 tokens=1M", Used(calls=5, cost=19)) == "+20,+calls=5"
+    assert offer("calls=5/h calls=100", Used(calls=5)) == "+calls=5"
+    assert offer("calls=5/h calls=6", Used(calls=6)) == "+calls=6"  # suffices for both
+    assert offer("cost=20 calls=100", Used(calls=30, cost=1)) == "+calls=100"  # none is low: the fullest
+    assert offer("", Used(calls=5)) == ""
 
 
 def test_costs_follow_the_longest_name_and_an_unknown_model_is_the_most_expensive() -> None:
@@ -64,19 +84,19 @@ def test_the_fullest_limit_decides() -> None:
     full = account.adding(Used(0, 0, 0, 0, 1.5), 0.0)
     assert "$10.50 of $10.00" in full.refusal(0.0)
     assert "codetainer budget +20" in full.refusal(0.0)
-    assert full.raised(Kind.COST, 20, 0.0).refusal(0.0) == ""
-    assert full.raised(Kind.CALLS, 20, 0.0).refusal(0.0) != ""
+    assert full.raised({Kind.COST: 20}, 0.0).refusal(0.0) == ""
+    assert full.raised({Kind.CALLS: 20}, 0.0).refusal(0.0) != ""
 
 
 def test_an_addition_lasts_an_hour_for_an_hourly_limit() -> None:
-    account = Account(budget.limits("calls=1/h")).raised(Kind.CALLS, 5, 0.0)
+    account = Account(budget.limits("calls=1/h")).raised({Kind.CALLS: 5}, 0.0)
     assert account.calls_left(0.0) == 6
     assert account.calls_left(budget.HOUR + 1) == 1
 
 
 def test_an_account_survives_as_json() -> None:
     account = Account(budget.limits("cost=10"), estimated=2, unknown=("m",)).adding(Used(1, 2, 3, 4, 0.5), 90.0)
-    account = account.raised(Kind.COST, 3, 5.0)
+    account = account.raised({Kind.COST: 3}, 5.0)
     assert budget.restored(json.loads(json.dumps(budget.as_json(account))), account.limits) == account
     with pytest.raises(ValueError, match="not an account"):
         budget.restored({**budget.as_json(account), "total": [1]}, ())

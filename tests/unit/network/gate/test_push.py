@@ -124,7 +124,7 @@ def verdict(gate: Lua, body: bytes, guarded: str = DEFAULT, ahead: str = "") -> 
         push((OLD, OLD, MAIN)),
         b"0000",
         line(b"shallow " + OLD.encode()) + push((OLD, ONE, MAIN), pack=packed([entry(1, ONE_TEXT)])),
-        push((OLD, ONE, MAIN), capabilities=" push-options", pack=line(b"ci.skip") + b"0000" + packed([entry(1, ONE_TEXT)])),
+        push((OLD, ONE, MAIN), capabilities=" push-options", pack=b"0000" + packed([entry(1, ONE_TEXT)])),
         push((OLD.upper(), ONE.upper(), MAIN), pack=packed([entry(1, ONE_TEXT)])),
     ],
     ids=itertools.count(),
@@ -235,3 +235,12 @@ def test_git_shows_a_refusal_as_the_servers(gate: Lua) -> None:
     assert gate.run(ANSWER, body, b"the reason") == shown
     assert gate.run(ANSWER, push((OLD, ZERO, MAIN)), b"the reason") == b""
     assert gate.run(ANSWER, b"garbage", b"the reason") == b""
+
+
+@pytest.mark.parametrize("option", ["repo.private=false", "ci.skip", ""])
+def test_options_of_a_push_are_refused_and_the_answer_names_the_branch(gate: Lua, option: str) -> None:
+    capabilities = " report-status side-band-64k push-options"
+    options = (line(option.encode()) if option else line(b"\n")) + b"0000"
+    body = push((OLD, ONE, MAIN), capabilities=capabilities, pack=options + packed([entry(1, ONE_TEXT)]))
+    assert verdict(gate, body) == f"not_granted: the push has the option {option.replace('=', '?') or '?'}"
+    assert f"ng {MAIN} refused by the sandbox".encode() in gate.run(b"return Push.answer(..., 'why')", body)
