@@ -5,8 +5,7 @@ Measured by dropping all capabilities and adding them one by one (docs/image.md)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from backend.contract.immutable import dataclass
 from backend.system import SystemFailure
 
 

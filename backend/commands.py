@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from asyncio import StreamReader
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from asyncio import StreamReader
 
 MAX_STDERR = 16 << 10  # bytes of a command's stderr to keep
 MAX_LINES = 20  # lines of a service's output to keep

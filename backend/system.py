@@ -3,14 +3,16 @@
 Every command is an argument list with an explicit identity and environment: no shell, no inherited environment, no inherited
 descriptors. If there is an observer (backend/commands.py), it gets a report of every command.
 
+The functions that use asyncio import it: it takes 30 ms of processor time, and most processes call only the others.
+
 Length: the only access belongs in one module.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -21,12 +23,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend import commands
+from backend.contract.immutable import dataclass
 from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, READER_UID, Paths
+
+if TYPE_CHECKING:
+    import asyncio
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SETPRIV = shutil.which("setpriv", path=SYSTEM_PATH) or "/usr/bin/setpriv"
@@ -162,10 +167,19 @@ def _memory_files(argv: Sequence[str], count: int, most: int | None = None) -> I
 
 
 def _written(descriptor: int, most: int | None) -> str:
-    """The text in a memory file. One with a limit is filled up with zeros."""
+    """The text in a memory file. One with a limit is filled up with zeros: reads only what was written.
+
+    Moves the position in the file, which it shares with the process: that has ended.
+    """
     if most is None:
         return os.pread(descriptor, MAX_OUTPUT, 0).decode(errors="replace")
-    return os.pread(descriptor, most, 0).rstrip(b"\0").decode(errors="replace")
+    end = 0
+    try:
+        while True:
+            end = os.lseek(descriptor, os.lseek(descriptor, end, os.SEEK_DATA), os.SEEK_HOLE)
+    except OSError as error:  # ENXIO: no data after `end`
+        end = end if error.errno == errno.ENXIO else most
+    return os.pread(descriptor, min(end, most), 0).rstrip(b"\0").decode(errors="replace")
 
 
 def run(
@@ -340,6 +354,8 @@ async def run_distrusted(
     would stay open while any process holds it.) Raises SystemFailure if the process cannot start or does not end within
     `seconds`; `what` describes it in the message.
     """
+    import asyncio
+
     name = actual_name(identity)
     with (
         commands.observed(argv, identity=name, environment=environment, cwd="/", exec_argv=identity.wrap(argv)) as outcome,
@@ -376,6 +392,8 @@ async def run_async(
     can make one of them write endlessly. `most` limits each output file (bytes; MAX_AGENT_OUTPUT for the agent's processes).
     Without a limit, MAX_OUTPUT bytes are read.
     """
+    import asyncio
+
     if most is None and identity.uid == AGENT_UID:
         most = MAX_AGENT_OUTPUT
     with (
@@ -389,7 +407,7 @@ async def run_async(
         if input is not None:
             os.pwrite(stdin, input.encode(), 0)
         process = await _start(
-            argv, identity, environment, cwd=cwd, stdin=asyncio.subprocess.DEVNULL if input is None else stdin, stdout=out,
+            argv, identity, environment, cwd=cwd, stdin=subprocess.DEVNULL if input is None else stdin, stdout=out,
             stderr=err,
         )  # fmt: skip
         try:
@@ -412,12 +430,14 @@ async def spawn(
     identity: Identity = ROOT,
     environment: Mapping[str, str] = BASE_ENVIRONMENT,
     cwd: Path | str = "/",
-    stdin: int = asyncio.subprocess.DEVNULL,
+    stdin: int = subprocess.DEVNULL,
     stdout: int | None = None,
     stderr: int | None = None,
     pass_fds: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
     """Starts a process in a session of its own, so that `kill_group` reaches its children. Raises SystemFailure."""
+    import asyncio
+
     observation = commands.begin(
         argv,
         identity=actual_name(identity),
@@ -435,7 +455,7 @@ async def spawn(
             observation.ended(commands.Outcome(problem=str(error) or type(error).__name__))
         raise
     if observation is not None:
-        stream = process.stdout if stderr == asyncio.subprocess.STDOUT else process.stderr
+        stream = process.stdout if stderr == subprocess.STDOUT else process.stderr
         if stream is not None:
             commands.keep_lines(stream)
         errors = os.dup(stderr) if stderr is not None and stderr >= 0 else -1  # the caller may close its copy at once
@@ -451,12 +471,14 @@ async def _start(
     environment: Environment,
     *,
     cwd: Path | str = "/",
-    stdin: int = asyncio.subprocess.DEVNULL,
+    stdin: int = subprocess.DEVNULL,
     stdout: int | None = None,
     stderr: int | None = None,
     pass_fds: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
     """`spawn` without an observer."""
+    import asyncio
+
     try:
         return await asyncio.create_subprocess_exec(
             *identity.wrap(argv), env=dict(environment), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr,
@@ -476,6 +498,8 @@ async def _report_end(
 
     These are in the file `errors` (-1: none; closes it), or in `stream`, which the caller of `spawn` reads.
     """
+    import asyncio
+
     outcome = commands.Outcome(observed=True)
     try:
         outcome.code = await process.wait()
@@ -498,6 +522,8 @@ async def _report_end(
 def watch_children() -> None:
     """Makes asyncio watch children by pidfd. Before Python 3.12 asyncio starts a thread for each child, which may fail."""
     if sys.version_info < (3, 12):
+        import asyncio
+
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from backend.contract import control, durations
-from backend.contract.command_line import BACKEND_VERBS, Parser, summary
+from backend.contract.command_line import Parser, summary
+from backend.contract.verbs import BACKEND_VERBS
 
 BOOT = {"boot": "Boot in place, as a container does, and keep the sandbox running. On a terminal it shows the dashboard."}
 INSIDE = {

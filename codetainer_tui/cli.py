@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from backend.contract.command_line import BACKEND_VERBS, EXIT_CODE, nearest, wrong
 from backend.contract.paths import Paths
+from backend.contract.verbs import BACKEND_VERBS, EXIT_CODE, nearest, wrong
 from codetainer_tui import process
 
 if TYPE_CHECKING:
+    import argparse
+
     from backend.contract.control import Reply
 
 
@@ -25,9 +26,9 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.write(overview())
             return 0 if arguments else EXIT_CODE
         case ["--version"]:
-            from importlib.metadata import version
+            from backend.contract.version import VERSION
 
-            sys.stdout.write(f"codetainer {version('codetainer')}\n")
+            sys.stdout.write(f"codetainer {VERSION}\n")
             return 0
         case [verb, *rest] if verb in BACKEND_VERBS:
             return backend(verb, rest)

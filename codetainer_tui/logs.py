@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from backend.contract.command_line import wrong
 from backend.contract.crowds import crowds_of
 from backend.contract.events import Event, Refused, Snapshot, encode
 from backend.contract.paths import Paths
 from backend.contract.refusals import Severity, severity
 from backend.contract.state import State
 from backend.contract.traffic import Connection, decode
+from backend.contract.verbs import wrong
 from codetainer_tui.journal import POLL_SECONDS, Reader, before, follow
 from codetainer_tui.plain import Lines
 from codetainer_tui.state import current

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from dataclasses import dataclass
 
 from backend.contract.crowds import domain
+from backend.contract.immutable import dataclass
 
 SHORTEST = 4  # letters; too many shorter names are similar by chance
 LONG = 6  # letters; a word this long before another domain is no coincidence

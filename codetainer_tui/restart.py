@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from backend.contract.command_line import wrong
 from backend.contract.events import SessionState
 from backend.contract.paths import Paths
+from backend.contract.verbs import wrong
 from codetainer_tui import process
 from codetainer_tui.state import current
 from codetainer_tui.view.headline import agent_words

@@ -14,10 +14,10 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from backend import system
+from backend.contract.immutable import dataclass
 from backend.system import SystemFailure
 
 PREFIX = "codetainer-frozen-"  # several sandboxes may share a hierarchy

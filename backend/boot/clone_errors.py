@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from backend.contract.immutable import dataclass
 
 MAX_REASON = 500  # characters
 _MIB = 1 << 20

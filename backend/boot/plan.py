@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from backend.contract.events import PlannedStep
+from backend.contract.immutable import dataclass
 
 if TYPE_CHECKING:
     from backend.context import Boot

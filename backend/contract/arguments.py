@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from backend.contract import durations
+from backend.contract.immutable import dataclass
 
 ARGUMENT = "argument"  # key in a field's metadata
 

@@ -1,46 +1,24 @@
-"""The command line: one form of error for all verbs (the error, a suggestion, the usage; exit code 2), and descriptions."""
+"""The command line: its parser, whose errors end with the usage (exit code 2), and descriptions."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-EXIT_CODE = 2
+from backend.contract.verbs import EXIT_CODE, nearest, wrong
+
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 _REQUIRED = "the following arguments are required: "
 _CHOICES = "(choose from "
-# Verbs that the backend runs, with their descriptions: it parses their arguments, because a COMMAND may follow.
-BACKEND_VERBS = {
-    "up": "Boot a sandbox in namespaces of this machine. On a terminal it shows the dashboard, then the session; ctrl+b d "
-    "returns to the dashboard. q on the dashboard stops the sandbox, after showing unsaved work and asking. A signal, or "
-    "closing the terminal, stops it without asking. With a COMMAND it runs that as the agent and exits with its code, and "
-    "prints nothing else unless boot fails. Nothing of the sandbox is left afterwards.",
-    "enter": "Run a command or a shell in a running sandbox, and exit with its code.",
-    "check": "List what this machine lacks for a sandbox, what for, and how to get it.",
-    "export": "Write unsaved work to stdout, as a git bundle or a patch. Unsaved work is unpushed commits, uncommitted files "
-    "and stashes.",
-    "as-agent": "Run a command or a shell as the agent, in this folder, and exit with its code. It gets no terminal of root's.",
-}
 
 
 def summary(description: str) -> str:
     """The first sentence of a description as an overview lists it: without its capital and its full stop."""
     sentence = re.split(r"\.\s+(?=[A-Z])", description, maxsplit=1)[0].removesuffix(".")
     return sentence[:1].lower() + sentence[1:]
-
-
-def wrong(text: str, *hints: str) -> str:
-    """An error as it is written to stderr; leaves out hints that are ""."""
-    return "\n  ".join((f"codetainer: {text}", *filter(None, hints))) + "\n"
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """The word that was probably meant, "" if none is similar."""
-    return next(iter(difflib.get_close_matches(word, list(words), 1)), "")
 
 
 class Parser(argparse.ArgumentParser):

@@ -10,12 +10,13 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from backend.contract import durations, shell
 from backend.contract.arguments import ARGUMENT, Argument, duration, option, optional, positional, switch
 from backend.contract.events import RepositoryWork, SinceSave, WorkSaved, build
+from backend.contract.immutable import dataclass
 
 
 @dataclass(frozen=True, slots=True)

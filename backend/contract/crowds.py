@@ -7,10 +7,11 @@ crowd indicates a tunnel or a scan.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 
 from backend.contract.events import Reason, Refused, Via
+from backend.contract.immutable import dataclass
 
 MANY = 64  # unlisted names below one domain, addresses, or ports of a name; legitimate work needs fewer
 BELOW, ADDRESSES, PORTS = "names below ", "addresses ", "ports of "  # prefixes of the keys of crowds

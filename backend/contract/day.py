@@ -6,8 +6,10 @@ It is part of the state, and thus of the journal's snapshots: unlike the single 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
+
+from backend.contract.immutable import dataclass
 
 KEPT_SECONDS = 48 * 3600.0
 BUCKET_SECONDS = 600  # of the refusals over time

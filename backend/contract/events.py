@@ -15,10 +15,10 @@ import math
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from backend.contract.immutable import dataclass
 from network import reasons
 
 TIME_UP = "its time was up"  # closed a grant, in place of a person
@@ -152,6 +152,8 @@ class BootStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepStarted(Event):
+    """A boot step began."""
+
     kind: ClassVar[str] = "step.started"
     step: str
 
@@ -179,6 +181,8 @@ class StepFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class BootFinished(Event):
+    """Boot ended. Unless it is ready, `step` is the step that failed, with `reason` and `remedy` for the operator."""
+
     kind: ClassVar[str] = "boot.finished"
     state: BootState
     seconds: float
@@ -209,6 +213,8 @@ class Stopping(Event):
 
 @dataclass(frozen=True, slots=True)
 class ServiceChanged(Event):
+    """A service entered `state`, for the reason in `detail`. `restarts` counts how often it was started again."""
+
     kind: ClassVar[str] = "service.changed"
     service: str  # coredns, guard, gate, sshd
     state: ServiceState

@@ -6,8 +6,9 @@ Root writes the file, every user can read it. It has one `NAME=VALUE` per line, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from backend.contract.immutable import dataclass
 
 
 @dataclass(frozen=True, slots=True)

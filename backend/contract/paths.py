@@ -1,7 +1,8 @@
 """The paths and uids of a sandbox. No other module spells out one of these paths."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from backend.contract.immutable import dataclass
 
 AGENT_UID = 1000
 COREDNS_UID = 953

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 
 from backend.contract import digests
 from backend.contract.crowds import BELOW, REST, Crowd, Growing, RefusalView, crowds_of
 from backend.contract.events import Acknowledged, Reason, Refused, Via
+from backend.contract.immutable import dataclass
 
 __all__ = ["OTHER_DESTINATIONS", "OTHER_NAMES", "RefusalView", "Refusals", "Rest", "Severity", "added_up", "severity"]
 

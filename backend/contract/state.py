@@ -9,12 +9,13 @@ import dataclasses
 import functools
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from backend.contract import events as e
 from backend.contract import marks
 from backend.contract.day import Day
+from backend.contract.immutable import dataclass
 from backend.contract.refusals import Refusals, Severity, severity
 
 CARRIED_NAMES = 500  # a wildcard may match many names; the least recent are dropped first

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+
+from backend.contract.immutable import dataclass
 
 
 @dataclass(frozen=True, slots=True)

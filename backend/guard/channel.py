@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from backend.contract import events
+from backend.contract.immutable import dataclass
 
 MESSAGE_BYTES = 1 << 24  # the longest line: an allowlist of 100,000 names
 

@@ -9,8 +9,8 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from backend.contract.immutable import dataclass
 from network.firewall.packets import Packet, parse
 from network.firewall.ruleset import NFLOG_GROUP
 

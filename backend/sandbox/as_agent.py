@@ -13,8 +13,9 @@ from pathlib import Path
 
 from backend import settings
 from backend.agent import agent
-from backend.contract.command_line import BACKEND_VERBS, Parser
+from backend.contract.command_line import Parser
 from backend.contract.paths import AGENT_UID, Paths
+from backend.contract.verbs import BACKEND_VERBS
 from backend.sandbox import relay
 from backend.sandbox.relay import Command
 from backend.system import AGENT, describe

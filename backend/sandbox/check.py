@@ -8,10 +8,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from backend.contract.command_line import BACKEND_VERBS, Parser
+from backend.contract.command_line import Parser
+from backend.contract.immutable import dataclass
+from backend.contract.verbs import BACKEND_VERBS
 from backend.sandbox import claude, layout, namespaces
 from backend.sandbox.namespaces import Mount, Namespace
 from backend.sandbox.options import Net

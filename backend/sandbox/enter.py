@@ -8,8 +8,9 @@ from pathlib import Path
 
 from backend import settings
 from backend.agent import agent
-from backend.contract.command_line import BACKEND_VERBS, Parser
+from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
+from backend.contract.verbs import BACKEND_VERBS
 from backend.sandbox import inputs, registry, relay
 from backend.sandbox.as_agent import FROZEN
 from backend.sandbox.options import sandbox_name

@@ -10,9 +10,9 @@ import stat
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from backend.contract.immutable import dataclass
 from backend.sandbox import installation
 from backend.sandbox.claude import FAKE_CLAUDE
 from backend.sandbox.installation import LAUNCHERS, place, write

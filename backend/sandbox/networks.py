@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 from backend import settings, system
 from backend.sandbox.nat import Nat, resolvers
 from backend.sandbox.options import Net, Options
-from backend.sandbox.pretend import description, process
-from backend.sandbox.pretend.certificates import Authority
 
 # Used in place of real credentials with --net none and --net pretend.
 DUMMIES: Mapping[str, str] = {"GH_PAT": "ghp_pretend", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-pretend"}
@@ -51,7 +47,9 @@ def chosen(options: Options) -> Network:
         case Net.NAT:
             return Machine()
         case Net.PRETEND:
-            return Pretend(options.pretend or description.SHIPPED, options.pretend_log)
+            from backend.sandbox.pretend.network import Pretend  # its servers are not imported for another network
+
+            return Pretend(options.pretend, options.pretend_log)
 
 
 class Nothing:
@@ -98,41 +96,3 @@ class Machine:
     def end(self) -> None:
         if self._nat is not None:
             self._nat.end()
-
-
-class Pretend:
-    def __init__(self, file: Path, log: Path | None) -> None:
-        self._description = description.load(file)
-        self._authority = Authority()
-        self._process = process.new()
-        self._log = log
-        environment = {**DUMMIES, "CODETAINER_UPSTREAM": self._description.resolver, "CODETAINER_PRETEND": "on"}
-        if self._description.repo_url:
-            environment["REPO_URL"] = self._description.repo_url
-        self.environment: Mapping[str, str] = environment
-        self.resolvers: tuple[str, ...] = (self._description.resolver,)
-        self.certificate = self._authority.pem
-
-    def start(self) -> None:
-        record = -1
-        if self._log is not None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            record = os.dup(2) if str(self._log) == "-" else os.open(self._log, flags, 0o600)
-        try:
-            process.start(self._process, self._description, record, self._authority)
-        finally:
-            if record >= 0:
-                os.close(record)
-
-    def connect(self, sandbox: int) -> None:
-        process.connect(self._process.pid, sandbox)
-
-    def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
-        """Leads through the pretend internet, because this machine has no route to the sandbox."""
-        return ("nsenter", f"--net=/proc/{self._process.pid}/ns/net"), process.SANDBOX
-
-    def failed(self) -> str:
-        return "" if self._process.pid == 0 or self._process.ended() is None else "the pretend internet"
-
-    def end(self) -> None:
-        self._process.end(0)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from backend.contract.command_line import BACKEND_VERBS, Parser
+from backend.contract.command_line import Parser
+from backend.contract.immutable import dataclass
+from backend.contract.verbs import BACKEND_VERBS
 from backend.sandbox.registry import DEFAULT_NAME, NAME
 
 

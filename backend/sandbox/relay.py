@@ -17,10 +17,11 @@ import signal
 import socket
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from backend import commands
+from backend.contract.immutable import dataclass
 from backend.copying import Flow, copy, woken
 from backend.sandbox import namespaces, terminal
 from backend.sandbox.first_process import close_on_exec, print_error, reset_signals, shell_code

@@ -16,10 +16,10 @@ from types import FrameType
 from backend import commands, settings
 from backend.commands import Observation, Outcome
 from backend.contract import events
-from backend.contract.command_line import wrong
 from backend.contract.events import BootState, LockReleased
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold
+from backend.contract.verbs import wrong
 from backend.guard.nftables import NftError
 from backend.sandbox import check, inputs, layout, namespaces, networks, options, relay, terminal
 from backend.sandbox.attended import Attended, NoFrontEnd
@@ -270,11 +270,11 @@ class Up:
 
     def _until_released(self) -> State | None:
         """Waits until the init lock is released and returns the sandbox's state; None if boot's process ended before."""
-        state, read = State(), 0
+        state, read, journal = State(), 0, self._paths.journal
         while True:
             ended = self._sandbox.ended() is not None
-            if self._paths.journal.exists():
-                with self._paths.journal.open("rb") as file:
+            if journal.exists():
+                with journal.open("rb") as file:
                     file.seek(read)
                     for line in file:
                         if not line.endswith(b"\n"):

@@ -6,13 +6,14 @@ import contextlib
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from backend.agent import agent
 from backend.context import Boot
 from backend.contract.events import ProofFinished, ProtectionFailed
+from backend.contract.immutable import dataclass
 from backend.guard import upstream
 from backend.guard.channel import Explain
 from backend.settings.values import GateMode, Seccomp

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from backend import system
+from backend.contract.immutable import dataclass
 from backend.contract.paths import Paths
 from backend.session.reports import read_report
 from backend.settings.values import Override

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from network.gate import credentials
@@ -10,8 +11,9 @@ from network.gate.credentials import CredentialsError, Host
 SHIPPED = Path(credentials.__file__).with_name("credentials.toml")
 
 
+@cache
 def shipped() -> tuple[Host, ...]:
-    """The hosts of the shipped file."""
+    """The hosts of the shipped file, which is read once in a process."""
     return credentials.parse(SHIPPED.read_text(encoding="utf-8"), SHIPPED.name)
 
 

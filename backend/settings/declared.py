@@ -6,9 +6,9 @@ Length: a declaration for each setting.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from backend.contract import durations
+from backend.contract.immutable import dataclass
 from backend.settings import credentials_file, values
 from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Override, Pretend, Seccomp, Where
 from backend.settings.variable import Variable, declared, setting

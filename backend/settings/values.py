@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 from backend.contract import durations
+from backend.contract.immutable import dataclass
 from network import allowlist
 from network.firewall.ruleset import Listener
 from network.gate import credentials

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar, cast
+
+from backend.contract.immutable import dataclass
 
 T = TypeVar("T")
 _VARIABLE = "variable"  # the key in a field's metadata

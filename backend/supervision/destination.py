@@ -6,8 +6,8 @@ import contextlib
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
 
+from backend.contract.immutable import dataclass
 from network.allowlist import Check
 from network.names import LABEL, EntryError, normalise
 

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from backend.boot import briefing
 from backend.context import Boot
 from backend.contract.events import TIME_UP, Allowed, Event, Noted, ServiceState, Withdrawn
+from backend.contract.immutable import dataclass
 from backend.guard.channel import Resolve
 from backend.supervision.openers import Opener, in_words, openers
 from backend.system import SystemFailure

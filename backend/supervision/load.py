@@ -11,13 +11,13 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from backend import processes
 from backend.boot.steps.tmpfs import memory_bytes
 from backend.context import Boot
 from backend.contract.events import Event, SandboxMeasured
+from backend.contract.immutable import dataclass
 from backend.contract.paths import AGENT_UID
 
 SECONDS = 5.0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from backend.contract.durations import HOUR
+from backend.contract.immutable import dataclass
 from network import grant
 from network.allowlist import Entry, Port
 

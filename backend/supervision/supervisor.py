@@ -12,7 +12,6 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from importlib.metadata import version
 from typing import Any
 
 from backend.agent import agent
@@ -35,6 +34,7 @@ from backend.contract.events import (
     Stopping,
 )
 from backend.contract.paths import Paths
+from backend.contract.version import VERSION
 from backend.journal import Journal
 from backend.lock import Lock
 from backend.policy import Policy
@@ -135,7 +135,7 @@ class Supervisor(Control):
         prompt = self.settings.prompt.encode(errors="surrogateescape")
         self.journal.emit(
             BootStarted(
-                version("codetainer"),
+                VERSION,
                 tuple(step.planned for step in self._runner.steps),
                 self.settings.repository,
                 "outside" if self.settings.outside else "inside",

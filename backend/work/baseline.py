@@ -10,11 +10,11 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backend.contract.events import SinceSave
+from backend.contract.immutable import dataclass
 from backend.work.checkout import Changes
 from backend.work.git import data
 from backend.work.refs import OBJECT

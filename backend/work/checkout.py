@@ -11,9 +11,9 @@ import re
 import shutil
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from backend.contract.immutable import dataclass
 from backend.system import Answered, SystemFailure, TookTooLong
 from backend.work import blobs, listings, pipes
 from backend.work.blobs import GITLINK, LINK

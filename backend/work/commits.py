@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from backend.contract.immutable import dataclass
 from backend.system import TookTooLong
 from backend.work.git import Git, last_line
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from backend import commands, system
 from backend.contract import shell, unsaved
-from backend.contract.command_line import BACKEND_VERBS, Parser
+from backend.contract.command_line import Parser
 from backend.contract.paths import Paths
+from backend.contract.verbs import BACKEND_VERBS
 from backend.copying import Flow, copy
 from backend.system import AGENT, SystemFailure
 from backend.work import bundle, git, place, process, repository, restoring, scratch, wip

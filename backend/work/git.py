@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from backend import system
+from backend.contract.immutable import dataclass
 from backend.contract.paths import Paths
 from backend.system import GIT, Answered, SystemFailure
 

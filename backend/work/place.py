@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from backend.contract.immutable import dataclass
 from backend.system import SystemFailure
 
 MAX_REPOSITORIES = 20

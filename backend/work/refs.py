@@ -12,9 +12,9 @@ import itertools
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from backend.contract.immutable import dataclass
 from backend.work.git import Git, last_line, text
 from backend.work.place import contents, locate, opened
 

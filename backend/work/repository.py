@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from backend.contract.immutable import dataclass
 from backend.work import commits, configuration, refs, scratch
 from backend.work.commits import Tip
 from backend.work.git import Git

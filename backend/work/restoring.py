@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from backend.contract import shell
+from backend.contract.immutable import dataclass
 
 MAX_NAMED = 20
 # A relative core.hooksPath in the operator's configuration, as husky sets it, would run the agent's files (githooks(5)).

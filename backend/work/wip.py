@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from backend.contract.immutable import dataclass
 from backend.system import SystemFailure
 from backend.work import baseline, refs, restoring
 from backend.work.checkout import Changes, Checkout

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from textual.binding import Binding, BindingType
 
+from backend.contract.immutable import dataclass
 from codetainer_tui.dashboard.draw.frame import Key as Shown
 from codetainer_tui.view import RefusedLine, View
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from backend.contract.immutable import dataclass
 from codetainer_tui.dashboard.keys import ACTIONS, MOVES
 from codetainer_tui.dashboard.notify import Notify
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from backend.contract.immutable import dataclass
 from backend.contract.refusals import Severity
 
 LABEL_CELLS = 12  # the longest label of a Row

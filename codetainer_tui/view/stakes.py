@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from backend.contract import unsaved
 from backend.contract.control import Reply, WorkAtStake
 from backend.contract.events import RepositoryWork, SessionState, WorkCounted, build
+from backend.contract.immutable import dataclass
 from backend.contract.state import State
 from codetainer_tui.view import work
 from codetainer_tui.view.headline import agent_words

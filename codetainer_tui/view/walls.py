@@ -6,9 +6,9 @@ A protection counts as holding only if a probe has tried it as the agent (backen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from backend.contract.events import BootState, ServiceState
+from backend.contract.immutable import dataclass
 from backend.contract.state import State
 from codetainer_tui.view.parts import Row, Tone
 from codetainer_tui.words import ago, harmless

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from backend.contract import unsaved
 from backend.contract.control import WorkAtStake
 from backend.contract.events import RepositoryWork, SessionState, SinceSave, WorkCounted
+from backend.contract.immutable import dataclass
 from backend.contract.state import State
 from codetainer_tui.view.parts import Block, Row, Tone, Work
 from codetainer_tui.words import clock, harmless, lasting, many

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.sandbox import networks
+from backend.sandbox.pretend.network import Pretend
 from tests.image import engine
 from tests.netns.sandbox import eventually
 
@@ -63,7 +63,7 @@ class Docker:
 
     init: int
     shared: Path
-    internet: networks.Pretend
+    internet: Pretend
 
     def run(
         self, *argv: str, environment: Mapping[str, str] | None = None, seconds: float = 120.0
@@ -87,7 +87,7 @@ def running(folder: Path, description: Path) -> Iterator[Docker]:
     data = folder / "data"
     shared.mkdir()
     data.mkdir()
-    internet = networks.Pretend(description, folder / "seen.jsonl")
+    internet = Pretend(description, folder / "seen.jsonl")
     internet.start()
     log = (folder / "dockerd.log").open("w")
     apart = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--"]

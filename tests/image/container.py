@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backend.contract.events import LockReleased
-from backend.sandbox import networks
 from backend.sandbox.enter import environment_for
+from backend.sandbox.pretend.network import Pretend
 from backend.system import AGENT, Identity
 from tests.image import engine
 from tests.netns.sandbox import INTERNET, LISTED, UNTIL_WE_END, Running, eventually
@@ -23,7 +23,7 @@ class Internet:
     """A pretend internet and the network namespace that it connects to, which a process keeps alive."""
 
     def __init__(self, description: Path, log: Path) -> None:
-        self.pretend = networks.Pretend(description, log)
+        self.pretend = Pretend(description, log)
         self.pretend.start()
         # pdeathsig: nothing is left, even if the tests are killed.
         self._holder = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--", "sleep", "infinity"])

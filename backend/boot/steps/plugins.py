@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from backend.agent import agent
 from backend.boot.plan import StepSkipped, StepWarned
 from backend.context import Boot
+from backend.contract.immutable import dataclass
 
 SECONDS = 180.0
 # The settings need not declare this marketplace, but it must be added like any other.

@@ -6,10 +6,12 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from backend.contract.immutable import dataclass
 
 SHIPPED = Path(__file__).with_name("pretend.toml")
 # RFC 5737: reserved for documentation, not routed.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
+from backend.contract.immutable import dataclass
 from codetainer_tui.view import Tone
 
 

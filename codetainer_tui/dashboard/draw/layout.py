@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from textual.content import Content
 
+from backend.contract.immutable import dataclass
 from codetainer_tui.dashboard.draw import overview, refused, steps, traffic
 from codetainer_tui.dashboard.draw.ink import Ink, line
 from codetainer_tui.view import RefusedLine, StepLine, Tone, View

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -11,6 +10,7 @@ from textual.events import Key, Resize
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from backend.contract.immutable import dataclass
 from codetainer_tui.dashboard.draw.ink import wrap
 from codetainer_tui.dashboard.screens.text import hanging
 from codetainer_tui.words import harmless

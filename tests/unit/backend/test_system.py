@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from backend import system
 from backend.system import (
     AGENT,
     COREDNS,
@@ -104,3 +106,43 @@ def test_the_actual_user_of_a_command() -> None:
     """The guard starts its commands with ROOT, which changes nothing, so the guard's own uid counts."""
     assert [name_of(uid) for uid in (0, GUARD.uid, 4711)] == ["root", "guard", "uid 4711"]
     assert (actual_name(), actual_name(AGENT)) == (name_of(os.geteuid()), "claude")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [(0, b"a line\n")],
+        [(0, b"with \0 zeros\0between")],
+        [(0, b"long" * 5000)],
+        [(0, b"full" * (system.MAX_AGENT_OUTPUT // 4))],
+        [(0, b"first"), (1 << 19, b"second"), ((1 << 20) - 5, b"third")],
+    ],
+)
+def test_what_was_written_is_read_and_no_more(parts: list[tuple[int, bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files with a limit have their full size from the start. To read their zeros took longer than most programs run."""
+    expected = bytearray()
+    read = []
+    with system._memory_files(["program"], 1, system.MAX_AGENT_OUTPUT) as (file,):
+        for at, data in parts:
+            os.pwrite(file, data, at)
+            expected += bytes(at - len(expected)) + data
+        pread = os.pread
+
+        def counted(fd: int, size: int, at: int) -> bytes:
+            read.append(size)
+            return pread(fd, size, at)
+
+        monkeypatch.setattr(os, "pread", counted)
+        assert system._written(file, system.MAX_AGENT_OUTPUT) == expected.decode()
+    assert sum(read) < len(expected) + system.PAGE
+
+
+def test_text_is_read_if_the_kernel_does_not_know_holes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lseek(*_: int) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    with system._memory_files(["program"], 1, system.MAX_AGENT_OUTPUT) as (file,):
+        os.pwrite(file, b"a line\n", 0)
+        monkeypatch.setattr(os, "lseek", lseek)
+        assert system._written(file, system.MAX_AGENT_OUTPUT) == "a line\n"

@@ -8,10 +8,10 @@ import pytest
 
 from backend.contract import control
 from backend.contract import events as e
-from backend.contract.command_line import BACKEND_VERBS
 from backend.contract.control import Reply, Request
 from backend.contract.paths import Paths
 from backend.contract.state import fold_all
+from backend.contract.verbs import BACKEND_VERBS
 from codetainer_tui import arguments, boot, cli, logs, process, restart
 from codetainer_tui import ask as asking
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from backend.contract.command_line import Parser, nearest, summary
+from backend.contract.command_line import Parser, summary
+from backend.contract.verbs import nearest
 
 
 def parser() -> Parser:
