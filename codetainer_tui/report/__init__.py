@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from backend.contract.command_line import wrong
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold_all
+from backend.contract.verbs import wrong
 from codetainer_tui.ask import NONE_HERE, NONE_HERE_HINT, supervised
 from codetainer_tui.journal import follow
 from codetainer_tui.report.content import report, text
