@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,14 @@ from network.firewall.packets import Packet
 
 TLS_PORT = 443  # stands for all ports if none is asked for and none is open
 NOT_RESOLVED = "not resolved yet"
+
+
+def is_address(host: str) -> bool:
+    """True if a host is an address, not a name."""
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 def about_address(address: str, port: int, openings: Openings, reason: Callable[[Packet, str], Reason]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import random
 import socket
 import time
@@ -23,7 +22,8 @@ from backend.contract.events import CLAUDE, Event, ListMeasured, Noted, Reason, 
 from backend.contract.refusals import OTHER_NAMES, Severity, severity
 from backend.guard import channel, nflog, openings, upstream
 from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Done, Happened, Message, Request
-from backend.guard.explanation import NOT_RESOLVED, about_address, addresses_of
+from backend.guard.conntrack import Conntrack
+from backend.guard.explanation import NOT_RESOLVED, about_address, addresses_of, is_address
 from backend.guard.nftables import Nftables, NftError
 from backend.guard.openings import Openings
 from backend.guard.refusals import MAX_ROWS, Place, Refusals, destination_totals
@@ -164,7 +164,7 @@ class Guard:
 
     def _explain(self, host: str, port: int) -> dict[str, Any]:
         """About an address as in `about_address`; about a name: its open `addresses`, and `lack`, the reason if it has none."""
-        if _is_address(host):
+        if is_address(host):
             return about_address(host, port, self.openings, self.refusals.reason)
         addresses = addresses_of(host, self.openings)
         return {"addresses": addresses, "lack": self._lack(host) if not addresses or host in self.server.failing else ""}
@@ -254,21 +254,14 @@ class Guard:
             self._send_message(Happened(events.encode(Stamped(time.time(), 0, row))))
 
 
-def _is_address(host: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(host))
-    except ValueError:
-        return False
-
-
 async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=channel_fd), limit=MESSAGE_BYTES)
     guard = Guard(writer.write)
-    packets = nflog.open_socket()
+    packets, conntrack = nflog.open_socket(), Conntrack(guard.report)
 
     def read_packets() -> None:
         for report in nflog.receive(packets):
-            guard.refusals.add(report)
+            (conntrack if report.prefix == ruleset.REUSED else guard.refusals).add(report)
 
     asyncio.get_running_loop().add_reader(packets, read_packets)
     await serve(guard.server, socket.socket(fileno=udp_fd), socket.socket(fileno=tcp_fd))

@@ -18,6 +18,7 @@ from network.firewall.elements import DIRECT, HTTP, OPEN, REFUSED, REFUSED_SECON
 
 NFLOG_GROUP = 100
 NFLOG_RATE = 50  # reports per second of ordinary refusals, and as many of serious ones; the counters have no limit
+REUSED = "reused"  # prefix of reports about ports whose old flow is in the way of a new one
 # The kernel keeps a flow for two minutes after its end (nf_conntrack_proto_tcp.c: TIME_WAIT), and the gate's half as well. The
 # rate limit keeps the agent's flows below five eighths of the table. Excess packets are dropped, not refused: TCP retries.
 FLOWS = 65536  # size of the conntrack table on all but the smallest machines (nf_conntrack-sysctl.rst)
@@ -104,6 +105,7 @@ table $table {
   counter inbound {}
   counter carried_direct {}
   counter held_back {}
+  counter reused {}
   limit new_flows { rate over $flows_rate/second burst $flows_burst packets }
   counter asked_upstream {}
 
@@ -127,6 +129,9 @@ $divert
     ip saddr $guard_address meta skuid != $guard goto refuse
     ip saddr $gate_address meta skuid != $gate goto refuse
     ip saddr $docker_address meta skuid $agent goto refuse
+    # A new flow on a port whose last flow, of another owner, conntrack still remembers: see the chain.
+    tcp flags & (fin|syn|rst|ack) == syn ct direction original ct mark $gate_mark meta skuid $agent goto reused
+    tcp flags & (fin|syn|rst|ack) == syn ct direction original ct mark $agent_mark meta skuid $gate goto reused
     # Only its owner may continue a flow, or packets without a socket (FIN and RST of a process that has ended).
     ct direction original ct mark $guard_mark meta skuid != $guard goto refuse
     ct direction original ct mark $gate_mark meta skuid != $gate goto refuse
@@ -145,6 +150,13 @@ $open_rules
     goto refuse
   }
   chain pace { limit name new_flows counter name held_back drop; }
+  chain reused {
+    # Agent and gate connect from one address, often to the same one, so each gets ports that the other has just used. conntrack
+    # forgets a flow up to two minutes after its socket. Refused, the SYN would end in "connection refused" at an open address:
+    # instead the guard deletes the old entry (backend/guard/conntrack.py), and TCP repeats the SYN after a second.
+    limit rate $rate/second burst $burst packets log prefix "$reused_prefix " group $group snaplen 96 queue-threshold 1
+    counter name reused drop
+  }
   chain loopback {
     # A packet without a socket is an answer of the kernel (RST, ICMP port unreachable).
     meta skuid 0-4294967294 jump loopback_socket
@@ -237,6 +249,7 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         group=NFLOG_GROUP,
         rate=NFLOG_RATE,
         burst=NFLOG_RATE * 2,
+        reused_prefix=REUSED,
         flows_rate=max(1, rules.flows // 4 // FLOW_SECONDS),
         flows_burst=max(1, rules.flows // 16),
         coredns_address=COREDNS_ADDRESS,
