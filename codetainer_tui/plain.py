@@ -109,6 +109,9 @@ class Lines:
             case e.CookiesDropped():
                 requests = many(event.count, "request")
                 return f"dropped cookies from {requests} to {harmless(event.name, 253)}: this sandbox never received any"
+            case e.Wrote():
+                times = f" ({event.count} times)" if event.count > 1 and event.name else ""
+                return f"wrote: {harmless(event.what, 300)}{times}{_after(', see ', event.link)}"
             case e.BudgetChanged():
                 words = {e.BudgetLevel.WARNED: "nearly used up", e.BudgetLevel.USED_UP: "used up: calls are refused"}
                 state = words.get(event.level, "no longer used up")

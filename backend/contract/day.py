@@ -41,6 +41,7 @@ class MarkKind(StrEnum):
     BOOT = "boot"
     GRANT = "grant"
     FREEZE = "freeze"
+    WRITE = "write"
     SAVE = "save"
     BUDGET = "budget"
     LIMIT = "limit"
@@ -67,6 +68,7 @@ class Mark:
     text: str
     by: str = ""
     bad: bool = False
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

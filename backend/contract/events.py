@@ -371,6 +371,21 @@ class CookiesDropped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Wrote(Event):
+    """The host `name` answered `count` more writes of the agent with success: a push, a request, mutations of GraphQL.
+
+    The gate read `what` from the request; the agent can influence it. git and GraphQL report some errors in answers that count
+    as success here. `link` is the page of what was written, "" if none is known. "" as `name`: too many writes to list.
+    """
+
+    kind: ClassVar[str] = "wrote"
+    name: str
+    what: str
+    link: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Carried(Event):
     """The gate's totals for one name since boot. Times in seconds since the epoch, sizes in bytes."""
 
@@ -716,7 +731,7 @@ KINDS: dict[str, type[Event]] = {
     for event in (
         BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged,
         SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, ProtectionFailed, Noted, Refused,
-        CookiesDropped, Carried, ModelUsed, BudgetChanged, BudgetRaised,
+        CookiesDropped, Wrote, Carried, ModelUsed, BudgetChanged, BudgetRaised,
         Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, SessionMeasured, SessionResumed, AgentSettings,
         WorkCounted, WorkRecounted, WorkSaved, SaveSkipped, Snapshot,
     )

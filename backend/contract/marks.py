@@ -115,6 +115,12 @@ def _(event: e.Acknowledged, at: float) -> Mark:
 
 
 @mark.register
+def _(event: e.Wrote, at: float) -> Mark:
+    times = f" ({event.count} times)" if event.count > 1 and event.name else ""
+    return Mark(at, MarkKind.WRITE, f"{event.what}{times}", event.name, link=event.link)
+
+
+@mark.register
 def _(event: e.Froze, at: float) -> Mark:
     return Mark(at, MarkKind.FREEZE, "froze the agent" if event.frozen else "thawed the agent", event.by)
 

@@ -23,8 +23,10 @@ from backend.services.cookies import Cookies
 from backend.services.service import Tally, lines
 from backend.services.tasks import Tasks
 from backend.services.traffic import TrafficLog
+from backend.services.writes import Writes
 from network.gate import haproxy, wording
 from network.gate.haproxy import Line
+from network.gate.written import WROTE
 
 NAME = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 PIPE_BYTES = 1 << 20  # the default limit for unprivileged users (pipe(7))
@@ -40,7 +42,7 @@ class GateLog:
         self._refused: dict[Reason, Tally[Line]] = {reason: Tally(MAX_OF_A_REASON) for reason in Reason}
         self._dropped = 0  # lines that the running HAProxy has dropped
         self._tasks = Tasks()
-        self.cookies = Cookies()
+        self.cookies, self.writes = Cookies(), Writes()
 
     async def pipe(self, opened: ExitStack) -> int:
         """Returns a descriptor for the gate's log and reads it until the gate ends. `opened` closes the supervisor's copy."""
@@ -61,6 +63,8 @@ class GateLog:
             if line is not None:
                 if line.cookies:
                     self.cookies.add(line.name)
+                if line.verdict == WROTE:
+                    self.writes.add(line.name, line.detail)
                 refused = wording.parse_verdict(line.verdict)
                 if (
                     line.verdict == haproxy.CARRIED and line.protocol != "https"

@@ -43,6 +43,7 @@ async def services(services: Services, boot: Boot, emit: Callable[[Event], None]
                 *services.coredns.take_refused(),
                 *services.gate.take_refused(),
                 *services.gate.log.cookies.take(),
+                *services.gate.log.writes.take(),
                 *services.reader.take_used(),
             ):
                 emit(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from codetainer_tui.words import clock, columns, grouped, harmless, lasting, man
 
 MAX_ROWS = 60  # of the refused rows; status and the log have all of them
 MAX_TEXT = 20_000  # characters of the task
-OPERATOR = (MarkKind.GRANT, MarkKind.FREEZE, MarkKind.SEEN)
+LINK = r"https://github\.com/[A-Za-z0-9._/-]{1,300}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,11 @@ def _needs(shown: View, state: State) -> Iterator[str]:
 def _sections(shown: View, state: State, line: Timeline, seconds: dict[Doing, float], task: str) -> Iterator[Section]:
     yield _task(state, task)
     yield _time(line, seconds, state)
+    yield _written(line)
+    marks = [mark for mark in line.marks if mark.kind is not MarkKind.WRITE]
     yield Section(
         "What happened",
-        () if line.marks else ("Nothing out of the ordinary.",),
+        () if marks else ("Nothing out of the ordinary.",),
         ("when", "what", "by"),
         tuple((clock(mark.at), f"{'! ' * mark.bad}{harmless(mark.text, 300)}", harmless(mark.by, 40)) for mark in line.marks),
     )
@@ -143,6 +146,19 @@ def _time(line: Timeline, seconds: dict[Doing, float], state: State) -> Section:
     rows = tuple((str(doing), lasting(spent), f"{100 * spent / whole:.0f} %") for doing, spent in seconds.items() if whole)
     note = ("Short spans were joined with the ones before them, because there were too many.",) if state.day.thinned else ()
     return Section("Time", (f"{lasting(whole)} in all.", *note), ("activity", "time", "share"), rows)
+
+
+def _written(line: Timeline) -> Section:
+    """The pushes and other writes, with links to their pages."""
+    writes = [mark for mark in line.marks if mark.kind is MarkKind.WRITE]
+    rows = tuple((clock(mark.at), harmless(mark.text, 300), harmless(mark.by, 60), _safe(mark.link)) for mark in writes)
+    lines = () if rows else ("Nothing was pushed or written through the gate.",)
+    return Section("Pushed and written", lines, ("when", "what", "to", "link"), rows)
+
+
+def _safe(link: str) -> str:
+    """The link if it is one of those that the supervisor makes, else ""."""
+    return link if re.fullmatch(LINK, link) else ""
 
 
 def _work(state: State, shown: View) -> Section:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from html import escape
 
 from backend.contract.day import Doing, MarkKind
-from codetainer_tui.report.content import Report, Section, Timeline
+from codetainer_tui.report.content import LINK, Report, Section, Timeline
 from codetainer_tui.words import clock, grouped, harmless, lasting, moment
 
 WIDTH, LEFT = 960, 74  # of the picture, and of its labels
-ACTIVITY, BARS, MARKS, HEIGHT = 8, 46, 108, 190  # where the rows begin, in the picture's units
+ACTIVITY, BARS, MARKS, HEIGHT = 8, 46, 108, 202  # where the rows begin, in the picture's units
 LANE = 12  # height of a lane of marks
 HOUR = 3600
 STEPS = (HOUR // 12, HOUR // 4, HOUR // 2, HOUR, 2 * HOUR, 4 * HOUR, 6 * HOUR, 12 * HOUR)
@@ -20,6 +21,7 @@ LANES = {  # the marks by lane
     "grants": (MarkKind.GRANT, MarkKind.SEEN),
     "freezes": (MarkKind.FREEZE,),
     "limits": (MarkKind.LIMIT, MarkKind.BUDGET),
+    "pushes": (MarkKind.WRITE,),
     "saves": (MarkKind.SAVE,),
     "faults": (MarkKind.PROTECTION, MarkKind.FAULT, MarkKind.BOOT, MarkKind.STOP),
 }
@@ -86,9 +88,14 @@ def _section(section: Section) -> str:
     table = ""
     if section.rows:
         head = "".join(f"<th>{escape(cell)}</th>" for cell in section.head)
-        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in section.rows)
+        rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in section.rows)
         table = f'<div class="wide"><table>\n<tr>{head}</tr>\n{rows}</table></div>\n'
     return f"<section>\n<h2>{escape(section.title)}</h2>\n{lines}{table}</section>\n"
+
+
+def _cell(text: str) -> str:
+    shown = f'<a href="{text}">{text}</a>' if re.fullmatch(LINK, text) else escape(text)
+    return f"<td>{shown}</td>"
 
 
 def picture(line: Timeline) -> str:

@@ -8,6 +8,7 @@
 -- *), txn.graphql_mutations and txn.graphql_inputs (names of mutations, and of the fields of their inputs), txn.graphql_path and
 -- txn.graphql_ask (the socket for queries with the operator's credential). It decides (json.lua) through txn.graphql.
 
+local MAX_NAMED = 4 -- mutations in the log
 local MAX_OBJECTS = 100 -- GitHub's own limit for nodes(ids:)
 local WORD = "%f[%w_]mutation%f[^%w_]"
 local MAX_DEPTH, NULL = Json.MAX_DEPTH, Json.NULL
@@ -323,7 +324,7 @@ local function looked_up(look_up, ids, name)
   error(list, 0)
 end
 
--- Refuses a request that may not pass. Looks up all objects in one query, even for a hundred mutations.
+-- Refuses a request that may not pass. Returns what it writes, for the log; nil if it only reads. Looks up all objects in one query, even for a hundred mutations.
 local function judge(body, push, known, inputs, look_up)
   -- Ruby may drop invalid UTF-8 (including surrogates) from within a word.
   if not utf8.len(body) or body:find("\xED[\xA0-\xBF]") then refuse("not_utf8") end
@@ -353,11 +354,12 @@ local function judge(body, push, known, inputs, look_up)
   local nodes, list, errors = {}, {}, false
   if #wanted.ids > 0 then list, errors = looked_up(look_up, wanted.ids, all[1].name) end
   for number, node in ipairs(list) do nodes[wanted.ids[number]] = node end
+  local written = {}
   for _, mutation in ipairs(all) do
-    local inside = 0
+    local inside
     for _, repository in ipairs(mutation.found.repositories) do
       if not GitHub.fits(repository, push) then refuse("elsewhere", mutation.name, "push_scope") end
-      inside = inside + 1
+      inside = repository
     end
     for _, id in ipairs(mutation.found.ids) do
       local node = nodes[id]
@@ -367,12 +369,14 @@ local function judge(body, push, known, inputs, look_up)
           or GitHub.text_of(node, "ref", "repository", "nameWithOwner")
           or GitHub.text_of(node, "discussion", "repository", "nameWithOwner")
         if not repository or not GitHub.fits(repository, push) then refuse("elsewhere", mutation.name, "push_scope") end
-        inside = inside + 1
+        inside = repository
       end
     end
-    if inside == 0 then refuse("no_object", mutation.name) end
+    if not inside then refuse("no_object", mutation.name) end
     if CAREFUL[mutation.name] then CAREFUL[mutation.name](mutation, nodes, errors, push) end
+    written[#written + 1] = mutation.name .. " in " .. inside:gsub("[^%w._/-]", "?")
   end
+  return #written > 0 and table.concat(written, ", ", 1, math.min(#written, MAX_NAMED)) or nil
 end
 
 core.register_action("graphql_scope", { "http-req" }, function(txn)
@@ -382,8 +386,9 @@ core.register_action("graphql_scope", { "http-req" }, function(txn)
     if tostring(#body) ~= txn.sf:req_hdr("content-length") then
       refuse("length")
     end
-    judge(body, of("graphql_push"), of("graphql_mutations"), of("graphql_inputs"), function(ids)
+    local written = judge(body, of("graphql_push"), of("graphql_mutations"), of("graphql_inputs"), function(ids)
       return ask(ids, of("name"), of("graphql_path"), of("graphql_ask"))
     end)
+    if written then txn:set_var("txn.wrote", written) end
   end)
 end)

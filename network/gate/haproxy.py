@@ -14,7 +14,7 @@ from string import Template
 from network import reasons
 from network.allowlist import Allowlist
 from network.firewall.ruleset import COREDNS_ADDRESS
-from network.gate import credential_proxy, grants, wording
+from network.gate import credential_proxy, grants, wording, written
 from network.gate.credential_proxy import CredentialProxy
 from network.gate.rules import body
 
@@ -167,8 +167,8 @@ def certificate_line(places: Places, pattern: str) -> str:
 class Line:
     """A connection (TLS) or request (HTTP) in the gate's log. `name` is the requested host; "" or "(reason)" if there is none.
 
-    `verdict` is carried, silent (the client sent nothing) or that of a refusal (network/gate/wording.py). If TLS terminates at
-    the gate, or an entry grants only some requests, `detail` has the repository or the request.
+    `verdict` is carried, silent (the client sent nothing), wrote (written.py), or that of a refusal (wording.py). If TLS
+    terminates at the gate, or an entry grants only some requests, `detail` has the repository, the request or the write.
     `cookies`: the request had cookies, which the gate dropped. Byte counts are from the agent's point of view; `milliseconds`
     run from the accept of the connection or request to its end.
     """
@@ -208,12 +208,13 @@ def parse_line(text: str) -> Line | None:
         detail, _, name = name.partition(" ")
     return Line(
         verdict, protocol, address, port, bytes_out, bytes_in, milliseconds,
-        "" if name == "-" else name[:300], "" if detail == "-" else detail[:120], cookies == "1",
+        "" if name == "-" else name[:300], "" if detail == "-" else detail[: 400 if verdict == written.WROTE else 120],
+        cookies == "1",
     )  # fmt: skip
 
 
 def _is_verdict(word: str) -> bool:
-    return word in (CARRIED, SILENT) or wording.parse_verdict(word) is not None
+    return word in (CARRIED, SILENT, written.WROTE) or wording.parse_verdict(word) is not None
 
 
 @dataclass(frozen=True, slots=True)

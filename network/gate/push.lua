@@ -13,6 +13,7 @@
 -- an answer with another status than 200, and HAProxy would reset the stream of a client that is still sending.
 
 local MAX_ASKED = 20 -- branches that are no proven fast-forwards, and commits at GitHub of which one must descend from the old one
+local MAX_NAMED = 4 -- refs of a push in the log
 local ZERO = "^0+$"
 local MAX_ANSWER = 60000 -- bytes; a pkt-line has at most 65520
 
@@ -108,7 +109,7 @@ local function has_to_be_looked_up(command, is_proven)
   return false
 end
 
--- Refuses a push that may not pass. `look_up` returns the reason why each of some branches is guarded, by name (branches.lua).
+-- Returns the commands of a push; refuses one that may not pass. `look_up` returns the reason why each of some branches is guarded, by name (branches.lua).
 function Push.judge(body, sha1, is_ahead, look_up)
   local commands, at = Push.commands(body)
   local parents, wanted, seen = nil, {}, {}
@@ -123,7 +124,7 @@ function Push.judge(body, sha1, is_ahead, look_up)
     if has_to_be_looked_up(command, is_proven) then wanted[#wanted + 1] = command end
   end
   if #wanted > MAX_ASKED then refuse("push_many") end
-  if #wanted == 0 then return end
+  if #wanted == 0 then return commands end
   local names = {}
   for number, command in ipairs(wanted) do names[number] = command.name end
   local guarded = look_up(names)
@@ -132,6 +133,19 @@ function Push.judge(body, sha1, is_ahead, look_up)
     if why and command.new:find(ZERO) then refuse("ref", short, why == "default" and "default_branch" or "protected_branch") end
     if why and not forward(command, is_ahead) then refuse("ref", short, "force_push") end
   end
+  return commands
+end
+
+-- Describes the commands of a push, for the log.
+function Push.written(commands)
+  local names = {}
+  for number, command in ipairs(commands) do
+    if number > MAX_NAMED then break end
+    local name = shown(command.name):gsub("^refs/heads/", "")
+    names[number] = command.new:find(ZERO) and "deleted " .. name or name
+  end
+  local more = #commands > MAX_NAMED and (" and %d more"):format(#commands - MAX_NAMED) or ""
+  return table.concat(names, ", ") .. more
 end
 
 core.register_action("push_commands", { "http-req" }, function(txn)
@@ -141,11 +155,12 @@ core.register_action("push_commands", { "http-req" }, function(txn)
     local owner, name = of("path"):match("^/([^/]+)/([^/]+)/[^/]+$")
     if not owner then refuse("push") end
     name = name:gsub("%.git$", "")
-    Push.judge(body, function(text) return txn.c:sha1(text) end, function(old, commit)
+    local commands = Push.judge(body, function(text) return txn.c:sha1(text) end, function(old, commit)
       return GitHub.is_ahead(owner, name, old, commit, of("asks_host"), of("graphql_ask"))
     end, function(names)
       return Branches.guarded(owner, name, names, of("asks_host"), of("graphql_path"), of("graphql_ask"))
     end)
+    txn:set_var("txn.wrote", ("push to %s/%s: %s"):format(shown(owner), shown(name), Push.written(commands)))
   end)
   local why = of("push")
   txn:set_var("txn.push_answer", why == "fine" and "" or Push.answer(body, why))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from network import reasons
+from network.gate import written
 from network.gate.credentials import Host
 from network.gate.headers import dropped
 from network.gate.rules import Refusal, checked_by_lua, deny
@@ -51,6 +52,7 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
         yield from _pushes(host, asks)
     if host.graphql:
         yield from _graphql(host, repositories, asks)
+    yield from written.rules(host)
     yield "http-request set-var(txn.detail) str(-)"
 
 

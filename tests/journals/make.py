@@ -270,6 +270,9 @@ def night() -> Iterator[At]:
     yield 6.4 * hour, e.Froze(False, "alex")
     yield 3 * hour, e.ServiceChanged("coredns", ServiceState.DOWN, 0, 1, "killed by signal 9")
     yield 3 * hour + 1, e.ServiceChanged("coredns", ServiceState.UP, 95, 1)
+    yield 5.9 * hour, e.Wrote("github.com", "push to octo/repo: parser", "https://github.com/octo/repo/tree/parser")
+    pull = "https://github.com/octo/repo/pull/17"
+    yield 6 * hour, e.Wrote("api.github.com", "POST pulls in octo/repo", pull)
     for number in range(1, 8):
         yield number * hour, e.WorkSaved("wip/night", f"{number:040x}")
     left = e.SinceSave(f"{7:040x}", commits=1, files=2)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.netns.sandbox import LISTED, Running, start
+from backend.contract.events import Wrote
+from tests.netns.sandbox import LISTED, Running, eventually, start
 
 pytestmark = pytest.mark.netns
 
@@ -120,6 +121,14 @@ def test_daily_work_needs_no_change(sandbox: Running) -> None:
                   "DELETE labels/bug", "POST actions/runs/7/rerun-failed-jobs"):  # fmt: skip
         method, path = write.split()
         assert f"{method} /repos/example/demo/{path}" in arrived
+    expected = {
+        ("createPullRequest in example/demo", ""),
+        ("addComment in example/demo", ""),
+        ("POST releases in example/demo", "https://github.com/example/demo/releases"),
+        ("POST issues/*/comments in example/demo", ""),
+        ("DELETE labels/bug in example/demo", ""),
+    }
+    eventually("the journal has them", lambda: expected <= {(event.what, event.link) for event in sandbox.events(Wrote)})
 
 
 def test_everything_else_is_refused_with_the_reason(sandbox: Running) -> None:
@@ -131,3 +140,4 @@ def test_everything_else_is_refused_with_the_reason(sandbox: Running) -> None:
     results = {name: gh(sandbox, command) for name, (command, _) in REFUSED.items()}
     assert {name: text for name, (code, text) in results.items() if not code or REFUSED[name][1] not in text} == {}
     assert written(sandbox) == before
+    assert not [event.what for event in sandbox.events(Wrote) if "elsewhere" in event.what]

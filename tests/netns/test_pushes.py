@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend.contract.events import Reason, Refused
+from backend.contract.events import Reason, Refused, Wrote
 from tests.netns import worlds
 from tests.netns.sandbox import Begin, Running, eventually
 
@@ -129,6 +129,20 @@ def test_the_operator_sees_the_refusal(sandbox: Running) -> None:
 
     shell(sandbox, "git push origin :main || true")
     eventually("it is in the journal", seen)
+
+
+def test_the_operator_sees_what_was_pushed(sandbox: Running) -> None:
+    code, text = shell(sandbox, f"{COMMIT} -m seen && git push -q origin HEAD:refs/heads/seen HEAD:refs/tags/seen")
+    assert code == 0, text
+    shell(sandbox, "git push -q origin HEAD:refs/heads/linked; git push -q origin :linked")
+    page = "https://github.com/example/demo/tree/linked"
+    expected = {
+        ("push to example/demo: seen, refs/tags/seen", ""),
+        ("push to example/demo: linked", page),
+        ("push to example/demo: deleted linked", ""),
+    }
+    eventually("it is in the journal", lambda: expected <= {(event.what, event.link) for event in sandbox.events(Wrote)})
+    assert not [event for event in sandbox.events(Wrote) if "main" in event.what and "deleted" in event.what]
 
 
 def test_a_compressed_push_is_refused(sandbox: Running) -> None:

@@ -48,6 +48,11 @@ def answer(path: str, repository: str, body: bytes = b"") -> tuple[int, bytes] |
     return 200, json.dumps(result).encode()
 
 
+def creates(path: str) -> bool:
+    """True if a POST to this path creates an object, whose address GitHub names in the header Location."""
+    return path.endswith(("/pulls", "/issues", "/releases"))
+
+
 def renamed(host: str, git_host: str, repository: str, path: str) -> str:
     """The redirect target of a request for RENAMED, "" for any other. As at GitHub: the API names the repository by its id."""
     owner = repository.partition("/")[0]

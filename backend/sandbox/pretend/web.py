@@ -113,7 +113,8 @@ class Handler(BaseHTTPRequestHandler):
             host in (github.HOST, github.UPLOADS_HOST)
             and (answer := github.answer(path, description.git_repository, body)) is not None
         ):
-            self.reply(*answer, {"Content-Type": "application/json; charset=utf-8"})
+            created = {"Location": f"https://{host}{path}/1"} if self.command == "POST" and github.creates(path) else {}
+            self.reply(*answer, {"Content-Type": "application/json; charset=utf-8", **created})
         elif host in self.site.folders:
             found = folders.file(self.site.folders[host], path)
             content, kind = found or (b"not found\n", "text/plain")

@@ -64,6 +64,9 @@ def test_a_night() -> None:
     assert made.seconds["frozen"] == 720
     assert "15:36  allowed files.example.org read  alex" in section(made, "What happened")
     assert "! budget used up (20 of 20 dollars)" in section(made, "What happened")
+    pushed = "https://github.com/octo/repo/tree/parser"
+    assert f"push to octo/repo: parser  github.com  {pushed}" in section(made, "Pushed and written")
+    assert f'<a href="{pushed}">' in page(made)
     assert "/workspace/notes: 3 files not committed" in section(made, "Work that is only here")
     assert "1 entry without an end: codetainer revoke NAME closes one." in section(made, "Opened by hand, still open")
     assert "files.example.org" not in section(made, "Opened by hand, still open")
@@ -84,9 +87,11 @@ def test_the_page_is_whole_and_loads_nothing(name: str) -> None:
     found = Page(source)
     assert {tag for tag, _ in found.tags} <= {
         "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "b", "svg", "line", "text", "rect", "circle", "ul",
-        "li", "i", "section", "div", "table", "tr", "th", "td",
+        "li", "i", "a", "section", "div", "table", "tr", "th", "td",
     }  # fmt: skip
-    assert not {"src", "href", "style"} & {attribute for _, attributes in found.tags for attribute in attributes}
+    assert not {"src", "style"} & {attribute for _, attributes in found.tags for attribute in attributes}
+    links = [attributes["href"] for tag, attributes in found.tags if "href" in attributes]
+    assert all(link and link.startswith("https://github.com/") for link in links)
     assert not [attribute for _, attributes in found.tags for attribute in attributes if attribute.startswith("on")]
     assert source.isascii() or all(character.isprintable() or character == "\n" for character in source)
     assert text(made).replace("\n", "").isprintable()
@@ -100,10 +105,12 @@ def test_untrusted_text_stays_text() -> None:
         e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, 1, "dns", hostile, program=hostile),
         e.WorkSaved(hostile, problem=hostile), e.WorkCounted((e.RepositoryWork(hostile, hostile, 1, notes=(hostile,)),)),
         e.Carried(hostile, 1, 0, 1, 1, 1.0, marked=hostile), e.Allowed(hostile, by=hostile),
+        e.Wrote(hostile, hostile, f"https://github.com/{hostile}"), e.Wrote("a", "b", "javascript:alert(1)"),
     )  # fmt: skip
     folded = fold_all(Stamped(float(at), at, event) for at, event in enumerate(events, 1))
     found = Page(page(report(folded, 10.0, task=hostile)))
     assert "script" not in {tag for tag, _ in found.tags}
+    assert "a" not in {tag for tag, _ in found.tags}
     assert "onload" not in {name for _, attributes in found.tags for name in attributes}
 
 
