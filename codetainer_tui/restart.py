@@ -31,5 +31,5 @@ def agreed(paths: Paths) -> bool:
 def _interrupted(paths: Paths) -> str:
     """The activity that a restart would interrupt, "" if the agent is not known to be working."""
     state = current(paths)
-    busy = state.session is not None and state.session.state is SessionState.WORKS
+    busy = state.session_state in (SessionState.WORKS, SessionState.OVERLOADED)
     return agent_words(state) if busy and not state.frozen and not state.stopping else ""

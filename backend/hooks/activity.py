@@ -2,9 +2,10 @@
 
     python3 -I -S activity.py REPORT STATE
 
-STATE is works (UserPromptSubmit), waits (Stop, StopFailure, Notification) or idle (SessionStart). It is written to
-`activity.json` beside REPORT, with the time since when, and the time at which the last turn began (0: none has). Both files
-belong to the agent and are untrusted. Claude Code waits for its hooks, so this one is short and never fails.
+STATE is works (UserPromptSubmit), waits (Stop, Notification), failed (StopFailure: an error of the API ended the turn) or idle
+(SessionStart). It is written to `activity.json` beside REPORT, with the time since when, and the time at which the last turn
+began (0: none has). Both files belong to the agent and are untrusted. Claude Code waits for its hooks, so this one is short and
+never fails.
 """
 
 import json
@@ -24,6 +25,8 @@ def write(path: str, state: str, now: float) -> None:
         if isinstance(previous, dict):
             if previous.get("state") == state:
                 return
+            if previous.get("state") == "failed" and state == "waits":
+                return  # the notification that follows a minute later; a turn that ends well begins with `works`
             turn = previous.get("turn", 0.0)
     except (OSError, ValueError):
         pass

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,12 +22,14 @@ from backend.services.gate import ONWARD, READER_SOCKET, Gate
 from backend.services.service import Service, lines
 from backend.services.tasks import Tasks
 from backend.system import GATE, READER, SystemFailure
-from network.gate import budget
+from network.gate import budget, calls
 from network.gate.budget import Account, Kind, Limit, Used
+from network.gate.calls import Note
 
 ANSWER_SECONDS = 5.0
 UNLIMITED = -1
 PRICES = budget.prices(budget.PRICES.read_text(encoding="utf-8"))
+MAX_CALLS = 1000  # notes about calls that wait for the watchdog; the oldest are dropped
 MAX_UNKNOWN = 8  # models without a price that are named; their ids come from the API
 
 
@@ -41,6 +44,8 @@ class Reader:
         self._paths, self._gate, self._emit = paths, gate, emit
         self.service = Service("reader", self._spawn, self._ready, emit)
         self.tools: tuple[str, ...] = ()
+        self.placeholders: Mapping[str, str] = {}  # by variable
+        self._calls: deque[Note] = deque(maxlen=MAX_CALLS)
         self.account = Account()
         self._begun = 0  # calls since the reader's start
         self._ordered: dict[str, object] = {}  # the orders in force
@@ -101,6 +106,14 @@ class Reader:
             self._add(Used(calls=1))
         if isinstance(used := note.get("used"), dict):
             self._used(used)
+        if (call := calls.parse(note)) is not None:
+            self._calls.append(call)
+
+    def take_calls(self) -> list[Note]:
+        """Returns what became of calls of the model since the last call, in order."""
+        taken = list(self._calls)
+        self._calls.clear()
+        return taken
 
     # --- budget ---
 
@@ -142,8 +155,11 @@ class Reader:
     def _current(self) -> dict[str, object]:
         now = time.time()
         left = self.account.calls_left(now)
-        calls = UNLIMITED if left is None else self._begun + left
-        return {"tools": list(self.tools), "calls": calls, "refusal": self.account.refusal(now)}
+        allowed = UNLIMITED if left is None else self._begun + left
+        variables = {placeholder: variable for variable, placeholder in self.placeholders.items()}
+        return {
+            "tools": list(self.tools), "calls": allowed, "refusal": self.account.refusal(now), "placeholders": variables,
+        }  # fmt: skip
 
     def _used(self, note: Mapping[str, Any]) -> None:
         fresh, output, read, written, searches = (

@@ -1,9 +1,10 @@
 """Finds out whether the agent is working, waiting, idle or has ended. Only for information, because the sources are untrusted.
 
 Claude Code's hooks write two files in the agent's home when a turn begins and ends. A turn can also end without a hook (escape
-pressed). Claude Code shows a spinner in its pane's title while it works and a star otherwise, so if the two
-differ, the title is right. If the prompt that boot gave begins no turn, the pane shows why (beginning.py). The kernel reports
-whether the process is alive.
+pressed). Claude Code shows on its screen that it works, and some versions show a spinner in the pane's title while they do and
+a star otherwise. If these differ from the hooks' files, they are right. If the prompt that boot gave begins no turn, the pane
+shows why (beginning.py). The kernel reports whether the process is alive. The state that is shown to the operator is measured
+(overseer.py), with this as one of its sources.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from backend.contract.paths import Paths
 from backend.journal import Journal
 from backend.session import session
 from backend.session.beginning import Beginning, has_conversation
+from backend.session.overseer import Overseer
 from backend.session.reports import read_report
 from backend.session.session import NAME
 from backend.session.settings_problems import Problems
+from backend.session.watchdog import FAILED
 from backend.system import AGENT, SystemFailure
 
 SECOND = 1.0
@@ -74,15 +77,15 @@ async def watch(boot: Boot, journal: Journal) -> None:
 
 async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> None:
     handles: Handles | None = None
-    title, looks, gone, beginning = "", 0, False, Beginning()
-    problems = Problems(boot.paths, boot.settings.claude_override)
+    title, busy, looks, gone, beginning = "", False, 0, False, Beginning()
+    problems, overseer = Problems(boot.paths, boot.settings.claude_override), Overseer(boot, journal)
     while True:
         await asyncio.sleep(SECOND)
         if boot.session is None or boot.policy.frozen:  # while frozen, no process may be started as the agent
             continue
         if handles is None or handles.of is not boot.session:
             held.close()
-            handles, title, looks, gone, beginning = Handles(boot.session), "", 0, False, Beginning()
+            handles, title, busy, looks, gone, beginning = Handles(boot.session), "", False, 0, False, Beginning()
             held.callback(handles.close)
         if detail := handles.ended():
             if not gone:
@@ -90,13 +93,14 @@ async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> No
                 previous = journal.state.session
                 ended = SessionChanged(SessionState.ENDED, previous.name if previous else NAME, time.time(), detail=detail)
                 journal.emit(ended)
+                overseer.ended(ended.since, detail)
             continue
         if looks % TITLE_LOOKS == 0:
             with contextlib.suppress(SystemFailure):  # tmux hangs or has just ended; the next round checks
-                title = await session.title(boot.paths, handles.of)
+                title, busy = await session.glance(boot.paths, handles.of)
         looks += 1
         reports = read_report(boot.paths.agent_report), read_report(boot.paths.agent_activity)
-        current = judged(reported(*reports), title, journal.state.session, time.time())
+        current = judged(reported(*reports), title, journal.state.session, time.time(), busy=busy)
         if boot.awaits_turn and (begun(reports[1]) or is_spinner(title[:1]) or _has_conversation(boot.paths)):
             boot.awaits_turn = False
         if boot.awaits_turn:
@@ -107,6 +111,7 @@ async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> No
             current = asking(current, beginning, journal.state.session, time.time())
         if current is not None and current != journal.state.session:
             journal.emit(current)
+        await overseer.look(handles.of, current or journal.state.session, state_word(reports[1]))
         if problems.changed or looks % SETTINGS_LOOKS == 1:
             lines = problems.lines()
             if lines != journal.state.agent_settings:
@@ -137,14 +142,25 @@ def begun(activity: str) -> bool:
     return isinstance(turn, int | float) and turn > 0
 
 
+def state_word(activity: str) -> str:
+    """The state in the hooks' report, "" if there is none."""
+    word = (_object(activity) or {}).get("state")
+    return word if isinstance(word, str) else ""
+
+
 def _has_conversation(paths: Paths) -> bool:
     with system.opening_as(AGENT):
         return has_conversation(paths, session.folder(paths))
 
 
-def judged(report: SessionChanged | None, title: str, before: SessionChanged | None, now: float) -> SessionChanged | None:
-    """The hooks' report, corrected by the pane's title. `before` is the last event, `now` is in seconds since the epoch."""
-    first = title[:1]
+def judged(
+    report: SessionChanged | None, title: str, before: SessionChanged | None, now: float, *, busy: bool = False
+) -> SessionChanged | None:
+    """The hooks' report, corrected by the pane. `before` is the last event, `now` is in seconds since the epoch.
+
+    `busy`: the screen says that a turn goes on. While it does, 2.1.332 shows the star in the title, too.
+    """
+    first = "\N{BRAILLE PATTERN BLANK}" if busy else title[:1]
     if first != STAR and not is_spinner(first):
         if report is not None and report.state is SessionState.WORKS and 0 < report.since < now - SILENT:
             return replace(report, state=SessionState.UNKNOWN, since=_since(SessionState.UNKNOWN, before, now))
@@ -194,7 +210,7 @@ def reported(text: str, activity: str = "") -> SessionChanged | None:
 
     state = word("state")
     return SessionChanged(
-        SessionState(state if state in ("works", "waits", "idle") else "unknown"),
+        SessionState("waits" if state == FAILED else state if state in ("works", "waits", "idle") else "unknown"),
         word("name") or NAME,
         max(0.0, number("since")),
         word("model"),

@@ -15,6 +15,7 @@ from backend.agent import agent
 from backend.agent.session import Session
 from backend.contract.paths import AGENT_UID, Paths
 from backend.session.beginning import Answer, cleaned
+from backend.session.prompt import Look, is_busy
 from backend.system import SystemFailure
 
 if TYPE_CHECKING:
@@ -107,13 +108,20 @@ async def restart(paths: Paths, environment: dict[str, str], folder: Path, befor
     return await start(paths, environment, folder)
 
 
-async def title(paths: Paths, session: Session) -> str:
-    """The title of the agent's pane, "" if tmux returns none. The agent controls the text. Raises SystemFailure."""
+async def glance(paths: Paths, session: Session) -> tuple[str, bool]:
+    """The title of the agent's pane, "" if tmux returns none, and whether Claude says there that it works.
+
+    The agent controls both. Raises SystemFailure.
+    """
     answer = await _server(paths).perform(
-        lambda tmux: tmux.cmd("display-message", "-p", f"#{{={MAX_TITLE}:pane_title}}", target=session.pane),
-        TITLE_SECONDS,
-    )
-    return answer.stdout[0].strip()[:MAX_TITLE] if answer.stdout else ""
+        lambda tmux: tmux.cmd(
+            "display-message", "-p", f"#{{={MAX_TITLE}:pane_title}}", ";", "capture-pane", "-p", "-t", session.pane,
+            target=session.pane,
+        ),
+        TITLE_SECONDS, MAX_SCREEN,
+    )  # fmt: skip
+    title, *lines = answer.stdout or [""]
+    return title.strip()[:MAX_TITLE], is_busy(lines)
 
 
 async def screen(paths: Paths, session: Session) -> tuple[str, ...]:
@@ -122,6 +130,34 @@ async def screen(paths: Paths, session: Session) -> tuple[str, ...]:
         lambda tmux: tmux.cmd("capture-pane", "-p", target=session.pane), TITLE_SECONDS, MAX_SCREEN
     )
     return cleaned("\n".join(answer.stdout))
+
+
+async def look(paths: Paths, session: Session) -> Look:
+    """A look at the agent's pane with its colours and cursor. The agent controls all of it. Raises SystemFailure."""
+    answer = await _server(paths).perform(
+        lambda tmux: tmux.cmd(
+            "display-message", "-p", _LOOK, ";", "capture-pane", "-e", "-p", "-t", session.pane, target=session.pane
+        ),
+        TITLE_SECONDS, 2 * MAX_SCREEN,
+    )  # fmt: skip
+    numbers = _LOOKED.fullmatch(answer.stdout[0]) if answer.stdout else None
+    if answer.returncode != 0 or numbers is None:
+        raise SystemFailure("cannot look at the session: tmux did not answer as expected")
+    mode, column, row, activity, attached = map(int, numbers.groups())
+    return Look(tuple(answer.stdout[1:]), (column, row), activity if attached else 0, bool(mode), answer.stdout[0])
+
+
+async def type_if_unchanged(paths: Paths, session: Session, seen: Look, text: str, *, enter: bool) -> None:
+    """Types a text unless somebody has typed, or the cursor has moved, since `seen`; tmux checks that itself.
+
+    Raises SystemFailure.
+    """
+    keys = shlex.join(["send-keys", "-l", "-t", session.pane, text])
+    if enter:
+        keys += f" ; {shlex.join(['send-keys', '-t', session.pane, 'Enter'])}"
+    await _server(paths).perform(
+        lambda tmux: tmux.cmd("if-shell", "-F", "-t", session.pane, f"#{{==:{_LOOK},{seen.numbers}}}", keys), TITLE_SECONDS
+    )
 
 
 async def reply(paths: Paths, session: Session, answer: Answer) -> None:
@@ -138,6 +174,8 @@ async def end(paths: Paths) -> None:
 
 
 _WHICH = "#{pid} #{pane_pid} #{pane_id}"
+_LOOK = "#{pane_in_mode} #{cursor_x} #{cursor_y} #{session_activity} #{session_attached}"
+_LOOKED = re.compile(r"(\d{1,3}) (\d{1,4}) (\d{1,4}) (\d{1,12}) (\d{1,4})", re.ASCII)
 _ANSWERED = re.compile(r"([1-9]\d{0,9}) ([1-9]\d{0,9}) (%\d{1,10})", re.ASCII)
 
 

@@ -10,7 +10,19 @@ from collections.abc import Mapping
 from backend.contract import durations
 from backend.contract.immutable import dataclass
 from backend.settings import credentials_file, values
-from backend.settings.values import Autosave, Debug, GateMode, LogFormat, Login, OnFailure, Override, Pretend, Seccomp, Where
+from backend.settings.values import (
+    Autosave,
+    Debug,
+    GateMode,
+    LogFormat,
+    Login,
+    OnFailure,
+    Override,
+    Pretend,
+    Resume,
+    Seccomp,
+    Where,
+)
 from backend.settings.variable import Variable, declared, setting
 from network import telemetry
 from network.firewall.ruleset import Listener
@@ -178,6 +190,20 @@ class Settings:
         Override,
         "off",
         "on or off",
+    )
+    resume: Resume = setting(
+        "CODETAINER_RESUME",
+        "Tell Claude to continue when a usage limit is over, or after a failure of the API ended its turn",
+        Resume,
+        "on",
+        "on or off",
+    )
+    stuck_seconds: float = setting(
+        "CODETAINER_STUCK",
+        "Report Claude as stuck after so long without an answer of the API, output, or a child at work",
+        values.patience,
+        "30m",
+        f"{values.DURATION}, or off",
     )
     push: tuple[str, ...] = setting(
         "CODETAINER_PUSH",

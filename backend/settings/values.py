@@ -46,6 +46,11 @@ class Override(StrEnum):
     OFF = "off"
 
 
+class Resume(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
 class Debug(StrEnum):
     ON = "on"
     OFF = "off"
@@ -113,6 +118,11 @@ def one_key(value: str) -> str:
     if not re.match(r"[A-Za-z0-9]\Z", value):
         raise ValueError
     return value
+
+
+def patience(value: str) -> float:
+    """A duration in seconds; 0 for `off` or `0`."""
+    return 0.0 if value in ("off", "0") else durations.read(value)
 
 
 def autosave(value: str) -> Autosave:

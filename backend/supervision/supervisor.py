@@ -30,6 +30,7 @@ from backend.contract.events import (
     Refused,
     ServiceState,
     SessionChanged,
+    SessionMeasured,
     SessionState,
     Stopping,
 )
@@ -286,6 +287,8 @@ class Supervisor(Control):
                 self.paths, self.boot.agent_environment, folder, self.boot.session, prompt
             )
             self.journal.emit(SessionChanged(SessionState.UNKNOWN, session.NAME))
+            if self.journal.state.session_state is SessionState.ENDED:
+                self.journal.emit(SessionMeasured(SessionState.UNKNOWN, before=SessionState.ENDED))
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks.add(asyncio.create_task(going_on(work, self.journal.emit)))

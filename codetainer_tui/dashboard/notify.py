@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from backend.contract.events import BudgetLevel, Refused, SessionState
+from backend.contract.events import BudgetLevel, Refused
 from backend.contract.state import State
 from codetainer_tui.refusal import what
 from codetainer_tui.view.headline import agent_needs_you, agent_words, headline
@@ -71,10 +71,7 @@ def _refused(refused: Refused, rest: str, before: str = "") -> str:
 
 
 def _same_need(before: State, now: State) -> bool:
-    def state(of: State) -> SessionState | None:
-        return of.session.state if of.session else None
-
-    return agent_needs_you(before) and state(before) is state(now)
+    return agent_needs_you(before) and before.session_state is now.session_state
 
 
 def sequence(text: str) -> str:

@@ -175,11 +175,16 @@ def _load(state: State) -> Iterator[Metric]:
 
 
 def _agent(state: State) -> Iterator[Metric]:
-    """Metrics from the agent's own hooks. The agent can forge them, so no protection relies on them."""
+    """The session. What the agent's hooks report can be forged by it, so no protection relies on that."""
     session = state.session or e.SessionChanged(e.SessionState.NONE)
-    about = "State of the session, as the agent reports it."
-    yield _states("session", about, (str(one) for one in e.SessionState), str(session.state))
-    yield _gauge("session_since_timestamp", "Start of the current session state.", session.since, "seconds")
+    measured = state.measured or e.SessionMeasured(session.state, session.since)
+    about = "State of the session. limited, overloaded and refused come from the API's answers at the gate."
+    yield _states("session", about, (str(one) for one in e.SessionState), str(measured.state))
+    yield _gauge("session_since_timestamp", "Start of the current session state.", measured.since, "seconds")
+    about = "End of the usage limit that the session is at; 0 if it is at none, or if its end is unknown."
+    yield _gauge("session_limit_end_timestamp", about, measured.until, "seconds")
+    tries = state.resumed.tries if state.resumed else 0
+    yield _gauge("session_resume_tries", "How often Claude was told to continue since the last call that passed.", tries)
     if session.context_percent >= 0:
         yield _gauge(
             "session_context_ratio", "Used part of the context window, as the agent reports it.", session.context_percent / 100

@@ -47,10 +47,10 @@ def view(
 
     `refusals.refused` explains `seen_at`, `pending` and `wanted`; `headline.headline` explains `supervised`.
     """
-    head = headline(state, supervised=supervised)
+    head = headline(state, now, supervised=supervised)
     lines = refused(state, now, seen_at=seen_at, pending=pending or {}, wanted=wanted)
     session = state.session
-    ended = session is not None and session.state is SessionState.ENDED
+    ended = state.session_state is SessionState.ENDED
     branch = harmless(session.branch, 60) if session else ""
     name = harmless(session.name, 40) if session else ""
     own = harmless(state.name, 64)

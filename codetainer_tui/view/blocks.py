@@ -8,7 +8,8 @@ from codetainer_tui.view import work
 from codetainer_tui.view.headline import ASKS, GONE, SERVICES, frozen_words
 from codetainer_tui.view.machinery import FULL, NEARLY_FULL, percent
 from codetainer_tui.view.parts import Block, Tone
-from codetainer_tui.words import ago, clock, harmless, lasting, many, size
+from codetainer_tui.view.session import CANNOT_GO_ON, limit_end
+from codetainer_tui.words import ago, clock, clock_seconds, harmless, lasting, many, size
 
 
 def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block, ...]:
@@ -29,11 +30,12 @@ def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block,
     problems += _warned(state)
     problems += _failing(state, now)
     problems += _full(state)
-    if state.session is not None and state.session.state is SessionState.ENDED and not state.stopping:
+    if state.session is not None and state.session_state is SessionState.ENDED and not state.stopping:
         since = clock(state.session.since) if state.session.since else ""
         detail = harmless(state.session.detail, 200) or "The agent's session has ended."
         problems.append(Block("Session", since, (detail,), Tone.WARN, ("R restarts it",)))
     problems += _asks(state)
+    problems += _measured(state, now)
     if state.agent_settings:
         settings = tuple(harmless(problem, 800) for problem in state.agent_settings)
         problems.append(Block("Claude Code's settings", "", settings, Tone.WARN))
@@ -137,7 +139,7 @@ def _failing(state: State, now: float) -> list[Block]:
 
 def _asks(state: State) -> list[Block]:
     session = state.session
-    if session is None or session.state is not SessionState.ASKS or state.stopping:
+    if session is None or state.session_state is not SessionState.ASKS or state.stopping:
         return []
     lines = [
         "The task has not begun. Answer in the session; if nothing is asked there, a hook of the repository may hang.",
@@ -145,6 +147,29 @@ def _asks(state: State) -> list[Block]:
         *(f"| {harmless(line, 160)}" for line in session.screen),
     ]
     return [Block(ASKS, clock(session.since) if session.since else "", tuple(lines), Tone.WARN, ("t shows the session",))]
+
+
+def _measured(state: State, now: float) -> list[Block]:
+    """A session that cannot go on: at a limit, with failing calls, with a refused credential, or stuck."""
+    session = state.measured
+    if session is None or session.state not in CANNOT_GO_ON or state.stopping or state.frozen:
+        return []
+    detail = harmless(session.detail, 400)
+    lines = [f"{detail[:1].upper()}{detail[1:]}"]
+    told = state.resumed
+    if told is not None and told.next_at:
+        did = (
+            f"Could not tell Claude to continue: {harmless(told.problem, 200)}."
+            if told.problem
+            else "Claude was told to continue"
+        )
+        lines.append(f"{did}{'' if told.problem else ', but no call has passed yet.'} Next try: {clock_seconds(told.next_at)}.")
+    elif session.state is SessionState.LIMITED:
+        lines.append("When it is over, Claude continues, or is told to (unless CODETAINER_RESUME is off).")
+    keys = ("t shows the session", *(("R restarts it",) if session.state is SessionState.STUCK else ()))
+    title = f"{CANNOT_GO_ON[session.state]}{limit_end(session.until, now)}"
+    tone = Tone.BAD if session.state is SessionState.REFUSED else Tone.WARN
+    return [Block(title, f"since {clock(session.since)}", tuple(lines), tone, keys)]
 
 
 def _full(state: State) -> list[Block]:

@@ -8,6 +8,7 @@ from backend.contract.events import CLAUDE, BootState, Outcome, ProtectionFailed
 from backend.contract.state import State
 from codetainer_tui.view.parts import Condition, Headline, Tone
 from codetainer_tui.view.refusals import alarm_words
+from codetainer_tui.view.session import limit_end
 from codetainer_tui.words import clock, harmless, many
 
 SERVICES = {
@@ -20,15 +21,20 @@ SERVICES = {
 }
 NO_SESSION = "no agent session"
 GONE = "codetainer boot has exited; nothing supervises this sandbox"
+OVERLOADED_STATUS = "529"
+NEEDS_YOU = frozenset((SessionState.WAITS, SessionState.ENDED, SessionState.ASKS, SessionState.REFUSED, SessionState.STUCK))
 ASKS = "Claude is asking something before it begins"
 
 
-def headline(state: State, *, supervised: bool = True) -> Headline:
-    """The headline of a state. `supervised`: the process that writes the journal appears to be running."""
-    return replace(_headline(state, supervised=supervised), alarm=alarm_words(state))
+def headline(state: State, now: float | None = None, *, supervised: bool = True) -> Headline:
+    """The headline of a state. `supervised`: the process that writes the journal appears to be running.
+
+    `now` is in seconds since the epoch; without it there is no countdown.
+    """
+    return replace(_headline(state, now, supervised=supervised), alarm=alarm_words(state))
 
 
-def _headline(state: State, *, supervised: bool) -> Headline:
+def _headline(state: State, now: float | None, *, supervised: bool) -> Headline:
     closed = _closed(state, supervised=supervised)
     if closed:
         return Headline(Condition.CLOSED, closed, Tone.BAD)
@@ -42,7 +48,8 @@ def _headline(state: State, *, supervised: bool) -> Headline:
     degraded = _degraded(state)
     if degraded:
         return Headline(Condition.DEGRADED, degraded, Tone.WARN)
-    return Headline(Condition.READY, agent_words(state), Tone.GOOD, Tone.WARN if agent_needs_you(state) else Tone.PLAIN)
+    attention = agent_needs_you(state) or state.session_state in (SessionState.LIMITED, SessionState.OVERLOADED)
+    return Headline(Condition.READY, agent_words(state, now), Tone.GOOD, Tone.WARN if attention else Tone.PLAIN)
 
 
 def _closed(state: State, *, supervised: bool) -> str:
@@ -90,18 +97,29 @@ def _degraded(state: State) -> str:
 
 
 def agent_needs_you(state: State) -> bool:
-    return state.session is not None and state.session.state in (SessionState.WAITS, SessionState.ENDED, SessionState.ASKS)
+    return state.session_state in NEEDS_YOU
 
 
-def agent_words(state: State) -> str:
-    """The state of the agent, as reported by its hooks."""
-    session = state.session
+def agent_words(state: State, now: float | None = None) -> str:
+    """The state of the session. `now` (seconds since the epoch) adds a countdown to the end of a limit."""
+    session = state.measured or state.session
     if session is None:
         return NO_SESSION
-    if state.frozen:  # its last report is from before
+    if state.frozen:  # what is known is from before
         return "the agent is frozen"
     since = f" since {clock(session.since)}" if session.since else ""
     match session.state:
+        case SessionState.LIMITED:
+            until = state.measured.until if state.measured else 0.0
+            return f"at a usage limit{limit_end(until, now) if until else since}"
+        case SessionState.OVERLOADED:
+            overloaded = state.measured is not None and state.measured.reason == OVERLOADED_STATUS
+            return f"the API is overloaded{since}" if overloaded else f"calls of the model fail{since}"
+        case SessionState.REFUSED:
+            which = harmless(state.measured.credential, 40) if state.measured else ""
+            return f"the API refuses {which or 'the credential'}{since}"
+        case SessionState.STUCK:
+            return f"the agent seems to be stuck{since}"
         case SessionState.ASKS:
             return f"{ASKS}{since}"
         case SessionState.WORKS:

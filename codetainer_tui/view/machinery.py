@@ -10,10 +10,12 @@ from backend.contract.state import State
 from codetainer_tui.view import walls, work
 from codetainer_tui.view.headline import agent_words, without_subject
 from codetainer_tui.view.parts import Row, Tone
+from codetainer_tui.view.session import CANNOT_GO_ON
 from codetainer_tui.words import ago, grouped, harmless, many, size, took, until, within
 
 BAR_CELLS = 8
 MAX_UNLIMITED = 3
+ATTENTION = frozenset((SessionState.ASKS, *CANNOT_GO_ON))
 NEARLY_FULL, FULL = 90.0, 99.5  # percent
 
 
@@ -21,7 +23,7 @@ def rows(state: State, now: float) -> tuple[Row, ...]:
     """The rows that apply to a state, the most important first."""
     candidates = (
         _dns(state), *_protections(state, now), _cookies(state, now), model(state), _allowlist(state, now), _ssh(state),
-        _sandbox(state), _disk(state), _agent(state), work.row(state, now), _boot(state),
+        _sandbox(state), _disk(state), _agent(state, now), work.row(state, now), _boot(state),
     )  # fmt: skip
     return tuple(row for row in candidates if row is not None)
 
@@ -203,11 +205,11 @@ def _of(used: int, whole: int) -> str:
     return f"{one.removesuffix(other[-3:])} of {other}"
 
 
-def _agent(state: State) -> Row | None:
+def _agent(state: State, now: float) -> Row | None:
     session = state.session
     if session is None:
         return None
-    cells = [without_subject(agent_words(state))]
+    cells = [without_subject(agent_words(state, now))]
     if session.model:
         cells.append(harmless(session.model, 40))
     if session.context_percent >= 0:
@@ -215,7 +217,7 @@ def _agent(state: State) -> Row | None:
     if session.cost_usd >= 0:
         cells.append(f"${session.cost_usd:.2f}")
     cells.append(f"credentials {harmless(state.credentials, 20)}")
-    return Row("Agent", tuple(cells), Tone.WARN if session.state is SessionState.ASKS else Tone.PLAIN)
+    return Row("Agent", tuple(cells), Tone.WARN if state.session_state in ATTENTION else Tone.PLAIN)
 
 
 def _boot(state: State) -> Row | None:

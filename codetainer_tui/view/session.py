@@ -21,6 +21,12 @@ STATES = {
     SessionState.REFUSED: "the API refuses the credential",
     SessionState.STUCK: "the agent seems to be stuck",
 }
+CANNOT_GO_ON = {
+    SessionState.LIMITED: "At a usage limit",
+    SessionState.OVERLOADED: "Calls of the model fail",
+    SessionState.REFUSED: "The API refuses the credential",
+    SessionState.STUCK: "The agent seems to be stuck",
+}
 
 
 def session_state(event: SessionMeasured, now: float) -> str:
@@ -29,12 +35,14 @@ def session_state(event: SessionMeasured, now: float) -> str:
     return f"{STATES[event.state]}{limit_end(event.until, now)}{detail}"
 
 
-def limit_end(until: float, now: float) -> str:
-    """` until 14:30 (in 2 h 10 min)`; "" if the end is not known."""
+def limit_end(until: float, now: float | None) -> str:
+    """` until 14:30 (in 2 h 10 min)`; "" if the end is not known. Without `now` there is no countdown."""
     if not until:
         return ""
-    at = clock(until) if until - now < 12 * HOUR else time.strftime("%d %b %H:%M", time.localtime(until))
+    if now is None:
+        return f" until {clock(until)}"
     left = until - now
+    at = clock(until) if left < 12 * HOUR else time.strftime("%d %b %H:%M", time.localtime(until))
     return f" until {at} ({f'in {lasting(left)}' if left > 0 else 'over'})"
 
 

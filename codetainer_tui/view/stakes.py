@@ -12,12 +12,14 @@ from backend.contract.immutable import dataclass
 from backend.contract.state import State
 from codetainer_tui.view import work
 from codetainer_tui.view.headline import agent_words
+from codetainer_tui.view.session import CANNOT_GO_ON
 from codetainer_tui.view.work import LastSave
 from codetainer_tui.words import ago, clock, harmless
 
 NO_REPOSITORY = "There is no git repository in /workspace, so nothing there was counted. All of it would be lost."
 ALL_PUSHED = "No unsaved work: every commit is pushed, and no file is changed."
 ALWAYS = "Also lost: files that git ignores or that are outside a repository, and Claude's conversation."
+INTERRUPTED = frozenset((SessionState.WORKS, SessionState.WAITS, *CANNOT_GO_ON))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,9 @@ def question(
     elif _is_planned(stake, save):
         lines.append(f"A save of {unsaved.CLONE} is planned for the end; stopping without a save cancels it.")
     lines += _exports(name, stake, at_risk)
-    if state.session is not None and state.session.state in (SessionState.WORKS, SessionState.WAITS) and not state.frozen:
-        lines.append(f"{agent_words(state).capitalize()}: stopping interrupts it.")
+    if state.session_state in INTERRUPTED and not state.frozen:
+        words = agent_words(state)
+        lines.append(f"{words[:1].upper()}{words[1:]}: stopping interrupts it.")
     lines.append(ALWAYS)
     loses = bool(at_risk or left_out or stake.problem)
     elsewhere = " (other repositories not saved)" if any(one.anything for one in others) else ""

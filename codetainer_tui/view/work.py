@@ -137,7 +137,7 @@ def block(state: State) -> Block | None:
     counted = state.work
     if counted is None or not (counted.anything or counted.unknown):
         return None
-    ended = state.session is not None and state.session.state is SessionState.ENDED
+    ended = state.session_state is SessionState.ENDED
     if not (ended or state.needs_retry or state.stopping or state.save_problem):
         return None
     lines = [*only_here(counted)]

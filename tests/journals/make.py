@@ -288,6 +288,39 @@ def night() -> Iterator[At]:
     yield 8 * hour, e.SandboxMeasured(3, 2 << 30, 8 << 30, {"/workspace": (300 << 20, 512 << 20)})
 
 
+AT = BEGUN + 7660
+CANNOT_GO_ON: dict[str, tuple[e.Event, ...]] = {  # after `ready`
+    "limited": (
+        e.SessionMeasured(
+            SessionState.LIMITED, AT, AT + 7860, "429", "",
+            "the API refuses calls of the model (429): the five-hour limit is reached", SessionState.WORKS,
+        ),
+    ),
+    "resumed": (
+        e.SessionMeasured(
+            SessionState.LIMITED, AT - 3600, AT - 60, "429", "",
+            "the API refuses calls of the model (429): the five-hour limit is reached", SessionState.WORKS,
+        ),
+        e.SessionResumed(2, AT + 120),
+    ),
+    "overloaded": (
+        e.SessionMeasured(SessionState.OVERLOADED, AT - 90, 0.0, "529", "", "the API is overloaded (529)", SessionState.WORKS),
+    ),
+    "refused": (
+        e.SessionMeasured(
+            SessionState.REFUSED, AT - 600, 0.0, "401", "CLAUDE_CODE_OAUTH_TOKEN",
+            "the API refuses CLAUDE_CODE_OAUTH_TOKEN (401): it is wrong, expired or revoked. "
+            "Start the sandbox again with a valid CLAUDE_CODE_OAUTH_TOKEN.",
+            SessionState.WORKS,
+        ),
+    ),
+    "stuck": (
+        e.SessionMeasured(
+            SessionState.STUCK, AT - 1800, 0.0, "silent", "",
+            "no answer of the API, no output and no child of Claude at work for 30 min", SessionState.WORKS,
+        ),
+    ),
+}  # fmt: skip
 JOURNALS = {
     "booting": booting, "ready": ready, "degraded": degraded, "halted": halted, "attacked": attacked, "flooded": flooded,
     "night": night,

@@ -8,6 +8,7 @@ from backend.boot.plan import StepSkipped
 from backend.context import Boot
 from backend.settings import credentials_file
 from backend.settings.values import GateMode
+from network.gate import credentials
 
 
 async def run(boot: Boot) -> str:
@@ -22,6 +23,7 @@ async def run(boot: Boot) -> str:
     gate.much_out = settings.much_out
     if gate.proxy is not None and gate.proxy.reads_requests:
         boot.services.reader.tools = settings.model_tools
+        boot.services.reader.placeholders = credentials.placeholders(settings.hosts)
         boot.services.reader.begin(settings.budget)
         await boot.services.reader.service.start()
         if settings.model_tools:

@@ -2,8 +2,8 @@
 
 If a conversation offers a Bash tool, the first answer calls it once, with the command after "please run:" in the conversation,
 else with COMMAND. With "please search:" it calls WebSearch instead. All other answers are SENTENCE. A message that contains
-PATIENCE is answered only when the client hangs up, or after a minute. One that contains REJECTED gets an error. Format:
-https://docs.anthropic.com/en/api/messages.
+PATIENCE is answered only when the client hangs up, or after a minute. One that contains REJECTED gets an error. A conversation
+can ask for failures (faults.py). Format: https://docs.anthropic.com/en/api/messages.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import itertools
 import json
 import re
 import select
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from backend.sandbox.pretend.faults import Fault, Faults
 
 if TYPE_CHECKING:
     from backend.sandbox.pretend.web import Handler
@@ -25,6 +29,7 @@ PATIENCE = "take your time"
 PATIENCE_SECONDS = 60.0
 REJECTED = "this is refused"
 REASON = "refused as asked"  # in the error
+REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
 MODEL_PATHS = ("/v1/messages", "/v1/messages/count_tokens")
 
 
@@ -33,6 +38,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)
+        self.faults = Faults()
 
     def reply(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a request, in the API's format."""
@@ -65,7 +71,7 @@ def _has_result(request: Mapping[str, Any]) -> bool:
 
 
 def summary(body: bytes) -> dict[str, object]:
-    """A request in short, for the record: model, whether streamed, and the end of its last message."""
+    """A request in short, for the record: model, whether streamed, the end of its last message, the user's words there."""
     try:
         request = json.loads(body) if body else {}
     except ValueError:
@@ -76,11 +82,20 @@ def summary(body: bytes) -> dict[str, object]:
         "model": request.get("model"),
         "stream": bool(request.get("stream")),
         "asked": _last_message(request)[-MAX_EXCERPT:],
+        "said": _said(request)[-MAX_EXCERPT:],
     }
 
 
 def _last_message(request: Mapping[str, Any]) -> str:
     return next(iter(reversed(list(_messages(request)))), "")
+
+
+def _said(request: Mapping[str, Any]) -> str:
+    """The text of the last message, without what Claude Code adds to it."""
+    messages = request.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    content = last.get("content") if isinstance(last, dict) else None
+    return REMINDER.sub("", content if isinstance(content, str) else "\n".join(_texts(content))).strip()
 
 
 def _messages(request: Mapping[str, Any]) -> Iterator[str]:
@@ -115,7 +130,14 @@ def serve(handler: Handler, conversation: Conversation, path: str, body: bytes) 
         if REJECTED in "\n".join(_messages(request)):
             _json(handler, 400, {"type": "error", "error": {"type": "invalid_request_error", "message": REASON}})
             return
+        fault = conversation.faults.due("\n".join(_messages(request)), time.time())
+        if fault is not None and fault.kind != "cut":
+            _fail(handler, fault)
+            return
         message = conversation.reply(request)
+        if fault is not None:
+            _stream(handler, message, breaks_off=True)
+            return
         if request.get("stream"):
             _stream(handler, message)
         else:
@@ -126,16 +148,31 @@ def _json(handler: Handler, status: int, body: Mapping[str, Any]) -> None:
     handler.reply(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
-def _stream(handler: Handler, message: Mapping[str, Any]) -> None:
-    """Sends a message as server-sent events, in the same order as the real API."""
+def _fail(handler: Handler, fault: Fault) -> None:
+    """Answers with an error, or not at all: then the connection ends when the client hangs up, or when the time is over."""
+    if fault.status:
+        body = {"type": "error", "error": {"type": fault.error, "message": fault.message}}
+        handler.reply(fault.status, json.dumps(body).encode(), {"Content-Type": "application/json", **dict(fault.headers)})
+        return
+    select.select([handler.connection], [], [], fault.left)
+    handler.close_connection = True
+
+
+def _stream(handler: Handler, message: Mapping[str, Any], *, breaks_off: bool = False) -> None:
+    """Sends a message as server-sent events, in the same order as the real API. `breaks_off`: only the first half of them."""
     handler.send_response(200)
     handler.send_header("Content-Type", "text/event-stream")
     handler.send_header("Transfer-Encoding", "chunked")
     handler.end_headers()
-    for event in _events(message):
+    events = list(_events(message))
+    for event in events[: len(events) // 2] if breaks_off else events:
         data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
         handler.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         handler.wfile.flush()
+    if breaks_off:
+        handler.close_connection = True
+        handler.connection.shutdown(socket.SHUT_RDWR)
+        return
     handler.wfile.write(b"0\r\n\r\n")
 
 

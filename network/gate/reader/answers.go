@@ -62,11 +62,14 @@ type metered struct {
 	passed  int64
 	began   bool // message_start was read
 	ended   bool // the answer told its final usage
+	reached bool // the body was read to its end
 	total   usage
-	done    func(usage)
+
+	done     func(used usage, whole bool) // whole: the answer was complete
+	progress func()                       // called for each piece, if it is not nil
 }
 
-func meter(answer *http.Response, request int64, done func(usage)) *metered {
+func meter(answer *http.Response, request int64, done func(usage, bool)) *metered {
 	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	return &metered{from: answer.Body, request: request, stream: kind == "text/event-stream", done: done}
 }
@@ -74,12 +77,16 @@ func meter(answer *http.Response, request int64, done func(usage)) *metered {
 func (m *metered) Read(p []byte) (int, error) {
 	n, err := m.from.Read(p)
 	m.passed += int64(n)
+	if n > 0 && m.progress != nil {
+		m.progress()
+	}
 	if m.stream {
 		m.lines(p[:n])
 	} else if len(m.kept)+n <= maxAnswer {
 		m.kept = append(m.kept, p[:n]...)
 	}
-	if err == io.EOF {
+	if err != nil {
+		m.reached = err == io.EOF
 		m.finish()
 	}
 	return n, err
@@ -159,5 +166,5 @@ func (m *metered) finish() {
 	m.total.Estimated = !m.began || !m.ended
 	done := m.done
 	m.done, m.kept = nil, nil
-	done(m.total)
+	done(m.total, m.reached && (m.ended || !m.stream))
 }

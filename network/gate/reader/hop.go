@@ -42,24 +42,35 @@ type hop struct {
 	proxy  *httputil.ReverseProxy
 	budget *budget
 	report func(usage)
+	watch  *watcher
 
-	lock  sync.RWMutex
-	rules policy
+	lock         sync.RWMutex
+	rules        policy
+	placeholders map[string]string // variables of credentials by their placeholders
 }
 
 // call is what the hop knows of a request. It is kept in the request's context.
 type call struct {
-	checked *checkedBody // nil if the body is not read
-	model   bool         // it is a call of the model, which counts
-	bytes   atomic.Int64
-	whole   atomic.Bool // all of the request has passed
-	settled atomic.Bool // the server has answered
+	checked    *checkedBody // nil if the body is not read
+	counts     bool         // it is a call of the model
+	named      *named
+	credential string // the variable of the placeholder that it has
+	bytes      atomic.Int64
+	whole      atomic.Bool // all of the request has passed
+	settled    atomic.Bool // the server has answered
 }
 
 type callKey struct{}
 
-func newHop(upstream func(context.Context) (net.Conn, error), budget *budget, report func(usage)) *hop {
-	h := &hop{budget: budget, report: report}
+// model is the name of the model in the request, as far as it has passed.
+func (c *call) model() string {
+	c.checked.lock.Lock()
+	defer c.checked.lock.Unlock()
+	return c.named.model
+}
+
+func newHop(upstream func(context.Context) (net.Conn, error), budget *budget, report func(usage), write func(note)) *hop {
+	h := &hop{budget: budget, report: report, watch: &watcher{write: write}}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite:       rewrite,
 		FlushInterval: -1,
@@ -83,16 +94,16 @@ func newHop(upstream func(context.Context) (net.Conn, error), budget *budget, re
 	return h
 }
 
-func (h *hop) permit(words []string) {
+func (h *hop) permit(words []string, placeholders map[string]string) {
 	h.lock.Lock()
 	defer h.lock.Unlock()
-	h.rules = newPolicy(words)
+	h.rules, h.placeholders = newPolicy(words), placeholders
 }
 
-func (h *hop) permitted() policy {
+func (h *hop) permitted() (policy, map[string]string) {
 	h.lock.RLock()
 	defer h.lock.RUnlock()
-	return h.rules
+	return h.rules, h.placeholders
 }
 
 func rewrite(r *httputil.ProxyRequest) {
@@ -124,7 +135,7 @@ func (h *hop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if this.model {
+	if this.counts {
 		release, why := h.budget.begin()
 		if why != "" {
 			h.drain(control, this.checked.raw, w)
@@ -186,9 +197,10 @@ func (h *hop) examine(r *http.Request) (*call, error) {
 	if !hasBody { // net/http would not read it
 		return nil, unclear("it is empty")
 	}
-	this := &call{model: path == messagesPath}
+	rules, placeholders := h.permitted()
+	this := &call{counts: path == messagesPath, named: &named{policy: rules}, credential: credential(r, placeholders)}
 	this.checked = &checkedBody{
-		from: from, raw: r.Body, scanner: newScanner(h.permitted(), zoneRequest), left: length, call: this,
+		from: from, raw: r.Body, scanner: newScanner(this.named, zoneRequest), left: length, call: this,
 	}
 	return this, nil
 }
@@ -284,7 +296,7 @@ func (b *checkedBody) read(p []byte) (int, error) {
 		return 0, b.refuse(problem)
 	}
 	b.call.bytes.Add(int64(n))
-	if problem := b.scanner.write(p[:n]); problem != nil {
+	if problem := b.scan(p[:n]); problem != nil {
 		return 0, b.refuse(problem)
 	}
 	last := err == io.EOF
@@ -299,6 +311,13 @@ func (b *checkedBody) read(p []byte) (int, error) {
 		b.call.whole.Store(true)
 	}
 	return n, err
+}
+
+// scan reads a piece. The lock is for the model's name, which is read when the server answers, maybe before the request has passed.
+func (b *checkedBody) scan(piece []byte) error {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return b.scanner.write(piece)
 }
 
 // Close does nothing: the handler still has to read the rest of a refused body.
@@ -326,8 +345,17 @@ func (h *hop) answered(answer *http.Response) error {
 		}
 	}
 	this.settled.Store(true)
-	if this.model && answer.StatusCode == http.StatusOK {
-		answer.Body = meter(answer, this.bytes.Load(), h.report)
+	if !this.counts {
+		return nil
+	}
+	h.watch.answered(this, answer)
+	if answer.StatusCode == http.StatusOK {
+		body := meter(answer, this.bytes.Load(), func(used usage, whole bool) {
+			h.report(used)
+			h.watch.ended(this, whole, answer.Request.Context())
+		})
+		body.progress = h.watch.progress
+		answer.Body = body
 	}
 	return nil
 }
@@ -345,9 +373,12 @@ func (h *hop) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if failed := (*net.OpError)(nil); errors.As(err, &failed) && failed.Op == "dial" {
 		this.settled.Store(true) // nothing was sent
 	}
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || r.Context().Err() != nil {
 		w.WriteHeader(http.StatusBadGateway) // the client has gone
 		return
+	}
+	if this.counts {
+		h.watch.failed(this)
 	}
 	refuse(w, r, http.StatusBadGateway, "the connection to this host was cut", "")
 }

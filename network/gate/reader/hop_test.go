@@ -27,6 +27,7 @@ type between struct {
 	budget      *budget
 	lock        sync.Mutex
 	used        []usage
+	notes       []note
 }
 
 func newBetween(t *testing.T, answer http.HandlerFunc) *between {
@@ -49,8 +50,12 @@ func newBetween(t *testing.T, answer http.HandlerFunc) *between {
 		b.lock.Lock()
 		defer b.lock.Unlock()
 		b.used = append(b.used, u)
+	}, func(n note) {
+		b.lock.Lock()
+		defer b.lock.Unlock()
+		b.notes = append(b.notes, n)
 	})
-	h.permit(nil)
+	h.permit(nil, map[string]string{"placeholder": "TOKEN", "key-placeholder": "KEY"})
 	b.hop = httptest.NewServer(h)
 	t.Cleanup(b.hop.Close)
 	b.client = b.hop.Client()
@@ -196,7 +201,7 @@ func TestTelemetryPassesUnchangedAndUnread(t *testing.T) {
 	h := newHop(func(ctx context.Context) (net.Conn, error) {
 		var dialer net.Dialer
 		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
-	}, &budget{refusal: "used up", onBegin: func() { t.Error("telemetry was counted as a call") }}, func(usage) {})
+	}, &budget{refusal: "used up", onBegin: func() { t.Error("telemetry was counted as a call") }}, func(usage) {}, func(note) {})
 	hop := httptest.NewServer(h)
 	defer hop.Close()
 	for name, each := range map[string]struct{ method, encoding, body string }{
@@ -247,7 +252,7 @@ func TestACompressedRequestIsReadAndPassesUnpacked(t *testing.T) {
 	h := newHop(func(ctx context.Context) (net.Conn, error) {
 		var dialer net.Dialer
 		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
-	}, &budget{calls: -1, onBegin: func() {}}, func(usage) {})
+	}, &budget{calls: -1, onBegin: func() {}}, func(usage) {}, func(note) {})
 	hop := httptest.NewServer(h)
 	defer hop.Close()
 	for _, each := range []struct {
@@ -346,7 +351,7 @@ func TestAnAnswerMayBeginBeforeTheRequestEnds(t *testing.T) {
 	h := newHop(func(ctx context.Context) (net.Conn, error) {
 		var dialer net.Dialer
 		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
-	}, &budget{calls: -1, onBegin: func() {}}, func(usage) {})
+	}, &budget{calls: -1, onBegin: func() {}}, func(usage) {}, func(note) {})
 	hop := httptest.NewServer(h)
 	defer hop.Close()
 	reader, writer := io.Pipe()
@@ -485,7 +490,7 @@ func TestNothingIsHeldBack(t *testing.T) {
 	h := newHop(func(ctx context.Context) (net.Conn, error) {
 		var dialer net.Dialer
 		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
-	}, &budget{calls: -1, onBegin: func() {}}, func(usage) {})
+	}, &budget{calls: -1, onBegin: func() {}}, func(usage) {}, func(note) {})
 	hop := httptest.NewServer(h)
 	defer hop.Close()
 	reader, writer := io.Pipe()
@@ -532,7 +537,7 @@ func TestTheReaderStartsWithAnOrderAndEndsWithItsOrders(t *testing.T) {
 		t.Fatalf("%v %v", answer, err)
 	}
 	answer.Body.Close()
-	if text := out.String(); text != `{"ready":true}`+"\n"+`{"begun":true}`+"\n" {
+	if text := out.String(); text != `{"ready":true}`+"\n"+`{"begun":true}`+"\n"+`{"answer":{"status":0}}`+"\n" {
 		t.Fatalf("%q", text)
 	}
 	_ = give.Close()

@@ -33,13 +33,18 @@ type order struct {
 	Tools   []string `json:"tools"`
 	Calls   int64    `json:"calls"`   // that may begin in the reader's life, -1 if unlimited
 	Refusal string   `json:"refusal"` // why no call may begin
+
+	Placeholders map[string]string `json:"placeholders"` // variables of credentials by their placeholders
 }
 
 // note is a line to the supervisor.
 type note struct {
-	Ready bool   `json:"ready,omitempty"` // an order is in force
-	Begun bool   `json:"begun,omitempty"` // a call of the model has begun
-	Used  *usage `json:"used,omitempty"`  // by a call that has ended
+	Ready  bool     `json:"ready,omitempty"`  // an order is in force
+	Begun  bool     `json:"begun,omitempty"`  // a call of the model has begun
+	Used   *usage   `json:"used,omitempty"`   // by a call that has ended
+	Answer *outcome `json:"answer,omitempty"` // to a call of the model
+	Moved  bool     `json:"moved,omitempty"`  // bytes of answers have arrived
+	Ended  *end     `json:"ended,omitempty"`  // the end of a successful answer
 }
 
 func main() {
@@ -69,7 +74,7 @@ func serve(listener net.Listener, upstream string, orders io.Reader, out io.Writ
 	dialer := net.Dialer{}
 	h := newHop(
 		func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "unix", upstream) },
-		b, func(used usage) { notes.write(note{Used: &used}) },
+		b, func(used usage) { notes.write(note{Used: &used}) }, notes.write,
 	)
 	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), MaxHeaderBytes: 1 << 18}
 	lines := bufio.NewScanner(orders)
@@ -79,7 +84,7 @@ func serve(listener net.Listener, upstream string, orders io.Reader, out io.Writ
 		if err := json.Unmarshal(lines.Bytes(), &next); err != nil {
 			fail("cannot read an order: %v", err)
 		}
-		h.permit(next.Tools)
+		h.permit(next.Tools, next.Placeholders)
 		b.set(next.Calls, next.Refusal)
 		if !ready {
 			ready = true

@@ -8,6 +8,7 @@ from backend.contract import events as e
 from backend.contract.events import BootState, ServiceState, SessionState
 from backend.contract.state import State, fold_all
 from codetainer_tui.view import Condition, RefusedLine, StepLine, Tone, View, view
+from tests.journals import make as stories
 from tests.journals.make import BEGUN, JOURNALS, text
 from tests.unit.contract.test_events import ANY_EVENT
 
@@ -70,6 +71,37 @@ def test_a_question_before_the_first_turn_is_shown_with_claudes_screen() -> None
     assert (row.cells[0], row.tone) == ("Claude is asking something before it begins", Tone.WARN)
     begun = seen(state("ready", asks, e.SessionChanged(SessionState.WORKS, "claude")))
     assert not [block for block in begun.blocks if "asking" in block.title]
+
+
+SESSIONS = {
+    "limited": "READY at a usage limit until 18:18 (in 2 h 10 min)",
+    "resumed": "READY at a usage limit until 16:06 (over)",
+    "overloaded": "READY the API is overloaded since 16:06",
+    "refused": "READY the API refuses CLAUDE_CODE_OAUTH_TOKEN since 15:57",
+    "stuck": "READY the agent seems to be stuck since 15:37",
+}
+
+
+@pytest.mark.parametrize("name", stories.CANNOT_GO_ON)
+def test_a_session_that_cannot_go_on_is_the_headline_and_a_block(name: str) -> None:
+    told = stories.CANNOT_GO_ON[name]
+    shown = view(state("ready", *told), stories.AT + 60)
+    assert first_line(shown) == SESSIONS[name]
+    assert shown.headline.text_tone is Tone.WARN
+    measured = told[0]
+    assert isinstance(measured, e.SessionMeasured)
+    (block,) = [block for block in shown.blocks if block.lines[0].lower() == measured.detail.lower()]
+    assert ("Claude was told to continue, but no call has passed yet." in " ".join(block.lines)) == (name == "resumed")
+    assert block.keys[0] == "t shows the session"
+    (row,) = [row for row in shown.rows if row.label == "Agent"]
+    assert row.tone is Tone.WARN
+
+
+def test_what_the_agent_reports_does_not_hide_a_limit() -> None:
+    shown = seen(state("ready", *stories.CANNOT_GO_ON["limited"], e.SessionChanged(SessionState.WAITS, "claude")))
+    assert "at a usage limit" in first_line(shown)
+    over = e.SessionMeasured(SessionState.WORKS, before=SessionState.LIMITED)
+    assert first_line(seen(state("ready", *stories.CANNOT_GO_ON["resumed"], over))) == "READY the agent is working"
 
 
 def test_problems_with_claudes_settings_are_shown() -> None:

@@ -44,9 +44,9 @@ def test_more_than_a_year_is_refused(text: str) -> None:
         durations.read(text)
 
 
-def test_all_duration_duration_variablesuse_the_same_parser() -> None:
+def test_all_variables_for_durations_use_the_same_parser() -> None:
     duration_variables = [variable for variable in VARIABLES if "duration" in variable.expected]
-    assert len(duration_variables) == 7
+    assert len(duration_variables) >= 7
     for variable in duration_variables:
         assert variable.read("90s")
         for text in ("0", "0s", "-1h", "400d", "9" * 300):

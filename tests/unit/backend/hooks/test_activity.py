@@ -24,6 +24,16 @@ def test_an_unchanged_state_keeps_its_start_time(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["activity.json"]
 
 
+def test_the_notification_after_an_error_does_not_hide_it(tmp_path: Path) -> None:
+    file = tmp_path / "activity.json"
+    for number, (state, found) in enumerate((
+        ("works", "works"), ("failed", "failed"), ("waits", "failed"), ("works", "works"), ("waits", "waits"),
+        ("failed", "failed"), ("idle", "idle"),
+    )):  # fmt: skip
+        activity.write(str(file), state, 1000.0 + number)
+        assert json.loads(file.read_text())["state"] == found
+
+
 def test_an_invalid_file_is_replaced(tmp_path: Path) -> None:
     file = tmp_path / "activity.json"
     for text in ("", "[]", "{", "\x00\xff", "x" * 5000):

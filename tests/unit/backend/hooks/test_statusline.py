@@ -143,7 +143,7 @@ def test_no_journal_gives_a_negative_count(tmp_path_factory: pytest.TempPathFact
     assert latest.isprintable()
 
 
-STATES = (("SessionStart", "idle"), ("UserPromptSubmit", "works"), ("Notification", "waits"), ("StopFailure", "waits"))
+STATES = (("SessionStart", "idle"), ("UserPromptSubmit", "works"), ("Notification", "waits"), ("StopFailure", "failed"))
 
 
 def test_settings_start_the_hooks_with_the_paths_of_the_contract() -> None:

@@ -11,9 +11,10 @@ import pytest
 from backend.contract.events import BudgetChanged, BudgetLevel, Event, ModelUsed, Noted
 from backend.contract.paths import Paths
 from backend.services.gate import Gate
-from backend.services.reader import Reader
+from backend.services.reader import MAX_CALLS, Reader
 from network.gate import budget
 from network.gate.budget import Kind
+from network.gate.calls import Answered, Ended, Moved
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_calls_are_counted_and_a_limit_is_told_twice(paths: Paths) -> None:
     assert "5 of 5 calls" in str(reader._current()["refusal"])
     assert reader._current()["calls"] == 5  # all that may begin in the life of this reader
     reader.raise_limits({Kind.CALLS: 2})
-    assert reader._current() == {"tools": [], "calls": 7, "refusal": ""}
+    assert reader._current() == {"tools": [], "calls": 7, "refusal": "", "placeholders": {}}
     assert [event.level for event in reader.take_used() if isinstance(event, BudgetChanged)] == [BudgetLevel.FINE]
 
 
@@ -82,3 +83,17 @@ def test_a_new_reader_gets_what_is_left(paths: Paths) -> None:
     call(reader)
     reader._begun = 0  # as at its start
     assert json.loads(json.dumps(reader._current()))["calls"] == 3
+
+
+def test_what_becomes_of_calls_is_kept_for_the_watchdog(paths: Paths) -> None:
+    reader = made(paths, "", [])
+    reader.placeholders = {"TOKEN": "placeholder"}
+    assert reader._current()["placeholders"] == {"placeholder": "TOKEN"}
+    reader._heard({"answer": {"status": 429, "model": "m", "credential": "TOKEN"}}, [])
+    reader._heard({"moved": True}, [])
+    reader._heard({"ended": {"whole": True, "model": "m"}}, [])
+    assert reader.take_calls() == [Answered(429, "m", "TOKEN"), Moved(), Ended(True, "m")]
+    assert reader.take_calls() == []
+    for number in range(3 * MAX_CALLS):
+        reader._heard({"answer": {"status": number % 600}}, [])
+    assert len(reader.take_calls()) == MAX_CALLS

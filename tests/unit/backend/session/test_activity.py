@@ -113,6 +113,13 @@ def test_a_new_report_overrules_a_title_that_may_not_be_redrawn_yet() -> None:
     assert activity.judged(just, STARS, None, 200.0) == just
 
 
+def test_a_screen_that_says_that_a_turn_goes_on_is_right_whatever_the_title() -> None:
+    for report in (SessionChanged(S.WORKS, "name", 100.0), SessionChanged(S.WAITS, "name", 100.0)):
+        result = activity.judged(report, STARS, None, 200.0, busy=True)
+        assert result is not None
+        assert result.state is S.WORKS
+
+
 def test_an_unchanged_state_keeps_its_start_time() -> None:
     before = SessionChanged(S.WAITS, "name", 150.0)
     result = activity.judged(SessionChanged(S.WORKS, "name", 100.0), STARS, before, 200.0)

@@ -19,6 +19,7 @@ from backend.settings.values import (
     OnFailure,
     Override,
     Pretend,
+    Resume,
     Save,
     Seccomp,
     Where,
@@ -221,6 +222,8 @@ SENTINELS = {
     "CODETAINER_CREDENTIALS": ("credentials", "inside", Where.INSIDE),
     "CODETAINER_SECCOMP": ("seccomp", "off", Seccomp.OFF),
     "CODETAINER_CLAUDE_OVERRIDE": ("claude_override", "on", Override.ON),
+    "CODETAINER_RESUME": ("resume", "off", Resume.OFF),
+    "CODETAINER_STUCK": ("stuck_seconds", "47m", 2820.0),
     "CODETAINER_PUSH": ("push", "sentinel/other", ("sentinel/other",)),
     "CODETAINER_MODEL_TOOLS": ("model_tools", "web_search, mcp", ("web_search", "mcp")),
     "CODETAINER_BUDGET": ("budget", "calls=7/h", (Limit(Kind.CALLS, 7.0, hourly=True),)),
@@ -246,7 +249,7 @@ SECRETS = {
 def test_every_variable_reaches_its_own_field() -> None:
     """Fails if two settings are swapped, in their declarations or anywhere before `Settings`."""
     assert {variable.name for variable in VARIABLES} == SENTINELS.keys() | SECRETS.keys()
-    assert len({text for _, text, _ in SENTINELS.values()}) >= len(SENTINELS) - 4  # switches share the words `on` and `off`
+    assert len({text for _, text, _ in SENTINELS.values()}) >= len(SENTINELS) - 5  # switches share the words `on` and `off`
     loaded = settings.load(
         {name: text for name, (_, text, _) in SENTINELS.items()} | {name: text for name, (_, text) in SECRETS.items()}
     )
@@ -262,6 +265,7 @@ def test_each_switch_reaches_its_own_field() -> None:
         ("CODETAINER_GATE", "gate", GateMode.OFF),
         ("CODETAINER_SECCOMP", "seccomp", Seccomp.OFF),
         ("CODETAINER_CLAUDE_OVERRIDE", "claude_override", Override.ON),
+        ("CODETAINER_RESUME", "resume", Resume.OFF),
         ("CODETAINER_DEBUG", "debug", Debug.ON),
         ("CODETAINER_PRETEND", "pretend", Pretend.ON),
     )

@@ -41,6 +41,13 @@ def test_a_question_before_the_first_turn_is_news_once() -> None:
     assert notify.news(asks, after(asks, e.SessionChanged(SessionState.ASKS, "claude", 1000.0, screen=("Else?",)))) == ""
 
 
+def test_a_refused_credential_is_news_once_and_a_limit_is_not() -> None:
+    refused = after(READY, *stories.CANNOT_GO_ON["refused"])
+    assert notify.news(READY, refused) == "the API refuses CLAUDE_CODE_OAUTH_TOKEN"
+    assert notify.news(refused, after(refused, e.SessionChanged(SessionState.WAITS, "claude"))) == ""
+    assert notify.news(READY, after(READY, *stories.CANNOT_GO_ON["limited"])) == ""
+
+
 def test_a_closing_sandbox_notifies() -> None:
     assert notify.news(READY, after(READY, e.Stopping("SIGTERM"))) == "CLOSED stopped: SIGTERM"
     failed = after(READY, e.ProtectionFailed("root is writable"))

@@ -7,7 +7,8 @@ import pytest
 
 from codetainer_tui.dashboard.draw.ink import Colours
 from codetainer_tui.dashboard.picture import draw
-from tests.unit.codetainer_tui.dashboard.conftest import MakeDashboard, settle
+from tests.journals import make as stories
+from tests.unit.codetainer_tui.dashboard.conftest import MakeDashboard, Told, make, settle
 
 TOLD = (
     "booting",
@@ -42,6 +43,15 @@ def test_without_colour(
 @pytest.mark.parametrize("keys", ["enter", "a", "question_mark", "l", "b", "F", "i", "R", "ctrl+p"])
 def test_what_a_key_opens(keys: str, snap_compare: Compare, dashboard: MakeDashboard) -> None:
     assert snap_compare(dashboard("ready"), terminal_size=(80, 24), press=[keys], run_before=settle)
+
+
+@pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("state", stories.CANNOT_GO_ON)
+def test_a_session_that_cannot_go_on(state: str, size: tuple[int, int], snap_compare: Compare) -> None:
+    source = Told("ready")
+    source.at += 60
+    source.say(*stories.CANNOT_GO_ON[state])
+    assert snap_compare(make(source), terminal_size=size, run_before=settle)
 
 
 async def test_the_picture_of_the_documentation_is_the_dashboard_of_today() -> None:

@@ -1,0 +1,167 @@
+"""Real Claude Code against an API that limits, is overloaded, refuses the token, breaks off and is silent.
+
+The state is measured, and the conversation goes on by itself. The cases share a sandbox, because each boot takes seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from backend.contract.events import SessionMeasured, SessionResumed, SessionState
+from backend.sandbox.pretend.api import SENTENCE
+from backend.session.prompt import Shown
+from backend.session.resumption import JITTER, MESSAGE
+from tests.netns.sandbox import PATIENCE, Running, eventually, start
+from tests.netns.test_claude import OTHER, PINNED, claude
+
+pytestmark = pytest.mark.netns
+
+LIMITED, OVERLOADED, REFUSED, STUCK = (
+    SessionState.LIMITED, SessionState.OVERLOADED, SessionState.REFUSED, SessionState.STUCK,
+)  # fmt: skip
+QUESTION = "Stop and wait for limit to reset"
+HALF = "half a sentence of the operator"
+LONG = 4 * PATIENCE  # Claude Code repeats calls after up to 40 s, and continues 90 s after a limit
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = start(
+        tmp_path_factory.mktemp("watchdog"), f"watchdog-{os.getpid()}", "--claude", claude(PINNED), CODETAINER_STUCK="12s"
+    )
+    eventually("Claude Code's prompt", lambda: "❯" in running.screen())
+    yield running
+    running.stop()
+
+
+def ask(sandbox: Running, text: str) -> int:
+    """Types a prompt. Returns the number of the last event before it."""
+    before = int(sandbox.stamped()[-1].seq)
+    eventually("Claude waits for a prompt", lambda: "❯\N{NO-BREAK SPACE}" in sandbox.screen())
+    sandbox.pane.send_keys(text, enter=False, literal=True)
+    eventually("the prompt is typed", lambda: text[-20:] in sandbox.screen())
+    sandbox.pane.send_keys("Enter", enter=False)
+    return before
+
+
+def measured(sandbox: Running, since: int, *states: SessionState) -> SessionMeasured | None:
+    """The first event after number `since` that reports one of the states."""
+    for stamped in sandbox.stamped():
+        if stamped.seq > since and isinstance(stamped.event, SessionMeasured) and stamped.event.state in states:
+            return stamped.event
+    return None
+
+
+def resumed(sandbox: Running, since: int) -> list[SessionResumed]:
+    return [one.event for one in sandbox.stamped() if one.seq > since and isinstance(one.event, SessionResumed)]
+
+
+def passed(sandbox: Running, since: int) -> bool:
+    """True if the session waits after it has told a trouble."""
+    trouble = False
+    for stamped in sandbox.stamped():
+        if stamped.seq > since and isinstance(stamped.event, SessionMeasured):
+            if stamped.event.state is SessionState.WAITS and trouble:
+                return True
+            trouble = trouble or stamped.event.state in (LIMITED, OVERLOADED, REFUSED, STUCK)
+    return False
+
+
+def said(sandbox: Running, text: str) -> bool:
+    """True if a call with this text from the user has reached the API."""
+    return any(text in str(json.loads(line).get("said")) for line in sandbox.seen.read_text().splitlines())
+
+
+def test_an_overloaded_api_is_told_until_a_call_passes(sandbox: Running) -> None:
+    since = ask(sandbox, "please fail: overloaded 6")
+    found = eventually("it is told", lambda: measured(sandbox, since, OVERLOADED), LONG)
+    assert (found.reason, found.detail) == ("529", "the API is overloaded (529)")
+    assert "overloaded" in sandbox.codetainer("status").stdout
+    eventually("Claude repeats the call, and it passes", lambda: passed(sandbox, since), LONG)
+
+
+def test_answers_that_break_off_are_told_until_one_is_whole(sandbox: Running) -> None:
+    since = ask(sandbox, "please fail: cut 6")
+    found = eventually("it is told", lambda: measured(sandbox, since, OVERLOADED), LONG)
+    assert found.reason == "cut"
+    eventually("Claude repeats the call, and it passes", lambda: passed(sandbox, since), LONG)
+
+
+def test_silence_is_told_as_stuck(sandbox: Running) -> None:
+    since = ask(sandbox, "please fail: silent 40")
+    found = eventually("it is told", lambda: measured(sandbox, since, STUCK), LONG)
+    assert found.reason == "silent"
+    assert "stuck" in sandbox.codetainer("status").stdout
+    eventually("it is over", lambda: passed(sandbox, since), LONG)
+
+
+def test_a_refused_token_is_named_and_claude_continues_when_it_is_good_again(sandbox: Running) -> None:
+    since = ask(sandbox, "please fail: refused 20")
+    found = eventually("it is told", lambda: measured(sandbox, since, REFUSED), LONG)
+    assert (found.reason, found.credential) == ("401", "CLAUDE_CODE_OAUTH_TOKEN")
+    assert "CLAUDE_CODE_OAUTH_TOKEN" in sandbox.codetainer("status").stdout
+    eventually("Claude waits", lambda: "esc to interrupt" not in sandbox.screen())
+    sandbox.pane.send_keys(HALF, enter=False, literal=True)
+    eventually("it is typed", lambda: HALF in sandbox.screen())
+    first = eventually("nothing is typed beside it", lambda: resumed(sandbox, since), LONG)
+    assert [each.problem for each in first] == [Shown.TYPED]
+    assert HALF in sandbox.screen()
+    assert not said(sandbox, HALF)
+    sandbox.pane.send_keys("C-u", enter=False)
+    eventually("it is deleted", lambda: HALF not in sandbox.screen())
+    eventually("Claude is told to continue", lambda: len(resumed(sandbox, since)) == 2, LONG)
+    eventually("the API sees it", lambda: said(sandbox, MESSAGE))
+    eventually("it passes", lambda: passed(sandbox, since))
+    assert resumed(sandbox, since)[-1].problem == ""
+
+
+def test_a_limit_is_told_with_its_end_and_claude_continues(sandbox: Running) -> None:
+    """This version continues by itself some time after the end of the limit, and is left to do so."""
+    since = ask(sandbox, "please fail: limited 10")
+    begun = time.time()
+    found = eventually("it is told", lambda: measured(sandbox, since, LIMITED), LONG)
+    assert found.reason == "429"
+    assert "the five-hour limit" in found.detail
+    assert found.until <= begun + PATIENCE
+    assert "at a usage limit until" in sandbox.codetainer("status").stdout
+    calls = sandbox.asked(kind="http", path="/v1/messages")
+    eventually("it calls again", lambda: sandbox.asked(kind="http", path="/v1/messages") > calls, LONG)
+    eventually("the turn ends", lambda: passed(sandbox, since), LONG)
+
+
+def test_the_conversation_goes_on_after_a_limit_though_claude_asks_what_to_do(tmp_path_factory: pytest.TempPathFactory) -> None:
+    running = start(
+        tmp_path_factory.mktemp("limit"), f"limit-{os.getpid()}", "--claude", claude(OTHER),
+        CLAUDE_PROMPT="please fail: limited 12",
+    )  # fmt: skip
+    try:
+        found = eventually("it is told", lambda: measured(running, 0, LIMITED), LONG)
+        assert found.until
+        eventually("Claude is told to continue", lambda: resumed(running, 0), LONG)
+        eventually("the API sees it", lambda: said(running, MESSAGE))
+        eventually("Claude answers", lambda: SENTENCE[:20] in running.screen())
+        eventually("the turn ends", lambda: passed(running, 0))
+    finally:
+        running.stop()
+
+
+def test_nothing_is_typed_if_the_operator_does_not_want_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+    running = start(
+        tmp_path_factory.mktemp("off"), f"off-{os.getpid()}", "--claude", claude(OTHER), CODETAINER_RESUME="off",
+        CLAUDE_PROMPT="please fail: limited 5",
+    )  # fmt: skip
+    try:
+        found = eventually("it is told", lambda: measured(running, 0, LIMITED), LONG)
+        eventually("Claude asks", lambda: QUESTION in running.screen())
+        eventually("Claude would have been told", lambda: time.time() > found.until + JITTER[1] + 5)
+        assert QUESTION in running.screen()
+        assert not resumed(running, 0)
+        assert not said(running, MESSAGE)
+        assert running.state.session_state is LIMITED
+    finally:
+        running.stop()
