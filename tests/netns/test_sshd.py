@@ -191,7 +191,7 @@ for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "203.0.113
                 results.append("refused")
 for address in ("127.0.0.1", "203.0.113.254", "::1"):
     try:
-        socket.create_connection((address, 2222), timeout=5).close(); results.append("connected")
+        socket.create_connection((address, 2222), timeout=30).close(); results.append("connected")
     except ConnectionRefusedError:
         results.append("refused")
 print(json.dumps(results))
