@@ -27,6 +27,7 @@ from backend.contract.state import State, fold_all
 from backend.sandbox import registry
 from backend.sandbox.enter import environment_for
 from backend.sandbox.registry import NoSandbox
+from backend.session import session
 from backend.system import AGENT, ROOT, Identity
 
 CODETAINER = [sys.executable, "-I", "-m", "codetainer_tui.cli"]
@@ -195,8 +196,8 @@ class Running:
         return self.tmux.sessions[0].windows[0].panes[0]
 
     def screen(self) -> str:
-        """Returns the text in the agent's pane."""
-        return "\n".join(self.pane.capture_pane())
+        """Returns the text in the agent's pane, "" without a session. Runs tmux once; to find the pane takes three times."""
+        return "\n".join(self.tmux.cmd("capture-pane", "-p", "-t", f"={session.NAME}:").stdout)
 
     def kill(self, service: str) -> int:
         """Kills a service. Returns the number of the last event before that, for `came_back`."""
@@ -219,7 +220,8 @@ class Running:
 
     def asked(self, **values: str) -> int:
         """Counts the lines of the pretend internet's log that have these values."""
-        lines = [json.loads(line) for line in self.seen.read_text().splitlines()] if self.seen.exists() else []
+        whole = self.seen.read_text().rpartition("\n")[0] if self.seen.exists() else ""  # the last line may be being written
+        lines = [json.loads(line) for line in whole.splitlines()]
         return sum(all(line.get(key) == value for key, value in values.items()) for line in lines)
 
     def command(self, identity: Identity, *argv: str) -> list[str]:
@@ -325,17 +327,25 @@ def number_inside(process: psutil.Process) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Returns the pids of a process's children."""
-    return [process.pid for process in psutil.Process(pid).children()]
+    """Returns the pids of a process's children; none if it has ended."""
+    try:
+        return [process.pid for process in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def backend_of(sandbox: Running) -> int:
     """Returns the pid of the boot process on this machine."""
+    return process_of(sandbox, lambda process: process.cmdline()[-2:] == ["backend", "boot"]).pid
+
+
+def process_of(sandbox: Running, matches: Callable[[psutil.Process], bool]) -> psutil.Process:
+    """Returns the first process of a sandbox that matches. Others may end while they are looked at."""
     for process in sandbox.processes():
         with contextlib.suppress(psutil.NoSuchProcess):
-            if process.cmdline()[-2:] == ["backend", "boot"]:
-                return process.pid
-    raise AssertionError("there is no boot process")
+            if matches(process):
+                return process
+    raise AssertionError("there is no such process")
 
 
 Begin = Callable[..., Running]  # `start`, or its counterpart for a container (tests/image/container.py)

@@ -60,6 +60,7 @@ def test_calls_are_counted_refused_and_continued(limited: Running) -> None:
     assert limited.asked(kind="http", path="/v1/messages") == before
     eventually("it is told", lambda: limited.state.budget and limited.state.budget.level is BudgetLevel.USED_UP)
     assert "budget is used up" in limited.codetainer("status").stdout
+    eventually("the journal has all calls", lambda: limited.state.model and limited.state.model.calls == 5)
     assert "5 calls" in limited.codetainer("traffic").stdout
     assert "codetainer_model_calls_total 5.0" in limited.codetainer("metrics").stdout
     assert not any("budget" in view.latest.detail for view in limited.state.refusals.serious.values())

@@ -20,7 +20,7 @@ import pytest
 
 from backend.contract.events import ProofFinished, ProtectionFailed, Reason
 from tests.netns import worlds
-from tests.netns.sandbox import Begin, Running, eventually
+from tests.netns.sandbox import Begin, Running, backend_of, eventually, process_of
 
 pytestmark = worlds.BOTH
 
@@ -211,7 +211,7 @@ def test_the_agent_cannot_reach_the_sockets_or_the_process_of_the_reader(sandbox
 
 
 def reader(sandbox: Running) -> psutil.Process:
-    return next(p for p in sandbox.processes() if p.uids().real == 958)
+    return process_of(sandbox, lambda process: process.uids().real == 958)
 
 
 def test_the_reader_has_no_secret_no_rights_and_no_files(sandbox: Running) -> None:
@@ -242,7 +242,7 @@ def test_nothing_passes_without_the_reader_and_it_comes_back(sandbox: Running) -
 
 
 def test_a_dead_reader_is_an_error_that_clients_understand(sandbox: Running) -> None:
-    boot = next(p for p in sandbox.processes() if p.cmdline()[-2:] == ["backend", "boot"])
+    boot = psutil.Process(backend_of(sandbox))
     last = sandbox.stamped()[-1].seq
     before = arrived(sandbox)
     boot.suspend()  # it would start another one

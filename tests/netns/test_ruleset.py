@@ -96,12 +96,12 @@ sock = socket.create_connection(("198.51.100.2", 443), timeout=30)
 sock.sendall(b"before"); sock.recv(100)
 print("before", flush=True)
 sys.stdin.readline()
-sock.settimeout(3)
+sock.settimeout(int(sys.argv[1]))
 try:
     sock.sendall(b"after"); print("after" if sock.recv(100) else "ended", flush=True)
 except OSError:
     print("cut", flush=True)
-' < "$2.go" > "$2.output" &
+' "$3" < "$2.go" > "$2.output" &
 exec 5> "$2.go"
 while ! grep -q before "$2.output"; do sleep 0.01; done
 printf %s "$1" | nft -f -
@@ -117,7 +117,7 @@ def test_a_flow_that_was_open_before_the_rules_is_cut(tmp_path: os.PathLike[str]
     base = os.fspath(tmp_path) + "/far"
     os.mkfifo(base + ".go")
     os.chmod(os.fspath(tmp_path), 0o755)  # noqa: PTH101 (tmp_path may be any path-like)
-    done = alone(FLOW, ruleset.closed(), base)
+    done = alone(FLOW, ruleset.closed(), base, "3")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["before", "cut"]
 
@@ -126,7 +126,7 @@ def test_without_rules_the_same_flow_goes_on(tmp_path: os.PathLike[str]) -> None
     """Shows that the test above can fail."""
     base = os.fspath(tmp_path) + "/far"
     os.mkfifo(base + ".go")
-    done = alone(FLOW, "", base)
+    done = alone(FLOW, "", base, "60")
     assert done.stdout.split() == ["before", "after"], done.stderr
 
 
@@ -136,7 +136,7 @@ refused = 0
 for source, target in (pair.split(">") for pair in sys.argv[1:]):
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as one, socket.socket(family, socket.SOCK_DGRAM) as other:
-        one.bind((source, 0)), other.bind((target, 0)), other.settimeout(5)
+        one.bind((source, 0)), other.bind((target, 0)), other.settimeout(30)
         try:
             one.sendto(b"question", other.getsockname())
             other.sendto(b"answer", other.recvfrom(100)[1])
@@ -144,7 +144,7 @@ for source, target in (pair.split(">") for pair in sys.argv[1:]):
             refused += 1
             continue
     with socket.create_server((target, 0), family=family) as server:
-        client = socket.create_connection(server.getsockname()[:2], 5, (source, 0))
+        client = socket.create_connection(server.getsockname()[:2], 30, (source, 0))
         server.accept()[0].close()
         client.recv(1), client.close()
 print(refused, open("/proc/sys/net/netfilter/nf_conntrack_count").read().strip())
@@ -226,7 +226,7 @@ QUERIES = """
 import os, socket
 def query(kind, address, port, source=0):
     with socket.socket(socket.AF_INET, kind) as sock:
-        sock.settimeout(5)
+        sock.settimeout(30)
         try:
             sock.bind(("", source))
             sock.connect((address, port))

@@ -113,7 +113,7 @@ results = []
 for own, address in (("198.51.100.1", "198.51.100.2"), ("2001:db8::1", "2001:db8::2")):
     for port in (22, 2222):
         try:
-            socket.create_connection((address, 443), timeout=1, source_address=(own, port)).close()
+            socket.create_connection((address, 443), timeout=30, source_address=(own, port)).close()
             results.append("connected")
         except ConnectionRefusedError:
             results.append("refused")
@@ -169,7 +169,7 @@ results = {}
 for address in ("127.0.0.1", "127.0.0.9", "198.51.100.1", "::1", "2001:db8::1", "::ffff:127.0.0.1"):
     for port in (22, 8080):
         try:
-            socket.create_connection((address, port), timeout=2).close()
+            socket.create_connection((address, port), timeout=30).close()
             results[f"{address} {port}"] = "open"
         except OSError as error:
             results[f"{address} {port}"] = type(error).__name__

@@ -62,7 +62,11 @@ def host(sandbox: Running) -> Iterator[int]:
     for waiter in children(sandbox.process.pid):
         for process in children(waiter):
             if process != sandbox.init:
-                for line in Path(f"/proc/{process}/mountinfo").read_text().splitlines():
+                try:
+                    lines = Path(f"/proc/{process}/mountinfo").read_text().splitlines()
+                except OSError:
+                    continue  # it has ended
+                for line in lines:
                     mounted = Path(f"/proc/{process}/root{line.split()[4]}/repositories")
                     if " - tmpfs " in line and mounted.is_dir():
                         opened = os.open(mounted, os.O_RDONLY)
