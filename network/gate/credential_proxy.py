@@ -193,6 +193,8 @@ def _host(proxy: CredentialProxy, host: Host) -> str:
         lines = list(_placeholder_refused(host))
     lines = [
         f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
+        "no log",
+        f"log fd@{proxy.log_descriptor} format raw local0",  # of Lua files; requests are logged by the frontend
         *lines,
         *scope(host, proxy.repositories, proxy.asks),
         *lfs.batches(host),

@@ -20,6 +20,7 @@ from network.gate.rules import body
 
 TEMPLATE = Path(__file__).with_name("gate.template")  # for the caller of `render`: nothing here opens a file
 HELLO = Path(__file__).with_name("client_hello.lua")
+REPORT = Path(__file__).with_name("report.lua")
 # In load order: each file uses what the earlier ones define.
 GITHUB = tuple(
     Path(__file__).with_name(f"{name}.lua")
@@ -107,7 +108,7 @@ def render(template: str, places: Places, descriptors: tuple[int, int], uid: int
     text = Template(template).substitute(
         {name: str(places.map(name)) for name in grants.MAPS} | {name: str(places.list(name)) for name in NAMES} | _words(),
         reasons=places.reasons, uid=uid, chroot=places.root, admin=places.admin, hello=HELLO, coredns=COREDNS_ADDRESS,
-        github="".join(f"    lua-load {path}\n" for path in GITHUB) if proxy and proxy.asks_github else "",
+        checks="".join(f"    lua-load {path}\n" for path in _checks(proxy)),
         key_length=KEY_LENGTH, ticket_length=TICKET_LENGTH,
         tls_descriptor=descriptors[0], http_descriptor=descriptors[1],
         log_tls=_LOG_TLS, log_http=_LOG_HTTP,
@@ -118,6 +119,13 @@ def render(template: str, places: Places, descriptors: tuple[int, int], uid: int
     if proxy is None:
         return text
     return text + credential_proxy.render(proxy, _LOG_HTTPS + " %[var(txn.cookies)] %[var(txn.detail)]")
+
+
+def _checks(proxy: CredentialProxy | None) -> tuple[Path, ...]:
+    """The Lua files that the proxy needs."""
+    if proxy is None:
+        return ()
+    return (REPORT, *(GITHUB if proxy.asks_github else ()))
 
 
 # The refusals of the template by the name of its variable, which has the verdict; NAME_answer has the answer.

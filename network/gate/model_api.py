@@ -11,7 +11,7 @@ from dataclasses import replace
 from network import reasons
 from network.gate import wording
 from network.gate.credentials import Host
-from network.gate.rules import body
+from network.gate.rules import REPORTED, body
 
 MCP_HEADER = ("anthropic-beta", "mcp-client")  # the refused header that asks for remote MCP servers
 READER_DOWN = "requests to the model cannot be checked at the moment, so they do not pass; try again in a few seconds"
@@ -36,7 +36,9 @@ def to_reader(host: Host, socket: str) -> Iterable[str]:
     yield f"http-response set-var(txn.refused) res.fhdr({REFUSED_HEADER})"
     yield f"http-response set-var(txn.verdict) str({wording.verdict(reasons.MODEL)}) if {attempt}"
     yield f"http-response set-var(txn.detail) var(txn.refused) if {attempt}"
-    yield f"http-response set-log-level info if {attempt}"
+    yield f"http-response lua.report if {attempt}"
+    yield f"http-response set-log-level info if {attempt} !{{ {REPORTED} }}"
+    yield f"http-response set-log-level silent if {{ {REPORTED} }}"
     yield f"http-response del-header {REFUSED_HEADER}"
     yield f"http-error status 503 {body(host.answers, READER_DOWN)}"
     yield f"server reader unix@{socket}"

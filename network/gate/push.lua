@@ -164,6 +164,7 @@ core.register_action("push_commands", { "http-req" }, function(txn)
   end)
   local why = of("push")
   txn:set_var("txn.push_answer", why == "fine" and "" or Push.answer(body, why))
+  if why ~= "fine" then report(txn) end
 end)
 
 core.register_service("refused_push", "http", function(applet)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from network import reasons
 from network.gate import wording
 
+REPORTED = "var(txn.reported) -m found"  # by report.lua
 ACCEPTS_JSON = "{ req.hdr(accept) -m sub -i json }"
 
 
@@ -43,7 +44,7 @@ def checked_by_lua(action: str, variable: str, answers: str, condition: str = ""
     """Rules that run a Lua action and refuse the request unless the action sets a variable to "fine".
 
     Otherwise the action sets it to the sentence for the client, and txn.verdict for the log (json.lua: decide). A `service` in
-    Lua answers if the action sets the variable with the suffix _answer.
+    Lua answers if the action sets the variable with the suffix _answer. The action then reports the refusal (report.lua).
     """
     when = f" if {condition}" if condition else ""
     failed = wording.sentence(reasons.UNCLEAR, "failed")
@@ -52,6 +53,7 @@ def checked_by_lua(action: str, variable: str, answers: str, condition: str = ""
     yield f"http-request lua.{action}{when}"
     wrong = f"{condition} !{{ var({variable}) -m str fine }}".strip()
     if service:
+        yield f"http-request set-log-level silent if {{ {REPORTED} }}"
         yield f"http-request use-service lua.{service} if {wrong} {{ var({variable}_answer) -m len gt 0 }}"
     yield f"http-request wait-for-body time 1s if {wrong}"
     yield from _deny(403, answers, f"%[var({variable})]", wrong, "lf-string")
