@@ -175,8 +175,7 @@ class Budget(Request):
 class Notify(Request):
     """Show whether notifications are delivered, or send a test message now.
 
-    With --test it sends one message to every address of CODETAINER_NOTIFY, and prints for each whether it was delivered, or
-    why not. Exit code 1 if one was not delivered.
+    With --test it prints for every address of CODETAINER_NOTIFY whether the message was delivered, or why not (exit code 1).
     """
 
     # data["addresses"] of the reply: objects with address ("address 1 (ntfys)"), delivered (true/false), reason.
