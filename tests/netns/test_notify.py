@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract.events import BootFinished, BootState
-from backend.contract.paths import NOTIFIER_UID
+from backend.contract.paths import NOTIFIER_UID, Paths
 from backend.system import ROOT
 from tests.netns.notification_service import MAIL_PORT, USER, WEB_PORT
 from tests.netns.notified import (
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.netns
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = begin(tmp_path_factory.mktemp("notify"), "notify", CODETAINER_NOTIFY=NOTIFY)
+    service = begin(tmp_path_factory.mktemp("notify"), "notify", CODETAINER_NOTIFY=NOTIFY, CODETAINER_NOTIFY_TEXT="on")
     try:
         yield service
     finally:
@@ -158,6 +158,20 @@ def test_the_self_test_tries_it(service: Service) -> None:
     assert service.sandbox.state.proof is not None
     assert service.sandbox.state.proof.results["notifications"] == ""
     assert service.sandbox.state.proof.results["credentials"] == ""
+
+
+def test_a_waiting_agent_is_reported_with_its_question(service: Service) -> None:
+    """The agent's hook reports that it waits; the question is on its screen."""
+    service.sandbox.pane.send_keys("May I delete @everyone?", enter=False)
+    eventually("it is on the screen", lambda: "May I delete" in service.sandbox.screen())
+    hook = [
+        str(service.sandbox.paths.hooks / "activity.py").removeprefix(str(service.sandbox.paths.root)),
+        str(Paths().agent_report),
+    ]
+    service.sandbox.agent("mkdir", "-p", str(Paths().agent_report.parent))
+    service.sandbox.agent("/usr/bin/python3", "-I", "-S", *hook, "waits")
+    (message,) = eventually("it is delivered", lambda: service.saying("the agent waits for you"))
+    assert "May I delete @\N{ZERO WIDTH SPACE}everyone?" in message["message"]
 
 
 def refused_seriously(service: Service, port: int) -> None:

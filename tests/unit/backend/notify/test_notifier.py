@@ -114,8 +114,9 @@ async def test_the_end_sends_everything_as_one_notification(tmp_path: Path) -> N
 
 async def test_a_cancellation_at_the_moment_of_an_event_is_not_lost(tmp_path: Path) -> None:
     async with running(tmp_path) as (notifier, journal):
-        for _ in range(3):
-            await asyncio.sleep(0)  # until `run` waits
+        journal.emit(e.SessionChanged(e.SessionState.WAITS))  # has to settle, so `run` waits for a time
+        for _ in range(5):
+            await asyncio.sleep(0)
         journal.emit(e.Stopping("SIGTERM"))
     assert notifier.sent == []
 
