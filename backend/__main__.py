@@ -1,4 +1,4 @@
-"""The processes behind `codetainer`: `python3 -I -m backend boot|guard|certificates|work|export|up|enter|as-agent|check`."""
+"""The processes behind `codetainer`: `python3 -I -m backend boot|guard|certificates|send-notification|...`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def boot() -> int:
         return settings.EXIT_CODE if isinstance(error, CapabilitiesMissing) else 1
 
 
+USAGE = "boot|guard|certificates|send-notification|work|export|up|enter|as-agent|check"
 MAX_REPORTED = 512 << 10  # bytes; leaves room on stderr for an agent process's own message (system.MAX_AGENT_OUTPUT)
 
 
@@ -60,6 +61,10 @@ def main(argv: list[str]) -> int:
             from backend.guard.process import run
 
             return begin(run, descriptors)
+        case ["send-notification"]:
+            from backend.notify.sender import main as send
+
+            return begin(send)
         case ["certificates"]:
             from backend.services.certificates import main as certificates
 
@@ -89,7 +94,7 @@ def main(argv: list[str]) -> int:
 
             return begin(check, rest)
         case _:
-            sys.stderr.write("usage: python3 -I -m backend boot|guard|certificates|work|export|up|enter|as-agent|check\n")
+            sys.stderr.write(f"usage: python3 -I -m backend {USAGE}\n")
             return 2
 
 

@@ -32,13 +32,16 @@ class Journal:
         self._lost = 0
         self._behind = False  # events were lost, and no snapshot has been written since
         self.state = State()
+        self.observer: Callable[[Stamped, State, State], None] | None = None  # gets each event, and the states around it
 
     def emit(self, event: Event, at: float | None = None) -> None:
         """Stamps and appends an event. A full file system raises no error."""
         # Rounded as in the file, so that reading the journal gives the same state.
         stamped = Stamped(round(self._clock() if at is None else at, 3), self._seq + 1, event)
         self._seq += 1
-        self.state = fold(self.state, stamped)
+        before, self.state = self.state, fold(self.state, stamped)
+        if self.observer is not None:
+            self.observer(stamped, before, self.state)
         if not self._append(encode(stamped)):
             self._lost += 1
             self._behind = True

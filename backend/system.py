@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend import commands
 from backend.contract.immutable import dataclass
-from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, READER_UID, Paths
+from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, NOTIFIER_UID, READER_UID, Paths
 
 if TYPE_CHECKING:
     import asyncio
@@ -102,11 +102,12 @@ GUARD = Identity("guard", GUARD_UID, ("net_admin",))
 GATE = Identity("gate", GATE_UID)
 EXPORTER = Identity("exporter", EXPORTER_UID)
 READER = Identity("reader", READER_UID)
+NOTIFIER = Identity("notifier", NOTIFIER_UID)
 
 
 def name_of(uid: int) -> str:
     """The name of the identity with this uid, or "uid N"."""
-    identities = (ROOT, AGENT, COREDNS, GUARD, GATE, EXPORTER, READER)
+    identities = (ROOT, AGENT, COREDNS, GUARD, GATE, EXPORTER, READER, NOTIFIER)
     return next((identity.name for identity in identities if identity.uid == uid), f"uid {uid}")
 
 

@@ -43,6 +43,7 @@ class Lines:
         self._day = ""
         self._failing: frozenset[str] = frozenset()
         self._measured = self._state.measured is not None  # the journal has the measured state of the session
+        self._unreached: dict[str, str] = {}  # by address of a notification service
 
     def of(self, stamped: e.Stamped) -> Iterator[str]:
         """The lines of one event, usually one; a new day adds a line with the date."""
@@ -118,6 +119,8 @@ class Lines:
                 return f"the model's budget is {state}{_after(', ', event.limit)}"
             case e.BudgetRaised():
                 return f"the model's budget was raised by {harmless(event.amount, 60)}{_after(', by ', event.by)}"
+            case e.NotificationsMeasured():
+                return self._notifications(event)
             case e.Allowed() | e.Withdrawn() | e.Muted() | e.Acknowledged() | e.Froze():
                 return _by_hand(event, at)
             case e.WorkCounted():
@@ -187,6 +190,17 @@ class Lines:
             each = (f"{name} ({event.reasons[name]})" if event.reasons.get(name) else name for name in sorted(failing))
             return f"warning: no address found for {harmless(', '.join(each), 600)}"
         return f"addresses found again for {harmless(', '.join(sorted(before - failing)), 400)}"
+
+    def _notifications(self, event: e.NotificationsMeasured) -> str:
+        """A line only if other addresses cannot be reached than before."""
+        failing, before = dict(event.failing), self._unreached
+        self._unreached = failing
+        if failing.keys() == before.keys():
+            return ""
+        if failing:
+            each = "; ".join(f"{address}: {reason}" for address, reason in failing.items())
+            return f"warning: notifications are not delivered: {harmless(each, 600)}"
+        return "notifications are delivered again"
 
 
 def _work(event: e.WorkCounted) -> str:

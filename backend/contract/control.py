@@ -172,6 +172,18 @@ class Budget(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class Notify(Request):
+    """Show whether notifications are delivered, or send a test message now.
+
+    With --test it prints for every address of CODETAINER_NOTIFY whether the message was delivered, or why not (exit code 1).
+    """
+
+    # data["addresses"] of the reply: objects with address ("address 1 (ntfys)"), delivered (true/false), reason.
+    verb: ClassVar[str] = "notify"
+    test: bool = switch("--test", "send a test message now")
+
+
+@dataclass(frozen=True, slots=True)
 class Refresh(Request):
     """Resolve every allowed name now."""
 
@@ -221,8 +233,8 @@ class RestartSession(Request):
 VERBS: dict[str, type[Request]] = {
     request.verb: request
     for request in (
-        Allow, Revoke, ListAllowed, Explain, CountWork, SaveWork, Mute, Acknowledge, Budget, Refresh, Freeze, Thaw, Retry,
-        RestartSession,
+        Allow, Revoke, ListAllowed, Explain, CountWork, SaveWork, Mute, Acknowledge, Budget, Notify, Refresh, Freeze, Thaw,
+        Retry, RestartSession,
     )
 }  # fmt: skip
 

@@ -540,6 +540,25 @@ class Froze(Event):
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NotificationsMeasured(Event):
+    """Notifications of the operator (CODETAINER_NOTIFY). `destinations` counts the addresses, `delivered` the notifications.
+
+    `waiting` counts messages that an address has not received yet. `failing` maps each address that could not be reached
+    ("address 1 (ntfys)") to the reason, and `failing_since` is the time of the first failure of any of them. `dropped` counts
+    messages that were given up because too many waited.
+    """
+
+    kind: ClassVar[str] = "notifications.measured"
+    destinations: int
+    delivered: int = 0
+    delivered_at: float = 0.0
+    waiting: int = 0
+    failing: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    failing_since: float = 0.0
+    dropped: int = 0
+
+
 # --- the session ---
 
 
@@ -733,7 +752,7 @@ KINDS: dict[str, type[Event]] = {
         SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, ProtectionFailed, Noted, Refused,
         CookiesDropped, Wrote, Carried, ModelUsed, BudgetChanged, BudgetRaised,
         Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, SessionMeasured, SessionResumed, AgentSettings,
-        WorkCounted, WorkRecounted, WorkSaved, SaveSkipped, Snapshot,
+        WorkCounted, WorkRecounted, WorkSaved, SaveSkipped, NotificationsMeasured, Snapshot,
     )
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ GATE_UID = 955
 EXPORTER_UID = 956
 STOPPER_UID = 957  # owns no files: backend/agent/freezer.py
 READER_UID = 958
+NOTIFIER_UID = 959
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ class Paths:
     def budget(self) -> Path:
         """What the model has used so far (0600, root): network/gate/budget.py."""
         return self.run / "budget.json"
+
+    @property
+    def notifier_authorities(self) -> Path:
+        """The CAs that a sender of notifications trusts: the system's at boot, without the gate's."""
+        return self.run / "notifier-authorities.crt"
 
     @property
     def ssh(self) -> Path:

@@ -97,6 +97,7 @@ class State:
     prompt_sha256: str = ""  # of CLAUDE_PROMPT
     prompt_bytes: int = 0
     day: Day = field(default_factory=Day)
+    notifications: e.NotificationsMeasured | None = None
 
     @property
     def is_open(self) -> bool:
@@ -350,6 +351,11 @@ def _(event: e.Acknowledged, state: State, at: float) -> State:
 def _(event: e.Froze, state: State, at: float) -> State:
     by, since = (event.by, at) if event.frozen else ("", 0.0)
     return replace(state, frozen=event.frozen, frozen_by=by, frozen_at=since)
+
+
+@_apply.register
+def _(event: e.NotificationsMeasured, state: State, at: float) -> State:
+    return replace(state, notifications=event)
 
 
 @_apply.register

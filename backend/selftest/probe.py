@@ -1,6 +1,7 @@
 """Tests the protections from inside, as the agent. Each probe tries something that must fail at once.
 
-Argument: a JSON object with `name`, `resolver` and `outside` ([address, port]), `upstream` and `site` (the same, or null),
+Argument: a JSON object with `name`, `resolver` and `outside` ([address, port]), `upstream`, `site` and `notifications` (the
+same, or null; the last is open for senders of notifications),
 `model` (an object with the `host` of the model's API, `path`, `header` and `value` of the credential; or null),
 `listed` (a list of [name, port], or null), `seccomp` (true if there is a filter), `ssh` (sshd's port, or 0), `platform` (the
 platform's folder, which may not exist).
@@ -202,6 +203,8 @@ def main() -> None:
         "privileges": privileges(),
         "platform": platforms_folder(options["platform"]),
     }
+    if options["notifications"]:
+        results["notifications"] = outside_address(*options["notifications"])
     if options["ssh"]:
         results["sshd"] = sshd(int(options["ssh"]))
     if options["seccomp"]:

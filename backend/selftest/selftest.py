@@ -16,12 +16,14 @@ from backend.contract.events import ProofFinished, ProtectionFailed
 from backend.contract.immutable import dataclass
 from backend.guard import upstream
 from backend.guard.channel import Explain
+from backend.notify.firewall import open_for
 from backend.settings.values import GateMode, Seccomp
 from backend.system import Finished, SystemFailure
 from network.allowlist import Check
 from network.firewall.ruleset import COREDNS_ADDRESS
 
 OUTSIDE = ("192.0.2.1", 443)  # TEST-NET-1: no host answers there, and no entry opens it
+NOTIFIED = ("192.0.2.1", 9443)  # stands for a notification service
 SECONDS = 20.0
 MAX_TEXT = 500  # characters
 MAX_RESULTS = 64
@@ -69,10 +71,15 @@ async def run(boot: Boot, *, listed: bool = True) -> Result:
         boot.expected.add(("tcp", "127.0.0.1", boot.settings.open_ssh_port))
     if site is not None:
         boot.expected.add(("tcp", name, site[1]))
+    if boot.settings.notify:
+        # Open for senders of notifications meanwhile: the agent must be refused all the same.
+        await open_for((NOTIFIED[0],), NOTIFIED[1], int(SECONDS))
+        boot.expected.add(("tcp", *NOTIFIED))
     options = {
         "name": name,
         "resolver": [COREDNS_ADDRESS, 53],
         "outside": OUTSIDE,
+        "notifications": NOTIFIED if boot.settings.notify else None,
         "upstream": [resolver.address, resolver.port] if resolver else None,
         "site": site,
         "model": _model(boot),
@@ -106,7 +113,8 @@ def results(done: Finished) -> dict[str, str]:
 
 def credentials_inside(boot: Boot) -> str:
     """Looks for credentials in the environment and files of the agent's session. Returns the problem, or ""."""
-    secrets = [value for value in boot.settings.secrets.by_variable.values() if len(value) >= MIN_CREDENTIAL]
+    values = (*boot.settings.secrets.by_variable.values(), *(part for _, part in boot.settings.notify_secrets))
+    secrets = [value for value in values if len(value) >= MIN_CREDENTIAL]
     texts = {f"its environment ({name})": value for name, value in boot.agent_environment.items()}
     with contextlib.suppress(OSError):
         for file in boot.paths.gh_config.iterdir():

@@ -6,6 +6,7 @@ Length: a declaration for each setting.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from backend.contract import durations
 from backend.contract.immutable import dataclass
@@ -16,6 +17,7 @@ from backend.settings.values import (
     GateMode,
     LogFormat,
     Login,
+    NotifyText,
     OnFailure,
     Override,
     Pretend,
@@ -30,6 +32,9 @@ from network.gate import budget, credentials
 from network.gate.budget import Limit
 from network.gate.credentials import Host
 from network.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from network.destinations import Destination
 
 # Credentials of every sandbox; the operator's own credentials file may add others (see `Secrets`).
 CREDENTIALS = (
@@ -232,6 +237,23 @@ class Settings:
         unset=(),
         example="cost=20 calls=500/h",
     )
+    notify: tuple[Destination, ...] = setting(
+        "CODETAINER_NOTIFY",
+        "Services that get a message if the sandbox needs you, ends or fails: ntfy, Slack, Discord, Matrix, mail, a webhook",
+        values.notify,
+        "",
+        "addresses such as ntfys://HOST/TOPIC, separated by spaces",
+        unset=(),
+        example="ntfys://tk_TOKEN@ntfy.example.com/TOPIC mailtos://USER:PASSWORD@smtp.example.com?from=A@B&to=C@D",
+        secret=True,
+    )
+    notify_text: NotifyText = setting(
+        "CODETAINER_NOTIFY_TEXT",
+        "Put the agent's own text into notifications: its question, refused names, branches",
+        NotifyText,
+        "off",
+        "on or off",
+    )
     certificate_seconds: float = setting(
         "CODETAINER_CERTIFICATES",
         "Validity of the gate's certificates, which are renewed after two thirds of this time",
@@ -331,10 +353,15 @@ class Settings:
 
     @property
     def secret_values(self) -> tuple[tuple[str, str], ...]:
-        """Variable and value of each secret that must stay out of logs, and of each part of the telemetry headers."""
+        """Variable and value of each secret that must stay out of logs, with the parts of headers and addresses."""
         headers = ((name, value) for name, value in self.telemetry.variables.items() if telemetry.is_secret(name))
         parts = ((name, part) for name, value in headers for part in telemetry.header_parts(value))
-        return (*self.secrets.by_variable.items(), *parts)
+        return (*self.secrets.by_variable.items(), *parts, *self.notify_secrets)
+
+    @property
+    def notify_secrets(self) -> tuple[tuple[str, str], ...]:
+        """Variable and value of each secret part of the notification services' addresses."""
+        return tuple(("CODETAINER_NOTIFY", part) for destination in self.notify for part in destination.secrets)
 
     @property
     def writable(self) -> tuple[str, ...]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from backend.contract import durations
 from backend.contract.immutable import dataclass
 from network import allowlist
 from network.firewall.ruleset import Listener
 from network.gate import credentials
+
+if TYPE_CHECKING:
+    from network.destinations import Destination
 
 SANDBOX_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 DURATION = f"a duration from 1s to 366d ({durations.EXPECTED})"
@@ -54,6 +58,11 @@ class Resume(StrEnum):
 class Debug(StrEnum):
     ON = "on"
     OFF = "off"
+
+
+class NotifyText(StrEnum):
+    ON = "on"
+    OFF = "off"  # notifications contain only our own words
 
 
 class Save(StrEnum):
@@ -121,8 +130,8 @@ def one_key(value: str) -> str:
 
 
 def patience(value: str) -> float:
-    """A duration in seconds; 0 for `off` or `0`."""
-    return 0.0 if value in ("off", "0") else durations.read(value)
+    """A duration in seconds; 0 for `off`."""
+    return 0.0 if value == "off" else durations.read(value)
 
 
 def autosave(value: str) -> Autosave:
@@ -183,6 +192,13 @@ def ssh_keys(value: str) -> tuple[str, ...]:
     from network.ssh import authorized_keys  # loaded only if keys are set
 
     return authorized_keys.parse(value, "CODETAINER_SSH_KEYS")
+
+
+def notify(value: str) -> tuple[Destination, ...]:
+    """Addresses of notification services. Raises Problems."""
+    from network import service_addresses  # loaded only if there are any
+
+    return service_addresses.parse(value)
 
 
 def push(value: str) -> tuple[str, ...]:

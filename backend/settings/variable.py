@@ -42,9 +42,10 @@ def setting(
     *,
     unset: T | None = None,
     example: str = "",
+    secret: bool = False,
 ) -> T:
     """Declares a field of a settings class and its variable. mypy compares the field's type with the result of `read`."""
-    variable = Variable(name, meaning, read, default, expected, example=example, unset=unset)
+    variable = Variable(name, meaning, read, default, expected, secret, example=example, unset=unset)
     return cast("T", dataclasses.field(metadata={_VARIABLE: variable}))
 
 

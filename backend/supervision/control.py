@@ -12,7 +12,7 @@ import ipaddress
 import math
 import time
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from backend.contract import control, durations, shell
 from backend.contract.control import Reply, Request
@@ -32,6 +32,9 @@ from backend.work.save_reply import save_reply
 from network import allowlist, grant
 from network.names import EntryError, normalise
 
+if TYPE_CHECKING:
+    from backend.notify.notifier import Notifier
+
 REFRESH_SECONDS = 60.0
 HOW_LONG = "Give a time from 1 s to a year, or none for until it is taken back."
 NOT_TRUSTED = "programs that are running already do not trust the gate's certificate for it"
@@ -46,6 +49,7 @@ class Control(Protocol):
     grants: Grants
     policy: Policy
     work: Keeper
+    notifier: Notifier | None
 
     async def freeze(self, by: str) -> bool: ...
     async def thaw(self, by: str) -> bool: ...
@@ -130,6 +134,15 @@ def _from_guard(done: channel.Done) -> Reply:
 @dispatch.register
 async def _(request: control.Budget, target: Control, by: str) -> Reply:
     return budget_reply(request, target.services.reader, target.journal.emit, by)
+
+
+@dispatch.register
+async def _(request: control.Notify, target: Control, by: str) -> Reply:
+    if target.notifier is None:
+        return Reply(False, "no notifications are sent: CODETAINER_NOTIFY is not set", "Set it for the next boot.")
+    from backend.supervision.notifications import notify_reply  # loaded only if there are addresses
+
+    return await notify_reply(request, target.notifier, target.journal.state.notifications)
 
 
 @dispatch.register

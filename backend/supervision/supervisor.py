@@ -12,7 +12,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.agent import agent
 from backend.agent.ending import end_agent
@@ -52,6 +52,9 @@ from backend.supervision.grants import Grants
 from backend.system import SystemFailure
 from backend.work.keeper import Keeper
 
+if TYPE_CHECKING:
+    from backend.notify.notifier import Notifier
+
 NOT_STARTED = "nothing is started as the agent"
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
 RETRY_SECONDS = 5.0  # before a task that ended with an error is started again
@@ -69,6 +72,7 @@ class Supervisor(Control):
         self.policy = Policy(settings, self.services)
         self.boot = self._new_boot()
         self.work = Keeper(self.boot, self.journal)
+        self.notifier = _notifier(self.boot, self.journal)
         self.freezing = Freezing(self.policy, self.journal.emit, paths.frozen)
         self._runner = Runner(steps.plan(settings.repository), self.journal.emit)
         self._stop = asyncio.Event()
@@ -98,6 +102,9 @@ class Supervisor(Control):
         server = ControlServer(self.paths.control, self)
         await server.start()
         self._begin(self._watch_services)
+        if self.notifier is not None:
+            self.notifier.prepare()
+            self._begin(self.notifier.run)
         self.freezing.prepare(self.paths.cgroups)
         loop.run_in_executor(None, session.preload)
         booting = asyncio.create_task(self._boot(lock))
@@ -118,7 +125,10 @@ class Supervisor(Control):
             for task in self._tasks:
                 task.cancel()
             await server.stop()
+            begun = time.monotonic()
             await self.work.last(self.settings.grace_seconds)
+            if self.notifier is not None:
+                await self.notifier.last(self.settings.grace_seconds - (time.monotonic() - begun))
             await self.freezing.end()
             await self.services.stop()
             await self.services.sshd.service.stop()
@@ -292,6 +302,14 @@ class Supervisor(Control):
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks.add(asyncio.create_task(going_on(work, self.journal.emit)))
+
+
+def _notifier(boot: Boot, journal: Journal) -> Notifier | None:
+    if not boot.settings.notify:
+        return None
+    from backend.supervision import notifications  # loaded only if there are addresses
+
+    return notifications.begin(boot, journal)
 
 
 async def going_on(

@@ -140,6 +140,12 @@ def _network(tally: Tally) -> Iterator[Metric]:
     yield _counters("model_tokens", "Tokens that the API reported, by kind.", ("kind",), tokens)
     yield _counter("model_cost", "Estimated cost of all calls in US dollars.", model.cost, "dollars")
     yield _gauge("model_budget_used", "The largest used share of a limit of the budget; 0 without limits.", model.share)
+    if (notified := tally.state.notifications) is not None:
+        yield _counter("notifications_delivered", "Notifications that a service has accepted.", notified.delivered)
+        yield _gauge("notifications_waiting", "Messages that a notification service has not received yet.", notified.waiting)
+        yield _gauge("notifications_failing", "Notification services that cannot be reached.", len(notified.failing))
+        about = "Time of the last notification that a service accepted."
+        yield _gauge("notifications_delivered_timestamp", about, notified.delivered_at, "seconds")
     open_now = sum(one.open_now for one in tally.state.carried.values())
     yield _gauge("carried_open_connections", "Open connections through the gate.", open_now)
     dns = tally.state.names or e.NamesMeasured(0, 0, 0, 0.0)

@@ -29,6 +29,7 @@ def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block,
     problems += _budget(state, now)
     problems += _warned(state)
     problems += _failing(state, now)
+    problems += _notifications(state, now)
     problems += _full(state)
     if state.session is not None and state.session_state is SessionState.ENDED and not state.stopping:
         since = clock(state.session.since) if state.session.since else ""
@@ -98,6 +99,17 @@ def _budget(state: State, now: float) -> list[Block]:
 
 
 _MORE = ("+ adds to it",)
+
+
+def _notifications(state: State, now: float) -> list[Block]:
+    """The notification services that cannot be reached."""
+    measured = state.notifications
+    if measured is None or not measured.failing:
+        return []
+    lines = [f"{harmless(address, 40)}: {harmless(reason, 160)}" for address, reason in measured.failing.items()]
+    waiting = f"{many(measured.waiting, 'message')} waiting. " if measured.waiting else ""
+    lines.append(f"{waiting}Run codetainer notify --test to try again now.")
+    return [Block("Notifications are not delivered", ago(measured.failing_since, now), tuple(lines), Tone.WARN)]
 
 
 CONSEQUENCES = {

@@ -11,7 +11,7 @@ from codetainer_tui.view import walls, work
 from codetainer_tui.view.headline import agent_words, without_subject
 from codetainer_tui.view.parts import Row, Tone
 from codetainer_tui.view.session import CANNOT_GO_ON
-from codetainer_tui.words import ago, grouped, harmless, many, size, took, until, within
+from codetainer_tui.words import ago, clock, grouped, harmless, many, size, took, until, within
 
 BAR_CELLS = 8
 MAX_UNLIMITED = 3
@@ -23,7 +23,7 @@ def rows(state: State, now: float) -> tuple[Row, ...]:
     """The rows that apply to a state, the most important first."""
     candidates = (
         _dns(state), *_protections(state, now), _cookies(state, now), model(state), _allowlist(state, now), _ssh(state),
-        _sandbox(state), _disk(state), _agent(state, now), work.row(state, now), _boot(state),
+        _sandbox(state), _disk(state), _agent(state, now), work.row(state, now), _notifications(state, now), _boot(state),
     )  # fmt: skip
     return tuple(row for row in candidates if row is not None)
 
@@ -218,6 +218,23 @@ def _agent(state: State, now: float) -> Row | None:
         cells.append(f"${session.cost_usd:.2f}")
     cells.append(f"credentials {harmless(state.credentials, 20)}")
     return Row("Agent", tuple(cells), Tone.WARN if state.session_state in ATTENTION else Tone.PLAIN)
+
+
+def _notifications(state: State, now: float) -> Row | None:
+    """The notifications of an operator who is away."""
+    measured = state.notifications
+    if measured is None:
+        return None
+    cells = [many(measured.destinations, "address", "addresses"), f"{measured.delivered} delivered"]
+    if measured.delivered_at:
+        cells.append(f"last {ago(measured.delivered_at, now)}")
+    if measured.waiting:
+        cells.append(f"{measured.waiting} waiting")
+    if measured.dropped:
+        cells.append(f"{measured.dropped} dropped")
+    if measured.failing:
+        cells.append(f"{len(measured.failing)} failing since {clock(measured.failing_since)}")
+    return Row("Notify", tuple(cells), Tone.WARN if measured.failing else Tone.PLAIN)
 
 
 def _boot(state: State) -> Row | None:

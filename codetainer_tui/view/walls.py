@@ -36,7 +36,8 @@ ROOT = Wall("root", ("root read-only",), "system files are read-only")
 PRIVILEGES = Wall("privileges", ("privileges", "platform"), "uid 1000, no capabilities, no way to gain any")
 CALLS = Wall("system calls", ("system calls",), "namespaces, mounts, keyrings, vsock and terminal input injection are refused")
 SSH = Wall("ssh", ("sshd",), "keys only, no forwarding, out of the agent's reach")
-WALLS = (NAMES, ADDRESSES, GATE, MODEL, CREDENTIALS, ROOT, PRIVILEGES, CALLS, SSH)
+NOTIFICATIONS = Wall("notifications", ("notifications",), "only a sender of notifications can reach their service")
+WALLS = (NAMES, ADDRESSES, GATE, MODEL, CREDENTIALS, ROOT, PRIVILEGES, CALLS, SSH, NOTIFICATIONS)
 OTHER = frozenset(("resolver", "listed host"))  # these test that allowed traffic works, not a protection
 GATE_OFF = "filtering by address only: other hosts on an open address are reachable too"
 
@@ -48,8 +49,13 @@ def walls(state: State) -> tuple[Row, ...]:
     results = state.proof.results
     assigned = OTHER.union(*(wall.probes for wall in WALLS))
     more = (Wall(harmless(probe, 30), (probe,), "") for probe in sorted(results.keys() - assigned))
-    walls = (wall for wall in WALLS if wall is not MODEL or "reader" in state.services)  # without credentials nothing is read
+    walls = (wall for wall in WALLS if _exists(wall, state, results))
     return tuple(_row(wall, state, results) for wall in (*walls, *more))
+
+
+def _exists(wall: Wall, state: State, results: Mapping[str, str]) -> bool:
+    """False for the protection of something that this sandbox does not have: requests that are read, notifications."""
+    return (wall is not MODEL or "reader" in state.services) and (wall is not NOTIFICATIONS or _tried(wall, results))
 
 
 def _row(wall: Wall, state: State, results: Mapping[str, str]) -> Row:

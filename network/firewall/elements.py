@@ -11,6 +11,7 @@ OPEN = "open4"  # address . port, checked by name at the gate (if the gate is on
 HTTP = "http4"  # address . port, checked by Host at the gate; without a gate these ports are in OPEN
 DIRECT = "direct4"  # address . port, reached by the agent directly, checked by address only (with a gate)
 SETS = (OPEN, HTTP, DIRECT)
+NOTIFY = "notify4"  # address . port of the notification service that a sender is connecting to; for its uid only
 REFUSED = "refused4"  # refused destinations, with counters
 SERIOUS = "serious4"  # refused destinations that no entry can allow: special-purpose addresses and the sandbox's own
 REFUSED_SECONDS = 600  # lifetime of a counter, from the first refusal

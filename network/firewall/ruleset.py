@@ -1,7 +1,7 @@
 """The firewall as text: one `inet` table, which closes both IPv4 and IPv6, loaded in one transaction.
 
 Sources: nft(8); docs/security.md explains the attacks behind the rules. All addresses in rules are from the specification or
-from sets that only the guard fills.
+from sets that only the guard and the supervisor fill.
 
 Length: one table, whose rules must be read together.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from string import Template
 
 from network.firewall import elements
-from network.firewall.elements import DIRECT, HTTP, OPEN, REFUSED, REFUSED_SECONDS, SERIOUS, TABLE, Element
+from network.firewall.elements import DIRECT, HTTP, NOTIFY, OPEN, REFUSED, REFUSED_SECONDS, SERIOUS, TABLE, Element
 
 NFLOG_GROUP = 100
 NFLOG_RATE = 50  # reports per second of ordinary refusals, and as many of serious ones; the counters have no limit
@@ -67,12 +67,14 @@ class Rules:
     gate: int = 955
     exporter: int = 956
     reader: int = 958
+    notifier: int = 959
     with_gate: bool = False
     upstreams: tuple[Upstream, ...] = ()
     docker_servers: tuple[str, ...] = ()  # IPv4 resolvers that dockerd asks from this namespace, as root
     inbound: tuple[int, ...] = ()  # TCP ports that are open to the outside, in addition to SSH's
     ssh: int = 0  # the port of our own sshd, or 0
     metrics: Listener | None = None
+    notify: tuple[Upstream, ...] = ()  # resolvers that a sender of notifications may query; () if there are none to send
     flows: int = FLOWS  # size of the conntrack table
 
 
@@ -96,6 +98,7 @@ table $table {
   set $open { type ipv4_addr . inet_service; flags timeout; size 65536; }
   set $http { type ipv4_addr . inet_service; flags timeout; size 16384; }
   set $direct { type ipv4_addr . inet_service; flags timeout; size 8192; }
+  set $notify { type ipv4_addr . inet_service; flags timeout; size 64; }
   set $refused { type ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout $counted; size 4096; counter; }
   set $serious { type ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout $counted; size 4096; counter; }
   counter refused_agent {}
@@ -137,14 +140,17 @@ $divert
     ct direction original ct mark $gate_mark meta skuid != $gate goto refuse
     ct direction original ct mark $agent_mark meta skuid != $agent goto refuse
     ct direction original ct mark $docker_mark meta skuid != 0 goto refuse
+    ct direction original ct mark $notifier_mark meta skuid != $notifier goto refuse
     ct direction reply ct mark $ssh_mark meta skuid != 0 goto refuse
     ct direction reply ct mark $exporter_mark meta skuid != $exporter goto refuse
-    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark, $docker_mark } ct state established accept
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark, $docker_mark, $notifier_mark } \\
+      ct state established accept
 $diverted
     oif "lo" jump loopback
 $replies
 $upstream_rules
 $docker_rules
+$notify_rules
     ip daddr @never4 goto refuse
 $open_rules
     goto refuse
@@ -171,10 +177,10 @@ $outside_only
     ip daddr $guard_address meta skuid $coredns meta l4proto { tcp, udp } th dport 53 accept
     ip saddr $guard_address meta skuid $guard accept
     ip saddr $gate_address meta skuid $gate ct direction reply accept
-    ip daddr $docker_address meta skuid $guard accept
+    ip daddr $docker_address meta skuid $docker_clients accept
     ip daddr { $docker_address, $coredns_address, $guard_address, $gate_address } goto refuse
 $metrics_within    # The services open no connections on loopback: one that is tricked into dialling 127.0.0.1 gets nowhere.
-    meta skuid { $coredns, $guard, $gate, $exporter, $reader } ct state { new, untracked } goto refuse
+    meta skuid { $coredns, $guard, $gate, $exporter, $reader, $notifier } ct state { new, untracked } goto refuse
     accept
   }
   chain out6 {
@@ -220,8 +226,9 @@ $metrics_within    # The services open no connections on loopback: one that is t
   }
   chain in { type filter hook input priority 0; policy drop;
     iif "lo" accept
-    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark, $docker_mark } ct state established accept
-    ct mark { $agent_mark, $guard_mark, $gate_mark, $docker_mark } ct state related \\
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $ssh_mark, $exporter_mark, $docker_mark, $notifier_mark } \\
+      ct state established accept
+    ct mark { $agent_mark, $guard_mark, $gate_mark, $docker_mark, $notifier_mark } ct state related \\
       icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
 $inbound_rules
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, packet-too-big } accept
@@ -245,6 +252,7 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         direct=DIRECT,
         refused=REFUSED,
         serious=SERIOUS,
+        notify=NOTIFY,
         counted=f"{REFUSED_SECONDS}s",
         group=NFLOG_GROUP,
         rate=NFLOG_RATE,
@@ -274,7 +282,14 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
             if rules.with_gate
             else ""
         ),
-        upstream_rules="\n".join(_upstream(rules, upstream) for upstream in rules.upstreams),
+        upstream_rules="\n".join(
+            [_upstream(rules.guard, upstream) for upstream in rules.upstreams]
+            + [_upstream(rules.notifier, upstream) for upstream in rules.notify]
+        ),
+        notify_rules=_notify(rules),
+        notifier=rules.notifier,
+        notifier_mark=f"{mark(rules.notifier):#x}",
+        docker_clients=f"{{ {rules.guard}, {rules.notifier} }}" if rules.notify else str(rules.guard),
         docker_rules="\n".join(_docker(address) for address in rules.docker_servers),
         open_rules=_open(rules),
         ssh_ports6=_ssh_ports6(rules),
@@ -289,9 +304,18 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
     return text + "".join(elements.add(name, [element]) for name, element in kept)
 
 
-def closed(ssh: int = 0, metrics: Listener | None = None) -> str:
-    """Returns the first ruleset of a boot: loopback works, SSH and the metrics are reachable, everything else is closed."""
-    return render(Rules(ssh=ssh, metrics=metrics))
+def closed(
+    ssh: int = 0,
+    metrics: Listener | None = None,
+    notify: tuple[Upstream, ...] = (),
+    docker_servers: tuple[str, ...] = (),
+) -> str:
+    """Returns the first ruleset of a boot: loopback works, SSH and the metrics are reachable, everything else is closed.
+
+    With `notify`, root's senders of notifications may resolve names and connect to their service, because a halted sandbox has
+    to be reported, too.
+    """
+    return render(Rules(ssh=ssh, metrics=metrics, notify=notify, docker_servers=docker_servers if notify else ()))
 
 
 def refuses_locally(address: str, port: int, own: Iterable[int] = ()) -> bool:
@@ -315,12 +339,20 @@ def _divert(rules: Rules) -> str:
     return "  chain divert { type nat hook output priority -100; policy accept;\n" + "\n".join(lines) + "\n  }"
 
 
-def _upstream(rules: Rules, upstream: Upstream) -> str:
+def _upstream(uid: int, upstream: Upstream) -> str:
     protocols = "tcp" if upstream.tls else "{ tcp, udp }"
     return (
-        f"    ip daddr {ipaddress.IPv4Address(upstream.address)} meta skuid {rules.guard} meta l4proto {protocols} "
-        f"th dport {int(upstream.port)} ct state new counter name asked_upstream ct mark set {mark(rules.guard):#x} accept"
+        f"    ip daddr {ipaddress.IPv4Address(upstream.address)} meta skuid {uid} meta l4proto {protocols} "
+        f"th dport {int(upstream.port)} ct state new counter name asked_upstream ct mark set {mark(uid):#x} accept"
     )
+
+
+def _notify(rules: Rules) -> str:
+    """A rule before the special-purpose ranges are refused: the operator's notification service may be in a private network."""
+    if not rules.notify:
+        return ""
+    to = f"ip daddr . tcp dport @{NOTIFY}"
+    return f"    meta skuid {rules.notifier} ct state new {to} ct mark set {mark(rules.notifier):#x} accept"
 
 
 def _docker(address: str) -> str:

@@ -18,6 +18,7 @@ EVENTS: tuple[e.Event, ...] = (
     e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, 3, "dns", "telemetry.example"),
     e.CookiesDropped("github.com", 2),
     e.Carried("api.example", 5, 2, 1000, 300, 8.0),
+    e.NotificationsMeasured(2, 5, 7.0, 1, {"address 1 (ntfys)": "the connection was refused"}, 8.0),
     e.Allowed("files.example", until=99.0),
     e.SessionChanged(e.SessionState.WAITS, "work", 6.0, "Opus", 42.0, 1.2, "main"),
     e.WorkCounted((e.RepositoryWork("/workspace/repo", "main", 3, 2, 1, 1),)),

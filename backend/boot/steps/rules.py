@@ -12,7 +12,7 @@ from backend.system import SystemFailure
 from network.dns import resolv_conf
 from network.dns.resolv_conf import ResolvConf
 from network.firewall import ruleset
-from network.firewall.ruleset import COREDNS_ADDRESS, DOCKER_ADDRESS, Rules
+from network.firewall.ruleset import COREDNS_ADDRESS, DOCKER_ADDRESS, Rules, Upstream
 
 
 async def run(boot: Boot) -> str:
@@ -54,6 +54,7 @@ async def load(boot: Boot) -> None:
         with_gate=with_gate,
         ssh=boot.settings.open_ssh_port,
         metrics=boot.settings.metrics,
+        notify=for_notifications(boot),
         flows=flows(boot.paths),
     )
     try:
@@ -63,6 +64,22 @@ async def load(boot: Boot) -> None:
             "Set CODETAINER_GATE=off if this kernel has no NAT; connections are then not checked by name." if with_gate else ""
         )
         raise StepFailed(f"cannot load the firewall: {error}", remedy) from error
+
+
+def upstreams(boot: Boot) -> tuple[str, ...]:
+    """Returns the resolvers in use or, before this step has run, those that it will use."""
+    return boot.policy.upstreams or boot.settings.upstreams or resolvers(boot.paths).nameservers
+
+
+def for_notifications(boot: Boot) -> tuple[Upstream, ...]:
+    """Returns the resolvers that a sender of notifications may query, () if there are none to send."""
+    return tuple(upstream.parse(text)[0] for text in upstreams(boot)) if boot.settings.notify else ()
+
+
+def docker_servers(boot: Boot) -> tuple[str, ...]:
+    """Returns the servers that Docker's resolver queries from inside this container, if it is in use."""
+    external = resolvers(boot.paths).external if DOCKER_ADDRESS in upstreams(boot) else None
+    return external.ipv4 if external else ()
 
 
 def flows(paths: Paths) -> int:

@@ -40,6 +40,8 @@ REQUESTS: list[tuple[str, Request]] = [
     ("mute a.example --for 5m", control.Mute("a.example", 300.0)),
     ("mute a.example --off", control.Mute("a.example", off=True)),
     ("budget", control.Budget()),
+    ("notify", control.Notify()),
+    ("notify --test", control.Notify(test=True)),
     ("budget +calls=100", control.Budget("+calls=100")),
     ("acknowledge", control.Acknowledge(0.0)),
     ("explain 192.0.2.1:443", control.Explain("192.0.2.1:443")),

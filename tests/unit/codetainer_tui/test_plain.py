@@ -13,6 +13,11 @@ WORK = e.RepositoryWork("/workspace/repo", "main", commits=2, files=1, untracked
 AMOUNTS = "2 commits not pushed, 3 files not committed, 1 stash"
 CASES = [
     (e.BootStarted("0.1.0", (e.PlannedStep("a", "A"),), "octo/repo"), "boot started for octo/repo: 1 step, codetainer 0.1.0"),
+    (
+        e.NotificationsMeasured(2, failing={"address 1 (ntfys)": "the connection was refused"}),
+        "warning: notifications are not delivered: address 1 (ntfys): the connection was refused",
+    ),
+    (e.NotificationsMeasured(2, 1), ""),
     (e.StepStarted("names"), "DNS (CoreDNS) ..."),
     (e.StepOutput("names", "hello\x1b[31m"), "DNS (CoreDNS): hello\\x1b[31m"),
     (e.StepOutput("clone", "Receiving objects:  62% (806/1300)"), ""),
@@ -191,6 +196,16 @@ def test_changes_of_failing_names_are_logged_once() -> None:
     failing = e.ListMeasured(2, 1, failing={"a.example": 1.0})
     output = [lines.text(event, 0) for event in (failing, failing, e.ListMeasured(2, 2), e.ListMeasured(2, 2))]
     assert output == ["warning: no address found for a.example", "", "addresses found again for a.example", ""]
+
+
+def test_changes_of_failing_notifications_are_logged_once() -> None:
+    lines = Lines()
+    failing = e.NotificationsMeasured(1, failing={"address 1 (ntfys)": "the service failed (HTTP 5xx)"})
+    output = [
+        lines.text(event, 0) for event in (failing, failing, e.NotificationsMeasured(1, 2), e.NotificationsMeasured(1, 3))
+    ]
+    words = "warning: notifications are not delivered: address 1 (ntfys): the service failed (HTTP 5xx)"
+    assert output == [words, "", "notifications are delivered again", ""]
 
 
 def test_hostile_text_is_escaped() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from network import allowlist, telemetry
+from network import allowlist, service_addresses, telemetry
 from network.allowlist import Allowlist
 from network.dns import corefile, dns_message, metrics, resolv_conf
 from network.firewall import elements, ruleset
@@ -69,6 +69,7 @@ def effects(work: Callable[[], object]) -> list[str]:
     [
         lambda: allowlist.parse(DOMAINS, "domains.conf", {}),
         lambda: telemetry.read({}, outside=True),
+        lambda: service_addresses.parse("jsons://hook.example/x mailtos://a:b@mail.example?to=a@b.example"),
         lambda: corefile.render(Allowlist()),
         lambda: dns_message.build_query(dns_message.Question(1, "a.example")),
         lambda: metrics.parse(""),

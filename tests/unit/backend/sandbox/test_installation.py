@@ -20,6 +20,7 @@ def test_our_users_replace_those_with_the_same_name_or_id() -> None:
         "gate:x:955:955::/nonexistent:/usr/sbin/nologin",
         "exporter:x:956:956::/nonexistent:/usr/sbin/nologin",
         "reader:x:958:958::/nonexistent:/usr/sbin/nologin",
+        "notifier:x:959:959::/nonexistent:/usr/sbin/nologin",
     ]
 
 

@@ -16,6 +16,7 @@ from backend.settings.values import (
     GateMode,
     LogFormat,
     Login,
+    NotifyText,
     OnFailure,
     Override,
     Pretend,
@@ -26,6 +27,7 @@ from backend.settings.values import (
 )  # fmt: skip
 from network.firewall.ruleset import Listener
 from network.gate.budget import Kind, Limit
+from network.service_addresses import parse
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
@@ -227,6 +229,8 @@ SENTINELS = {
     "CODETAINER_PUSH": ("push", "sentinel/other", ("sentinel/other",)),
     "CODETAINER_MODEL_TOOLS": ("model_tools", "web_search, mcp", ("web_search", "mcp")),
     "CODETAINER_BUDGET": ("budget", "calls=7/h", (Limit(Kind.CALLS, 7.0, hourly=True),)),
+    "CODETAINER_NOTIFY": ("notify", "ntfys://sentinel-topic", parse("ntfys://sentinel-topic")),
+    "CODETAINER_NOTIFY_TEXT": ("notify_text", "on", NotifyText.ON),
     "CODETAINER_CERTIFICATES": ("certificate_seconds", "104s", 104.0),
     "CODETAINER_MUCH_OUT": ("much_out", "14M", 14 << 20),
     "CODETAINER_AUTOSAVE": ("autosave", "105s", Autosave(Save.REGULARLY, 105.0)),
@@ -266,6 +270,7 @@ def test_each_switch_reaches_its_own_field() -> None:
         ("CODETAINER_SECCOMP", "seccomp", Seccomp.OFF),
         ("CODETAINER_CLAUDE_OVERRIDE", "claude_override", Override.ON),
         ("CODETAINER_RESUME", "resume", Resume.OFF),
+        ("CODETAINER_NOTIFY_TEXT", "notify_text", NotifyText.ON),
         ("CODETAINER_DEBUG", "debug", Debug.ON),
         ("CODETAINER_PRETEND", "pretend", Pretend.ON),
     )

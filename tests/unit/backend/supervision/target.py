@@ -10,6 +10,8 @@ from backend.contract.control import Reply, Request, WorkAtStake
 from backend.contract.events import BootFinished, BootState, Event, RepositoryWork, ServiceState, Stamped, WorkSaved
 from backend.contract.state import State, fold
 from backend.guard import channel
+from backend.notify.notifier import Tested
+from backend.notify.protocol import Outcome
 from backend.policy import Policy
 from backend.supervision import control
 from backend.system import SystemFailure
@@ -35,6 +37,20 @@ class Saving:
         self.dropped = True
 
 
+class Notifying:
+    """A notifier with one address, whose test message is not delivered."""
+
+    def __init__(self) -> None:
+        self.destinations: tuple[object, ...] = (object(),)
+        self.results: tuple[Tested, ...] = (Tested("address 1 (ntfys)", Outcome.REDIRECT),)
+
+    def address(self, number: int) -> str:
+        return f"address {number + 1} (ntfys)"
+
+    async def test(self) -> tuple[Tested, ...]:
+        return self.results
+
+
 class Target:
     """`did` has what was asked of its parts; a retry ends with `result`."""
 
@@ -42,6 +58,7 @@ class Target:
         self.case, self.grants, self.journal = case, case.grants, self
         self.state = State()
         self.work = Saving()
+        self.notifier: Notifying | None = Notifying()
         self.did: list[str] = []
         self.result: BootState | SystemFailure = BootState.READY
         reader = SimpleNamespace(service=SimpleNamespace(state=ServiceState.STOPPED))

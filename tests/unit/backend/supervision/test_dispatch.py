@@ -57,6 +57,12 @@ async def test_while_it_is_frozen_nothing_is_opened_or_started(target: Target, k
     assert not ({"retry", "restart"} & set(target.did))
 
 
+async def test_without_addresses_it_says_how_to_set_one(target: Target) -> None:
+    target.notifier = None
+    reply = await target.ask(requests.Notify(test=True))
+    assert (reply.ok, "CODETAINER_NOTIFY is not set" in reply.text) == (False, True)
+
+
 async def test_the_guard_answers_for_itself(target: Target) -> None:
     assert await target.ask(requests.Refresh()) == Reply(True, "the guard's words", data={"open": True})
     assert target.did == [f"{channel.Refresh()} within 60 s"]

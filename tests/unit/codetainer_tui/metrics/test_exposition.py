@@ -45,7 +45,7 @@ def value(sample: str, /, **labels: str) -> float:
         ("condition", {"codetainer_condition": "ready"}, 0),
         ("frozen", {}, 0),
         ("protection_failed", {}, 0),
-        ("journal_updated_timestamp_seconds", {}, 17),
+        ("journal_updated_timestamp_seconds", {}, 18),
         ("boot_started_timestamp_seconds", {}, 1),
         ("boot_seconds", {}, 4.2),
         ("boot_steps", {"outcome": "done"}, 1),
@@ -86,7 +86,7 @@ def value(sample: str, /, **labels: str) -> float:
         ("unsaved_work", {"kind": "commits"}, 3),
         ("unsaved_work", {"kind": "files"}, 3),
         ("unsaved_work", {"kind": "stashes"}, 1),
-        ("work_saved_timestamp_seconds", {}, 16),
+        ("work_saved_timestamp_seconds", {}, 17),
         ("work_save_failing", {}, 0),
     ],
 )

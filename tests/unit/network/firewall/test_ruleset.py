@@ -19,8 +19,29 @@ def test_closed_lets_nothing_out_but_ssh_replies() -> None:
     text = ruleset.closed()
     assert "policy drop" in text
     accepted = [line.strip() for line in chain(text, "out") if "accept" in line]
-    assert all("ct mark" in line or "@open4" in line or "@direct4" in line for line in accepted)
+    assert all(
+        "ct mark" in line or "ct state established" in line or "@open4" in line or "@direct4" in line for line in accepted
+    )
     assert "th dport 53 ct state new" not in text
+    assert "@notify4" not in text
+
+
+def test_notifications_have_their_own_way_out_in_every_ruleset() -> None:
+    """The sender's uid alone resolves names and reaches the set; also if boot has halted, and in a private network."""
+    full = ruleset.render(Rules(upstreams=(UPSTREAM,), notify=(UPSTREAM,)))
+    for text in (full, ruleset.closed(notify=(UPSTREAM,), docker_servers=("203.0.113.54",))):
+        lines = chain(text, "out")
+        to_set = [line for line in lines if "@notify4" in line]
+        assert [line.split("ct state")[0].strip() for line in to_set] == ["meta skuid 959"]
+        assert position(lines, "skuid != 959") < position(lines, "ct state established accept") < position(lines, "@notify4")
+        assert position(lines, "@notify4") < position(lines, "@never4 goto refuse")
+        asked = [line for line in lines if "asked_upstream" in line and "meta skuid 959" in line]
+        assert len(asked) == 1
+        loopback = chain(text, "loopback_socket")
+        assert any("ip daddr 127.0.0.11 meta skuid { 954, 959 } accept" in line for line in loopback)
+        assert any("958, 959 } ct state { new, untracked } goto refuse" in line for line in loopback)
+    assert "203.0.113.54" in ruleset.closed(notify=(UPSTREAM,), docker_servers=("203.0.113.54",))
+    assert "203.0.113.54" not in ruleset.closed(docker_servers=("203.0.113.54",))
 
 
 def chain(text: str, name: str) -> list[str]:

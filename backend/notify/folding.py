@@ -1,0 +1,107 @@
+"""Bounds the number of notifications: a flood becomes one message with a count. Pure; times are in seconds of one clock.
+
+Each kind of message has a shortest interval, and all notifications share a budget per hour. What comes meanwhile is counted in
+the next message of its kind. Urgent messages have a budget of their own, so that a flood that the agent causes cannot hide
+that the sandbox has been closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from backend.notify.messages import Kind, Message, TakeBack, Urgency
+
+KIND_SECONDS = 300.0
+URGENT_SECONDS = 30.0  # the same for urgent messages
+PER_HOUR, BURST = 20, 6
+URGENT_PER_HOUR, URGENT_BURST = 12, 6
+HOUR = 3600.0
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A token bucket: `burst` at once, and `per_hour` in the long run."""
+
+    per_hour: int
+    burst: int
+    left: float
+    at: float = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds until there is a token."""
+        self.left = min(float(self.burst), self.left + (now - self.at) * self.per_hour / HOUR)
+        self.at = now
+        # A token that lacks less than a rounding error is there: the caller would otherwise wait for no time at all, forever.
+        return 0.0 if self.left > 1 - 1e-6 else (1 - self.left) * HOUR / self.per_hour
+
+    def take(self) -> None:
+        self.left -= 1
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Messages of a kind that are not sent yet: the latest of the most urgent ones, and how many it stands for."""
+
+    message: Message
+    ready_at: float
+
+
+class Folding:
+    """The messages that wait for their time. `now` must never decrease."""
+
+    def __init__(self, now: float) -> None:
+        self._pending: dict[Kind, _Pending] = {}
+        self._sent: dict[Kind, float] = {}
+        self._normal = Bucket(PER_HOUR, BURST, BURST, now)
+        self._urgent = Bucket(URGENT_PER_HOUR, URGENT_BURST, URGENT_BURST, now)
+
+    def add(self, news: Message | TakeBack, now: float) -> None:
+        """Adds a message to those that wait, or takes one back that has not settled."""
+        waiting = self._pending.get(news.kind)
+        if isinstance(news, TakeBack):
+            if waiting is not None and waiting.message.settle:
+                del self._pending[news.kind]
+            return
+        sent = self._sent.get(news.kind)
+        pause = URGENT_SECONDS if news.urgency is Urgency.URGENT else KIND_SECONDS
+        ready_at = max(now + news.settle, sent + pause if sent is not None else now)
+        if waiting is not None:
+            ready_at = min(ready_at, max(waiting.ready_at, now + news.settle))
+            count = waiting.message.count + news.count
+            if waiting.message.urgency > news.urgency:
+                news = replace(waiting.message, count=count)
+            else:
+                news = replace(news, count=count, at=waiting.message.at if news.text == waiting.message.text else news.at)
+        self._pending[news.kind] = _Pending(news, ready_at)
+
+    def due(self, now: float) -> tuple[Message, ...]:
+        """Takes the messages whose time has come: together they are one notification. () if none may be sent now."""
+        ready = [pending.message for pending in self._pending.values() if pending.ready_at <= now]
+        if not ready:
+            return ()
+        bucket = self._bucket(ready)
+        if bucket.wait(now) > 0:
+            return ()
+        bucket.take()
+        return self._take(ready, now)
+
+    def rest(self, now: float) -> tuple[Message, ...]:
+        """Takes everything, because the sandbox ends."""
+        return self._take([pending.message for pending in self._pending.values()], now)
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until `due` returns something, None if nothing waits."""
+        if not self._pending:
+            return None
+        first = max(0.0, min(pending.ready_at for pending in self._pending.values()) - now)
+        ready = [pending.message for pending in self._pending.values() if pending.ready_at <= now]
+        return self._bucket(ready).wait(now) if ready else first
+
+    def _bucket(self, ready: list[Message]) -> Bucket:
+        return self._urgent if any(message.urgency is Urgency.URGENT for message in ready) else self._normal
+
+    def _take(self, messages: list[Message], now: float) -> tuple[Message, ...]:
+        for message in messages:
+            del self._pending[message.kind]
+            self._sent[message.kind] = now
+        return tuple(sorted(messages, key=lambda message: message.at))

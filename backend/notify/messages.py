@@ -1,0 +1,292 @@
+"""Turns events of the journal into messages for an operator who is away. Pure.
+
+Each kind of event has one function below, registered for its class; to add a kind, add a function. All words are ours: names,
+branches, screens and other text that the agent can choose are left out, unless the operator asked for them
+(CODETAINER_NOTIFY_TEXT). Names of the allowlist are the operator's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import IntEnum, StrEnum
+
+from backend.contract import events as e
+from backend.contract import unsaved
+from backend.contract.immutable import dataclass
+from backend.contract.refusals import Severity, severity
+from backend.contract.state import State
+
+SETTLE_SECONDS = 10.0  # a state of the session that lasts shorter is not worth a message
+OVERLOAD_SECONDS = 60.0  # the same for an overloaded API
+RESUMES = 3  # tries to continue after a limit until the operator hears of it
+MAX_REASON = 300  # characters
+MAX_LINES, MAX_COLUMNS = 12, 160  # of the agent's text
+
+
+class Kind(StrEnum):
+    """The subject of a message. Messages of one kind are folded into one if they come in quick succession."""
+
+    STARTED = "started"
+    NEEDS_YOU = "needs you"
+    REFUSED = "refused"
+    BUDGET = "budget"
+    LIMIT = "limit"
+    CLOSED = "closed"
+    ENDED = "ended"
+    WORK = "work"
+    TEST = "test"
+
+
+class Urgency(IntEnum):
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+    URGENT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message. `text` is one line, `details` are further ones. `count` counts the occurrences that it stands for.
+
+    `at` is in seconds since the epoch, `settle` is how long to wait for a message that takes it back, in seconds. `asks`: the
+    agent's screen has a question, which belongs to the details if the operator wants the agent's text.
+    """
+
+    kind: Kind
+    urgency: Urgency
+    text: str
+    at: float
+    details: tuple[str, ...] = ()
+    count: int = 1
+    settle: float = 0.0
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Messages of this kind that are still settling are out of date."""
+
+    kind: Kind
+
+
+News = Message | TakeBack | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The state before and after an event, its time, and whether the operator wants the agent's text."""
+
+    before: State
+    after: State
+    at: float
+    with_text: bool = False
+
+
+@functools.singledispatch
+def news(event: e.Event, context: Context) -> News:
+    """The message for an event, None if it needs none."""
+    return None
+
+
+def is_relevant(event: e.Event) -> bool:
+    """True if events of this class can have a message. Cheap, because it is called for every event."""
+    return news.dispatch(type(event)) is not news.dispatch(e.Event)
+
+
+@news.register
+def _(event: e.BootFinished, context: Context) -> News:
+    remedy = _remedy(event.remedy)
+    if event.state is e.BootState.HALTED:
+        text = f"boot halted: {_short(event.reason)}. The agent is not started, and everything is closed"
+        return Message(Kind.CLOSED, Urgency.URGENT, text, context.at, remedy)
+    if event.state is e.BootState.DEGRADED:
+        text = f"has started with a warning: {_short(event.reason)}"
+        return Message(Kind.STARTED, Urgency.NORMAL, text, context.at, remedy)
+    return Message(Kind.STARTED, Urgency.LOW, "has started", context.at)
+
+
+@news.register
+def _(event: e.ProtectionFailed, context: Context) -> News:
+    text = f"a protection failed: {_short(event.reason)}. Everything is closed, and the agent was stopped"
+    return Message(Kind.CLOSED, Urgency.URGENT, text, context.at, _remedy(event.remedy))
+
+
+@news.register
+def _(event: e.SessionChanged, context: Context) -> News:
+    before = context.before.session
+    if context.after.measured is not None or (before is not None and before.state is event.state):
+        return None
+    return _session(event.state, event.detail, context)
+
+
+@news.register
+def _(event: e.SessionMeasured, context: Context) -> News:
+    before = context.before.measured
+    if before is not None and (before.state, before.until) == (event.state, event.until):
+        return None
+    match event.state:
+        case e.SessionState.LIMITED:
+            until = f" until {time.strftime('%H:%M UTC', time.gmtime(event.until))}" if event.until > 0 else ""
+            return Message(Kind.LIMIT, Urgency.NORMAL, f"the agent is at a usage limit{until}", context.at)
+        case e.SessionState.OVERLOADED:
+            text = f"calls of the model fail ({_short(event.reason) or 'overloaded'})"
+            return Message(Kind.LIMIT, Urgency.NORMAL, text, context.at, settle=OVERLOAD_SECONDS)
+        case e.SessionState.REFUSED:
+            text = f"the API refuses the credential {_short(event.credential)}".rstrip()
+            return Message(Kind.LIMIT, Urgency.HIGH, text, context.at)
+        case e.SessionState.WORKS if event.before in (e.SessionState.LIMITED, e.SessionState.REFUSED):
+            return Message(Kind.LIMIT, Urgency.NORMAL, "the agent works again: calls of the model pass", context.at)
+        case e.SessionState.WORKS if event.before is e.SessionState.OVERLOADED:
+            return TakeBack(Kind.LIMIT)
+        case _:
+            return _session(event.state, event.detail, context)
+
+
+@news.register
+def _(event: e.SessionResumed, context: Context) -> News:
+    if event.problem:
+        text = f"the conversation could not be continued: {_short(event.problem)}"
+        return Message(Kind.LIMIT, Urgency.HIGH, text, context.at)
+    if event.tries != RESUMES:
+        return None
+    text = f"the conversation does not go on: told Claude {event.tries} times to continue, and no call has passed"
+    return Message(Kind.LIMIT, Urgency.HIGH, text, context.at)
+
+
+def _session(state: e.SessionState, detail: str, context: Context) -> News:
+    """The message for a new state of the session, whoever reported it."""
+    if context.after.frozen:
+        return None
+    match state:
+        case e.SessionState.WAITS:
+            text = "the agent waits for you"
+            return Message(Kind.NEEDS_YOU, Urgency.HIGH, text, context.at, settle=SETTLE_SECONDS, asks=context.with_text)
+        case e.SessionState.ASKS:
+            text = "Claude asks something before it begins"
+            screen = context.after.session.screen if context.with_text and context.after.session else ()
+            return Message(Kind.NEEDS_YOU, Urgency.HIGH, text, context.at, agents_text(screen))
+        case e.SessionState.STUCK:
+            text = "the agent is stuck: no output, no call and no child at work for a long time"
+            return Message(Kind.NEEDS_YOU, Urgency.HIGH, text, context.at)
+        case e.SessionState.ENDED:
+            return Message(
+                Kind.ENDED, Urgency.HIGH, f"the agent ended: {_short(detail) or 'its session has ended'}", context.at
+            )
+        case e.SessionState.WORKS:
+            return TakeBack(Kind.NEEDS_YOU)
+        case _:
+            return None
+
+
+@news.register
+def _(event: e.Refused, context: Context) -> News:
+    if severity(event) is Severity.SERIOUS:
+        text = f"serious refusal: {_destination(event, context)}{event.reason}"
+        return Message(Kind.REFUSED, Urgency.HIGH, text, context.at, count=event.count)
+    old, new = context.before.refusals.crowds, context.after.refusals.crowds
+    crowd = next((one for key, one in new.items() if one.alarm and not (key in old and old[key].alarm)), None)
+    if crowd is None:
+        return None
+    below = f": {_clean(crowd.below)}" if context.with_text and crowd.below else ""
+    return Message(Kind.REFUSED, Urgency.HIGH, f"refusals that look suspicious: {crowd.suspicion}{below}", context.at)
+
+
+def _destination(event: e.Refused, context: Context) -> str:
+    """The destination of a refusal, if the agent could not choose its text freely or the operator wants it anyway."""
+    state = context.after
+    operators = event.name in state.listed or any(grant.name == event.name for grant in state.allowed.values())
+    if event.name and (operators or context.with_text):
+        detail = f" ({_clean(event.detail)})" if event.detail and context.with_text else ""
+        return f"{_clean(event.name)}{detail}: "
+    return f"{event.address}{f':{event.port}' if event.port else ''}: " if event.address else ""
+
+
+@news.register
+def _(event: e.BudgetChanged, context: Context) -> News:
+    before = context.before.budget.level if context.before.budget else e.BudgetLevel.FINE
+    if event.level is before:
+        return None
+    if event.level is e.BudgetLevel.USED_UP:
+        text = f"the model's budget is used up: {_short(event.limit)}. Calls are refused"
+        return Message(Kind.BUDGET, Urgency.HIGH, text, context.at, ("Run codetainer budget +20 to add to it.",))
+    if event.level is e.BudgetLevel.WARNED and before is e.BudgetLevel.FINE:
+        return Message(Kind.BUDGET, Urgency.NORMAL, f"the model's budget is nearly used up: {_short(event.limit)}", context.at)
+    if before is e.BudgetLevel.USED_UP:
+        return Message(Kind.BUDGET, Urgency.NORMAL, "the model has budget again", context.at)
+    return None
+
+
+@news.register
+def _(event: e.Stopping, context: Context) -> News:
+    return Message(Kind.ENDED, Urgency.HIGH, f"the sandbox stops: {_short(event.reason)}", context.at)
+
+
+@news.register
+def _(event: e.WorkSaved, context: Context) -> News:
+    before = context.before
+    if event.problem:
+        if before.save_problem and not context.after.stopping:
+            return None  # reported already; saves are repeated
+        detail = (_clean(event.problem),) if context.with_text else ("Run codetainer save to see the reason.",)
+        return Message(Kind.WORK, Urgency.HIGH, "work could not be saved", context.at, detail)
+    ended = before.session is not None and before.session.state is e.SessionState.ENDED
+    if before.saved is not None and not (before.save_problem or before.stopping or ended):
+        return None
+    branch = f" to {_clean(event.branch)}" if context.with_text else ""
+    left_out = f", without {len(event.left_out)} files" if event.left_out else ""
+    return Message(Kind.WORK, Urgency.NORMAL, f"work is saved as {event.commit[:12]}{branch}{left_out}", context.at)
+
+
+@news.register
+def _(event: e.SaveSkipped, context: Context) -> News:
+    text = "the sandbox stops without saving unsaved work" + (", as the operator chose" if event.by_operator else "")
+    return Message(Kind.WORK, Urgency.NORMAL if event.by_operator else Urgency.HIGH, text, context.at)
+
+
+@news.register
+def _(event: e.WorkCounted, context: Context) -> News:
+    """Work that the end of the sandbox loses: repositories that no save contains, and an unknown amount."""
+    if event.occasion is not e.Occasion.STOPPING:
+        return None
+    lost = unsaved.needs_export(event.repositories)
+    parts = [unsaved.joined(unsaved.amounts(work)) or unsaved.UNKNOWN for work in lost]
+    if parts:
+        text = f"work in {len(parts)} {'repository' if len(parts) == 1 else 'repositories'} is never saved: {'; '.join(parts)}"
+        return Message(Kind.WORK, Urgency.HIGH, _short(text), context.at)
+    if event.problem:
+        return Message(Kind.WORK, Urgency.HIGH, "unsaved work could not be counted, so some may be lost", context.at)
+    return None
+
+
+def test(at: float) -> Message:
+    """The message of `codetainer notify --test`."""
+    return Message(Kind.TEST, Urgency.NORMAL, "this is a test of notifications", at)
+
+
+def agents_text(lines: Iterable[str]) -> tuple[str, ...]:
+    """The last lines of the agent's text, bounded. Services cannot take any part of them for a mention or a tag."""
+    return tuple(cleaned for line in [*lines][-MAX_LINES:] if (cleaned := _clean(line, MAX_COLUMNS)))
+
+
+def with_details(message: Message, details: tuple[str, ...]) -> Message:
+    return replace(message, details=(*message.details, *details), asks=False)
+
+
+def _remedy(text: str) -> tuple[str, ...]:
+    return (_clean(text),) if _clean(text) else ()
+
+
+def _short(text: str) -> str:
+    return _clean(text).rstrip(". ")
+
+
+def _clean(text: str, most: int = MAX_REASON) -> str:
+    """One line without control characters. `<`, `>` and `@` have a meaning at Slack and Discord."""
+    printable = "".join(character if character.isprintable() else " " for character in text[: 4 * most]).strip()
+    shortened = printable if len(printable) <= most else printable[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return shortened.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}").replace(
+        ">", "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
+    ).replace("@", "@\N{ZERO WIDTH SPACE}")  # fmt: skip
