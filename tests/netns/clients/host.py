@@ -94,7 +94,7 @@ class Site:
         else:
             if column == "early":
                 x.inform(103, {"Link": "</style.css>; rel=preload; as=style"})
-                time.sleep(0.3)  # as a host that is still preparing its answer
+                time.sleep(0.3)  # findings/haproxy-drops-the-body-after-early-hints.sh
             self._send(x, column, number, *self._body(x, column))
 
     def _send(self, x: Exchange, column: str, number: int, status: int, kind: str, body: bytes) -> None:

@@ -26,6 +26,7 @@ def programs(folder: Path) -> dict[str, Path]:
         "cargo": _cargo(),
         "bun": _only(ROOT / "build/programs/node_modules", "@oven/bun-linux-*/bin/bun"),
         "claude": _only(ROOT / "build/programs/node_modules", "@anthropic-ai/claude-code-linux-*/claude"),
+        "claude-other": _only(ROOT / "build/other/node_modules", "@anthropic-ai/claude-code-linux-*/claude"),
         "deno": _only(modules, "@deno/linux-*/deno"),
         "node_modules": modules,
         "python": ROOT / "build/clients/python",

@@ -19,6 +19,9 @@ REASONS: dict[tuple[str, str], str] = {
     **{(client, "upload"): _NO_UPLOAD for client in ("aria2", "pip", "pnpm", "yarn", "bun-add")},
     ("java-url", "reset"): f"{_HALF} Compare its size with `getContentLengthLong()`, or use HttpClient.",
     ("ruby", "reset"): f"{_HALF} Set `ignore_eof = false`.",
-    ("claude", "login"): "Sends its credential with every request. After a 401, see [troubleshooting](troubleshooting.md).",
+    **{
+        (client, "login"): "Sends its credential with every request. After a 401, see [troubleshooting](troubleshooting.md)."
+        for client in ("claude", "claude-other")
+    },
     ("cargo", "login"): "Sends a registry's token with every request if the index demands it (`auth-required`). Nothing to do.",
 }  # fmt: skip

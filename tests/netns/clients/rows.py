@@ -83,15 +83,17 @@ def _library(client: str) -> list[Step]:
 
     steps: list[Step] = []
     for where in ("gate", "through"):
-        for column in COLUMNS:
+        # The 103 comes last: a client that takes it for the answer may read each later answer in place of the one before.
+        for column in sorted(COLUMNS, key="early".__eq__):
             url = _places(client, column)[where]
+            if column == "early":
+                steps.append(step(where, "reset", _places(client, "broken")[where], broken=True))
             if column == "login":
                 steps.append(step(where, column, url, headers={}, bare=True))
             if column == "upload":
                 steps.append(step(where, column, url, method="POST", body=LARGE))
             elif column != "idle":
                 steps.append(step(where, column, url))
-        steps.append(step(where, "reset", _places(client, "broken")[where], broken=True))
     idle = [step(where, "idle", _places(client, "idle")[where]) for where in ("gate", "through")]
     return [*steps, *idle, {"wait": True}, *idle]
 
@@ -277,19 +279,19 @@ def _sdk(client: str) -> list[Step]:
     return steps
 
 
-_CLAUDE = "claude --dangerously-skip-permissions -p --output-format json >../out; grep -q '\"is_error\":false' ../out"
+_OPTIONS = "--dangerously-skip-permissions -p"
+_OTHER_CLAUDE = f"{FOLDER}/claude-other"
 
 
-def _claude() -> list[Step]:
+def _claude(key: str, program: str) -> list[Step]:
+    run = f"{program} {_OPTIONS} --output-format json >../out; grep -q '\"is_error\":false' ../out"
     steps: list[Step] = []
     for column in (*COLUMNS, "broken"):
         if column in ("idle", "login"):
             continue
         prompt = f"head -c {LARGE_TEXT} /dev/zero | tr '\\0' a" if column == "upload" else "echo hello"
-        settings = (
-            f"CLAUDE_CODE_MAX_RETRIES=${{CLAUDE_CODE_MAX_RETRIES:-2}} ANTHROPIC_CUSTOM_HEADERS='X-Table: claude/{column}'"
-        )
-        script = f"mkdir w; cd w; export {settings}; {prompt} | {_CLAUDE}"
+        settings = f"CLAUDE_CODE_MAX_RETRIES=${{CLAUDE_CODE_MAX_RETRIES:-2}} ANTHROPIC_CUSTOM_HEADERS='X-Table: {key}/{column}'"
+        script = f"mkdir w; cd w; export {settings}; {prompt} | {run}"
         named = "reset" if column == "broken" else column
         steps.append({"where": "gate", "column": named, "script": script, **({"broken": True} if column == "broken" else {})})
     idle = {"where": "gate", "column": "idle"}
@@ -297,19 +299,28 @@ def _claude() -> list[Step]:
 
 
 _SAID = '{"type":"user","message":{"role":"user","content":"hello"}}'
-_STREAMED = "claude --dangerously-skip-permissions -p --verbose --input-format stream-json --output-format stream-json"
 _RESULT = "{status: (if .is_error then 0 else 200 end), size: 0, error: .result}"
-CLAUDE_IDLE = f"""
-export ANTHROPIC_CUSTOM_HEADERS='X-Table: claude/idle'
+
+
+def _claude_idle(key: str, program: str) -> str:
+    """A script for the column `idle`: two turns of one process."""
+    return f"""
+export ANTHROPIC_CUSTOM_HEADERS='X-Table: {key}/idle'
 (echo '{_SAID}'; head -n 1 >/dev/null; echo '{_SAID}') |
-    {_STREAMED} | jq -c --unbuffered 'select(.type == "result") | {_RESULT}'
+    {program} {_OPTIONS} --verbose --input-format stream-json --output-format stream-json |
+    jq -c --unbuffered 'select(.type == "result") | {_RESULT}'
 """
+
 
 _RUN = (PYTHON, f"{FOLDER}/commands.py", "PLAN", "RUNS")
 
 
 def _of_commands(key: str, name: str, plan: Callable[[], list[Step]], trust: str = SYSTEM) -> Client:
     return Client(key, name, _RUN, plan(), trust)
+
+
+def _of_claude(key: str, name: str, program: str) -> Client:
+    return Client(key, name, _RUN, _claude(key, program), SYSTEM, idle=("bash", "-c", _claude_idle(key, program)))
 
 
 def _of_library(key: str, name: str, *start: str, trust: str = SYSTEM, java: bool = False) -> Client:
@@ -349,5 +360,6 @@ ROWS = (
     _of_library("ruby", "Ruby Net::HTTP", "ruby", f"{FOLDER}/client.rb"),
     _of_sdk("sdk-python", "Anthropic SDK for Python", *_SDK_PYTHON, trust=SYSTEM),
     _of_sdk("sdk-typescript", "Anthropic SDK for TypeScript", *_SDK_NODE, trust="NODE_EXTRA_CA_CERTS"),
-    Client("claude", "Claude Code", _RUN, _claude(), SYSTEM, idle=("bash", "-c", CLAUDE_IDLE)),
+    _of_claude("claude", "Claude Code", "claude"),
+    _of_claude("claude-other", "Claude Code 2.1.197", _OTHER_CLAUDE),
 )  # fmt: skip
