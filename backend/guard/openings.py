@@ -73,7 +73,6 @@ class Openings:
         query), plus the grace time.
         """
         seconds = min(max(ttl, CACHE_SECONDS, self.keep_seconds) + self.grace_seconds, LONGEST_SECONDS)
-        now = self.clock()
         addresses = tuple(addresses)
         added: dict[str, list[Element]] = {}
         commands = ""
@@ -85,6 +84,7 @@ class Openings:
                 # A known element may have expired in the kernel; only the longer form works in both cases.
                 commands += (elements.add if previous else elements.add_new)(name_of_set, [element])
         self.nft.run(commands)
+        now = self.clock()  # not earlier: the record must not end before the kernel's element does, see `add_new`
         for name_of_set, members in added.items():
             for element in members:
                 key = (name_of_set, element.address, element.port)
@@ -153,7 +153,7 @@ class Openings:
             name_of_set, address, port = key
             if (address, port) in used and opening.until - now < self.keep_seconds / 2:
                 self.nft.run(elements.add(name_of_set, [Element(address, port, int(self.keep_seconds))]))
-                opening.until = now + self.keep_seconds
+                opening.until = self.clock() + self.keep_seconds
 
 
 def _opens(entry: Entry | None, port: int, name_of_set: str, set_for: Callable[[Check], str]) -> bool:

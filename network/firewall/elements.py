@@ -52,7 +52,10 @@ def add(name: str, elements: Iterable[Element]) -> str:
 
 
 def add_new(name: str, elements: Iterable[Element]) -> str:
-    """Returns commands that add elements which the set does not contain: one operation instead of three."""
+    """Returns commands that add elements which the set does not contain: one operation instead of three.
+
+    An element that is about to expire would, on older kernels, keep its timeout.
+    """
     timed = ", ".join(f"{e.key} timeout {int(e.seconds)}s" if e.seconds else e.key for e in elements)
     return f"add element {TABLE} {name} {{ {timed} }}\n" if timed else ""
 

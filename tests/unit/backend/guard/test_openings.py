@@ -113,6 +113,25 @@ def test_a_restarted_guard_reads_open_addresses_and_lets_them_expire(openings: O
     assert openings.addresses == 0
 
 
+def test_a_record_outlives_the_kernels_element(openings: Openings, kernel: Kernel, clock: Clock) -> None:
+    """Otherwise an address that is resolved again in between would be added as new, and expire with the old element."""
+    change = kernel.run
+
+    def slowly(commands: str) -> str:
+        clock.now += 2  # a busy machine: the element's time begins only then
+        return change(commands)
+
+    kernel.run = slowly  # type: ignore[method-assign]
+    openings.admit("a.example", A, [ONE], 30)
+    clock.now += kernel.sets["open4"][ONE, 443] - 0.1
+    openings.expire()
+    assert openings.addresses == 1
+    openings.keep_used([(ONE, 443)])
+    clock.now += kernel.sets["open4"][ONE, 443] - 0.1
+    openings.expire()
+    assert openings.addresses == 1
+
+
 def test_an_open_flow_extends_the_lease(openings: Openings, kernel: Kernel, clock: Clock) -> None:
     openings.admit("a.example", A, [ONE, OTHER], 30)
     clock.now += 3000
