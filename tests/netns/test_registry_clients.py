@@ -30,6 +30,14 @@ CARGO = f"PATH={HOME}:$PATH CARGO_HOME=$PWD/home CARGO_REGISTRIES_OURS_INDEX=spa
 MANIFEST = (
     """'[package]\\nname = "mine"\\nversion = "0.1.0"\\n[dependencies]\\nthing = { version = "1", registry = "ours" }\\n'"""
 )
+# apt with folders of its own, as the agent; it unpacks what it has downloaded.
+APT = (
+    'mkdir -p etc state/lists/partial cache/archives/partial; printf \'APT::Architecture "all";\\n'
+    'APT::Architectures { "all"; };\\n\' >conf; echo "deb [trusted=yes] $M/apt stable main" >etc/sources.list; touch status; '
+    "apt() { APT_CONFIG=$PWD/conf apt-get -q -o Dir::Etc=$PWD/etc -o Dir::State=$PWD/state -o Dir::Cache=$PWD/cache "
+    '-o Dir::State::status=$PWD/status -o Acquire::Retries=0 "$@"; }; '
+    "apt update && apt download thing && dpkg-deb -x thing_1.0.0_all.deb unpacked && test -f unpacked/usr/share/thing/file"
+)
 INSTALLS = {
     "npm install": f"{NPM} npm install thing && test -f node_modules/thing/index.js",
     "npm install, scoped": f"{NPM} npm install @scope/thing && test -f node_modules/@scope/thing/index.js",
@@ -40,6 +48,8 @@ INSTALLS = {
     "pip": "/usr/bin/python3 -m pip download --disable-pip-version-check --no-cache-dir --index-url $R/pip/simple thing",
     "go": f"printf 'module mine\\n' >go.mod; {GO} go get packages.test/thing@v1.0.0",
     "cargo": f"mkdir src; touch src/lib.rs; printf {MANIFEST} >Cargo.toml; {CARGO} cargo vendor && test -d vendor/thing",
+    "apt over https": f"M=$R; {APT}",
+    "apt over http": f"M=http:${{R#https:}}; {APT}",
 }
 PUBLISH = f'{NPM} echo "${{R#https:}}/npm/:_authToken=of-a-stranger" >.npmrc; npm publish'
 PUBLISHES = {

@@ -117,4 +117,4 @@ def test_a_withheld_body_is_refused_and_reported_with_its_reason(sandbox: Runnin
     counts = Counter[tuple[str, str, str]]()
     for one in sandbox.events(Refused):
         counts[one.name, one.reason, one.detail] += one.count
-    assert [what for what, (begun, *rest) in WITHHELD.items() if counts[begun[0], rest[0], rest[1]] != 1] == []
+    assert [what for what, (begun, reason, detail) in WITHHELD.items() if counts[begun[0], reason, detail] != 1] == []

@@ -1,7 +1,8 @@
-"""A package registry in the pretend internet, for npm, pip, go and cargo. Every host serves it below /registry.
+"""A package registry in the pretend internet, for npm, pip, go, cargo and apt. Every host serves it below /registry.
 
 It has one package `thing` in version 1.0.0 for each tool. Sources: npm's registry API, PEP 503, the Go module proxy protocol
-(https://go.dev/ref/mod#goproxy-protocol), cargo's sparse index (https://doc.rust-lang.org/cargo/reference/registry-index.html).
+(https://go.dev/ref/mod#goproxy-protocol), cargo's sparse index (https://doc.rust-lang.org/cargo/reference/registry-index.html),
+Debian's repository format (https://wiki.debian.org/DebianRepository/Format), deb(5).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def answer(host: str, method: str, path: str) -> tuple[int, bytes, Mapping[str, 
         return None
     below = path.removeprefix(PREFIX).replace("%2f", "/").replace("%2F", "/")
     if method in ("GET", "HEAD"):
-        found = _npm(host, below) or _pip(below) or _go(below) or _cargo(host, below)
+        found = _npm(host, below) or _pip(below) or _go(below) or _cargo(host, below) or _apt(below)
     else:
         found = _written(below)
     if found is None:
@@ -98,6 +99,30 @@ def _cargo(host: str, path: str) -> tuple[bytes, str] | None:
         "/cargo/th/in/thing": json.dumps(about).encode() + b"\n",
         f"/cargo/crates/thing/{VERSION}/download": crate,
     }
+    return (files[path], "application/octet-stream") if path in files else None
+
+
+def _apt(path: str) -> tuple[bytes, str] | None:
+    """An unsigned mirror, which apt takes with `[trusted=yes]`."""
+    about = f"Package: thing\nVersion: {VERSION}\nArchitecture: all\nMaintainer: A <a@a.example>\nDescription: a thing\n"
+    members = {
+        "debian-binary": b"2.0\n",
+        "control.tar.gz": _tar({"./control": about}),
+        "data.tar.gz": _tar({"./usr/share/thing/file": "a thing\n"}),
+    }
+    package = b"!<arch>\n" + b"".join(
+        f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
+        for name, data in members.items()
+    )
+    file = f"pool/thing_{VERSION}_all.deb"
+    digest = hashlib.sha256(package).hexdigest()
+    listed = f"{about}Filename: {file}\nSize: {len(package)}\nSHA256: {digest}\n".encode()
+    index = "main/binary-all/Packages"
+    release = (
+        "Suite: stable\nCodename: stable\nArchitectures: all\nComponents: main\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n"
+        f"SHA256:\n {hashlib.sha256(listed).hexdigest()} {len(listed)} {index}\n"
+    ).encode()
+    files = {f"/apt/{file}": package, "/apt/dists/stable/Release": release, f"/apt/dists/stable/{index}": listed}
     return (files[path], "application/octet-stream") if path in files else None
 
 
