@@ -73,7 +73,3 @@ def empty() -> str:
 
 def list_set(name: str) -> str:
     return f"list set {TABLE} {name}\n"
-
-
-def list_counters() -> str:
-    return f"list counters table {TABLE}\n"

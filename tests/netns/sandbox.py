@@ -79,7 +79,7 @@ STARTED: list[Running] = []  # by this process, in order; tests/conftest.py adds
 def eventually(what: str, holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Waits until `holds` returns a true value and returns it. Fails with the text `what` after `seconds`.
 
-    Pauses as long as the last call took, so that expensive calls do not compete with what they wait for.
+    Pauses twice as long as the last call took, so that expensive calls do not compete with what they wait for.
     """
     asked = time.monotonic()
     deadline = asked + seconds
@@ -87,7 +87,7 @@ def eventually(what: str, holds: Callable[[], Any], seconds: float = PATIENCE) -
         answered = time.monotonic()
         if answered > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(min(max(answered - asked, 0.02), 0.25))
+        time.sleep(min(max(2 * (answered - asked), 0.02), 0.5))
         asked = time.monotonic()
     return value
 

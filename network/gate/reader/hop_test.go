@@ -42,11 +42,8 @@ func newBetween(t *testing.T, answer http.HandlerFunc) *between {
 		answer(w, r)
 	}))
 	t.Cleanup(b.server.Close)
-	b.budget = &budget{calls: -1, onBegin: func() {}}
-	h := newHop(func(ctx context.Context) (net.Conn, error) {
-		var dialer net.Dialer
-		return dialer.DialContext(ctx, "tcp", b.server.Listener.Addr().String())
-	}, b.budget, func(u usage) {
+	b.budget = unlimited()
+	h := newHop(dialing(b.server), b.budget, func(u usage) {
 		b.lock.Lock()
 		defer b.lock.Unlock()
 		b.used = append(b.used, u)
@@ -60,6 +57,25 @@ func newBetween(t *testing.T, answer http.HandlerFunc) *between {
 	t.Cleanup(b.hop.Close)
 	b.client = b.hop.Client()
 	return b
+}
+
+func unlimited() *budget { return &budget{calls: -1, onBegin: func() {}} }
+
+func dialing(server *httptest.Server) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
+	}
+}
+
+// inFrontOf serves a hop in front of a server with this handler. Both end with the test.
+func inFrontOf(t *testing.T, limits *budget, handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	hop := httptest.NewServer(newHop(dialing(server), limits, func(usage) {}, func(note) {}))
+	t.Cleanup(hop.Close)
+	return hop
 }
 
 func (b *between) usage() usage {
@@ -193,17 +209,11 @@ func TestTelemetryPassesUnchangedAndUnread(t *testing.T) {
 	_, _ = io.WriteString(writer, `{"tools":[{"type":"web_search_20250305"}]}`)
 	_ = writer.Close()
 	var arrived, encoding string
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	limits := &budget{refusal: "used up", onBegin: func() { t.Error("telemetry was counted as a call") }}
+	hop := inFrontOf(t, limits, func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		arrived, encoding = string(body), r.Header.Get("Content-Encoding")
-	}))
-	defer server.Close()
-	h := newHop(func(ctx context.Context) (net.Conn, error) {
-		var dialer net.Dialer
-		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
-	}, &budget{refusal: "used up", onBegin: func() { t.Error("telemetry was counted as a call") }}, func(usage) {}, func(note) {})
-	hop := httptest.NewServer(h)
-	defer hop.Close()
+	})
 	for name, each := range map[string]struct{ method, encoding, body string }{
 		"compressed":      {http.MethodPost, "gzip", packed.String()},
 		"plain":           {http.MethodPost, "", `{"tools":[{"type":"web_search_20250305"}]}`},
@@ -243,18 +253,11 @@ func TestACompressedRequestIsReadAndPassesUnpacked(t *testing.T) {
 	fine := `{"messages":[],"system":"` + strings.Repeat("a", 3*pieceBytes) + `"}`
 	tool := `{"messages":[],"system":"` + strings.Repeat("a", 3*pieceBytes) + `","tools":[{"type":"web_search_20250305"}]}`
 	whole := map[string]bool{}
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	hop := inFrontOf(t, unlimited(), func(_ http.ResponseWriter, r *http.Request) {
 		if body, err := io.ReadAll(r.Body); err == nil {
 			whole[string(body)] = r.Header.Get("Content-Encoding") == ""
 		}
-	}))
-	defer server.Close()
-	h := newHop(func(ctx context.Context) (net.Conn, error) {
-		var dialer net.Dialer
-		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
-	}, &budget{calls: -1, onBegin: func() {}}, func(usage) {}, func(note) {})
-	hop := httptest.NewServer(h)
-	defer hop.Close()
+	})
 	for _, each := range []struct {
 		body   string
 		passes bool
@@ -338,7 +341,7 @@ func TestEarlyStreamsAreNotCutShort(t *testing.T) {
 
 // The API may begin to answer before it has read the whole request. Without full duplex, net/http waits for the rest first.
 func TestAnAnswerMayBeginBeforeTheRequestEnds(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	hop := inFrontOf(t, unlimited(), func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		_, _ = r.Body.Read(make([]byte, 10))
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -346,14 +349,7 @@ func TestAnAnswerMayBeginBeforeTheRequestEnds(t *testing.T) {
 		w.(http.Flusher).Flush()
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, "data: last\n\n")
-	}))
-	defer server.Close()
-	h := newHop(func(ctx context.Context) (net.Conn, error) {
-		var dialer net.Dialer
-		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
-	}, &budget{calls: -1, onBegin: func() {}}, func(usage) {}, func(note) {})
-	hop := httptest.NewServer(h)
-	defer hop.Close()
+	})
 	reader, writer := io.Pipe()
 	go func() { _, _ = io.WriteString(writer, `{"messages":[],"system":"`) }()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -476,7 +472,7 @@ func TestTheBudgetRefusesCallsOnly(t *testing.T) {
 // A client that stops sending has everything so far at the server: nothing is held back.
 func TestNothingIsHeldBack(t *testing.T) {
 	arrived := make(chan int, 1<<16)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	hop := inFrontOf(t, unlimited(), func(_ http.ResponseWriter, r *http.Request) {
 		buffer := make([]byte, 1<<16)
 		for {
 			n, err := r.Body.Read(buffer)
@@ -485,14 +481,7 @@ func TestNothingIsHeldBack(t *testing.T) {
 				return
 			}
 		}
-	}))
-	defer server.Close()
-	h := newHop(func(ctx context.Context) (net.Conn, error) {
-		var dialer net.Dialer
-		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
-	}, &budget{calls: -1, onBegin: func() {}}, func(usage) {}, func(note) {})
-	hop := httptest.NewServer(h)
-	defer hop.Close()
+	})
 	reader, writer := io.Pipe()
 	ended := make(chan struct{})
 	go func() {
