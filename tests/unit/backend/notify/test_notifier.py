@@ -55,9 +55,9 @@ async def running(
         yield notifier, journal
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait((task,), timeout=5)
         journal.close()
+    assert task.cancelled()
 
 
 async def until(notifier: Recording, holds: Callable[[], bool]) -> None:
