@@ -112,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     form = v.add_mutually_exclusive_group()
     form.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page")
     form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--notify", action="store_true", help="send it to the addresses of CODETAINER_NOTIFY (root only)")
 
     made["traffic"].add_argument("--json", action="store_true", help="print JSON")
     made["metrics"].add_argument(

@@ -138,8 +138,9 @@ def report(options: argparse.Namespace) -> int:
     from codetainer_tui import report as verb
 
     return verb.run(
-        Paths(), journal=options.journal, since=options.since, task=options.task, html=options.html, as_json=options.json
-    )
+        Paths(), journal=options.journal, since=options.since, task=options.task, html=options.html, as_json=options.json,
+        notify=options.notify,
+    )  # fmt: skip
 
 
 def traffic(options: argparse.Namespace) -> int:

@@ -178,9 +178,9 @@ class Notify(Request):
     With --test it prints for every address of CODETAINER_NOTIFY whether the message was delivered, or why not (exit code 1).
     """
 
-    # data["addresses"] of the reply: objects with address ("address 1 (ntfys)"), delivered (true/false), reason.
-    verb: ClassVar[str] = "notify"
+    verb: ClassVar[str] = "notify"  # data["addresses"] of the reply: objects with address, delivered, reason
     test: bool = switch("--test", "send a test message now")
+    report: str = ""  # `codetainer report --notify`: the text to send instead
 
 
 @dataclass(frozen=True, slots=True)

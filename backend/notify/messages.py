@@ -37,6 +37,7 @@ class Kind(StrEnum):
     CLOSED = "closed"
     ENDED = "ended"
     WORK = "work"
+    REPORT = "report"
     TEST = "test"
 
 
@@ -264,6 +265,12 @@ def _(event: e.WorkCounted, context: Context) -> News:
 def test(at: float) -> Message:
     """The message of `codetainer notify --test`."""
     return Message(Kind.TEST, Urgency.NORMAL, "this is a test of notifications", at)
+
+
+def report(text: str, at: float) -> Message:
+    """The report that the operator wants to have sent. It contains the agent's text, as far as the operator's command did."""
+    lines = tuple(cleaned for line in text.splitlines() if (cleaned := _clean(line, MAX_COLUMNS)))
+    return Message(Kind.REPORT, Urgency.NORMAL, "report", at, lines)
 
 
 def agents_text(lines: Iterable[str]) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """The result of a test message for one address."""
+    """The result of a message that was sent at once, for one address."""
 
     address: str
     outcome: Outcome
@@ -122,12 +122,11 @@ class Notifier:
             await asyncio.wait_for(asyncio.gather(*tries, return_exceptions=True), seconds)
         self._measure()
 
-    async def test(self) -> tuple[Tested, ...]:
-        """Sends a test message to every address now, whatever waits."""
+    async def send_now(self, message: Message) -> tuple[Tested, ...]:
+        """Sends a message that the operator asked for to every address, whatever waits."""
 
         async def one(number: int) -> Tested:
             async with self._locks[number]:
-                message = messages.test(time.time())
                 outcome = await self._send(self.destinations[number], self._rendered([message]))
                 box = self._outboxes[number]
                 box.tried((), outcome, time.monotonic(), time.time())

@@ -9,6 +9,7 @@ from backend.context import Boot
 from backend.contract.control import Notify, Reply
 from backend.contract.events import NotificationsMeasured
 from backend.journal import Journal
+from backend.notify import messages
 from backend.notify.notifier import Notifier, Sources, Tested
 from backend.notify.rendering import clock
 from backend.redaction import Redaction
@@ -39,9 +40,11 @@ def begin(boot: Boot, journal: Journal) -> Notifier:
 
 
 async def notify_reply(request: Notify, notifier: Notifier, state: NotificationsMeasured | None) -> Reply:
-    """Sends a test message if the request asks for it, otherwise reports the state of the deliveries."""
+    """Sends a test message or a report if the request asks for it, otherwise reports the state of the deliveries."""
+    if request.report:
+        return _tested(await notifier.send_now(messages.report(request.report, time.time())))
     if request.test:
-        return _tested(await notifier.test())
+        return _tested(await notifier.send_now(messages.test(time.time())))
     state = state or NotificationsMeasured(len(notifier.destinations))
     lines = [f"{state.delivered} delivered" + (f", the last at {clock(state.delivered_at)}" if state.delivered_at else "")]
     lines += [f"{address}: failing: {reason}" for address, reason in state.failing.items()]

@@ -11,19 +11,32 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from backend.contract.control import Notify
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold_all
 from backend.contract.verbs import wrong
-from codetainer_tui.ask import NONE_HERE, NONE_HERE_HINT, supervised
+from codetainer_tui.ask import NONE_HERE, NONE_HERE_HINT, ask, supervised, tell
 from codetainer_tui.journal import follow
 from codetainer_tui.report.content import report, text
 from codetainer_tui.report.page import page
 
+MAX_SENT = 8000  # characters; a notification contains fewer
 Since = Callable[[float], float]  # the beginning of the period, for a report made at a given time
 
 
-def run(paths: Paths, *, journal: Path | None, since: Since | None, task: Path | None, html: Path | None, as_json: bool) -> int:
-    """Prints the report, or writes it as HTML to `html`. Exit code 1: the page could not be written; 2: no journal or task.
+def run(
+    paths: Paths,
+    *,
+    journal: Path | None,
+    since: Since | None,
+    task: Path | None,
+    html: Path | None,
+    as_json: bool,
+    notify: bool = False,
+) -> int:
+    """Prints the report, writes it as HTML to `html`, or sends it as a notification.
+
+    Exit code 1: it could not be written or delivered; 2: no journal or task.
 
     Without `since` it covers the whole record. `journal` is that of another sandbox, `task` the file with its prompt.
     """
@@ -48,6 +61,8 @@ def run(paths: Paths, *, journal: Path | None, since: Since | None, task: Path |
     made = report(state, now, since=since(now) if since else 0.0, task=words, supervised=runs or journal is not None)
     if html is not None:
         return _write(html, page(made))
+    if notify:
+        return tell(ask(paths.control, Notify(report=text(made)[:MAX_SENT])))
     sys.stdout.write(json.dumps(dataclasses.asdict(made), indent=2) + "\n" if as_json else text(made))
     return 0
 

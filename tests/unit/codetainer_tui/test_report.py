@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.contract import events as e
+from backend.contract.control import Notify, Reply, Request
 from backend.contract.events import SessionState, Stamped
 from backend.contract.state import State, fold_all
 from codetainer_tui import cli
@@ -112,6 +113,23 @@ def test_untrusted_text_stays_text() -> None:
     assert "script" not in {tag for tag, _ in found.tags}
     assert "a" not in {tag for tag, _ in found.tags}
     assert "onload" not in {name for _, attributes in found.tags for name in attributes}
+
+
+def test_it_is_sent_as_a_notification(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[Request] = []
+
+    def ask(path: Path, request: Request) -> Reply:
+        asked.append(request)
+        return Reply(len(asked) == 1, "address 1 (ntfys): delivered")
+
+    monkeypatch.setattr("codetainer_tui.report.ask", ask)
+    night = str(JOURNALS / "night.jsonl")
+    code, out, _ = run("--journal", night, "--notify", capsys=capsys)
+    assert (code, out) == (0, "address 1 (ntfys): delivered\n")
+    (request,) = asked
+    assert isinstance(request, Notify)
+    assert request.report.startswith(run("--journal", night, capsys=capsys)[1][:1000])
+    assert run("--journal", night, "--notify", capsys=capsys)[0] == 1
 
 
 def run(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:

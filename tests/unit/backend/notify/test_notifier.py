@@ -12,6 +12,7 @@ import pytest
 from backend.contract import events as e
 from backend.contract.paths import Paths
 from backend.journal import Journal
+from backend.notify import messages
 from backend.notify.notifier import Notifier, Sources
 from backend.notify.protocol import Outcome
 from backend.notify.rendering import Notification
@@ -55,9 +56,9 @@ async def running(
         yield notifier, journal
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait((task,), timeout=5)
         journal.close()
+    assert task.cancelled()
 
 
 async def until(notifier: Recording, holds: Callable[[], bool]) -> None:
@@ -92,7 +93,7 @@ async def test_an_address_that_fails_keeps_its_messages_and_holds_up_no_other(tm
         assert state is not None
         assert (state.waiting, dict(state.failing)) == (1, {"address 2 (ntfys)": Outcome.DENIED.words})
         notifier.outcomes.clear()
-        results = await notifier.test()  # a service that is back gets what waits at once
+        results = await notifier.send_now(messages.test(1.0))  # a service that is back gets what waits at once
         assert [one.outcome for one in results] == [Outcome.DELIVERED] * 2
         await until(notifier, lambda: (journal.state.notifications or e.NotificationsMeasured(0)).waiting == 0)
         assert sum("boot halted" in what.title for topic, what in notifier.sent if topic == "topic-two") == 2

@@ -10,6 +10,7 @@ from backend.contract.control import Reply, Request, WorkAtStake
 from backend.contract.events import BootFinished, BootState, Event, RepositoryWork, ServiceState, Stamped, WorkSaved
 from backend.contract.state import State, fold
 from backend.guard import channel
+from backend.notify.messages import Message
 from backend.notify.notifier import Tested
 from backend.notify.protocol import Outcome
 from backend.policy import Policy
@@ -42,12 +43,14 @@ class Notifying:
 
     def __init__(self) -> None:
         self.destinations: tuple[object, ...] = (object(),)
+        self.sent: list[Message] = []
         self.results: tuple[Tested, ...] = (Tested("address 1 (ntfys)", Outcome.REDIRECT),)
 
     def address(self, number: int) -> str:
         return f"address {number + 1} (ntfys)"
 
-    async def test(self) -> tuple[Tested, ...]:
+    async def send_now(self, message: Message) -> tuple[Tested, ...]:
+        self.sent.append(message)
         return self.results
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from backend.contract.control import Notify, Reply
 from backend.contract.events import NotificationsMeasured
+from backend.notify.messages import Kind
 from backend.notify.notifier import Notifier, Tested
 from backend.notify.protocol import Outcome
 from backend.supervision import notifications
@@ -36,6 +37,16 @@ async def test_a_test_message_explains_each_failure() -> None:
         "delivered": False,
         "reason": Outcome.REDIRECT.words,
     }
+
+
+async def test_a_report_is_sent_with_its_lines() -> None:
+    notifier = Notifying()
+    found = await notifications.notify_reply(
+        Notify(report="the night\n\n  3 commits @everyone\n"), cast(Notifier, notifier), None
+    )
+    assert not found.ok
+    (message,) = notifier.sent
+    assert (message.kind, message.details) == (Kind.REPORT, ("the night", "3 commits @\N{ZERO WIDTH SPACE}everyone"))
 
 
 async def test_the_state_of_the_deliveries() -> None:
