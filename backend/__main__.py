@@ -69,6 +69,10 @@ def main(argv: list[str]) -> int:
             from backend.services.certificates import main as certificates
 
             return begin(certificates)
+        case ["certificates", "--sign"]:
+            from backend.services.certificates import sign
+
+            return begin(sign)
         case ["work", *rest]:
             from backend.work.process import main as work
 

@@ -24,8 +24,10 @@ class Policy:
 
     def __init__(self, settings: Settings, services: Services) -> None:
         self._settings, self._services = settings, services
+        self.read = Allowlist()  # `listed`, without the grants that the rules for credentials replace
         self.listed = Allowlist()
         self.allowlist = Allowlist()
+        self.never: frozenset[str] = self.credential_hosts  # names that a learning run must not open
         self.upstreams: tuple[str, ...] = ()  # the resolvers that the guard asks
         self.frozen = False  # from the moment a freeze begins until a thaw has succeeded
         self._closed = False  # the guard opens nothing; a thaw resets it before `frozen`, to open the allowlist first
@@ -38,7 +40,7 @@ class Policy:
 
     async def begin(self, listed: Allowlist) -> None:
         """Applies the allowlist read at boot. Raises SystemFailure."""
-        self.listed = self.governed(listed)
+        self.read, self.listed = listed, self.governed(listed)
         await self.apply(self.listed)
 
     def governed(self, allowlist: Allowlist) -> Allowlist:
@@ -46,11 +48,23 @@ class Policy:
 
         If the agent has the credential, every request is granted.
         """
+        return allowlist.governed(self.credential_hosts, grant.BY_CREDENTIAL if self._settings.outside else grant.ANYTHING)
+
+    @property
+    def credential_hosts(self) -> frozenset[str]:
+        """The hosts whose credential is set."""
         settings = self._settings
-        names = {
-            host.name for host in settings.hosts if any(c.variable in settings.secrets.by_variable for c in host.credentials)
-        }
-        return allowlist.governed(names, grant.BY_CREDENTIAL if settings.outside else grant.ANYTHING)
+        configured = settings.secrets.by_variable
+        return frozenset(host.name for host in settings.hosts if any(c.variable in configured for c in host.credentials))
+
+    async def open(self, allowlist: Allowlist) -> None:
+        """Puts an allowlist with more names into effect, in a learning run. Raises SystemFailure.
+
+        The gate comes first, because the guard lets a program continue as soon as it knows the name. CoreDNS serves all names.
+        """
+        await self._services.gate.change(allowlist)
+        self.allowlist = allowlist
+        await self._services.guard.change(self.configuration())
 
     async def apply(self, allowlist: Allowlist, *, to_all: bool = False) -> None:
         """Puts an allowlist into effect in guard, CoreDNS and gate. The guard comes first: it opens what CoreDNS serves.
@@ -94,6 +108,8 @@ class Policy:
             refresh_seconds=self._settings.refresh_seconds,
             gate=self._settings.gate is GateMode.ON,
             paused=self._closed,
+            learning=self._settings.learns,
+            never=tuple(sorted(self.never)) if self._settings.learns else (),
         )
 
     def refuse_if_frozen(self, effect: str) -> None:

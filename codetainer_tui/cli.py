@@ -209,6 +209,29 @@ def budget(options: argparse.Namespace) -> int:
     return 0
 
 
+def learned(options: argparse.Namespace) -> int:
+    """Prints the allowlist of a learning run, or writes it to a file that must not exist."""
+    from pathlib import Path
+
+    from codetainer_tui.ask import tell
+
+    reply = _ask(options)
+    if not reply.ok:
+        return tell(reply)
+    text = str(reply.data.get("text", ""))
+    if not options.output:
+        sys.stdout.write(text)
+        return 0
+    try:
+        with Path(options.output).open("x", encoding="ascii") as file:
+            file.write(text)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        sys.stderr.write(wrong(f"cannot write {options.output!a}: {reason}", "Name a file that does not exist."))
+        return 1
+    return 0
+
+
 def explain(options: argparse.Namespace) -> int:
     """The exit code is the answer."""
     from codetainer_tui.ask import tell
@@ -245,7 +268,8 @@ def session(options: argparse.Namespace) -> int:
 FUNCTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        boot, attach, dashboard, status, logs, report, traffic, suggest, metrics, ssh_config, allowed, budget, explain,
+        boot, attach, dashboard, status, logs, report, traffic, suggest, metrics, ssh_config, allowed, budget, learned,
+        explain,
         acknowledge, work, session,
     )
 }  # fmt: skip

@@ -11,7 +11,7 @@ from backend.contract.refusals import Severity, severity
 from backend.contract.state import State, fold
 from codetainer_tui.refusal import what
 from codetainer_tui.view import work
-from codetainer_tui.view.headline import protection_failed
+from codetainer_tui.view.headline import LEARNING, protection_failed
 from codetainer_tui.view.session import STATES, resumed, session_state
 from codetainer_tui.view.walls import table, walls
 from codetainer_tui.words import clock_seconds, date, harmless, many, took, until
@@ -70,7 +70,9 @@ class Lines:
                 self._titles = {step.name: step.title for step in event.plan}
                 self._pretend = event.pretend
                 repository = f" for {harmless(event.repository)}" if event.repository else ""
-                return f"boot started{repository}: {many(len(event.plan), 'step')}, codetainer {harmless(event.version, 40)}"
+                run = f"{LEARNING}: every public name opens when it is asked for; " if event.learning else ""
+                steps = many(len(event.plan), "step")
+                return f"{run}boot started{repository}: {steps}, codetainer {harmless(event.version, 40)}"
             case e.StepStarted():
                 return f"{self._title(event.step)} ..."
             case e.StepOutput():
@@ -80,7 +82,7 @@ class Lines:
             case e.StepFinished():
                 return self._finished(event)
             case e.BootFinished():
-                return self._booted(event)
+                return f"{f'{LEARNING}: ' if self._state.learning else ''}{self._booted(event)}"
             case e.LockReleased():
                 return "boot finished, session ready" if event.session else "boot finished, no session"
             case e.Stopping():
@@ -96,7 +98,8 @@ class Lines:
                 return self._list(event)
             case e.ProofFinished():
                 if not event.failed:
-                    return f"self-test passed: {many(event.tried, 'check')}"
+                    reduced = f", but protections are reduced ({harmless(event.reduced, 120)})" if event.reduced else ""
+                    return f"self-test passed{reduced}: {many(event.tried, 'check')}"
                 return f"self-test FAILED: {harmless('; '.join(event.failed), 600)}{_after('. ', event.remedy)}"
             case e.ProtectionFailed():
                 return f"CLOSED, {protection_failed(event, at)}{_after('. ', event.remedy)}"
@@ -107,6 +110,8 @@ class Lines:
                 times = f" ({event.count} times)" if event.count > 1 else ""
                 serious = "SERIOUS " if severity(event) is Severity.SERIOUS else ""
                 return f"{serious}refused {what(event)}: {event.reason}{by}{times}"
+            case e.Learned():
+                return _learned(event)
             case e.CookiesDropped():
                 requests = many(event.count, "request")
                 return f"dropped cookies from {requests} to {harmless(event.name, 253)}: this sandbox never received any"
@@ -245,6 +250,14 @@ def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Acknowledged | e.Froze
             return f"acknowledged {which} up to {clock_seconds(event.until)}{_after(', by ', event.by)}"
         case e.Froze():
             return f"{'FROZEN' if event.frozen else 'thawed'}{_after(', by ', event.by)}"
+
+
+def _learned(event: e.Learned) -> str:
+    by = _after(", by ", ", ".join(event.programs))
+    if event.entry:
+        why = _after(", because of ", event.why_open)
+        return f"{LEARNING}: learned {harmless(event.entry, 400)}{why}{by}"
+    return f"{LEARNING}: {'closed' if event.standing == 'closed' else 'opened'} {harmless(event.name, 253)}{by}"
 
 
 def _screen(event: e.SessionChanged) -> str:

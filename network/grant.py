@@ -22,6 +22,8 @@ READING = ("GET", "HEAD", "OPTIONS")
 ANYTHING: tuple[str, ...] = ()
 # The rules of a credentials file decide instead (network/gate/credentials.py); no entry contains this word.
 BY_CREDENTIAL = ("credentials.toml",)
+# Any request passes, and the gate records it: the grant of a name that a learning run has opened. No entry contains this word.
+RECORDED = ("recorded",)
 MAX_RULES = 32  # of one entry
 _PATH = re.compile(r"/[A-Za-z0-9._~!&()+,=:@/*-]*\Z")
 MAX_PATH = 200  # characters
@@ -97,6 +99,8 @@ def union(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
         return BY_CREDENTIAL
     if ANYTHING in (one, other):
         return ANYTHING
+    if RECORDED in (one, other):
+        return RECORDED
     return _ordered((*one, *other))
 
 
@@ -110,7 +114,7 @@ def _ordered(rules: Iterable[str]) -> tuple[str, ...]:
 
 def text(grant: tuple[str, ...]) -> str:
     """The words after the entry: `read POST:/v1/track/**`, or `open`."""
-    return " ".join(grant) or OPEN
+    return OPEN if grant == RECORDED else " ".join(grant) or OPEN
 
 
 def patterns(grant: tuple[str, ...]) -> tuple[str, ...]:

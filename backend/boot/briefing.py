@@ -25,6 +25,10 @@ OUTSIDE = (
     "  API work with the placeholders, and any other credential is refused. Pushes and writes on GitHub go to {} only.\n"
     "  Only the operator may change settings, approve, start workflows or delete the default branch."
 )
+LEARNING = (
+    "every public name on ports 80 and 443, because this is a learning run (use only what the work needs: the operator reads "
+    "the list of all requests)"
+)
 SAVED = " Unsaved work is also saved to a branch wip/...: leave that branch alone."
 INSIDE = "git, gh, npm and the API work with the tokens in your environment."
 
@@ -34,6 +38,8 @@ def render(settings: Settings, allowlist: Allowlist) -> str:
     names = [str(entry) for entry in allowlist.entries]
     if len(names) > MAX_NAMES:
         names[MAX_NAMES:] = [f"and {len(names) - MAX_NAMES} more"]
+    if settings.learns:
+        names.insert(0, LEARNING)
     text = string.Template(TEMPLATE.read_text()).substitute(
         names=", ".join(names) or "none",
         credentials=OUTSIDE.format(", ".join(settings.writable) or "no repository") if settings.outside else INSIDE,

@@ -2,6 +2,8 @@
 
 Each request class describes its verb in full: the command line with its help, the overview, the documentation and the command
 that the dashboard names are made from it; the server has one function for each (backend/supervision/control.py).
+
+Length: a class for each request.
 """
 
 from __future__ import annotations
@@ -184,6 +186,19 @@ class Notify(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class ShowLearned(Request):
+    """Print the allowlist that permits what a learning run has used so far.
+
+    It contains the run's own allowlist, and the smallest grants for the names that answered. With --output it is written to a
+    new file.
+    """
+
+    # data of the reply: text. The client writes the file.
+    verb: ClassVar[str] = "learned"
+    output: str = option("--output", "FILE", "write it to this file, which must not exist yet")
+
+
+@dataclass(frozen=True, slots=True)
 class Refresh(Request):
     """Resolve every allowed name now."""
 
@@ -233,8 +248,8 @@ class RestartSession(Request):
 VERBS: dict[str, type[Request]] = {
     request.verb: request
     for request in (
-        Allow, Revoke, ListAllowed, Explain, CountWork, SaveWork, Mute, Acknowledge, Budget, Notify, Refresh, Freeze, Thaw,
-        Retry, RestartSession,
+        Allow, Revoke, ListAllowed, Explain, CountWork, SaveWork, Mute, Acknowledge, Budget, Notify, ShowLearned, Refresh,
+        Freeze, Thaw, Retry, RestartSession,
     )
 }  # fmt: skip
 

@@ -135,6 +135,7 @@ class BootStarted(Event):
 
     `pretend` is true if the internet is a pretend one that ends with the sandbox, and all that was pushed with it.
     `name` is that of the sandbox, "" if it has none. `prompt_sha256` (hexadecimal) identifies CLAUDE_PROMPT, "" without one.
+    `learning`: this is a learning run, in which public names open when they are asked for.
     """
 
     kind: ClassVar[str] = "boot.started"
@@ -148,6 +149,7 @@ class BootStarted(Event):
     name: str = ""
     prompt_sha256: str = ""
     prompt_bytes: int = 0
+    learning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,13 +296,17 @@ class SandboxMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProofFinished(Event):
-    """The self-test ended; `failed` lists protections that failed. `results` maps probes to "" or the reason of a failure."""
+    """The self-test ended; `failed` lists protections that failed. `results` maps probes to "" or the reason of a failure.
+
+    `reduced` is the reason why protections that hold mean less than usual, or "".
+    """
 
     kind: ClassVar[str] = "proof.finished"
     tried: int
     failed: tuple[str, ...] = ()
     remedy: str = ""
     results: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    reduced: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -504,6 +510,23 @@ class Withdrawn(Event):
     by: str = ""
     ports: str = ""
     stays: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned(Event):
+    """A learning run has opened this name, or has learned more about it.
+
+    `entry` is the smallest allowlist entry that permits what was used, "" if nothing has answered; " / " separates two.
+    `programs` asked for it; they and the paths in the entry are text from the agent. `standing` is asked, answered or closed.
+    `why_open` says why only `open` suffices, "" if a smaller grant does.
+    """
+
+    kind: ClassVar[str] = "learned"
+    name: str
+    entry: str = ""
+    programs: tuple[str, ...] = ()
+    standing: str = "asked"
+    why_open: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -751,7 +774,7 @@ KINDS: dict[str, type[Event]] = {
         BootStarted, StepStarted, StepOutput, StepFinished, BootFinished, LockReleased, Stopping, ServiceChanged,
         SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, ProtectionFailed, Noted, Refused,
         CookiesDropped, Wrote, Carried, ModelUsed, BudgetChanged, BudgetRaised,
-        Allowed, Withdrawn, Muted, Acknowledged, Froze, SessionChanged, SessionMeasured, SessionResumed, AgentSettings,
+        Allowed, Withdrawn, Learned, Muted, Acknowledged, Froze, SessionChanged, SessionMeasured, SessionResumed, AgentSettings,
         WorkCounted, WorkRecounted, WorkSaved, SaveSkipped, NotificationsMeasured, Snapshot,
     )
 }  # fmt: skip

@@ -70,6 +70,11 @@ class Paths:
         return self.run / "notifier-authorities.crt"
 
     @property
+    def learned(self) -> Path:
+        """The allowlist that a learning run has learned so far (0600, root). It exists only in a learning run."""
+        return self.run / "learned.conf"
+
+    @property
     def ssh(self) -> Path:
         """sshd's folder (0700, root): host key, authorized keys, configuration."""
         return self.run / "ssh"

@@ -18,6 +18,7 @@ from backend.contract.day import Day
 from backend.contract.immutable import dataclass
 from backend.contract.refusals import Refusals, Severity, severity
 
+LEARNED_NAMES = 500  # as many as a learning run opens
 CARRIED_NAMES = 500  # a wildcard may match many names; the least recent are dropped first
 STEP_LINES = 200  # output lines kept of each boot step
 REFUSED_MINUTES = 60  # length of the history behind the sparkline
@@ -46,6 +47,8 @@ class State:
     credentials: str = "outside"
     gate: bool = False
     pretend: bool = False  # the internet ends with the sandbox
+    learning: bool = False  # public names open when they are asked for
+    learned: Mapping[str, e.Learned] = field(default_factory=dict)  # by name
     pid: int = 0
     started_at: float = 0.0
     updated_at: float = 0.0
@@ -166,7 +169,7 @@ def _(event: e.BootStarted, state: State, at: float) -> State:
     steps = {step.name: StepView(step.name, step.title, step.needs) for step in event.plan}
     return replace(
         state, version=event.version, name=event.name, repository=event.repository, credentials=event.credentials,
-        gate=event.gate, pretend=event.pretend, pid=event.pid, started_at=at,
+        gate=event.gate, pretend=event.pretend, learning=event.learning, pid=event.pid, started_at=at,
         boot=e.BootState.BOOTING, boot_seconds=0.0, halted_step="", reason="", remedy="", stopping="",
         lock_released=False, session_created=False, cloned=False, steps=steps,
         protection_failed=None, protection_failed_at=0.0, prompt_sha256=event.prompt_sha256, prompt_bytes=event.prompt_bytes,
@@ -318,6 +321,13 @@ def _(event: e.Carried, state: State, at: float) -> State:
 @_apply.register
 def _(event: e.Allowed, state: State, at: float) -> State:
     return replace(state, allowed={**_closed(state.allowed, event.name, event.numbers), event.entry: event})
+
+
+@_apply.register
+def _(event: e.Learned, state: State, at: float) -> State:
+    if event.name not in state.learned and len(state.learned) >= LEARNED_NAMES:
+        return state
+    return replace(state, learned={**state.learned, event.name: event})
 
 
 @_apply.register

@@ -1,7 +1,8 @@
 """Messages between supervisor and guard: JSON lines over a socket pair that the guard inherits. Values only, no I/O.
 
-Supervisor to guard: Configure (the whole allowlist after each change; the guard works out the differences) and requests. Guard
-to supervisor: Configured and Done, each with the id of the message that it answers, and Happened, an event for the journal.
+Supervisor to guard: Configure (the whole allowlist after each change; the guard works out the differences) and requests.
+Guard to supervisor: Configured and Done, each with the id of the message that it answers; Happened, an event for the journal;
+and Found, a name that a learning run could open.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Configure(Message):
     answer_addresses: int = 64  # maximum in one answer
     gate: bool = False  # open ports that are checked by name for the gate, not for the agent
     paused: bool = False  # close every address, cut all flows, answer every query with SERVFAIL
+    learning: bool = False  # report names that are public and not listed with Found, and hold their answers until they are
+    never: tuple[str, ...] = ()  # names that a learning run must not open
     id: int = 0
 
 
@@ -123,8 +126,16 @@ class Happened(Message):
     line: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found(Message):
+    """In a learning run: a program waits for the address of a name that has a public one and is not listed."""
+
+    name: ClassVar[str] = "found"
+    host: str
+
+
 MESSAGES: dict[str, type[Message]] = {
-    m.name: m for m in (Configure, Ping, Refresh, Resolve, Explain, Unresolved, Configured, Done, Happened)
+    m.name: m for m in (Configure, Ping, Refresh, Resolve, Explain, Unresolved, Configured, Done, Happened, Found)
 }
 
 

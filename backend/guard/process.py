@@ -20,7 +20,7 @@ from backend import system
 from backend.contract import events
 from backend.contract.events import CLAUDE, Event, ListMeasured, Noted, Reason, Stamped
 from backend.contract.refusals import OTHER_NAMES, Severity, severity
-from backend.guard import channel, nflog, openings, upstream
+from backend.guard import channel, learning, nflog, openings, upstream
 from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Done, Happened, Message, Request
 from backend.guard.conntrack import Conntrack
 from backend.guard.explanation import NOT_RESOLVED, about_address, addresses_of, is_address
@@ -127,6 +127,7 @@ class Guard:
         self.server.upstreams = Upstreams(resolvers, time.monotonic, previous.health if previous else {})
         self.server.answer_addresses = message.answer_addresses
         self.server.allowlist = Allowlist(entries)
+        self.server.learner = learning.configured(self.server.learner, message, self.server.allowlist, self._send_message)
         self.settings = message
         self._configured.set()
         self.server.paused = message.paused

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from backend.contract.events import Event, Reason, Refused, Via
+from backend.guard.learning import Learner
 from backend.guard.nftables import NftError
 from backend.guard.openings import Openings
 from backend.guard.upstream import NO_RESOLVER, UpstreamError, Upstreams
@@ -46,6 +47,8 @@ class Server:
     answer_addresses: int = 64
     paused: bool = False
     failing: dict[str, Failing] = field(default_factory=dict)  # by name, of entries without a wildcard
+    learner: Learner | None = None  # in a learning run
+    _learning: dict[str, asyncio.Task[Answer | None]] = field(default_factory=dict)
     _asked: dict[str, asyncio.Task[Answer]] = field(default_factory=dict)
 
     async def reply(self, query: bytes) -> bytes | None:
@@ -57,6 +60,14 @@ class Server:
         entry = self.allowlist.match(question.name)
         if self.upstreams is None or self.paused:
             return dns_message.build_answer(question, dns_message.SERVFAIL)
+        if entry is None and self.learner is not None and question.type == dns_message.A:
+            try:
+                lack = await self._learn(question.name.lower().rstrip("."), self.learner)
+            except UpstreamError:
+                return dns_message.build_answer(question, dns_message.SERVFAIL)
+            if lack is not None:
+                return dns_message.build_answer(question, lack.rcode)
+            entry = self.allowlist.match(question.name)
         if entry is None:
             self.report(Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name=question.name.lower()))
             return dns_message.build_answer(question, dns_message.NXDOMAIN)
@@ -67,6 +78,31 @@ class Server:
         except (UpstreamError, NftError):
             return dns_message.build_answer(question, dns_message.SERVFAIL)
         return dns_message.build_answer(question, answer.rcode, answer.addresses, answer.ttl)
+
+    async def _learn(self, name: str, learner: Learner) -> Answer | None:
+        """Has a name opened that is not listed. Returns None if it is listed now, else the answer. Raises UpstreamError.
+
+        Concurrent queries for a name share the attempt.
+        """
+        task = self._learning.get(name)
+        if task is None:
+            task = self._learning[name] = asyncio.create_task(self._open(name, learner))
+            task.add_done_callback(lambda _: self._learning.pop(name, None))
+        return await asyncio.shield(task)
+
+    async def _open(self, name: str, learner: Learner) -> Answer | None:
+        not_listed = Refused(Via.DNS, Reason.NOT_LISTED, protocol="dns", name=name)
+        if self.upstreams is None or learner.refuses(name):
+            self.report(not_listed)
+            return Answer(dns_message.NXDOMAIN, (), 0)
+        answer = await self.upstreams.ask(name)
+        special = self._report_special(name, answer)
+        if all(address in special for address in answer.addresses):
+            if not special:
+                self.report(not_listed)
+            return Answer(answer.rcode, (), 0)
+        await learner.open(name)
+        return None
 
     def _refused(self, query: bytes) -> bytes | None:
         """Returns REFUSED. Without an answer, CoreDNS would wait for seconds and count that as latency."""
@@ -87,6 +123,14 @@ class Server:
             task = self._asked[name] = asyncio.create_task(self._resolve(name, entry))
             task.add_done_callback(lambda _: self._asked.pop(name, None))
         return await asyncio.shield(task)
+
+    def _report_special(self, name: str, answer: Answer) -> list[str]:
+        """Returns the private and other special addresses of an answer, and reports that they are refused."""
+        special = [address for address in answer.addresses if dns_message.is_special(address)]
+        for address in special[: self.answer_addresses]:
+            reason = Reason.BLOCKED if dns_message.is_unspecified(address) else Reason.PRIVATE
+            self.report(Refused(Via.DNS, reason, protocol="dns", name=name, address=address))
+        return special
 
     async def look_up(self, name: str, entry: Entry) -> tuple[tuple[str, ...], str]:
         """Resolves a name as a query would. Returns its addresses, or the reason in a few words why it has none.
@@ -120,10 +164,7 @@ class Server:
         if self.upstreams is None:
             raise UpstreamError(f"cannot resolve {name}: {NO_RESOLVER}", NO_RESOLVER)
         answer = await self.upstreams.ask(name)
-        special = [address for address in answer.addresses if dns_message.is_special(address)]
-        for address in special[: self.answer_addresses]:
-            reason = Reason.BLOCKED if dns_message.is_unspecified(address) else Reason.PRIVATE
-            self.report(Refused(Via.DNS, reason, protocol="dns", name=name, address=address))
+        special = self._report_special(name, answer)
         good = tuple(address for address in answer.addresses if address not in special)[: self.answer_addresses]
         # While the upstream was asked, the allowlist may have changed, or the operator may have frozen the sandbox.
         if self.paused or self.allowlist.match(name) != entry:

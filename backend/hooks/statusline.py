@@ -3,8 +3,8 @@
     python3 -I -S statusline.py REPORT JOURNAL
 
 Claude Code starts it after every message, with a JSON object on stdin (https://code.claude.com/docs/en/statusline), and shows
-the first line that it prints. The same facts go to REPORT, for the dashboard; the file belongs to the agent and is untrusted.
-Faulty input shortens the line but never damages Claude's screen.
+the first line that it prints. A learning run is first, in red. The same facts go to REPORT, for the dashboard; the file belongs
+to the agent and is untrusted. Faulty input shortens the line but never damages Claude's screen.
 """
 
 import json
@@ -17,6 +17,7 @@ TAIL_BYTES = 64 << 10  # of the journal: a few hundred refusals, read in well un
 MINUTES = 10
 BAR_CELLS = 10
 MAX_TEXT = 48
+LEARNING, LEARNED_FILE = "LEARNING RUN", "learned.conf"  # the file exists beside the journal only in a learning run
 
 GREEN, YELLOW, RED, DIM, PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
@@ -110,9 +111,10 @@ def bar(percent: float) -> str:
     return f"{colour}{'█' * full}{'░' * (BAR_CELLS - full)} {shown:.0f} %{PLAIN}"
 
 
-def line(report: dict[str, str | float], refused: tuple[int, str, bool]) -> str:
+def line(report: dict[str, str | float], refused: tuple[int, str, bool], *, learning: bool = False) -> str:
     count, latest, complete = refused
-    parts = [str(report["model"]), bar(float(report["context_percent"])), str(report["name"])]
+    parts = [f"{RED}{LEARNING}{PLAIN}"] if learning else []
+    parts += [str(report["model"]), bar(float(report["context_percent"])), str(report["name"])]
     if count:
         at_least = "" if complete else "more than "
         parts.append(f"{RED}{at_least}{count} refused in {MINUTES} min{PLAIN}{DIM}, last {latest}{PLAIN}")
@@ -138,7 +140,8 @@ def respond(data: bytes, path: str, journal: str, now: float) -> str:
         status = None
     report = facts(status, f"{path.rpartition('/')[0]}/names", now)
     write_report(path, report)
-    return line(report, refusals(journal, now))
+    learning = os.path.exists(f"{journal.rpartition('/')[0]}/{LEARNED_FILE}")  # noqa: PTH110
+    return line(report, refusals(journal, now), learning=learning)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from backend.contract.command_line import Parser
 from backend.contract.immutable import dataclass
 from backend.contract.verbs import BACKEND_VERBS
+from backend.sandbox.learned_file import DEFAULT as LEARNED
 from backend.sandbox.registry import DEFAULT_NAME, NAME
 
 
@@ -41,6 +42,7 @@ class Options:
     as_root: bool
     command: tuple[str, ...]
     debug: bool
+    learn: Path | None
 
 
 def sandbox_name(text: str) -> str:
@@ -71,6 +73,9 @@ def parse(argv: Sequence[str]) -> Options:
                         help="run this Claude Code (default: this machine's, with --net pretend else a stand-in)")  # fmt: skip
     parser.add_argument("--settings", type=Path, metavar="FILE",
                         help="use these settings for Claude Code, with skills/ and CLAUDE.md beside them")  # fmt: skip
+    parser.add_argument("--learn", type=Path, nargs="?", const=LEARNED, metavar="FILE",
+                        help="learning run: open public names when they are asked for, and write an allowlist of what was used "
+                        f"to a new FILE ({LEARNED})")  # fmt: skip
     parser.add_argument("--name", type=sandbox_name, default=DEFAULT_NAME,
                         help="set the name for codetainer enter (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-tui", action="store_true", help="print one line per event, until a signal or COMMAND ends it")
@@ -101,4 +106,5 @@ def parse(argv: Sequence[str]) -> Options:
         arguments.root_command,
         command,
         arguments.debug,
+        arguments.learn,
     )

@@ -21,7 +21,7 @@ from backend.contract.paths import Paths
 from backend.contract.state import State, fold
 from backend.contract.verbs import wrong
 from backend.guard.nftables import NftError
-from backend.sandbox import check, inputs, layout, namespaces, networks, options, relay, terminal
+from backend.sandbox import check, inputs, layout, learned_file, namespaces, networks, options, relay, terminal
 from backend.sandbox.attended import Attended, NoFrontEnd
 from backend.sandbox.enter import environment_for, terminal_variables
 from backend.sandbox.exit_summary import ExitSummary
@@ -34,7 +34,7 @@ from backend.sandbox.own_commands import OwnCommands
 from backend.sandbox.pretend.description import DescriptionError
 from backend.sandbox.registry import DEFAULT_NAME, Beacon, NoSandbox
 from backend.sandbox.relay import Command
-from backend.settings.values import Debug
+from backend.settings.values import Debug, Learn
 from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure, describe
 
 END_SECONDS = 2.0  # in addition to the sandbox's own grace period
@@ -105,7 +105,10 @@ class Up:
             environment["CODETAINER_NAME"] = self._options.name
         if self._options.debug:
             environment["CODETAINER_DEBUG"] = Debug.ON.value
+        if self._options.learn is not None and environment.get("CODETAINER_LEARN", "") != Learn.FORCE:
+            environment["CODETAINER_LEARN"] = Learn.ON.value
         chosen = settings.load(environment, self._options.credentials)
+        learned = learned_file.begin(self._options.learn) if chosen.learns else None
         drawn_on = self._at_terminal or (bool(self._options.command) and terminal.is_interactive())
         self._own.begin(chosen, drawn_on=drawn_on)
         sources = self._sources(network, claude)
@@ -136,6 +139,8 @@ class Up:
                 sys.stderr.flush()
             output.release()
             exit_summary = ExitSummary(self._paths.journal)
+            if learned is not None:
+                learned.hold(self._paths)
             self._sandbox.end(chosen.grace_seconds + END_SECONDS)
             if self._boot is not None:
                 self._boot.ended(Outcome(code=self._sandbox.ended()))
@@ -146,6 +151,8 @@ class Up:
             beacon.close()
             if self._at_terminal:  # with Show.LINES, boot's own lines report it
                 sys.stderr.write("\r\x1b[K" + exit_summary.text())
+            if learned is not None:
+                sys.stderr.write(learned.write())
             self._own.show()
 
     # --- creation ---

@@ -31,6 +31,7 @@ MIN_CREDENTIAL = 8  # characters; a shorter value is not a credential, and would
 LISTED = "listed host"
 RESOLVER = "resolver"
 REMEDY = "Run codetainer check to see what the kernel lacks, and codetainer logs for earlier events."
+REDUCED = "learning run: public names open when they are asked for"
 RETRY = "Run codetainer logs to find the cause, then codetainer retry to boot again."
 
 
@@ -47,10 +48,11 @@ class Result:
     silent: str
     unreachable: str
     results: Mapping[str, str] = field(default_factory=dict)  # by probe, "" if the protection held
+    reduced: str = ""  # why the protections mean less than usual
 
     @property
     def event(self) -> ProofFinished:
-        return ProofFinished(self.tried, self.broken, REMEDY if self.broken else "", self.results)
+        return ProofFinished(self.tried, self.broken, REMEDY if self.broken else "", self.results, self.reduced)
 
     @property
     def failure(self) -> ProtectionFailed:
@@ -62,7 +64,8 @@ class Result:
 async def run(boot: Boot, *, listed: bool = True) -> Result:
     """Runs all probes as the agent. Raises SystemFailure if that is impossible, which counts as a failed protection."""
     resolver = next((upstream.parse(text)[0] for text in boot.policy.upstreams), None)
-    name = f"{secrets.token_hex(8)}.probe.example"
+    # A learning run looks up any name outside that may be public, so the probe asks for one that cannot be (RFC 6761).
+    name = f"{secrets.token_hex(8)}.probe.{'invalid' if boot.settings.learns else 'example'}"
     boot.expected.add(("dns", name, 0), ("tcp", *OUTSIDE))
     if resolver is not None:
         boot.expected.add(("udp", resolver.address, resolver.port))
@@ -100,7 +103,8 @@ async def run(boot: Boot, *, listed: bool = True) -> Result:
     if boot.settings.outside:
         problems["credentials"] = credentials_inside(boot)
     broken = tuple(text for name, text in problems.items() if text and name not in (LISTED, RESOLVER))
-    return Result(len(problems), broken, problems.get(RESOLVER, ""), problems.get(LISTED, ""), problems)
+    reduced = REDUCED if boot.settings.learns else ""
+    return Result(len(problems), broken, problems.get(RESOLVER, ""), problems.get(LISTED, ""), problems, reduced)
 
 
 def results(done: Finished) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 Name constraints (RFC 5280, section 4.2.1.10) limit the CA to these hosts. Its key ends with this process, as do the 10 MB of
 `cryptography`. Reads `Wanted` from stdin and writes `Made` to stdout, both as JSON.
+
+`python3 -I -m backend certificates --sign` does so for a learning run, whose names are not known at boot: its CA has no
+constraints, and its key stays in this process until the run ends. It reads a `Wanted` from each line and writes a `Made`.
 """
 
 from __future__ import annotations
@@ -50,6 +53,38 @@ def main() -> int:
     return 0
 
 
+def sign() -> int:
+    """Answers requests on stdin until it ends, with certificates of one CA. A request without names only gets the CA."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{COMMON_NAME}, learning run")])
+    authority: x509.Certificate | None = None
+    for line in sys.stdin:
+        wanted: Wanted = json.loads(line)
+        valid = Validity(wanted)
+        if authority is None:
+            authority = _authority(issuer, key, valid, None)
+        leaves = {name: _leaf(name, issuer, key, valid) for name in wanted["names"]}
+        made: Made = {"authority": _pem(authority), "leaves": leaves}
+        sys.stdout.write(json.dumps(made) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _authority(
+    issuer: x509.Name, key: ec.EllipticCurvePrivateKey, valid: Validity, constraints: x509.NameConstraints | None
+) -> x509.Certificate:
+    builder = _builder(issuer, issuer, key.public_key(), valid).add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    )
+    if constraints is not None:
+        builder = builder.add_extension(constraints, critical=True)
+    return builder.add_extension(_usage(signs_certificates=True), critical=True).sign(key, hashes.SHA256())
+
+
 def make(wanted: Wanted) -> Made:
     """Makes a CA and the certificates. Each has one name, because HTTP/2 clients share connections between several.
 
@@ -59,15 +94,9 @@ def make(wanted: Wanted) -> Made:
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME)])
     constraints = x509.NameConstraints([x509.DNSName(name.removeprefix("*.")) for name in names], None)
-    authority = (
-        _builder(issuer, issuer, key.public_key(), valid)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(constraints, critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+    authority = _authority(issuer, key, valid, constraints)
     leaves = {name: _leaf(name, issuer, key, valid) for name in names}
-    return {"authority": authority.public_bytes(serialization.Encoding.PEM).decode(), "leaves": leaves}
+    return {"authority": _pem(authority), "leaves": leaves}
 
 
 def _leaf(name: str, issuer: x509.Name, authority: ec.EllipticCurvePrivateKey, valid: Validity) -> str:

@@ -34,7 +34,7 @@ class Lookups:
         self._open: set[tuple[str, int, str]] = set()  # name, port and type of the missing half
         self._before: set[tuple[str, int, str]] = set()  # of the previous interval: a pair may be split between two
 
-    def completed_by(self, query: corefile.RefusedQuery) -> bool:
+    def completed_by(self, query: corefile.LoggedQuery) -> bool:
         """True if a query is the second half of a lookup whose first half has been counted."""
         other = OTHER_HALF.get(query.type)
         if not query.port or other is None:
@@ -58,7 +58,10 @@ class CoreDns:
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._paths, self._emit = paths, emit
         self.service = Service("coredns", self._spawn, self._ready, emit)
+        self.learning = False
+        self.asked: Callable[[str, str], None] | None = None  # takes name and program, in a learning run
         self._allowlist = Allowlist()
+        self._written = ""  # the last configuration
         self._refused: Tally[tuple[str, str]] = Tally()  # by name and query type
         self._lookups = Lookups()
         self._programs: dict[str, str] = {}  # name -> program that asked for it; few, as CoreDNS delays only few answers
@@ -71,8 +74,11 @@ class CoreDns:
         If CoreDNS is not running, it begins with this allowlist.
         """
         self._allowlist = allowlist
-        system.write(self._paths.corefile, corefile.render(allowlist, os.uname().nodename.lower()))
-        if not self.service.pid:
+        render = corefile.render_learning if self.learning else corefile.render
+        text = render(allowlist, os.uname().nodename.lower())
+        same, self._written = text == self._written, text
+        system.write(self._paths.corefile, text)
+        if not self.service.pid or (same and self.learning):
             return
         self._reloaded.clear()
         self.service.signal(signal.SIGUSR1)
@@ -121,6 +127,9 @@ class CoreDns:
                     "[ERROR]" in line or "[FATAL]" in line or "error" in line[:40].lower()
                 ):
                     self._emit(Noted("warning", f"coredns: {line[:300]}"))
+            elif not refused.refused:
+                if self.asked is not None and (program := dns_client.program(refused.port)):
+                    self.asked(refused.name, program)
             elif self._allowlist.match(refused.name) is None:  # it may have been allowed since
                 if not self._lookups.completed_by(refused):
                     self._refused.add((refused.name, refused.type))

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend import system
 from backend.contract.events import Carried, Event, Refused
@@ -24,12 +25,16 @@ from backend.services.service import Service
 from backend.services.traffic import TrafficLog
 from backend.services.trust import Trust
 from backend.system import GATE, READER, Identity, SystemFailure
+from network import grant
 from network.allowlist import Allowlist
 from network.firewall.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
 from network.gate import grants, haproxy
 from network.gate.credential_proxy import CredentialProxy
 from network.gate.credentials import Host
 from network.gate.haproxy import Places
+
+if TYPE_CHECKING:
+    from network.gate.learning import LearningProxy
 
 TEMPLATE = haproxy.TEMPLATE.read_text(encoding="utf-8")
 ASK_SECONDS = 5.0
@@ -38,6 +43,8 @@ MAX_REPORTED = 256  # names per call of `take_carried`
 MAX_NAMES = 4096  # names whose totals are kept: the agent can use any number of names below a wildcard
 INNER = "credential-proxy.sock"
 ASKS = "asks.sock"
+LEARNING = "learning.sock"  # for TLS and for plain HTTP, to names that a learning run has opened
+LEARNING_HTTP = "learning-http.sock"
 READER_SOCKET = "reader.sock"  # from the first half to the reader
 ONWARD = "onward.sock"  # from the reader (backend/services/reader.py) to the second half
 BACKLOG = 4096
@@ -59,6 +66,7 @@ class Gate:
         self.allowlist = Allowlist()
         self.much_out = 1 << 63  # the upload alert: bytes sent to one name
         self.proxy: CredentialProxy | None = None  # contains the credentials
+        self.learns = False  # this is a learning run
         self._installed: set[str] = set()  # names whose certificates the running gate has
         self._carried: dict[str, Carried] = {}
         self._usage: dict[str, haproxy.Usage] = {}  # HAProxy's table at the last call, by name and port
@@ -78,9 +86,12 @@ class Gate:
                 log = await self.log.pipe(opened)
                 proxy = replace(proxy, descriptor=inner, asks_descriptor=asks, onward_descriptor=onward, log_descriptor=log)
                 descriptors += [inner, asks, onward, log]
+            learns = await self._learning_proxy(opened) if self.learns else None
+            if learns is not None:
+                descriptors += [learns.descriptor, learns.http_descriptor, learns.log_descriptor]
             self._write_lists()
             system.write(self._places.reasons, haproxy.words_in_lua(proxy), mode=0o600)
-            text = haproxy.render(TEMPLATE, self._places, (tls.fileno(), http.fileno()), GATE.uid, proxy)
+            text = haproxy.render(TEMPLATE, self._places, (tls.fileno(), http.fileno()), GATE.uid, proxy, learns)
             system.write(self._places.configuration, text, mode=0o600)
             process = await system.spawn(
                 [*_STARTING, "haproxy", "-db", "-f", str(self._places.configuration)], environment={"PATH": system.SYSTEM_PATH},
@@ -88,6 +99,17 @@ class Gate:
             )  # fmt: skip
         self._keep({})
         return process
+
+    async def _learning_proxy(self, opened: contextlib.ExitStack) -> LearningProxy:
+        """Opens the sockets and the log of the part for names that a learning run has opened."""
+        from network.gate.learning import LearningProxy  # only learning runs need it
+
+        tls, http = (opened.enter_context(self.socket(name, GATE)).fileno() for name in (LEARNING, LEARNING_HTTP))
+        places = self._places
+        return LearningProxy(
+            places.certificate_list, places.authorities, places.map("exact"), places.map("exact_http"), f"/{LEARNING}",
+            f"/{LEARNING_HTTP}", tls, http, await self.log.pipe_of_learning(opened),
+        )  # fmt: skip
 
     async def prepare(self, hosts: tuple[Host, ...], secrets: Mapping[str, str], repositories: tuple[str, ...]) -> int:
         """Prepares TLS termination, and the hosts that have a credential; returns their number. Raises SystemFailure.
@@ -114,6 +136,8 @@ class Gate:
             await self.trust.begin(names)
         elif missing := self.trust.missing(names):
             await self.trust.add(missing)
+        if missing := self.trust.missing(grants.recorded(allowlist)):
+            await self.trust.sign(missing)
 
     async def _install(self) -> None:
         """Hands the certificates to the running gate that it has not read at its start. Raises SystemFailure."""
@@ -133,6 +157,11 @@ class Gate:
         (answer,) = await self.ask(f"commit ssl cert {file}")
         if "Success" not in answer:
             raise SystemFailure(f"cannot renew the gate's certificates: {answer.strip()[:200]}")
+
+    async def end_signer(self) -> None:
+        """Ends the process that signs certificates in a learning run."""
+        if self.trust.signer is not None:
+            await self.trust.signer.end()
 
     async def renew(self) -> None:
         """Renews the certificates without a reload, so open connections survive. Raises SystemFailure."""
@@ -216,8 +245,10 @@ class Gate:
         gone = set()
         for ticket in haproxy.parse_table(table):
             key, _, source_port = ticket.rpartition("/")
-            granted = grants.of_key(now, key)
-            if source_port.isdigit() and (granted is None or granted != grants.of_key(before, key)):
+            granted, was = grants.of_key(now, key), grants.of_key(before, key)
+            # If a client refuses the gate's certificate, the connections of others that accept it may stay.
+            widened = (was, granted) == (grant.RECORDED, grant.ANYTHING)
+            if source_port.isdigit() and (granted is None or granted != was) and not widened:
                 gone.add(int(source_port))
         if gone:
             (sessions,) = await self.ask("show sess")

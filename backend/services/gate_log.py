@@ -12,9 +12,10 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.contract.events import Event, Noted, Reason, Refused, Via
 from backend.contract.refusals import OTHER_NAMES
@@ -33,6 +34,18 @@ PIPE_BYTES = 1 << 20  # the default limit for unprivileged users (pipe(7))
 MAX_OF_A_REASON = 64  # different refusals between two calls of `take`; the others are added up
 
 
+if TYPE_CHECKING:
+    from network.learning.record import Request
+
+
+class Learns(Protocol):
+    """What a learning run takes from the log (backend/supervision/learning.py)."""
+
+    def untrusted(self, name: str) -> None: ...
+    def request(self, request: Request) -> None: ...
+    def connection(self, name: str, port: int, bytes_in: int) -> None: ...
+
+
 class GateLog:
     """Reads the log and counts refusals."""
 
@@ -43,9 +56,17 @@ class GateLog:
         self._dropped = 0  # lines that the running HAProxy has dropped
         self._tasks = Tasks()
         self.cookies, self.writes = Cookies(), Writes()
+        self.learns: Learns | None = None
 
     async def pipe(self, opened: ExitStack) -> int:
         """Returns a descriptor for the gate's log and reads it until the gate ends. `opened` closes the supervisor's copy."""
+        return await self._pipe(opened, self._read)
+
+    async def pipe_of_learning(self, opened: ExitStack) -> int:
+        """Returns a descriptor like `pipe`, for the log of names that a learning run has opened (network/gate/learning.py)."""
+        return await self._pipe(opened, self._read_learning)
+
+    async def _pipe(self, opened: ExitStack, read: Callable[[asyncio.StreamReader], Coroutine[Any, Any, None]]) -> int:
         ours, theirs = os.pipe()
         opened.callback(os.close, theirs)
         with contextlib.suppress(OSError):  # a limit of the machine: the pipe stays smaller, and lost lines are reported
@@ -54,7 +75,7 @@ class GateLog:
         await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", buffering=0)
         )
-        self._tasks.begin(self._read(reader))
+        self._tasks.begin(read(reader))
         return theirs
 
     async def _read(self, output: asyncio.StreamReader) -> None:
@@ -67,13 +88,34 @@ class GateLog:
                     self.writes.add(line.name, line.detail)
                 refused = wording.parse_verdict(line.verdict)
                 if (
-                    line.verdict == haproxy.CARRIED and line.protocol != "https"
+                    line.verdict in (haproxy.CARRIED, haproxy.RECORDED) and line.protocol != "https"
                 ):  # the TLS connection of an https request is logged
                     self._traffic.add(_connection(line))
+                    if self.learns is not None and line.protocol == "tls" and line.verdict == haproxy.CARRIED:
+                        self.learns.connection(line.name, line.port, line.bytes_in)
                 elif refused is not None:
                     self._refused[Reason(refused[0])].add(replace(line, bytes_out=0, bytes_in=0, milliseconds=0, cookies=False))
             elif "[ALERT]" in text or "[WARNING]" in text:
                 self._emit(Noted("warning", f"gate: {text[:300]}"))
+
+    async def _read_learning(self, output: asyncio.StreamReader) -> None:
+        from network.gate import learning  # only learning runs need it
+        from network.learning.record import Request
+
+        async for text in lines(output):
+            match learning.parse_line(text):
+                case learning.Untrusted(name) if self.learns is not None:
+                    self.learns.untrusted(name)
+                case Request() as request if self.learns is not None:
+                    self.learns.request(request)
+                case learning.Denied(verdict, name, port) if refused := wording.parse_verdict(verdict):
+                    self._refused[Reason(refused[0])].add(Line(verdict, "https", "", port, 0, 0, 0, name))
+                case _:
+                    pass
+
+    async def drain(self, seconds: float) -> None:
+        """Reads what is left in the logs of a gate that has ended."""
+        await self._tasks.ended(seconds)
 
     def take(self) -> list[Refused]:
         """Returns the refusals since the last call."""

@@ -13,7 +13,7 @@ from backend.contract import events
 from backend.contract.events import Event, Noted, ServiceState
 from backend.contract.paths import Paths
 from backend.guard import channel
-from backend.guard.channel import Configure, Configured, Done, Happened, Ping, Request
+from backend.guard.channel import Configure, Configured, Done, Found, Happened, Ping, Request
 from backend.services.service import Service, lines
 from backend.services.tasks import Tasks
 from backend.system import GUARD, SystemFailure
@@ -28,6 +28,7 @@ class Guard:
     def __init__(self, paths: Paths, emit: Callable[[Event], None]) -> None:
         self._paths, self._emit = paths, emit
         self.service = Service("guard", self._spawn, self._ready, emit)
+        self.found: Callable[[str], None] | None = None  # opens a name, in a learning run
         self._configuration: Configure | None = None
         self._numbers = itertools.count(1)
         self._writer: asyncio.StreamWriter | None = None
@@ -123,6 +124,8 @@ class Guard:
                     self._emit(events.decode(message.line).event)
                 elif isinstance(message, Configured | Done):
                     self._settle(message)
+                elif isinstance(message, Found) and self.found is not None:
+                    self.found(message.host)
         except (OSError, ValueError) as error:
             self._emit(Noted("error", f"invalid message from the guard: {error}"))
         finally:

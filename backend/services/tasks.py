@@ -17,3 +17,8 @@ class Tasks:
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def ended(self, seconds: float) -> None:
+        """Waits until all tasks have ended, at most so long."""
+        if self._running:
+            await asyncio.wait(tuple(self._running), timeout=seconds)

@@ -1,7 +1,8 @@
 """The gate's certificates: for the hosts whose TLS terminates there, trusted inside the sandbox, renewed before they expire.
 
 All that are known at boot share one CA. Its key is discarded, so a host that the operator opens later gets a CA of its own,
-whose constraints name only that host. Programs that were started before do not know it.
+whose constraints name only that host. Programs that were started before do not know it. So in a learning run a CA without
+constraints is trusted from boot, for the names that the run opens (signer.py).
 
 A bundle in memory, with the gate's CA at its end, is mounted over the system's bundle. That works on a read-only root, leaves
 the image unchanged, and allows another CA to be added later. Runtimes with their own stores: trust_stores.py.
@@ -27,6 +28,7 @@ from network.gate.haproxy import Places
 
 if TYPE_CHECKING:
     from backend.services.certificates import Made, Wanted
+    from backend.services.signer import Signer
 
 RENEW_AFTER = 2 / 3  # of the validity
 SKEW = 86400.0  # seconds; the validity starts this long before the certificates are made
@@ -82,6 +84,8 @@ class Trust:
         self._stores: TrustStores | None = None
         self._since = 0.0
         self._authorities: tuple[str, ...] = ()  # PEM, all that are trusted
+        self.signer: Signer | None = None  # set before `begin`, in a learning run
+        self._signed_by = ""  # PEM of the signer's CA
         self._waiting: tuple[float, Mapping[str, str]] | None = None  # time and leaves: trusted, but not in use by the gate
 
     async def prepare(self) -> None:
@@ -104,6 +108,9 @@ class Trust:
         elif self._warm is not None:
             await _end(self._warm)
             self._warm = None
+        if self.signer is not None:
+            self._signed_by, _ = await self._sign(())
+            authorities = (*authorities, self._signed_by)
         system.write(self._paths.trusted, trusted + "".join(authorities))
         system.bind(self._paths.trusted, self._paths.ca_bundle)
         stores.write(authorities)
@@ -134,6 +141,20 @@ class Trust:
         self._trust(authority)
         self._names = (*self._names, *names)
         self._list()
+
+    async def sign(self, names: tuple[str, ...]) -> None:
+        """Makes certificates for names that a learning run opens, with its CA. Raises SystemFailure."""
+        authority, _ = await self._sign(names)
+        if authority != self._signed_by:  # the signer has ended, and begun with a new CA
+            self._trust(authority)
+            self._signed_by = authority
+        self._names = (*self._names, *names)
+        self._list()
+
+    async def _sign(self, names: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+        if self.signer is None:
+            raise SystemFailure("cannot sign certificates: this is no learning run")
+        return self._keep(await self.signer.sign({"names": names, "seconds": self.valid, "skew": SKEW}))
 
     def _list(self) -> None:
         """Writes HAProxy's list of certificates."""
@@ -187,7 +208,10 @@ class Trust:
 
     async def _make(self, names: tuple[str, ...]) -> tuple[str, dict[str, str]]:
         process, self._warm = self._warm, None
-        made = await self._maker(self._paths, {"names": names, "seconds": self.valid, "skew": SKEW}, process)
+        return self._keep(await self._maker(self._paths, {"names": names, "seconds": self.valid, "skew": SKEW}, process))
+
+    def _keep(self, made: Made) -> tuple[str, dict[str, str]]:
+        """Writes the certificates; returns the CA, and the certificates by file."""
         leaves = {str(self._places.certificate(name)): leaf for name, leaf in made["leaves"].items()}
         for file, leaf in leaves.items():
             system.write(Path(file), leaf, mode=0o600)

@@ -15,6 +15,7 @@ from backend.settings.values import (
     Autosave,
     Debug,
     GateMode,
+    Learn,
     LogFormat,
     Login,
     NotifyText,
@@ -114,6 +115,14 @@ class Settings:
         "entries",
         unset="",
         example="files.example.com *.assets.example.com git.example.com:2222",
+    )
+    learn: Learn = setting(
+        "CODETAINER_LEARN",
+        "Learning run: open public names when they are asked for, and write an allowlist of what was used; "
+        "force: with CLAUDE_PROMPT, too",
+        Learn,
+        "off",
+        "on, force or off",
     )
     upstreams: tuple[str, ...] = setting(
         "CODETAINER_UPSTREAM",
@@ -330,6 +339,11 @@ class Settings:
     def open_ssh_port(self) -> int:
         """The port open for sshd, 0 if sshd does not run."""
         return self.ssh_port if self.ssh_keys else 0
+
+    @property
+    def learns(self) -> bool:
+        """True in a learning run."""
+        return self.learn is not Learn.OFF
 
     @property
     def outside(self) -> bool:

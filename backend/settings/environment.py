@@ -11,7 +11,7 @@ from typing import Any
 from backend import system
 from backend.settings import credentials_file, ports, values
 from backend.settings.declared import VARIABLES, Secrets, Settings
-from backend.settings.values import GateMode, Save, Where
+from backend.settings.values import GateMode, Learn, Save, Where
 from backend.settings.variable import Variable
 from backend.system import Identity
 from network import allowlist, telemetry
@@ -189,6 +189,26 @@ def _contradictions(
     saved = by_field["autosave"]
     if saved and saved.when is not Save.OFF and not by_field["repo_url"]:
         yield "CODETAINER_AUTOSAVE: no repository to push to; set REPO_URL, too"
+    yield from _about_learning(by_field)
+
+
+def _about_learning(by_field: Mapping[str, Any]) -> Iterator[str]:
+    """Settings with which a learning run would let out too much."""
+    learn = by_field["learn"]
+    if not learn or learn is Learn.OFF:
+        return
+    if by_field["prompt"] and learn is not Learn.FORCE:
+        yield (
+            "CODETAINER_LEARN: CLAUDE_PROMPT starts a task that nobody watches, while every public name is open; "
+            "remove one of them, or set CODETAINER_LEARN=force"
+        )
+    if by_field["gate"] is GateMode.OFF:
+        yield "CODETAINER_LEARN: needs the gate, which records requests; remove CODETAINER_GATE=off"
+    if by_field["credentials"] is Where.INSIDE:
+        yield (
+            "CODETAINER_LEARN: the agent would have the credentials while every public name is open; "
+            "remove CODETAINER_CREDENTIALS=inside"
+        )
 
 
 def _misspelt(environment: Mapping[str, str], variables: Iterable[str]) -> Iterator[str]:

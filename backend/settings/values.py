@@ -65,6 +65,14 @@ class NotifyText(StrEnum):
     OFF = "off"  # notifications contain only our own words
 
 
+class Learn(StrEnum):
+    """Whether names that are not on the allowlist are opened when they are asked for, and recorded."""
+
+    OFF = "off"
+    ON = "on"
+    FORCE = "force"  # with a task, too: nobody watches then
+
+
 class Save(StrEnum):
     """When unpushed work is saved to a `wip/` branch."""
 

@@ -24,7 +24,7 @@ from backend.policy import Policy
 from backend.services.bundle import Services
 from backend.supervision import explanation
 from backend.supervision.budget_reply import budget_reply
-from backend.supervision.grants import BY_HAND, Grant, Grants
+from backend.supervision.grants import BY_HAND, REVOCABLE, Grant, Grants
 from backend.supervision.openers import in_words, until_words
 from backend.system import SystemFailure
 from backend.work.keeper import Keeper
@@ -34,6 +34,7 @@ from network.names import EntryError, normalise
 
 if TYPE_CHECKING:
     from backend.notify.notifier import Notifier
+    from backend.supervision.learning import Learning
 
 REFRESH_SECONDS = 60.0
 HOW_LONG = "Give a time from 1 s to a year, or none for until it is taken back."
@@ -50,6 +51,7 @@ class Control(Protocol):
     policy: Policy
     work: Keeper
     notifier: Notifier | None
+    learning: Learning | None
 
     async def freeze(self, by: str) -> bool: ...
     async def thaw(self, by: str) -> bool: ...
@@ -146,6 +148,16 @@ async def _(request: control.Notify, target: Control, by: str) -> Reply:
 
 
 @dispatch.register
+async def _(request: control.ShowLearned, target: Control, by: str) -> Reply:
+    if target.learning is None:
+        return Reply(False, "this is no learning run", "Start the sandbox with codetainer up --learn, or CODETAINER_LEARN=on.")
+    try:
+        return Reply(True, data={"text": target.learning.text()})
+    except ValueError as error:
+        return Reply(False, str(error))
+
+
+@dispatch.register
 async def _(request: control.Allow, target: Control, by: str) -> Reply:
     entry = allowlist.parse_entry(request.name, BY_HAND)
     if request.ports:
@@ -238,8 +250,8 @@ def _not_by_hand(what: str, left: list[allowlist.Entry]) -> Reply:
 
 def _how_to_close(left: list[allowlist.Entry]) -> str:
     """The remedy for entries that a revoke leaves open."""
-    by_hand = next((entry.pattern for entry in left if entry.source == BY_HAND), "")
-    if by_hand and all(entry.source == BY_HAND for entry in left):
+    by_hand = next((entry.pattern for entry in left if entry.source in REVOCABLE), "")
+    if by_hand and all(entry.source in REVOCABLE for entry in left):
         revoke = shell.command("codetainer", "revoke", by_hand)
         return f"Run {revoke} to close it, or codetainer freeze to close everything now."
     return "Take it off the allowlist and start the sandbox again, or run codetainer freeze to close everything now."

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.contract.control import Reply
 from backend.contract.durations import lasting
@@ -18,7 +18,7 @@ from backend.policy import Policy
 from backend.services.bundle import Services
 from backend.settings import ways_file
 from backend.supervision.destination import Target, is_own, read
-from backend.supervision.grants import BY_HAND, Grants
+from backend.supervision.grants import BY_HAND, LEARNING, Grants
 from backend.supervision.openers import Opener
 from backend.system import SystemFailure
 from network import reasons
@@ -28,9 +28,13 @@ from network.firewall import elements, ruleset
 from network.gate.credential_proxy import CredentialProxy
 from network.gate.grant import lines as what_passes
 
+if TYPE_CHECKING:
+    from backend.supervision.learning import Learning
+
 LOOPBACK = "127.0.0.1"
 TLS_PORT = 443
 RETRY = "codetainer retry"
+LEARNS = "In this learning run it opens on ports 80 and 443 when a program asks for it, if it has a public address."
 
 
 class Sandbox(Protocol):
@@ -40,6 +44,7 @@ class Sandbox(Protocol):
     services: Services
     grants: Grants
     policy: Policy
+    learning: Learning | None
 
 
 async def explain(text: str, sandbox: Sandbox) -> Reply:
@@ -62,6 +67,8 @@ async def explain(text: str, sandbox: Sandbox) -> Reply:
         return Reply(True, f"{target} is refused: {reason}. {remedy}{_otherwise(target, openers)}", data={"open": False})
     if target.address is not None:
         return await _address(target, sandbox)
+    if not openers and sandbox.learning is not None and target.host not in sandbox.policy.never:
+        return Reply(True, f"{target} is not on the allowlist. {LEARNS}", data={"open": False})
     return await _name(target, openers, sandbox)
 
 
@@ -287,6 +294,6 @@ def _rows(grants: Grants) -> Iterator[tuple[str, str, str, str, float | None]]:
     for same in grants.granted.values():
         for grant in same:
             closing = f"; being closed, by {grant.closed_by}" if grant.closed_by else ""
-            source = f"{BY_HAND}, by {grant.by}{closing}"
+            source = f"{LEARNING}{closing}" if grant.by == LEARNING else f"{BY_HAND}, by {grant.by}{closing}"
             words = Opener(grant.entry).grant
             yield grant.entry.pattern, ",".join(map(str, grant.entry.ports)), words, source, grant.until

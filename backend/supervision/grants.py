@@ -1,4 +1,7 @@
-"""The list at run time: what the operator has opened by hand, for a time or until it is revoked."""
+"""The list at run time: what the operator opened by hand, for a time or until it is revoked, and what a learning run opened.
+
+Length: one class, whose changes exclude each other.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ LOOK_SECONDS = 0.5
 SET_SECONDS = 60.0  # the clock was set where it differs by more: NTP keeps it right in small steps
 PATIENCE_SECONDS, AGAIN_SECONDS = 15.0, 0.3  # until what is revoked is closed: a guard that has fallen is back before that
 BY_HAND = "by hand"  # where such an entry stands
+LEARNING = "learning run"  # where an entry stands that a learning run has opened, and who has opened it
+REVOCABLE = (BY_HAND, LEARNING)
 FROZEN = "nothing is opened"
 
 
@@ -158,6 +163,46 @@ class Grants:
         await self._tell()
         return lack
 
+    async def learn(self, names: Sequence[str]) -> None:
+        """Opens names that a learning run has found, so that requests to them are recorded. Raises SystemFailure.
+
+        Names that are open already, or that the run must not open, are left as they are.
+        """
+        from network.learning import record  # only learning runs need it
+
+        async with self._changing:
+            self._refuse()
+            never, now, before = self._boot.policy.never, self.allowlist, dict(self.granted)
+            new = [Grant(Entry(name, ports=record.PORTS, source=LEARNING), 0.0, LEARNING) for name in dict.fromkeys(names)]
+            new = [grant for grant in new if grant.entry.name not in never and now.match(grant.entry.name) is None]
+            for grant in new:
+                self.granted[grant.entry.pattern] = (*before.get(grant.entry.pattern, ()), grant)
+            await self._open(before)
+
+    async def leave_unopened(self, name: str) -> None:
+        """Lets TLS to a name that a learning run has opened pass unopened. Raises SystemFailure."""
+        from network.learning import record  # only learning runs need it
+
+        async with self._changing:
+            self._refuse()
+            before = dict(self.granted)
+            self.granted[name] = tuple(
+                replace(grant, entry=replace(grant.entry, ports=record.UNTRUSTED_PORTS)) if grant.by == LEARNING else grant
+                for grant in before.get(name, ())
+            )
+            await self._open(before)
+
+    async def _open(self, before: dict[str, tuple[Grant, ...]]) -> None:
+        """Puts more names in force. Raises SystemFailure; then the list is as before."""
+        try:
+            await self._boot.policy.open(self.allowlist)
+            self._refuse()
+        except SystemFailure:
+            self.granted = before
+            with contextlib.suppress(SystemFailure):
+                await self._apply()
+            raise
+
     def _refuse(self) -> None:
         """What has waited for its turn may come after a freeze, or after a halt. Raises SystemFailure."""
         self._boot.policy.refuse_if_frozen(FROZEN)
@@ -188,6 +233,8 @@ class Grants:
             found = [part for grant in open_now if (part := grant if numbers is None else grant.only(numbers))]
             if not found:
                 raise KeyError(pattern)
+            if any(grant.by == LEARNING for grant in found):
+                self._boot.policy.never |= {pattern}  # else the next query would open it again
             await self._close(pattern, found, by, patience=PATIENCE_SECONDS)
         await self._tell()
 

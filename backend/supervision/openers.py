@@ -31,7 +31,7 @@ class Opener:
 
     def too_deep(self, name: str) -> bool:
         """True if the gate opens TLS for the names directly below a wildcard, and this one is deeper."""
-        limited = any(words and words != grant.BY_CREDENTIAL for words in self.entry.grants)
+        limited = any(words and words not in (grant.BY_CREDENTIAL, grant.RECORDED) for words in self.entry.grants)
         return limited and self.entry.below and "." in name.removesuffix(f".{self.entry.name}")
 
     @property
@@ -39,7 +39,7 @@ class Opener:
         """The requests that pass, for a sentence; "" for any request."""
         if grant.BY_CREDENTIAL in self.entry.grants:
             return "as the rules for its credential permit"
-        return f"only {self.grant}" if any(self.entry.grants) else ""
+        return f"only {self.grant}" if any(words not in (grant.ANYTHING, grant.RECORDED) for words in self.entry.grants) else ""
 
     def source(self, name: str, now: float) -> str:
         """`domains.conf:2`, `*.example.org, domains.conf:3`, `by hand, by root, until 18:17`."""

@@ -54,9 +54,11 @@ from backend.work.keeper import Keeper
 
 if TYPE_CHECKING:
     from backend.notify.notifier import Notifier
+    from backend.supervision.learning import Learning
 
 NOT_STARTED = "nothing is started as the agent"
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
+LAST_LOG_SECONDS = 2.0  # for the rest of the gate's log when the sandbox stops
 RETRY_SECONDS = 5.0  # before a task that ended with an error is started again
 MAX_ATTEMPTS = 3  # self-tests in a row that cannot run count as a failure; one may lack a process for a moment
 ATTEMPT_SECONDS = 10.0  # between two of them
@@ -81,7 +83,21 @@ class Supervisor(Control):
         self._booted = False
         self._prove = asyncio.Event()
         self.grants = Grants(self.boot, self.journal.emit, self._prove.set)
+        self.learning = self._learn() if settings.learns else None
         self._retrying = asyncio.Lock()
+
+    def _learn(self) -> Learning:
+        """Prepares a learning run: what the services report goes to it."""
+        from backend.services.signer import Signer  # only learning runs need these
+        from backend.supervision.learning import Learning
+
+        learning = Learning(self.boot, self.grants, self.journal.emit, lambda: self.journal.state)
+        services = self.services
+        services.guard.found = learning.found
+        services.coredns.learning, services.coredns.asked = True, learning.asked
+        services.gate.learns, services.gate.log.learns = True, learning
+        services.gate.trust.signer = Signer(self.paths)
+        return learning
 
     def _new_boot(self) -> Boot:
         boot = Boot(self.settings, self.paths, self.journal.emit, self.services, self.policy)
@@ -105,6 +121,9 @@ class Supervisor(Control):
         if self.notifier is not None:
             self.notifier.prepare()
             self._begin(self.notifier.run)
+        if self.learning is not None:
+            self._begin(self.learning.open_found)
+            self._begin(self.learning.keep_writing)
         self.freezing.prepare(self.paths.cgroups)
         loop.run_in_executor(None, session.preload)
         booting = asyncio.create_task(self._boot(lock))
@@ -131,6 +150,10 @@ class Supervisor(Control):
                 await self.notifier.last(self.settings.grace_seconds - (time.monotonic() - begun))
             await self.freezing.end()
             await self.services.stop()
+            if self.learning is not None:
+                await self.services.gate.log.drain(LAST_LOG_SECONDS)
+                self.learning.finish()
+                await self.services.gate.end_signer()
             await self.services.sshd.service.stop()
             await self.services.exporter.stop()
             self.journal.close()
@@ -156,6 +179,7 @@ class Supervisor(Control):
                 name=self.settings.name,
                 prompt_sha256=hashlib.sha256(prompt).hexdigest() if prompt else "",
                 prompt_bytes=len(prompt),
+                learning=self.settings.learns,
             )
         )
         if self.settings.debug is Debug.ON:

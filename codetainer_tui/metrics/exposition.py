@@ -88,6 +88,8 @@ def _sandbox(state: State) -> Iterator[Metric]:
     condition = str(headline(state).condition)
     yield _states("condition", "State of the sandbox.", (str(c) for c in Condition), condition)
     yield _gauge("frozen", "1 while the agent is frozen.", state.frozen)
+    yield _gauge("learning", "1 in a learning run: public names open when they are asked for.", state.learning)
+    yield _gauge("learned_names", "Names that the learning run has opened.", len(state.learned))
     says = "1 after a protection failed while the agent was running, until a retry."
     yield _gauge("protection_failed", says, state.protection_failed is not None)
     yield _gauge("journal_updated_timestamp", "Time of the last event.", state.updated_at, "seconds")

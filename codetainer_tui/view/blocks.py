@@ -25,6 +25,7 @@ def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block,
     if state.frozen:
         lines = ("The agent's processes are stopped and every address is closed.",)
         problems.append(Block("Frozen", frozen_words(state), lines, Tone.BAD, ("F thaws it",)))
+    problems += _learning(state)
     problems += _services(state, now)
     problems += _budget(state, now)
     problems += _warned(state)
@@ -44,6 +45,24 @@ def blocks(state: State, now: float, *, supervised: bool = True) -> tuple[Block,
     if unsaved is not None:
         problems.append(unsaved)
     return tuple(problems)
+
+
+def _learning(state: State) -> list[Block]:
+    """The learning run, for as long as it lasts."""
+    if not state.learning or state.stopping:
+        return []
+    opened = list(state.learned.values())
+    answered, wide = sum(bool(one.entry) for one in opened), sum(bool(one.why_open) for one in opened)
+    counts = [
+        f"{many(len(opened), 'name')} opened",
+        f"{answered} answered",
+        *([f"{wide} open for any request"] if wide else []),
+    ]
+    lines = (
+        "Every public name opens on ports 80 and 443 as soon as a program asks for it. The agent can send data anywhere.",
+        f"{', '.join(counts)}. Run codetainer learned to read the allowlist.",
+    )
+    return [Block("Learning run", "", lines, Tone.BAD)]
 
 
 def _halted(state: State) -> Block:

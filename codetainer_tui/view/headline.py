@@ -19,6 +19,7 @@ SERVICES = {
     "sshd": "sshd",
     "metrics": "the metrics server",
 }
+LEARNING = "LEARNING RUN"  # in red on every screen, and in the terminal's title
 NO_SESSION = "no agent session"
 GONE = "codetainer boot has exited; nothing supervises this sandbox"
 OVERLOADED_STATUS = "529"
@@ -31,7 +32,8 @@ def headline(state: State, now: float | None = None, *, supervised: bool = True)
 
     `now` is in seconds since the epoch; without it there is no countdown.
     """
-    return replace(_headline(state, now, supervised=supervised), alarm=alarm_words(state))
+    words = (LEARNING if state.learning and not state.stopping else "", alarm_words(state))
+    return replace(_headline(state, now, supervised=supervised), alarm=", ".join(filter(None, words)))
 
 
 def _headline(state: State, now: float | None, *, supervised: bool) -> Headline:

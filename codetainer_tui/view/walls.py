@@ -39,6 +39,10 @@ SSH = Wall("ssh", ("sshd",), "keys only, no forwarding, out of the agent's reach
 NOTIFICATIONS = Wall("notifications", ("notifications",), "only a sender of notifications can reach their service")
 WALLS = (NAMES, ADDRESSES, GATE, MODEL, CREDENTIALS, ROOT, PRIVILEGES, CALLS, SSH, NOTIFICATIONS)
 OTHER = frozenset(("resolver", "listed host"))  # these test that allowed traffic works, not a protection
+REDUCED = {
+    NAMES: "learning run: any public name resolves; only the guard queries the upstream resolver",
+    ADDRESSES: "learning run: addresses of any public name that was asked for are reachable",
+}
 GATE_OFF = "filtering by address only: other hosts on an open address are reachable too"
 
 
@@ -77,6 +81,8 @@ def _row(wall: Wall, state: State, results: Mapping[str, str]) -> Row:
         return Row(wall.name, (str(service.state), "nothing passes until it is up again"), Tone.WARN)
     if not _tried(wall, results):
         return Row(wall.name, ("not tested", "the self-test could not run here"), Tone.WARN)
+    if wall in REDUCED and state.learning:
+        return Row(wall.name, ("reduced", REDUCED[wall]), Tone.WARN)
     return Row(wall.name, ("outside" if wall is CREDENTIALS else "holds", wall.holds), Tone.GOOD)
 
 

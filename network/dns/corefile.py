@@ -1,8 +1,9 @@
-"""CoreDNS's configuration, and the lines of its log that report refused names. An unlisted name never leaves the sandbox.
+"""CoreDNS's configuration, and the lines of its log that report names. An unlisted name never leaves the sandbox, except in a
+learning run.
 
 One server block per name matches nested names exactly; templates within one large block would also match other names. The
-blocks take 23 MB for 23 names and 131 MB for 1,000. Above MAX_BLOCKS names, one block forwards everything and the guard, which
-has the same allowlist, decides.
+blocks take 23 MB for 23 names and 131 MB for 1,000. Above MAX_BLOCKS names, and in a learning run, one block forwards
+everything and the guard, which has the same allowlist, decides.
 """
 
 from __future__ import annotations
@@ -57,14 +58,30 @@ _LOCAL = """\
 """
 
 
+def render_learning(allowlist: Allowlist, host: str = "") -> str:
+    """Returns the Corefile for a learning run. The allowlist only matters if it contains the sandbox's own host name.
+
+    Our plugin `tell` (network/dns/coredns/tell.go) logs the names, so that their programs can be found. CoreDNS remembers no
+    negative answers: a name that has none now may be open a moment later.
+    """
+    resolve = _RESOLVE.replace("denial 4096 30 0\n", "disable denial\n")
+    return _local(allowlist, host) + _block(".", _COMMON, _WATCH, "    tell\n", resolve)
+
+
+def _local(allowlist: Allowlist, host: str) -> str:
+    """The blocks for the sandbox's own names."""
+    local = _block("localhost", _COMMON, _LOCAL)
+    if _is_own(host, allowlist):
+        local += _block(host, _COMMON, _refuse(rf".\.{re.escape(host)}\.$"), _LOCAL)
+    return local
+
+
 def render(allowlist: Allowlist, host: str = "") -> str:
     """Returns the Corefile for an allowlist, whose names `normalise` has reduced to letters, digits, `-`, `_` and dots.
 
     `host` is the sandbox's host name. It and all names below localhost are answered with 127.0.0.1.
     """
-    local = _block("localhost", _COMMON, _LOCAL)
-    if _is_own(host, allowlist):
-        local += _block(host, _COMMON, _refuse(rf".\.{re.escape(host)}\.$"), _LOCAL)
+    local = _local(allowlist, host)
     if len(allowlist.entries) > MAX_BLOCKS:
         return local + _block(".", _COMMON, _WATCH, _RESOLVE)
     wildcards = Allowlist(tuple(entry for entry in allowlist.entries if entry.below))
@@ -112,8 +129,8 @@ def _exactness(zone: str, exact: Set[str], wildcards: Allowlist) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedQuery:
-    """A name that CoreDNS refused. `name` is lower case, without the trailing dot.
+class LoggedQuery:
+    """A name that CoreDNS refused, or in a learning run (`refused` is false) passed on. It is lower case, without trailing dot.
 
     `port` is the client's UDP port if CoreDNS is delaying the answer for some milliseconds, otherwise 0.
     """
@@ -121,12 +138,13 @@ class RefusedQuery:
     type: str
     name: str
     port: int = 0
+    refused: bool = True
 
 
-_LINE = re.compile(r"refused ([A-Z0-9]{1,12}) (\S{1,1100}) ([0-9]{1,5})\s*\Z")
+_LINE = re.compile(r"(refused|asked) ([A-Z0-9]{1,12}) (\S{1,1100}) ([0-9]{1,5})\s*\Z")
 
 
-def parse_log_line(line: str) -> RefusedQuery | None:
-    """Returns the refusal that a line of CoreDNS's output reports, or None."""
+def parse_log_line(line: str) -> LoggedQuery | None:
+    """Returns the query that a line of CoreDNS's output reports, or None."""
     match = _LINE.match(line)
-    return RefusedQuery(match[1], match[2].rstrip(".").lower(), int(match[3])) if match else None
+    return LoggedQuery(match[2], match[3].rstrip(".").lower(), int(match[4]), match[1] == "refused") if match else None

@@ -72,7 +72,7 @@ def render(proxy: CredentialProxy, log_format: str) -> str:
     return _FRONTEND.format(
         inside=proxy.inside, descriptor=proxy.descriptor, certificates=proxy.certificates, log=log_format,
         log_descriptor=proxy.log_descriptor, exact=proxy.exact, below=proxy.below,
-        choices=choices, foreign=_foreign(), nothing=_indented(Refusal(421, reasons.MISDIRECTED, "text").rules("TRUE")),
+        choices=choices, foreign=indented(foreign()), nothing=indented(Refusal(421, reasons.MISDIRECTED, "text").rules("TRUE")),
         own=f"    http-request set-var(txn.own) bool(true) if {{ var(txn.name) -m str {own} }}\n" if own else "",
     ) + _granted(proxy) + "".join(_host(proxy, host) for host in proxy.hosts) + _asks(proxy) + _after_reader(proxy)  # fmt: skip
 
@@ -124,7 +124,7 @@ backend nothing
 """
 
 
-def _foreign() -> str:
+def foreign() -> Iterable[str]:
     """Rules for a request that does not name the host of its connection, or that names it in more than one way."""
     several = Refusal(400, reasons.UNCLEAR, "text", "host_headers")
     url = Refusal(400, reasons.UNCLEAR, "text", "url")
@@ -135,11 +135,10 @@ def _foreign() -> str:
         "{ fc_http_major 2 } !{ url -m beg / https:// }": url,
         "{ method CONNECT TRACE }": Refusal(400, reasons.UNCLEAR, "text", "method"),
     }
-    rules = (line for condition, refusal in refusals.items() for line in refusal.rules(condition))
-    return _indented(rules)
+    return (line for condition, refusal in refusals.items() for line in refusal.rules(condition))
 
 
-def _indented(rules: Iterable[str]) -> str:
+def indented(rules: Iterable[str]) -> str:
     return "\n".join(f"    {rule}" for rule in rules)
 
 
@@ -148,7 +147,7 @@ def _granted(proxy: CredentialProxy) -> str:
     lines = [
         "\nbackend granted\n    mode http\n    option http-no-delay\n    http-reuse never",
         *grants.rules(proxy.granted),
-        *_resolve("var(txn.name)", Refusal(502, reasons.NO_ADDRESS, "text")),
+        *resolve("var(txn.name)", Refusal(502, reasons.NO_ADDRESS, "text")),
         "http-request set-log-level silent",  # the TLS frontend has logged the connection
         f"server itself 0.0.0.0:0 ssl verify required ca-file {proxy.authorities} sni var(txn.name) alpn http/1.1",
     ]
@@ -243,7 +242,7 @@ def _basic() -> Iterable[str]:
 
 def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
     """Rules that connect to the host's own address, whatever address the client dialled."""
-    yield from _resolve(f"str({host.name})", Refusal(502, reasons.NO_ADDRESS, host.answers))
+    yield from resolve(f"str({host.name})", Refusal(502, reasons.NO_ADDRESS, host.answers))
     yield "http-request set-dst-port int(443)"
     # The TLS frontend has logged the connection. This log is kept for refusals and for cookies that were dropped.
     yield "http-request set-log-level silent unless { var(txn.cookies) -m int 1 }"
@@ -253,7 +252,7 @@ def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
     )
 
 
-def _resolve(name: str, lack: Refusal) -> Iterable[str]:
+def resolve(name: str, lack: Refusal) -> Iterable[str]:
     """Rules that set the destination to an address of a host. `name` is an expression for its name."""
     yield "http-request set-var(txn.since) date(0,ms)"
     for milliseconds in (0, 1000, 2000):  # repeats a lost query, but not one with a negative answer (gate.template: resolvers)

@@ -1,7 +1,8 @@
 """HAProxy rules for hosts whose allowlist entry grants only some requests (network/grant.py), over TLS and plain HTTP.
 
-Maps give for `name:port` the entry in force: `open`, or a key such as `*.example.com:443`. A request at an entry other than
-`open` must match one of the patterns in a list, as `KEY=METHOD=/path`. Maps and patterns change without a reload.
+Maps give for `name:port` the entry in force: `open`, `recorded` (network/gate/learning.py), or a key such as
+`*.example.com:443`. With a key, a request must match one of the patterns in a list, as `KEY=METHOD=/path`. Maps and patterns
+change without a reload.
 Source: HAProxy configuration manual 2.6; RFC 9110, sections 7.8 and 9.3.1.
 """
 
@@ -18,12 +19,32 @@ from network.gate.rules import Refusal, deny, encoded
 MAPS = ("exact", "below", "exact_http", "below_http")
 PATTERNS = "granted"
 OPEN = "open"  # the value of an entry that grants any request
+RECORDED = "recorded"  # the value of an entry at which any request passes and is recorded
 READS = "{ method GET HEAD OPTIONS }"
 # Decoded paths that servers may read differently: terminators and parameters, encoded twice, double slashes, parent segments.
 UNCLEAR = r"'[\\;[:cntrl:]]|%[0-9A-Fa-f][0-9A-Fa-f]|//|/\.\.(/|$)'"
 # Spellings that real clients use (scoped packages of npm, flat repositories of apt). Only rules without a path match them.
 SPELLED = r"'%2[fF]'"
 SINGLE_DOT = r"'/\.(/|$)'"
+
+# Sets txn.names: the names of all headers, each between colons.
+NAMES_OF_HEADERS = (
+    "http-request set-var(txn.colon) str(:)",
+    "http-request set-var(txn.names) req.hdr_names(:),lower",
+    "http-request set-var(txn.names) var(txn.colon),concat(,txn.names,:)",
+)
+# Conditions for requests that no grant permits: another method in a header or the query, another protocol, a body of a GET.
+OVERRIDES = (
+    f"{{ var(txn.names) -m reg ':({METHOD_HEADERS}):' }}",
+    rf"{{ query -m reg -i '(^|[&;])({encoded('_method')})(=|&|;|\[|%5b|$)' }}",
+)
+# Offers of HTTP/2 in clear text are dropped, as for every other host; a WebSocket is what a client cannot do without.
+UPGRADES = "{ req.hdr(upgrade) -m found } !{ req.hdr(upgrade) -m str -i h2c }"
+ANNOUNCED_BODIES = (
+    f"{READS} {{ req.hdr(transfer-encoding) -m found }}",
+    f"{READS} {{ req.hdr(content-length) -m found }} !{{ req.hdr(content-length) -m str 0 }}",
+)
+SENT_BODY = f"{READS} {{ req.body_size gt 0 }}"
 
 
 def key(entry: Entry, port: Port) -> str:
@@ -40,7 +61,7 @@ def maps(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
         for port in entry.ports:
             if port.check is not Check.ADDRESS:
                 name = ("below" if entry.below else "exact") + ("_http" if port.check is Check.HTTP else "")
-                value = key(entry, port) if limits(port) else OPEN
+                value = key(entry, port) if limits(port) else RECORDED if port.grant == grant.RECORDED else OPEN
                 lines[name].append(f"{'.' if entry.below else ''}{entry.name}:{port.number} {value}")
     return {name: tuple(sorted(each) if name.startswith("exact") else each) for name, each in lines.items()}
 
@@ -59,13 +80,20 @@ def patterns(allowlist: Allowlist) -> tuple[str, ...]:
 
 def limits(port: Port) -> bool:
     """True if only some requests pass on this port. At hosts with a credential other rules decide."""
-    return port.grant not in (grant.ANYTHING, grant.BY_CREDENTIAL) and port.check is not Check.ADDRESS
+    return port.grant not in (grant.ANYTHING, grant.BY_CREDENTIAL, grant.RECORDED) and port.check is not Check.ADDRESS
 
 
 def opened(allowlist: Allowlist) -> tuple[str, ...]:
     """Returns the entries whose TLS terminates at the gate because of their grant: the names for its certificates."""
     tls = (e.pattern for e in allowlist.entries if any(limits(port) and port.check is Check.TLS for port in e.ports))
     return tuple(dict.fromkeys(tls))
+
+
+def recorded(allowlist: Allowlist) -> tuple[str, ...]:
+    """Returns the names whose TLS terminates at the gate so that requests can be recorded."""
+    return tuple(
+        e.pattern for e in allowlist.entries if any(p.grant == grant.RECORDED and p.check is Check.TLS for p in e.ports)
+    )
 
 
 def of_key(allowlist: Allowlist, name_and_port: str) -> tuple[str, ...] | None:
@@ -101,14 +129,10 @@ def _shown() -> Iterable[str]:
 def _headers() -> Iterable[str]:
     """Rules for requests that say something else than their method and path, or change the protocol."""
     override = Refusal(403, reasons.REQUEST, "text", "override")
-    yield "http-request set-var(txn.colon) str(:)"
-    yield "http-request set-var(txn.names) req.hdr_names(:),lower"
-    yield "http-request set-var(txn.names) var(txn.colon),concat(,txn.names,:)"
-    yield from deny(override, f"{{ var(txn.names) -m reg ':({METHOD_HEADERS}):' }}")
-    yield from deny(override, rf"{{ query -m reg -i '(^|[&;])({encoded('_method')})(=|&|;|\[|%5b|$)' }}")
-    # Offers of HTTP/2 in clear text are dropped, as for every other host; a WebSocket is what a client cannot do without.
-    other = "{ req.hdr(upgrade) -m found } !{ req.hdr(upgrade) -m str -i h2c }"
-    yield from deny(Refusal(403, reasons.REQUEST, "text", "upgrade"), other)
+    yield from NAMES_OF_HEADERS
+    for condition in OVERRIDES:
+        yield from deny(override, condition)
+    yield from deny(Refusal(403, reasons.REQUEST, "text", "upgrade"), UPGRADES)
     yield "http-request del-header connection if { req.hdr(upgrade) -m found }"
     yield "http-request del-header ^(upgrade|http2-settings)$ -m reg"
     yield f"http-request del-header '{dropped(())}' -m reg"
@@ -134,7 +158,7 @@ def _path() -> Iterable[str]:
 def _body() -> Iterable[str]:
     """Rules that refuse a body of GET, HEAD and OPTIONS. Over HTTP/2 it may come without any announcement."""
     refusal = Refusal(403, reasons.REQUEST, "text", "body")
-    yield from deny(refusal, f"{READS} {{ req.hdr(transfer-encoding) -m found }}")
-    yield from deny(refusal, f"{READS} {{ req.hdr(content-length) -m found }} !{{ req.hdr(content-length) -m str 0 }}")
+    for condition in ANNOUNCED_BODIES:
+        yield from deny(refusal, condition)
     yield f"http-request wait-for-body time 2s if {READS}"
-    yield from deny(refusal, f"{READS} {{ req.body_size gt 0 }}")
+    yield from deny(refusal, SENT_BODY)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
 from network import reasons
 from network.allowlist import Allowlist
@@ -17,6 +18,9 @@ from network.firewall.ruleset import COREDNS_ADDRESS
 from network.gate import credential_proxy, grants, wording, written
 from network.gate.credential_proxy import CredentialProxy
 from network.gate.rules import body
+
+if TYPE_CHECKING:
+    from network.gate.learning import LearningProxy
 
 TEMPLATE = Path(__file__).with_name("gate.template")  # for the caller of `render`: nothing here opens a file
 HELLO = Path(__file__).with_name("client_hello.lua")
@@ -96,15 +100,23 @@ class Places:
         return self.list(grants.PATTERNS)
 
 
-def render(template: str, places: Places, descriptors: tuple[int, int], uid: int, proxy: CredentialProxy | None = None) -> str:
+def render(
+    template: str,
+    places: Places,
+    descriptors: tuple[int, int],
+    uid: int,
+    proxy: CredentialProxy | None = None,
+    learns: LearningProxy | None = None,
+) -> str:
     """Returns the configuration file. It does not depend on the allowlist, which is in separate files.
 
     `descriptors` are the listening sockets for TLS and for HTTP, `uid` is the user that HAProxy changes to. With a `proxy`, the
-    text contains its credentials: write it only to a file that only root can read.
+    text contains its credentials: write it only to a file that only root can read. `learns` is for a learning run.
     """
     hosts = " ".join(host.name for host in proxy.hosts) if proxy else ""
     ours = f"var(txn.name) -m str {hosts}"
     own = f"    use_backend terminate if {{ {ours} }} {{ var(txn.port) -m int 443 }}\n" if hosts else ""
+    recorded = f"if {{ var(txn.grant) -m str {grants.RECORDED} }}\n"
     text = Template(template).substitute(
         {name: str(places.map(name)) for name in grants.MAPS} | {name: str(places.list(name)) for name in NAMES} | _words(),
         reasons=places.reasons, uid=uid, chroot=places.root, admin=places.admin, hello=HELLO, coredns=COREDNS_ADDRESS,
@@ -113,9 +125,15 @@ def render(template: str, places: Places, descriptors: tuple[int, int], uid: int
         tls_descriptor=descriptors[0], http_descriptor=descriptors[1],
         log_tls=_LOG_TLS, log_http=_LOG_HTTP,
         terminate=f"{own}    use_backend terminate if !{{ var(txn.grant) -m str {grants.OPEN} }}\n" if proxy else "",
+        learning=f"    use_backend to_learning {recorded}" if learns else "",
+        learning_http=f"    use_backend to_learning_http {recorded}" if learns else "",
         encrypted_only=_encrypted_only(ours) if hosts else "",
         granted="\n    ".join(grants.rules(places.granted)),
     )  # fmt: skip
+    if learns is not None:
+        from network.gate import learning  # only learning runs need it
+
+        text += learning.render(learns)
     if proxy is None:
         return text
     return text + credential_proxy.render(proxy, _LOG_HTTPS + " %[var(txn.cookies)] %[var(txn.detail)]")
@@ -175,8 +193,9 @@ def certificate_line(places: Places, pattern: str) -> str:
 class Line:
     """A connection (TLS) or request (HTTP) in the gate's log. `name` is the requested host; "" or "(reason)" if there is none.
 
-    `verdict` is carried, silent (the client sent nothing), wrote (written.py), or that of a refusal (wording.py). If TLS
-    terminates at the gate, or an entry grants only some requests, `detail` has the repository, the request or the write.
+    `verdict` is carried, recorded (TLS of a learning run: learning.py), silent (the client sent nothing), wrote (written.py)
+    or that of a refusal (wording.py). If TLS terminates at the gate, or an entry grants only some requests, `detail` has the
+    repository, the request or the write.
     `cookies`: the request had cookies, which the gate dropped. Byte counts are from the agent's point of view; `milliseconds`
     run from the accept of the connection or request to its end.
     """
@@ -193,7 +212,7 @@ class Line:
     cookies: bool = False
 
 
-CARRIED, SILENT = "carried", "silent"
+CARRIED, RECORDED, SILENT = "carried", "recorded", "silent"
 
 
 def parse_line(text: str) -> Line | None:
@@ -222,7 +241,7 @@ def parse_line(text: str) -> Line | None:
 
 
 def _is_verdict(word: str) -> bool:
-    return word in (CARRIED, SILENT, written.WROTE) or wording.parse_verdict(word) is not None
+    return word in (CARRIED, RECORDED, SILENT, written.WROTE) or wording.parse_verdict(word) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -321,9 +321,30 @@ CANNOT_GO_ON: dict[str, tuple[e.Event, ...]] = {  # after `ready`
         ),
     ),
 }  # fmt: skip
+
+
+def learning() -> Iterator[At]:
+    """A learning run: names that were opened, some of which answered, and one whose client pins its authorities."""
+    for at, event in ready(work=False):
+        yield at, replace(event, learning=True) if isinstance(event, e.BootStarted) else event
+    reduced = "learning run: public names open when they are asked for"
+    yield 5, e.ProofFinished(len(PROBES), (), "", dict.fromkeys(PROBES, ""), reduced)
+    for number, (name, entry, program, why) in enumerate((
+        ("packages.example.org", "packages.example.org:443 read POST:/-/audit", "npm", ""),
+        ("files.example.net", "files.example.net:443 read", "curl", ""),
+        ("pinned.example.com", "pinned.example.com:443 open", "\x1b[31magent", "a client refused the gate's certificate"),
+        ("silent.example.org", "", "python3", ""),
+    )):  # fmt: skip
+        yield 20 + number, e.Learned(name, "", (program,))
+        yield 21 + number, e.Learned(name, entry, (program,), "answered" if entry else "asked", why)
+    yield 40, Refused(Via.DNS, Reason.PRIVATE, 1, "dns", "router.example.org", "192.168.7.7")
+    yield 60, e.SessionChanged(SessionState.WORKS, "claude", 0.0, "Opus 4.6", 12.0, 0.4, "main")
+
+
 JOURNALS = {
     "booting": booting, "ready": ready, "degraded": degraded, "halted": halted, "attacked": attacked, "flooded": flooded,
     "night": night,
+    "learning": learning,
 }  # fmt: skip
 
 

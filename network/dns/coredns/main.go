@@ -18,9 +18,9 @@ import (
 )
 
 func init() {
-	// The order in which plugins handle a query, as in CoreDNS's plugin.cfg; refuse is our own.
+	// The order in which plugins handle a query, as in CoreDNS's plugin.cfg; refuse and tell are our own.
 	dnsserver.Directives = []string{
-		"bind", "health", "ready", refusePlugin, "prometheus", "errors", "acl", "cache", "template", "forward",
+		"bind", "health", "ready", refusePlugin, tellPlugin, "prometheus", "errors", "acl", "cache", "template", "forward",
 	}
 }
 

@@ -42,6 +42,7 @@ REQUESTS: list[tuple[str, Request]] = [
     ("budget", control.Budget()),
     ("notify", control.Notify()),
     ("notify --test", control.Notify(test=True)),
+    ("learned", control.ShowLearned()),
     ("budget +calls=100", control.Budget("+calls=100")),
     ("acknowledge", control.Acknowledge(0.0)),
     ("explain 192.0.2.1:443", control.Explain("192.0.2.1:443")),

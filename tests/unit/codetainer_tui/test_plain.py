@@ -80,6 +80,12 @@ CASES = [
     (e.Allowed("a.example", "8443", 0.0, "root"), "allowed a.example ports 8443 until you close it, by root"),
     (e.Allowed("a.example", until=3600.0), "allowed a.example until 01:00"),
     (e.Withdrawn("a.example", "its time was up"), "closed a.example: its time was up"),
+    (e.Learned("new.example", "", ("curl",)), "LEARNING RUN: opened new.example, by curl"),
+    (
+        e.Learned("new.example", "new.example:443 open", ("x\x1b[2J",), "answered", "why"),
+        "LEARNING RUN: learned new.example:443 open, because of why, by x\\x1b[2J",
+    ),
+    (e.Learned("new.example", "", (), "closed"), "LEARNING RUN: closed new.example"),
     (e.ModelUsed(3, 10, limits=("3 of 5 calls",)), ""),
     (
         e.BudgetChanged(e.BudgetLevel.USED_UP, "5 of 5 calls"),

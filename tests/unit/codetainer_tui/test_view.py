@@ -40,6 +40,7 @@ def test_the_headline_of_each_story() -> None:
         "attacked": "READY the agent is working",
         "flooded": "READY the agent is working",
         "night": "READY the agent is waiting for you since 21:42",
+        "learning": "READY the agent is working",
     }
 
 
@@ -126,6 +127,20 @@ def test_a_frozen_sandbox_has_a_word_of_its_own_until_it_is_thawed() -> None:
     assert (seen(thawed).headline.word, thawed.frozen_by, thawed.frozen_at) == ("READY", "", 0.0)
 
 
+def test_a_learning_run_is_red_in_every_place_as_long_as_it_lasts() -> None:
+    learning = seen(state("learning"))
+    assert learning.headline.alarm.startswith("LEARNING RUN")
+    assert learning.title.startswith("READY LEARNING RUN, ")
+    assert "LEARNING RUN" in learning.one_line
+    assert "LEARNING RUN" in learning.full[0]
+    assert (learning.blocks[0].title, learning.blocks[0].tone) == ("Learning run", Tone.BAD)
+    assert "4 names opened, 3 answered, 1 open for any request." in learning.blocks[0].lines[1]
+    for event in (e.Froze(True, "root"), e.ServiceChanged("gate", e.ServiceState.DOWN), e.ProtectionFailed("why")):
+        assert "LEARNING RUN" in seen(state("learning", event)).headline.alarm
+    assert "LEARNING RUN" not in seen(state("learning", e.Stopping("SIGTERM"))).headline.alarm
+    assert "LEARNING RUN" not in seen(state("ready")).headline.alarm
+
+
 def test_an_empty_journal_is_booting() -> None:
     assert view(State(), BEGUN).headline.condition is Condition.BOOTING
 
@@ -140,7 +155,7 @@ def test_only_ready_is_green() -> None:
     tones = {name: seen(state(name)).headline.tone for name in JOURNALS}
     assert tones == {
         "booting": Tone.PLAIN, "ready": Tone.GOOD, "degraded": Tone.WARN, "halted": Tone.BAD, "attacked": Tone.GOOD,
-        "flooded": Tone.GOOD, "night": Tone.GOOD,
+        "flooded": Tone.GOOD, "night": Tone.GOOD, "learning": Tone.GOOD,
     }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from backend.contract import events as e
@@ -102,3 +104,21 @@ def test_the_log_lists_the_protections_after_boot() -> None:
     assert said[at + 1].endswith("protections:")
     assert said[at + 2 :] == table(walls(state(HELD))).splitlines()
     assert len(said[at + 2 :]) == len(WALLS)
+
+
+def test_in_a_learning_run_protections_are_reduced_and_none_fails() -> None:
+    found = dataclasses.replace(state(HELD), learning=True)
+    reduced = [line for line in walls(found) if line.cells[0] == "reduced"]
+    assert [line.label for line in reduced] == ["DNS", "addresses"]
+    assert {line.tone for line in reduced} == {Tone.WARN}
+    (summary,) = (line for line in view(found, 5.0).rows if line.label == "Protections")
+    assert {"DNS reduced", "addresses reduced"} <= set(summary.cells)
+    broken = dataclasses.replace(state({**HELD, "unlisted name": "it was answered"}), learning=True)
+    assert row(broken, "DNS") == ("FAILED", Tone.BAD)
+
+
+def test_the_line_of_a_self_test_says_that_it_means_less() -> None:
+    event = e.ProofFinished(9, reduced="learning run: public names open")
+    assert Lines().text(event, 0.0) == (
+        "self-test passed, but protections are reduced (learning run: public names open): 9 checks"
+    )

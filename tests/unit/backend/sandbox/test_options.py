@@ -85,3 +85,11 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         options.parse(["--help"])
     assert ended.value.code == 0
     assert "--net" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "file"),
+    [([], None), (["--learn"], "learned.conf"), (["--learn", "x.conf"], "x.conf"), (["--learn", "--", "sh"], "learned.conf")],
+)
+def test_a_learning_run_writes_a_file(argv: list[str], file: str | None) -> None:
+    assert options.parse(argv).learn == (Path(file) if file else None)

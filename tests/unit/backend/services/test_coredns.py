@@ -58,3 +58,13 @@ async def test_a_lookup_that_two_intervals_share_is_one_refusal(coredns: CoreDns
 async def test_names_beyond_the_limit_are_counted_together(coredns: CoreDns) -> None:
     queries = [f"A n{number}.example. 0" for number in range(Tally.MAX + 28)]
     assert (await counted(coredns, *queries))[OTHER_NAMES] == 28
+
+
+async def test_in_a_learning_run_the_program_that_asked_is_reported(coredns: CoreDns) -> None:
+    output, asked = asyncio.StreamReader(), list[tuple[str, str]]()
+    coredns.asked = lambda name, program: asked.append((name, program))
+    output.feed_data(b"asked A New.Example. 4001\nasked A unknown.example. 0\n")
+    output.feed_eof()
+    await coredns._read(output)
+    assert asked == [("new.example", "curl")]
+    assert coredns.take_refused() == []

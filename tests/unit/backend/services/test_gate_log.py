@@ -12,6 +12,7 @@ from backend.contract.events import CookiesDropped, Event, Noted, Reason
 from backend.contract.refusals import OTHER_NAMES
 from backend.services.gate_log import MAX_OF_A_REASON, GateLog
 from backend.services.traffic import TrafficLog
+from network.learning.record import Request
 
 EVENTS: list[Event] = []
 
@@ -93,3 +94,39 @@ async def test_carried_and_refused_requests_with_cookies_are_counted(log: GateLo
     assert log.cookies.take() == [CookiesDropped("a.test", 2)]
     (refused,) = log.take()
     assert (refused.name, refused.count) == ("a.test", 1)
+
+
+class Learns:
+    """Collects what a learning run takes from the log."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+
+    def untrusted(self, name: str) -> None:
+        self.seen.append(name)
+
+    def request(self, request: Request) -> None:
+        self.seen.append(request)
+
+    def connection(self, name: str, port: int, bytes_in: int) -> None:
+        self.seen.append((name, port, bytes_in))
+
+
+async def test_a_learning_run_takes_requests_refused_certificates_and_unopened_connections(log: GateLog) -> None:
+    log.learns = learns = Learns()
+    with contextlib.ExitStack() as opened:
+        pipe = await log.pipe_of_learning(opened)
+        os.write(
+            pipe,
+            b"request carried 443 5 POST - new.test /a\nhandshake 443 pinned.test x:sslv3 alert bad certificate\n"
+            b"request misdirected 443 -1 GET - new.test /\nnoise\n",
+        )
+    await log.drain(5.0)
+    assert learns.seen == [Request("new.test", 443, "POST", "/a", "", True), "pinned.test"]
+    assert [(one.name, one.reason) for one in log.take()] == [("new.test", Reason.MISDIRECTED)]
+    learns.seen.clear()
+    # The gate's own bytes are no answer of the host: a connection that goes to the learning part does not count.
+    await written(
+        log, line("recorded", "new.test", "tls"), line("carried", "pinned.test", "tls"), line("carried", "plain.test")
+    )
+    assert learns.seen == [("pinned.test", 443, 20)]

@@ -14,6 +14,7 @@ from backend.settings.values import (
     Autosave,
     Debug,
     GateMode,
+    Learn,
     LogFormat,
     Login,
     NotifyText,
@@ -242,6 +243,7 @@ SENTINELS = {
     "CODETAINER_LOG_FORMAT": ("log_format", "json", LogFormat.JSON),
     "CODETAINER_DEBUG": ("debug", "on", Debug.ON),
     "CODETAINER_PRETEND": ("pretend", "on", Pretend.ON),
+    "CODETAINER_LEARN": ("learn", "off", Learn.OFF),  # contradicts other values here
 }
 SECRETS = {
     "GH_PAT": ("gh_pat", "ghp_sentinel"),
@@ -273,6 +275,7 @@ def test_each_switch_reaches_its_own_field() -> None:
         ("CODETAINER_NOTIFY_TEXT", "notify_text", NotifyText.ON),
         ("CODETAINER_DEBUG", "debug", Debug.ON),
         ("CODETAINER_PRETEND", "pretend", Pretend.ON),
+        ("CODETAINER_LEARN", "learn", Learn.ON),
     )
     for name, field, value in switches:
         defaults, loaded = settings.load(GOOD), settings.load({**GOOD, name: str(value)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 from backend.contract.control import Reply, Request, WorkAtStake
 from backend.contract.events import BootFinished, BootState, Event, RepositoryWork, ServiceState, Stamped, WorkSaved
@@ -62,6 +62,7 @@ class Target:
         self.state = State()
         self.work = Saving()
         self.notifier: Notifying | None = Notifying()
+        self.learning: Any = None
         self.did: list[str] = []
         self.result: BootState | SystemFailure = BootState.READY
         reader = SimpleNamespace(service=SimpleNamespace(state=ServiceState.STOPPED))

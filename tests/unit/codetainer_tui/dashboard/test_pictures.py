@@ -17,6 +17,7 @@ TOLD = (
     "halted",
     "attacked",
     "flooded",
+    "learning",
 )  # written by hand (tests/journals/make.py): states that real boots rarely show
 RECORDED = ("recorded/clean", "recorded/degrades", "recorded/halts", "recorded/attacked")
 STORIES = (*TOLD, *RECORDED)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from network import allowlist
 from network.allowlist import Allowlist, AllowlistError
 from network.dns import corefile
-from network.dns.corefile import RefusedQuery
+from network.dns.corefile import LoggedQuery
 
 
 def rendered(text: str) -> str:
@@ -69,15 +69,15 @@ def test_every_block_belongs_to_an_entry(lines: list[str]) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("refused A evil.example. 40212", RefusedQuery("A", "evil.example", 40212)),
-        ("refused TXT Secret.Evil.Example. 0", RefusedQuery("TXT", "secret.evil.example")),
+        ("refused A evil.example. 40212", LoggedQuery("A", "evil.example", 40212)),
+        ("refused TXT Secret.Evil.Example. 0", LoggedQuery("TXT", "secret.evil.example")),
         ("refused A a.example.", None),
         ("[INFO] refused A a.example. NXDOMAIN", None),
         ("[INFO] plugin/reload: Running configuration", None),
         ("", None),
     ],
 )
-def test_log_lines(line: str, expected: RefusedQuery | None) -> None:
+def test_log_lines(line: str, expected: LoggedQuery | None) -> None:
     assert corefile.parse_log_line(line) == expected
 
 
@@ -104,3 +104,18 @@ def test_the_sandboxs_own_name_is_answered_here(host: str) -> None:
 def test_a_host_name_that_is_listed_or_odd_has_no_block(host: str) -> None:
     listed = allowlist.parse("a.example\n*.wild.example\n", "f").allowlist
     assert set(blocks(corefile.render(listed, host))) == {"localhost", "a.example", "wild.example", "."}
+
+
+def test_in_a_learning_run_the_guard_decides_about_every_name() -> None:
+    text = corefile.render_learning(allowlist.parse("a.example\n", "f").allowlist, "sandbox")
+    assert list(blocks(text)) == ["localhost", "sandbox", "."]
+    everything = text.partition("\n.:53 {")[2]
+    assert "    tell\n" in everything
+    assert "refuse" not in everything
+    assert "disable denial" in everything
+    assert "allow type A\n" in everything
+    assert corefile.render_learning(allowlist.parse("b.example\n", "f").allowlist, "sandbox") == text
+
+
+def test_a_line_of_a_learning_run() -> None:
+    assert corefile.parse_log_line("asked A New.Example. 40212") == LoggedQuery("A", "new.example", 40212, refused=False)
