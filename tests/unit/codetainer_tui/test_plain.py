@@ -75,6 +75,10 @@ CASES = [
         "revoked a.example: its time was up; still open: 443, 80 by a.example (domains.conf:2)",
     ),
     (Refused(Via.FIREWALL, Reason.IPV6, 1, "tcp", "", "2001:db8::1", 443), "refused [2001:db8::1]:443: IPv6 is not allowed"),
+    (
+        e.Wrote("github.com", "push to octo/repo: work", "https://github.com/octo/repo/tree/work", 2),
+        "wrote: push to octo/repo: work (2 times), see https://github.com/octo/repo/tree/work",
+    ),
     (e.CookiesDropped("github.com"), "dropped cookies from 1 request to github.com: this sandbox never received any"),
     (e.CookiesDropped("a.test\n", 3), "dropped cookies from 3 requests to a.test\\n: this sandbox never received any"),
     (e.Allowed("a.example", "8443", 0.0, "root"), "allowed a.example ports 8443 until you close it, by root"),

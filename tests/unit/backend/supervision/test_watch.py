@@ -12,6 +12,7 @@ from backend.context import Boot
 from backend.contract.events import Event, ServiceState
 from backend.services.bundle import Services
 from backend.services.cookies import Cookies
+from backend.services.writes import Writes
 from backend.supervision import watch
 
 
@@ -21,7 +22,7 @@ async def test_each_time_a_service_came_back_is_told(monkeypatch: pytest.MonkeyP
     coredns = SimpleNamespace(name="coredns", pid=10, state=ServiceState.UP, restarts=0)
     away = SimpleNamespace(pid=0)
     services: Any = SimpleNamespace(
-        gate=SimpleNamespace(take_refused=list, log=SimpleNamespace(cookies=Cookies()), service=away),
+        gate=SimpleNamespace(take_refused=list, log=SimpleNamespace(cookies=Cookies(), writes=Writes()), service=away),
         coredns=SimpleNamespace(take_refused=list, service=away),
         guard=SimpleNamespace(service=away),
         reader=SimpleNamespace(service=away, take_used=list),
