@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
-from backend.contract.durations import HOUR, lasting
+from backend.contract.durations import lasting
 from backend.contract.events import SessionMeasured, SessionResumed, SessionState
+from codetainer_tui import words
 from codetainer_tui.words import clock, clock_seconds, harmless
 
 STATES = {
@@ -42,8 +41,7 @@ def limit_end(until: float, now: float | None) -> str:
     if now is None:
         return f" until {clock(until)}"
     left = until - now
-    at = clock(until) if left < 12 * HOUR else time.strftime("%d %b %H:%M", time.localtime(until))
-    return f" until {at} ({f'in {lasting(left)}' if left > 0 else 'over'})"
+    return f" {words.until(until, now)} ({f'in {lasting(left)}' if left > 0 else 'over'})"
 
 
 def resumed(event: SessionResumed) -> str:
