@@ -120,11 +120,12 @@ class Reader:
     def begin(self, limits: tuple[Limit, ...]) -> None:
         """Sets the limits, and restores the account of an earlier boot of this sandbox."""
         self.account = replace(self.account, limits=limits)
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                self.account = budget.restored(json.loads(self._paths.budget.read_text()), limits)
-            except (ValueError, TypeError, KeyError, OSError) as error:
-                self._emit(Noted("error", f"cannot read what the model has used so far: {error}; counting begins anew"))
+        try:
+            self.account = budget.restored(json.loads(self._paths.budget.read_text()), limits)
+        except FileNotFoundError:
+            pass  # the first boot of this sandbox
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            self._emit(Noted("error", f"cannot read what the model has used so far: {error}; counting begins anew"))
 
     def raise_limits(self, amounts: Mapping[Kind, float]) -> None:
         """Adds to the limits of these kinds."""

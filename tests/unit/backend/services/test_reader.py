@@ -35,6 +35,12 @@ def call(reader: Reader, **used: Any) -> None:
     reader._heard({"used": {"model": "claude-opus-5", "input": 100, "output": 10, "cache_read": 5, **used}}, [])
 
 
+def test_a_first_boot_reports_nothing(paths: Paths) -> None:
+    events: list[Event] = []
+    made(paths, "calls=2/h", events)
+    assert events == []
+
+
 def test_calls_are_counted_and_a_limit_is_told_twice(paths: Paths) -> None:
     events: list[Event] = []
     reader = made(paths, "calls=5", events)
