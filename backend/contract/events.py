@@ -780,7 +780,7 @@ KINDS: dict[str, type[Event]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # one for each line
 class Stamped:
     """An event with its place in the journal."""
 

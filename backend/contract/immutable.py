@@ -2,8 +2,10 @@
 
 The decorator of the standard library compiles six methods for each class, 0.3 ms: for the classes that a boot imports, a third
 of its processor time. Here all classes share their methods. The price is that creating a value takes 2 µs instead of 1 µs.
-`fields`, `replace` and `asdict` of `dataclasses` accept these values, too. Classes with an order or a
-`__post_init__`, classes that can change, and `network/`, which imports nothing of ours, use the standard decorator.
+`fields`, `replace` and `asdict` of `dataclasses` accept these values, too.
+
+The standard decorator remains for classes of which readers of the journal create one for each line, for classes with an order
+or a `__post_init__`, for classes that change, and for `network/`, which imports nothing of ours.
 """
 
 from __future__ import annotations

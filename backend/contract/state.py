@@ -39,7 +39,7 @@ class StepView:
     lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # each event makes a new one
 class State:
     version: str = ""
     name: str = ""  # of the sandbox

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from backend import processes
 from backend.agent.session import Session
+from backend.contract.immutable import dataclass
 
 TICKS = 0.05  # seconds of CPU time between two looks that count as work: idle servers wake now and then
 

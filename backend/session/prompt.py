@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from backend.contract.immutable import dataclass
 
 PROMPT = "❯\N{NO-BREAK SPACE}"
 PROMPT_CELLS = 2

@@ -6,10 +6,11 @@ import re
 import textwrap
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from backend.contract.day import BUCKET_SECONDS, Doing, Mark, MarkKind
 from backend.contract.events import RepositoryWork
+from backend.contract.immutable import dataclass
 from backend.contract.state import State
 from codetainer_tui.view import View, view, work
 from codetainer_tui.view.parts import RefusedLine, Tone
