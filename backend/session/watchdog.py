@@ -55,7 +55,10 @@ class Report:
 
 @dataclass(slots=True)
 class Trouble:
-    """Calls for one model, or with one credential, that do not pass. `over` is the end of a limit on the steady clock."""
+    """Calls for one model, or with one credential, that do not pass. `over` is the end of a limit on the steady clock.
+
+    `shown`: it has been reported, so it stays while Claude tries to continue.
+    """
 
     state: SessionState
     reason: str
@@ -65,6 +68,12 @@ class Trouble:
     over: float | None = None
     what: str = ""
     others: int = 0
+    shown: bool = False
+
+    @property
+    def lasting(self) -> bool:
+        """True for a limit that is too long to be waited for by repeating the call."""
+        return self.over is not None and self.over - self.last.steady >= SHORT
 
     def is_over(self, now: Now) -> bool:
         return self.over is not None and now.steady >= self.over
@@ -173,10 +182,12 @@ class Watchdog:
         for variable, trouble in self._credentials.items():
             if trouble.count > 1 or report.failed:
                 return _refused(variable, trouble)
+        for each in shown:
+            each.shown = True
         for state in (SessionState.LIMITED, SessionState.OVERLOADED):
             of_state = [each for each in shown if each.state is state]
             if of_state:
-                return _measured(max(of_state, key=lambda each: each.over or 0.0), now)
+                return _measured(max(of_state, key=lambda each: each.over or 0.0), report, now)
         silent = now.steady - self._moved.steady if self._moved else 0.0
         if report.state is SessionState.WORKS and self.stuck and silent >= self.stuck:
             assert self._moved is not None
@@ -207,14 +218,16 @@ def _count(table: dict[str, Trouble], key: str, most: int, state: SessionState, 
 def _matters(trouble: Trouble, report: Report, now: Now) -> bool:
     """True if a trouble is to be reported."""
     if report.state is SessionState.WORKS:  # Claude may be repeating the call
-        if trouble.over is not None and trouble.over - trouble.last.steady >= SHORT:
+        if trouble.shown or trouble.lasting:
             return True
         return trouble.count > 1 and now.steady - trouble.since.steady >= SETTLED
     return trouble.state is SessionState.LIMITED or report.failed
 
 
-def _measured(trouble: Trouble, now: Now) -> SessionMeasured:
-    until = 0.0 if trouble.over is None else round(now.wall + trouble.over - now.steady, 3)
+def _measured(trouble: Trouble, report: Report, now: Now) -> SessionMeasured:
+    """The report about a trouble. Short limits of a call that Claude repeats follow each other, so they have no end."""
+    repeats = report.state is SessionState.WORKS and not trouble.lasting
+    until = 0.0 if trouble.over is None or repeats else round(now.wall + trouble.over - now.steady, 3)
     if trouble.state is SessionState.LIMITED:
         detail = f"the API refuses calls of the model ({trouble.reason}): {trouble.what or 'a rate limit'} is reached"
     elif trouble.reason == CUT:

@@ -188,7 +188,7 @@ def _measured(state: State, now: float) -> list[Block]:
     detail = harmless(session.detail, 400)
     lines = [f"{detail[:1].upper()}{detail[1:]}"]
     told = state.resumed
-    if told is not None and told.next_at:
+    if told is not None and told.next_at > session.until:  # otherwise the try has met a new limit
         did = (
             f"Could not tell Claude to continue: {harmless(told.problem, 200)}."
             if told.problem

@@ -98,8 +98,17 @@ def test_a_session_that_cannot_go_on_is_the_headline_and_a_block(name: str) -> N
     assert row.tone is Tone.WARN
 
 
+def test_a_try_that_met_a_new_limit_is_not_the_next_one() -> None:
+    limited = e.SessionMeasured(SessionState.LIMITED, stories.AT, stories.AT + 7200, "429")
+    shown = seen(state("ready", *stories.CANNOT_GO_ON["resumed"], limited))
+    assert not [block for block in shown.blocks if "Next try" in " ".join(block.lines)]
+    assert [block for block in shown.blocks if "When it is over" in " ".join(block.lines)]
+
+
 def test_what_the_agent_reports_does_not_hide_a_limit() -> None:
-    shown = seen(state("ready", *stories.CANNOT_GO_ON["limited"], e.SessionChanged(SessionState.WAITS, "claude")))
+    limited = state("ready", *stories.CANNOT_GO_ON["limited"], e.SessionChanged(SessionState.WAITS, "claude"))
+    assert limited.session_state is SessionState.LIMITED
+    shown = seen(limited)
     assert "at a usage limit" in first_line(shown)
     over = e.SessionMeasured(SessionState.WORKS, before=SessionState.LIMITED)
     assert first_line(seen(state("ready", *stories.CANNOT_GO_ON["resumed"], over))) == "READY the agent is working"

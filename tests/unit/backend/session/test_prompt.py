@@ -27,6 +27,7 @@ LOOKS = {
     "typed": (look(PROMPT + "fix it\x1b[7m \x1b[0m", 8), Shown.TYPED),
     "typed, cursor at the beginning": (look(PROMPT + "\x1b[7mf\x1b[0mix it"), Shown.TYPED),
     "one letter, cursor at the beginning": (look(PROMPT + "\x1b[7mf\x1b[0m"), Shown.TYPED),
+    "typed spaces": (look(PROMPT + "   \x1b[7m \x1b[0m", 5), Shown.TYPED),
     "several lines": (look(EMPTY, below="  second line"), Shown.TYPED),
     "a colour with a 2 in it": (look(PROMPT + "\x1b[7m \x1b[0m\x1b[38;5;2mtext"), Shown.TYPED),
     "a true colour": (look(PROMPT + "\x1b[7m \x1b[0m\x1b[38;2;2;2;2mtext"), Shown.TYPED),

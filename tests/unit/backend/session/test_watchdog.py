@@ -119,6 +119,21 @@ def test_a_limit_is_told_again_if_its_end_changes_or_the_clock_is_set() -> None:
     assert later.before is S.WORKS
 
 
+def test_short_limits_that_follow_each_other_are_reported_once() -> None:
+    steps: list[Step] = [step for _ in range(10) for step in (limit(40), 45.0)]
+    states = told([*steps, FAILED])[0]
+    assert [(each.state, each.until) for each in states] == [
+        (S.WORKS, 0.0), (S.LIMITED, 0.0), (S.LIMITED, pytest.approx(EPOCH + 9 * 45 + 40)),
+    ]  # fmt: skip
+
+
+def test_a_limit_stays_while_claude_tries_to_continue() -> None:
+    for seconds in (5, 600):
+        states = told([limit(seconds), FAILED, 700, WORKS, 5, limit(seconds), FAILED, 700, WORKS, *fine()])[0]
+        assert {each.state for each in states[1:-1]} == {S.LIMITED}
+        assert states[-1].state is S.WORKS
+
+
 def test_the_refused_credential_is_named() -> None:
     refused = told([REFUSED, REFUSED])[0][-1]
     assert (refused.state, refused.reason, refused.credential) == (S.REFUSED, "401", TOKEN)
