@@ -8,6 +8,8 @@ branches, screens and other text that the agent can choose are left out, unless 
 from __future__ import annotations
 
 import functools
+import ipaddress
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,6 +24,12 @@ from backend.contract.state import State
 SETTLE_SECONDS = 10.0  # a state of the session that lasts shorter is not worth a message
 OVERLOAD_SECONDS = 60.0  # the same for an overloaded API
 RESUMES = 3  # tries to continue after a limit until the operator hears of it
+COMMIT = re.compile(r"[0-9a-f]{40,64}")
+# The probes of the self-test (backend/selftest/) that a message may name.
+PROBES = frozenset((
+    "another site", "credentials", "environments", "notifications", "outside address", "platform", "privileges",
+    "request to the model", "root read-only", "sshd", "system calls", "unlisted name", "upstream resolver",
+))  # fmt: skip
 MAX_REASON = 300  # characters
 MAX_LINES, MAX_COLUMNS = 12, 160  # of the agent's text
 
@@ -111,7 +119,9 @@ def _(event: e.BootFinished, context: Context) -> News:
 
 @news.register
 def _(event: e.ProtectionFailed, context: Context) -> News:
-    text = f"a protection failed: {_short(event.reason)}. Everything is closed, and the agent was stopped"
+    """The self-test's own words come from a process of the agent's uid, so they are the agent's text."""
+    reason = _short(event.reason) if context.with_text else ", ".join(sorted(PROBES & event.failed.keys()))
+    text = f"a protection failed{f': {reason}' if reason else ''}. Everything is closed, and the agent was stopped"
     return Message(Kind.CLOSED, Urgency.URGENT, text, context.at, _remedy(event.remedy))
 
 
@@ -149,7 +159,8 @@ def _(event: e.SessionMeasured, context: Context) -> News:
 @news.register
 def _(event: e.SessionResumed, context: Context) -> News:
     if event.problem:
-        text = f"the conversation could not be continued: {_short(event.problem)}"
+        problem = f": {_short(event.problem)}" if context.with_text else ""
+        text = f"the conversation could not be continued{problem}"
         return Message(Kind.LIMIT, Urgency.HIGH, text, context.at)
     if event.tries != RESUMES:
         return None
@@ -202,7 +213,10 @@ def _destination(event: e.Refused, context: Context) -> str:
     if event.name and (operators or context.with_text):
         detail = f" ({_clean(event.detail)})" if event.detail and context.with_text else ""
         return f"{_clean(event.name)}{detail}: "
-    return f"{event.address}{f':{event.port}' if event.port else ''}: " if event.address else ""
+    try:
+        return f"{ipaddress.ip_address(event.address)}{f':{event.port}' if event.port else ''}: "
+    except ValueError:
+        return ""
 
 
 @news.register
@@ -238,7 +252,8 @@ def _(event: e.WorkSaved, context: Context) -> News:
         return None
     branch = f" to {_clean(event.branch)}" if context.with_text else ""
     left_out = f", without {len(event.left_out)} files" if event.left_out else ""
-    return Message(Kind.WORK, Urgency.NORMAL, f"work is saved as {event.commit[:12]}{branch}{left_out}", context.at)
+    commit = f" as {event.commit[:12]}" if COMMIT.fullmatch(event.commit) else ""
+    return Message(Kind.WORK, Urgency.NORMAL, f"work is saved{commit}{branch}{left_out}", context.at)
 
 
 @news.register
