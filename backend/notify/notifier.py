@@ -19,6 +19,7 @@ from backend.contract.paths import Paths
 from backend.contract.state import State
 from backend.notify import firewall, messages, protocol
 from backend.notify.folding import Folding
+from backend.notify.lines import agents_text
 from backend.notify.messages import Context, Message
 from backend.notify.outbox import Outbox
 from backend.notify.protocol import Outcome
@@ -153,7 +154,7 @@ class Notifier:
             if message.asks:
                 screen: tuple[str, ...] = ()
                 with contextlib.suppress(SystemFailure):  # the session may have ended meanwhile
-                    screen = messages.agents_text(await self._sources.question())
+                    screen = agents_text(await self._sources.question())
                 message = messages.with_details(message, screen)
             ready.append(message)
         for box in self._outboxes:

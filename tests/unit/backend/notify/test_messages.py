@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from backend.contract import events as e
 from backend.contract.events import BootState, BudgetLevel, Occasion, Reason, SessionState, Via
 from backend.contract.state import State, fold_all
-from backend.notify import messages
+from backend.notify import lines, messages
 from backend.notify.messages import Context, Kind, Message, News, TakeBack, Urgency
 from codetainer_tui.view.walls import WALLS
 from tests.unit.contract.test_events import ANY_EVENT
@@ -183,10 +183,10 @@ def test_every_event_is_one_printable_line(event: e.Event, with_text: bool) -> N
 
 
 def test_the_agents_text_is_bounded_and_means_nothing_to_a_service() -> None:
-    lines = messages.agents_text([*(f"line {number}" for number in range(50)), "<!channel> @everyone \x1b[31m" + "x" * 500])
-    assert len(lines) == messages.MAX_LINES
-    assert lines[0] == "line 39"
-    assert all(len(line) < 200 for line in lines)
-    assert "<" not in lines[-1]
-    assert "@everyone" not in lines[-1]
-    assert "\x1b" not in lines[-1]
+    cleaned = lines.agents_text([*(f"line {number}" for number in range(50)), "<!channel> @everyone \x1b[31m" + "x" * 500])
+    assert len(cleaned) == lines.MAX_LINES
+    assert cleaned[0] == "line 39"
+    assert all(len(line) < 200 for line in cleaned)
+    assert "<" not in cleaned[-1]
+    assert "@everyone" not in cleaned[-1]
+    assert "\x1b" not in cleaned[-1]
