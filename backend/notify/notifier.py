@@ -27,8 +27,8 @@ from backend.notify.rendering import Notification, notification
 from backend.system import NOTIFIER, SystemFailure
 from network.destinations import Destination
 
-RESOLVE_SECONDS = 15.0
-SECONDS = 60.0  # for the whole delivery
+RESOLVE_SECONDS = 30.0  # with the start of the sender, on a busy machine
+SECONDS = 90.0  # for the whole delivery
 LAST_SECONDS, STOP_SECONDS = 2.0, 1.0
 
 
