@@ -8,8 +8,9 @@ branches, screens and other text that the agent can choose are left out, unless 
 from __future__ import annotations
 
 import functools
+import ipaddress
+import re
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from enum import IntEnum, StrEnum
 
@@ -18,12 +19,17 @@ from backend.contract import unsaved
 from backend.contract.immutable import dataclass
 from backend.contract.refusals import Severity, severity
 from backend.contract.state import State
+from backend.notify.lines import MAX_COLUMNS, agents_text, clean, short
 
 SETTLE_SECONDS = 10.0  # a state of the session that lasts shorter is not worth a message
 OVERLOAD_SECONDS = 60.0  # the same for an overloaded API
 RESUMES = 3  # tries to continue after a limit until the operator hears of it
-MAX_REASON = 300  # characters
-MAX_LINES, MAX_COLUMNS = 12, 160  # of the agent's text
+COMMIT = re.compile(r"[0-9a-f]{40,64}")
+# The probes of the self-test (backend/selftest/) that a message may name.
+PROBES = frozenset((
+    "another site", "credentials", "environments", "notifications", "outside address", "platform", "privileges",
+    "request to the model", "root read-only", "sshd", "system calls", "unlisted name", "upstream resolver",
+))  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -101,17 +107,19 @@ def is_relevant(event: e.Event) -> bool:
 def _(event: e.BootFinished, context: Context) -> News:
     remedy = _remedy(event.remedy)
     if event.state is e.BootState.HALTED:
-        text = f"boot halted: {_short(event.reason)}. The agent is not started, and everything is closed"
+        text = f"boot halted: {short(event.reason)}. The agent is not started, and everything is closed"
         return Message(Kind.CLOSED, Urgency.URGENT, text, context.at, remedy)
     if event.state is e.BootState.DEGRADED:
-        text = f"has started with a warning: {_short(event.reason)}"
+        text = f"has started with a warning: {short(event.reason)}"
         return Message(Kind.STARTED, Urgency.NORMAL, text, context.at, remedy)
     return Message(Kind.STARTED, Urgency.LOW, "has started", context.at)
 
 
 @news.register
 def _(event: e.ProtectionFailed, context: Context) -> News:
-    text = f"a protection failed: {_short(event.reason)}. Everything is closed, and the agent was stopped"
+    """The self-test's own words come from a process of the agent's uid, so they are the agent's text."""
+    reason = short(event.reason) if context.with_text else ", ".join(sorted(PROBES & event.failed.keys()))
+    text = f"a protection failed{f': {reason}' if reason else ''}. Everything is closed, and the agent was stopped"
     return Message(Kind.CLOSED, Urgency.URGENT, text, context.at, _remedy(event.remedy))
 
 
@@ -133,10 +141,10 @@ def _(event: e.SessionMeasured, context: Context) -> News:
             until = f" until {time.strftime('%H:%M UTC', time.gmtime(event.until))}" if event.until > 0 else ""
             return Message(Kind.LIMIT, Urgency.NORMAL, f"the agent is at a usage limit{until}", context.at)
         case e.SessionState.OVERLOADED:
-            text = f"calls of the model fail ({_short(event.reason) or 'overloaded'})"
+            text = f"calls of the model fail ({short(event.reason) or 'overloaded'})"
             return Message(Kind.LIMIT, Urgency.NORMAL, text, context.at, settle=OVERLOAD_SECONDS)
         case e.SessionState.REFUSED:
-            text = f"the API refuses the credential {_short(event.credential)}".rstrip()
+            text = f"the API refuses the credential {short(event.credential)}".rstrip()
             return Message(Kind.LIMIT, Urgency.HIGH, text, context.at)
         case e.SessionState.WORKS if event.before in (e.SessionState.LIMITED, e.SessionState.REFUSED):
             return Message(Kind.LIMIT, Urgency.NORMAL, "the agent works again: calls of the model pass", context.at)
@@ -149,7 +157,8 @@ def _(event: e.SessionMeasured, context: Context) -> News:
 @news.register
 def _(event: e.SessionResumed, context: Context) -> News:
     if event.problem:
-        text = f"the conversation could not be continued: {_short(event.problem)}"
+        problem = f": {short(event.problem)}" if context.with_text else ""
+        text = f"the conversation could not be continued{problem}"
         return Message(Kind.LIMIT, Urgency.HIGH, text, context.at)
     if event.tries != RESUMES:
         return None
@@ -173,9 +182,7 @@ def _session(state: e.SessionState, detail: str, context: Context) -> News:
             text = "the agent is stuck: no output, no call and no child at work for a long time"
             return Message(Kind.NEEDS_YOU, Urgency.HIGH, text, context.at)
         case e.SessionState.ENDED:
-            return Message(
-                Kind.ENDED, Urgency.HIGH, f"the agent ended: {_short(detail) or 'its session has ended'}", context.at
-            )
+            return Message(Kind.ENDED, Urgency.HIGH, f"the agent ended: {short(detail) or 'its session has ended'}", context.at)
         case e.SessionState.WORKS:
             return TakeBack(Kind.NEEDS_YOU)
         case _:
@@ -191,7 +198,7 @@ def _(event: e.Refused, context: Context) -> News:
     crowd = next((one for key, one in new.items() if one.alarm and not (key in old and old[key].alarm)), None)
     if crowd is None:
         return None
-    below = f": {_clean(crowd.below)}" if context.with_text and crowd.below else ""
+    below = f": {clean(crowd.below)}" if context.with_text and crowd.below else ""
     return Message(Kind.REFUSED, Urgency.HIGH, f"refusals that look suspicious: {crowd.suspicion}{below}", context.at)
 
 
@@ -200,9 +207,12 @@ def _destination(event: e.Refused, context: Context) -> str:
     state = context.after
     operators = event.name in state.listed or any(grant.name == event.name for grant in state.allowed.values())
     if event.name and (operators or context.with_text):
-        detail = f" ({_clean(event.detail)})" if event.detail and context.with_text else ""
-        return f"{_clean(event.name)}{detail}: "
-    return f"{event.address}{f':{event.port}' if event.port else ''}: " if event.address else ""
+        detail = f" ({clean(event.detail)})" if event.detail and context.with_text else ""
+        return f"{clean(event.name)}{detail}: "
+    try:
+        return f"{ipaddress.ip_address(event.address)}{f':{event.port}' if event.port else ''}: "
+    except ValueError:
+        return ""
 
 
 @news.register
@@ -211,10 +221,10 @@ def _(event: e.BudgetChanged, context: Context) -> News:
     if event.level is before:
         return None
     if event.level is e.BudgetLevel.USED_UP:
-        text = f"the model's budget is used up: {_short(event.limit)}. Calls are refused"
+        text = f"the model's budget is used up: {short(event.limit)}. Calls are refused"
         return Message(Kind.BUDGET, Urgency.HIGH, text, context.at, ("Run codetainer budget +20 to add to it.",))
     if event.level is e.BudgetLevel.WARNED and before is e.BudgetLevel.FINE:
-        return Message(Kind.BUDGET, Urgency.NORMAL, f"the model's budget is nearly used up: {_short(event.limit)}", context.at)
+        return Message(Kind.BUDGET, Urgency.NORMAL, f"the model's budget is nearly used up: {short(event.limit)}", context.at)
     if before is e.BudgetLevel.USED_UP:
         return Message(Kind.BUDGET, Urgency.NORMAL, "the model has budget again", context.at)
     return None
@@ -222,7 +232,7 @@ def _(event: e.BudgetChanged, context: Context) -> News:
 
 @news.register
 def _(event: e.Stopping, context: Context) -> News:
-    return Message(Kind.ENDED, Urgency.HIGH, f"the sandbox stops: {_short(event.reason)}", context.at)
+    return Message(Kind.ENDED, Urgency.HIGH, f"the sandbox stops: {short(event.reason)}", context.at)
 
 
 @news.register
@@ -231,14 +241,15 @@ def _(event: e.WorkSaved, context: Context) -> News:
     if event.problem:
         if before.save_problem and not context.after.stopping:
             return None  # reported already; saves are repeated
-        detail = (_clean(event.problem),) if context.with_text else ("Run codetainer save to see the reason.",)
+        detail = (clean(event.problem),) if context.with_text else ("Run codetainer save to see the reason.",)
         return Message(Kind.WORK, Urgency.HIGH, "work could not be saved", context.at, detail)
     ended = before.session is not None and before.session.state is e.SessionState.ENDED
     if before.saved is not None and not (before.save_problem or before.stopping or ended):
         return None
-    branch = f" to {_clean(event.branch)}" if context.with_text else ""
+    branch = f" to {clean(event.branch)}" if context.with_text else ""
     left_out = f", without {len(event.left_out)} files" if event.left_out else ""
-    return Message(Kind.WORK, Urgency.NORMAL, f"work is saved as {event.commit[:12]}{branch}{left_out}", context.at)
+    commit = f" as {event.commit[:12]}" if COMMIT.fullmatch(event.commit) else ""
+    return Message(Kind.WORK, Urgency.NORMAL, f"work is saved{commit}{branch}{left_out}", context.at)
 
 
 @news.register
@@ -256,7 +267,7 @@ def _(event: e.WorkCounted, context: Context) -> News:
     parts = [unsaved.joined(unsaved.amounts(work)) or unsaved.UNKNOWN for work in lost]
     if parts:
         text = f"work in {len(parts)} {'repository' if len(parts) == 1 else 'repositories'} is never saved: {'; '.join(parts)}"
-        return Message(Kind.WORK, Urgency.HIGH, _short(text), context.at)
+        return Message(Kind.WORK, Urgency.HIGH, short(text), context.at)
     if event.problem:
         return Message(Kind.WORK, Urgency.HIGH, "unsaved work could not be counted, so some may be lost", context.at)
     return None
@@ -269,13 +280,8 @@ def test(at: float) -> Message:
 
 def report(text: str, at: float) -> Message:
     """The report that the operator wants to have sent. It contains the agent's text, as far as the operator's command did."""
-    lines = tuple(cleaned for line in text.splitlines() if (cleaned := _clean(line, MAX_COLUMNS)))
+    lines = tuple(cleaned for line in text.splitlines() if (cleaned := clean(line, MAX_COLUMNS)))
     return Message(Kind.REPORT, Urgency.NORMAL, "report", at, lines)
-
-
-def agents_text(lines: Iterable[str]) -> tuple[str, ...]:
-    """The last lines of the agent's text, bounded. Services cannot take any part of them for a mention or a tag."""
-    return tuple(cleaned for line in [*lines][-MAX_LINES:] if (cleaned := _clean(line, MAX_COLUMNS)))
 
 
 def with_details(message: Message, details: tuple[str, ...]) -> Message:
@@ -283,17 +289,4 @@ def with_details(message: Message, details: tuple[str, ...]) -> Message:
 
 
 def _remedy(text: str) -> tuple[str, ...]:
-    return (_clean(text),) if _clean(text) else ()
-
-
-def _short(text: str) -> str:
-    return _clean(text).rstrip(". ")
-
-
-def _clean(text: str, most: int = MAX_REASON) -> str:
-    """One line without control characters. `<`, `>` and `@` have a meaning at Slack and Discord."""
-    printable = "".join(character if character.isprintable() else " " for character in text[: 4 * most]).strip()
-    shortened = printable if len(printable) <= most else printable[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
-    return shortened.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}").replace(
-        ">", "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
-    ).replace("@", "@\N{ZERO WIDTH SPACE}")  # fmt: skip
+    return (clean(text),) if clean(text) else ()

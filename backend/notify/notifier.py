@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from backend import system
@@ -20,6 +19,7 @@ from backend.contract.paths import Paths
 from backend.contract.state import State
 from backend.notify import firewall, messages, protocol
 from backend.notify.folding import Folding
+from backend.notify.lines import agents_text
 from backend.notify.messages import Context, Message
 from backend.notify.outbox import Outbox
 from backend.notify.protocol import Outcome
@@ -27,10 +27,9 @@ from backend.notify.rendering import Notification, notification
 from backend.system import NOTIFIER, SystemFailure
 from network.destinations import Destination
 
-RESOLVE_SECONDS = 15.0
-SECONDS = 60.0  # for the whole delivery
+RESOLVE_SECONDS = 30.0  # with the start of the sender, on a busy machine
+SECONDS = 90.0  # for the whole delivery
 LAST_SECONDS, STOP_SECONDS = 2.0, 1.0
-MAX_HEARD = 5000  # events that wait for `run`, which takes them at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +72,21 @@ class Notifier:
         self._outboxes = tuple(Outbox() for _ in self.destinations)
         self._locks = tuple(asyncio.Lock() for _ in self.destinations)
         self._folding = Folding(time.monotonic())
-        self._heard: deque[tuple[Event, Context]] = deque(maxlen=MAX_HEARD)
+        self._error: Exception | None = None
         self._wake = asyncio.Event()
         self._measured: NotificationsMeasured | None = None
 
     def hear(self, stamped: Stamped, before: State, after: State) -> None:
-        """Takes an event of the journal. It is only remembered here: an error in this module must not stop the journal."""
-        if messages.is_relevant(stamped.event):
-            self._heard.append((stamped.event, Context(before, after, stamped.at, self._with_text)))
-            self._wake.set()
+        """Takes an event of the journal. `run` raises an error in here: it must not stop the journal."""
+        if not messages.is_relevant(stamped.event):
+            return
+        try:
+            news = messages.news(stamped.event, Context(before, after, stamped.at, self._with_text))
+            if news is not None:
+                self._folding.add(news, time.monotonic())
+        except Exception as error:
+            self._error = error
+        self._wake.set()
 
     def prepare(self) -> None:
         """Copies the CA bundle for the senders, before the gate's own authority is added to it.
@@ -98,7 +103,9 @@ class Notifier:
         """Sends what is due, until it is cancelled."""
         while True:
             self._wake.clear()
-            self._take_heard()
+            if (error := self._error) is not None:
+                self._error = None
+                raise error
             await self._put(self._folding.due(time.monotonic()))
             self._measure()
             await self._deliver_due()
@@ -115,7 +122,6 @@ class Notifier:
         leaves enough for LAST_SECONDS (Keeper).
         """
         seconds = min(SECONDS, max(LAST_SECONDS, grace - STOP_SECONDS))
-        self._take_heard()
         await self._put(self._folding.rest(time.monotonic()))
         tries = (self._deliver(number) for number, box in enumerate(self._outboxes) if box.waiting)
         with contextlib.suppress(TimeoutError):
@@ -141,13 +147,6 @@ class Notifier:
         """The name of an address, which contains no part of it: `address 1 (ntfys)`."""
         return f"address {number + 1} ({self.destinations[number].kind})"
 
-    def _take_heard(self) -> None:
-        while self._heard:
-            event, context = self._heard.popleft()
-            news = messages.news(event, context)
-            if news is not None:
-                self._folding.add(news, time.monotonic())
-
     async def _put(self, due: Sequence[Message]) -> None:
         """Puts messages into every outbox, with the agent's question for those that have one."""
         ready = []
@@ -155,7 +154,7 @@ class Notifier:
             if message.asks:
                 screen: tuple[str, ...] = ()
                 with contextlib.suppress(SystemFailure):  # the session may have ended meanwhile
-                    screen = messages.agents_text(await self._sources.question())
+                    screen = agents_text(await self._sources.question())
                 message = messages.with_details(message, screen)
             ready.append(message)
         for box in self._outboxes:
@@ -218,7 +217,10 @@ class Notifier:
         if not line:
             return _failed(await process.wait())
         try:
-            await firewall.open_for(protocol.decode_addresses(line), to.port, int(SECONDS) + 5)
+            addresses = protocol.decode_addresses(line)
+            if to.address and addresses != (to.address,):
+                return Outcome.FIREWALL
+            await firewall.open_for(addresses, to.port, int(SECONDS) + 5)
         except (ValueError, SystemFailure):
             return Outcome.FIREWALL
         process.stdin.write(protocol.GO)

@@ -33,6 +33,7 @@ from network.destinations import Library, Tls, is_permitted
 from network.dns import dns_message
 
 CONNECT_SECONDS = 10.0
+LIBRARY_CONNECT_SECONDS, LIBRARY_READ_SECONDS = 20, 30  # its own 4 s are too short for a busy service
 CPU_SECONDS = 30
 MEMORY_BYTES = 1 << 30
 HERE = "localhost.localdomain"  # this host's name for mail servers; looking it up would take a DNS query
@@ -167,7 +168,8 @@ def deliver(order: Order) -> None:
         app_id="Codetainer", app_desc="Codetainer", app_url="", async_mode=False, http_redirects=False,
         storage_mode=common.PersistentStoreMode.MEMORY,
     )  # fmt: skip
-    url = f"{order.url}&priority={order.priority}" if library is Library.NTFY else order.url
+    priority = f"&priority={order.priority}" if library is Library.NTFY else ""
+    url = f"{order.url}&cto={LIBRARY_CONNECT_SECONDS}&rto={LIBRARY_READ_SECONDS}{priority}"
     try:
         service = plugin(asset=asset, **plugin.parse_url(url))
     except (TypeError, apprise.exception.AppriseException):

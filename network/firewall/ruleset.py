@@ -74,7 +74,7 @@ class Rules:
     inbound: tuple[int, ...] = ()  # TCP ports that are open to the outside, in addition to SSH's
     ssh: int = 0  # the port of our own sshd, or 0
     metrics: Listener | None = None
-    notify: tuple[Upstream, ...] = ()  # resolvers that a sender of notifications may query; () if there are none to send
+    notify: tuple[Upstream, ...] | None = None  # resolvers that a sender of notifications may query; None: nothing is sent
     flows: int = FLOWS  # size of the conntrack table
 
 
@@ -284,12 +284,12 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
         ),
         upstream_rules="\n".join(
             [_upstream(rules.guard, upstream) for upstream in rules.upstreams]
-            + [_upstream(rules.notifier, upstream) for upstream in rules.notify]
+            + [_upstream(rules.notifier, upstream) for upstream in rules.notify or ()]
         ),
         notify_rules=_notify(rules),
         notifier=rules.notifier,
         notifier_mark=f"{mark(rules.notifier):#x}",
-        docker_clients=f"{{ {rules.guard}, {rules.notifier} }}" if rules.notify else str(rules.guard),
+        docker_clients=f"{{ {rules.guard}, {rules.notifier} }}" if rules.notify is not None else str(rules.guard),
         docker_rules="\n".join(_docker(address) for address in rules.docker_servers),
         open_rules=_open(rules),
         ssh_ports6=_ssh_ports6(rules),
@@ -307,7 +307,7 @@ def render(rules: Rules, kept: Iterable[tuple[str, Element]] = ()) -> str:
 def closed(
     ssh: int = 0,
     metrics: Listener | None = None,
-    notify: tuple[Upstream, ...] = (),
+    notify: tuple[Upstream, ...] | None = None,
     docker_servers: tuple[str, ...] = (),
 ) -> str:
     """Returns the first ruleset of a boot: loopback works, SSH and the metrics are reachable, everything else is closed.
@@ -315,7 +315,7 @@ def closed(
     With `notify`, root's senders of notifications may resolve names and connect to their service, because a halted sandbox has
     to be reported, too.
     """
-    return render(Rules(ssh=ssh, metrics=metrics, notify=notify, docker_servers=docker_servers if notify else ()))
+    return render(Rules(ssh=ssh, metrics=metrics, notify=notify, docker_servers=docker_servers if notify is not None else ()))
 
 
 def refuses_locally(address: str, port: int, own: Iterable[int] = ()) -> bool:
@@ -349,7 +349,7 @@ def _upstream(uid: int, upstream: Upstream) -> str:
 
 def _notify(rules: Rules) -> str:
     """A rule before the special-purpose ranges are refused: the operator's notification service may be in a private network."""
-    if not rules.notify:
+    if rules.notify is None:
         return ""
     to = f"ip daddr . tcp dport @{NOTIFY}"
     return f"    meta skuid {rules.notifier} ct state new {to} ct mark set {mark(rules.notifier):#x} accept"

@@ -14,7 +14,7 @@ async def run(boot: Boot) -> str:
     """Loads the default-deny ruleset in one transaction. Does not touch Docker's NAT table."""
     settings = boot.settings
     notify = rules.for_notifications(boot)
-    servers = rules.docker_servers(boot) if notify else ()
+    servers = rules.docker_servers(boot) if notify is not None else ()
     text = ruleset.closed(settings.open_ssh_port, settings.metrics, notify, servers)
     try:
         await system.run_async(["nft", "-f", "-"], input=text)

@@ -71,9 +71,9 @@ def upstreams(boot: Boot) -> tuple[str, ...]:
     return boot.policy.upstreams or boot.settings.upstreams or resolvers(boot.paths).nameservers
 
 
-def for_notifications(boot: Boot) -> tuple[Upstream, ...]:
-    """Returns the resolvers that a sender of notifications may query, () if there are none to send."""
-    return tuple(upstream.parse(text)[0] for text in upstreams(boot)) if boot.settings.notify else ()
+def for_notifications(boot: Boot) -> tuple[Upstream, ...] | None:
+    """Returns the resolvers that a sender of notifications may query, None if there are none to send."""
+    return tuple(upstream.parse(text)[0] for text in upstreams(boot)) if boot.settings.notify else None
 
 
 def docker_servers(boot: Boot) -> tuple[str, ...]:

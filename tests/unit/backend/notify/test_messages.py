@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from backend.contract import events as e
 from backend.contract.events import BootState, BudgetLevel, Occasion, Reason, SessionState, Via
 from backend.contract.state import State, fold_all
-from backend.notify import messages
+from backend.notify import lines, messages
 from backend.notify.messages import Context, Kind, Message, News, TakeBack, Urgency
+from codetainer_tui.view.walls import WALLS
 from tests.unit.contract.test_events import ANY_EVENT
 
 AGENTS = "agents-own-words"
@@ -43,7 +44,7 @@ FOREIGN = e.Refused(Via.GATE, Reason.ANOTHER_SITE, name=f"{AGENTS}.example", por
 LISTED = e.ListRead(("github.com",))
 USED_UP = e.BudgetChanged(BudgetLevel.USED_UP, "cost=20")
 WARNED = e.BudgetChanged(BudgetLevel.WARNED, "cost=20")
-SAVED, FAILED = e.WorkSaved(f"wip/{AGENTS}", "0123456789abcdef"), e.WorkSaved(f"wip/{AGENTS}", problem=f"rejected {AGENTS}")
+SAVED, FAILED = e.WorkSaved(f"wip/{AGENTS}", "0123456789abcdef" * 3), e.WorkSaved(f"wip/{AGENTS}", problem=f"rejected {AGENTS}")
 OTHER = e.RepositoryWork(f"/workspace/{AGENTS}", commits=3, files=1, untracked=1)
 ENDED = e.SessionChanged(SessionState.ENDED, detail="the session has ended")
 
@@ -53,8 +54,8 @@ CASES: list[tuple[tuple[e.Event, ...], e.Event, Kind, Urgency, str]] = [
      "has started with a warning: no route Look."),
     ((), e.BootFinished(BootState.HALTED, 3.0, "rules", "no nft", "Run it."), Kind.CLOSED, Urgency.URGENT,
      "boot halted: no nft. The agent is not started, and everything is closed Run it."),
-    ((), e.ProtectionFailed("root is writable", "Retry."), Kind.CLOSED, Urgency.URGENT,
-     "a protection failed: root is writable. Everything is closed, and the agent was stopped Retry."),
+    ((), e.ProtectionFailed(AGENTS, "Retry.", {"sshd": AGENTS, AGENTS: AGENTS}), Kind.CLOSED, Urgency.URGENT,
+     "a protection failed: sshd. Everything is closed, and the agent was stopped Retry."),
     ((WORKS,), WAITS, Kind.NEEDS_YOU, Urgency.HIGH, "the agent waits for you"),
     ((), e.SessionChanged(SessionState.ASKS, screen=(AGENTS,)), Kind.NEEDS_YOU, Urgency.HIGH,
      "Claude asks something before it begins"),
@@ -72,8 +73,8 @@ CASES: list[tuple[tuple[e.Event, ...], e.Event, Kind, Urgency, str]] = [
     ((), state("ended", detail="Claude has ended"), Kind.ENDED, Urgency.HIGH, "the agent ended: Claude has ended"),
     ((), e.SessionResumed(3, 5.0), Kind.LIMIT, Urgency.HIGH,
      "the conversation does not go on: told Claude 3 times to continue, and no call has passed"),
-    ((), e.SessionResumed(1, problem="tmux hangs"), Kind.LIMIT, Urgency.HIGH,
-     "the conversation could not be continued: tmux hangs"),
+    ((), e.SessionResumed(1, problem=AGENTS), Kind.LIMIT, Urgency.HIGH, "the conversation could not be continued"),
+    ((), e.WorkSaved(f"wip/{AGENTS}", AGENTS), Kind.WORK, Urgency.NORMAL, "work is saved"),
     ((LISTED,), PUSH, Kind.REFUSED, Urgency.HIGH, f"serious refusal: github.com: {Reason.PUSH_SCOPE}"),
     ((), METADATA, Kind.REFUSED, Urgency.HIGH, f"serious refusal: 169.254.169.254:80: {Reason.PRIVATE}"),
     ((), FOREIGN, Kind.REFUSED, Urgency.HIGH, f"serious refusal: {Reason.ANOTHER_SITE}"),
@@ -160,11 +161,16 @@ def test_refusals_that_look_like_a_tunnel_are_one_message() -> None:
 @pytest.mark.parametrize(
     ("before", "event"),
     [((LISTED,), PUSH), ((), FOREIGN), ((), SAVED), ((SAVED,), FAILED),
-     ((), e.SessionChanged(SessionState.ASKS, screen=(AGENTS,)))],
+     ((), e.SessionChanged(SessionState.ASKS, screen=(AGENTS,))), ((), e.SessionResumed(1, problem=AGENTS)),
+     ((), e.ProtectionFailed(AGENTS))],
 )  # fmt: skip
 def test_the_agents_text_is_added_if_the_operator_wants_it(before: tuple[e.Event, ...], event: e.Event) -> None:
     assert AGENTS not in text(news(*before, event=event))
     assert AGENTS in text(news(*before, event=event, with_text=True))
+
+
+def test_every_probe_can_be_named() -> None:
+    assert {probe for wall in WALLS for probe in wall.probes} == messages.PROBES
 
 
 @given(ANY_EVENT, st.booleans())
@@ -177,10 +183,10 @@ def test_every_event_is_one_printable_line(event: e.Event, with_text: bool) -> N
 
 
 def test_the_agents_text_is_bounded_and_means_nothing_to_a_service() -> None:
-    lines = messages.agents_text([*(f"line {number}" for number in range(50)), "<!channel> @everyone \x1b[31m" + "x" * 500])
-    assert len(lines) == messages.MAX_LINES
-    assert lines[0] == "line 39"
-    assert all(len(line) < 200 for line in lines)
-    assert "<" not in lines[-1]
-    assert "@everyone" not in lines[-1]
-    assert "\x1b" not in lines[-1]
+    cleaned = lines.agents_text([*(f"line {number}" for number in range(50)), "<!channel> @everyone \x1b[31m" + "x" * 500])
+    assert len(cleaned) == lines.MAX_LINES
+    assert cleaned[0] == "line 39"
+    assert all(len(line) < 200 for line in cleaned)
+    assert "<" not in cleaned[-1]
+    assert "@everyone" not in cleaned[-1]
+    assert "\x1b" not in cleaned[-1]

@@ -141,6 +141,20 @@ async def test_a_screen_that_cannot_be_read_delays_nothing(tmp_path: Path, monke
         assert all("waits for you" in what.body for _, what in notifier.sent)
 
 
+async def test_an_error_does_not_stop_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(event: e.Event, context: messages.Context) -> messages.News:
+        raise ValueError("a bug")
+
+    async with running(tmp_path) as (notifier, journal):
+        pass
+    monkeypatch.setattr(messages, "news", fails)
+    monkeypatch.setattr(messages, "is_relevant", lambda event: True)
+    journal.emit(HALTED)
+    assert journal.state.boot is e.BootState.HALTED
+    with pytest.raises(ValueError, match="a bug"):
+        await notifier.run()
+
+
 async def test_without_a_ca_bundle_it_says_so_and_goes_on(tmp_path: Path) -> None:
     async with running(tmp_path) as (notifier, journal):
         notifier.prepare()

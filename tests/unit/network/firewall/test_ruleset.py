@@ -41,6 +41,7 @@ def test_notifications_have_their_own_way_out_in_every_ruleset() -> None:
         assert any("ip daddr 127.0.0.11 meta skuid { 954, 959 } accept" in line for line in loopback)
         assert any("958, 959 } ct state { new, untracked } goto refuse" in line for line in loopback)
     assert "203.0.113.54" in ruleset.closed(notify=(UPSTREAM,), docker_servers=("203.0.113.54",))
+    assert "tcp dport @notify4" in ruleset.closed(notify=())  # a service without a name needs no resolver
     assert "203.0.113.54" not in ruleset.closed(docker_servers=("203.0.113.54",))
 
 
