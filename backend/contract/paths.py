@@ -36,6 +36,11 @@ class Paths:
         return self.run / "events.jsonl"
 
     @property
+    def journal_before(self) -> Path:
+        """The end of the journal of the suspended sandbox whose work was resumed, world-readable."""
+        return self.run / "events.before.jsonl"
+
+    @property
     def lock(self) -> Path:
         """The init lock (flock, exclusive): boot holds it until the session exists or boot has failed; logins wait for it."""
         return self.run / "init.lock"
@@ -173,6 +178,16 @@ class Paths:
     @property
     def opt(self) -> Path:
         return self.root / "opt/codetainer"
+
+    @property
+    def resume(self) -> Path:
+        """The archive that `codetainer up --resume` names, which it has verified (backend/suspension/archive.py)."""
+        return self.opt / "resume.tar"
+
+    @property
+    def state(self) -> Path:
+        """The folder of this machine that CODETAINER_STATE names, in a sandbox of `codetainer up`."""
+        return self.opt / "state"
 
     @property
     def python(self) -> Path:

@@ -9,6 +9,9 @@ from pathlib import Path
 from backend import settings
 from backend.sandbox import claude
 from backend.sandbox.options import Options
+from backend.suspension import resumed
+from backend.suspension.places import Store
+from backend.system import SystemFailure
 from network import allowlist, foreign_syntax
 from network.allowlist import AllowlistError
 
@@ -24,6 +27,7 @@ def require_files(chosen: Options) -> None:
         "--claude": chosen.claude,
         "--settings": chosen.settings,
         "--pretend": chosen.pretend,
+        "--resume": chosen.resume,
     }
     absent = [
         f"{option} {file}: " + ("is a folder, expected a file" if file.is_dir() else "no such file")
@@ -59,6 +63,20 @@ def require_readable(chosen: Options) -> None:
             problems.append(f"--settings {chosen.settings}: {error}")
     if problems:
         raise settings.SettingsError(problems)
+
+
+def require_resumable(file: Path, chosen: settings.Settings) -> None:
+    """Verifies an archive of `codetainer suspend`, and that it fits these settings. Raises NotResumable."""
+    sizes = {"workspace": chosen.tmpfs_workspace, "home/claude": chosen.tmpfs_home, "tmp": chosen.tmpfs_tmp}
+    resumed.require_fit(resumed.read(file), chosen.repo_url, sizes)
+
+
+def require_state(folder: Path) -> None:
+    """Checks the folder of CODETAINER_STATE. Raises SettingsError."""
+    try:
+        Store(folder).require()
+    except SystemFailure as error:
+        raise settings.SettingsError([f"{error}" + (f"\n  {error.hint}" if error.hint else "")]) from error
 
 
 def read(chosen: Options, of_network: Mapping[str, str]) -> tuple[dict[str, str], Path | None]:
