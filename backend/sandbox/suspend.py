@@ -79,7 +79,7 @@ def _tell(reply: Reply) -> int:
 
 
 def _from_outside(init: int, file: Path | None) -> int:
-    inside = Command(init, ["/usr/local/bin/codetainer", "suspend"], ROOT, environment_for(ROOT, init), "/")
+    inside = Command(init, [str(Paths().python), "-I", "-m", "backend", "suspend"], ROOT, environment_for(ROOT, init), "/")
     if file is None:
         return relay.run(inside)
     if file.is_dir():

@@ -7,12 +7,14 @@ cannot read, and those that belong to programs that have ended.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-ENDED = ("gc.pid",)  # in a git folder, besides *.lock: locks of git's processes
-HOOKS = "home/claude/.codetainer"  # reports of the old session's hooks (contract.paths.Paths.agent_report)
-CLAUDE = "home/claude/.claude"  # its locks hold the pids of processes that have ended
+ENDED = (b"gc.pid",)  # in a git folder, besides *.lock: locks of git's processes
+HOME = b"home/claude"
+CLAUDE = b"home/claude/.claude"  # its locks hold the pids of processes that have ended
+REPORTS = (b".codetainer", b".claude.json.lock")  # what the old session's hooks have reported (Paths.agent_report)
 
 
 def names(root: Path, folders: Iterable[str], leave_out: Callable[[str], None]) -> Iterator[bytes]:
@@ -29,9 +31,10 @@ def names(root: Path, folders: Iterable[str], leave_out: Callable[[str], None]) 
             except OSError as error:
                 leave_out(f"{_shown(folder)}: {error.strerror}")
                 continue
+            is_of_ended = _ended(folder)
             for entry in entries:
                 name = folder + b"/" + entry.name
-                if _is_of_ended(folder, entry.name):
+                if is_of_ended(entry.name):
                     continue
                 if why := _unusable(entry):
                     leave_out(f"{_shown(name)}: {why}")
@@ -44,25 +47,24 @@ def names(root: Path, folders: Iterable[str], leave_out: Callable[[str], None]) 
 def _unusable(entry: os.DirEntry[bytes]) -> str:
     """Returns why an entry cannot be in the archive, "" if it can."""
     try:
-        if entry.is_symlink() or entry.is_dir(follow_symlinks=False):
-            return ""
         if entry.is_file(follow_symlinks=False):
             return "" if os.access(entry.path, os.R_OK) else "the agent cannot read it"
-        mode = entry.stat(follow_symlinks=False).st_mode >> 12
+        if entry.is_dir(follow_symlinks=False) or entry.is_symlink():
+            return ""
+        mode = entry.stat(follow_symlinks=False).st_mode
     except OSError as error:
         return error.strerror or "cannot be read"
-    return {0o01: "", 0o14: "a socket"}.get(mode, "a device")  # 1: a pipe (inode(7))
+    return "" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
-def _is_of_ended(folder: bytes, name: bytes) -> bool:
-    """True for a lock or a report of a program that does not run any more when the work is resumed."""
-    if folder + b"/" + name == HOOKS.encode():
-        return True
-    lock = name.endswith(b".lock")
-    if b".git" in folder.split(b"/"):
-        return lock or name.decode(errors="replace") in ENDED
-    in_claude = folder == CLAUDE.encode() or folder.startswith(CLAUDE.encode() + b"/")
-    return lock and (in_claude or name == b".claude.json.lock")
+def _ended(folder: bytes) -> Callable[[bytes], bool]:
+    """Returns a test for the names in a folder that belong to programs which have ended: their locks and reports."""
+    parts = folder.split(b"/")
+    if b".git" in parts:
+        return lambda name: name.endswith(b".lock") or name in ENDED
+    if parts[:3] == CLAUDE.split(b"/"):
+        return lambda name: name.endswith(b".lock")
+    return {HOME: lambda name: name in REPORTS}.get(folder, lambda name: False)
 
 
 def _shown(name: bytes) -> str:

@@ -52,7 +52,8 @@ class Checker:
 
     def feed(self, data: bytes) -> bytes:
         """Returns what tar may read now: all complete headers so far, and the contents after them. Raises Hostile."""
-        data = self._rest + data
+        if self._rest:
+            data = self._rest + data
         at, end = 0, len(data)
         while at < end:
             if self._skip:
@@ -75,7 +76,7 @@ class Checker:
         self._left -= at
         if self._left < 0:
             raise Hostile("it is longer than it declares")
-        return data[:at]
+        return data if at == end else data[:at]
 
     def finish(self) -> None:
         """Call it at the end of the archive. Raises Hostile if that is not the end of a tar archive."""
@@ -120,7 +121,7 @@ class Checker:
             raise Hostile(f"{_shown(name)} is {TYPES.get(kind, 'of an unknown type')}")
         if not _OCTAL.fullmatch(block[100:108]) or int(block[100:107], 8) & SETID:
             raise Hostile(f"{_shown(name)} is set-user-ID or set-group-ID")
-        if kind != FILE and length:
+        if kind != FILE and (length or b"size" in extended):
             raise Hostile(f"{_shown(name)} has contents, but is not a file")
         self._entries -= 1
         if self._entries < 0:

@@ -16,6 +16,7 @@ from backend.system import SystemFailure, describe
 GENERATIONS = 2
 NAME = re.compile(r"work-(\d{8})\.tar\Z")
 BROKEN = ".broken"
+ATTEMPTS = 10  # to create a file while other processes take it for a leftover
 
 
 def refuse_agents(folder: Path) -> None:
@@ -38,24 +39,13 @@ def refuse_agents(folder: Path) -> None:
 def replacing(file: Path) -> Iterator[int]:
     """A descriptor to write the new contents of a file. When the block ends, they replace the file at once, and on the disk.
 
-    If the block raises, or this process is killed, the file stays as it was. What a killed process has left is overwritten by
-    the next one. Raises SystemFailure if another process is writing the file, OSError.
+    If the block raises, or this process is killed, the file stays as it was. Raises SystemFailure if another process is writing
+    the file, OSError.
     """
     new = part(file)
-    descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    descriptor = _created(new, file)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SystemFailure(f"cannot write {file}: another process is writing it") from error
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise SystemFailure(f"cannot write {file}: {new} is not a regular file")
-        if not new.exists() or not os.path.samestat(status, new.lstat()):  # it is the finished file by now
-            raise SystemFailure(f"cannot write {file}: another process has just written it")
-        try:
-            os.fchmod(descriptor, 0o600)
-            os.ftruncate(descriptor, 0)
             yield descriptor
             os.fsync(descriptor)
             new.rename(file)
@@ -64,6 +54,42 @@ def replacing(file: Path) -> Iterator[int]:
                 new.unlink()
             raise
         sync_folder(file.parent)
+    finally:
+        os.close(descriptor)
+
+
+def _created(new: Path, file: Path) -> int:
+    """Creates a file, and holds a lock on it. What a killed process has left is removed, never written to.
+
+    Others may still write to that: they hold its inode.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            _remove_leftover(new, file)
+            continue
+        with contextlib.suppress(OSError):  # locked, or gone: another process has taken it for a leftover
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), new.lstat()):
+                os.fchmod(descriptor, 0o600)
+                return descriptor
+        os.close(descriptor)
+    raise SystemFailure(f"cannot write {file}: other processes are writing it")
+
+
+def _remove_leftover(new: Path, file: Path) -> None:
+    try:
+        descriptor = os.open(new, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), new.lstat()):
+                new.unlink()
+    except BlockingIOError as error:
+        raise SystemFailure(f"cannot write {file}: another process is writing it") from error
     finally:
         os.close(descriptor)
 

@@ -12,7 +12,7 @@ from backend.suspension import listing
 from backend.suspension.description import FOLDERS
 from backend.suspension.members import Checker, Hostile
 
-CHUNK = 256 << 10
+CHUNK = 1 << 20
 MAX_NAMED = 200  # files that are left out, on stderr
 LEFT_OUT, ENTRIES, MORE = "left out: ", "entries: ", "more: "  # the lines of `names` on stderr
 BEFORE = ".before-resume"

@@ -21,6 +21,7 @@ from backend.suspension import archive
 from tests.netns.sandbox import CODETAINER, Running, eventually, start
 from tests.netns.suspensions import FILES, REPOSITORY, described, member, rewritten
 from tests.netns.test_claude import claude
+from tests.unit.backend.suspension.test_members import Made
 
 pytestmark = pytest.mark.netns
 
@@ -284,3 +285,35 @@ def asked_again(sandbox: Running, question: str) -> bool:
     return any(
         "and now go on" in (line.get("asked") or "") and any(question in text for text in line["earlier"]) for line in lines
     )
+
+
+# --- a hostile archive ---
+
+
+def test_an_archive_with_what_suspending_never_writes_halts_boot(two: Two, tmp_path: Path) -> None:
+    """Its checksum is right. What came before the hostile member stays in the agent's folders; nothing else is touched."""
+    made = Made().add("workspace/before", data=b"x").add("workspace/out", tarfile.SYMTYPE, target="/run/codetainer")
+    made.add("workspace/out/planted", data=b"evil")
+    whole = made.whole() + bytes(10240)
+    file = rewritten(two.file, tmp_path / "evil.tar", work=whole, manifest={"size": len(whole), "entries": 3})
+    before = file.read_bytes()
+    sandbox = start(tmp_path, f"hostile-{os.getpid()}", "--resume", str(file), REPO_URL=REPOSITORY)
+    try:
+        assert (sandbox.state.boot, sandbox.state.halted_step) == ("halted", "restore")
+        assert sandbox.state.reason == "cannot resume the archive: /workspace/out/planted is not in a folder of the archive"
+        assert not (sandbox.paths.run / "planted").exists()
+        assert not sandbox.state.session_created
+    finally:
+        sandbox.stop()
+    assert file.read_bytes() == before
+
+
+def test_an_archive_that_expands_beyond_what_it_declares_halts_boot(two: Two, tmp_path: Path) -> None:
+    whole = Made().add("workspace/zeros", data=bytes(64 << 20)).whole()
+    file = rewritten(two.file, tmp_path / "bomb.tar", work=whole, manifest={"size": 1 << 20, "entries": 3})
+    sandbox = start(tmp_path, f"bomb-{os.getpid()}", "--resume", str(file), REPO_URL=REPOSITORY)
+    try:
+        assert sandbox.state.reason == "cannot resume the archive: it is longer than it declares"
+        assert sandbox.state.remedy == "The archive is unchanged. Resume another one, or start without it."
+    finally:
+        sandbox.stop()
