@@ -1,4 +1,7 @@
-"""A sandbox's work goes to an archive, and continues in another sandbox: files, index, grants, budget, conversation."""
+"""A sandbox's work goes to an archive, and continues in another sandbox: files, index, grants, budget, conversation.
+
+Length: all tests share one pair of sandboxes, whose boots take most of the time.
+"""
 
 from __future__ import annotations
 
