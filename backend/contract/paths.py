@@ -1,4 +1,7 @@
-"""The paths and uids of a sandbox. No other module spells out one of these paths."""
+"""The paths and uids of a sandbox. No other module spells out one of these paths.
+
+Length: a property for each path.
+"""
 
 from pathlib import Path
 

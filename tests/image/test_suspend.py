@@ -23,12 +23,12 @@ def test_a_container_resumes_from_a_volume(tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     volume.mkdir(mode=0o755)
 
-    def begin(number: int, **environment: str) -> Contained:
+    def begin(number: int, interval: str = "10m") -> Contained:
         (tmp_path / str(number)).mkdir()
         options = (*engine.LEAST, f"--volume={volume}:/volume")
         return container.start(
             tmp_path / str(number), f"suspend-{os.getpid()}-{number}", listed=WELL, engine_options=options,
-            CODETAINER_STATE="/volume", **environment,
+            CODETAINER_STATE="/volume", CODETAINER_STATE_INTERVAL=interval,
         )  # fmt: skip
 
     first = begin(1)
@@ -38,7 +38,7 @@ def test_a_container_resumes_from_a_volume(tmp_path: Path) -> None:
     assert member((volume / "mine.tar").read_bytes(), "manifest.json")["left_out"] == []
     assert first.stop() == 0
     assert [file.name for file in sorted(volume.glob("work-*"))] == ["work-00000001.tar"]
-    second = begin(2, CODETAINER_STATE_INTERVAL="1s")
+    second = begin(2, "1s")
     try:
         assert second.state.boot == "ready"
         assert second.agent("cat", "/workspace/kept").stdout == "kept\n"
