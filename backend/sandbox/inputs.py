@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from backend import settings
+from backend.contract.paths import Paths
 from backend.sandbox import claude
 from backend.sandbox.options import Options
 from backend.suspension import resumed
@@ -65,18 +66,22 @@ def require_readable(chosen: Options) -> None:
         raise settings.SettingsError(problems)
 
 
-def require_resumable(file: Path, chosen: settings.Settings) -> None:
-    """Verifies an archive of `codetainer suspend`, and that it fits these settings. Raises NotResumable."""
-    sizes = {"workspace": chosen.tmpfs_workspace, "home/claude": chosen.tmpfs_home, "tmp": chosen.tmpfs_tmp}
-    resumed.require_fit(resumed.read(file), chosen.repo_url, sizes)
+def require_archives(chosen: Options, loaded: settings.Settings, environment: dict[str, str]) -> Path | None:
+    """Verifies the archive of `--resume`, and that it fits the settings. Returns the folder of CODETAINER_STATE, if it is set.
 
-
-def require_state(folder: Path) -> None:
-    """Checks the folder of CODETAINER_STATE. Raises SettingsError."""
+    Replaces that folder by its place in the sandbox in boot's environment. Raises NotResumable, SettingsError.
+    """
+    if chosen.resume is not None:
+        sizes = {"workspace": loaded.tmpfs_workspace, "home/claude": loaded.tmpfs_home, "tmp": loaded.tmpfs_tmp}
+        resumed.require_fit(resumed.read(chosen.resume), loaded.repo_url, sizes)
+    if not loaded.state:
+        return None
     try:
-        Store(folder).require()
+        Store(Path(loaded.state)).require()
     except SystemFailure as error:
         raise settings.SettingsError([f"{error}" + (f"\n  {error.hint}" if error.hint else "")]) from error
+    environment["CODETAINER_STATE"] = str(Paths().state)
+    return Path(loaded.state)
 
 
 def read(chosen: Options, of_network: Mapping[str, str]) -> tuple[dict[str, str], Path | None]:

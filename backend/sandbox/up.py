@@ -109,15 +109,11 @@ class Up:
         if self._options.learn is not None and environment.get("CODETAINER_LEARN", "") != Learn.FORCE:
             environment["CODETAINER_LEARN"] = Learn.ON.value
         chosen = settings.load(environment, self._options.credentials)
-        if self._options.resume is not None:
-            inputs.require_resumable(self._options.resume, chosen)
-        if chosen.state:
-            inputs.require_state(Path(chosen.state))
-            environment["CODETAINER_STATE"] = str(Paths().state)
+        state = inputs.require_archives(self._options, chosen, environment)
         learned = learned_file.begin(self._options.learn) if chosen.learns else None
         drawn_on = self._at_terminal or (bool(self._options.command) and terminal.is_interactive())
         self._own.begin(chosen, drawn_on=drawn_on)
-        sources = self._sources(network, claude, Path(chosen.state) if chosen.state else None)
+        sources = self._sources(network, claude, state)
         beacon = Beacon(self._options.name)
         output = self._output()
         if self._at_terminal:
