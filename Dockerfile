@@ -67,7 +67,7 @@ FROM debian
 RUN set -eu; . /etc/os-release; apt-get -q update; DEBIAN_FRONTEND=noninteractive apt-get -qy install \
       # for Codetainer (systemd-standalone-sysusers, because sshd would otherwise pull in all of systemd)
       ca-certificates conntrack haproxy iproute2 libnftables1 ncurses-bin ncurses-term nftables openssh-server procps python3 \
-      systemd-standalone-sysusers tini "tmux/$VERSION_CODENAME-backports" util-linux \
+      systemd-standalone-sysusers tini "tmux/$VERSION_CODENAME-backports" util-linux zstd \
       # for the agent
       bat curl fd-find file gh git glow jq just less make nodejs openssh-client openssl patch python3-pip python3-venv ripgrep rsync \
       tree unzip xz-utils zip; \

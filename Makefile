@@ -20,7 +20,7 @@ export BESIDE
 # For `make haproxy`: the tests that depend on HAProxy's behaviour.
 GATE_TESTS := $(foreach name,cases clients credentials gate gate_resolver github_files grants graphql lfs read_grants scope shipped_grants upstream,tests/netns/test_$(name).py)
 
-.PHONY: root help setup demo test cover lint unit format bench engines haproxy soak pictures docs clients clean
+.PHONY: root help setup demo test cover lint unit format bench engines haproxy soak kills pictures docs clients clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -63,6 +63,9 @@ format: ## apply the fixes of the formatter and the linter
 bench: root setup ## run the benchmarks: print a table, write build/bench.json (root); BESIDE=FOLDER: next to another checkout
 	@.ci/setup image programs
 	@$(BIN)/python -m tests.bench $${BESIDE:+--beside "$$BESIDE"}
+
+kills: root setup ## kill suspends, saves and resumes 200 times at random moments: half an hour, not in CI (root)
+	@$(BIN)/python -m tests.soak.suspend
 
 engines: root setup ## test docs/deploy on real container engines (Docker): minutes, not in CI (root)
 	@.ci/setup image

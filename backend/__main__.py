@@ -29,7 +29,7 @@ def boot() -> int:
         return settings.EXIT_CODE if isinstance(error, CapabilitiesMissing) else 1
 
 
-USAGE = "boot|guard|certificates|send-notification|work|export|up|enter|as-agent|check"
+USAGE = "boot|guard|certificates|send-notification|work|suspension|suspend|export|up|enter|as-agent|check"
 MAX_REPORTED = 512 << 10  # bytes; leaves room on stderr for an agent process's own message (system.MAX_AGENT_OUTPUT)
 
 
@@ -55,6 +55,14 @@ def main(argv: list[str]) -> int:
         case [("guard" | "work") as verb, "--debug", *rest]:
             observe_on_stderr(MAX_REPORTED if verb == "work" else sys.maxsize)
             return main([verb, *rest])
+        case ["suspension", *rest]:
+            from backend.suspension.process import main as suspension
+
+            return suspension(rest)
+        case ["suspend", *rest]:
+            from backend.sandbox.suspend import main as suspend
+
+            return suspend(rest)
         case ["boot"]:
             return boot()
         case ["guard", *descriptors]:

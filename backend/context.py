@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from backend.agent.session import Session
     from backend.policy import Policy
     from backend.services.bundle import Services
+    from backend.suspension.resumed import Resumed
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class Boot:
     session: Session | None = None
     awaits_turn: bool = False  # the session was started with the prompt, and no turn has begun
     cloned: bool = False  # REPO_URL has been cloned into the workspace
+    resumed: Resumed | None = None  # the suspended work with which this sandbox begins
     expected: Expected = field(default_factory=Expected)
 
     @property

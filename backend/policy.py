@@ -30,7 +30,13 @@ class Policy:
         self.never: frozenset[str] = self.credential_hosts  # names that a learning run must not open
         self.upstreams: tuple[str, ...] = ()  # the resolvers that the guard asks
         self.frozen = False  # from the moment a freeze begins until a thaw has succeeded
+        self.held = False  # the agent's processes are stopped for a moment, while its files are read
         self._closed = False  # the guard opens nothing; a thaw resets it before `frozen`, to open the allowlist first
+
+    @property
+    def stands_still(self) -> bool:
+        """True while the agent's processes are stopped, so that its tmux does not answer."""
+        return self.frozen or self.held
 
     @property
     def own_ports(self) -> tuple[int, ...]:

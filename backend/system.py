@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ GIT = str(Paths().git) if Paths().git.exists() else shutil.which("git", path=SYS
 MAX_ERRORS = 64 << 10  # bytes of stderr to read
 MAX_OUTPUT = 64 << 20  # bytes to read from a process that is not bounded otherwise
 MAX_AGENT_OUTPUT = 1 << 20  # bytes that an agent process may write to stdout, and the same to stderr
+PIPE_BYTES = 1 << 20  # of a pipe between two programs; the default of 64 KiB makes them wait for each other
 PAGE = os.sysconf("SC_PAGE_SIZE")
 LAST_LINES_SECONDS = 1.0  # how long the observer waits for a service's last lines after its end
 Environment = Mapping[str, str]
@@ -464,6 +465,61 @@ async def spawn(
         _reports.add(task)
         task.add_done_callback(_reports.discard)
     return process
+
+
+def pipe() -> tuple[int, int]:
+    """A pipe with room for PIPE_BYTES, if the kernel grants this process so much (fcntl(2), F_SETPIPE_SZ)."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return reading, writing
+
+
+class Pipeline:
+    """Programs that run as one identity, each of which reads what the one before it writes. Made by `pipeline`."""
+
+    def __init__(self, argvs: Sequence[Sequence[str]], errors: list[int]) -> None:
+        self._argvs, self._errors = tuple(map(tuple, argvs)), errors
+        self._processes: list[asyncio.subprocess.Process] = []
+
+    async def wait(self) -> list[Finished]:
+        """Waits until all programs have ended. Their stdout is not in the result."""
+        codes = [await process.wait() for process in self._processes]
+        ended = zip(self._argvs, codes, self._errors, strict=True)
+        return [Finished(argv, code, "", _written(errors, MAX_AGENT_OUTPUT)) for argv, code, errors in ended]
+
+    def kill(self) -> None:
+        for process in self._processes:
+            kill_group(process)
+
+
+@contextlib.asynccontextmanager
+async def pipeline(
+    argvs: Sequence[Sequence[str]], *, identity: Identity, environment: Environment, stdin: int, stdout: int, cwd: Path | str
+) -> AsyncIterator[Pipeline]:
+    """Runs a pipeline, and kills what is left of it after the block. Closes both descriptors here when the programs have them.
+
+    Each program's stderr goes to a memory file of MAX_AGENT_OUTPUT bytes. Raises SystemFailure if one cannot start.
+    """
+    opened = {stdin, stdout} - {subprocess.DEVNULL}
+    with contextlib.ExitStack() as stack, _memory_files(argvs[0], len(argvs), MAX_AGENT_OUTPUT) as errors:
+        running = Pipeline(argvs, errors)
+        stack.callback(running.kill)
+        try:
+            source = stdin
+            for number, argv in enumerate(argvs):
+                following, target = pipe() if number < len(argvs) - 1 else (-1, stdout)
+                opened |= {following, target} - {-1}
+                process = await spawn(
+                    argv, identity=identity, environment=environment, cwd=cwd, stdin=source, stdout=target,
+                    stderr=errors[number],
+                )  # fmt: skip
+                running._processes.append(process)
+                source = following
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+        yield running
 
 
 async def _start(

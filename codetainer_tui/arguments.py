@@ -26,7 +26,8 @@ INSIDE = {
     "metrics": "Print metrics in OpenMetrics format.",
     "ssh-config": "Print the entry for ~/.ssh/config, or the host key's line for known_hosts.",
 }
-REQUESTS = {request.verb: request.description() for request in control.VERBS.values()}
+OWN_REQUESTS = tuple(request for request in control.VERBS.values() if not request.internal)
+REQUESTS = {request.verb: request.description() for request in OWN_REQUESTS}
 
 
 def _backend(*verbs: str) -> dict[str, str]:
@@ -34,7 +35,7 @@ def _backend(*verbs: str) -> dict[str, str]:
 
 
 GROUPS = {  # verbs with their descriptions, in the order of the overview
-    "a sandbox": _backend("up", "enter", "check") | BOOT,
+    "a sandbox": _backend("up", "enter", "suspend", "check") | BOOT,
     "inside": INSIDE | _backend("export"),
     "inside, for the operator (root)": _backend("as-agent") | REQUESTS,
 }
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(verb=verb)
         return made
 
-    for request in control.VERBS.values():
+    for request in OWN_REQUESTS:
         _add_request(add(request.verb.split()[0], request.description()), request)
     made = {verb: add(verb, description) for verb, description in (BOOT | INSIDE).items()}
 
@@ -101,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
         "--serious", action="store_true", help="only serious refusals, and those that look like a tunnel or scan"
     )
     instead.add_argument("--traffic", action="store_true", help="instead: every connection that the gate carried")
+    instead.add_argument("--before", action="store_true", help="instead: the end of the suspended sandbox's journal")
     instead.add_argument("--debug", action="store_true", help="instead: every command that was run (root only)")
 
     v = made["report"]

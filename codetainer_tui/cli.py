@@ -129,6 +129,8 @@ def logs(options: argparse.Namespace) -> int:
 
     if options.debug:
         return verb.debug(Paths(), go_on=options.follow, as_json=options.json)
+    if options.before:
+        return verb.before_resume(Paths(), as_json=options.json)
     if options.traffic:
         return verb.traffic(Paths(), go_on=options.follow, as_json=options.json)
     return verb.logs(Paths(), go_on=options.follow, as_json=options.json, serious=options.serious)

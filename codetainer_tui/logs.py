@@ -49,6 +49,19 @@ def logs(paths: Paths, *, go_on: bool, as_json: bool, serious: bool = False) -> 
     return 0
 
 
+def before_resume(paths: Paths, *, as_json: bool) -> int:
+    """Prints the end of the journal of the suspended sandbox whose work was resumed. Exit code 2 without one."""
+    if not paths.journal_before.exists():
+        sys.stderr.write("codetainer: this sandbox has not resumed the work of another one\n")
+        return 2
+    formatter = Lines()
+    for stamped in follow(paths.journal_before, going_on=lambda: False):
+        if not isinstance(stamped.event, Snapshot):
+            for line in [encode(stamped)] if as_json else formatter.of(stamped):
+                sys.stdout.write(line + "\n")
+    return 0
+
+
 def is_serious(state: State) -> Wanted:
     """A filter for serious refusals, including the members of a crowd that looks like a tunnel or a scan in this state."""
     suspicious = {key for key, crowd in state.refusals.crowds.items() if crowd.suspicion}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from backend.contract import events as e
 from backend.contract import unsaved
@@ -14,7 +14,7 @@ from codetainer_tui.view import work
 from codetainer_tui.view.headline import LEARNING, protection_failed
 from codetainer_tui.view.session import STATES, resumed, session_state
 from codetainer_tui.view.walls import table, walls
-from codetainer_tui.words import clock_seconds, date, harmless, many, took, until
+from codetainer_tui.words import clock_seconds, date, harmless, many, size, took, until
 
 OUTCOMES = {
     e.Outcome.DONE: "done",
@@ -140,6 +140,10 @@ class Lines:
                 return f"session: {session_state(event, at)}"
             case e.SessionResumed():
                 return f"session: {resumed(event)}"
+            case e.WorkSuspended():
+                return _suspended(event)
+            case e.WorkResumed():
+                return _resumed(event)
             case e.SessionChanged():
                 if self._measured and not event.screen:
                     return ""  # `session.state` has told it, or does so now
@@ -228,6 +232,26 @@ def _skipped(event: e.SaveSkipped) -> str:
         return "the sandbox stops without a save, as the operator decided"
     how = f": CODETAINER_AUTOSAVE=exit would have saved {unsaved.CLONE} to wip/..." if event.covered else ""
     return f"warning: unpushed work is lost when this sandbox stops{how}"
+
+
+def _suspended(event: e.WorkSuspended) -> str:
+    file = harmless(event.file, 200)
+    if event.problem:
+        return f"warning: cannot write all work to {file}: {harmless(event.problem, 400)}"
+    moving = "" if event.stood_still else "; the agent could not be stopped meanwhile"
+    written = f"{many(event.entries, 'file')}, {size(event.size)} in {took(event.seconds)}"
+    return f"all work written to {file}: {written}{moving}{_lacks(event.left_out, event.more)}"
+
+
+def _resumed(event: e.WorkResumed) -> str:
+    at = f"{date(event.suspended_at)} {clock_seconds(event.suspended_at)}"
+    return f"resumed the work of {at}: {many(event.entries, 'file')}{_lacks(event.left_out, event.more)}"
+
+
+def _lacks(left_out: Sequence[str], more: int) -> str:
+    """The files that an archive lacks, after a separator; "" if there are none."""
+    names = (*left_out, *([f"and {more} more"] if more else []))
+    return f"; left out: {harmless('; '.join(names), 600)}" if names else ""
 
 
 def _by_hand(event: e.Allowed | e.Withdrawn | e.Muted | e.Acknowledged | e.Froze, at: float) -> str:

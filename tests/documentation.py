@@ -148,7 +148,7 @@ def metrics() -> str:
 
 
 def requests() -> str:
-    rows = ((f"`{cls.usage()}`", cls.description()) for cls in control.VERBS.values())
+    rows = ((f"`{cls.usage()}`", cls.description()) for cls in control.VERBS.values() if not cls.internal)
     return table(("Verb", "Does"), rows)
 
 

@@ -27,6 +27,7 @@ class Request:
 
     verb: ClassVar[str]  # as typed after `codetainer`
     opens: ClassVar[bool] = False  # opens or starts something, so it is refused while the sandbox is frozen
+    internal: ClassVar[bool] = False  # sent by a verb of the backend (command_line.BACKEND_VERBS), which has the description
     client_switches: ClassVar[Mapping[str, str]] = {}  # switches that only change what the command line does, with their help
 
     @classmethod
@@ -245,11 +246,20 @@ class RestartSession(Request):
     client_switches: ClassVar[Mapping[str, str]] = {"--yes": "do not ask, whatever the agent is doing"}
 
 
+@dataclass(frozen=True, slots=True)
+class Suspend(Request):
+    """Write all of the sandbox's work to a file, or to an open descriptor of the client (/proc/PID/fd/N)."""
+
+    verb: ClassVar[str] = "suspend"
+    internal: ClassVar[bool] = True
+    file: str = positional("FILE")
+
+
 VERBS: dict[str, type[Request]] = {
     request.verb: request
     for request in (
         Allow, Revoke, ListAllowed, Explain, CountWork, SaveWork, Mute, Acknowledge, Budget, Notify, ShowLearned, Refresh,
-        Freeze, Thaw, Retry, RestartSession,
+        Freeze, Thaw, Retry, RestartSession, Suspend,
     )
 }  # fmt: skip
 

@@ -753,6 +753,40 @@ class SaveSkipped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkSuspended(Event):
+    """All of the sandbox's work was written to the archive `file`, of `size` bytes, in `seconds`.
+
+    `entries` counts its files. `left_out` names files that it lacks, with the reason; `more` counts others. `stood_still` is
+    false if the agent could not be stopped meanwhile, so that its files may be of different moments. If there is a `problem`,
+    nothing was written, and the archives before are unchanged.
+    """
+
+    kind: ClassVar[str] = "work.suspended"
+    file: str
+    size: int = 0
+    entries: int = 0
+    seconds: float = 0.0
+    left_out: tuple[str, ...] = ()
+    more: int = 0
+    stood_still: bool = True
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkResumed(Event):
+    """The sandbox began with the work of a suspended one, as it was at the time `suspended_at` (seconds since the epoch).
+
+    `entries` counts its files. `left_out` names files that the archive lacks; `more` counts others.
+    """
+
+    kind: ClassVar[str] = "work.resumed"
+    suspended_at: float
+    entries: int = 0
+    left_out: tuple[str, ...] = ()
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot(Event):
     """The state before this line (see `state.State.as_json`). It is the first line of a file, and follows lost events."""
 
@@ -775,7 +809,7 @@ KINDS: dict[str, type[Event]] = {
         SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, ProtectionFailed, Noted, Refused,
         CookiesDropped, Wrote, Carried, ModelUsed, BudgetChanged, BudgetRaised,
         Allowed, Withdrawn, Learned, Muted, Acknowledged, Froze, SessionChanged, SessionMeasured, SessionResumed, AgentSettings,
-        WorkCounted, WorkRecounted, WorkSaved, SaveSkipped, NotificationsMeasured, Snapshot,
+        WorkCounted, WorkRecounted, WorkSaved, SaveSkipped, WorkSuspended, WorkResumed, NotificationsMeasured, Snapshot,
     )
 }  # fmt: skip
 

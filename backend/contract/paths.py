@@ -1,4 +1,7 @@
-"""The paths and uids of a sandbox. No other module spells out one of these paths."""
+"""The paths and uids of a sandbox. No other module spells out one of these paths.
+
+Length: a property for each path.
+"""
 
 from pathlib import Path
 
@@ -34,6 +37,11 @@ class Paths:
     def journal(self) -> Path:
         """The current segment of the journal, world-readable; the one before it is `events.1.jsonl`."""
         return self.run / "events.jsonl"
+
+    @property
+    def journal_before(self) -> Path:
+        """The end of the journal of the suspended sandbox whose work was resumed, world-readable."""
+        return self.run / "events.before.jsonl"
 
     @property
     def lock(self) -> Path:
@@ -173,6 +181,16 @@ class Paths:
     @property
     def opt(self) -> Path:
         return self.root / "opt/codetainer"
+
+    @property
+    def resume(self) -> Path:
+        """The archive that `codetainer up --resume` names, which it has verified (backend/suspension/archive.py)."""
+        return self.opt / "resume.tar"
+
+    @property
+    def state(self) -> Path:
+        """The folder of this machine that CODETAINER_STATE names, in a sandbox of `codetainer up`."""
+        return self.opt / "state"
 
     @property
     def python(self) -> Path:

@@ -86,6 +86,10 @@ class State:
     saved: e.WorkSaved | None = None  # the last save that was pushed
     saved_at: float = 0.0
     save_problem: str = ""  # why the saves since then failed
+    suspended: e.WorkSuspended | None = None  # the last archive of all work
+    suspended_at: float = 0.0
+    suspend_problem: str = ""  # why the attempts since then failed
+    work_resumed: e.WorkResumed | None = None  # the work with which the sandbox began
     refusals: Refusals = field(default_factory=Refusals)
     refused_total: int = 0
     refused_minutes: Mapping[str, int] = field(default_factory=dict)  # minute since the epoch -> refusals in it
@@ -404,3 +408,15 @@ def _(event: e.WorkSaved, state: State, at: float) -> State:
     if event.problem:
         return replace(state, save_problem=event.problem)
     return replace(state, saved=event, saved_at=at, save_problem="")
+
+
+@_apply.register
+def _(event: e.WorkSuspended, state: State, at: float) -> State:
+    if event.problem:
+        return replace(state, suspend_problem=event.problem)
+    return replace(state, suspended=event, suspended_at=at, suspend_problem="")
+
+
+@_apply.register
+def _(event: e.WorkResumed, state: State, at: float) -> State:
+    return replace(state, work_resumed=event)

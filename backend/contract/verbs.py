@@ -14,7 +14,11 @@ BACKEND_VERBS = {
     "enter": "Run a command or a shell in a running sandbox, and exit with its code.",
     "check": "List what this machine lacks for a sandbox, what for, and how to get it.",
     "export": "Write unsaved work to stdout, as a git bundle or a patch. Unsaved work is unpushed commits, uncommitted files "
-    "and stashes.",
+    "and stashes. With --conversation it writes Claude's latest conversation instead.",
+    "suspend": "Write all of a sandbox's work to an archive, FILE or stdout. The archive has the agent's files with Claude's "
+    "conversation, what you allowed, the budget and the journal; codetainer up --resume FILE continues in a new sandbox. The "
+    "agent stands still meanwhile, and then continues. After codetainer freeze it does not, so the archive has everything. Run "
+    "it in the sandbox, or on the machine of codetainer up.",
     "as-agent": "Run a command or a shell as the agent, in this folder, and exit with its code. It gets no terminal of root's.",
 }
 

@@ -49,6 +49,8 @@ PROGRAMS = (
     ("tput", "logins from unknown terminals", "ncurses-bin"),
     ("setsid", "exporting the agent's work without the terminal", "util-linux"),
     ("flock", "checking the init lock at login", "util-linux"),
+    ("tar", "suspending work", "tar"),
+    ("zstd", "suspending work", "zstd"),
 )
 
 

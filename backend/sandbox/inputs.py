@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from backend import settings
+from backend.contract.paths import Paths
 from backend.sandbox import claude
 from backend.sandbox.options import Options
+from backend.suspension import resumed
+from backend.suspension.places import Store
+from backend.system import SystemFailure
 from network import allowlist, foreign_syntax
 from network.allowlist import AllowlistError
 
@@ -24,6 +28,7 @@ def require_files(chosen: Options) -> None:
         "--claude": chosen.claude,
         "--settings": chosen.settings,
         "--pretend": chosen.pretend,
+        "--resume": chosen.resume,
     }
     absent = [
         f"{option} {file}: " + ("is a folder, expected a file" if file.is_dir() else "no such file")
@@ -59,6 +64,24 @@ def require_readable(chosen: Options) -> None:
             problems.append(f"--settings {chosen.settings}: {error}")
     if problems:
         raise settings.SettingsError(problems)
+
+
+def require_archives(chosen: Options, loaded: settings.Settings, environment: dict[str, str]) -> Path | None:
+    """Verifies the archive of `--resume`, and that it fits the settings. Returns the folder of CODETAINER_STATE, if it is set.
+
+    Replaces that folder by its place in the sandbox in boot's environment. Raises NotResumable, SettingsError.
+    """
+    if chosen.resume is not None:
+        sizes = {"workspace": loaded.tmpfs_workspace, "home/claude": loaded.tmpfs_home, "tmp": loaded.tmpfs_tmp}
+        resumed.require_fit(resumed.read(chosen.resume), loaded.repo_url, sizes)
+    if not loaded.state:
+        return None
+    try:
+        Store(Path(loaded.state)).require()
+    except SystemFailure as error:
+        raise settings.SettingsError([f"{error}" + (f"\n  {error.hint}" if error.hint else "")]) from error
+    environment["CODETAINER_STATE"] = str(Paths().state)
+    return Path(loaded.state)
 
 
 def read(chosen: Options, of_network: Mapping[str, str]) -> tuple[dict[str, str], Path | None]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from backend.contract.immutable import dataclass
+from backend.contract.paths import Paths
 from backend.sandbox import installation
 from backend.sandbox.claude import FAKE_CLAUDE
 from backend.sandbox.installation import LAUNCHERS, place, write
@@ -35,6 +36,7 @@ class Sources:
     """The files to take from this machine, with all paths resolved.
 
     `certificate` is PEM text to trust inside, in addition to the system's CAs. `resolvers` are addresses for resolv.conf.
+    `resume` is an archive of suspended work, `state` a folder for archives (CODETAINER_STATE).
     """
 
     coredns: Path
@@ -46,6 +48,8 @@ class Sources:
     credentials: Path | None = None
     certificate: bytes = b""
     resolvers: tuple[str, ...] = ()
+    resume: Path | None = None
+    state: Path | None = None
 
 
 def build(sources: Sources) -> None:
@@ -58,7 +62,7 @@ def build(sources: Sources) -> None:
             sources.reader,
             sources.settings,
             sources.domains,
-            *filter(None, (sources.claude and package(sources.claude), sources.credentials)),
+            *filter(None, (sources.claude and package(sources.claude), sources.credentials, sources.resume, sources.state)),
             Path(sys.prefix),
             LAUNCHERS,
         )
@@ -146,6 +150,11 @@ def _install(root: Path, sources: Sources) -> None:
     for name in () if sources.settings == SHIPPED_SETTINGS else ("skills", "CLAUDE.md"):
         if (beside := sources.settings.with_name(name)).exists():
             bind(beside, root / "opt/claude" / name)
+    inside = Paths(root)
+    if sources.resume:
+        bind(sources.resume, inside.resume)
+    if sources.state:
+        bind(sources.state, inside.state, read_only=False)
     if sources.certificate:
         bundle = root / "etc/ssl/certs/ca-certificates.crt"
         write(bundle, bundle.read_bytes() + sources.certificate)

@@ -37,6 +37,7 @@ class Options:
     credentials: Path | None
     claude: Path | None
     settings: Path | None
+    resume: Path | None
     name: str
     show: Show
     as_root: bool
@@ -76,6 +77,7 @@ def parse(argv: Sequence[str]) -> Options:
     parser.add_argument("--learn", type=Path, nargs="?", const=LEARNED, metavar="FILE",
                         help="learning run: open public names when they are asked for, and write an allowlist of what was used "
                         f"to a new FILE ({LEARNED})")  # fmt: skip
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="begin with the work in this archive of codetainer suspend")
     parser.add_argument("--name", type=sandbox_name, default=DEFAULT_NAME,
                         help="set the name for codetainer enter (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-tui", action="store_true", help="print one line per event, until a signal or COMMAND ends it")
@@ -101,6 +103,7 @@ def parse(argv: Sequence[str]) -> Options:
         arguments.credentials,
         arguments.claude,
         arguments.settings,
+        arguments.resume,
         arguments.name,
         show,
         arguments.root_command,

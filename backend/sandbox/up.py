@@ -35,6 +35,7 @@ from backend.sandbox.pretend.description import DescriptionError
 from backend.sandbox.registry import DEFAULT_NAME, Beacon, NoSandbox
 from backend.sandbox.relay import Command
 from backend.settings.values import Debug, Learn
+from backend.suspension.resumed import NotResumable
 from backend.system import AGENT, ROOT, SYSTEM_PATH, SystemFailure, describe
 
 END_SECONDS = 2.0  # in addition to the sandbox's own grace period
@@ -79,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     except SystemFailure as error:
         sys.stderr.write(f"codetainer: {error}\n" + (f"  {error.hint}\n" if error.hint else ""))
-        return 1
+        return settings.EXIT_CODE if isinstance(error, NotResumable) else 1
     except Stopped as stopped:
         return stopped.code
 
@@ -108,10 +109,11 @@ class Up:
         if self._options.learn is not None and environment.get("CODETAINER_LEARN", "") != Learn.FORCE:
             environment["CODETAINER_LEARN"] = Learn.ON.value
         chosen = settings.load(environment, self._options.credentials)
+        state = inputs.require_archives(self._options, chosen, environment)
         learned = learned_file.begin(self._options.learn) if chosen.learns else None
         drawn_on = self._at_terminal or (bool(self._options.command) and terminal.is_interactive())
         self._own.begin(chosen, drawn_on=drawn_on)
-        sources = self._sources(network, claude)
+        sources = self._sources(network, claude, state)
         beacon = Beacon(self._options.name)
         output = self._output()
         if self._at_terminal:
@@ -157,7 +159,7 @@ class Up:
 
     # --- creation ---
 
-    def _sources(self, network: Network, claude: Path | None) -> Sources:
+    def _sources(self, network: Network, claude: Path | None, state: Path | None) -> Sources:
         coredns, confine, reader = (check.built(name) for name in ("coredns", "confine", "reader"))
         assert coredns is not None and confine is not None and reader is not None  # checked in main
         return Sources(
@@ -170,6 +172,8 @@ class Up:
             self._options.credentials and self._options.credentials.resolve(strict=True),
             network.certificate,
             network.resolvers,
+            self._options.resume and self._options.resume.resolve(strict=True),
+            state and state.resolve(strict=True),
         )
 
     def _output(self) -> Output:

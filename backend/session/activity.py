@@ -81,7 +81,7 @@ async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> No
     problems, overseer = Problems(boot.paths, boot.settings.claude_override), Overseer(boot, journal)
     while True:
         await asyncio.sleep(SECOND)
-        if boot.session is None or boot.policy.frozen:  # while frozen, no process may be started as the agent
+        if boot.session is None or boot.policy.stands_still:  # while frozen, no process may be started as the agent
             continue
         if handles is None or handles.of is not boot.session:
             held.close()
@@ -101,7 +101,7 @@ async def _watch(boot: Boot, journal: Journal, held: contextlib.ExitStack) -> No
         looks += 1
         reports = read_report(boot.paths.agent_report), read_report(boot.paths.agent_activity)
         current = judged(reported(*reports), title, journal.state.session, time.time(), busy=busy)
-        if boot.awaits_turn and (begun(reports[1]) or is_spinner(title[:1]) or _has_conversation(boot.paths)):
+        if boot.awaits_turn and (begun(reports[1]) or is_spinner(title[:1]) or has_begun(boot.paths)):
             boot.awaits_turn = False
         if boot.awaits_turn:
             beginning.waited += SECOND
@@ -148,7 +148,8 @@ def state_word(activity: str) -> str:
     return word if isinstance(word, str) else ""
 
 
-def _has_conversation(paths: Paths) -> bool:
+def has_begun(paths: Paths) -> bool:
+    """True if Claude Code has stored a conversation about the session's folder."""
     with system.opening_as(AGENT):
         return has_conversation(paths, session.folder(paths))
 

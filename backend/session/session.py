@@ -73,9 +73,12 @@ def preload() -> None:
     importlib.import_module("backend.session.server")
 
 
-async def start(paths: Paths, environment: dict[str, str], folder: Path) -> Session:
-    """Starts the server with both panes. Raises SystemFailure. Doing it in one tmux command line saves 16 processes."""
-    command = shlex.join(["/usr/local/bin/start-claude", str(_prompt(paths))])
+async def start(paths: Paths, environment: dict[str, str], folder: Path, *, continues: bool = False) -> Session:
+    """Starts the server with both panes. Raises SystemFailure. Doing it in one tmux command line saves 16 processes.
+
+    If it `continues`, Claude continues the folder's conversation, with the prompt if there is one (`keep_prompt`).
+    """
+    command = shlex.join(["/usr/local/bin/start-claude", *(["--continue"] if continues else []), str(_prompt(paths))])
     answer = await _server(paths, environment).perform(
         lambda tmux: tmux.cmd(
             "new-session", "-d", "-P", "-F", _WHICH, "-s", NAME, "-x", "200", "-y", "50", "-c", str(folder), command,

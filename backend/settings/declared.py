@@ -285,6 +285,18 @@ class Settings:
         f"{values.DURATION}, exit or off",
         example="10m",
     )
+    state: str = setting(
+        "CODETAINER_STATE",
+        "Folder that keeps all of the sandbox's work, written regularly and when it stops, resumed when it starts",
+        values.folder,
+        "",
+        "an absolute path of a folder that only root can write to",
+        unset="",
+        example="/volume",
+    )
+    state_seconds: float = setting(
+        "CODETAINER_STATE_INTERVAL", "Interval between two writes to CODETAINER_STATE", durations.read, "10m", values.DURATION
+    )
     grace_seconds: float = setting(
         "CODETAINER_GRACE",
         "Time from SIGTERM to the end of the sandbox, final save included",

@@ -116,6 +116,13 @@ def one_line(value: str) -> str:
     return value.strip()
 
 
+def folder(value: str) -> str:
+    """An absolute path without `.` and `..`, on one line."""
+    if not value.startswith("/") or not value.isprintable() or any(part in (".", "..") for part in value.split("/")):
+        raise ValueError
+    return value.rstrip("/") or "/"
+
+
 def sandbox_name(value: str) -> str:
     if not re.fullmatch(SANDBOX_NAME, value):
         raise ValueError

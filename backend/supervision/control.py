@@ -26,6 +26,7 @@ from backend.supervision import explanation
 from backend.supervision.budget_reply import budget_reply
 from backend.supervision.grants import BY_HAND, REVOCABLE, Grant, Grants
 from backend.supervision.openers import in_words, until_words
+from backend.supervision.suspender import Suspender
 from backend.system import SystemFailure
 from backend.work.keeper import Keeper
 from backend.work.save_reply import save_reply
@@ -52,6 +53,7 @@ class Control(Protocol):
     work: Keeper
     notifier: Notifier | None
     learning: Learning | None
+    suspender: Suspender
 
     async def freeze(self, by: str) -> bool: ...
     async def thaw(self, by: str) -> bool: ...
@@ -127,6 +129,11 @@ async def _(request: control.SaveWork, target: Control, by: str) -> Reply:
         target.work.drop()
         return Reply(True, "nothing will be saved when the sandbox stops")
     return save_reply(*await target.work.save(), target.work.repository)
+
+
+@dispatch.register
+async def _(request: control.Suspend, target: Control, by: str) -> Reply:
+    return await target.suspender.to_file(request.file)
 
 
 def _from_guard(done: channel.Done) -> Reply:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +28,9 @@ class Freezing:
         # Its one thread is there before the agent is, which may leave no room for another.
         self._thread = ThreadPoolExecutor(1)
         self._freezer: asyncio.Task[Freezer] | None = None
+        self.undisturbed = asyncio.Lock()  # taken by what starts processes as the agent and judges them: the self-test
+        self._urgent = 0  # freezes that are under way
+        self.interrupted = threading.Event()
         self._reported = self._complete = False  # the journal has the freeze; the last one did all that it should
 
     def prepare(self, cgroups: Path) -> None:
@@ -37,6 +42,15 @@ class Freezing:
 
         Returns False if the sandbox was frozen already. It is then frozen again, to be sure, but the journal has one freeze.
         """
+        self._urgent += 1  # what only holds the agent gives way
+        if not self._policy.frozen:
+            self.interrupted.set()
+        try:
+            return await self._freeze(by)
+        finally:
+            self._urgent -= 1
+
+    async def _freeze(self, by: str) -> bool:
         async with self._changing:
             before, self._complete = self._complete, False
             failures: list[str] = []
@@ -75,6 +89,32 @@ class Freezing:
             self._reported = self._complete = False
             self._emit(Froze(False, by))
             return True
+
+    @contextlib.asynccontextmanager
+    async def held(self) -> AsyncIterator[bool]:
+        """Stops the agent's processes, but leaves the network as it is. Yields False if they could not be stopped.
+
+        A freeze that comes meanwhile sets `interrupted`: the block should end then.
+        """
+        async with self.undisturbed, self._changing:
+            if not self._urgent or self._policy.frozen:
+                self.interrupted.clear()
+            if self._policy.frozen or self._freezer is None:
+                yield self._policy.frozen
+                return
+            freezer = await self._freezer
+            self._policy.held = True
+            stopped = True
+            try:
+                try:
+                    await self._run(freezer.freeze)
+                except SystemFailure:
+                    stopped = False
+                yield stopped
+            finally:
+                if not self._urgent:
+                    await self._run(freezer.thaw)
+                self._policy.held = False
 
     async def end(self) -> None:
         """Leaves nothing behind: what is frozen is killed."""

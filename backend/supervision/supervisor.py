@@ -49,6 +49,7 @@ from backend.supervision.control import Control
 from backend.supervision.control_server import ControlServer
 from backend.supervision.freezing import Freezing
 from backend.supervision.grants import Grants
+from backend.supervision.suspender import Suspender
 from backend.system import SystemFailure
 from backend.work.keeper import Keeper
 
@@ -84,6 +85,7 @@ class Supervisor(Control):
         self._prove = asyncio.Event()
         self.grants = Grants(self.boot, self.journal.emit, self._prove.set)
         self.learning = self._learn() if settings.learns else None
+        self.suspender = Suspender(self.boot, self.journal, self.grants, self.freezing)
         self._retrying = asyncio.Lock()
 
     def _learn(self) -> Learning:
@@ -145,7 +147,7 @@ class Supervisor(Control):
                 task.cancel()
             await server.stop()
             begun = time.monotonic()
-            await self.work.last(self.settings.grace_seconds)
+            await self.work.last(self.settings.grace_seconds, self.suspender.last)
             if self.notifier is not None:
                 await self.notifier.last(self.settings.grace_seconds - (time.monotonic() - begun))
             await self.freezing.end()
@@ -200,6 +202,7 @@ class Supervisor(Control):
             self._begin(lambda: watch.certificates(self.services.gate, valid, self.journal.emit))
             self._begin(lambda: load.watch(self.boot, self.journal.emit))
             self._begin(self.work.run)
+            self._begin(self.suspender.run)
         return state
 
     def _conclude(self, result: Result, seconds: float) -> BootState:
@@ -276,7 +279,8 @@ class Supervisor(Control):
             if not self._provable():
                 continue
             try:
-                result = await selftest.run(self.boot, listed=False)
+                async with self.freezing.undisturbed:
+                    result = await selftest.run(self.boot, listed=False)
                 attempts = 0
             except SystemFailure as error:
                 result = selftest.Result(0, (str(error),), "", "")
@@ -298,7 +302,7 @@ class Supervisor(Control):
     def _provable(self) -> bool:
         """True if the self-test should pass: the sandbox is open, not frozen, and every service is up."""
         up = all(service.state is ServiceState.UP for service in self.services.kept)
-        return self.journal.state.is_open and not self.policy.frozen and up
+        return self.journal.state.is_open and not self.policy.stands_still and up
 
     # --- requests ---
 

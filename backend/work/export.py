@@ -20,7 +20,7 @@ from backend.contract.paths import Paths
 from backend.contract.verbs import BACKEND_VERBS
 from backend.copying import Flow, copy
 from backend.system import AGENT, SystemFailure
-from backend.work import bundle, git, place, process, repository, restoring, scratch, wip
+from backend.work import bundle, conversation, git, place, process, repository, restoring, scratch, wip
 from backend.work.git import last_line
 from backend.work.repository import Repository
 from backend.work.restoring import Converted
@@ -46,11 +46,14 @@ CODES = (
 def main(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="codetainer export",
-        usage="%(prog)s [--patch] [REPOSITORY] > FILE",
+        usage="%(prog)s [--patch] [REPOSITORY] > FILE\n       %(prog)s --conversation [REPOSITORY] > FILE",
         epilog=CODES,
         description=BACKEND_VERBS["export"],
     )
     parser.add_argument("--patch", action="store_true", help="one patch for git apply instead of a bundle")
+    parser.add_argument(
+        "--conversation", action="store_true", help="instead: Claude's latest conversation in REPOSITORY, as JSON lines"
+    )
     parser.add_argument("--debug", action="store_true", help="report every command that is run on stderr")
     parser.add_argument("repository", nargs="?", metavar="REPOSITORY", help="a folder of /workspace (default: repo)")
     options = parser.parse_args(argv)
@@ -71,6 +74,9 @@ def main(argv: Sequence[str]) -> int:
     if os.geteuid() == 0:
         return _as_agent(argv)
     try:
+        if options.conversation:
+            tell(*conversation.export(Paths(), options.repository, 1))
+            return WRITTEN
         return export(Paths().workspace, options.repository, Paths().home, 1, Form.PATCH if options.patch else Form.BUNDLE)
     except (SystemFailure, OSError, ValueError) as error:
         tell(str(error), getattr(error, "hint", ""))

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -89,7 +89,7 @@ class Keeper:
             save = time.monotonic() + autosave.seconds
             occasion = Occasion.LOOKED
             while True:
-                if self._boot.policy.frozen:  # no work changes, and no process may start as the agent
+                if self._boot.policy.stands_still:  # no work changes, and no process may start as the agent
                     await asyncio.sleep(SECOND)
                     continue
                 if saving is not None and saving.done():
@@ -119,10 +119,10 @@ class Keeper:
         async with self._saving:
             await self._save(SAVE_SECONDS, GENTLY)
 
-    async def last(self, grace: float) -> None:
+    async def last(self, grace: float, also: Callable[[float], Awaitable[None]]) -> None:
         """Stops the session and all of the agent's processes before the sandbox stops, then counts and, if wanted, saves.
 
-        `grace` is the time for the whole shutdown, in seconds. Raises nothing, because the services must be stopped afterwards.
+        `grace` is the time for the whole shutdown (s); `also` gets what is left of it, too. Raises nothing: services stop next.
         """
         until = time.monotonic() + grace - REST_SECONDS
         if not self._boot.policy.frozen:  # a stopped tmux does not answer; the agent can stop it, too, hence the timeout
@@ -133,7 +133,7 @@ class Keeper:
             return
         wanted = self._saves_at_end()
         left = max(1.0, until - time.monotonic())
-        await asyncio.gather(self._count(Occasion.STOPPING, left), *([self._last_save(left)] if wanted else []))
+        await asyncio.gather(self._count(Occasion.STOPPING, left), also(left), *([self._last_save(left)] if wanted else []))
         counted = self._counted
         if not wanted and counted is not None and (counted.anything or counted.unknown):
             self._journal.emit(SaveSkipped(by_operator=self._at_end is False, covered=self._would_cover(counted)))

@@ -48,6 +48,7 @@ def families(tally: Tally) -> Iterator[Metric]:
     yield from _services(tally)
     yield from _network(tally)
     yield from _load(tally.state)
+    yield from _suspended(tally.state)
     yield from _agent(tally.state)
 
 
@@ -180,6 +181,14 @@ def _load(state: State) -> Iterator[Metric]:
     yield _gauges("tmpfs_used", "Used space of the tmpfs.", "path", used, "bytes")
     size = {harmless(path, 60): float(pair[1]) for path, pair in load.tmpfs.items()}
     yield _gauges("tmpfs_size", "Size limit of the tmpfs.", "path", size, "bytes")
+
+
+def _suspended(state: State) -> Iterator[Metric]:
+    last = state.suspended
+    yield _gauge("suspended_timestamp", "Time of the last archive of all work, 0 without one.", state.suspended_at, "seconds")
+    yield _gauge("suspended_size", "Size of the last archive of all work.", last.size if last else 0, "bytes")
+    about = "1 if the last attempt to write an archive of all work failed."
+    yield _gauge("suspend_failing", about, bool(state.suspend_problem))
 
 
 def _agent(state: State) -> Iterator[Metric]:

@@ -23,7 +23,8 @@ def rows(state: State, now: float) -> tuple[Row, ...]:
     """The rows that apply to a state, the most important first."""
     candidates = (
         _dns(state), *_protections(state, now), _cookies(state, now), model(state), _allowlist(state, now), _ssh(state),
-        _sandbox(state), _disk(state), _agent(state, now), work.row(state, now), _notifications(state, now), _boot(state),
+        _sandbox(state), _disk(state), _agent(state, now), work.row(state, now), work.suspended(state),
+        _notifications(state, now), _boot(state),
     )  # fmt: skip
     return tuple(row for row in candidates if row is not None)
 

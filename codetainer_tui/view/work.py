@@ -10,7 +10,7 @@ from backend.contract.events import RepositoryWork, SessionState, SinceSave, Wor
 from backend.contract.immutable import dataclass
 from backend.contract.state import State
 from codetainer_tui.view.parts import Block, Row, Tone, Work
-from codetainer_tui.words import clock, harmless, lasting, many
+from codetainer_tui.words import clock, harmless, lasting, many, size
 
 MAX_REPOSITORIES = 4
 RECENT_SECONDS = 5.0  # the age of a count is shown beyond this
@@ -168,3 +168,15 @@ def numbers(state: State) -> Work:
         state.counted_at,
         tuple(harmless(work.path, 300) for work in unsaved.needs_export(repositories)),
     )
+
+
+def suspended(state: State) -> Row | None:
+    """`Archive  14:02  /volume/work-00000007.tar  182 MB  40,000 files`; None if none was written."""
+    last, cells = state.suspended, list[str]()
+    if last is not None:
+        cells += [f"written {clock(state.suspended_at)}", harmless(last.file, 120), size(last.size), many(last.entries, "file")]
+        if lacking := len(last.left_out) + last.more:
+            cells.append(f"{many(lacking, 'file')} left out")
+    if state.suspend_problem:
+        cells.insert(0, f"not written: {harmless(state.suspend_problem, 160)}")
+    return Row("Archive", tuple(cells), Tone.WARN if state.suspend_problem else Tone.PLAIN) if cells else None

@@ -23,6 +23,7 @@ EVENTS: tuple[e.Event, ...] = (
     e.SessionChanged(e.SessionState.WAITS, "work", 6.0, "Opus", 42.0, 1.2, "main"),
     e.WorkCounted((e.RepositoryWork("/workspace/repo", "main", 3, 2, 1, 1),)),
     e.WorkSaved("wip/work", "abc"),
+    e.WorkSuspended("/volume/work-00000001.tar", 3 << 20, 40, 1.5),
     e.BootFinished(e.BootState.READY, 4.2),
 )
 

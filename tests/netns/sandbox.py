@@ -233,6 +233,9 @@ class Running:
         into = ["nsenter", f"--target={self.init}", "--all", f"--wdns={'/' if identity is ROOT else '/workspace'}", "--"]
         return [*into, *identity.wrap(argv)], environment_for(identity, self.init)
 
+    def called_as_agent(self, *argv: str) -> tuple[list[str], dict[str, str] | None]:
+        return self.called(AGENT, *argv)
+
     def _run(self, identity: Identity, argv: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
         command, environment = self.called(identity, *argv)
         return subprocess.run(

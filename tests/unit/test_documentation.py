@@ -7,7 +7,7 @@ import pytest
 
 from backend.boot.steps import plan
 from backend.contract import events
-from backend.sandbox import as_agent, check, enter, options
+from backend.sandbox import as_agent, check, enter, options, suspend
 from backend.settings import VARIABLES
 from backend.settings.variable import Variable
 from backend.work import export
@@ -56,7 +56,14 @@ def test_the_graph_of_boot_has_every_step_and_every_dependency() -> None:
 
 
 def help_of(verb: str, capsys: pytest.CaptureFixture[str]) -> str:
-    backends = {"up": options.parse, "enter": enter.main, "check": check.main, "export": export.main, "as-agent": as_agent.main}
+    backends = {
+        "up": options.parse,
+        "enter": enter.main,
+        "check": check.main,
+        "export": export.main,
+        "as-agent": as_agent.main,
+        "suspend": suspend.main,
+    }
     with pytest.raises(SystemExit):
         backends[verb](["--help"]) if verb in backends else arguments.parser().parse_args([verb, "--help"])
     return capsys.readouterr().out

@@ -11,7 +11,10 @@ from backend.agent import agent
 from backend.boot import briefing
 from backend.boot.plan import StepFailed
 from backend.context import Boot
+from backend.session import reports
 from backend.system import AGENT
+
+MAX_STATE = 4 << 20  # bytes of Claude Code's own state that are read after a resume
 
 # Answers to the questions about a folder. The second pair declines to import files from outside the folder into a CLAUDE.md.
 PROJECT = {
@@ -48,8 +51,26 @@ async def run(boot: Boot) -> str:
     if not settings.agent_secrets.oauth_token:
         # Claude Code asks before it uses a key from the environment; it identifies the key by its last 20 characters.
         state["customApiKeyResponses"] = {"approved": [settings.agent_secrets.api_key[-20:]], "rejected": []}
+    if boot.resumed is not None:
+        state = continued(reports.read_report(paths.home / ".claude.json", most=MAX_STATE), state)
     agent.write(paths.home / ".claude.json", json.dumps(state), 0o600)
     return str(paths.repository if settings.repo_url else paths.workspace)
+
+
+def continued(before: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns Claude Code's state of a suspended sandbox (`before`, the agent's) with boot's own keys, which count."""
+    try:
+        theirs = json.loads(before)
+    except (ValueError, RecursionError):
+        theirs = None
+    if not isinstance(theirs, dict):
+        return dict(state)
+    projects = stored if isinstance(stored := theirs.get("projects"), dict) else {}
+    own = {
+        folder: {**(known if isinstance(known := projects.get(folder), dict) else {}), **project}
+        for folder, project in state["projects"].items()
+    }
+    return {**theirs, **state, "projects": {**projects, **own}}
 
 
 def managed(template: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,5 +92,7 @@ async def _more(boot: Boot) -> None:
     beside, home = boot.paths.claude_settings.parent, boot.paths.home / ".claude"
     for name in ("skills", "CLAUDE.md"):
         if (beside / name).exists():
-            await system.run_async(["cp", "-R", "-L", "--", str(beside / name), str(home)], identity=AGENT)
+            await system.run_async(
+                ["cp", "-R", "-L", "--remove-destination", "--", str(beside / name), str(home)], identity=AGENT
+            )
     briefing.write(boot.settings, boot.paths, boot.policy.listed)

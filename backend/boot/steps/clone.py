@@ -35,6 +35,9 @@ MAX_WORDS = 200  # characters that the repository or a program chose
 async def run(boot: Boot) -> str:
     if not boot.settings.repo_url:
         raise StepSkipped("REPO_URL is not set")
+    if boot.resumed is not None and boot.resumed.state.cloned:  # a retry finds it there, too
+        boot.cloned = True
+        raise StepSkipped(f"resumed: the clone is as it was on {boot.resumed.state.age}")
     about = await _about(boot)
     if not boot.cloned:  # a step with a warning is repeated by a retry
         await _clone(boot, about)

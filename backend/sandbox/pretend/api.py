@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COMMAND = "curl -sS -m 5 https://telemetry.example.net/ || true; git -C /workspace/repo log --oneline | cat"
 SENTENCE = "Done: the repository is cloned, and an unlisted host was refused by the sandbox."
 MAX_EXCERPT = 2000  # characters of a message that are recorded
+MAX_MESSAGES, MAX_EARLIER = 20, 200  # earlier messages in the record, and characters of each
 PATIENCE = "take your time"
 PATIENCE_SECONDS = 60.0
 REJECTED = "this is refused"
@@ -71,7 +72,7 @@ def _has_result(request: Mapping[str, Any]) -> bool:
 
 
 def summary(body: bytes) -> dict[str, object]:
-    """A request in short, for the record: model, whether streamed, the end of its last message, the user's words there."""
+    """A request in short, for the record: model, whether streamed, the ends of its messages, the user's words in the last."""
     try:
         request = json.loads(body) if body else {}
     except ValueError:
@@ -83,6 +84,7 @@ def summary(body: bytes) -> dict[str, object]:
         "stream": bool(request.get("stream")),
         "asked": _last_message(request)[-MAX_EXCERPT:],
         "said": _said(request)[-MAX_EXCERPT:],
+        "earlier": [text[-MAX_EARLIER:] for text in list(_messages(request))[-MAX_MESSAGES:-1]],
     }
 
 

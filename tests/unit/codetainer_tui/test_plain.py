@@ -12,6 +12,19 @@ from tests.unit.contract.test_events import ANY_EVENT
 WORK = e.RepositoryWork("/workspace/repo", "main", commits=2, files=1, untracked=2, stashes=1)
 AMOUNTS = "2 commits not pushed, 3 files not committed, 1 stash"
 CASES = [
+    (
+        e.WorkSuspended("/volume/work-00000001.tar", 3 << 20, 40, 1.25, ("/tmp/s: a socket",), 2),
+        "all work written to /volume/work-00000001.tar: 40 files, 3.0 MB in 1.2 s; left out: /tmp/s: a socket; and 2 more",
+    ),
+    (
+        e.WorkSuspended("stdout", 1024, 1, 0.5, stood_still=False),
+        "all work written to stdout: 1 file, 1.0 kB in 0.5 s; the agent could not be stopped meanwhile",
+    ),
+    (e.WorkSuspended("/volume", problem="full\n"), "warning: cannot write all work to /volume: full\\n"),
+    (
+        e.WorkResumed(43200.0, 40, ("/x: a socket",)),
+        "resumed the work of 1970-01-01 UTC 12:00:00: 40 files; left out: /x: a socket",
+    ),
     (e.BootStarted("0.1.0", (e.PlannedStep("a", "A"),), "octo/repo"), "boot started for octo/repo: 1 step, codetainer 0.1.0"),
     (
         e.NotificationsMeasured(2, failing={"address 1 (ntfys)": "the connection was refused"}),

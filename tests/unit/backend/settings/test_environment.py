@@ -235,6 +235,8 @@ SENTINELS = {
     "CODETAINER_CERTIFICATES": ("certificate_seconds", "104s", 104.0),
     "CODETAINER_MUCH_OUT": ("much_out", "14M", 14 << 20),
     "CODETAINER_AUTOSAVE": ("autosave", "105s", Autosave(Save.REGULARLY, 105.0)),
+    "CODETAINER_STATE": ("state", "/volume/state/", "/volume/state"),
+    "CODETAINER_STATE_INTERVAL": ("state_seconds", "108s", 108.0),
     "CODETAINER_GRACE": ("grace_seconds", "106s", 106.0),
     "CODETAINER_ON_FAILURE": ("on_failure", "exit", OnFailure.EXIT),
     "CODETAINER_LOGIN": ("login", "dashboard", Login.DASHBOARD),

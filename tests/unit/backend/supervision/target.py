@@ -64,6 +64,7 @@ class Target:
         self.notifier: Notifying | None = Notifying()
         self.learning: Any = None
         self.did: list[str] = []
+        self.suspender = SimpleNamespace(to_file=self._suspend)
         self.result: BootState | SystemFailure = BootState.READY
         reader = SimpleNamespace(service=SimpleNamespace(state=ServiceState.STOPPED))
         self.services = SimpleNamespace(guard=SimpleNamespace(ask=self._ask_guard), reader=reader)
@@ -71,6 +72,10 @@ class Target:
     async def _ask_guard(self, request: channel.Request, seconds: float = 10.0) -> channel.Done:
         self.did.append(f"{request} within {seconds:g} s")
         return channel.Done(1, True, "the guard's words", {"open": True})
+
+    async def _suspend(self, file: str) -> Reply:
+        self.did.append(f"suspend to {file}")
+        return Reply(True, "suspended")
 
     async def freeze(self, by: str) -> bool:
         self.did.append(f"freeze by {by}")

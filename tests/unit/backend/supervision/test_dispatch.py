@@ -42,7 +42,7 @@ def test_every_request_has_its_function(kind: type[Request]) -> None:
 
 EXAMPLES: dict[type[Request], Request] = {
     Allow: Allow("a.example"), Revoke: Revoke("a.example"), requests.Explain: requests.Explain("a.example"),
-    Mute: Mute("a.example"), Acknowledge: Acknowledge(1.0),
+    Mute: Mute("a.example"), requests.Suspend: requests.Suspend("/volume/x.tar"), Acknowledge: Acknowledge(1.0),
 }  # fmt: skip
 OPENING = {"allow", "refresh", "retry", "session restart"}
 

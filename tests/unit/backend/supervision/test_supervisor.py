@@ -259,10 +259,11 @@ async def test_the_first_boot_starts_every_task_once(supervisor: Supervisor, mon
         assert await supervisor.retry() is BootState.READY
         counts.append(len(started))
         supervisor.journal.emit(ProtectionFailed("a reason"))
-    assert counts == [6, 6]  # the session, the self-test, grants, certificates, load, the work
+    assert counts == [7, 7]  # the session, the self-test, grants, certificates, load, the work, its archives
     assert supervisor._keep_proving in started
     assert supervisor.grants.withdraw_in_time in started
     assert supervisor.work.run in started
+    assert supervisor.suspender.run in started
     assert not supervisor._prove.is_set()
 
 

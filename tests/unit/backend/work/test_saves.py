@@ -135,5 +135,5 @@ async def test_a_stop_without_a_save_reports_whether_one_would_have_helped(
     keeper._began = True
     if drops:
         keeper.drop()
-    await keeper.last(10.0)
+    await keeper.last(10.0, nothing)
     assert [event for event in journal.events if isinstance(event, SaveSkipped)] == ([skipped] if skipped else [])

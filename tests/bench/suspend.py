@@ -1,0 +1,82 @@
+"""Suspending and resuming 300 MB in 40,000 files, beside tar --zstd on the same files in the same run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from backend.contract.events import LockReleased
+from backend.sandbox import registry
+from tests.bench.rows import Row, measures
+from tests.bench.sandbox import Sandbox, running
+
+FILES, MB, SEED = 40_000, 300, 7
+ROOM = {"CODETAINER_TMPFS_WORKSPACE": "1G"}
+TIMES = 3
+
+
+@measures("suspend_beside_tar", "suspend_memory", "resume_after_boot")
+def suspend() -> Iterator[Row]:
+    """The times are medians. Memory: the largest sum of what suspending adds to root's and the agent's processes."""
+    with tempfile.TemporaryDirectory(prefix="codetainer-bench-suspend-") as folder:
+        file = Path(folder) / "work.tar"
+        with running(**ROOM) as sandbox:
+            sandbox.run("tree", FILES, MB, SEED, seconds=300)
+            plain, own, peak = list[float](), list[float](), 0.0
+            for _ in range(TIMES):
+                plain.append(_tar(sandbox, Path(folder) / "plain.tar.zst"))
+                seconds, memory = _suspended(sandbox, file)
+                own.append(seconds)
+                peak = max(peak, memory)
+            boot = _boot(sandbox)
+        with running("--resume", str(file), **ROOM) as resumed:
+            again = _boot(resumed)
+            assert resumed.run("count_files", "/workspace") >= FILES
+    median = sorted(own)[TIMES // 2]
+    beside = sorted(plain)[TIMES // 2]
+    yield Row("suspend_beside_tar", median, "s", most=1.5 * beside, yardstick="tar --zstd", beside=beside)
+    yield Row("suspend_memory", peak, "MB", most=60)
+    yield Row("resume_after_boot", again, "s", most=boot + 2, yardstick="boot", beside=boot)
+
+
+def _boot(sandbox: Sandbox) -> float:
+    """Seconds from the start of `up` until the agent works."""
+    return sandbox.first(LockReleased).at - sandbox.started_at
+
+
+def _tar(sandbox: Sandbox, file: Path) -> float:
+    """Seconds that tar --zstd takes for the same files."""
+    begun = time.monotonic()
+    folders = ["workspace", "home/claude", "tmp"]
+    subprocess.run(["tar", "--create", "--zstd", f"--file={file}", f"--directory={sandbox.paths.root}", *folders], check=True)
+    return time.monotonic() - begun
+
+
+def _suspended(sandbox: Sandbox, file: Path) -> tuple[float, float]:
+    """Suspends to a file. Returns the seconds, and the memory in MB that this added."""
+    name = next(name for name in registry.running() if registry.find(name) == sandbox.init)
+    supervisor = sandbox.service("boot")
+    before, known = supervisor.memory_info().rss, {process.pid for process in sandbox.processes()}
+    begun = time.monotonic()
+    command = [sys.executable, "-I", "-m", "backend", "suspend", "--name", name, str(file)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        now = supervisor.memory_info().rss - before
+        for other in sandbox.processes():
+            if other.pid not in known:
+                try:
+                    now += other.memory_full_info().uss
+                except psutil.Error:
+                    continue
+        peak = max(peak, now)
+        time.sleep(0.2)
+    seconds = time.monotonic() - begun
+    assert process.returncode == 0
+    return seconds, peak / (1 << 20)
