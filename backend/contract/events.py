@@ -282,7 +282,10 @@ class ListMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class SandboxMeasured(Event):
-    """Load: CPU in percent of one core; memory and each tmpfs in bytes (used, size); the part of the agent's processes."""
+    """Load: CPU in percent of one core; memory and each tmpfs in bytes (used, size); the part of the agent's processes.
+
+    `inodes` has the files, folders and links on each tmpfs, and their limit.
+    """
 
     kind: ClassVar[str] = "sandbox.measured"
     cpu: float
@@ -292,6 +295,7 @@ class SandboxMeasured(Event):
     agent_cpu: float = 0.0
     agent_memory: int = 0
     agent_processes: int = 0
+    inodes: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

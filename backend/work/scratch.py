@@ -103,10 +103,12 @@ def folder(home: Path) -> Path:
 
 
 def room(place: Path) -> int:
-    """Returns how many bytes the agent can still write in a place; 0 if that is unknown."""
+    """Returns how many bytes the agent can still write in a place; 0 if that is unknown, or no more files fit."""
     try:
         status = os.statvfs(place)
     except OSError:
+        return 0
+    if status.f_files and not status.f_favail:
         return 0
     return status.f_bavail * status.f_frsize
 

@@ -180,6 +180,10 @@ def _load(state: State) -> Iterator[Metric]:
     yield _gauges("tmpfs_used", "Used space of the tmpfs.", "path", used, "bytes")
     size = {harmless(path, 60): float(pair[1]) for path, pair in load.tmpfs.items()}
     yield _gauges("tmpfs_size", "Size limit of the tmpfs.", "path", size, "bytes")
+    inodes = {harmless(path, 60): float(pair[0]) for path, pair in load.inodes.items()}
+    yield _gauges("tmpfs_inodes", "Files, folders and links on the tmpfs.", "path", inodes)
+    limit = {harmless(path, 60): float(pair[1]) for path, pair in load.inodes.items()}
+    yield _gauges("tmpfs_inodes_limit", "Limit of files, folders and links on the tmpfs.", "path", limit)
 
 
 def _agent(state: State) -> Iterator[Metric]:

@@ -78,6 +78,8 @@ def value(sample: str, /, **labels: str) -> float:
         ("memory_limit_bytes", {}, 4 << 30),
         ("tmpfs_used_bytes", {"path": "/tmp"}, 1 << 20),
         ("tmpfs_size_bytes", {"path": "/tmp"}, 512 << 20),
+        ("tmpfs_inodes", {"path": "/tmp"}, 300),
+        ("tmpfs_inodes_limit", {"path": "/tmp"}, 131072),
         ("session", {"codetainer_session": "waits"}, 1),
         ("session", {"codetainer_session": "works"}, 0),
         ("session_since_timestamp_seconds", {}, 6),
