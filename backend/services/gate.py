@@ -225,22 +225,26 @@ class Gate:
             return
         await self._certify(allowlist)
         await self._install()
-        for name, each in lines.items():
-            await self._load(name, each)
+        await self._load(lines)
         await self._close_changed(before, allowlist)
 
-    async def _load(self, name: str, lines: tuple[str, ...]) -> None:
-        """Gives a list or map to the running gate: only the lines that differ, if that is the same. Raises SystemFailure."""
-        kind, file = self._file(name)
-        known = self._loaded.pop(name, None)  # if this fails, they are unknown
-        changes = None
-        if known is not None:
-            changes = updates.commands(kind, str(file), known, lines, suffixes=name.startswith("below"))
-        if changes is None:
-            await self._replace(kind, file, lines)
-        else:
-            await self._perform(changes)
-        self._loaded[name] = lines
+    async def _load(self, lines: Mapping[str, tuple[str, ...]]) -> None:
+        """Gives lists and maps to the running gate in this order, if possible only their changes. Raises SystemFailure."""
+        loaded, self._loaded = self._loaded, {}  # if this fails, they are unknown
+        waiting: list[str] = []
+        for name, each in lines.items():
+            kind, file = self._file(name)
+            changes = None
+            if name in loaded:
+                changes = updates.commands(kind, str(file), loaded[name], each, suffixes=name.startswith("below"))
+            if changes is None:
+                await self._perform(waiting)
+                waiting = []
+                await self._replace(kind, file, each)
+            else:
+                waiting += changes
+        await self._perform(waiting)
+        self._loaded = dict(lines)
 
     async def _replace(self, kind: str, file: Path, lines: tuple[str, ...]) -> None:
         """Replaces the content of a list or map atomically: prepares a version, fills it, commits it."""
