@@ -765,6 +765,23 @@ class Snapshot(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class JournalSealed(Event):
+    """The supervisor signed (Ed25519) all lines up to `head`, and the traffic log up to `traffic`; see contract/chain.py.
+
+    `seal` can be checked with the `key` of the previous seal, and the next seal with `key`. Each private key is erased after
+    its seal. Number 0 signs nothing and publishes the first key. `last`: the sandbox ends.
+    """
+
+    kind: ClassVar[str] = "journal.sealed"
+    number: int
+    head: str
+    traffic: str
+    key: str
+    seal: str = ""
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown(Event):
     """An event from a newer version. Readers skip it."""
 
@@ -779,7 +796,7 @@ KINDS: dict[str, type[Event]] = {
         SshOpened, NamesMeasured, ListRead, ListMeasured, SandboxMeasured, ProofFinished, ProtectionFailed, Noted, Refused,
         CookiesDropped, Wrote, Carried, ModelUsed, BudgetChanged, BudgetRaised,
         Allowed, Withdrawn, Learned, Muted, Acknowledged, Froze, SessionChanged, SessionMeasured, SessionResumed, AgentSettings,
-        WorkCounted, WorkRecounted, WorkSaved, SaveSkipped, NotificationsMeasured, Snapshot,
+        WorkCounted, WorkRecounted, WorkSaved, SaveSkipped, NotificationsMeasured, Snapshot, JournalSealed,
     )
 }  # fmt: skip
 

@@ -1,8 +1,8 @@
 """Messages between supervisor and guard: JSON lines over a socket pair that the guard inherits. Values only, no I/O.
 
 Supervisor to guard: Configure (everything), Amend (the entries that differ from the last configuration) and requests. Guard to
-supervisor: Configured and Done, each with the id of the message that it answers; Happened, an event for the journal; and Found, a
-name that a learning run could open.
+supervisor: Configured and Done, each with the id of the message that it answers; Happened, an event for the journal; and Found,
+a name that a learning run could open.
 """
 
 from __future__ import annotations

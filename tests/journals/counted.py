@@ -24,6 +24,7 @@ EVENTS: tuple[e.Event, ...] = (
     e.WorkCounted((e.RepositoryWork("/workspace/repo", "main", 3, 2, 1, 1),)),
     e.WorkSaved("wip/work", "abc"),
     e.BootFinished(e.BootState.READY, 4.2),
+    e.JournalSealed(3, f"40-{'a' * 32}", f"7-{'b' * 32}", "c" * 64, "d" * 128),
 )
 
 

@@ -79,6 +79,7 @@ def value(sample: str, /, **labels: str) -> float:
         ("tmpfs_used_bytes", {"path": "/tmp"}, 1 << 20),
         ("tmpfs_size_bytes", {"path": "/tmp"}, 512 << 20),
         ("tmpfs_inodes", {"path": "/tmp"}, 300),
+        ("journal_info", {"head": f"40-{'a' * 32}", "key": "c" * 64}, 1),
         ("tmpfs_inodes_limit", {"path": "/tmp"}, 131072),
         ("session", {"codetainer_session": "waits"}, 1),
         ("session", {"codetainer_session": "works"}, 0),
