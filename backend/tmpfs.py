@@ -8,8 +8,9 @@ kernel's Documentation/filesystems/tmpfs.rst.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from backend.contract.immutable import dataclass
 
 BYTES_PER_INODE = 4096  # a page: a file with contents takes at least one, so the size is used up first, except by empty files
 MIN_INODES = 1024

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend.contract import chain
-from backend.contract.command_line import wrong
 from backend.contract.events import JournalSealed
 from backend.contract.paths import Paths
+from backend.contract.verbs import wrong
 from codetainer_tui import record
 from codetainer_tui.record import Answer, Gap, Result
 from codetainer_tui.words import clock_seconds, date, many

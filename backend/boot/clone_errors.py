@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 
 from backend.contract.immutable import dataclass
-
 from backend.tmpfs import Usage
 
 MAX_REASON = 500  # characters

@@ -12,6 +12,9 @@ from tests.unit.contract.test_events import ANY_EVENT
 WORK = e.RepositoryWork("/workspace/repo", "main", commits=2, files=1, untracked=2, stashes=1)
 AMOUNTS = "2 commits not pushed, 3 files not committed, 1 stash"
 CASES = [
+    (e.JournalSealed(0, "1-a", "", "c0ffee"), "journal: the key of its seals is c0ffee"),
+    (e.JournalSealed(1, "9-b", "", "c0ffee", "5ea1"), ""),
+    (e.JournalSealed(2, "12-c", "", "c0ffee", "5ea1", last=True), "journal: last seal, after line 12-c"),
     (e.BootStarted("0.1.0", (e.PlannedStep("a", "A"),), "octo/repo"), "boot started for octo/repo: 1 step, codetainer 0.1.0"),
     (
         e.NotificationsMeasured(2, failing={"address 1 (ntfys)": "the connection was refused"}),
