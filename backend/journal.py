@@ -3,46 +3,55 @@
 Beyond `segment_bytes` a new segment replaces the file. It begins with a snapshot of the folded state, so readers need only the
 current segment. The previous one stays as `events.1.jsonl`. A full tmpfs does not stop the supervisor: the journal counts lost
 events and, once there is room, reports their number and writes a snapshot, because a lost event may have changed the state.
+
+The lines form a hash chain (contract/chain.py). `seal` signs its head with a key that is used once and names the next one, so
+that a process that becomes root later can no longer change what was sealed. A segment ends with a seal.
 """
 
 from __future__ import annotations
 
-import io
-import os
 import time
 from collections.abc import Callable
 
-from backend.contract.events import Event, Noted, Snapshot, Stamped, encode
+from backend.chained_log import ChainedLog
+from backend.contract import chain
+from backend.contract.events import Event, JournalSealed, Noted, Snapshot, Stamped, encode
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold
+from backend.signing_key import SigningKey
 
 SEGMENT_BYTES = 4 << 20
 
 
 class Journal:
-    """Appends events and keeps the state they fold into."""
+    """Appends events and keeps the state they fold into. `traffic_head` returns the head of the traffic log, for seals."""
 
     def __init__(self, paths: Paths, segment_bytes: int = SEGMENT_BYTES, clock: Callable[[], float] = time.time) -> None:
-        self._path = paths.journal
+        self._log = ChainedLog(paths.journal, paths.journal.with_name("events.1.jsonl"))
         self._segment_bytes = segment_bytes
         self._clock = clock
-        self._file: io.FileIO | None = None
-        self._size = 0
         self._seq = 0
         self._lost = 0
         self._behind = False  # events were lost, and no snapshot has been written since
+        self._key: SigningKey | None = None  # of the next seal; None before begin_seals
+        self._seals = 0
+        self._sealed = ""  # the head after the last seal
+        self.traffic_head: Callable[[], str] = str
         self.state = State()
         self.observer: Callable[[Stamped, State, State], None] | None = None  # gets each event, and the states around it
 
+    @property
+    def head(self) -> str:
+        """The chain's head: who notes it elsewhere can tell later whether the lines up to it were changed."""
+        return self._log.head
+
     def emit(self, event: Event, at: float | None = None) -> None:
         """Stamps and appends an event. A full file system raises no error."""
-        # Rounded as in the file, so that reading the journal gives the same state.
-        stamped = Stamped(round(self._clock() if at is None else at, 3), self._seq + 1, event)
-        self._seq += 1
+        stamped = self._stamp(event, at)
         before, self.state = self.state, fold(self.state, stamped)
         if self.observer is not None:
             self.observer(stamped, before, self.state)
-        if not self._append(encode(stamped)):
+        if not self._log.append(encode(stamped)):
             self._lost += 1
             self._behind = True
             return
@@ -52,76 +61,58 @@ class Journal:
             if self._lost:
                 self._lost = lost  # there was no room for the note
             return
-        if self._behind and self._append(self._snapshot()):
+        if self._behind and self._log.append(self._snapshot()):
             self._behind = False
-        if self._size > self._segment_bytes:
+        if self._log.size > self._segment_bytes:
             self._rotate()
+
+    def _stamp(self, event: Event, at: float | None = None) -> Stamped:
+        # Rounded as in the file, so that reading the journal gives the same state.
+        self._seq += 1
+        return Stamped(round(self._clock() if at is None else at, 3), self._seq, event)
 
     def _snapshot(self) -> str:
         return encode(Stamped(self.state.updated_at, self._seq, Snapshot(self.state.as_json())))
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+    def _rotate(self) -> None:
+        self.seal()
+        if self._log.turn(self._snapshot()):
+            self._behind = False
+        else:
+            self._behind = True
 
-    def _append(self, line: str) -> bool:
-        data = line.encode() + b"\n"
-        try:
-            if self._file is None:
-                self._file = self._open(str(self._path))
-                self._size = os.fstat(self._file.fileno()).st_size  # the journal of an earlier boot may exist
-            written = os.write(self._file.fileno(), data)
-        except OSError:
+    # --- seals ---
+
+    def begin_seals(self) -> None:
+        """Publishes the key of the first seal. Raises OSError without libcrypto; then the journal has no seals."""
+        key = SigningKey()
+        self._append_seal(JournalSealed(0, self.head, self.traffic_head(), key.public))
+        self._key = key
+
+    def seal(self, *, last: bool = False) -> None:
+        """Seals all lines since the last seal, if there are any. `last`: the sandbox ends."""
+        if self._key is None or (self.head == self._sealed and not last):
+            return
+        head, traffic, following = self.head, self.traffic_head(), SigningKey()
+        number = self._seals + 1
+        signature = self._key.sign(chain.sealed_text(number, head, traffic, following.public, last=last))
+        if self._append_seal(JournalSealed(number, head, traffic, following.public, signature, last)):
+            self._key.close()
+            self._key, self._seals = following, number
+        else:
+            following.close()  # without room: sealed later, with the same key
+
+    def _append_seal(self, event: JournalSealed) -> bool:
+        stamped = self._stamp(event)
+        state = fold(self.state, stamped)
+        if not self._log.append(encode(stamped)):
+            self._seq -= 1
             return False
-        self._size += written
-        if written < len(data):
-            # Remove half a line, which would corrupt the next one, too.
-            self._size -= written
-            os.ftruncate(self._file.fileno(), self._size)
-            return False
+        before, self.state, self._sealed = self.state, state, self.head
+        if self.observer is not None:
+            self.observer(stamped, before, state)
         return True
 
-    @staticmethod
-    def _open(path: str) -> io.FileIO:
-        def world_readable(name: str, flags: int) -> int:
-            return os.open(name, flags | os.O_NOFOLLOW, 0o644)
-
-        file = io.FileIO(path, "ab", opener=world_readable)
-        os.fchmod(file.fileno(), 0o644)
-        return file
-
-    def _rotate(self) -> None:
-        new = self._path.with_name(".events.new")
-        snapshot = self._snapshot().encode() + b"\n"
-        try:
-            new.unlink(missing_ok=True)
-            file = self._open(str(new))
-            try:
-                if os.write(file.fileno(), snapshot) != len(snapshot):
-                    raise OSError("no room for a snapshot")
-                self._path.rename(self._path.with_name("events.1.jsonl"))
-                new.rename(self._path)
-            except OSError:
-                file.close()
-                raise
-        except OSError:
-            # No room for a second segment: restart this one with the snapshot instead of growing without bound.
-            self._begin_again(snapshot)
-            return
-        self.close()
-        self._file, self._size, self._behind = file, len(snapshot), False
-
-    def _begin_again(self, snapshot: bytes) -> None:
-        self._path.with_name(".events.new").unlink(missing_ok=True)
-        self._path.with_name("events.1.jsonl").unlink(missing_ok=True)
-        if self._file is None:
-            return
-        os.ftruncate(self._file.fileno(), 0)
-        try:
-            whole = os.write(self._file.fileno(), snapshot) == len(snapshot)
-        except OSError:
-            whole = False
-        self._size, self._behind = len(snapshot) if whole else 0, not whole
-        if not whole:
-            os.ftruncate(self._file.fileno(), 0)  # half a line would corrupt the next one
+    def close(self) -> None:
+        self.seal(last=True)
+        self._log.close()

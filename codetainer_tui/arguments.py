@@ -23,6 +23,7 @@ INSIDE = {
     "traffic": "Print the traffic that the gate carried, by name.",
     "report": "Report what happened overnight: time, work, traffic, refusals, decisions, tokens.",
     "suggest": "Print lines for domains.conf, based on what was refused.",
+    "verify": "Tell whether a journal and a traffic log are whole. Exit code 0: whole, 1: a gap, 2: cannot be established.",
     "metrics": "Print metrics in OpenMetrics format.",
     "ssh-config": "Print the entry for ~/.ssh/config, or the host key's line for known_hosts.",
 }
@@ -115,6 +116,12 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page")
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--notify", action="store_true", help="send it to the addresses of CODETAINER_NOTIFY (root only)")
+
+    v = made["verify"]
+    v.add_argument("files", nargs="*", type=Path, metavar="FILE", help="copies, the oldest first (default: this sandbox's own)")
+    v.add_argument("--head", default="", help="a head of the journal that was noted elsewhere: the lines up to it are compared")
+    v.add_argument("--key", default="", help="a key of the journal that was noted elsewhere: the seals after it are compared")
+    v.add_argument("--json", action="store_true", help="print JSON")
 
     made["traffic"].add_argument("--json", action="store_true", help="print JSON")
     made["metrics"].add_argument(

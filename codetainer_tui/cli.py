@@ -151,6 +151,12 @@ def traffic(options: argparse.Namespace) -> int:
     return verb.traffic(Paths(), as_json=options.json)
 
 
+def verify(options: argparse.Namespace) -> int:
+    from codetainer_tui import verify as verb
+
+    return verb.verify(Paths(), options.files, head=options.head, key=options.key, as_json=options.json)
+
+
 def metrics(options: argparse.Namespace) -> int:
     from codetainer_tui.metrics import server
 
@@ -270,7 +276,7 @@ def session(options: argparse.Namespace) -> int:
 FUNCTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        boot, attach, dashboard, status, logs, report, traffic, suggest, metrics, ssh_config, allowed, budget, learned,
+        boot, attach, dashboard, status, logs, report, traffic, suggest, verify, metrics, ssh_config, allowed, budget, learned,
         explain,
         acknowledge, work, session,
     )

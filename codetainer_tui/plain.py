@@ -61,11 +61,20 @@ class Lines:
             yield f"{clock_seconds(stamped.at)} protections:"
             yield from table(rows).splitlines()
 
+    @staticmethod
+    def _sealed(event: e.JournalSealed) -> str:
+        """The first key and the last seal, to be compared with later (codetainer verify); "" for the seals between them."""
+        if not event.seal:
+            return f"journal: the key of its seals is {harmless(event.key, 64)}"
+        return f"journal: last seal, after line {harmless(event.head, 50)}" if event.last else ""
+
     def text(self, event: e.Event, at: float) -> str:
         """The text of an event, "" for a measurement."""
         match event:
             case _ if isinstance(event, MEASUREMENTS):
                 return ""
+            case e.JournalSealed():
+                return self._sealed(event)
             case e.BootStarted():
                 self._titles = {step.name: step.title for step in event.plan}
                 self._pretend = event.pretend

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from backend.contract import shell
+from backend.contract.events import JournalSealed
 from backend.contract.paths import Paths
 from codetainer_tui.ask import NONE_HERE, NONE_HERE_HINT, supervised
 from codetainer_tui.recommendation import Wanted, wanted
@@ -41,7 +42,7 @@ def status(paths: Paths, *, as_json: bool, only_walls: bool = False) -> int:
         sys.stdout.write(table(shown.walls) if shown.walls else "the self-test has not run yet\n")
         return EXIT_CODES[shown.headline.condition]
     operator = os.geteuid() == 0
-    sys.stdout.write(for_programs(shown) if as_json else text(shown, wanted(state, now), operator=operator))
+    sys.stdout.write(for_programs(shown, state.sealed) if as_json else text(shown, wanted(state, now), operator=operator))
     return EXIT_CODES[shown.headline.condition]
 
 
@@ -106,10 +107,14 @@ def _advice(shown: View, wanted: Sequence[Wanted], *, operator: bool) -> str:
     return command and f"{'try' if operator else 'ask the operator to run'}: {command}{note}"
 
 
-def for_programs(shown: View) -> str:
-    """The View as JSON, with the condition, for programs. `serious` counts unacknowledged serious refusals."""
+def for_programs(shown: View, sealed: JournalSealed | None = None) -> str:
+    """The View as JSON, with the condition, for programs. `serious` counts unacknowledged serious refusals.
+
+    `journal` has the head and the next key of the journal's last seal, for `codetainer verify`.
+    """
     body = dataclasses.asdict(shown)
     body["condition"] = shown.headline.condition
     body["serious"] = shown.alarms
+    body["journal"] = {"head": sealed.head, "key": sealed.key} if sealed else None
     del body["full"], body["listed"]  # `full` repeats the other fields as sentences; `codetainer allowed` prints the allowlist
     return json.dumps(body, indent=2) + "\n"

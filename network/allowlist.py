@@ -220,6 +220,14 @@ class Allowlist:
         )
         return Allowlist(tuple(each))
 
+    def amended(self, entries: Iterable[Entry], removed: Iterable[str]) -> Allowlist:
+        """Returns the allowlist with these entries in place of those with the same patterns, and without the `removed` ones."""
+        index = dict(self._index)
+        for pattern in removed:
+            index.pop((pattern.removeprefix("*."), pattern.startswith("*.")), None)
+        index |= {(entry.name, entry.below): entry for entry in entries}
+        return Allowlist(tuple(index.values()))
+
     def without(self, pattern: str) -> Allowlist:
         return Allowlist(tuple(entry for entry in self.entries if entry.pattern != pattern))
 

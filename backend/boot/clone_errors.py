@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from backend.contract.immutable import dataclass
+from backend.tmpfs import Usage
 
 MAX_REASON = 500  # characters
 _MIB = 1 << 20
@@ -66,10 +67,14 @@ class Cause:
     remedy: str = ""
 
 
-def cause(output: Sequence[str], workspace: int, code: int) -> Cause:
-    """Returns the cause of a failed clone. `output` is git's, `workspace` the size of /workspace in bytes."""
+def cause(output: Sequence[str], workspace: Usage, code: int) -> Cause:
+    """Returns the cause of a failed clone. `output` is git's, `workspace` the file system of /workspace.
+
+    git removes a failed clone, so it is unknown whether bytes or inodes had run out; a larger size has more of both.
+    """
     if any(_FULL.search(line) for line in output):
-        return Cause(f"no space left in /workspace, which has {in_mib(workspace)}", _larger(2 * workspace))
+        limits = in_mib(workspace.size) + (f" and room for {workspace.inode_limit} files" if workspace.inode_limit else "")
+        return Cause(f"no space left in /workspace, which has {limits}", _larger(2 * workspace.size))
     for pattern, reason, remedy in _COMPILED:
         for line in output:
             if pattern.search(line):

@@ -282,7 +282,10 @@ class ListMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class SandboxMeasured(Event):
-    """Load: CPU in percent of one core; memory and each tmpfs in bytes (used, size); the part of the agent's processes."""
+    """Load: CPU in percent of one core; memory and each tmpfs in bytes (used, size); the part of the agent's processes.
+
+    `inodes` has the files, folders and links on each tmpfs, and their limit.
+    """
 
     kind: ClassVar[str] = "sandbox.measured"
     cpu: float
@@ -292,6 +295,7 @@ class SandboxMeasured(Event):
     agent_cpu: float = 0.0
     agent_memory: int = 0
     agent_processes: int = 0
+    inodes: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -795,6 +799,23 @@ class Snapshot(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class JournalSealed(Event):
+    """The supervisor signed (Ed25519) all lines up to `head`, and the traffic log up to `traffic`; see contract/chain.py.
+
+    `seal` can be checked with the `key` of the previous seal, and the next seal with `key`. Each private key is erased after
+    its seal. Number 0 signs nothing and publishes the first key. `last`: the sandbox ends.
+    """
+
+    kind: ClassVar[str] = "journal.sealed"
+    number: int
+    head: str
+    traffic: str
+    key: str
+    seal: str = ""
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown(Event):
     """An event from a newer version. Readers skip it."""
 
@@ -810,6 +831,7 @@ KINDS: dict[str, type[Event]] = {
         CookiesDropped, Wrote, Carried, ModelUsed, BudgetChanged, BudgetRaised,
         Allowed, Withdrawn, Learned, Muted, Acknowledged, Froze, SessionChanged, SessionMeasured, SessionResumed, AgentSettings,
         WorkCounted, WorkRecounted, WorkSaved, SaveSkipped, WorkSuspended, WorkResumed, NotificationsMeasured, Snapshot,
+        JournalSealed,
     )
 }  # fmt: skip
 

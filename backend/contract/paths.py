@@ -63,6 +63,11 @@ class Paths:
         return self.run / "Corefile"
 
     @property
+    def listed_names(self) -> Path:
+        """The names that CoreDNS answers, one per line."""
+        return self.run / "names"
+
+    @property
     def gate(self) -> Path:
         """The gate's folder (0700, root): configuration, host lists, admin socket."""
         return self.run / "gate"

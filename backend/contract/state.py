@@ -105,6 +105,8 @@ class State:
     prompt_bytes: int = 0
     day: Day = field(default_factory=Day)
     notifications: e.NotificationsMeasured | None = None
+    sealed: e.JournalSealed | None = None  # the last seal of the journal
+    sealed_at: float = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -231,6 +233,11 @@ def _(event: e.ServiceChanged, state: State, at: float) -> State:
     return replace(
         state, services={**state.services, event.service: event}, services_at={**state.services_at, event.service: since}
     )
+
+
+@_apply.register
+def _(event: e.JournalSealed, state: State, at: float) -> State:
+    return replace(state, sealed=event, sealed_at=at)
 
 
 @_apply.register

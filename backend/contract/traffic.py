@@ -32,8 +32,9 @@ def encode(connection: Connection) -> str:
 
 
 def decode(line: str) -> Connection:
-    """The connection of a line. Raises ValueError if the text is not such a line."""
+    """The connection of a line. Ignores other members, such as those of the chain. Raises ValueError for other text."""
     try:
-        return Connection(**json.loads(line))
+        body = json.loads(line)
+        return Connection(**{field.name: body[field.name] for field in dataclasses.fields(Connection) if field.name in body})
     except TypeError as error:
         raise ValueError(f"cannot read traffic log line: {error}") from error

@@ -1,8 +1,8 @@
 """Messages between supervisor and guard: JSON lines over a socket pair that the guard inherits. Values only, no I/O.
 
-Supervisor to guard: Configure (the whole allowlist after each change; the guard works out the differences) and requests.
-Guard to supervisor: Configured and Done, each with the id of the message that it answers; Happened, an event for the journal;
-and Found, a name that a learning run could open.
+Supervisor to guard: Configure (everything), Amend (the entries that differ from the last configuration) and requests. Guard to
+supervisor: Configured and Done, each with the id of the message that it answers; Happened, an event for the journal; and Found,
+a name that a learning run could open.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from backend.contract import events
 from backend.contract.immutable import dataclass
 
 MESSAGE_BYTES = 1 << 24  # the longest line: an allowlist of 100,000 names
+MAX_AMENDED = 100  # entries; if more differ, the whole allowlist is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,10 @@ class ListedName:
     below: bool
     ports: tuple[tuple[int, str], ...]
     source: str
+
+    @property
+    def pattern(self) -> str:
+        return f"*.{self.name}" if self.below else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,22 @@ class Configure(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Amend(Message):
+    """Changes some entries of configuration `base`, so that a grant does not depend on the length of the allowlist.
+
+    `removed` has patterns. The guard answers with Configured; with an error if `base` is not the configuration in force.
+    """
+
+    name: ClassVar[str] = "amend"
+    base: int
+    entries: tuple[ListedName, ...] = ()
+    removed: tuple[str, ...] = ()
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Configured(Message):
-    """The answer to Configure. `error` is the reason why the configuration is not in force, or ""."""
+    """The answer to Configure and Amend. `error` is the reason why the configuration is not in force, or ""."""
 
     name: ClassVar[str] = "configured"
     id: int
@@ -78,9 +97,13 @@ class Ping(Request):
 
 @dataclass(frozen=True, slots=True)
 class Refresh(Request):
-    """Resolves every entry without a wildcard now. Done.data: resolved, failed (counts)."""
+    """Resolves every entry without a wildcard now. Done.data: resolved, failed, left (counts).
+
+    With `most` > 0 it resolves only so many, and the others (`left`) after its answer, more slowly.
+    """
 
     name: ClassVar[str] = "refresh"
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +158,19 @@ class Found(Message):
 
 
 MESSAGES: dict[str, type[Message]] = {
-    m.name: m for m in (Configure, Ping, Refresh, Resolve, Explain, Unresolved, Configured, Done, Happened, Found)
+    m.name: m for m in (Configure, Amend, Ping, Refresh, Resolve, Explain, Unresolved, Configured, Done, Happened, Found)
 }
+
+
+def amendment(before: Configure, now: Configure) -> Amend | None:
+    """Returns the message that turns one configuration into another. None if more than some entries differ, or nothing."""
+    if dataclasses.replace(before, entries=(), id=0) != dataclasses.replace(now, entries=(), id=0):
+        return None
+    old = {entry.pattern: entry for entry in before.entries}
+    entries = tuple(entry for entry in now.entries if old.pop(entry.pattern, None) != entry)
+    if not 0 < len(entries) + len(old) <= MAX_AMENDED:
+        return None
+    return Amend(before.id, entries, tuple(old))
 
 
 def encode(message: Message) -> bytes:

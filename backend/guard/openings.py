@@ -102,10 +102,17 @@ class Openings:
         now = self.clock()
         self.open = {key: opening for key, opening in self.open.items() if opening.until > now}
 
-    def close_unlisted(self, find: Callable[[str], Entry | None]) -> list[tuple[str, int]]:
-        """Closes openings that no listed name needs; returns their addresses and ports. Raises NftError."""
+    def close_unlisted(
+        self, find: Callable[[str], Entry | None], concerned: Callable[[Opening], bool] = lambda _: True
+    ) -> list[tuple[str, int]]:
+        """Closes openings that no listed name needs; returns their addresses and ports. Raises NftError.
+
+        Looks only at those that are `concerned` by a change of the allowlist.
+        """
         gone: dict[str, list[Element]] = {}
         for (name_of_set, address, port), opening in self.open.items():
+            if not concerned(opening):
+                continue
             if not opening.keep(lambda name: _opens(find(name), port, name_of_set, self.set_for)):  # noqa: B023
                 gone.setdefault(name_of_set, []).append(Element(address, port))
         self.nft.run("".join(elements.delete(name_of_set, members) for name_of_set, members in gone.items()))
@@ -154,6 +161,22 @@ class Openings:
             if (address, port) in used and opening.until - now < self.keep_seconds / 2:
                 self.nft.run(elements.add(name_of_set, [Element(address, port, int(self.keep_seconds))]))
                 opening.until = self.clock() + self.keep_seconds
+
+
+def concerned(entries: Iterable[Entry], *, nameless: bool) -> Callable[[Opening], bool]:
+    """Returns a function that is true for openings of names that one of the entries covers; and, with `nameless`, for those
+    whose names are unknown.
+    """
+    entries = tuple(entries)
+    exact = {entry.name for entry in entries if not entry.below}
+    below = tuple(f".{entry.name}" for entry in entries if entry.below)
+
+    def is_concerned(opening: Opening) -> bool:
+        if not opening.by_entry:
+            return nameless
+        return any(name in exact or name.endswith(below) for names in opening.by_entry.values() for name in names)
+
+    return is_concerned
 
 
 def _opens(entry: Entry | None, port: int, name_of_set: str, set_for: Callable[[Check], str]) -> bool:

@@ -2,6 +2,7 @@
 
 The arguments are inherited descriptors: the channel, a UDP socket and a TCP listener, both bound to the guard's address. The
 channel closes when the supervisor has ended. The guard then exits, too, and leaves the firewall unchanged.
+Length: the guard's state, and all messages that read or change it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from backend.contract import events
 from backend.contract.events import CLAUDE, Event, ListMeasured, Noted, Reason, Stamped
 from backend.contract.refusals import OTHER_NAMES, Severity, severity
 from backend.guard import channel, learning, nflog, openings, upstream
-from backend.guard.channel import MESSAGE_BYTES, Configure, Configured, Done, Happened, Message, Request
+from backend.guard.channel import MESSAGE_BYTES, Amend, Configure, Configured, Done, Happened, ListedName, Message, Request
 from backend.guard.conntrack import Conntrack
 from backend.guard.explanation import NOT_RESOLVED, about_address, addresses_of, is_address
 from backend.guard.nftables import Nftables, NftError
@@ -34,6 +35,7 @@ from network.allowlist import Allowlist, Check, Entry, Port
 from network.firewall import elements, ruleset
 
 MAX_AT_ONCE = 100  # names resolved in parallel by a refresh
+MAX_AT_ONCE_LATER = 20  # by one that nothing waits for, so that queries do not wait for it
 MAX_FAILING = 50  # names without an address in the journal
 MAX_TOLD = 5  # of them in the answer to a refresh
 
@@ -51,8 +53,11 @@ class Guard:
             frozen=lambda: self.server.paused,
         )  # fmt: skip
         self.settings: Configure | None = None
+        self._in_force = 0  # the id of the configuration that DNS, sets and flows match, 0 if that failed
         self._configured = asyncio.Event()
         self.refreshed_at = self.next_at = 0.0
+        self._left: tuple[Entry, ...] = ()  # entries that boot did not wait for
+        self._has_left = asyncio.Event()
         self._measured: ListMeasured | None = None
         self._dns_refused: dict[Severity, dict[str, events.Refused]] = {each: {} for each in Severity}
 
@@ -93,9 +98,9 @@ class Guard:
 
     async def handle(self, message: Message) -> None:
         """Acts on a message and answers it."""
-        if isinstance(message, Configure):
+        if isinstance(message, Configure | Amend):
             try:
-                await self._configure(message)
+                await (self._configure(message) if isinstance(message, Configure) else self._amend(message))
             except (NftError, SystemFailure, OSError, ValueError) as error:
                 self._send_message(Configured(message.id, str(error)))
             else:
@@ -108,10 +113,8 @@ class Guard:
             self._send_message(done)
 
     async def _configure(self, message: Configure) -> None:
-        entries = tuple(
-            Entry(e.name, e.below, tuple(Port(number, Check(check)) for number, check in e.ports), e.source)
-            for e in message.entries
-        )
+        self._in_force = 0
+        entries = _entries(message.entries)
         resolvers = tuple(upstream.parse(text) for text in message.upstreams)
         self.openings.grace_seconds = message.grace_seconds
         self.openings.keep_seconds = message.keep_seconds
@@ -136,16 +139,45 @@ class Guard:
         elif not first:
             # Not after a restart: the names of addresses are not known yet, and their leases end anyway.
             await openings.cut(self.openings.close_unlisted(self.server.allowlist.match))
+        self._changed(message.id)
+
+    async def _amend(self, message: Amend) -> None:
+        """Changes some entries; looks only at the openings that they may concern."""
+        if message.base != self._in_force:
+            raise ValueError("cannot amend the allowlist: the guard has another one")
+        self._in_force = 0
+        before, entries = self.server.allowlist, _entries(message.entries)
+        gone = tuple(entry for pattern in message.removed if (entry := before.listed(pattern)))
+        self.server.allowlist = before.amended(entries, message.removed)
+        if self.server.learner is not None:
+            self.server.learner.changed(lambda name: self.server.allowlist.match(name) is not None)
+        # Openings from before a restart have no names: they may belong to an entry that was changed or removed.
+        narrows = bool(gone) or any(before.match(entry.name) or before.listed(entry.pattern) for entry in entries)
+        concerned = openings.concerned((*entries, *gone), nameless=narrows)
+        await openings.cut(self.openings.close_unlisted(self.server.allowlist.match, concerned))
+        self._changed(message.id)
+
+    def _changed(self, number: int) -> None:
+        """Records that a configuration is in force."""
         self.server.failing = {n: t for n, t in self.server.failing.items() if self.server.allowlist.match(n)}
+        self._in_force = number
         self.measure()
 
     async def _do(self, request: Request) -> Done:
         match request:
             case channel.Ping():
                 return Done(request.id, True)
-            case channel.Refresh():
-                resolved, failed = await self.refresh()
-                return Done(request.id, True, self._refreshed(resolved), {"resolved": resolved, "failed": failed})
+            case channel.Refresh(most):
+                names = self._names()
+                first = names[: most or None]
+                left = names[len(first) :]
+                resolved, failed = await self.refresh(first)
+                text = self._refreshed(resolved)
+                if left:
+                    text += f", {len(left)} more are being resolved"
+                    self._left = left
+                    self._has_left.set()
+                return Done(request.id, True, text, {"resolved": resolved, "failed": failed, "left": len(left)})
             case channel.Resolve(host):
                 return await self._resolve(request.id, host)
             case channel.Explain(host, port):
@@ -193,9 +225,16 @@ class Guard:
 
     # --- periodic tasks ---
 
-    async def refresh(self) -> tuple[int, int]:
-        """Resolves every entry without a wildcard to keep its addresses open. Returns the counts of successes and failures."""
-        slots = asyncio.Semaphore(MAX_AT_ONCE)
+    def _names(self) -> tuple[Entry, ...]:
+        """The entries without a wildcard."""
+        return tuple(entry for entry in self.server.allowlist.entries if not entry.below)
+
+    async def refresh(self, entries: Sequence[Entry] | None = None, at_once: int = MAX_AT_ONCE) -> tuple[int, int]:
+        """Resolves entries, by default all without a wildcard, to keep their addresses open.
+
+        Returns the counts of successes and failures.
+        """
+        slots = asyncio.Semaphore(at_once)
 
         async def one(entry: Entry) -> bool:
             async with slots:
@@ -206,7 +245,7 @@ class Guard:
                     self.server.failing.setdefault(entry.name, Failing(time.time(), str(error)))
             return bool(addresses)
 
-        results = await asyncio.gather(*(one(entry) for entry in self.server.allowlist.entries if not entry.below))
+        results = await asyncio.gather(*(one(entry) for entry in (self._names() if entries is None else entries)))
         self.refreshed_at = time.time()
         self.measure()
         return sum(results), len(results) - sum(results)
@@ -217,10 +256,14 @@ class Guard:
         while True:
             pause = self.settings.refresh_seconds * random.uniform(0.9, 1.0)
             self.next_at = time.time() + pause
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._has_left.wait(), pause)
+            left, self._left = self._left, ()
+            has_left = self._has_left.is_set()
+            self._has_left.clear()
             if self.server.paused:
                 continue
-            await self.refresh()
+            await (self.refresh(left, MAX_AT_ONCE_LATER) if has_left else self.refresh())
             self.openings.expire()
             try:
                 self.openings.keep_used(await openings.flows())
@@ -255,6 +298,12 @@ class Guard:
             self._send_message(Happened(events.encode(Stamped(time.time(), 0, row))))
 
 
+def _entries(listed: Sequence[ListedName]) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(e.name, e.below, tuple(Port(number, Check(check)) for number, check in e.ports), e.source) for e in listed
+    )
+
+
 async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=channel_fd), limit=MESSAGE_BYTES)
     guard = Guard(writer.write)
@@ -278,7 +327,7 @@ async def _main(channel_fd: int, udp_fd: int, tcp_fd: int) -> None:
         running = [group.create_task(task) for task in (guard.keep_refreshing(), guard.keep_counting())]
         while line := await reader.readline():
             message = channel.decode(line)
-            if isinstance(message, Configure):
+            if isinstance(message, Configure | Amend):
                 await guard.handle(message)  # in order, so that the latest configuration is the one in force
             else:
                 begin(guard.handle(message))

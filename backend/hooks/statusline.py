@@ -18,6 +18,7 @@ MINUTES = 10
 BAR_CELLS = 10
 MAX_TEXT = 48
 LEARNING, LEARNED_FILE = "LEARNING RUN", "learned.conf"  # the file exists beside the journal only in a learning run
+UNKNOWN = "unknown (reftable)"
 
 GREEN, YELLOW, RED, DIM, PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
@@ -60,9 +61,22 @@ def branch(folder: object) -> str:
     """The branch that is checked out in a folder, "" if there is none."""
     try:
         with open(f"{folder}/.git/HEAD", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return clean(file.read(200).strip().partition("ref: refs/heads/")[2])
+            name = file.read(200).strip().partition("ref: refs/heads/")[2]
     except (OSError, ValueError):
         return ""
+    return branch_in_tables(str(folder)) if name == ".invalid" else clean(name)
+
+
+def branch_in_tables(folder: str) -> str:
+    """The branch in a repository that keeps its refs in tables (reftable). Only git since 2.45 can tell, and it is asked."""
+    import subprocess  # costs 5 ms
+
+    command = ["git", "-C", folder, "symbolic-ref", "--quiet", "--short", "HEAD"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=2)
+    except (OSError, subprocess.TimeoutExpired):
+        return UNKNOWN
+    return clean(done.stdout.strip()) if done.returncode < 2 else UNKNOWN  # 1: no branch is checked out
 
 
 def session_name(names: str, session: str) -> str:

@@ -18,6 +18,7 @@ from backend.sandbox import claude, layout, namespaces
 from backend.sandbox.namespaces import Mount, Namespace
 from backend.sandbox.options import Net
 from backend.system import SYSTEM_PATH
+from backend.tmpfs import limits
 from network.firewall import ruleset
 
 BUILT = Path(__file__).parents[2] / "build"
@@ -116,7 +117,7 @@ def _overlay() -> None:
     namespaces.unshare(Namespace.MOUNT)
     namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
     holder = layout.holder(())
-    namespaces.mount("tmpfs", holder, "tmpfs", options="size=1m")
+    namespaces.mount("tmpfs", holder, "tmpfs", options=limits(1 << 20))
     for name in ("upper", "work", "root"):
         (holder / name).mkdir()
     options = f"lowerdir=/,upperdir={holder}/upper,workdir={holder}/work"

@@ -19,6 +19,7 @@ from backend.sandbox.claude import FAKE_CLAUDE
 from backend.sandbox.installation import LAUNCHERS, place, write
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
 from backend.system import GIT
+from backend.tmpfs import limits
 
 HOLDERS = ("/mnt", "/media", "/srv", "/opt", "/home")  # one is covered by a tmpfs, in the new mount namespace only
 # The system's own folders (hier(7)). All other top-level folders may hold users' files and are hidden.
@@ -67,7 +68,7 @@ def build(sources: Sources) -> None:
             LAUNCHERS,
         )
     )
-    mount("tmpfs", place, "tmpfs", Mount.NOSUID | Mount.NODEV, f"size={WRITES_BYTES},mode=0755")
+    mount("tmpfs", place, "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(WRITES_BYTES)},mode=0755")
     root = place / "root"
     root.mkdir()
     _overlay(Path("/"), root, place / "writes")
@@ -80,7 +81,7 @@ def build(sources: Sources) -> None:
     _devices(root)
     mount("proc", root / "proc", "proc", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC)
     mount("sysfs", root / "sys", "sysfs", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC | Mount.RDONLY)
-    mount("tmpfs", root / "run", "tmpfs", Mount.NOSUID | Mount.NODEV, "size=16m,mode=0755")
+    mount("tmpfs", root / "run", "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(16 << 20)},mode=0755")
     _names(root, sources.resolvers)
     pivot(root)
     os.umask(0o022)
@@ -119,7 +120,7 @@ def _hide(root: Path) -> None:
     for name in (*(top for top in tops if top not in SYSTEM | MADE), *HIDDEN):
         folder = root / name
         if folder.is_dir() and not folder.is_symlink():
-            mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, "size=64m,mode=0755")
+            mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(64 << 20)},mode=0755")
     (root / "root").mkdir(exist_ok=True)
     (root / "root").chmod(0o700)
 
@@ -229,7 +230,7 @@ def _claude(root: Path, program: Path) -> None:
 def _devices(root: Path) -> None:
     """Mounts a minimal /dev with its own instance of devpts, so that none of this machine's terminals is in it."""
     dev = root / "dev"
-    mount("tmpfs", dev, "tmpfs", Mount.NOSUID, "size=1m,mode=0755")
+    mount("tmpfs", dev, "tmpfs", Mount.NOSUID, f"{limits(1 << 20)},mode=0755")
     for name in DEVICES:
         source = Path("/dev") / name
         if stat.S_ISCHR(source.stat().st_mode):

@@ -74,9 +74,11 @@ class CoreDns:
         If CoreDNS is not running, it begins with this allowlist.
         """
         self._allowlist = allowlist
-        render = corefile.render_learning if self.learning else corefile.render
-        text = render(allowlist, os.uname().nodename.lower())
+        own = corefile.own_name(os.uname().nodename.lower(), allowlist)
+        names = str(self._paths.listed_names)
+        text = corefile.render_learning(own) if self.learning else corefile.render(names, own)
         same, self._written = text == self._written, text
+        system.write(self._paths.listed_names, corefile.listed(allowlist, own))
         system.write(self._paths.corefile, text)
         if not self.service.pid or (same and self.learning):
             return

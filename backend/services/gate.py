@@ -28,7 +28,7 @@ from backend.system import GATE, READER, Identity, SystemFailure
 from network import grant
 from network.allowlist import Allowlist
 from network.firewall.ruleset import GATE_ADDRESS, GATE_HTTP_PORT, GATE_TLS_PORT
-from network.gate import grants, haproxy
+from network.gate import grants, haproxy, updates
 from network.gate.credential_proxy import CredentialProxy
 from network.gate.credentials import Host
 from network.gate.haproxy import Places
@@ -68,6 +68,7 @@ class Gate:
         self.proxy: CredentialProxy | None = None  # contains the credentials
         self.learns = False  # this is a learning run
         self._installed: set[str] = set()  # names whose certificates the running gate has
+        self._loaded: dict[str, tuple[str, ...]] = {}  # the lines of its lists and maps, without those that are unknown
         self._carried: dict[str, Carried] = {}
         self._usage: dict[str, haproxy.Usage] = {}  # HAProxy's table at the last call, by name and port
         self._before: dict[str, haproxy.Usage] = {}  # by name: totals that HAProxy's table no longer contains
@@ -89,7 +90,7 @@ class Gate:
             learns = await self._learning_proxy(opened) if self.learns else None
             if learns is not None:
                 descriptors += [learns.descriptor, learns.http_descriptor, learns.log_descriptor]
-            self._write_lists()
+            self._loaded = self._write_lists()
             system.write(self._places.reasons, haproxy.words_in_lua(proxy), mode=0o600)
             text = haproxy.render(TEMPLATE, self._places, (tls.fileno(), http.fileno()), GATE.uid, proxy, learns)
             system.write(self._places.configuration, text, mode=0o600)
@@ -189,16 +190,20 @@ class Gate:
         self._places.folder.mkdir(mode=0o700, exist_ok=True)
         self._places.root.mkdir(mode=0o755, exist_ok=True)
 
-    def _write_lists(self) -> None:
+    def _write_lists(self) -> dict[str, tuple[str, ...]]:
+        """Writes the lists and maps for the next start; returns their lines."""
         self.make_folders()
-        for name, lines in grants.maps(self.allowlist).items():
-            system.write(self._places.map(name), "".join(f"{line}\n" for line in lines), mode=0o600)
-        for name, patterns in self._lists(self.allowlist).items():
-            system.write(self._places.list(name), "".join(f"{pattern}\n" for pattern in patterns), mode=0o600)
+        # The patterns first: a key without patterns grants nothing.
+        lines = {
+            grants.PATTERNS: grants.patterns(self.allowlist), **haproxy.names(self.allowlist), **grants.maps(self.allowlist),
+        }  # fmt: skip
+        for name, each in lines.items():
+            system.write(self._file(name)[1], "".join(f"{line}\n" for line in each), mode=0o600)
+        return lines
 
-    @staticmethod
-    def _lists(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
-        return {grants.PATTERNS: grants.patterns(allowlist), **haproxy.names(allowlist)}
+    def _file(self, name: str) -> tuple[str, Path]:
+        """HAProxy's kind and the file of a list or map."""
+        return ("map", self._places.map(name)) if name in grants.MAPS else ("acl", self._places.list(name))
 
     async def _ready(self) -> None:
         while True:
@@ -215,17 +220,31 @@ class Gate:
         Raises SystemFailure.
         """
         before, self.allowlist = self.allowlist, allowlist
-        self._write_lists()  # for the next start
+        lines = self._write_lists()
         if not self.service.pid:
             return
         await self._certify(allowlist)
         await self._install()
-        # The patterns first: a key without patterns grants nothing.
-        for name, patterns in self._lists(allowlist).items():
-            await self._replace("acl", self._places.list(name), patterns)
-        for name, lines in grants.maps(allowlist).items():
-            await self._replace("map", self._places.map(name), lines)
+        await self._load(lines)
         await self._close_changed(before, allowlist)
+
+    async def _load(self, lines: Mapping[str, tuple[str, ...]]) -> None:
+        """Gives lists and maps to the running gate in this order, if possible only their changes. Raises SystemFailure."""
+        loaded, self._loaded = self._loaded, {}  # if this fails, they are unknown
+        waiting: list[str] = []
+        for name, each in lines.items():
+            kind, file = self._file(name)
+            changes = None
+            if name in loaded:
+                changes = updates.commands(kind, str(file), loaded[name], each, suffixes=name.startswith("below"))
+            if changes is None:
+                await self._perform(waiting)
+                waiting = []
+                await self._replace(kind, file, each)
+            else:
+                waiting += changes
+        await self._perform(waiting)
+        self._loaded = dict(lines)
 
     async def _replace(self, kind: str, file: Path, lines: tuple[str, ...]) -> None:
         """Replaces the content of a list or map atomically: prepares a version, fills it, commits it."""
@@ -233,7 +252,10 @@ class Gate:
         version = answer.rpartition(":")[2].strip()
         if not version.isdigit():
             raise SystemFailure(f"cannot change the gate's allowlist: {answer.strip()}")
-        commands = [*(f"add {kind} @{version} {file} {line}" for line in lines), f"commit {kind} @{version} {file}"]
+        await self._perform([*(f"add {kind} @{version} {file} {line}" for line in lines), f"commit {kind} @{version} {file}"])
+
+    async def _perform(self, commands: list[str]) -> None:
+        """Sends commands that answer nothing if they succeed. Raises SystemFailure."""
         for begin in range(0, len(commands), BATCH):
             for answer in await self.ask(*commands[begin : begin + BATCH]):
                 if answer.strip():

@@ -58,6 +58,11 @@ class GateLog:
         self.cookies, self.writes = Cookies(), Writes()
         self.learns: Learns | None = None
 
+    @property
+    def traffic_head(self) -> str:
+        """The head of the traffic log's chain."""
+        return self._traffic.head
+
     async def pipe(self, opened: ExitStack) -> int:
         """Returns a descriptor for the gate's log and reads it until the gate ends. `opened` closes the supervisor's copy."""
         return await self._pipe(opened, self._read)

@@ -13,7 +13,7 @@ from backend.contract import events
 from backend.contract.events import Event, Noted, ServiceState
 from backend.contract.paths import Paths
 from backend.guard import channel
-from backend.guard.channel import Configure, Configured, Done, Found, Happened, Ping, Request
+from backend.guard.channel import Amend, Configure, Configured, Done, Found, Happened, Ping, Request
 from backend.services.service import Service, lines
 from backend.services.tasks import Tasks
 from backend.system import GUARD, SystemFailure
@@ -30,6 +30,7 @@ class Guard:
         self.service = Service("guard", self._spawn, self._ready, emit)
         self.found: Callable[[str], None] | None = None  # opens a name, in a learning run
         self._configuration: Configure | None = None
+        self._in_force: Configure | None = None  # in the running guard, None if that is unknown
         self._numbers = itertools.count(1)
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[int, asyncio.Future[Configured | Done]] = {}
@@ -56,12 +57,25 @@ class Guard:
         return answer
 
     async def _configure(self, configuration: Configure) -> None:
-        number = next(self._numbers)
-        answer = await self._send(number, replace(configuration, id=number), ANSWER_SECONDS)
-        if isinstance(answer, Configured) and answer.error:
-            raise SystemFailure(answer.error)
+        """Sends the entries that differ from the configuration in force or, if that is unknown or fails, everything."""
+        configuration = replace(configuration, id=next(self._numbers))
+        before, self._in_force = self._in_force, None
+        amendment = channel.amendment(before, configuration) if before is not None else None
+        error = ""
+        if amendment is not None:
+            error = await self._put_in_force(replace(amendment, id=configuration.id))
+        if amendment is None or error:
+            error = await self._put_in_force(configuration)
+        if error:
+            raise SystemFailure(error)
+        self._in_force = configuration
 
-    async def _send(self, number: int, message: Configure | Request, seconds: float) -> Configured | Done:
+    async def _put_in_force(self, message: Configure | Amend) -> str:
+        """Returns the guard's error, or "". Raises SystemFailure if it does not answer."""
+        answer = await self._send(message.id, message, ANSWER_SECONDS)
+        return answer.error if isinstance(answer, Configured) else ""
+
+    async def _send(self, number: int, message: Configure | Amend | Request, seconds: float) -> Configured | Done:
         if self._writer is None:
             raise SystemFailure("cannot ask the guard: it is not running")
         waiting: asyncio.Future[Configured | Done] = asyncio.get_running_loop().create_future()
@@ -98,6 +112,7 @@ class Guard:
             theirs.close()
             datagrams.close()
             listener.close()
+        self._in_force = None
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=channel.MESSAGE_BYTES)
         self._tasks.begin(self._listen(reader, self._writer))
         assert process.stderr is not None

@@ -1,23 +1,22 @@
-"""The traffic log: every connection that the gate carried, for audits. Bounded in size and in lines per second."""
+"""The traffic log: every connection that the gate carried, for audits. Bounded in size and in lines per second.
+
+Its lines form a hash chain, whose head the journal's seals contain. A full file system loses lines but does not stop the
+supervisor.
+"""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from backend.chained_log import ChainedLog
 from backend.contract.traffic import Connection, encode
 
 SEGMENT_BYTES = 2 << 20  # size of a file; one older file is kept
 MAX_A_SECOND = 256
-
-
-class _File(RotatingFileHandler):
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (its name in the standard library)
-        """Ignores errors: a full file system loses log lines but does not stop the supervisor."""
+MEMBER_BYTES = 160  # at most, of the members that the chain adds to a line
 
 
 class TrafficLog:
@@ -25,9 +24,14 @@ class TrafficLog:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._clock = clock
-        self._file = _File(path, maxBytes=segment_bytes, backupCount=1, encoding="utf-8", delay=True)
+        self._segment_bytes = segment_bytes
+        self._log = ChainedLog(path, path.with_name(f"{path.name}.1"))
         self._second, self._lines = 0, 0
         self._rest: Connection | None = None
+
+    @property
+    def head(self) -> str:
+        return self._log.head
 
     def add(self, connection: Connection) -> None:
         second = int(self._clock())
@@ -53,4 +57,8 @@ class TrafficLog:
             self._rest = None
 
     def _write(self, connection: Connection) -> None:
-        self._file.handle(logging.makeLogRecord({"msg": encode(connection)}))
+        text = encode(connection)
+        if self._log.size + len(text) + MEMBER_BYTES > self._segment_bytes:
+            self._log.turn(text)
+        else:
+            self._log.append(text)

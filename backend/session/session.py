@@ -17,6 +17,7 @@ from backend.contract.paths import AGENT_UID, Paths
 from backend.session.beginning import Answer, cleaned
 from backend.session.prompt import Look, is_busy
 from backend.system import SystemFailure
+from backend.tmpfs import limits
 
 if TYPE_CHECKING:
     from backend.session import server
@@ -41,7 +42,7 @@ def prepare(paths: Paths, popup_key: str) -> None:
     folder = paths.tmux_socket.parent
     folder.mkdir(mode=0o711, exist_ok=True)
     if not folder.is_mount():  # 0711: at a login, root looks for the socket and has no CAP_DAC_OVERRIDE
-        options = f"nosuid,nodev,noexec,size={FOLDER_SIZE},mode=0711,uid={AGENT_UID},gid={AGENT_UID}"
+        options = f"nosuid,nodev,noexec,{limits(FOLDER_SIZE)},mode=0711,uid={AGENT_UID},gid={AGENT_UID}"
         system.mount("tmpfs", folder, source="tmpfs", options=options)
     system.write(paths.tmux_config, CONFIGURATION.read_text().replace("{popup_key}", popup_key))
 

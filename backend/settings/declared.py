@@ -134,10 +134,13 @@ class Settings:
         example="tls://1.1.1.1#cloudflare-dns.com 192.0.2.53",
     )
     tmpfs_workspace: int = setting(
-        "CODETAINER_TMPFS_WORKSPACE", "Size of /workspace", values.size, "512M", "a size such as 512M or 2G"
+        "CODETAINER_TMPFS_WORKSPACE", "Size of /workspace, which has room for one file or folder per 4 KiB of it", values.size,
+        "512M", "a size such as 512M or 2G"
+    )  # fmt: skip
+    tmpfs_tmp: int = setting("CODETAINER_TMPFS_TMP", "Size of /tmp, as above", values.size, "512M", "a size such as 512M or 2G")
+    tmpfs_home: int = setting(
+        "CODETAINER_TMPFS_HOME", "Size of /home/claude, as above", values.size, "1G", "a size such as 512M or 2G"
     )
-    tmpfs_tmp: int = setting("CODETAINER_TMPFS_TMP", "Size of /tmp", values.size, "512M", "a size such as 512M or 2G")
-    tmpfs_home: int = setting("CODETAINER_TMPFS_HOME", "Size of /home/claude", values.size, "1G", "a size such as 512M or 2G")
     refresh_seconds: float = setting(
         "CODETAINER_REFRESH", "Interval between resolving all names of the allowlist", durations.read, "5m", values.DURATION
     )

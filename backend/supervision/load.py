@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from backend import processes
+from backend import processes, tmpfs
 from backend.boot.steps.tmpfs import memory_bytes
 from backend.context import Boot
 from backend.contract.events import Event, SandboxMeasured
@@ -33,14 +33,13 @@ async def watch(boot: Boot, emit: Callable[[Event], None]) -> None:
         await asyncio.sleep(SECONDS)
         now, at = Load.now(), time.monotonic()
         spent = at - before_at
-        tmpfs = {
-            f"/{p.relative_to(boot.paths.root)}": usage(p) for p in (boot.paths.workspace, boot.paths.tmp, boot.paths.home)
-        }
+        places = (boot.paths.workspace, boot.paths.tmp, boot.paths.home)
+        usages = {f"/{place.relative_to(boot.paths.root)}": tmpfs.usage(place) for place in places}
         found = SandboxMeasured(
             percent(now.cpu_seconds - before.cpu_seconds, spent), now.resident >> 20 << 20, limit,
-            {k: (u >> 20 << 20, s) for k, (u, s) in tmpfs.items()},
+            {place: (usage.used >> 20 << 20, usage.size) for place, usage in usages.items()},
             percent(now.agent_cpu_seconds - before.agent_cpu_seconds, spent), now.agent_resident >> 20 << 20,
-            now.agent_processes,
+            now.agent_processes, {place: inodes(usage) for place, usage in usages.items() if usage.inode_limit},
         )  # fmt: skip
         before, before_at = now, at
         if said is None or _has_moved(said, found):
@@ -59,12 +58,11 @@ def percent(cpu_seconds: float, of_seconds: float) -> float:
     return round(max(0.0, cpu_seconds) / of_seconds * 100) if of_seconds > 0 else 0.0
 
 
-def usage(path: Path) -> tuple[int, int]:
-    """Bytes used and size of a file system. Raises OSError."""
-    import psutil  # noqa: TID251
-
-    found = psutil.disk_usage(str(path))
-    return found.used, found.total
+def inodes(usage: tmpfs.Usage) -> tuple[int, int]:
+    """Inodes used and their limit. The first is rounded down to a percent of the limit, unless all are used."""
+    step = max(1, usage.inode_limit // 100)
+    used = usage.inodes if usage.inodes >= usage.inode_limit else usage.inodes // step * step
+    return used, usage.inode_limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from backend.lock import Lock
 from backend.settings import Settings
 from backend.settings.values import Debug
 from backend.supervision.supervisor import Supervisor
+from backend.tmpfs import limits
 
 if TYPE_CHECKING:
     from backend.debug_log import DebugLog
@@ -29,7 +30,7 @@ def _make_folder(paths: Paths) -> None:
     """Our own folder, in memory: in a container `/run` is part of the root and becomes read-only with it."""
     paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not paths.run.is_mount():
-        system.mount("tmpfs", paths.run, source="tmpfs", options=f"nosuid,nodev,noexec,size={RUN_BYTES},mode=0755")
+        system.mount("tmpfs", paths.run, source="tmpfs", options=f"nosuid,nodev,noexec,{limits(RUN_BYTES)},mode=0755")
 
 
 @contextlib.contextmanager

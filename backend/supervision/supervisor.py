@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 NOT_STARTED = "nothing is started as the agent"
 LOGIN_SECONDS = 2.0  # a login may be looking at the init lock
 LAST_LOG_SECONDS = 2.0  # for the rest of the gate's log when the sandbox stops
+SEAL_SECONDS = 300.0
 RETRY_SECONDS = 5.0  # before a task that ended with an error is started again
 MAX_ATTEMPTS = 3  # self-tests in a row that cannot run count as a failure; one may lack a process for a moment
 ATTEMPT_SECONDS = 10.0  # between two of them
@@ -72,6 +73,7 @@ class Supervisor(Control):
         self.settings, self.paths = settings, paths
         self.journal = Journal(paths)
         self.services = Services(paths, self._emit)
+        self.journal.traffic_head = lambda: self.services.gate.log.traffic_head
         self.policy = Policy(settings, self.services)
         self.boot = self._new_boot()
         self.work = Keeper(self.boot, self.journal)
@@ -129,6 +131,7 @@ class Supervisor(Control):
         self.freezing.prepare(self.paths.cgroups)
         loop.run_in_executor(None, session.preload)
         booting = asyncio.create_task(self._boot(lock))
+        self._begin(self._keep_sealing)
         stopping = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait((booting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -264,6 +267,16 @@ class Supervisor(Control):
     async def _watch_services(self) -> None:
         """Reads CoreDNS's metrics and refused names, and checks that the services answer."""
         await watch.services(self.services, self.boot, self._emit, self._prove.set)
+
+    async def _keep_sealing(self) -> None:
+        """Seals the journal every few minutes. Until a line is sealed, root could change it."""
+        try:
+            self.journal.begin_seals()
+        except OSError as error:
+            self.journal.emit(Noted("warning", f"the journal has no seals: {error}"))
+        while True:
+            await asyncio.sleep(SEAL_SECONDS)
+            self.journal.seal()
 
     async def _keep_proving(self) -> None:
         """Repeats the self-test every few minutes, and soon after a service has come back or the allowlist has changed.

@@ -15,7 +15,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from backend.contract.immutable import dataclass
-from backend.work.git import Git, last_line, text
+from backend.work import reftable
+from backend.work.git import text
 from backend.work.place import contents, locate, opened
 
 MAX_LOOSE = 200_000  # files and folders below refs/; git packs refs long before
@@ -58,11 +59,14 @@ class Head:
 
 
 def read(common: Path) -> Refs:
-    """Reads refs from files: the loose ones, and packed ones that have no loose file."""
+    """Reads refs from files: the loose ones, and packed ones that have no loose file; and from tables (reftable)."""
     notes: list[str] = []
     values = dict(_packed(common, notes))
     links: dict[str, str] = {}
-    for name, content in _loose(common, notes):
+    tables = _tables(common, notes)
+    # Where refs are in tables, the file refs/heads keeps older versions of git from using the repository.
+    loose = () if tables is not None and not (common / "refs/heads").is_dir() else _loose(common, notes)
+    for name, content in (*loose, *(tables.refs.items() if tables is not None else ())):
         if content.startswith("ref: "):
             links[name] = content.removeprefix("ref: ").strip()
         elif OBJECT.match(content):
@@ -79,6 +83,8 @@ def read(common: Path) -> Refs:
         if target in values:
             values[name] = values[target]
     stashes, complete = _entries(common / "logs/refs/stash", MAX_LOG)
+    if tables is not None:
+        stashes = tuple(dict.fromkeys((*tables.stashes, *stashes)))
     if not complete:
         notes.append(f"the list of stashes is larger than {MAX_LOG >> 20} MB: only the latest {len(stashes)} are examined")
     return Refs(values, stashes, tuple(notes))
@@ -93,6 +99,9 @@ def head(own: Path, refs: Refs) -> Head:
         content, why = "", f": {error.strerror}"
     else:
         why = ""
+    if content == reftable.HEAD:
+        content = reftable.stack(own / "reftable").refs.get("HEAD", "")  # each work tree has a stack of its own
+        why = ": its tables (reftable) do not have it"
     if content.startswith("ref: refs/"):
         name = content.removeprefix("ref: ").strip()
         return Head(name.removeprefix("refs/heads/"), refs.values.get(name, ""))
@@ -101,6 +110,20 @@ def head(own: Path, refs: Refs) -> Head:
     if last := _last(own / "logs/HEAD"):
         return Head("", last, f"HEAD cannot be read{why}: taken from its reflog")
     return Head("", "", f"HEAD cannot be read{why}")
+
+
+def _tables(common: Path, notes: list[str]) -> reftable.Stack | None:
+    """Returns the refs that are in tables, None if the repository does not use that format."""
+    try:
+        stub = (contents(common / "HEAD") or b"").decode(errors="replace").strip() == reftable.HEAD
+    except OSError:
+        stub = False
+    if not stub and not (common / "reftable/tables.list").exists():
+        return None
+    tables = reftable.stack(common / "reftable")
+    notes += tables.notes
+    tables.refs = {name: value for name, value in tables.refs.items() if name.startswith("refs/") and not _INVALID.search(name)}
+    return tables
 
 
 def commit_at(folder: Path) -> str:
@@ -243,15 +266,3 @@ def component(name: str, taken: Collection[str]) -> str:
     short = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "tree"
     candidates = (short if number == 1 else f"{short}-{number}" for number in itertools.count(1))
     return next(candidate for candidate in candidates if candidate not in taken)
-
-
-def of_tables(git: Git) -> tuple[Refs, Head]:
-    """Reads refs in the reftable format through git, which supports it since 2.45. `git` is from scratch.table_view."""
-    done = git.answer("for-each-ref", "--format=%(objectname) %(refname)")
-    if done.code != 0 or not done.whole:
-        return Refs({}, (), (f"its refs cannot be read: {last_line(done)}",)), Head()
-    values = {name: commit for commit, _, name in (line.partition(" ") for line in text(done.out).splitlines())}
-    name = git.maybe("symbolic-ref", "--quiet", "HEAD")
-    commit = values.get(name, "") if name else git.maybe("rev-parse", "--verify", "--quiet", "HEAD")
-    stashes = git.maybe("rev-list", "--walk-reflogs", "refs/stash").split() if "refs/stash" in values else []
-    return Refs(values, tuple(stashes)), Head(name.removeprefix("refs/heads/"), commit)

@@ -100,10 +100,10 @@ class _Reading:
 
     def repository(self) -> Repository:
         kind = self._kind()
-        all_refs, own_head = self._refs(kind)
+        all_refs = refs.read(self._common)
         self.notes += all_refs.notes
         git = self._open(kind)
-        heads = self._heads(all_refs, own_head)
+        heads = self._heads(all_refs)
         existing = self._commits(git, all_refs, [head.commit for _, _, head in heads])
         worktrees = self._worktrees(heads, existing)
         elsewhere = {key.removeprefix("remote.").rpartition(".")[0] for key, url in self._urls if ELSEWHERE.match(url)}
@@ -142,12 +142,6 @@ class _Reading:
                 return "sha256"
         return "sha1"
 
-    def _refs(self, kind: str) -> tuple[Refs, Head | None]:
-        tables = self._entries.get("extensions.refstorage") == "reftable" or (self._common / "reftable").is_dir()
-        if not tables:
-            return refs.read(self._common), None
-        return refs.of_tables(scratch.table_view(self._workshop, self._common, self._own, kind))
-
     def _open(self, kind: str) -> Git:
         self._scratch = Scratch.make(self._workshop, kind, self._common / "objects", ())
         self._scratch.be_shallow(self._shallow(self._scratch.git))
@@ -182,12 +176,12 @@ class _Reading:
 
     # --- its contents ---
 
-    def _heads(self, all_refs: Refs, own: Head | None) -> list[tuple[Path, Path, Head]]:
+    def _heads(self, all_refs: Refs) -> list[tuple[Path, Path, Head]]:
         """Returns the path, git folder and HEAD of every work tree, the one at the repository's own path first."""
         heads: list[tuple[Path, Path, Head]] = []
         if not self._place.bare and self._has_files(self._own):
             self._note_work_tree()
-            heads.append((self._place.folder, self._own, own or refs.head(self._own, all_refs)))
+            heads.append((self._place.folder, self._own, refs.head(self._own, all_refs)))
         main = [(self._common.parent, self._common)] if self._common.name == ".git" and self._has_files(self._common) else []
         for path, folder in (*main, *self._added()):
             if folder == self._own or (path.is_dir() and path.samefile(self._place.folder)):

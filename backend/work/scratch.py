@@ -64,7 +64,7 @@ class Workshop:
         """git in an empty repository, so that it does not look for one in the folders above. Raises OSError."""
         place = self.below / "nothing"
         if not place.exists():
-            _make(place, "sha1", "")
+            _make(place, "sha1")
         return Git({**self.environment, "GIT_DIR": str(place)}, place)
 
 
@@ -103,10 +103,12 @@ def folder(home: Path) -> Path:
 
 
 def room(place: Path) -> int:
-    """Returns how many bytes the agent can still write in a place; 0 if that is unknown."""
+    """Returns how many bytes the agent can still write in a place; 0 if that is unknown, or no more files fit."""
     try:
         status = os.statvfs(place)
     except OSError:
+        return 0
+    if status.f_files and not status.f_favail:
         return 0
     return status.f_bavail * status.f_frsize
 
@@ -116,26 +118,15 @@ def writable(place: Path) -> bool:
     return place.is_dir() and os.access(place, os.W_OK)
 
 
-def _make(place: Path, kind: str, more: str) -> None:
-    """Creates a git folder with our configuration. `kind` is its object format, `more` further lines of [extensions]."""
+def _make(place: Path, kind: str) -> None:
+    """Creates a git folder with our configuration. `kind` is its object format."""
     place.mkdir()
     (place / "refs").mkdir()
     (place / "objects").mkdir()
     (place / "info").mkdir()
     (place / "HEAD").write_text("ref: refs/heads/none\n")
-    extensions = (f"\tobjectFormat = {kind}\n" if kind != "sha1" else "") + more
+    extensions = f"\tobjectFormat = {kind}\n" if kind != "sha1" else ""
     (place / "config").write_text(CONFIGURATION.format(version=int(bool(extensions)), extensions=extensions))
-
-
-def table_view(workshop: Workshop, common: Path, own: Path, kind: str) -> Git:
-    """Returns a git that reads the agent's refs in the reftable format, from a git folder of ours. Raises OSError."""
-    place = workshop.new() / "view"
-    _make(place, kind, "\trefStorage = reftable\n")
-    (place / "HEAD").write_text("ref: refs/heads/.invalid\n")
-    (place / "refs/heads").write_text("this repository uses the reftable format\n")
-    (place / "reftable").symlink_to((own if own != common and (own / "reftable").is_dir() else common) / "reftable")
-    environment = {**workshop.environment, "GIT_DIR": str(place), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(common / "objects")}
-    return Git(environment, place)
 
 
 @dataclass(slots=True)
@@ -157,7 +148,7 @@ class Scratch:
         """Creates the git folder. `objects` is the agent's object folder. Raises OSError."""
         below = workshop.new()
         place = below / "git"
-        _make(place, kind, "")
+        _make(place, kind)
         (below / "empty").mkdir()
         made = cls(place, kind, workshop.environment)
         if objects is not None:
@@ -198,7 +189,7 @@ class Scratch:
         """
         place = self.place.parent / "plain"
         if not place.exists():
-            _make(place, self.kind, "")
+            _make(place, self.kind)
         objects = ":".join(map(str, (self.place / "objects", *self._theirs)))
         environment = {**self.git.environment, "GIT_DIR": str(place), "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects}
         return Git(environment, self.git.folder)

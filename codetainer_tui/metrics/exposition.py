@@ -93,6 +93,10 @@ def _sandbox(state: State) -> Iterator[Metric]:
     yield _gauge("learned_names", "Names that the learning run has opened.", len(state.learned))
     says = "1 after a protection failed while the agent was running, until a retry."
     yield _gauge("protection_failed", says, state.protection_failed is not None)
+    if state.sealed is not None:
+        seal = {"head": harmless(state.sealed.head, 50), "key": harmless(state.sealed.key, 64)}
+        yield InfoMetricFamily(PREFIX + "journal", "Head and next key of the last seal: see codetainer verify.", value=seal)
+        yield _gauge("journal_sealed_timestamp", "Time of the last seal of the journal.", state.sealed_at, "seconds")
     yield _gauge("journal_updated_timestamp", "Time of the last event.", state.updated_at, "seconds")
 
 
@@ -181,6 +185,10 @@ def _load(state: State) -> Iterator[Metric]:
     yield _gauges("tmpfs_used", "Used space of the tmpfs.", "path", used, "bytes")
     size = {harmless(path, 60): float(pair[1]) for path, pair in load.tmpfs.items()}
     yield _gauges("tmpfs_size", "Size limit of the tmpfs.", "path", size, "bytes")
+    inodes = {harmless(path, 60): float(pair[0]) for path, pair in load.inodes.items()}
+    yield _gauges("tmpfs_inodes", "Files, folders and links on the tmpfs.", "path", inodes)
+    limit = {harmless(path, 60): float(pair[1]) for path, pair in load.inodes.items()}
+    yield _gauges("tmpfs_inodes_limit", "Limit of files, folders and links on the tmpfs.", "path", limit)
 
 
 def _suspended(state: State) -> Iterator[Metric]:

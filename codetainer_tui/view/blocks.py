@@ -208,12 +208,14 @@ def _full(state: State) -> list[Block]:
     if measured is None:
         return []
     places = {"memory": (measured.memory_used, measured.memory_limit), **measured.tmpfs}
+    amounts = [(place, used, whole, f"{size(used)} of {size(whole)}") for place, (used, whole) in places.items()]
+    amounts += [(place, used, whole, f"{used} of {whole} files") for place, (used, whole) in measured.inodes.items()]
     return [
         Block(
             f"{harmless(place, 40)} is {'full' if percent(used, whole) >= FULL else 'nearly full'}", "",
-            (f"{size(used)} of {size(whole)} used. {REMEDIES.get(place, '')}".rstrip(),), Tone.WARN,
+            (f"{amount} used. {REMEDIES.get(place, '')}".rstrip(),), Tone.WARN,
         )
-        for place, (used, whole) in places.items()
+        for place, used, whole, amount in amounts
         if percent(used, whole) >= NEARLY_FULL
     ]  # fmt: skip
 

@@ -185,10 +185,12 @@ def _sandbox(state: State) -> Row | None:
 
 
 def _disk(state: State) -> Row | None:
-    """Use of each tmpfs."""
+    """Use of each tmpfs: of its bytes, and of its inodes if they are nearly used up."""
     if state.sandbox is None or not state.sandbox.tmpfs:
         return None
     places = [(place(path), percent(used, whole)) for path, (used, whole) in state.sandbox.tmpfs.items()]
+    files = [(f"{place(path)} files", percent(used, whole)) for path, (used, whole) in state.sandbox.inodes.items()]
+    places += [(name, value) for name, value in files if value >= NEARLY_FULL]
     cells = tuple(f"{name} {value:.0f}% {bar(value)}" for name, value in places)
     fullest = max(value for _, value in places)
     short = tuple(f"{name} {value:.0f}%" for name, value in places)

@@ -1,22 +1,20 @@
 """CoreDNS's configuration, and the lines of its log that report names. An unlisted name never leaves the sandbox, except in a
 learning run.
 
-One server block per name matches nested names exactly; templates within one large block would also match other names. The
-blocks take 23 MB for 23 names and 131 MB for 1,000. Above MAX_BLOCKS names, and in a learning run, one block forwards
-everything and the guard, which has the same allowlist, decides.
+One server block refuses the names that are not in a file (`listed`; our plugin network/dns/coredns/refuse.go), so that another
+allowlist takes a few milliseconds to load, whatever its length. The guard has the same allowlist. In a learning run the block
+forwards everything and the guard decides.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from network.allowlist import Allowlist
 from network.firewall.ruleset import COREDNS_ADDRESS, GUARD_ADDRESS
 from network.names import LABEL
 
-MAX_BLOCKS = 1000
 HEALTH_PORT, READY_PORT, METRICS_PORT = 8180, 8181, 9153
 CACHE_SECONDS = 300  # the guard keeps addresses open for longer
 
@@ -56,47 +54,52 @@ _LOCAL = """\
         rcode NOERROR
     }
 """
+# The sandbox's own name, whose zone may have names that are listed.
+_OWN = """\
+    template IN A {host} {{
+        match ^{pattern}\\.$
+        answer "{{{{ .Name }}}} 60 IN A 127.0.0.1"
+        fallthrough
+    }}
+"""
 
 
-def render_learning(allowlist: Allowlist, host: str = "") -> str:
-    """Returns the Corefile for a learning run. The allowlist only matters if it contains the sandbox's own host name.
+def render_learning(own: str = "") -> str:
+    """Returns the Corefile for a learning run.
 
     Our plugin `tell` (network/dns/coredns/tell.go) logs the names, so that their programs can be found. CoreDNS remembers no
     negative answers: a name that has none now may be open a moment later.
     """
-    resolve = _RESOLVE.replace("denial 4096 30 0\n", "disable denial\n")
-    return _local(allowlist, host) + _block(".", _COMMON, _WATCH, "    tell\n", resolve)
+    return _rendered("    tell\n", own, _RESOLVE.replace("denial 4096 30 0\n", "disable denial\n"))
 
 
-def _local(allowlist: Allowlist, host: str) -> str:
-    """The blocks for the sandbox's own names."""
-    local = _block("localhost", _COMMON, _LOCAL)
-    if _is_own(host, allowlist):
-        local += _block(host, _COMMON, _refuse(rf".\.{re.escape(host)}\.$"), _LOCAL)
-    return local
+def render(names: str, own: str = "") -> str:
+    """Returns the Corefile. `names` is the path of the file with the listed names.
 
-
-def render(allowlist: Allowlist, host: str = "") -> str:
-    """Returns the Corefile for an allowlist, whose names `normalise` has reduced to letters, digits, `-`, `_` and dots.
-
-    `host` is the sandbox's host name. It and all names below localhost are answered with 127.0.0.1.
+    All names below localhost are answered with 127.0.0.1, and so is `own`, the sandbox's name (see `own_name`).
     """
-    local = _local(allowlist, host)
-    if len(allowlist.entries) > MAX_BLOCKS:
-        return local + _block(".", _COMMON, _WATCH, _RESOLVE)
-    wildcards = Allowlist(tuple(entry for entry in allowlist.entries if entry.below))
-    exact = {entry.name for entry in allowlist.entries if not entry.below}
-    blocks = [_block(zone, _COMMON, _exactness(zone, exact, wildcards), _RESOLVE) for zone in _zones(allowlist)]
-    return local + "".join(blocks) + _block(".", _COMMON, _WATCH, _refuse())
+    return _rendered(f"    refuse {names}\n", own, _RESOLVE)
+
+
+def _rendered(first: str, own: str, resolve: str) -> str:
+    here = _OWN.format(host=own, pattern=re.escape(own)) if own else ""
+    return _block("localhost", _COMMON, _LOCAL) + _block(".", _COMMON, _WATCH, first, here, resolve)
+
+
+def listed(allowlist: Allowlist, own: str = "") -> str:
+    """Returns the file of listed names, which `normalise` has reduced to letters, digits, `-`, `_` and dots."""
+    return "".join(f"{pattern}\n" for pattern in (*(entry.pattern for entry in allowlist.entries), own) if pattern)
+
+
+def own_name(host: str, allowlist: Allowlist) -> str:
+    """Returns the sandbox's host name, "" if it is not answered here: it is on the allowlist, or no plain name."""
+    taken = host == "localhost" or allowlist.match(host) is not None or any(entry.name == host for entry in allowlist.entries)
+    return host if _is_plain(host) and not taken else ""
 
 
 def is_local(name: str, allowlist: Allowlist, host: str = "") -> bool:
-    """True if `render` answers a name with 127.0.0.1."""
-    return f".{name}".endswith(".localhost") or (name == host and _is_own(host, allowlist))
-
-
-def _is_own(host: str, allowlist: Allowlist) -> bool:
-    return _is_plain(host) and host not in ("localhost", *_zones(allowlist)) and allowlist.match(host) is None
+    """True if CoreDNS answers a name with 127.0.0.1."""
+    return f".{name}".endswith(".localhost") or (name == host and own_name(host, allowlist) != "")
 
 
 def _is_plain(host: str) -> bool:
@@ -105,27 +108,6 @@ def _is_plain(host: str) -> bool:
 
 def _block(zone: str, *parts: str) -> str:
     return f"{zone}:53 {{\n{''.join(parts)}}}\n"
-
-
-def _refuse(match: str = "") -> str:
-    """A directive that answers NXDOMAIN and logs the name on stdout: our plugin (network/dns/coredns/refuse.go)."""
-    return f"    refuse {match}".rstrip() + "\n"
-
-
-def _zones(allowlist: Allowlist) -> Iterable[str]:
-    """The zones of the server blocks: a name and its wildcard share one."""
-    return dict.fromkeys(entry.name for entry in allowlist.entries)
-
-
-def _exactness(zone: str, exact: Set[str], wildcards: Allowlist) -> str:
-    """The directive that refuses names in the zone that are not listed: below an exact entry, or the apex of a wildcard."""
-    covered = wildcards.match(zone) is not None  # by a wildcard above, which also covers everything below the zone
-    apex = zone in exact or covered
-    below = covered or wildcards.match(f"x.{zone}") is not None
-    quoted = re.escape(zone)
-    if apex and below:
-        return ""
-    return _refuse(rf"^{quoted}\.$" if below else rf".\.{quoted}\.$")
 
 
 @dataclass(frozen=True, slots=True)

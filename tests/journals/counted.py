@@ -13,7 +13,7 @@ EVENTS: tuple[e.Event, ...] = (
     e.ServiceChanged("gate", e.ServiceState.STARTING, 0, 1),
     e.NamesMeasured(100, 90, 4, 1.5),
     e.ListMeasured(23, 61, 5.0, 9.0, {"gone.example": 4.0}),
-    e.SandboxMeasured(150, 1 << 30, 4 << 30, {"/tmp": (1 << 20, 512 << 20)}),
+    e.SandboxMeasured(150, 1 << 30, 4 << 30, {"/tmp": (1 << 20, 512 << 20)}, inodes={"/tmp": (300, 131072)}),
     e.ProofFinished(2, (), "", {"unlisted name": "", "root read-only": ""}),
     e.Refused(e.Via.DNS, e.Reason.NOT_LISTED, 3, "dns", "telemetry.example"),
     e.CookiesDropped("github.com", 2),
@@ -25,6 +25,7 @@ EVENTS: tuple[e.Event, ...] = (
     e.WorkSaved("wip/work", "abc"),
     e.WorkSuspended("/volume/work-00000001.tar", 3 << 20, 40, 1.5),
     e.BootFinished(e.BootState.READY, 4.2),
+    e.JournalSealed(3, f"40-{'a' * 32}", f"7-{'b' * 32}", "c" * 64, "d" * 128),
 )
 
 

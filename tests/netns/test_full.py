@@ -1,4 +1,4 @@
-"""Codetainer's own folder is full for a while: requests fail with a reason, none is half done, and everything recovers."""
+"""File systems in memory are full for a while: requests fail with a reason, none is half done, and everything recovers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend.contract.events import Noted, ProofFinished, ServiceState, Withdrawn
+from backend.contract.events import Noted, ProofFinished, SandboxMeasured, ServiceState, Withdrawn
 from tests.netns.sandbox import Running, eventually, start
 from tests.netns.test_cases import connect, refused
 
@@ -20,7 +20,7 @@ FILL = "/run/codetainer/fill"
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = start(
         tmp_path_factory.mktemp("full"), f"full-{os.getpid()}", CODETAINER_PROOF="1s", CODETAINER_CERTIFICATES="1h",
-        REPO_URL="https://github.com/example/demo",
+        REPO_URL="https://github.com/example/demo", CODETAINER_TMPFS_TMP="16M",
     )  # fmt: skip
     yield running
     running.stop()
@@ -59,3 +59,30 @@ def test_requests_fail_with_a_reason_and_none_is_half_done(box: Running) -> None
     assert box.codetainer("allow", "unlisted.test").returncode == 0
     assert connect(box, "unlisted.test") == "open"
     assert box.codetainer("session", "restart").returncode == 0
+
+
+EMPTY_FILES = """import errno, os, sys
+folder = sys.argv[1]
+os.mkdir(folder)
+for number in range(100_000):
+    try:
+        os.close(os.open(f"{folder}/{number}", os.O_CREAT | os.O_WRONLY))
+    except OSError as error:
+        print(number, errno.errorcode[error.errno])
+        break
+"""
+
+
+def test_empty_files_are_bounded_and_counted_though_they_take_no_space(box: Running) -> None:
+    """16 MB have room for 4096 files; /dev/shm, whose size is 64 MB, for 16384."""
+    try:
+        for folder, limit in (("/tmp/empty", 4096), ("/dev/shm/empty", 16384)):
+            number, error = box.agent("python3", "-c", EMPTY_FILES, folder).stdout.split()
+            assert (limit - 200 < int(number) < limit, error) == (True, "ENOSPC"), (folder, number)
+        eventually("it is measured", lambda: [m for m in box.events(SandboxMeasured) if m.inodes["/tmp"] == (4096, 4096)])
+        status = " ".join(box.codetainer("status").stdout.split())
+        assert "/tmp is full" in status, status
+        assert "4096 of 4096 files used. Delete files there" in status
+    finally:
+        box.agent("rm", "-rf", "/tmp/empty", "/dev/shm/empty")
+    eventually("it is measured again", lambda: box.events(SandboxMeasured)[-1].inodes["/tmp"][0] < 4096)

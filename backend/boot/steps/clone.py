@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from backend import system
+from backend import system, tmpfs
 from backend.agent import agent
 from backend.boot import clone_errors
 from backend.boot.clone_errors import Cause
@@ -60,12 +60,12 @@ async def run(boot: Boot) -> str:
 
 async def _clone(boot: Boot, about: Mapping[str, Any]) -> None:
     """Clones if there is enough space. Raises StepFailed."""
-    space = os.statvfs(boot.paths.workspace)
-    problem = clone_errors.too_large(_size(about), space.f_bavail * space.f_frsize)
+    space = tmpfs.usage(boot.paths.workspace)
+    problem = clone_errors.too_large(_size(about), space.size - space.used)
     if problem is None:
         code, output = await _run(boot)
         if code != 0:
-            problem = clone_errors.cause(output, space.f_blocks * space.f_frsize, code)
+            problem = clone_errors.cause(output, space, code)
     if problem is not None:
         raise StepFailed(f"cannot clone {boot.settings.repo_url}: {problem.reason}", remedy(boot, problem))
     boot.cloned = True

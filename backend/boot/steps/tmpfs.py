@@ -8,6 +8,7 @@ from backend import system
 from backend.boot.plan import StepFailed
 from backend.context import Boot
 from backend.contract.paths import AGENT_UID
+from backend.tmpfs import limits
 
 DEV_SHM = 64 << 20
 
@@ -29,10 +30,10 @@ async def run(boot: Boot) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         mode = "1777" if folder == paths.tmp else "0755"
         owner = "" if folder == paths.tmp else f",uid={AGENT_UID},gid={AGENT_UID}"
-        system.mount("tmpfs", folder, source="tmpfs", options=f"nosuid,nodev,size={size},mode={mode}{owner}")
+        system.mount("tmpfs", folder, source="tmpfs", options=f"nosuid,nodev,{limits(size)},mode={mode}{owner}")
     shm = paths.root / "dev/shm"
     if shm.is_dir():
-        system.mount("tmpfs", shm, source="tmpfs", options=f"nosuid,nodev,noexec,size={DEV_SHM},mode=1777")
+        system.mount("tmpfs", shm, source="tmpfs", options=f"nosuid,nodev,noexec,{limits(DEV_SHM)},mode=1777")
     return "  ".join(f"/{folder.relative_to(paths.root)} {show(size)}" for folder, size in wanted.items())
 
 

@@ -18,6 +18,7 @@ from backend.sandbox.pretend.certificates import Authority
 from backend.sandbox.pretend.description import Description
 from backend.sandbox.pretend.record import Record
 from backend.sandbox.pretend.resolver import Resolver, serve
+from backend.tmpfs import limits
 
 RESOLVER_NAME = "dns.example"  # in its certificate, for DNS over TLS
 # The sandbox's link: a network with two addresses at the end of a documentation range.
@@ -69,7 +70,7 @@ def _ip(*commands: str, within: int = 0) -> None:
 def _run(description: Description, record_fd: int, authority: Authority, ready: int) -> None:
     namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
     folder = layout.holder((Path(sys.prefix), CODE, *description.folders.values()))
-    namespaces.mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, "size=1g,mode=0700")
+    namespaces.mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(1 << 30)},mode=0700")
     # AnyIP: all addresses of the ranges are local, so those that DNS makes up are served, too.
     _ip("link set lo up", *(f"route add local {network} dev lo" for network in LOCAL))
     record = Record(record_fd)

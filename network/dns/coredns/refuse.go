@@ -1,12 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
@@ -31,7 +31,7 @@ const (
 	refusePlugin = "refuse"
 )
 
-// held is shared by all server blocks.
+// held is shared by the configurations before and after a reload.
 var held = rate.NewLimiter(heldASecond, heldAtOnce)
 
 // refused counts here, because the prometheus plugin comes later and does not see refused names. That keeps delayed answers out
@@ -40,24 +40,56 @@ var refused = promauto.NewCounter(prometheus.CounterOpts{
 	Namespace: plugin.Namespace, Subsystem: refusePlugin, Name: "names_total", Help: "Counter of names that were refused.",
 })
 
-// refuse answers NXDOMAIN for the names that match, and first logs a line on standard output:
+// refuse answers NXDOMAIN for every name that is not listed, and first logs a line on standard output:
 //
 //	refused TYPE NAME PORT
 //
-// PORT is the client's UDP port if its answer is delayed, otherwise 0. In the Corefile: `refuse [REGEXP]`, which is matched
-// against the whole name in lower case with its trailing dot. Without REGEXP, every name of the block is refused.
+// PORT is the client's UDP port if its answer is delayed, otherwise 0. In the Corefile: `refuse FILE`. The file has the listed
+// names, one per line in lower case: `name` lists exactly this name, `*.name` all names below it. A reload reads it again.
 type refuse struct {
-	next  plugin.Handler
-	match *regexp.Regexp
-	out   io.Writer
-	held  *rate.Limiter
+	next   plugin.Handler
+	listed names
+	out    io.Writer
+	held   *rate.Limiter
+}
+
+// names are listed names, with their trailing dots.
+type names struct{ exact, below map[string]bool }
+
+func (n names) has(name string) bool {
+	if n.exact[name] {
+		return true
+	}
+	for at, end := dns.NextLabel(name, 0); !end; at, end = dns.NextLabel(name, at) {
+		if n.below[name[at:]] {
+			return true
+		}
+	}
+	return false
+}
+
+func read(file io.Reader) (names, error) {
+	listed := names{map[string]bool{}, map[string]bool{}}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		name, isBelow := strings.CutPrefix(lines.Text(), "*.")
+		if _, ok := dns.IsDomainName(name); !ok || name == "" || name != strings.ToLower(name) {
+			return names{}, fmt.Errorf("not a name: %q", lines.Text())
+		}
+		if isBelow {
+			listed.below[dns.Fqdn(name)] = true
+		} else {
+			listed.exact[dns.Fqdn(name)] = true
+		}
+	}
+	return listed, lines.Err()
 }
 
 func (r refuse) Name() string { return refusePlugin }
 
 func (r refuse) ServeDNS(ctx context.Context, w dns.ResponseWriter, query *dns.Msg) (int, error) {
 	state := request.Request{W: w, Req: query}
-	if r.match != nil && !r.match.MatchString(state.Name()) {
+	if r.listed.has(state.Name()) {
 		return plugin.NextOrFailure(r.Name(), r.next, ctx, w, query)
 	}
 	refused.Inc()
@@ -84,19 +116,21 @@ func init() { plugin.Register(refusePlugin, setup) }
 
 func setup(controller *caddy.Controller) error {
 	for controller.Next() {
-		var match *regexp.Regexp
-		switch arguments := controller.RemainingArgs(); len(arguments) {
-		case 0:
-		case 1:
-			var err error
-			if match, err = regexp.Compile(arguments[0]); err != nil {
-				return plugin.Error(refusePlugin, err)
-			}
-		default:
+		arguments := controller.RemainingArgs()
+		if len(arguments) != 1 {
 			return plugin.Error(refusePlugin, controller.ArgErr())
 		}
+		file, err := os.Open(arguments[0])
+		if err != nil {
+			return plugin.Error(refusePlugin, err)
+		}
+		listed, err := read(file)
+		file.Close()
+		if err != nil {
+			return plugin.Error(refusePlugin, err)
+		}
 		dnsserver.GetConfig(controller).AddPlugin(func(next plugin.Handler) plugin.Handler {
-			return refuse{next, match, os.Stdout, held}
+			return refuse{next, listed, os.Stdout, held}
 		})
 	}
 	return nil

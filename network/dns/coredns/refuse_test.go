@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,13 +59,50 @@ func TestQueriesBeyondTheRateOrOverTCPAreNotHeld(t *testing.T) {
 	}
 }
 
-func TestOnlyMatchingNamesAreRefused(t *testing.T) {
-	plugin := refuse{held: limiter(0), match: regexp.MustCompile(`.\.example\.com\.$`)}
-	if code, printed := ask(t, plugin, "example.com.", &test.ResponseWriter{}); code != -1 || printed != "" {
-		t.Fatal(code, printed)
+func TestOnlyListedNamesPass(t *testing.T) {
+	listed, err := read(strings.NewReader("example.com\n*.wild.example\napi.wild.example\n*.deep.wild.example\n"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if code, _ := ask(t, plugin, "EVIL.example.com.", &test.ResponseWriter{}); code != dns.RcodeNameError {
+	plugin := refuse{held: limiter(0), listed: listed}
+	for name, code := range map[string]int{
+		"example.com.":               -1,
+		"EXAMPLE.com.":               -1,
+		"a.example.com.":             dns.RcodeNameError,
+		"com.":                       dns.RcodeNameError,
+		"notexample.com.":            dns.RcodeNameError,
+		"a.wild.example.":            -1,
+		"b.a.wild.example.":          -1,
+		"api.wild.example.":          -1,
+		"deep.wild.example.":         -1,
+		"wild.example.":              dns.RcodeNameError,
+		"xwild.example.":             dns.RcodeNameError,
+		`a\.wild.example.`:           dns.RcodeNameError,
+		`b\.a.wild.example.`:         -1,
+		"wild.example.evil.example.": dns.RcodeNameError,
+		".":                          dns.RcodeNameError,
+	} {
+		if got, printed := ask(t, plugin, name, &test.ResponseWriter{}); got != code || (printed == "") != (code == -1) {
+			t.Error(name, got, printed)
+		}
+	}
+}
+
+func TestWithoutNamesEverythingIsRefused(t *testing.T) {
+	listed, err := read(strings.NewReader(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := ask(t, refuse{held: limiter(0), listed: listed}, "a.example.", &test.ResponseWriter{}); code != dns.RcodeNameError {
 		t.Fatal(code)
+	}
+}
+
+func TestAnInvalidFileIsAnError(t *testing.T) {
+	for _, text := range []string{"*.\n", "\n", "a..example\n", "A.example\n", strings.Repeat("a", 70000) + "\n"} {
+		if _, err := read(strings.NewReader(text)); err == nil {
+			t.Errorf("%.20q", text)
+		}
 	}
 }
 

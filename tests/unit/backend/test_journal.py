@@ -85,7 +85,7 @@ def test_readers_get_a_snapshot_after_lost_events(paths: Paths) -> None:
         journal.emit(Froze(True))
         journal.emit(Allowed("more.example", until=5.0))
         assert fold_all(reader.poll(), seen) == seen
-    for room in (250, 400):
+    for room in (300, 500):
         with full(paths.journal.stat().st_size + room):
             journal.emit(refused(1))  # room for this and for the note, but not for a snapshot
         assert not fold_all(reader.poll(), seen).frozen

@@ -1,5 +1,6 @@
 """Only one boot at a time: a second one gets an error, and the agent can hold neither lock."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,28 @@ def test_only_root_can_open_it(tmp_path: Path) -> None:
     lock = Lock(tmp_path / "lock")
     lock.acquire()
     assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_it_is_waited_for(tmp_path: Path) -> None:
+    first, second = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
+    first.acquire()
+    release = threading.Timer(0.01, first.release)
+    release.start()
+    second.acquire(60.0)
+    with pytest.raises(SystemFailure, match="another boot"):
+        first.acquire()
+    release.join()
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "missing folder"])
+def test_a_lock_that_cannot_exist_is_reported_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "lock"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path = tmp_path / "none/lock"
+    with pytest.raises(SystemFailure, match=f"cannot lock {path}: "):
+        Lock(path).acquire(3600.0)
+    assert not (tmp_path / "elsewhere").exists()

@@ -48,7 +48,7 @@ DASHED: list[tuple[str, str]] = [
     ("dashboard --replay", "-x"), ("dashboard --picture", "-x"), ("boot --on-failure", "-x"), ("metrics --serve", "-x"),
     ("ssh-config --name", "-x"), ("ssh-config --host", "-x"), ("ssh-config --port", "-x"), ("attach --of-up", "-x"),
     ("report --since", "-1h"), ("report --html", "-x"), ("report --task", "-x"), ("report --journal", "-x"),
-    ("learned --output", "-x"),
+    ("learned --output", "-x"), ("verify --head", "-x"), ("verify --key", "-x"),
 ]  # fmt: skip
 
 

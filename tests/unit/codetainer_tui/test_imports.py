@@ -14,7 +14,6 @@ HEAVY = {
     "asyncio",
     "subprocess",
     "dns",
-    "filelock",
     "libtmux",
     "psutil",
     "cryptography",

@@ -25,6 +25,9 @@ CASES = [
         e.WorkResumed(43200.0, 40, ("/x: a socket",)),
         "resumed the work of 1970-01-01 UTC 12:00:00: 40 files; left out: /x: a socket",
     ),
+    (e.JournalSealed(0, "1-a", "", "c0ffee"), "journal: the key of its seals is c0ffee"),
+    (e.JournalSealed(1, "9-b", "", "c0ffee", "5ea1"), ""),
+    (e.JournalSealed(2, "12-c", "", "c0ffee", "5ea1", last=True), "journal: last seal, after line 12-c"),
     (e.BootStarted("0.1.0", (e.PlannedStep("a", "A"),), "octo/repo"), "boot started for octo/repo: 1 step, codetainer 0.1.0"),
     (
         e.NotificationsMeasured(2, failing={"address 1 (ntfys)": "the connection was refused"}),

@@ -222,6 +222,21 @@ def test_a_full_file_system_has_a_block_with_a_remedy(used: int, title: str) -> 
     assert next(row for row in found.rows if row.label == "Disk").tone is Tone.WARN
 
 
+@pytest.mark.parametrize(("used", "title"), [(89, None), (95, "/home/claude is nearly full"), (100, "/home/claude is full")])
+def test_a_file_system_without_room_for_files_has_a_block_though_it_has_space(used: int, title: str | None) -> None:
+    measured = e.SandboxMeasured(1, 1, 100, {"/home/claude": (1, 100)}, inodes={"/home/claude": (used, 100)})
+    found = seen(state("ready", measured))
+    disk = next(row for row in found.rows if row.label == "Disk")
+    if title is None:
+        assert (found.blocks, disk.tone) == ((), Tone.PLAIN)
+        return
+    assert [(block.title, block.lines) for block in found.blocks] == [
+        (title, (f"{used} of 100 files used. Delete files there, or raise CODETAINER_TMPFS_HOME for the next boot.",)),
+    ]  # fmt: skip
+    assert disk.tone is Tone.WARN
+    assert any(cell.startswith(f"/home files {used}%") for cell in disk.cells)
+
+
 ASKED_WITH = ("key", "muted_as", "name", "target", "opened_by", "acknowledged_as")  # values for requests, never shown
 
 

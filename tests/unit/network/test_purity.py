@@ -70,7 +70,7 @@ def effects(work: Callable[[], object]) -> list[str]:
         lambda: allowlist.parse(DOMAINS, "domains.conf", {}),
         lambda: telemetry.read({}, outside=True),
         lambda: service_addresses.parse("jsons://hook.example/x mailtos://a:b@mail.example?to=a@b.example"),
-        lambda: corefile.render(Allowlist()),
+        lambda: corefile.render("names", "box"),
         lambda: dns_message.build_query(dns_message.Question(1, "a.example")),
         lambda: metrics.parse(""),
         lambda: resolv_conf.parse("nameserver 192.0.2.1"),

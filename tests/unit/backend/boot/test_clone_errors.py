@@ -6,6 +6,7 @@ import pytest
 
 from backend.boot import clone_errors
 from backend.boot.clone_errors import Cause
+from backend.tmpfs import Usage
 
 FULL = 512 << 20
 LARGER = "Set CODETAINER_TMPFS_WORKSPACE=1024M or more."
@@ -21,7 +22,7 @@ URL = "https://github.com/example/demo"
                 "fatal: write error: No space left on device",
                 "fatal: fetch-pack: invalid index-pack output",
             ],
-            "no space left in /workspace, which has 512 MiB",
+            "no space left in /workspace, which has 512 MiB and room for 131072 files",
             LARGER,
         ),
         (
@@ -29,7 +30,7 @@ URL = "https://github.com/example/demo"
                 "error: unable to write file a: No space left on device",
                 "fatal: cannot create directory at 'b': No space left on device",
             ],
-            "no space left in /workspace, which has 512 MiB",
+            "no space left in /workspace, which has 512 MiB and room for 131072 files",
             LARGER,
         ),
         (
@@ -78,7 +79,7 @@ URL = "https://github.com/example/demo"
     ],
 )
 def test_the_cause_of_a_failed_clone(output: list[str], reason: str, remedy: str) -> None:
-    assert clone_errors.cause(output, FULL, 128) == Cause(reason, remedy)
+    assert clone_errors.cause(output, Usage(0, FULL, 0, 131072), 128) == Cause(reason, remedy)
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ async def test_allow_says_that_a_name_has_no_address(lab: Lab, name: str, lack: 
 async def test_refresh_counts_only_names_with_an_address(lab: Lab) -> None:
     await lab.list("ghost.example", "blocked.example")
     done = await lab.services.guard.ask(channel.Refresh())
-    assert done.data == {"resolved": 2, "failed": 2}
+    assert done.data == {"resolved": 2, "failed": 2, "left": 0}
     assert (
         done.text == "2 names resolved, 2 without an address: blocked.example (blocked by the resolver (0.0.0.0)), "
         "ghost.example (does not exist (NXDOMAIN))"

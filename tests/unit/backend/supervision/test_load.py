@@ -10,6 +10,7 @@ import pytest
 from backend.contract.events import SandboxMeasured
 from backend.supervision import load
 from backend.supervision.load import Load
+from backend.tmpfs import Usage
 
 SAID = SandboxMeasured(20.0, 1 << 30, 4 << 30, {"/tmp": (1 << 20, 1 << 29)}, 15.0, 1 << 29, 7)
 
@@ -24,10 +25,19 @@ SAID = SandboxMeasured(20.0, 1 << 30, 4 << 30, {"/tmp": (1 << 20, 1 << 29)}, 15.
         (replace(SAID, agent_processes=8), True),
         (replace(SAID, memory_used=(1 << 30) + (1 << 20)), True),
         (replace(SAID, tmpfs={"/tmp": (2 << 20, 1 << 29)}), True),
+        (replace(SAID, inodes={"/tmp": (1310, 131072)}), True),
     ],
 )
 def test_only_what_has_moved_is_said(found: SandboxMeasured, moved: bool) -> None:
     assert load._has_moved(SAID, found) is moved
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "shown"),
+    [(1309, 131072, 0), (1310, 131072, 1310), (131071, 131072, 131000), (131072, 131072, 131072), (7, 50, 7)],
+)
+def test_inodes_are_rounded_down_unless_all_are_used(used: int, limit: int, shown: int) -> None:
+    assert load.inodes(Usage(0, 0, used, limit)) == (shown, limit)
 
 
 def test_processes_that_have_ended_take_their_time_with_them() -> None:
