@@ -1,5 +1,8 @@
 """Only one boot at a time: a second one gets an error, and the agent can hold neither lock."""
 
+import errno
+import fcntl
+import os
 import threading
 from pathlib import Path
 
@@ -43,15 +46,27 @@ def test_it_is_waited_for(tmp_path: Path) -> None:
     release.join()
 
 
-@pytest.mark.parametrize("kind", ["folder", "link", "missing folder"])
+@pytest.mark.parametrize("kind", ["folder", "link"])
 def test_a_lock_that_cannot_exist_is_reported_at_once(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "lock"
     if kind == "folder":
         path.mkdir()
-    elif kind == "link":
-        path.symlink_to(tmp_path / "elsewhere")
     else:
-        path = tmp_path / "none/lock"
+        path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(SystemFailure, match=f"cannot lock {path}: "):
         Lock(path).acquire(3600.0)
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_that_refuses_locks_is_reported_at_once(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no marker file takes the place of the lock."""
+
+    def refuses(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    with pytest.raises(SystemFailure, match="cannot lock .*: "):
+        Lock(tmp_path / "lock").acquire(3600.0)

@@ -14,6 +14,7 @@ HEAVY = {
     "asyncio",
     "subprocess",
     "dns",
+    "filelock",
     "libtmux",
     "psutil",
     "cryptography",
