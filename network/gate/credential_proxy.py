@@ -17,9 +17,14 @@ from network import reasons
 from network.gate import grants, lfs, model_api
 from network.gate.credentials import Credential, Host
 from network.gate.headers import CREDENTIAL_HEADERS
-from network.gate.rules import Refusal, deny, encoded, quoted
+from network.gate.rules import Refusal, body, deny, encoded, quoted
 from network.gate.scope import scope
 
+# HAProxy answers 503 if it cannot connect, or if the handshake fails.
+UPSTREAM = (
+    "no trusted connection to this host, so nothing was sent: it accepts no connection, or its certificate has expired, is for "
+    "another name, or comes from an authority that the operator's system does not trust"
+)
 TOKENS_IN_URLS = ("access_token", "private_token", "token", "api_key", "oauth_token")
 
 
@@ -149,6 +154,7 @@ def _granted(proxy: CredentialProxy) -> str:
         *grants.rules(proxy.granted),
         *resolve("var(txn.name)", Refusal(502, reasons.NO_ADDRESS, "text")),
         "http-request set-log-level silent",  # the TLS frontend has logged the connection
+        f"http-error status 503 {body('text', UPSTREAM)}",
         f"server itself 0.0.0.0:0 ssl verify required ca-file {proxy.authorities} sni var(txn.name) alpn http/1.1",
     ]
     return "\n    ".join(lines) + "\n"
@@ -246,6 +252,7 @@ def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
     yield "http-request set-dst-port int(443)"
     # The TLS frontend has logged the connection. This log is kept for refusals and for cookies that were dropped.
     yield "http-request set-log-level silent unless { var(txn.cookies) -m int 1 }"
+    yield f"http-error status 503 {body(host.answers, UPSTREAM)}"
     yield (
         f"server itself 0.0.0.0:0 ssl verify required ca-file {proxy.authorities} sni str({host.name}) "
         f"verifyhost {host.name} alpn http/1.1"

@@ -17,6 +17,7 @@ from cryptography import x509
 
 from backend.contract.events import Allowed, Reason, Refused, Via
 from backend.contract.paths import Paths
+from backend.sandbox.pretend.certificates import EXPIRED, OTHER_NAME, SELF_SIGNED
 from backend.settings import credentials_file
 from tests.netns import worlds
 from tests.netns.sandbox import INTERNET, LISTED, Begin, Running, eventually
@@ -257,6 +258,19 @@ def test_a_refusal_names_the_request_and_is_reported(sandbox: Running) -> None:
 
     (event, *_) = eventually("it is reported", reported)
     assert (event.via, event.reason) == (Via.GATE, Reason.REQUEST)
+
+
+@pytest.mark.parametrize("label", [EXPIRED, SELF_SIGNED, OTHER_NAME])
+def test_nothing_is_sent_to_a_host_without_a_valid_certificate(sandbox: Running, label: str) -> None:
+    """The agent sees the gate's certificate, so the gate has to say why it does not connect."""
+    host = f"{label}.{OTHER}"
+    done = sandbox.agent("curl", "-sS", "-w", "\n%{http_code}", f"https://{host}/x")
+    assert done.returncode == 0, done.stderr
+    text, _, status = done.stdout.rpartition("\n")
+    assert status == "503"
+    assert "codetainer: no trusted connection to this host, so nothing was sent" in text
+    assert sandbox.asked(kind="http", host=host) == 0
+    assert sandbox.agent("curl", "-sSf", f"https://valid.{OTHER}/x").returncode == 0
 
 
 def test_the_certificate_of_the_real_host_is_verified(sandbox: Running) -> None:

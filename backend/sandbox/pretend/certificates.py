@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+# Hosts with a certificate that a client must not accept, by the first label of their name.
+EXPIRED, SELF_SIGNED, OTHER_NAME = "expired", "self-signed", "other-name"
 VALID = datetime.timedelta(days=30)
 
 
@@ -48,26 +50,32 @@ class Authority:
         return context
 
     def leaf(self, name: str) -> bytes:
-        """A new key and a certificate for one name, in PEM."""
+        """A new key and a certificate for one name, in PEM. It is invalid for the names at the top of this file."""
         key = ec.generate_private_key(ec.SECP256R1())
+        label = name.partition(".")[0]
+        name = "another.test" if label == OTHER_NAME else name
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
-        builder = self._builder(subject, key.public_key())
+        builder = self._builder(subject, key.public_key(), age=2 * VALID if label == EXPIRED else datetime.timedelta(hours=1))
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(identifier, critical=False)
-        certificate = builder.sign(self._key, hashes.SHA256())
+        if label == SELF_SIGNED:
+            builder = builder.issuer_name(subject)
+        certificate = builder.sign(key if label == SELF_SIGNED else self._key, hashes.SHA256())
         pem = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         return key.private_bytes(serialization.Encoding.PEM, *pem) + certificate.public_bytes(serialization.Encoding.PEM)
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, age: datetime.timedelta = datetime.timedelta(hours=1)
+    ) -> x509.CertificateBuilder:
+        begin = datetime.datetime.now(datetime.UTC) - age
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + VALID)
+            .not_valid_before(begin)
+            .not_valid_after(begin + VALID)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
