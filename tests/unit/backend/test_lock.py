@@ -68,5 +68,5 @@ def test_a_file_system_that_refuses_locks_is_reported_at_once(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuses)
-    with pytest.raises(SystemFailure, match="cannot lock .*: "):
+    with pytest.raises(SystemFailure, match=r"cannot lock .*: "):
         Lock(tmp_path / "lock").acquire(3600.0)
