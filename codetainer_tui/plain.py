@@ -1,4 +1,7 @@
-"""Formats the journal as text, one line per event, for logs, pipes, dumb terminals and screen readers."""
+"""Formats the journal as text, one line per event, for logs, pipes, dumb terminals and screen readers.
+
+Length: a case for each kind of event.
+"""
 
 from __future__ import annotations
 
