@@ -214,14 +214,13 @@ class Lines:
 
     def _notifications(self, event: e.NotificationsMeasured) -> str:
         """A line only if other addresses cannot be reached than before."""
-        failing, before = dict(event.failing), self._unreached
-        self._unreached = failing
-        if failing.keys() == before.keys():
+        before, self._unreached = self._unreached, dict(event.failing)
+        if self._unreached.keys() == before.keys():
             return ""
-        if failing:
-            each = "; ".join(f"{address}: {reason}" for address, reason in failing.items())
-            return f"warning: notifications are not delivered: {harmless(each, 600)}"
-        return "notifications are delivered again"
+        each = "; ".join(f"{address}: {reason}" for address, reason in self._unreached.items())
+        return (
+            f"warning: notifications are not delivered: {harmless(each, 600)}" if each else "notifications are delivered again"
+        )
 
 
 def _work(event: e.WorkCounted) -> str:

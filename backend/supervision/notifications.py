@@ -29,8 +29,7 @@ def begin(boot: Boot, journal: Journal) -> Notifier:
     notifier = Notifier(
         settings.notify,
         boot.paths,
-        # The hash of the journal's last line belongs in `head`, as soon as the journal has one.
-        Sources(lambda: rules.upstreams(boot), question, Redaction(settings.secret_values)),
+        Sources(lambda: rules.upstreams(boot), question, Redaction(settings.secret_values), lambda: journal.head),
         journal.emit,
         name=settings.name,
         with_text=settings.notify_text is NotifyText.ON,
