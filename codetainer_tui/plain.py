@@ -217,10 +217,9 @@ class Lines:
         before, self._unreached = self._unreached, dict(event.failing)
         if self._unreached.keys() == before.keys():
             return ""
-        each = "; ".join(f"{address}: {reason}" for address, reason in self._unreached.items())
-        return (
-            f"warning: notifications are not delivered: {harmless(each, 600)}" if each else "notifications are delivered again"
-        )
+        each = "; ".join(map(": ".join, self._unreached.items()))
+        text = f"warning: notifications are not delivered: {harmless(each, 600)}"
+        return text if each else "notifications are delivered again"
 
 
 def _work(event: e.WorkCounted) -> str:
