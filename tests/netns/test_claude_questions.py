@@ -177,8 +177,9 @@ def test_no_question_after_a_failed_clone(version: str, tmp_path: Path) -> None:
     )  # fmt: skip
     try:
         eventually("the error is shown", lambda: REASON in sandbox.screen())
-        # After a minute a notification reports that Claude waits.
-        eventually("the hooks report the end", lambda: '"state": "waits"' in hooks_report(sandbox), PATIENCE / 2)
+        # Not only the notification a minute later, which reports that Claude waits.
+        eventually("the hooks report the end", lambda: '"state": "failed"' in hooks_report(sandbox), PATIENCE / 2)
+        eventually("Claude waits", lambda: sandbox.state.session_state is SessionState.WAITS)
         assert json.loads(hooks_report(sandbox))["turn"] > 0
         assert SessionState.ASKS not in states(sandbox)
     finally:
