@@ -25,6 +25,8 @@ ANEW = "Name another archive, or move the files out of {} to begin anew."
 
 async def run(boot: Boot) -> str:
     settings, paths = boot.settings, boot.paths
+    if boot.resumed is not None:  # a retry repeats a step with a warning, but newer archives are of this sandbox
+        return f"of {boot.resumed.state.age}"
     store = Store(Path(settings.state)) if settings.state else None
     if store is not None:
         store.require()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backend.boot.steps.claude import managed
+from backend.boot.steps.claude import continued, managed
 from backend.sandbox.layout import SHIPPED_SETTINGS
 
 
@@ -27,3 +27,22 @@ def test_preferences_stay_with_the_agent() -> None:
 @pytest.mark.parametrize("permissions", [None, "all", [], {}, {"defaultMode": 5}])
 def test_permissions_of_any_shape_still_forbid_auto_mode(permissions: Any) -> None:
     assert managed({"permissions": permissions})["permissions"] == {"disableAutoMode": "disable"}
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ("", {"a": 1, "projects": {"/w": {"trusted": True}}}),
+        ("[]", {"a": 1, "projects": {"/w": {"trusted": True}}}),
+        ("[" * 100_000, {"a": 1, "projects": {"/w": {"trusted": True}}}),
+        ('{"a": 2, "b": 3, "projects": 4}', {"a": 1, "b": 3, "projects": {"/w": {"trusted": True}}}),
+        (
+            '{"projects": {"/w": {"trusted": false, "cost": 5}, "/x": 6}}',
+            {"a": 1, "projects": {"/w": {"trusted": True, "cost": 5}, "/x": 6}},
+        ),
+        ('{"projects": {"/w": 7}}', {"a": 1, "projects": {"/w": {"trusted": True}}}),
+    ],
+    ids=["empty", "a list", "nested too deeply", "without projects", "with projects", "a project that is not an object"],
+)
+def test_boots_keys_count_in_the_state_of_a_suspended_sandbox(before: str, expected: dict[str, object]) -> None:
+    assert continued(before, {"a": 1, "projects": {"/w": {"trusted": True}}}) == expected
