@@ -257,7 +257,8 @@ class Guard:
             pause = self.settings.refresh_seconds * random.uniform(0.9, 1.0)
             self.next_at = time.time() + pause
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._has_left.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._has_left.wait()
             left, self._left = self._left, ()
             has_left = self._has_left.is_set()
             self._has_left.clear()

@@ -286,7 +286,9 @@ class Supervisor(Control):
         attempts = 0  # in a row that could not run
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._prove.wait(), ATTEMPT_SECONDS if attempts else self.settings.proof_seconds)
+                # Not wait_for: before Python 3.12 it loses a cancellation that arrives together with the event.
+                async with asyncio.timeout(ATTEMPT_SECONDS if attempts else self.settings.proof_seconds):
+                    await self._prove.wait()
             await asyncio.sleep(0.5)  # one self-test for several changes
             self._prove.clear()
             if not self._provable():
