@@ -14,6 +14,7 @@ from pathlib import Path
 ENDED = (b"gc.pid",)  # in a git folder, besides *.lock: locks of git's processes
 HOME = b"home/claude"
 CLAUDE = b"home/claude/.claude"  # its locks hold the pids of processes that have ended
+MAX_SHOWN = 400  # characters of a name; all reasons together have to fit into the output of one process
 REPORTS = (b".codetainer", b".claude.json.lock")  # what the old session's hooks have reported (Paths.agent_report)
 
 
@@ -49,12 +50,12 @@ def _unusable(entry: os.DirEntry[bytes]) -> str:
     try:
         if entry.is_file(follow_symlinks=False):
             return "" if os.access(entry.path, os.R_OK) else "the agent cannot read it"
-        if entry.is_dir(follow_symlinks=False) or entry.is_symlink():
-            return ""
+        if entry.is_dir(follow_symlinks=False):
+            return "" if os.access(entry.path, os.R_OK | os.X_OK) else "the agent cannot read it"
         mode = entry.stat(follow_symlinks=False).st_mode
     except OSError as error:
         return error.strerror or "cannot be read"
-    return "" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    return "" if stat.S_ISFIFO(mode) or stat.S_ISLNK(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _ended(folder: bytes) -> Callable[[bytes], bool]:
@@ -68,4 +69,4 @@ def _ended(folder: bytes) -> Callable[[bytes], bool]:
 
 
 def _shown(name: bytes) -> str:
-    return "/" + name.decode(errors="backslashreplace")
+    return "/" + name.decode(errors="backslashreplace")[:MAX_SHOWN]

@@ -12,7 +12,7 @@ import re
 
 BLOCK = 512
 MAX_EXTENDED = 64 << 10  # bytes of an extended header
-MAX_MAP = 8 << 20  # bytes of the map of a sparse file
+MAX_MAP = 32 << 20  # bytes of the map of a sparse file: 1.3 million regions at the largest offsets
 MAX_NAME = 4096
 ROOTS = (b"workspace", b"home/claude", b"tmp")
 FILE, HARD, LINK, FOLDER, PIPE, EXTENDED = b"0", b"1", b"2", b"5", b"6", b"x"
@@ -26,8 +26,8 @@ _EMPTY = bytes(BLOCK)
 _OCTAL = re.compile(rb"[0-7]{7}\0")
 _SIZE = re.compile(rb"[0-7]{11}\0")
 _CHECKSUM = re.compile(rb"[0-7]{6}\0 ")
-_DECIMAL = re.compile(rb"[0-9]{1,18}")
-_TIME = re.compile(rb"-?[0-9]{1,12}(\.[0-9]{1,9})?")
+_DECIMAL = re.compile(rb"[0-9]{1,19}")  # a file in memory can have almost 2^63 bytes, nearly all of them holes
+_TIME = re.compile(rb"-?[0-9]{1,19}(\.[0-9]{1,9})?")  # the agent can set any that fits into 64 bits
 _OWNER = frozenset((b"uid", b"gid", b"uname", b"gname"))
 _SPARSE = frozenset((b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name", b"GNU.sparse.realsize"))
 
@@ -129,7 +129,9 @@ class Checker:
         name = name[:-1] if kind == FOLDER and name[-1:] == b"/" else name
         self._place(name)
         if kind in (HARD, LINK):
-            self._target(name, kind, extended.get(b"linkpath") or block[157:257].split(b"\0", 1)[0])
+            target = extended.get(b"linkpath") or block[157:257].split(b"\0", 1)[0]
+            self._target(name, kind, target)
+            kind = LINK if target in self._others else kind  # a second name of a link is a link
         if kind == FOLDER:
             if name in self._others:
                 raise Hostile(f"{_shown(name)} is a folder and something else")
@@ -166,8 +168,8 @@ class Checker:
             self._place(target)
         except Hostile as error:
             raise Hostile(f"{_shown(name)} is a hard link out of the tree: {error}") from error
-        if target in self._folders or target in self._others:
-            raise Hostile(f"{_shown(name)} is a hard link to something that is not a file")
+        if target in self._folders:
+            raise Hostile(f"{_shown(name)} is a hard link to a folder")
 
     def _map(self, data: bytes, at: int) -> int:
         """Checks the map of a sparse file: the number of its regions, then offset and size of each. Returns its length.

@@ -47,12 +47,11 @@ def require_fit(resumed: Resumed, repository: str, sizes: Mapping[str, int]) -> 
 
     Raises NotResumable.
     """
-    theirs = resumed.state.repository
+    theirs = resumed.state.repository[:300]
     if theirs and _same(theirs) != _same(repository):
         here = f"REPO_URL is {repository}" if repository else "REPO_URL is not set"
-        raise NotResumable(
-            f"cannot resume {resumed.name}: it is of {theirs[:300]}, and {here}", f"Set REPO_URL={theirs[:300]}."
-        )
+        shown = theirs if theirs.isprintable() else ascii(theirs)  # it goes to a terminal, and the file may be anybody's
+        raise NotResumable(f"cannot resume {resumed.name}: it is of {shown}, and {here}", f"Set REPO_URL={shown}.")
     for folder, used in resumed.manifest.used.items():
         if used > sizes[folder]:
             raise NotResumable(

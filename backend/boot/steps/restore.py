@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from backend import system
 from backend.boot.plan import StepFailed, StepSkipped
 from backend.context import Boot
@@ -41,6 +44,8 @@ def own(paths: Paths) -> tuple[list[str], list[str]]:
     folders = [claude, home / ".local", home / ".local/bin", home / ".bun", home / ".bun/bin", paths.agent_report.parent]
     files = [home / ".npmrc", home / ".claude.json", home / "prompt.md", claude / "settings.json", claude / "CLAUDE.md"]
     skills = paths.claude_settings.parent / "skills"
-    if skills.is_dir():
-        folders.append(claude / "skills")
+    for folder, _, names in os.walk(skills, followlinks=True):  # empty if there are none
+        place = claude / "skills" / Path(folder).relative_to(skills)
+        folders.append(place)
+        files += [place / name for name in names]
     return [*map(str, folders)], [*map(str, files)]

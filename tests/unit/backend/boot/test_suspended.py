@@ -101,6 +101,13 @@ async def test_boot_halts_if_it_is_of_another_repository(boot: Boot) -> None:
     assert not boot.paths.budget.exists()
 
 
+async def test_the_name_of_another_repository_controls_no_terminal(boot: Boot) -> None:
+    archive(boot.paths.resume, replace(STATE, repository="https://a.example/\x1b]0;title\x07\n"))
+    with pytest.raises(NotResumable) as raised:
+        await suspended.run(boot)
+    assert f"{raised.value}{raised.value.hint}".isprintable()
+
+
 @pytest.mark.parametrize(
     ("state", "journal"),
     [(replace(STATE, budget={"total": [1]}), None), (STATE, b"not gzip"), (replace(STATE, budget={"x": 1}), None)],

@@ -81,6 +81,13 @@ GOOD: dict[str, Made] = {
         "tmp/l", tarfile.SYMTYPE, extended={"linkpath": "../" * 200}
     ),
     "a hard link": Made().add("workspace/a", data=b"x").add("tmp/b", tarfile.LNKTYPE, target="workspace/a"),
+    "a second name of a link": Made().add("workspace/s", tarfile.SYMTYPE, target="/etc/x").add(
+        "tmp/h", tarfile.LNKTYPE, target="workspace/s"
+    ),
+    "the largest file and the latest time": sparse(
+        f"2\n{1 << 62}\n5\n{(1 << 63) - 1}\n0\n", (1 << 63) - 1, b"abcde", mtime=f"{(1 << 63) - 1}.999999999"
+    ),
+    "the earliest time": Made().add("workspace/x", extended={"mtime": str(-(1 << 63))}),
     "a pipe, a sticky folder": Made().add("tmp/p", tarfile.FIFOTYPE).add("tmp/s", tarfile.DIRTYPE, mode=0o1777),
     "holes": sparse("2\n0\n3\n5000\n2\n", 9000, b"abcde"),
     "only a hole": sparse("1\n9000\n0\n", 9000, b""),
@@ -122,11 +129,15 @@ BAD: dict[str, tuple[Made | bytes, str]] = {
     "a hard link in an extended header": (
         Made().add("workspace/h", tarfile.LNKTYPE, target="workspace/a", extended={"linkpath": "etc/x"}), "a hard link out",
     ),
-    "a hard link to a link": (
-        Made().add("workspace/s", tarfile.SYMTYPE, target="/etc/x").add("workspace/h", tarfile.LNKTYPE, target="workspace/s"),
-        "something that is not a file",
+    "through a second name of a link": (
+        Made().add("workspace/s", tarfile.SYMTYPE, target="/etc/x").add("workspace/h", tarfile.LNKTYPE, target="workspace/s")
+        .add("workspace/h", data=b"x"), "through a link",
     ),
-    "a hard link to a folder": (DIRECTORY.add("tmp/h", tarfile.LNKTYPE, target="workspace/d"), "that is not a file"),
+    "below a second name of a link": (
+        Made().add("workspace/s", tarfile.SYMTYPE, target="/etc").add("workspace/h", tarfile.LNKTYPE, target="workspace/s")
+        .add("workspace/h/x", data=b"x"), "not in a folder",
+    ),
+    "a hard link to a folder": (DIRECTORY.add("tmp/h", tarfile.LNKTYPE, target="workspace/d"), "a hard link to a folder"),
     "a link to nothing": (Made().add("workspace/l", tarfile.SYMTYPE), "without a valid target"),
     "a link with contents": (Made().add("workspace/l", tarfile.SYMTYPE, data=b"x", target="a"), "has contents"),
     "a link with a size in its extended header": (
