@@ -126,10 +126,9 @@ def _problem(method: str, path: str) -> str:
 
 def _generalised(path: str) -> str:
     """A decoded path without trailing slashes, with `*` for ids and for what a rule cannot contain."""
-    segments = unquote(path, errors="replace").rstrip("/").split("/")[1:]
-    if len(segments) > MAX_SEGMENTS:
-        segments = [*segments[:MAX_SEGMENTS], "**"]
-    text = "/" + "/".join(one if one == "**" or _is_literal(one) else "*" for one in segments)
+    sent = unquote(path, errors="replace").rstrip("/").split("/")[1:]
+    segments = [one if _is_literal(one) else "*" for one in sent[:MAX_SEGMENTS]]  # `**` of the agent's, too
+    text = "/" + "/".join([*segments, "**"] if len(sent) > MAX_SEGMENTS else segments)
     while len(text) > grant.MAX_PATH:  # long words first: they are the least likely to be names of an interface
         segments = text.split("/")
         longest = max(range(len(segments)), key=lambda index: len(segments[index]))

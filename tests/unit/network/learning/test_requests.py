@@ -40,6 +40,8 @@ def seen(*lines: str, feature: str = "") -> Requests:
         (["POST /upload/a%20b%23c"], "POST:/upload/*"),
         (["POST /caf%C3%A9"], "POST:/*"),
         (["POST /a/*"], "POST:/a/*"),
+        (["POST /**", "PUT /%2A%2A"], "POST:/* PUT:/*"),  # the agent cannot write a wildcard for more segments
+        (["POST /a/**", "PUT /a/**/b"], "POST:/a/* PUT:/a/*/b"),
         ([f"PUT /up/{word}/x" for word in "abcd"], "PUT:/up/a/x PUT:/up/b/x PUT:/up/c/x PUT:/up/d/x"),
         ([f"PUT /up/{word}/x" for word in "abcde"], "PUT:/up/*/x"),
         ([f"PUT /up/{word}/x" for word in "abcde"] + ["PUT /other/a/x"], "PUT:/other/a/x PUT:/up/*/x"),
