@@ -35,11 +35,14 @@ def notification(
     """
     first = max(messages, key=lambda message: (message.urgency, message.at))
     more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-    lines = [line for message in messages for line in _lines(message)]
-    if lost:
-        lines.append(f"{lost} older messages were dropped while this service could not be reached.")
+    dropped = [f"{lost} older messages were dropped while this service could not be reached."] if lost else []
+    lines = [*(line for message in messages for line in _lines(message)), *dropped]
     footer = f"sandbox {name or NO_NAME}" + (f", journal {head}" if head else "")
-    body = _cut(redact("\n".join(lines)), MAX_BODY - len(footer) - 2)
+    most = MAX_BODY - len(footer) - 2
+    text = redact("\n".join(lines))
+    if len(text) > most and len(messages) > 1:
+        text = redact("\n".join([*dropped, *_urgent_first(messages)]))
+    body = _cut(text, most)
     title = _cut(redact(f"{name or NO_NAME}: {first.text}"), MAX_TITLE - len(more)) + more
     return Notification(title, f"{body}\n\n{redact(footer)}", TYPES[first.urgency], PRIORITIES[first.urgency])
 
@@ -52,6 +55,12 @@ def clock(at: float) -> str:
 def _lines(message: Message) -> list[str]:
     times = f" ({message.count} times)" if message.count > 1 else ""
     return [f"{clock(message.at)}  {message.text}{times}", *(f"  {detail}" for detail in message.details)]
+
+
+def _urgent_first(messages: Sequence[Message]) -> list[str]:
+    """The lines of messages that are too long together. Details come last: the agent's text must not displace a message."""
+    each = [_lines(message) for message in sorted(messages, key=lambda message: (-message.urgency, -message.at))]
+    return [*(lines[0] for lines in each), *(line for lines in each for line in lines[1:])]
 
 
 def _cut(text: str, most: int) -> str:

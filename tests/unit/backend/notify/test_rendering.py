@@ -44,3 +44,23 @@ def test_secrets_are_replaced() -> None:
     what = notification([message], "night", Redaction([("GH_PAT", "ghp_secret")]))
     assert "ghp_secret" not in what.title + what.body
     assert "<GH_PAT>" in what.title
+
+
+def test_the_agents_text_displaces_no_message() -> None:
+    screen = ("x" * 160,) * 12  # as long as CODETAINER_NOTIFY_TEXT permits
+    messages = [
+        Message(Kind.NEEDS_YOU, Urgency.HIGH, "the agent waits for you", AT, screen),
+        Message(Kind.REFUSED, Urgency.HIGH, "serious refusal: 198.51.100.7:22: not listed", AT + 1),
+        Message(Kind.WORK, Urgency.HIGH, "work could not be saved", AT + 2),
+    ]
+    what = notification(messages, "night", str, lost=2)
+    assert "serious refusal" in what.body
+    assert "the agent waits for you" in what.body
+    assert "2 older messages were dropped" in what.body
+
+
+def test_of_too_many_messages_the_most_urgent_are_shown() -> None:
+    many = [Message(Kind.STARTED, Urgency.NORMAL, "n" * 80, AT + number) for number in range(48)]
+    serious = Message(Kind.REFUSED, Urgency.HIGH, "serious refusal", AT + 50)
+    urgent = Message(Kind.CLOSED, Urgency.URGENT, "a protection failed", AT + 51)
+    assert "serious refusal" in notification([*many, serious, urgent], "night", str).body
