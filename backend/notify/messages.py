@@ -105,12 +105,15 @@ def is_relevant(event: e.Event) -> bool:
 
 @news.register
 def _(event: e.BootFinished, context: Context) -> News:
-    remedy = _remedy(event.remedy)
+    """A reason can contain names of the repository's files, or the output of programs of the agent's uid: the agent's text."""
+    step = context.after.steps.get(event.step)
+    what = short(event.reason) if context.with_text else f"at {short(step.title if step else event.step)}"
+    remedy = _remedy(event.remedy if context.with_text else "Run codetainer status in the sandbox to see why.")
     if event.state is e.BootState.HALTED:
-        text = f"boot halted: {short(event.reason)}. The agent is not started, and everything is closed"
+        text = f"boot halted: {what}. The agent is not started, and everything is closed"
         return Message(Kind.CLOSED, Urgency.URGENT, text, context.at, remedy)
     if event.state is e.BootState.DEGRADED:
-        text = f"has started with a warning: {short(event.reason)}"
+        text = f"has started with a warning: {what}"
         return Message(Kind.STARTED, Urgency.NORMAL, text, context.at, remedy)
     return Message(Kind.STARTED, Urgency.LOW, "has started", context.at)
 

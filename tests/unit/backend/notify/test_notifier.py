@@ -79,7 +79,7 @@ async def test_an_event_reaches_every_address_without_secrets(tmp_path: Path) ->
         assert {topic for topic, _ in notifier.sent} == {"topic-one", "topic-two"}
         (one, two) = (what for _, what in notifier.sent)
         assert one == two
-        assert one.title == "night: boot halted: no nft: <SECRET>. The agent is not started, and everything is closed"
+        assert one.title == "night: boot halted: at rules. The agent is not started, and everything is closed"
         assert "journal abc123" in one.body
 
 

@@ -45,7 +45,7 @@ def value(sample: str, /, **labels: str) -> float:
         ("condition", {"codetainer_condition": "ready"}, 0),
         ("frozen", {}, 0),
         ("protection_failed", {}, 0),
-        ("journal_updated_timestamp_seconds", {}, 19),
+        ("journal_updated_timestamp_seconds", {}, 20),
         ("boot_started_timestamp_seconds", {}, 1),
         ("boot_seconds", {}, 4.2),
         ("boot_steps", {"outcome": "done"}, 1),
