@@ -108,7 +108,7 @@ def _(event: e.BootFinished, context: Context) -> News:
     """A reason can contain names of the repository's files, or the output of programs of the agent's uid: the agent's text."""
     step = context.after.steps.get(event.step)
     what = short(event.reason) if context.with_text else f"at {short(step.title if step else event.step)}"
-    remedy = _remedy(event.remedy if context.with_text else "Run codetainer status in the sandbox to see why.")
+    remedy = _remedy(event.remedy if context.with_text else "Run codetainer status to see why.")
     if event.state is e.BootState.HALTED:
         text = f"boot halted: {what}. The agent is not started, and everything is closed"
         return Message(Kind.CLOSED, Urgency.URGENT, text, context.at, remedy)

@@ -51,9 +51,9 @@ ENDED = e.SessionChanged(SessionState.ENDED, detail="the session has ended")
 CASES: list[tuple[tuple[e.Event, ...], e.Event, Kind, Urgency, str]] = [
     ((), e.BootFinished(BootState.READY, 3.0), Kind.STARTED, Urgency.LOW, "has started"),
     ((), e.BootFinished(BootState.DEGRADED, 3.0, "clone", AGENTS, AGENTS), Kind.STARTED, Urgency.NORMAL,
-     "has started with a warning: at clone Run codetainer status in the sandbox to see why."),
+     "has started with a warning: at clone Run codetainer status to see why."),
     ((), e.BootFinished(BootState.HALTED, 3.0, "restore", AGENTS, AGENTS), Kind.CLOSED, Urgency.URGENT,
-     "boot halted: at restore. The agent is not started, and everything is closed Run codetainer status in the sandbox to see why."),
+     "boot halted: at restore. The agent is not started, and everything is closed Run codetainer status to see why."),
     ((), e.ProtectionFailed(AGENTS, "Retry.", {"sshd": AGENTS, AGENTS: AGENTS}), Kind.CLOSED, Urgency.URGENT,
      "a protection failed: sshd. Everything is closed, and the agent was stopped Retry."),
     ((WORKS,), WAITS, Kind.NEEDS_YOU, Urgency.HIGH, "the agent waits for you"),
