@@ -24,7 +24,8 @@ _SESSION = {
     e.SessionState.REFUSED: Doing.FAILING,
     e.SessionState.STUCK: Doing.STUCK,
 }
-_HINDERED = {
+# Why an agent cannot go on, in the words of report and screens.
+HINDERED = {
     e.SessionState.LIMITED: "at a usage limit",
     e.SessionState.OVERLOADED: "calls of the model fail",
     e.SessionState.REFUSED: "the API refuses the credential",
@@ -140,9 +141,9 @@ def _(event: e.BudgetRaised, at: float) -> Mark:
 
 @mark.register
 def _(event: e.SessionMeasured, at: float) -> Mark | None:
-    if event.state in _HINDERED:
-        return Mark(at, MarkKind.LIMIT, _HINDERED[event.state] + (f": {event.detail}" if event.detail else ""), bad=True)
-    return Mark(at, MarkKind.LIMIT, f"no longer: {_HINDERED[event.before]}") if event.before in _HINDERED else None
+    if event.state in HINDERED:
+        return Mark(at, MarkKind.LIMIT, HINDERED[event.state] + (f": {event.detail}" if event.detail else ""), bad=True)
+    return Mark(at, MarkKind.LIMIT, f"no longer: {HINDERED[event.before]}") if event.before in HINDERED else None
 
 
 @mark.register

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backend.contract.durations import lasting
 from backend.contract.events import SessionMeasured, SessionResumed, SessionState
+from backend.contract.marks import HINDERED
 from codetainer_tui import words
 from codetainer_tui.words import clock, clock_seconds, harmless
 
@@ -15,17 +16,9 @@ STATES = {
     SessionState.IDLE: "the agent is idle",
     SessionState.ENDED: "ended",
     SessionState.UNKNOWN: "running",
-    SessionState.LIMITED: "at a usage limit",
-    SessionState.OVERLOADED: "calls of the model fail",
-    SessionState.REFUSED: "the API refuses the credential",
-    SessionState.STUCK: "the agent seems to be stuck",
+    **HINDERED,
 }
-CANNOT_GO_ON = {
-    SessionState.LIMITED: "At a usage limit",
-    SessionState.OVERLOADED: "Calls of the model fail",
-    SessionState.REFUSED: "The API refuses the credential",
-    SessionState.STUCK: "The agent seems to be stuck",
-}
+CANNOT_GO_ON = {state: f"{text[0].upper()}{text[1:]}" for state, text in HINDERED.items()}
 
 
 def session_state(event: SessionMeasured, now: float) -> str:
