@@ -109,7 +109,9 @@ def test_untrusted_text_stays_text() -> None:
         e.Wrote(hostile, hostile, f"https://github.com/{hostile}"), e.Wrote("a", "b", "javascript:alert(1)"),
     )  # fmt: skip
     folded = fold_all(Stamped(float(at), at, event) for at, event in enumerate(events, 1))
-    found = Page(page(report(folded, 10.0, task=hostile)))
+    made = report(folded, 10.0, task=hostile)
+    assert "javascript:" not in text(made)
+    found = Page(page(made))
     assert "script" not in {tag for tag, _ in found.tags}
     assert "a" not in {tag for tag, _ in found.tags}
     assert "onload" not in {name for _, attributes in found.tags for name in attributes}

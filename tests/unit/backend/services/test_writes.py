@@ -19,6 +19,7 @@ API = "https://api.github.com/repos/octo/repo"
         ("api.github.com", f"POST issues in octo/repo -> {API}/issues/8", "https://github.com/octo/repo/issues/8"),
         ("api.github.com", f"POST issues in octo/repo -> {API}/issues/8?x=1", ""),
         ("api.github.com", "POST issues in octo/repo -> https://evil.example/issues/8", ""),
+        ("elsewhere.example", "push to octo/repo: work", ""),
         ("elsewhere.example", f"POST pulls in octo/repo -> {API}/pulls/7", ""),
     ],
 )
