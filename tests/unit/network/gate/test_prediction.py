@@ -43,6 +43,7 @@ REFUSED = [
     (f"DELETE {API}/octo/repo", reasons.NOT_GRANTED),
     (f"POST {API}/octo%2frepo/issues", reasons.TWO_WAYS),
     (f"GET {API}/octo/repo/contents/100%zz", reasons.TWO_WAYS),
+    (f"GET {API}/octo/repo/contents/a%00b", reasons.TWO_WAYS),
     (f"OPTIONS {API}/octo/repo", reasons.NOT_GRANTED),
     (f"CONNECT {API}/octo/repo", reasons.UNCLEAR),
     (f"PATCH {API}/octo/repo/git/refs/heads/x?force=true", reasons.NOT_FORWARD),
