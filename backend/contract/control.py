@@ -107,16 +107,20 @@ class ListAllowed(Request):
 
 @dataclass(frozen=True, slots=True)
 class Explain(Request):
-    """Show whether a connection would be made now, and which entry decides.
+    """Show whether a connection or request would pass now, and what decides.
 
-    Without a port it checks all ports. For a URL it checks host and port. It resolves an allowed name that has no address.
-    For a host with a credential it also lists what the gate lets through: the credential, reads, and permitted writes.
+    Without a port it checks all ports. For a URL it checks host, port and, if the gate sees the requests to this host, the
+    request with METHOD (default: GET). It names what a request depends on beside its URL, such as the body. It resolves an
+    allowed name that has no address. For a host with a credential it also lists what the gate lets through: the credential,
+    reads, and permitted writes.
     Exit code 0: open; 1: refused, frozen, or a name without an address; 2: not a name, address or URL, or no answer.
     """
 
-    # data["open"] of a reply that is ok: true if a connection would be made. data["grants"]: the requests that pass, by ports.
+    # data["open"] of a reply that is ok: true if the connection or request would be carried. data["grants"]: the requests that
+    # pass, by ports. data["depends"]: what decides about the request, one sentence each. data["answer"]: the gate's refusal.
     verb: ClassVar[str] = "explain"
-    target: str = positional("NAME|ADDRESS[:PORT]|URL")
+    target: str = positional("NAME|ADDRESS[:PORT]|[METHOD] URL")
+    url: str = optional("URL", "the URL, after a METHOD such as POST")
 
 
 @dataclass(frozen=True, slots=True)

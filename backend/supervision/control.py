@@ -93,7 +93,7 @@ async def _(request: control.Refresh, target: Control, by: str) -> Reply:
 
 @dispatch.register
 async def _(request: control.Explain, target: Control, by: str) -> Reply:
-    return await explanation.explain(request.target, target)
+    return await explanation.explain(request.target, target, request.url)
 
 
 @dispatch.register

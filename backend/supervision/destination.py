@@ -6,23 +6,31 @@ import contextlib
 import ipaddress
 import re
 import socket
+from dataclasses import replace
 
 from backend.contract.immutable import dataclass
 from network.allowlist import Check
+from network.gate import prediction
 from network.names import LABEL, EntryError, normalise
 
 SCHEMES = {"http": 80, "ws": 80, "https": 443, "wss": 443, "ssh": 22, "git": 9418, "ftp": 21}
+TLS_SCHEMES = ("https", "wss")
 _CHECKS = {"http": Check.HTTP, "ws": Check.HTTP, "https": Check.TLS, "wss": Check.TLS}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A host, and a port (0: none was named). `address` is None for a name, `scheme` is "" without a URL."""
+    """A host, and a port (0: none was named). `address` is None for a name, `scheme` is "" without a URL.
+
+    `request` is the path and query of a URL, "" without one. `method` is GET if only a URL was named.
+    """
 
     host: str
     port: int
     address: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
     scheme: str = ""
+    request: str = ""
+    method: str = ""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host and self.port else self.host
@@ -46,8 +54,33 @@ def is_own(address: str) -> bool:
     return True
 
 
-def read(text: str) -> Target:
-    """Parses NAME, ADDRESS, HOST:PORT, [ADDRESS]:PORT or a URL. Raises ValueError with a sentence."""
+def read(text: str, url: str = "") -> Target:
+    """Parses NAME, ADDRESS, HOST:PORT, [ADDRESS]:PORT or a URL, or a method and a URL. Raises ValueError with a sentence."""
+    if url:
+        return _request(text.upper(), url)
+    target = _target(text)
+    if target.scheme not in _CHECKS:
+        return target
+    with contextlib.suppress(ValueError):  # a name with any port is explained, even if no client would send the rest
+        return _request("GET", text)
+    return target
+
+
+def _request(method: str, url: str) -> Target:
+    target = _target(url)
+    if not prediction.METHOD.match(method):
+        raise ValueError(f"cannot explain {method[:40]!a}: expected a method such as GET or POST before the URL")
+    if target.scheme not in _CHECKS:
+        raise ValueError(f"cannot explain {method} without a URL: expected https:// or http:// before {target}")
+    # A client sends no fragment (RFC 9110, 4.2.5), and a path that is not empty (RFC 9112, 3.2.1).
+    path = re.sub(r"^[^/?]*", "", url.partition("://")[2].partition("#")[0])
+    path = path if path.startswith("/") else f"/{path}"
+    if not prediction.TARGET.match(path):
+        raise ValueError(f"cannot explain {method} {target}: the path must be written as it is sent, with %20 for a blank")
+    return replace(target, request=path, method=method)
+
+
+def _target(text: str) -> Target:
     shown = re.sub(r"//[^/]*@", "//", text)[:80]  # without user and password
     scheme = text.partition("://")[0].lower() if "://" in text else ""
     host, port = _url(text, shown) if scheme else _place(text, shown)

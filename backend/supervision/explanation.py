@@ -16,7 +16,7 @@ from backend.guard import channel
 from backend.journal import Journal
 from backend.policy import Policy
 from backend.services.bundle import Services
-from backend.settings import ways_file
+from backend.supervision import requests
 from backend.supervision.destination import Target, is_own, read
 from backend.supervision.grants import BY_HAND, LEARNING, Grants
 from backend.supervision.openers import Opener
@@ -25,8 +25,6 @@ from network import reasons
 from network.allowlist import Check
 from network.dns import corefile, dns_message
 from network.firewall import elements, ruleset
-from network.gate.credential_proxy import CredentialProxy
-from network.gate.grant import lines as what_passes
 
 if TYPE_CHECKING:
     from backend.supervision.learning import Learning
@@ -47,13 +45,14 @@ class Sandbox(Protocol):
     learning: Learning | None
 
 
-async def explain(text: str, sandbox: Sandbox) -> Reply:
+async def explain(text: str, sandbox: Sandbox, url: str = "") -> Reply:
     """What would happen to NAME, ADDRESS, either with `:PORT`, or a URL. `data["open"]` is true if it would be carried.
 
-    The reply is not ok if the text is none of these. Raises SystemFailure if the guard does not answer.
+    With `url`, the text is the method of the request. The reply is not ok if the text is none of these. Raises SystemFailure
+    if the guard does not answer.
     """
     try:
-        target = read(text)
+        target = read(text, url)
     except ValueError as error:
         return Reply(False, str(error), "Give a name or an address, with a port if you like: github.com, 192.0.2.1:443.")
     if own := _own_address(target, sandbox.policy):
@@ -155,20 +154,14 @@ async def _name(target: Target, openers: Sequence[Opener], sandbox: Sandbox) -> 
     if port and mine[0].limits:
         opened += f"; requests pass {mine[0].limits}"
     lines = [f"{target} {opened}; current addresses: {', '.join(addresses)}"]
+    proxy = sandbox.services.gate.proxy if sandbox.journal.state.gate else None
+    about, found = requests.about(target, sandbox.grants.allowlist, proxy)
+    lines = [*about, *lines]
+    if "answer" in found:
+        return Reply(True, "\n".join(lines), data={**data, **found, "open": False})
     if port in (0, 80, TLS_PORT):  # TLS ends at the gate on this port only, and it redirects plain HTTP there
-        lines += granted(host, sandbox.services.gate.proxy)
-    return Reply(True, "\n".join(lines), data={"open": True, **data})
-
-
-def granted(host: str, proxy: CredentialProxy | None) -> Iterator[str]:
-    """What is known of a host, and what passes there if its TLS ends at the gate: one line each."""
-    catalogue = ways_file.read()
-    if about := catalogue.about.get(host):
-        yield about
-    if proxy is not None:
-        for one in proxy.hosts:
-            if one.name == host:
-                yield from what_passes(one, proxy.secrets, proxy.repositories, catalogue)
+        lines += requests.granted(host, sandbox.services.gate.proxy)
+    return Reply(True, "\n".join(lines), data={"open": True, **data, **found})
 
 
 async def _another_port(target: Target, openers: Sequence[Opener], sandbox: Sandbox) -> Reply:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from backend.contract.control import Budget, Freeze, Refresh, Reply, Request, RestartSession, Retry, Thaw
+from backend.contract.events import BootState
 from codetainer_tui import handover, process
 from codetainer_tui.dashboard.asking import RECORDING
 from codetainer_tui.dashboard.row_actions import RowActions
@@ -71,6 +72,8 @@ class Actions(RowActions, Stopping):
         details = self.main.details()
         if details is not None:
             self.push_screen(TextScreen(*details, self.copy))
+        elif self.main.wanted:
+            self.say("no refusal matches the filter")
         elif self.view.session:
             self.action_open_session()
         else:
@@ -177,6 +180,8 @@ class Actions(RowActions, Stopping):
     def action_freeze(self) -> None:
         if self.view.frozen:
             self._confirm("Let the agent go on, and open the list again?", Thaw())
+        elif self.state.boot is BootState.HALTED:
+            self.say("nothing to freeze: boot has halted, so there is no agent, and every address is closed")
         else:
             self._confirm("Stop the agent, close every address and cut all flows?", Freeze())
 

@@ -59,19 +59,21 @@ def load(path: Path) -> Preferences:
 
 def _wrong_keys(keys: Mapping[str, object]) -> list[str]:
     names = {action.name for action in ACTIONS}
-    problems = []
+    problems: list[str] = []
+    wrong: set[str] = set()
     for name, key in keys.items():
+        before = len(problems)
         if name not in names:
             problems.append(f"unknown action {name!a}, expected one of {', '.join(sorted(names))}")
         elif not isinstance(key, str) or not _KEY.match(key):
             problems.append(f"{name} = {key!a}: expected a letter, a digit, or a key name such as f5 or ctrl+o")
         elif key in RESERVED:
             problems.append(f"{name} = {key!a}: reserved, {RESERVED[key]}")
-    if problems:
-        return problems
+        wrong |= {name} if len(problems) > before else set()
     owners: dict[str, str] = {}
     for action in (*ACTIONS, *MOVES):
-        assigned = str(keys.get(action.name) or action.shown if action in ACTIONS else action.keys)
+        own = "" if action.name in wrong else keys.get(action.name)
+        assigned = str(own or action.shown if action in ACTIONS else action.keys)
         for key in assigned.split(","):
             if key in owners:
                 problems.append(f"{key} is assigned to both {owners[key]} and {action.name}")

@@ -165,50 +165,55 @@ def _backend(host: Host) -> str:
 
 
 def _host(proxy: CredentialProxy, host: Host) -> str:
-    configured = [c for c in host.credentials if proxy.secrets.get(c.variable)]
+    lines = [
+        f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
+        "no log",
+        f"log fd@{proxy.log_descriptor} format raw local0",  # of Lua files; requests are logged by the frontend
+        *decisive(host, proxy.secrets, proxy.repositories, proxy.asks),
+        *lfs.batches(host),
+        *(model_api.to_reader(host, proxy.reader) if host.model_api else _onward(proxy, host)),
+        *lfs.answers(host),
+    ]
+    if host.lfs_store:
+        lines = [lines[0], *decisive(host, proxy.secrets, proxy.repositories, proxy.asks), *_onward(proxy, host)]
+    return "\n    ".join(lines) + "\n"
+
+
+def decisive(host: Host, secrets: Mapping[str, str], repositories: tuple[str, ...], asks: str) -> Iterable[str]:
+    """The rules that decide about a request. `explain` follows them, too (network/gate/prediction.py)."""
+    if host.lfs_store:
+        yield from lfs.store(host)
+        return
+    yield from _placeholder_refused(host) if host.any_credential else _one_credential(host, secrets)
+    yield from scope(host, repositories, asks)
+
+
+def _one_credential(host: Host, secrets: Mapping[str, str]) -> Iterable[str]:
+    """Rules that let exactly one credential pass: the placeholder, in its header. They replace it."""
+    configured = [c for c in host.credentials if secrets.get(c.variable)]
     headers = sorted({"x-api-key", *(c.header for c in host.credentials)} - {"authorization"})
     held = {header: f"txn.fine{number}" for number, header in enumerate(("authorization", *headers))}
     spelled = "|".join(header.replace("-", "[_-]") for header in held)  # variants that a server may read as these headers
     ours = Refusal(403, reasons.NOT_OURS, host.answers)
     parameters = [name for name in TOKENS_IN_URLS if name != "token" or not host.url_tokens]
     in_url = rf"{{ query -m reg -i '(^|[&;])({'|'.join(map(encoded, parameters))})(=|&|;|\[|%5b|$)' }}"
-    lines = [
-        # --- exactly one credential: the placeholder, in its header ---
-        *(line for header in held for line in deny(ours, f"{{ req.hdr_cnt({header}) gt 1 }}")),
-        *deny(ours, "{ req.hdr(proxy-authorization) -m found }"),
-        *deny(ours, in_url),
-        # Other headers that may carry a credential: all names between colons, except those checked below.
-        "http-request set-var(txn.colon) str(:)",
-        "http-request set-var(txn.names) req.hdr_names(:),lower",
-        "http-request set-var(txn.names) var(txn.colon),concat(,txn.names,:)",
-        *(f"http-request set-var(txn.names) var(txn.names),regsub(:{header}:,::,g)" for header in held),
-        *deny(ours, f"{{ var(txn.names) -m reg ':({CREDENTIAL_HEADERS}|{spelled}):' }}"),
-        *_presented(),
-        *(f"http-request set-var({fine}) bool(false)" for fine in held.values()),
-        *(line for c in configured for line in _recognise(c, held)),
-        *(line for c in configured if not host.model_api for line in _insert(c, proxy.secrets[c.variable])),
-        # Checks each header, because a foreign credential beside a good one must be refused too.
-        *(
-            line
-            for header, fine in held.items()
-            for line in deny(ours, f"{{ req.hdr({header}) -m found }} !{{ var({fine}) -m bool }}")
-        ),
-    ]
-    if host.any_credential:
-        lines = list(_placeholder_refused(host))
-    lines = [
-        f"\nbackend {_backend(host)}\n    mode http\n    option http-no-delay\n    http-reuse never",
-        "no log",
-        f"log fd@{proxy.log_descriptor} format raw local0",  # of Lua files; requests are logged by the frontend
-        *lines,
-        *scope(host, proxy.repositories, proxy.asks),
-        *lfs.batches(host),
-        *(model_api.to_reader(host, proxy.reader) if host.model_api else _onward(proxy, host)),
-        *lfs.answers(host),
-    ]
-    if host.lfs_store:
-        lines = [lines[0], *lfs.store(host), *_onward(proxy, host)]
-    return "\n    ".join(lines) + "\n"
+    yield from (line for header in held for line in deny(ours, f"{{ req.hdr_cnt({header}) gt 1 }}"))
+    yield from deny(ours, "{ req.hdr(proxy-authorization) -m found }")
+    yield from deny(ours, in_url)
+    # Other headers that may carry a credential: all names between colons, except those checked below.
+    yield "http-request set-var(txn.colon) str(:)"
+    yield "http-request set-var(txn.names) req.hdr_names(:),lower"
+    yield "http-request set-var(txn.names) var(txn.colon),concat(,txn.names,:)"
+    yield from (f"http-request set-var(txn.names) var(txn.names),regsub(:{header}:,::,g)" for header in held)
+    yield from deny(ours, f"{{ var(txn.names) -m reg ':({CREDENTIAL_HEADERS}|{spelled}):' }}")
+    yield from _presented()
+    yield from (f"http-request set-var({fine}) bool(false)" for fine in held.values())
+    yield from (line for c in configured for line in _recognise(c, held))
+    if not host.model_api:
+        yield from (line for c in configured for line in _insert(c, secrets[c.variable]))
+    # Checks each header, because a foreign credential beside a good one must be refused too.
+    for header, fine in held.items():
+        yield from deny(ours, f"{{ req.hdr({header}) -m found }} !{{ var({fine}) -m bool }}")
 
 
 def _placeholder_refused(host: Host) -> Iterable[str]:

@@ -14,6 +14,7 @@ from network.gate.credentials import Host
 from network.gate.rules import REPORTED, body
 
 MCP_HEADER = ("anthropic-beta", "mcp-client")  # the refused header that asks for remote MCP servers
+UNREAD = ("/api/",)  # paths whose bodies are not requests to the model (network/gate/reader/hop.go)
 READER_DOWN = "requests to the model cannot be checked at the moment, so they do not pass; try again in a few seconds"
 REFUSED_HEADER = "x-codetainer-refused"  # of an answer of the reader (network/gate/reader/hop.go): what it refused, for the log
 OVER_BUDGET = "budget"  # its value if the budget is used up, which is not a refused attempt

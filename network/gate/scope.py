@@ -36,7 +36,9 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
     yield from _path()
     if not host.announces:
         yield _what(host)
-    yield from deny(Refusal(400, reasons.TWO_WAYS, host.answers), "!{ var(txn.path) -m found }")
+    two_ways = Refusal(400, reasons.TWO_WAYS, host.answers)
+    yield from deny(two_ways, "!{ var(txn.path) -m found }")
+    yield from deny(two_ways, f"{{ path -m sub {NUL} }}")  # HAProxy 3.2 does not decode it, older versions do
     for path in host.refuse_paths:
         yield from deny(granted, f"{{ var(txn.path) -m beg -i {path} }}")
     if host.refuse_paths:

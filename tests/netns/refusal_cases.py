@@ -136,6 +136,7 @@ OF_HOSTS = (
     Case("{ req.hdr(private-token) -m found }", without(private_token="x"), Reason.NOT_OURS, logged="-"),
     Case("{ req.hdrs -m reg", with_credential("/v1/models", anthropic_beta="mcp-client-1"), Reason.NOT_GRANTED, logged="-"),
     Case("if !{ var(txn.path) -m found }", with_credential("/%zz"), Reason.TWO_WAYS),
+    Case("if { path -m sub %00 }", with_credential("/a%00b"), Reason.TWO_WAYS),
     Case("-m beg -i /api/oauth/claude_cli/create_api_key", with_credential("/api/oauth/claude_cli/create_api_key"),
          Reason.NOT_GRANTED, logged="GET /api/oauth/claude_cli/create_api_key"),
     Case("-m beg -i /v1/organizations", with_credential("/v1/organizations"), Reason.NOT_GRANTED,

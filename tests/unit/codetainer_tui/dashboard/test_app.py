@@ -149,6 +149,31 @@ async def test_freeze_asks_first_and_enter_is_no(asked: list[Request], tmp_path:
         await until(pilot, lambda: asked == [control.Freeze()])
 
 
+async def test_without_an_agent_there_is_nothing_to_freeze(asked: list[Request], tmp_path: Path) -> None:
+    app = make(Told("halted"), paths=Paths(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("F")
+        await settle(pilot)
+        assert not isinstance(app.screen, ChoiceScreen)
+        assert "nothing to freeze" in screen_text(app)
+    assert asked == []
+
+
+async def test_enter_on_an_empty_filter_result_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make(Told("ready"))
+    opened: list[str] = []
+    monkeypatch.setattr(app, "action_open_session", lambda: opened.append("session"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("/", *"zzz", "enter")
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert "no refusal matches the filter" in screen_text(app)
+    assert opened == []
+
+
 REQUESTS: list[tuple[str, str, Request]] = [
     ("ready", "m", control.Mute("pypi.example.org")),
     ("ready", "r", control.Refresh()),

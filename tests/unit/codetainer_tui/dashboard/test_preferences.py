@@ -47,3 +47,13 @@ def test_errors_name_the_setting_and_the_problem(tmp_path: Path, text: str, word
     with pytest.raises(PreferencesError) as caught:
         load(written(tmp_path, text))
     assert words in str(caught.value)
+
+
+def test_all_errors_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(PreferencesError) as caught:
+        load(written(tmp_path, 'colour = 1\n[keys]\nalow = "A"\nfrezze = "Z"\nallow = "e"\nrefresh = "two words"'))
+    for words in (
+        "unknown setting 'colour'", "unknown action 'alow'", "unknown action 'frezze'", "e is assigned to both allow and explain",
+        "refresh = 'two words'",
+    ):  # fmt: skip
+        assert words in str(caught.value)
