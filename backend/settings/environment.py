@@ -119,6 +119,8 @@ def _value(variable: Variable, environment: Mapping[str, str], problems: list[st
         problems.extend(f"{problem}" for problem in error.problems)
     except Problems as error:
         problems.extend(error.problems)
+    except values.Unlikely as error:
+        problems.append(f"{variable.name}: {error}")
     except ValueError:
         shown = "invalid value (not shown)" if variable.secret else f"invalid value {text[:80]!a}"
         problems.append(f"{variable.name}: {shown}, expected {variable.expected}")

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from network.destinations import Destination
 
 SANDBOX_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+LEAST_SIZE = 64 << 10  # bytes
 DURATION = f"a duration from 1s to 366d ({durations.EXPECTED})"
+
+
+class Unlikely(ValueError):
+    """A valid text with a value that nobody can want. The message says what it means, and what was probably meant."""
 
 
 class OnFailure(StrEnum):
@@ -157,11 +162,14 @@ def autosave(value: str) -> Autosave:
 
 
 def size(value: str) -> int:
-    """A size such as `512M` or `1G`, in bytes."""
+    """A size such as `512M` or `1G`, in bytes, from LEAST_SIZE on: a smaller one is a number that lacks its unit."""
     match = re.match(r"([0-9]{1,9})([KMG]?)\Z", value.upper())
     if not match or int(match[1]) == 0:
         raise ValueError
-    return int(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2]]
+    read = int(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2]]
+    if read < LEAST_SIZE:
+        raise Unlikely(f"{value} is {read} bytes, less than {LEAST_SIZE >> 10}K; did you mean {match[1]}M?")
+    return read
 
 
 def repository(value: str) -> str:
