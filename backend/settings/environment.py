@@ -191,6 +191,9 @@ def _contradictions(
     saved = by_field["autosave"]
     if saved and saved.when is not Save.OFF and not by_field["repo_url"]:
         yield "CODETAINER_AUTOSAVE: no repository to push to; set REPO_URL, too"
+    report = by_field["report"]
+    if report and report.sent and not by_field["notify"]:
+        yield "CODETAINER_REPORT: nowhere to send it to; set CODETAINER_NOTIFY, too"
     yield from _about_learning(by_field)
 
 

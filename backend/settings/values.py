@@ -70,6 +70,17 @@ class NotifyText(StrEnum):
     OFF = "off"  # notifications contain only our own words
 
 
+@dataclass(frozen=True, slots=True)
+class ReportTime:
+    """When the notifier sends a report by itself: at the end of session and sandbox, and daily at a time if `at` is set.
+
+    `at` is in seconds after midnight, UTC.
+    """
+
+    sent: bool = False
+    at: float | None = None
+
+
 class Learn(StrEnum):
     """Whether names that are not on the allowlist are opened when they are asked for, and recorded."""
 
@@ -152,6 +163,16 @@ def one_key(value: str) -> str:
 def patience(value: str) -> float:
     """A duration in seconds; 0 for `off`."""
     return 0.0 if value == "off" else durations.read(value)
+
+
+def report_time(value: str) -> ReportTime:
+    """`off`, `end`, or a time such as `06:30`."""
+    if value in ("off", "end"):
+        return ReportTime(value == "end")
+    match = re.match(r"([01][0-9]|2[0-3]):([0-5][0-9])\Z", value)
+    if not match:
+        raise ValueError
+    return ReportTime(True, (int(match[1]) * 60 + int(match[2])) * durations.MINUTE)
 
 
 def autosave(value: str) -> Autosave:
