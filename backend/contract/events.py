@@ -614,8 +614,9 @@ class SessionMeasured(Event):
 
     In contrast to `session.changed`, the agent cannot fake or hide the states `limited`, `overloaded` and `refused`: they
     come from the API's answers at the gate. `before` is the state that ended. `until` is the end of a limit, 0 if unknown.
-    `reason` is one stable word: an HTTP status such as `429`, or `cut` (answers broke off), `silent` (no progress); "" for
-    other states. `credential` is the variable of the refused credential. `detail` is a sentence for the operator.
+    `reason` is one stable word: an HTTP status such as `429`, or `cut` (answers broke off), `silent` (no answer, or no
+    progress); "" for other states. `credential` is the variable of the refused credential. `detail` is a sentence for the
+    operator.
     """
 
     kind: ClassVar[str] = "session.state"

@@ -59,7 +59,7 @@ def mark(event: e.Event, at: float) -> Mark | None:
 
 @mark.register
 def _(event: e.BootStarted, at: float) -> Mark:
-    return Mark(at, MarkKind.BOOT, "boot began")
+    return Mark(at, MarkKind.BOOT, "boot began" + (", as a learning run" if event.learning else ""), bad=event.learning)
 
 
 @mark.register

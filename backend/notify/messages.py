@@ -3,6 +3,8 @@
 Each kind of event has one function below, registered for its class; to add a kind, add a function. All words are ours: names,
 branches, screens and other text that the agent can choose are left out, unless the operator asked for them
 (CODETAINER_NOTIFY_TEXT). Names of the allowlist are the operator's own.
+
+Length: one function for each kind of event.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from backend.notify.lines import MAX_COLUMNS, agents_text, clean, short
 
 SETTLE_SECONDS = 10.0  # a state of the session that lasts shorter is not worth a message
 OVERLOAD_SECONDS = 60.0  # the same for an overloaded API
+MAX_BY = 60  # characters of an operator's name
 RESUMES = 3  # tries to continue after a limit until the operator hears of it
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
 # The probes of the self-test (backend/selftest/) that a message may name.
@@ -41,6 +44,7 @@ class Kind(StrEnum):
     BUDGET = "budget"
     LIMIT = "limit"
     CLOSED = "closed"
+    FROZEN = "frozen"
     ENDED = "ended"
     WORK = "work"
     REPORT = "report"
@@ -59,7 +63,8 @@ class Message:
     """A message. `text` is one line, `details` are further ones. `count` counts the occurrences that it stands for.
 
     `at` is in seconds since the epoch, `settle` is how long to wait for a message that takes it back, in seconds. `asks`: the
-    agent's screen has a question, which belongs to the details if the operator wants the agent's text.
+    agent's screen has a question, which belongs to the details if the operator wants the agent's text. `sort` tells messages of
+    one kind apart that must each be named: without one, the latest stands for all. The agent cannot choose it.
     """
 
     kind: Kind
@@ -70,6 +75,12 @@ class Message:
     count: int = 1
     settle: float = 0.0
     asks: bool = False
+    sort: str = ""
+
+    @property
+    def words(self) -> str:
+        """The text, with the number of occurrences."""
+        return f"{self.text} ({self.count} times)" if self.count > 1 else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +207,14 @@ def _session(state: e.SessionState, detail: str, context: Context) -> News:
 def _(event: e.Refused, context: Context) -> News:
     if severity(event) is Severity.SERIOUS:
         text = f"serious refusal: {_destination(event, context)}{event.reason}"
-        return Message(Kind.REFUSED, Urgency.HIGH, text, context.at, count=event.count)
+        return Message(Kind.REFUSED, Urgency.HIGH, text, context.at, count=event.count, sort=str(event.reason))
     old, new = context.before.refusals.crowds, context.after.refusals.crowds
     crowd = next((one for key, one in new.items() if one.alarm and not (key in old and old[key].alarm)), None)
     if crowd is None:
         return None
     below = f": {clean(crowd.below)}" if context.with_text and crowd.below else ""
-    return Message(Kind.REFUSED, Urgency.HIGH, f"refusals that look suspicious: {crowd.suspicion}{below}", context.at)
+    text = f"refusals that look suspicious: {crowd.suspicion}{below}"
+    return Message(Kind.REFUSED, Urgency.HIGH, text, context.at, sort=str(crowd.suspicion))
 
 
 def _destination(event: e.Refused, context: Context) -> str:
@@ -216,6 +228,18 @@ def _destination(event: e.Refused, context: Context) -> str:
         return f"{ipaddress.ip_address(event.address)}{f':{event.port}' if event.port else ''}: "
     except ValueError:
         return ""
+
+
+@news.register
+def _(event: e.Froze, context: Context) -> News:
+    by = f" by {clean(event.by, MAX_BY)}" if event.by else ""
+    if event.frozen:
+        text = f"frozen{by}: the agent is stopped, and every address is closed"
+        return Message(Kind.FROZEN, Urgency.NORMAL, text, context.at, ("Run codetainer thaw to continue.",))
+    since = context.before.frozen_at
+    was = f"; it was frozen since {time.strftime('%H:%M UTC', time.gmtime(since))}" if since else ""
+    whose = f" by {clean(context.before.frozen_by, MAX_BY)}" if since and context.before.frozen_by else ""
+    return Message(Kind.FROZEN, Urgency.NORMAL, f"thawed{by}: the agent goes on{was}{whose}", context.at)
 
 
 @news.register

@@ -17,19 +17,22 @@ from backend.contract.events import Event, Noted, NotificationsMeasured, Stamped
 from backend.contract.immutable import dataclass
 from backend.contract.paths import Paths
 from backend.contract.state import State
-from backend.notify import firewall, messages, protocol
+from backend.notify import firewall, messages, protocol, summary
 from backend.notify.folding import Folding
 from backend.notify.lines import agents_text
-from backend.notify.messages import Context, Message
+from backend.notify.messages import Context, Kind, Message, TakeBack
 from backend.notify.outbox import Outbox
 from backend.notify.protocol import Outcome
 from backend.notify.rendering import Notification, notification
+from backend.notify.summary import Schedule
+from backend.settings.values import ReportTime
 from backend.system import NOTIFIER, SystemFailure
 from network.destinations import Destination
 
 RESOLVE_SECONDS = 30.0  # with the start of the sender, on a busy machine
 SECONDS = 90.0  # for the whole delivery
 LAST_SECONDS, STOP_SECONDS = 2.0, 1.0
+NO_REPORT = ReportTime()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,14 @@ class Sources:
     """What a notifier learns from the rest of the supervisor.
 
     `upstreams` are the resolvers to query. `question` reads the agent's screen; it raises SystemFailure. `head` is the hash of
-    the journal's last line, "" if there is none. `redact` removes secrets from a text.
+    the journal's last line, "" if there is none. `redact` removes secrets from a text. `wall` is the clock of the daily report.
     """
 
     upstreams: Callable[[], Sequence[str]]
     question: Callable[[], Awaitable[tuple[str, ...]]]
     redact: Callable[[str], str]
     head: Callable[[], str] = lambda: ""
+    wall: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +70,32 @@ class Notifier:
         *,
         name: str = "",
         with_text: bool = False,
+        report: ReportTime = NO_REPORT,
     ) -> None:
         self.destinations = tuple(destinations)
         self._paths, self._sources, self._emit, self._name, self._with_text = paths, sources, emit, name, with_text
         self._outboxes = tuple(Outbox() for _ in self.destinations)
         self._locks = tuple(asyncio.Lock() for _ in self.destinations)
         self._folding = Folding(time.monotonic())
+        self._report = report
+        self._schedule = Schedule(report.at)
+        self._reported_at = 0.0  # until when the last report tells, in seconds since the epoch
+        self._state = State()
         self._error: Exception | None = None
         self._wake = asyncio.Event()
         self._measured: NotificationsMeasured | None = None
 
     def hear(self, stamped: Stamped, before: State, after: State) -> None:
         """Takes an event of the journal. `run` raises an error in here: it must not stop the journal."""
+        self._state = after
         if not messages.is_relevant(stamped.event):
             return
         try:
             news = messages.news(stamped.event, Context(before, after, stamped.at, self._with_text))
             if news is not None:
                 self._folding.add(news, time.monotonic())
+                if news.kind is Kind.ENDED and not after.stopping:
+                    self._add_report()
         except Exception as error:
             self._error = error
         self._wake.set()
@@ -106,10 +118,13 @@ class Notifier:
             if (error := self._error) is not None:
                 self._error = None
                 raise error
+            if self._schedule.due(self._sources.wall()):
+                self._add_report()
             await self._put(self._folding.due(time.monotonic()))
             self._measure()
             await self._deliver_due()
-            waits = (self._folding.wait(time.monotonic()), *(box.wait(time.monotonic()) for box in self._outboxes))
+            scheduled = self._schedule.wait(self._sources.wall())
+            waits = (scheduled, self._folding.wait(time.monotonic()), *(box.wait(time.monotonic()) for box in self._outboxes))
             soonest = min((wait for wait in waits if wait is not None), default=None)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(soonest):  # not wait_for, which before Python 3.12 may ignore a cancellation
@@ -121,6 +136,7 @@ class Notifier:
         `grace` is the rest of the grace period, in seconds. A last part of it is for stopping the services. The last save
         leaves enough for LAST_SECONDS (Keeper).
         """
+        self._add_report()
         seconds = min(SECONDS, max(LAST_SECONDS, grace - STOP_SECONDS))
         await self._put(self._folding.rest(time.monotonic()))
         tries = (self._deliver(number) for number, box in enumerate(self._outboxes) if box.waiting)
@@ -143,6 +159,14 @@ class Notifier:
         self._wake.set()  # what waits can be delivered now
         return tuple(results)
 
+    def _add_report(self) -> None:
+        """Adds the report on the time since the last one, if the operator wants any. It takes the place of one that waits."""
+        if not self._report.sent:
+            return
+        made = summary.message(self._state, self._reported_at, self._sources.wall(), with_text=self._with_text)
+        self._folding.add(TakeBack(Kind.REPORT), time.monotonic())
+        self._folding.add(made, time.monotonic())
+
     def address(self, number: int) -> str:
         """The name of an address, which contains no part of it: `address 1 (ntfys)`."""
         return f"address {number + 1} ({self.destinations[number].kind})"
@@ -156,6 +180,8 @@ class Notifier:
                 with contextlib.suppress(SystemFailure):  # the session may have ended meanwhile
                     screen = agents_text(await self._sources.question())
                 message = messages.with_details(message, screen)
+            if message.kind is Kind.REPORT:
+                self._reported_at = message.at
             ready.append(message)
         for box in self._outboxes:
             box.put(ready)

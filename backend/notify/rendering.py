@@ -53,8 +53,7 @@ def clock(at: float) -> str:
 
 
 def _lines(message: Message) -> list[str]:
-    times = f" ({message.count} times)" if message.count > 1 else ""
-    return [f"{clock(message.at)}  {message.text}{times}", *(f"  {detail}" for detail in message.details)]
+    return [f"{clock(message.at)}  {message.words}", *(f"  {detail}" for detail in message.details)]
 
 
 def _urgent_first(messages: Sequence[Message]) -> list[str]:

@@ -90,7 +90,7 @@ def _from_outside(init: int, file: Path | None) -> int:
         if code != 0:
             raise SystemFailure(f"{file} is as it was" if file.exists() else f"{file} was not written")
         try:
-            archive.verify(out)  # the process in the sandbox may have been killed after it had begun
+            archive.require_complete(out)  # the sandbox may have been killed; its checksum is compared when it is resumed
         except Unreadable as error:
             raise SystemFailure(f"cannot suspend to {file}: {error}") from error
     return 0

@@ -4,8 +4,8 @@ Two kinds of observations differ in what they may say. The gate's are true: whic
 (network/gate/calls.py). The agent's (its hooks' reports, its pane) say what it does, but can neither fake nor hide what the
 gate saw. A call that the agent makes on its own, with curl, is a call like any other: its 429 is a real answer of the API.
 
-- A limit (429) or a failure (529, other 5xx, broken connections and answers) counts by model. It ends when a call for that
-  model passes, or when a few calls for other models have.
+- A limit (429) or a failure (529, other 5xx, no answer, broken connections and answers) counts by model. It ends when a call
+  for that model passes, or when a few calls for other models have.
 - A refused credential (401, 402, 403) counts if the API refused it twice in a row, or if Claude's turn failed after it. One 401
   may be the agent's own mistake in a header. It ends when a call with that credential passes.
 - While Claude retries by itself, short troubles are not reported.
@@ -94,7 +94,8 @@ class Watchdog:
 
     def heard(self, note: Note, now: Now) -> None:
         """Takes what the gate saw of a call."""
-        self._moved = now
+        if not (isinstance(note, Answered) and note.silent):
+            self._moved = now
         match note:
             case Answered():
                 self._answered(note, now)
@@ -120,7 +121,8 @@ class Watchdog:
             trouble.over = None if seconds is None else now.steady + seconds
             trouble.what = claim(answer.headers)
         elif answer.status == 0 or answer.status >= 500:
-            self._failed(answer.model, SessionState.OVERLOADED, str(answer.status) if answer.status else CUT, now)
+            reason = SILENT if answer.silent else str(answer.status) if answer.status else CUT
+            self._failed(answer.model, SessionState.OVERLOADED, reason, now)
         elif answer.status == 200:
             before = self._models.get(answer.model)
             if before is not None and before.reason != CUT:  # answers that broke off before may do so again
@@ -232,6 +234,8 @@ def _measured(trouble: Trouble, report: Report, now: Now) -> SessionMeasured:
         detail = f"the API refuses calls of the model ({trouble.reason}): {trouble.what or 'a rate limit'} is reached"
     elif trouble.reason == CUT:
         detail = "connections to the API break off before their answer has ended"
+    elif trouble.reason == SILENT:
+        detail = "the API accepts calls of the model, but does not answer them"
     elif trouble.reason == "529":
         detail = "the API is overloaded (529)"
     else:

@@ -266,6 +266,14 @@ class Settings:
         "off",
         "on or off",
     )
+    report: values.ReportTime = setting(
+        "CODETAINER_REPORT",
+        "Send a summary of what happened: daily at this time (UTC), and at the end of session and sandbox; end: only then",
+        values.report_time,
+        "off",
+        "a time such as 06:30, end or off",
+        example="06:30",
+    )
     certificate_seconds: float = setting(
         "CODETAINER_CERTIFICATES",
         "Validity of the gate's certificates, which are renewed after two thirds of this time",

@@ -119,6 +119,8 @@ def _value(variable: Variable, environment: Mapping[str, str], problems: list[st
         problems.extend(f"{problem}" for problem in error.problems)
     except Problems as error:
         problems.extend(error.problems)
+    except values.Unlikely as error:
+        problems.append(f"{variable.name}: {error}")
     except ValueError:
         shown = "invalid value (not shown)" if variable.secret else f"invalid value {text[:80]!a}"
         problems.append(f"{variable.name}: {shown}, expected {variable.expected}")
@@ -189,6 +191,9 @@ def _contradictions(
     saved = by_field["autosave"]
     if saved and saved.when is not Save.OFF and not by_field["repo_url"]:
         yield "CODETAINER_AUTOSAVE: no repository to push to; set REPO_URL, too"
+    report = by_field["report"]
+    if report and report.sent and not by_field["notify"]:
+        yield "CODETAINER_REPORT: nowhere to send it to; set CODETAINER_NOTIFY, too"
     yield from _about_learning(by_field)
 
 

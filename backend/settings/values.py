@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from network.destinations import Destination
 
 SANDBOX_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+LEAST_SIZE = 64 << 10  # bytes
 DURATION = f"a duration from 1s to 366d ({durations.EXPECTED})"
+
+
+class Unlikely(ValueError):
+    """A valid text with a value that nobody can want. The message says what it means, and what was probably meant."""
 
 
 class OnFailure(StrEnum):
@@ -63,6 +68,17 @@ class Debug(StrEnum):
 class NotifyText(StrEnum):
     ON = "on"
     OFF = "off"  # notifications contain only our own words
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTime:
+    """When the notifier sends a report by itself: at the end of session and sandbox, and daily at a time if `at` is set.
+
+    `at` is in seconds after midnight, UTC.
+    """
+
+    sent: bool = False
+    at: float | None = None
 
 
 class Learn(StrEnum):
@@ -149,6 +165,16 @@ def patience(value: str) -> float:
     return 0.0 if value == "off" else durations.read(value)
 
 
+def report_time(value: str) -> ReportTime:
+    """`off`, `end`, or a time such as `06:30`."""
+    if value in ("off", "end"):
+        return ReportTime(value == "end")
+    match = re.match(r"([01][0-9]|2[0-3]):([0-5][0-9])\Z", value)
+    if not match:
+        raise ValueError
+    return ReportTime(True, (int(match[1]) * 60 + int(match[2])) * durations.MINUTE)
+
+
 def autosave(value: str) -> Autosave:
     """`off`, `exit`, or a duration."""
     if value in (Save.OFF, Save.EXIT):
@@ -157,11 +183,14 @@ def autosave(value: str) -> Autosave:
 
 
 def size(value: str) -> int:
-    """A size such as `512M` or `1G`, in bytes."""
+    """A size such as `512M` or `1G`, in bytes, from LEAST_SIZE on: a smaller one is a number that lacks its unit."""
     match = re.match(r"([0-9]{1,9})([KMG]?)\Z", value.upper())
     if not match or int(match[1]) == 0:
         raise ValueError
-    return int(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2]]
+    read = int(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2]]
+    if read < LEAST_SIZE:
+        raise Unlikely(f"{value} is {read} bytes, less than {LEAST_SIZE >> 10}K; did you mean {match[1]}M?")
+    return read
 
 
 def repository(value: str) -> str:

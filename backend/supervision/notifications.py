@@ -33,6 +33,7 @@ def begin(boot: Boot, journal: Journal) -> Notifier:
         journal.emit,
         name=settings.name,
         with_text=settings.notify_text is NotifyText.ON,
+        report=settings.report,
     )
     journal.observer = notifier.hear
     return notifier

@@ -136,12 +136,16 @@ def opened(file: Path, *, verified: bool = False) -> Iterator[Archive]:
         os.close(descriptor)
 
 
+def require_complete(descriptor: int) -> None:
+    """Checks the form of an archive that was written just now, but not its checksum. Raises Unreadable, OSError."""
+    _end(descriptor)
+    _read(Path(), descriptor)
+
+
 def verify(descriptor: int) -> None:
     """Compares the checksum. Raises Unreadable if the archive is incomplete or changed, OSError."""
+    end = _end(descriptor)
     size = os.fstat(descriptor).st_size
-    end = os.pread(descriptor, TRAILER_BYTES, max(0, size - TRAILER_BYTES))
-    if size <= TRAILER_BYTES or size % BLOCK or _name(end) != CHECKSUM:
-        raise Unreadable("incomplete: its end is missing")
     checksum, at = hashlib.sha256(), 0
     while at < size - TRAILER_BYTES:
         data = os.pread(descriptor, min(PIECE, size - TRAILER_BYTES - at), at)
@@ -151,6 +155,15 @@ def verify(descriptor: int) -> None:
         at += len(data)
     if end != trailer(checksum.hexdigest()):
         raise Unreadable("damaged: its checksum is wrong")
+
+
+def _end(descriptor: int) -> bytes:
+    """Returns the trailer, which a writer adds when all else is written. Raises Unreadable if it is missing, OSError."""
+    size = os.fstat(descriptor).st_size
+    end = os.pread(descriptor, TRAILER_BYTES, max(0, size - TRAILER_BYTES))
+    if size <= TRAILER_BYTES or size % BLOCK or _name(end) != CHECKSUM:
+        raise Unreadable("incomplete: its end is missing")
+    return end
 
 
 def _read(file: Path, descriptor: int) -> Archive:

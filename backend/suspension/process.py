@@ -1,4 +1,4 @@
-"""`python3 -I -m backend suspension names | check | clear`: what boot and the supervisor run as the agent."""
+"""`python3 -I -m backend suspension names | check | clear | aside`: what boot and the supervisor run as the agent."""
 
 from __future__ import annotations
 
@@ -29,10 +29,14 @@ def main(argv: Sequence[str]) -> int:
                 at = names.index("--")
                 clear(map(Path, names[:at]), map(Path, names[at + 1 :]))
                 return 0
+            case ["aside", name]:
+                _aside(Path(name))
+                return 0
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stderr.write("usage: python3 -I -m backend suspension names ROOT | check BYTES ENTRIES | clear FOLDER... -- FILE...\n")
+    usage = "names ROOT | check BYTES ENTRIES | clear FOLDER... -- FILE... | aside FILE"
+    sys.stderr.write(f"usage: python3 -I -m backend suspension {usage}\n")
     return 2
 
 

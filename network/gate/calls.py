@@ -29,7 +29,7 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The API answered a call of the model. Status 0: the connection failed first.
+    """The API answered a call of the model. Status 0: the connection failed first, or, if `silent`, Claude gave up waiting.
 
     `credential` is the variable whose placeholder the call had, "" if it had none: then the answer says nothing about a
     credential of the operator. `headers` are those about limits, with lower-case names.
@@ -39,6 +39,7 @@ class Answered:
     model: str = ""
     credential: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def parse(note: Mapping[str, Any]) -> Note | None:
         return Answered(
             status if isinstance(status, int) and 0 <= status <= 999 else 0, _word(answer.get("model")),
             _word(answer.get("credential")), {_word(name): _word(value) for name, value in about},
+            answer.get("silent") is True,
         )  # fmt: skip
     if isinstance(ended, dict):
         return Ended(ended.get("whole") is True, _word(ended.get("model")))

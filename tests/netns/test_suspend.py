@@ -30,6 +30,7 @@ pytestmark = pytest.mark.netns
 
 FOLDERS = ("/workspace", "/home/claude", "/tmp")
 OF_BOOT = ("/home/claude/.codetainer", "/home/claude/.claude", "/home/claude/.claude.json", "/home/claude/.npmrc")
+LARGE = 5_000_000  # bytes of Claude Code's state, more than boot reads
 GIT = """
 cd /workspace/repo
 git checkout -q -b mine
@@ -63,6 +64,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     try:
         assert first.agent("sh", "-ec", GIT).returncode == 0
         first.python(FILES)
+        first.agent("sh", "-c", f"head -c {LARGE} /dev/zero | tr '\\0' x > ~/.claude.json")
         first.agent("sh", "-c", "mkdir -p ~/.npmrc.d; rm ~/.npmrc; ln -s /etc/passwd ~/.npmrc")
         assert first.codetainer("allow", "rotating.test", "--port", "8443", "--for", "1h").returncode == 0
         assert first.codetainer("allow", "unlisted.test", "--for", "1h").returncode == 0
@@ -126,6 +128,12 @@ def test_grants_are_open_again_until_the_same_time_and_expired_ones_are_named(tw
 def test_boots_own_files_take_the_place_of_restored_ones(two: Two) -> None:
     assert two.after.agent("cat", "/home/claude/.npmrc").stdout.startswith("//npm.pkg.github.com/:_authToken")
     assert two.after.agent("readlink", "/home/claude/.npmrc.before-resume").stdout == "/etc/passwd\n"
+
+
+def test_a_state_of_claude_code_that_is_too_large_is_kept_beside_the_new_one(two: Two) -> None:
+    assert two.after.agent("stat", "-c", "%s %U", "/home/claude/.claude.json.before-resume").stdout == f"{LARGE} claude\n"
+    assert "hasCompletedOnboarding" in two.after.agent("cat", "/home/claude/.claude.json").stdout
+    assert [note.text for note in two.after.events(Noted) if "kept as ~/.claude.json.before-resume" in note.text]
 
 
 def test_the_old_journal_can_be_read(two: Two) -> None:

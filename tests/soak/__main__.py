@@ -24,6 +24,7 @@ from backend.contract.events import ServiceState
 from backend.contract.paths import AGENT_UID
 from backend.system import AGENT
 from tests.netns.sandbox import Running, start
+from tests.netns.suspensions import REPOSITORY
 from tests.netns.test_cases import connect
 from tests.soak.faults import FAULTS
 
@@ -160,15 +161,17 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prog := "codetainer-soak-") as place:
         folder = Path(place)
+        volume = folder / "volume"
+        volume.mkdir(mode=0o700)
         sandbox = start(
-            folder, f"soak-{os.getpid()}", REPO_URL="https://github.com/example/demo", CODETAINER_AUTOSAVE="5m",
-            CODETAINER_PROOF="5m",
+            folder, f"soak-{os.getpid()}", REPO_URL=REPOSITORY, CODETAINER_AUTOSAVE="5m", CODETAINER_PROOF="5m",
+            CODETAINER_STATE=str(volume), CODETAINER_STATE_INTERVAL="2m",
         )  # fmt: skip
         soak = Soak(sandbox, folder)
         names = list(FAULTS)
         began = time.monotonic()
         try:
-            with soak.working():
+            with soak.working(), contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends the soak early, with its figures
                 for minute in range(options.minutes):
                     until = began + (minute + 1) * 60 / options.pace
                     soak.tick(names[minute % len(names)])

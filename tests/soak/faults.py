@@ -6,13 +6,16 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
 from backend.contract.paths import AGENT_UID
-from tests.netns.sandbox import Running, backend_of, number_inside
+from tests.netns.sandbox import CODETAINER, Running, backend_of, number_inside, start
+from tests.netns.suspensions import REPOSITORY
 
 Fault = Callable[[Running], None]
 PAUSE = 3.0  # seconds for which a part hangs, or a file system is full
@@ -115,6 +118,26 @@ def save(sandbox: Running) -> None:
     sandbox.codetainer("save")
 
 
+def suspend_and_resume(sandbox: Running) -> None:
+    """Suspends to a file, and resumes it in a second sandbox, which must have the last commit and every file unharmed."""
+    with tempfile.TemporaryDirectory(prefix="codetainer-soak-resumed-") as name:
+        folder = Path(name)
+        file, place = folder / "work.tar", folder / "resumed"
+        place.mkdir()
+        last = sandbox.agent("git", "-C", "/workspace/repo", "rev-parse", "HEAD").stdout.strip()
+        done = subprocess.run([*CODETAINER, "suspend", "--name", sandbox.name, str(file)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise AssertionError(done.stderr)
+        resumed = start(place, f"resumed-{os.getpid()}", "--resume", str(file), REPO_URL=REPOSITORY)
+        try:
+            for command in (("merge-base", "--is-ancestor", last, "HEAD"), ("fsck", "--no-dangling", "--no-progress")):
+                checked = resumed.agent("git", "-C", "/workspace/repo", *command)
+                if checked.returncode != 0:
+                    raise AssertionError(f"git {command[0]} in the resumed sandbox: {checked.stderr or checked.stdout}")
+        finally:
+            resumed.stop()
+
+
 FAULTS: dict[str, Fault] = {
     "CoreDNS is killed": _killing("coredns"),
     "the guard is killed": _killing("guard"),
@@ -132,4 +155,5 @@ FAULTS: dict[str, Fault] = {
     "freeze and thaw": freeze_and_thaw,
     "a grant for two seconds": grant_for_a_moment,
     "a save": save,
+    "suspend and resume": suspend_and_resume,
 }

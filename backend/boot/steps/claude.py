@@ -11,7 +11,9 @@ from backend.agent import agent
 from backend.boot import briefing
 from backend.boot.plan import StepFailed
 from backend.context import Boot
+from backend.contract.events import Noted
 from backend.session import reports
+from backend.suspension.process import BEFORE
 from backend.system import AGENT
 
 MAX_STATE = 4 << 20  # bytes of Claude Code's own state that are read after a resume
@@ -52,19 +54,38 @@ async def run(boot: Boot) -> str:
         # Claude Code asks before it uses a key from the environment; it identifies the key by its last 20 characters.
         state["customApiKeyResponses"] = {"approved": [settings.agent_secrets.api_key[-20:]], "rejected": []}
     if boot.resumed is not None:
-        state = continued(reports.read_report(paths.home / ".claude.json", most=MAX_STATE), state)
+        before = known(reports.read_report(paths.home / ".claude.json", most=MAX_STATE + 1))
+        if before is None:
+            await _set_aside(boot)
+        state = continued(before or {}, state)
     agent.write(paths.home / ".claude.json", json.dumps(state), 0o600)
     return str(paths.repository if settings.repo_url else paths.workspace)
 
 
-def continued(before: str, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns Claude Code's state of a suspended sandbox (`before`, the agent's) with boot's own keys, which count."""
+def known(text: str) -> dict[str, Any] | None:
+    """Claude Code's state of a suspended sandbox, which is the agent's. None if it is too long, or not a JSON object."""
+    if not text:
+        return {}
     try:
-        theirs = json.loads(before)
+        theirs = json.loads(text) if len(text) <= MAX_STATE else None
     except (ValueError, RecursionError):
-        theirs = None
-    if not isinstance(theirs, dict):
-        return dict(state)
+        return None
+    return theirs if isinstance(theirs, dict) else None
+
+
+async def _set_aside(boot: Boot) -> None:
+    """Keeps a state that cannot be continued, under another name. Claude Code would not keep it, either."""
+    command = [str(boot.paths.python), "-I", "-m", "backend", "suspension", "aside", str(boot.paths.home / ".claude.json")]
+    await system.run_async(command, identity=AGENT)
+    text = (
+        f"Claude Code's ~/.claude.json was larger than {MAX_STATE >> 20} MB, or not a JSON object, before: it is "
+        f"kept as ~/.claude.json{BEFORE}, and a new one is used"
+    )
+    boot.emit(Noted("warning", text))
+
+
+def continued(theirs: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns Claude Code's state of a suspended sandbox (`theirs`) with boot's own keys, which count."""
     projects = stored if isinstance(stored := theirs.get("projects"), dict) else {}
     own = {
         folder: {**(known if isinstance(known := projects.get(folder), dict) else {}), **project}

@@ -56,8 +56,17 @@ type call struct {
 	named      *named
 	credential string // the variable of the placeholder that it has
 	bytes      atomic.Int64
-	whole      atomic.Bool // all of the request has passed
-	settled    atomic.Bool // the server has answered
+	whole      atomic.Bool  // all of the request has passed
+	settled    atomic.Bool  // the server has answered
+	last       atomic.Int64 // when all of the request had passed, or bytes of its answer came last, in nanoseconds since the epoch
+}
+
+func (c *call) moved() { c.last.Store(time.Now().UnixNano()) }
+
+// silent tells whether the server has had all of the request, and has sent nothing for a long time.
+func (c *call) silent() bool {
+	last := c.last.Load()
+	return last != 0 && time.Since(time.Unix(0, last)) >= silentTime
 }
 
 type callKey struct{}
@@ -309,6 +318,7 @@ func (b *checkedBody) read(p []byte) (int, error) {
 			return 0, b.refuse(problem)
 		}
 		b.call.whole.Store(true)
+		b.call.moved()
 	}
 	return n, err
 }
@@ -354,7 +364,11 @@ func (h *hop) answered(answer *http.Response) error {
 			h.report(used)
 			h.watch.ended(this, whole, answer.Request.Context())
 		})
-		body.progress = h.watch.progress
+		this.moved()
+		body.progress = func() {
+			this.moved()
+			h.watch.progress()
+		}
 		answer.Body = body
 	}
 	return nil
@@ -374,6 +388,9 @@ func (h *hop) failed(w http.ResponseWriter, r *http.Request, err error) {
 		this.settled.Store(true) // nothing was sent
 	}
 	if errors.Is(err, context.Canceled) || r.Context().Err() != nil {
+		if this.counts && this.silent() {
+			h.watch.unanswered(this)
+		}
 		w.WriteHeader(http.StatusBadGateway) // the client has gone
 		return
 	}

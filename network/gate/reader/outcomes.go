@@ -18,10 +18,15 @@ const (
 	limitPrefix = "anthropic-ratelimit-"
 )
 
-// outcome is an answer to a call of the model. Status 0: the connection failed before an answer. `Credential` is the variable whose
+// silentTime is how long a server has to send nothing until a client that gives up says something about it.
+var silentTime = time.Minute
+
+// outcome is an answer to a call of the model. Status 0: the connection failed before an answer, or, if `Silent`, the client gave up
+// waiting for one. `Credential` is the variable whose
 // placeholder the request had, "" if it had none.
 type outcome struct {
 	Status     int               `json:"status"`
+	Silent     bool              `json:"silent,omitempty"`
 	Model      string            `json:"model,omitempty"`
 	Credential string            `json:"credential,omitempty"`
 	Headers    map[string]string `json:"headers,omitempty"`
@@ -53,6 +58,11 @@ func (w *watcher) failed(this *call) {
 	w.write(note{Answer: &outcome{Model: this.model(), Credential: this.credential}})
 }
 
+// unanswered reports a call that the server did not answer until the client gave up.
+func (w *watcher) unanswered(this *call) {
+	w.write(note{Answer: &outcome{Silent: true, Model: this.model(), Credential: this.credential}})
+}
+
 // progress reports that bytes of an answer arrive, but not each of them.
 func (w *watcher) progress() {
 	now, before := time.Now().UnixNano(), w.moved.Load()
@@ -61,9 +71,10 @@ func (w *watcher) progress() {
 	}
 }
 
-// ended reports the end of a successful answer. An answer that the client did not want to its end says nothing about the API.
+// ended reports the end of a successful answer. An answer that the client did not want to its end says nothing about the API, unless
+// the server had become silent.
 func (w *watcher) ended(this *call, whole bool, client context.Context) {
-	if whole || client.Err() == nil {
+	if whole || client.Err() == nil || this.silent() {
 		w.write(note{Ended: &end{Whole: whole, Model: this.model()}})
 	}
 }

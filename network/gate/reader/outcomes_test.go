@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strconv"
@@ -142,5 +143,57 @@ func TestAFailedConnectionIsTold(t *testing.T) {
 	b.post(t, "/v1/messages", strings.NewReader(`{"model":"m","messages":[]}`))
 	if told := b.told(t, func(n note) bool { return n.Answer != nil }).Answer; told.Status != 0 || told.Model != "m" {
 		t.Errorf("%+v", told)
+	}
+}
+
+// A client that gives up says something about a server that has sent nothing for long, before an answer and within one.
+func TestASilentServerIsTold(t *testing.T) {
+	before := silentTime
+	defer func() { silentTime = before }()
+	for name, start := range map[string]string{"no answer": "", "half an answer": streamStart} {
+		for _, long := range []bool{true, false} {
+			silentTime = time.Hour
+			if long {
+				silentTime = 0
+			}
+			reached, gone := make(chan struct{}), make(chan struct{})
+			b := newBetween(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				if start != "" {
+					w.Header().Set("Content-Type", "text/event-stream")
+					_, _ = io.WriteString(w, start)
+					_ = http.NewResponseController(w).Flush()
+				}
+				close(reached)
+				<-r.Context().Done()
+				close(gone)
+			})
+			ctx, giveUp := context.WithCancel(context.Background())
+			request, _ := http.NewRequestWithContext(ctx, http.MethodPost, b.hop.URL+"/v1/messages", strings.NewReader(`{"model":"m","messages":[]}`))
+			request.Header.Set("Content-Type", "application/json")
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				if answer, err := b.client.Do(request); err == nil {
+					_, _ = io.Copy(io.Discard, answer.Body)
+					answer.Body.Close()
+				}
+			}()
+			<-reached
+			giveUp()
+			<-done
+			<-gone
+			b.hop.Close() // waits for its handlers, so all has been told
+			b.lock.Lock()
+			told := false
+			for _, each := range b.notes {
+				told = told || (each.Answer != nil && each.Answer.Silent && each.Answer.Status == 0 && each.Answer.Model == "m")
+				told = told || (each.Ended != nil && !each.Ended.Whole)
+			}
+			b.lock.Unlock()
+			if told != long {
+				t.Errorf("%s, after long: %v: told %v: %+v", name, long, told, b.notes)
+			}
+		}
 	}
 }

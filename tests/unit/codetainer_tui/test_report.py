@@ -182,3 +182,13 @@ def test_what_cannot_be_reported(tmp_path: Path, capsys: pytest.CaptureFixture[s
         run("--since", "yesterday", capsys=capsys)
     assert exited.value.code == 2
     assert "or a time of day such as 22:30" in capsys.readouterr().err
+
+
+def test_a_learning_run_is_named_first_and_marked() -> None:
+    began = Stamped(100.0, 1, e.BootStarted("1", (), learning=True))
+    learned = [Stamped(101.0 + n, 2 + n, e.Learned(f"name-{n}.example")) for n in range(2)]
+    made = report(fold_all([began, *learned]), 200.0)
+    assert made.needs[0].startswith("Learning run: Every public name opens")
+    assert "2 names opened" in made.needs[0]
+    assert "! boot began, as a learning run" in section(made, "What happened")
+    assert "earning" not in text(report(fold_all([Stamped(100.0, 1, e.BootStarted("1", ()))]), 200.0))

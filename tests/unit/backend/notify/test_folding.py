@@ -5,14 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.notify.folding import BURST, HOUR, KIND_SECONDS, PER_HOUR, URGENT_BURST, URGENT_PER_HOUR, Folding
+from backend.notify.folding import BURST, HOUR, KIND_SECONDS, MAX_SORTS, PER_HOUR, URGENT_BURST, URGENT_PER_HOUR, Folding
 from backend.notify.messages import Kind, Message, TakeBack, Urgency
 
 
 def message(
-    kind: Kind = Kind.REFUSED, text: str = "x", urgency: Urgency = Urgency.HIGH, count: int = 1, settle: float = 0.0
-) -> Message:
-    return Message(kind, urgency, text, 0.0, count=count, settle=settle)
+    kind: Kind = Kind.REFUSED, text: str = "x", urgency: Urgency = Urgency.HIGH, count: int = 1, settle: float = 0.0,
+    sort: str = "",
+) -> Message:  # fmt: skip
+    return Message(kind, urgency, text, 0.0, count=count, settle=settle, sort=sort)
 
 
 def test_the_first_message_is_due_at_once() -> None:
@@ -33,6 +34,31 @@ def test_a_flood_is_one_message_with_a_count() -> None:
     assert folding.wait(1.0) == KIND_SECONDS - 1
     (last,) = folding.due(KIND_SECONDS)
     assert (last.text, last.count) == ("number 999", 3000)
+
+
+def test_each_sort_is_named_with_its_count() -> None:
+    folding = Folding(0.0)
+    folding.add(message(sort="first"), 0.0)
+    folding.due(0.0)
+    folding.add(message(text="a foreign token", count=2, sort="token"), 1.0)
+    folding.add(message(text="a push elsewhere", sort="push"), 2.0)
+    folding.add(message(text="another foreign token", sort="token"), 3.0)
+    (last,) = folding.due(KIND_SECONDS)
+    assert (last.words, last.details) == ("another foreign token (3 times)", ("also: a push elsewhere",))
+
+
+def test_the_sorts_that_are_named_are_bounded() -> None:
+    folding = Folding(0.0)
+    folding.add(message(sort="first"), 0.0)
+    folding.due(0.0)
+    folding.add(message(text="the worst", sort="worst", urgency=Urgency.URGENT), 1.0)
+    for number in range(100):
+        folding.add(message(text=f"text {number}", count=2, sort=f"{number}"), 1.0)
+    (last,) = folding.due(KIND_SECONDS)
+    assert last.text == "the worst"
+    assert len(last.details) == MAX_SORTS
+    assert last.details[0] == "also: text 99 (2 times)"
+    assert last.details[-1] == f"and {2 * (100 - MAX_SORTS + 1)} of other kinds"
 
 
 def test_the_most_urgent_of_a_kind_is_kept() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from backend.notify import messages
 from backend.notify.notifier import Notifier, Sources
 from backend.notify.protocol import Outcome
 from backend.notify.rendering import Notification
+from backend.settings.values import ReportTime
 from backend.system import SystemFailure
 from network.destinations import Destination
 from network.service_addresses import parse
 
+NO_REPORT = ReportTime()
 ADDRESSES = "ntfys://topic-one ntfys://topic-two"
 
 
@@ -39,7 +42,12 @@ class Recording(Notifier):
 
 @contextlib.asynccontextmanager
 async def running(
-    tmp_path: Path, question: Callable[[], tuple[str, ...]] = tuple, *, with_text: bool = False
+    tmp_path: Path,
+    question: Callable[[], tuple[str, ...]] = tuple,
+    *,
+    with_text: bool = False,
+    report: ReportTime = NO_REPORT,
+    wall: Callable[[], float] = time.time,
 ) -> AsyncIterator[tuple[Recording, Journal]]:
     async def asks() -> tuple[str, ...]:
         return question()
@@ -47,8 +55,8 @@ async def running(
     paths = Paths(tmp_path)
     paths.run.mkdir(parents=True)
     journal = Journal(paths)
-    sources = Sources(lambda: (), asks, lambda text: text.replace("hunter2", "<SECRET>"), lambda: "abc123")
-    notifier = Recording(parse(ADDRESSES), paths, sources, journal.emit, name="night", with_text=with_text)
+    sources = Sources(lambda: (), asks, lambda text: text.replace("hunter2", "<SECRET>"), lambda: "abc123", wall)
+    notifier = Recording(parse(ADDRESSES), paths, sources, journal.emit, name="night", with_text=with_text, report=report)
     notifier.outcomes, notifier.sent, notifier.changed = {}, [], asyncio.Event()
     journal.observer = notifier.hear
     task = asyncio.create_task(notifier.run())
@@ -164,3 +172,33 @@ async def test_without_a_ca_bundle_it_says_so_and_goes_on(tmp_path: Path) -> Non
         notifier._paths.ca_bundle.write_text("a bundle")
         notifier.prepare()
         assert notifier._paths.notifier_authorities.read_text() == "a bundle"
+
+
+def reports(notifier: Recording) -> list[str]:
+    return [what.body for topic, what in notifier.sent if topic == "topic-one" and "report on the last" in what.body]
+
+
+async def test_a_report_is_sent_at_its_time_and_at_the_end(tmp_path: Path) -> None:
+    later = [0.0]
+    at = (time.time() + 3600.0) % 86400.0
+    async with running(tmp_path, report=ReportTime(True, at), wall=lambda: time.time() + later[0]) as (notifier, journal):
+        journal.emit(HALTED)
+        await until(notifier, lambda: bool(notifier.sent))
+        assert reports(notifier) == []
+        later[0] = 3600.0
+        journal.emit(HALTED)  # wakes the notifier, which looks at the clock once a minute by itself
+        await until(notifier, lambda: len(reports(notifier)) == 1)
+    later[0] = 7200.0
+    journal.emit(e.Stopping("SIGTERM"))
+    await notifier.last(10.0)
+    assert len(reports(notifier)) == 2
+    assert "report on the last 1 h" in reports(notifier)[1]
+
+
+async def test_no_report_is_sent_unless_the_operator_wants_one(tmp_path: Path) -> None:
+    async with running(tmp_path) as (notifier, journal):
+        journal.emit(e.SessionChanged(e.SessionState.ENDED))
+        await until(notifier, lambda: bool(notifier.sent))
+    journal.emit(e.Stopping("SIGTERM"))
+    await notifier.last(10.0)
+    assert reports(notifier) == []

@@ -21,6 +21,7 @@ from backend.settings.values import (
     OnFailure,
     Override,
     Pretend,
+    ReportTime,
     Resume,
     Save,
     Seccomp,
@@ -79,6 +80,8 @@ def test_all_errors_are_reported_at_once_and_without_secrets() -> None:
         ("CODETAINER_POPUP_KEY", "D; run evil"),
         ("CODETAINER_AUTOSAVE", "0"),
         ("CODETAINER_AUTOSAVE", "often"),
+        ("CODETAINER_REPORT", "24:00"),
+        ("CODETAINER_REPORT", "end"),  # without CODETAINER_NOTIFY
         ("GH_PAT", "ghp_with'a-quote"),
     ],
 )
@@ -232,6 +235,7 @@ SENTINELS = {
     "CODETAINER_BUDGET": ("budget", "calls=7/h", (Limit(Kind.CALLS, 7.0, hourly=True),)),
     "CODETAINER_NOTIFY": ("notify", "ntfys://sentinel-topic", parse("ntfys://sentinel-topic")),
     "CODETAINER_NOTIFY_TEXT": ("notify_text", "on", NotifyText.ON),
+    "CODETAINER_REPORT": ("report", "06:31", ReportTime(True, 23460.0)),
     "CODETAINER_CERTIFICATES": ("certificate_seconds", "104s", 104.0),
     "CODETAINER_MUCH_OUT": ("much_out", "14M", 14 << 20),
     "CODETAINER_AUTOSAVE": ("autosave", "105s", Autosave(Save.REGULARLY, 105.0)),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tarfile
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,17 @@ def test_every_shorter_or_longer_file_is_noticed(
 ) -> None:
     assert_unreadable(whole[: data.draw(st.integers(0, len(whole) - 1))], tmp_path_factory)
     assert_unreadable(whole + bytes(data.draw(st.integers(1, 3 * BLOCK))), tmp_path_factory)
+
+
+@given(st.data())
+def test_an_archive_that_was_just_written_is_complete_or_refused(whole: bytes, data: st.DataObject) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(whole)
+        file.flush()
+        archive.require_complete(file.fileno())
+        file.truncate(data.draw(st.integers(0, len(whole) - 1)))
+        with pytest.raises(Unreadable):
+            archive.require_complete(file.fileno())
 
 
 def assert_unreadable(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -97,6 +97,7 @@ NOTES = [
     ),
     ({"answer": {"status": "x", "headers": [1]}}, Answered(0)),
     ({"answer": {"status": 10**9}}, Answered(0)),
+    ({"answer": {"status": 0, "model": "m", "silent": True}}, Answered(0, "m", silent=True)),
     ({"answer": 5}, None),
 ]
 
