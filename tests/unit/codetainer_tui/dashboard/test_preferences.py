@@ -53,7 +53,7 @@ def test_all_errors_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(PreferencesError) as caught:
         load(written(tmp_path, 'colour = 1\n[keys]\nalow = "A"\nfrezze = "Z"\nallow = "e"\nrefresh = "two words"'))
     for words in (
-        "unknown setting 'colour'", "unknown action 'alow'", "unknown action 'frezze'", "e is assigned to both allow and explain",
-        "refresh = 'two words'",
+        "unknown setting 'colour'", "unknown action 'alow'", "unknown action 'frezze'",
+        "e is assigned to both allow and explain", "refresh = 'two words'",
     ):  # fmt: skip
         assert words in str(caught.value)
