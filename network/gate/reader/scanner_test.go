@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -403,9 +406,41 @@ func TestMutatedDocumentsMeanTheSameToEncodingJSON(t *testing.T) {
 	}
 }
 
+// Limits of the corpus in the repository.
+const maxCorpusInputs, maxCorpusBytes = 300, 200_000
+
+// corpus yields documents that a run of FuzzScanner has found, and their seeds: the fewest that reach every block of the code as
+// often (to a power of two) as all documents of the run. Each line of the file has a seed and a quoted document.
+func corpus(tb testing.TB) iter.Seq2[[]byte, int64] {
+	text, err := os.ReadFile("testdata/corpus.txt")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if len(lines) > maxCorpusInputs || len(text) > maxCorpusBytes {
+		tb.Fatalf("the corpus has %d inputs and %d bytes", len(lines), len(text))
+	}
+	return func(yield func([]byte, int64) bool) {
+		for number, line := range lines {
+			first, quoted, _ := strings.Cut(line, " ")
+			seed, err := strconv.ParseInt(first, 10, 64)
+			document, other := strconv.Unquote(quoted)
+			if err != nil || other != nil {
+				tb.Fatalf("line %d of the corpus cannot be parsed", number+1)
+			}
+			if !yield([]byte(document), seed) {
+				return
+			}
+		}
+	}
+}
+
 func FuzzScanner(f *testing.F) {
 	for i, document := range documents() {
 		f.Add(document, int64(i))
+	}
+	for document, seed := range corpus(f) {
+		f.Add(document, seed)
 	}
 	f.Fuzz(func(t *testing.T, document []byte, seed int64) { same(t, document, seed) })
 }
