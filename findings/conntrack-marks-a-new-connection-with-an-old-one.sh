@@ -4,7 +4,7 @@
 # Behaviour: A port is free as soon as no socket has it. conntrack remembers its last connection for longer: 10 s after a reset
 #            by the server. If another process connects from this port to the same address, its SYN belongs to the old entry:
 #            `ct state new` does not match, and the ct mark is that of the other process. From any other port it is as guessed.
-# Versions:  nftables 1.0.6 (Debian 12), Linux 6.1 to 6.18 (nf_conntrack_proto_tcp.c: SYN in state CLOSE). Needs root, and nft.
+# Versions:  nftables 1.0.6 (Debian 12), Linux 6.18 (nf_conntrack_proto_tcp.c: SYN in state CLOSE). Needs root, and nft.
 # Seen:      same port: not new, the mark of the first process; other port: new, its own mark
 set -eu
 if [ "${1-}" != inside ]; then exec unshare --net --mount-proc --pid --fork sh "$0" inside; fi
