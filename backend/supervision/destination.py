@@ -14,7 +14,6 @@ from network.gate import prediction
 from network.names import LABEL, EntryError, normalise
 
 SCHEMES = {"http": 80, "ws": 80, "https": 443, "wss": 443, "ssh": 22, "git": 9418, "ftp": 21}
-TLS_SCHEMES = ("https", "wss")
 _CHECKS = {"http": Check.HTTP, "ws": Check.HTTP, "https": Check.TLS, "wss": Check.TLS}
 
 

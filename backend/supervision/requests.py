@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from backend.settings import ways_file
-from backend.supervision.destination import TLS_SCHEMES, Target
+from backend.supervision.destination import Target
 from network.allowlist import Allowlist
 from network.gate.credential_proxy import CredentialProxy
 from network.gate.grant import lines as what_passes
@@ -20,14 +20,14 @@ def about(target: Target, allowlist: Allowlist, proxy: CredentialProxy | None) -
     """
     if not target.request or proxy is None:
         return [], {}
-    request = Request(
-        target.method, target.host, target.port, target.request, "https" if target.scheme in TLS_SCHEMES else "http"
-    )
+    request = Request(target.method, target.host, target.port, target.request, target.scheme)
     if request.port != TLS_PORT and any(host.name == request.host for host in proxy.hosts):
         return [f"{request}: the gate answers with a redirect to https."], {}
     foreseen = predict(request, allowlist, proxy)
     if foreseen.refused:
         return [f"{request} is refused: {foreseen.refused}"], {"reason": foreseen.reason, "answer": foreseen.refused}
+    if foreseen.no_upgrade:
+        return [f"{request} passes without its offer of a WebSocket, so none begins: the gate drops such offers here."], {}
     if foreseen.unseen:
         return [f"{request} passes: this host may get any request."] if target.method != "GET" else [], {}
     if foreseen.depends:

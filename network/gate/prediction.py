@@ -1,14 +1,14 @@
 """What the gate would do with a request of which method and URL are known, for `codetainer explain METHOD URL`.
 
 The rules are those that HAProxy gets, applied by network/gate/rule_reader.py. The client is one that sends the placeholder of
-the host's credential, no other special header, and no body with GET, HEAD and OPTIONS.
+the host's credential, no other special header than the offer of a WebSocket, and no body with GET, HEAD and OPTIONS.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -41,7 +41,7 @@ READ = "the body: what the model may use (CODETAINER_MODEL_TOOLS)"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request: method, host, port, the path with the query, and https or http."""
+    """A request: method, host, port, the path with the query, and the URL's scheme: https, http, wss or ws."""
 
     method: str
     host: str
@@ -49,9 +49,18 @@ class Request:
     target: str = "/"
     scheme: str = "https"
 
+    @property
+    def encrypted(self) -> bool:
+        return self.scheme in ("https", "wss")
+
+    @property
+    def websocket(self) -> bool:
+        """True if the request offers to become a WebSocket (RFC 6455, 4.1)."""
+        return self.scheme in ("wss", "ws")
+
     def __str__(self) -> str:
         """Without the query, which may contain a secret."""
-        port = "" if self.port == (TLS_PORT if self.scheme == "https" else 80) else f":{self.port}"
+        port = "" if self.port == (TLS_PORT if self.encrypted else 80) else f":{self.port}"
         return f"{self.method} {self.scheme}://{self.host}{port}{self.target.partition('?')[0]}"
 
 
@@ -59,23 +68,25 @@ class Request:
 class Prediction:
     """`refused` is the sentence that the client would get, with its `reason`; "" if the gate would not refuse the request.
 
-    `depends`: what decides then, one sentence each. `unseen`: the gate does not see requests to this host.
+    `depends`: what decides then, one sentence each. `unseen`: the gate does not judge requests to this host. `no_upgrade`: the
+    request offers a WebSocket, and the gate passes it without the offer.
     """
 
     reason: str = ""
     refused: str = ""
     depends: tuple[str, ...] = ()
     unseen: bool = False
+    no_upgrade: bool = False
 
 
 def predict(request: Request, allowlist: Allowlist, proxy: CredentialProxy) -> Prediction:
     """The prediction for a host and port that the allowlist opens."""
     host = next((one for one in proxy.hosts if (one.name, TLS_PORT) == (request.host, request.port)), None)
     if host is not None:
-        return _of_host(request, host, proxy)
+        return replace(_of_host(request, host, proxy), no_upgrade=request.websocket)
     entry = _in_force(request, allowlist)
     if entry in ("", grants.OPEN, grants.RECORDED):
-        return Prediction(unseen=True)
+        return Prediction(unseen=True, no_upgrade=request.scheme == "ws")
     rules = _granted_rules()
     known = _known(request, {"txn.grant": entry.encode()}, {str(_NO_FILE): grants.patterns(allowlist)})
     return _prediction(Reader(known).decide(rules), ())
@@ -88,7 +99,7 @@ def _granted_rules() -> tuple[str, ...]:
 
 def _in_force(request: Request, allowlist: Allowlist) -> str:
     """The value of the gate's maps for a host and port, "" if there is none."""
-    maps, suffix = grants.maps(allowlist), "" if request.scheme == "https" else "_http"
+    maps, suffix = grants.maps(allowlist), "" if request.encrypted else "_http"
     key = f"{request.host}:{request.port}"
     exact = dict(line.split(" ", 1) for line in maps[f"exact{suffix}"])
     below = (line.split(" ", 1) for line in maps[f"below{suffix}"])
@@ -115,7 +126,9 @@ def _known(
 ) -> Known:
     name = request.host.encode()
     variables = {"txn.name": name, "txn.host": name, **more}
-    return Known(request.method.encode(), request.target.encode("ascii"), {"host": name, **(headers or {})}, variables, files)
+    offer = {"connection": b"Upgrade", "upgrade": b"websocket"} if request.websocket else {}
+    sent = {"host": name, **offer, **(headers or {})}
+    return Known(request.method.encode(), request.target.encode("ascii"), sent, variables, files)
 
 
 def _of_host(request: Request, host: Host, proxy: CredentialProxy) -> Prediction:

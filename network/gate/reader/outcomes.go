@@ -21,9 +21,8 @@ const (
 // silentTime is how long a server has to send nothing until a client that gives up says something about it.
 var silentTime = time.Minute
 
-// outcome is an answer to a call of the model. Status 0: the connection failed before an answer, or, if `Silent`, the client gave up
-// waiting for one. `Credential` is the variable whose
-// placeholder the request had, "" if it had none.
+// outcome is an answer to a call of the model. Status 0: the connection failed before an answer, or, if `Silent`, the client gave
+// up waiting for one. `Credential` is the variable whose placeholder the request had, "" if it had none.
 type outcome struct {
 	Status     int               `json:"status"`
 	Silent     bool              `json:"silent,omitempty"`

@@ -32,8 +32,8 @@ def proxy(repositories: tuple[str, ...] = PUSH) -> CredentialProxy:
 
 
 def foreseen(text: str, repositories: tuple[str, ...] = PUSH) -> prediction.Prediction:
-    method, scheme, host, port, target = re.match(r"(\S+) (https?)://([^/:]+):?(\d*)(/.*)", text).groups()  # type: ignore[union-attr]
-    number = int(port or {"https": 443, "http": 80}[scheme])
+    method, scheme, host, port, target = re.match(r"(\S+) (https?|wss?)://([^/:]+):?(\d*)(/.*)", text).groups()  # type: ignore[union-attr]
+    number = int(port or {"https": 443, "wss": 443, "http": 80, "ws": 80}[scheme])
     return predict(Request(method, host, number, target, scheme), LISTED, proxy(repositories))
 
 
@@ -63,6 +63,9 @@ REFUSED = [
     ("GET https://some.test/v1/items/7/8", reasons.REQUEST),
     ("GET https://some.test/v1/%2569tems", reasons.TWO_WAYS),
     ("POST https://x.wild.test:443/a", reasons.REQUEST),
+    ("GET wss://read.test/a", reasons.REQUEST),
+    ("GET ws://read.test/a", reasons.REQUEST),
+    (f"POST {API.replace('https', 'wss')}/evil/repo/issues", reasons.PUSH_SCOPE),
 ]
 PASSING = [
     f"GET {API}/evil/repo",
@@ -120,6 +123,21 @@ def test_without_repositories_no_write_passes() -> None:
 
 def test_hosts_whose_requests_the_gate_does_not_see_may_get_any() -> None:
     assert all(foreseen(f"DELETE https://{host}/a").unseen for host in ("open.wild.test", "plain.test"))
+
+
+@pytest.mark.parametrize(
+    ("url", "dropped"),
+    [
+        ("wss://api.github.com/x", True),
+        ("wss://plain.test/a", False),
+        ("wss://open.wild.test/a", False),
+        ("ws://plain.test/a", True),
+    ],
+)
+def test_where_the_gate_drops_the_offer_of_a_websocket_it_is_said(url: str, dropped: bool) -> None:
+    found = foreseen(f"GET {url}")
+    assert (found.refused, found.no_upgrade) == ("", dropped)
+    assert not foreseen(f"GET {url.replace('ws', 'http', 1)}").no_upgrade
 
 
 def test_the_detail_of_a_grant_is_the_request() -> None:
