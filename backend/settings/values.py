@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from network.destinations import Destination
 
 SANDBOX_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-LEAST_SIZE = 64 << 10  # bytes
+LEAST_BARE_SIZE = 64 << 10  # bytes
 DURATION = f"a duration from 1s to 366d ({durations.EXPECTED})"
 
 
@@ -183,14 +183,14 @@ def autosave(value: str) -> Autosave:
 
 
 def size(value: str) -> int:
-    """A size such as `512M` or `1G`, in bytes, from LEAST_SIZE on: a smaller one is a number that lacks its unit."""
+    """A size such as `512M` or `1G`, in bytes. A number below LEAST_BARE_SIZE is refused if its unit is missing."""
     match = re.match(r"([0-9]{1,9})([KMG]?)\Z", value.upper())
     if not match or int(match[1]) == 0:
         raise ValueError
-    read = int(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2]]
-    if read < LEAST_SIZE:
-        raise Unlikely(f"{value} is {read} bytes, less than {LEAST_SIZE >> 10}K; did you mean {match[1]}M?")
-    return read
+    number, unit = int(match[1]), match[2]
+    if not unit and number < LEAST_BARE_SIZE:
+        raise Unlikely(f"{value} has no unit and would be {number} bytes; write {number}M or {number}K")
+    return number * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[unit]
 
 
 def repository(value: str) -> str:
