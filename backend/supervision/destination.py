@@ -14,6 +14,7 @@ from network.gate import prediction
 from network.names import LABEL, EntryError, normalise
 
 SCHEMES = {"http": 80, "ws": 80, "https": 443, "wss": 443, "ssh": 22, "git": 9418, "ftp": 21}
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _CHECKS = {"http": Check.HTTP, "ws": Check.HTTP, "https": Check.TLS, "wss": Check.TLS}
 
 
@@ -56,7 +57,9 @@ def is_own(address: str) -> bool:
 def read(text: str, url: str = "") -> Target:
     """Parses NAME, ADDRESS, HOST:PORT, [ADDRESS]:PORT or a URL, or a method and a URL. Raises ValueError with a sentence."""
     if url:
-        return _request(text.upper(), url)
+        return _request(text, url)
+    if text.upper() in METHODS:  # a single label is no public name
+        raise ValueError(f"cannot explain {text} without a URL: expected https:// or http:// after it")
     target = _target(text)
     if target.scheme not in _CHECKS:
         return target
@@ -65,10 +68,11 @@ def read(text: str, url: str = "") -> Target:
     return target
 
 
-def _request(method: str, url: str) -> Target:
-    target = _target(url)
+def _request(text: str, url: str) -> Target:
+    method = text.upper()
     if not prediction.METHOD.match(method):
-        raise ValueError(f"cannot explain {method[:40]!a}: expected a method such as GET or POST before the URL")
+        raise ValueError(f"cannot explain {text[:40]!a}, then {url[:40]!a}: expected a method such as GET or POST, then a URL")
+    target = _target(url)
     if target.scheme not in _CHECKS:
         raise ValueError(f"cannot explain {method} without a URL: expected https:// or http:// before {target}")
     # A client sends no fragment (RFC 9110, 4.2.5), and a path that is not empty (RFC 9112, 3.2.1).

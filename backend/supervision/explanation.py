@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 TLS_PORT = 443
 RETRY = "codetainer retry"
+NAME_IT = "Give a name, an address or a URL: github.com, 192.0.2.1:443, POST https://api.example.com/items."
 LEARNS = "In this learning run it opens on ports 80 and 443 when a program asks for it, if it has a public address."
 
 
@@ -54,7 +55,7 @@ async def explain(text: str, sandbox: Sandbox, url: str = "") -> Reply:
     try:
         target = read(text, url)
     except ValueError as error:
-        return Reply(False, str(error), "Give a name or an address, with a port if you like: github.com, 192.0.2.1:443.")
+        return Reply(False, str(error), NAME_IT)
     if own := _own_address(target, sandbox.policy):
         return _local(target, own, sandbox)
     openers = [] if target.address else sandbox.grants.openers(target.host)

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import socket
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +32,7 @@ SEED = 20_261_128
 PHASES = {"before": 4000, "granted": 3000, "revoked": 2500, "frozen": 500}  # requests
 PORTS = (443, 80, 8443, 8080, 22, 9418, 9000, 21, 1, 65535)
 LOCAL = 7777  # the agent listens there
+QUIET_SECONDS = 2.0
 
 NAMES = """
   { name = "empty.test", addresses = [] },
@@ -252,7 +254,7 @@ def happened(outcome: str) -> bool:
 
 def disagreements(sandbox: Running, requests: list[Request], *, closed: bool = False) -> tuple[list[str], Counter[str]]:
     """The requests about which `explain` is wrong, and how many had which outcome. `closed`: the sandbox is frozen."""
-    before = len(sandbox.stamped())
+    before = settled(sandbox)
     replies = explanations(sandbox, requests)
     assert all(reply.ok for reply in replies), [reply.text for reply in replies if not reply.ok][:3]
     asked = [with_open_names(request, reply) for request, reply in zip(requests, replies, strict=True)]
@@ -263,6 +265,16 @@ def disagreements(sandbox: Running, requests: list[Request], *, closed: bool = F
         if bool(reply.data["open"]) is not happened(outcome)
     ]
     return wrong + of_journal(sandbox, before, asked, replies, results), Counter(results)
+
+
+def settled(sandbox: Running) -> int:
+    """The length of the journal once it has all refusals of earlier requests: on a busy machine the guard reports them late."""
+    length, since = len(sandbox.stamped()), time.monotonic()
+    while time.monotonic() < since + QUIET_SECONDS:
+        time.sleep(0.1)
+        if (now := len(sandbox.stamped())) != length:
+            length, since = now, time.monotonic()
+    return length
 
 
 def of_journal(sandbox: Running, before: int, requests: list[Request], replies: list[Reply], results: list[str]) -> list[str]:

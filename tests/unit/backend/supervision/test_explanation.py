@@ -121,6 +121,8 @@ INVALID = [
     ("two words", "a label can contain only letters"),
     ("gopher://a.example", "the port of 'gopher' is not known"),
     ("https://", "the name is missing"),
+    ("POST", "without a URL"),
+    ("get", "without a URL"),
 ]
 
 

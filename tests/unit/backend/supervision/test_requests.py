@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,17 @@ def test_what_is_known_of_a_host_comes_before_what_passes_there() -> None:
     lines = list(requests.granted("api.github.com", PROXY))
     assert lines[:1] == list(requests.granted("api.github.com", None))
     assert len(lines) > 1
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "words"),
+    [
+        ("G@T", "https://a.example/", "cannot explain 'G@T', then 'https://a.example/': expected a method such as GET or POST"),
+        ("https://a.example/a", "b", "cannot explain 'https://a.example/a', then 'b': expected a method"),
+        ("GET", "a.example", "cannot explain GET without a URL: expected https:// or http:// before a.example"),
+        ("GET", "https://a.example/a b", "the path must be written as it is sent, with %20 for a blank"),
+    ],
+)
+def test_anything_but_a_method_and_a_url_is_an_error(method: str, url: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        destination.read(method, url)
