@@ -267,7 +267,7 @@ def _onward(proxy: CredentialProxy, host: Host) -> Iterable[str]:
 def resolve(name: str, lack: Refusal) -> Iterable[str]:
     """Rules that set the destination to an address of a host. `name` is an expression for its name."""
     yield "http-request set-var(txn.since) date(0,ms)"
-    for milliseconds in (0, 1000, 2000):  # repeats a lost query, but not one with a negative answer (gate.template: resolvers)
+    for milliseconds in (0, 0, 1000):  # once more in any case, and again if a query was lost (gate.template: resolvers)
         yield "http-request set-var(txn.waited) date(0,ms),sub(txn.since)"
         again = f"!{{ var(txn.target) -m found }} {{ var(txn.waited) -m int ge {milliseconds} }}"
         yield f"http-request do-resolve(txn.target,names,ipv4) {name} if {again}"

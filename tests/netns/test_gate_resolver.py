@@ -1,4 +1,4 @@
-"""The gate's own DNS queries: a negative answer ends a connection at once, and only a lost query is repeated."""
+"""The gate's own DNS queries: a connection never waits after a negative answer, and no lost query refuses one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ pytestmark = pytest.mark.netns
 
 # Without an address for all other names, those that are not described do not exist.
 WITHOUT_OTHERS = INTERNET.replace('others = "198.51.100.200"\n', "")
+# HAProxy asks for an IPv6 address after each negative answer for IPv4, and the rules ask twice.
+QUERIES = 4
 NO_ADDRESS = {"NXDOMAIN": "gone.test", "no record": "private.test"}
 
 
@@ -42,31 +44,64 @@ def sent(sandbox: Running) -> int:
 
 
 @pytest.mark.parametrize("name", NO_ADDRESS.values(), ids=NO_ADDRESS)
-def test_a_negative_answer_is_final(sandbox: Running, name: str) -> None:
-    """HAProxy asks for an IPv6 address after each negative answer for IPv4."""
+def test_after_a_negative_answer_the_gate_asks_once_more(sandbox: Running, name: str) -> None:
     before = sent(sandbox)
     assert say(sandbox, GITHUB, 443, hello(name)) in ("reset", "closed")
-    assert sent(sandbox) - before == 2
+    assert sent(sandbox) - before == QUERIES
 
 
-def test_a_negative_answer_is_final_for_plain_http_too(sandbox: Running) -> None:
+def test_after_a_negative_answer_it_asks_once_more_for_plain_http_too(sandbox: Running) -> None:
     before = sent(sandbox)
     done = sandbox.agent("curl", "-sS", "--connect-to", "gone-too.test:80:plain.test:80", "http://gone-too.test/")
     assert "codetainer: gone-too.test: no address in DNS" in done.stdout
-    assert sent(sandbox) - before == 2
+    assert sent(sandbox) - before == QUERIES
 
 
-def test_a_lost_query_is_repeated(sandbox: Running) -> None:
-    coredns, before = sandbox.pid("coredns"), sent(sandbox)
+def connecting(sandbox: Running) -> subprocess.Popen[str]:
+    """The agent begins a connection to wild.test."""
+    command = ["timeout", "30", "openssl", "s_client", "-connect", "198.51.100.32:443", "-servername", "wild.test"]
+    return subprocess.Popen(
+        [*UNTIL_WE_END, *sandbox.command(AGENT, *command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+
+
+def accepted(sandbox: Running) -> int:
+    """Returns the number of connections at the gate's frontend for TLS."""
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.connect(str(sandbox.paths.gate / "admin.sock"))
+        admin.sendall(b"show stat tls 1 -1\n")
+        answer = b"".join(iter(lambda: admin.recv(65536), b"")).decode()
+    (line,) = (line for line in answer.splitlines() if line.startswith("tls,FRONTEND,"))
+    return int(line.split(",")[7])
+
+
+def test_a_lost_query_is_repeated_for_all_that_wait_for_it(sandbox: Running) -> None:
+    """The second connection joins the query of the first, so it waits for less time than a query has."""
+    coredns = sandbox.pid("coredns")
     resolve(sandbox, "wild.test")
+    before, connections = sent(sandbox), accepted(sandbox)
     os.kill(coredns, signal.SIGSTOP)
     try:
-        command = ["timeout", "30", "openssl", "s_client", "-connect", "198.51.100.32:443", "-servername", "wild.test"]
-        client = subprocess.Popen(
-            [*UNTIL_WE_END, *sandbox.command(AGENT, *command)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        clients = [connecting(sandbox)]
+        eventually("the first query", lambda: sent(sandbox) - before == 1)
+        clients.append(connecting(sandbox))
+        eventually("two connections", lambda: accepted(sandbox) - connections == 2)
+        assert sent(sandbox) - before == 1
+        eventually("the query is repeated", lambda: sent(sandbox) - before >= 2)
+    finally:
+        os.kill(coredns, signal.SIGCONT)
+    for client in clients:
+        assert "BEGIN CERTIFICATE" in client.communicate(timeout=60)[0]
+
+
+def test_a_query_that_is_lost_twice_is_repeated(sandbox: Running) -> None:
+    resolve(sandbox, "wild.test")
+    coredns, before = sandbox.pid("coredns"), sent(sandbox)
+    os.kill(coredns, signal.SIGSTOP)
+    try:
+        client = connecting(sandbox)
         eventually("three queries", lambda: sent(sandbox) - before == 3)
     finally:
         os.kill(coredns, signal.SIGCONT)
-    client.wait(timeout=60)
+    assert "BEGIN CERTIFICATE" in client.communicate(timeout=60)[0]
