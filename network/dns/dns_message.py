@@ -20,6 +20,7 @@ _RCODES = {FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NXDOMAIN: "NXDOMAIN", NOTIM
 MAX_RECORDS = 256
 _ADDRESS_BYTES = {A: 4, AAAA: 16}
 MAX_CNAMES = 16
+_HEADER_BYTES = 12
 UDP_SIZE = 1232  # avoids fragmentation on every common path: https://www.dnsflagday.net/2020/
 
 _LABEL = re.compile(rb"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
@@ -109,11 +110,21 @@ def build_query(question: Question) -> bytes:
 
 
 def build_answer(question: Question, rcode: int, addresses: tuple[str, ...] = (), ttl: int = 0) -> bytes:
-    """Returns the reply to a query. The addresses belong to the name in the question; CNAMEs are not passed on."""
+    """Returns the reply to a query. The addresses belong to the name in the question; CNAMEs are not passed on.
+
+    They belong to it in lower case, whatever the question's case: CoreDNS answers later questions from its cache with the same
+    records, and HAProxy rejects a record whose name is not exactly what it asked for.
+    """
     flags = 0x8080 | (0x0100 if question.recursion else 0) | rcode
-    body = _encode(question.name) + struct.pack("!HH", question.type, IN)
+    asked, owner = _encode(question.name), _encode(question.name.lower())
+    body = asked + struct.pack("!HH", question.type, IN)
+    place = _HEADER_BYTES if owner == asked else _HEADER_BYTES + len(body)  # of the first name in lower case
+    pointer = struct.pack("!H", 0xC000 | place)
+    if owner == asked:
+        owner = pointer
     for address in addresses:
-        body += struct.pack("!HHHIH", 0xC00C, A, IN, ttl, 4) + ipaddress.IPv4Address(address).packed
+        body += owner + struct.pack("!HHIH", A, IN, ttl, 4) + ipaddress.IPv4Address(address).packed
+        owner = pointer
     return struct.pack("!6H", question.id, flags, 1, len(addresses), 0, 0) + body
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from backend.system import AGENT
 from tests.netns.sandbox import INTERNET, LISTED, UNTIL_WE_END, Running, eventually, start
-from tests.netns.test_gate import GITHUB, hello, resolve, say
+from tests.netns.test_gate import GITHUB, hello, is_server_hello, resolve, say
 
 pytestmark = pytest.mark.netns
 
@@ -55,6 +55,12 @@ def test_after_a_negative_answer_it_asks_once_more_for_plain_http_too(sandbox: R
     done = sandbox.agent("curl", "-sS", "--connect-to", "gone-too.test:80:plain.test:80", "http://gone-too.test/")
     assert "codetainer: gone-too.test: no address in DNS" in done.stdout
     assert sent(sandbox) - before == QUERIES
+
+
+def test_a_name_that_was_asked_in_capitals_first_is_open(sandbox: Running) -> None:
+    """CoreDNS answers the gate with the records of the agent's question, and HAProxy rejects a name in another case."""
+    resolve(sandbox, "ALIAS.Test")
+    assert is_server_hello(say(sandbox, "198.51.100.33", 443, hello("alias.test")))
 
 
 def connecting(sandbox: Running) -> subprocess.Popen[str]:

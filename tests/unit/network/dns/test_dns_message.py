@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 
+import dns.message
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,14 @@ def test_a_query_and_its_answer() -> None:
     assert dns_message.parse_query(query) == QUESTION
     wire = dns_message.build_answer(QUESTION, dns_message.NOERROR, ("198.51.100.1", "198.51.100.2"), 30)
     assert dns_message.parse_answer(wire, QUESTION) == Answer(0, ("198.51.100.1", "198.51.100.2"), 30)
+
+
+def test_the_records_of_an_answer_have_the_name_in_lower_case() -> None:
+    wire = dns_message.build_answer(Question(7, "WWW.Example.com"), dns_message.NOERROR, ("198.51.100.1", "198.51.100.2"), 30)
+    read = dns.message.from_wire(wire)
+    assert read.question[0].name.to_text() == "WWW.Example.com."
+    assert [rrset.name.to_text() for rrset in read.answer] == ["www.example.com."]
+    assert len(wire) == 12 + 2 * len(name("www.example.com")) + 4 + 14 + 16
 
 
 def test_a_chain_is_followed_from_the_name_in_the_question() -> None:

@@ -135,7 +135,7 @@ def test_dnspython_reads_our_answer(question: Question, rcode: int, opened: list
     assert query.is_response(read)
     assert (read.rcode(), bool(read.flags & dns.flags.RA), bool(read.flags & dns.flags.AA)) == (rcode, True, False)
     assert [(record.address, rrset.ttl) for rrset in read.answer for record in rrset] == [(address, ttl) for address in opened]
-    assert [rrset.name.labels for rrset in read.answer] == [dns.name.from_text(question.name).labels] * bool(opened)
+    assert [rrset.name.labels for rrset in read.answer] == [dns.name.from_text(question.name.lower()).labels] * bool(opened)
     assert (
         theirs(wire, question) == ours(wire, question) == Answer(rcode, *((tuple(opened), ttl) if opened and not rcode else ()))
     )
