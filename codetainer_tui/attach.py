@@ -66,7 +66,7 @@ def _screen(paths: Paths, *, stay: bool, patience: float) -> int:
 def lines(paths: Paths, seconds: float) -> int:
     """Prints text lines until boot is over. Exit code 0 if there is a session then."""
     deadline = time.monotonic() + seconds
-    formatter, state = Lines(), State()
+    formatter, state = Lines(folded=True), State()
 
     def waiting() -> bool:
         return not state.lock_released and not state.stopping and time.monotonic() < deadline

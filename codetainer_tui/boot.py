@@ -34,7 +34,7 @@ def lines(paths: Paths, argv: list[str], *, as_json: bool) -> int:
         code = process.ended(pid)
         return code is None
 
-    formatter = Lines()
+    formatter = Lines(folded=True)
     try:
         for stamped in events:
             as_json = as_json or front_end.read(paths.front_end).log_format == "json"
@@ -57,7 +57,7 @@ def screen(paths: Paths, argv: list[str], attach: list[str]) -> int:
         pid = process.start(argv, stdout=output, stderr=output, own_session=True)
         process.pass_on((pid,), ENDING)
     try:
-        formatter, begun = Lines(), False
+        formatter, begun = Lines(folded=True), False
         while (code := process.ended(pid)) is None and not begun:
             time.sleep(POLL_SECONDS)
             begun = _seen(formatter, reader)

@@ -12,6 +12,7 @@ from backend.contract import events as e
 from backend.contract import unsaved
 from backend.contract.refusals import Severity, severity
 from backend.contract.state import State, fold
+from codetainer_tui.folding import Folding
 from codetainer_tui.refusal import what
 from codetainer_tui.view import work
 from codetainer_tui.view.headline import LEARNING, protection_failed
@@ -37,14 +38,15 @@ OF_PROTECTIONS = (e.BootStarted, e.ServiceChanged, e.ProofFinished)  # the event
 class Lines:
     """Formats events as lines. Remembers the titles of boot steps and the day, which later lines need."""
 
-    def __init__(self, state: State | None = None) -> None:
-        """`state` provides the titles if the events do not begin with a boot."""
+    def __init__(self, state: State | None = None, *, folded: bool = False) -> None:
+        """`state` provides the titles if the events do not begin with a boot. `folded`: a flood gets few lines (folding.py)."""
         self._titles = {step.name: step.title for step in state.steps.values()} if state else {}
         self._state = state or State()
         self._pretend = self._state.pretend
         self._others = tuple(unsaved.needs_export(self._state.work.repositories)) if self._state.work else ()
         self._day = ""
         self._failing: frozenset[str] = frozenset()
+        self._folding = Folding() if folded else None
         self._measured = self._state.measured is not None  # the journal has the measured state of the session
         self._unreached: dict[str, str] = {}  # by address of a notification service
 
@@ -117,6 +119,8 @@ class Lines:
                 return f"CLOSED, {protection_failed(event, at)}{_after('. ', event.remedy)}"
             case e.Noted():
                 return f"{'' if event.level == 'info' else harmless(event.level, 20) + ': '}{harmless(event.text, 600)}"
+            case e.Refused() if self._folding and (folded := self._folding.folds(event, at)) is not None:
+                return folded
             case e.Refused():
                 by = f", by {harmless(event.program, 40)}" if event.program else ""
                 times = f" ({event.count} times)" if event.count > 1 else ""

@@ -133,7 +133,7 @@ def _fold(key: str, pool: _Pool, alone: list[Kept], folded: list[Folded]) -> Non
         return
     newest = max(pool.crowds, key=lambda one: one.last_at)
     latest, last_at = (left[0][1].latest, left[0][1].last_at) if left else (newest.latest, newest.last_at)
-    noun, about = _words(key, crowd if not others else None)
+    noun, about = words_for(key, crowd.below if not others else "")
     folded.append(
         Folded(
             key,
@@ -175,13 +175,12 @@ def _before_the_flood(kept: Sequence[Kept]) -> frozenset[str]:
     return frozenset(key for key, view in first[:MAX_ALONE] if flood - view.first_at >= PAUSE_SECONDS)
 
 
-def _words(key: str, crowd: Crowd | None) -> tuple[tuple[str, str], str]:
-    """The noun for the members of a crowd (singular, plural), and what they have in common."""
+def words_for(key: str, below: str = "") -> tuple[tuple[str, str], str]:
+    """The noun for the members of a crowd (singular, plural), and what they have in common. `below`: their common suffix."""
     if key.startswith(ADDRESSES):
         return ("address", "addresses"), ""
     if key.startswith(PORTS):
         return ("port", "ports"), f"of {key[len(PORTS) :]}"
     if key.startswith(BELOW):
-        below = crowd.below if crowd is not None and crowd.below else key[len(BELOW) :].partition(" ")[0]
-        return ("name", "names"), f"below {below}"
+        return ("name", "names"), f"below {below or key[len(BELOW) :].partition(' ')[0]}"
     return ("other name", "other names"), ""
