@@ -14,6 +14,7 @@ from backend.contract.immutable import dataclass
 
 BYTES_PER_INODE = 4096  # a page: a file with contents takes at least one, so the size is used up first, except by empty files
 MIN_INODES = 1024
+NEARLY_FULL = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,16 @@ class Usage:
     size: int
     inodes: int
     inode_limit: int
+
+    @property
+    def crowded(self) -> bool:
+        """True if nearly all bytes are in use."""
+        return self.size > 0 and self.used >= self.size * NEARLY_FULL
+
+    @property
+    def crowded_files(self) -> bool:
+        """True if nearly all inodes are in use."""
+        return self.inode_limit > 0 and self.inodes >= self.inode_limit * NEARLY_FULL
 
 
 def inode_limit(size: int) -> int:

@@ -281,10 +281,22 @@ class ListMeasured(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Largest:
+    """A large part of a file system: a path relative to it, its bytes or its number of files, folders and links.
+
+    `path` is "" for deleted files that programs hold open.
+    """
+
+    path: str
+    size: int = 0
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxMeasured(Event):
     """Load: CPU in percent of one core; memory and each tmpfs in bytes (used, size); the part of the agent's processes.
 
-    `inodes` has the files, folders and links on each tmpfs, and their limit.
+    `inodes` has the files, folders and links on each tmpfs, and their limit. `largest` has what fills a nearly full one.
     """
 
     kind: ClassVar[str] = "sandbox.measured"
@@ -296,6 +308,7 @@ class SandboxMeasured(Event):
     agent_memory: int = 0
     agent_processes: int = 0
     inodes: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    largest: Mapping[str, tuple[Largest, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

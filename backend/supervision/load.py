@@ -1,6 +1,6 @@
-"""How loaded the sandbox is: CPU, memory, what of both is the agent's, and how full the memory file systems are.
+"""Measures the load of the sandbox: CPU, memory, the agent's share of both, and the use of the file systems in memory.
 
-Measured with psutil, which is imported when the first measurement is made.
+Measures with psutil, and imports it at the first measurement.
 """
 
 from __future__ import annotations
@@ -19,42 +19,46 @@ from backend.context import Boot
 from backend.contract.events import Event, SandboxMeasured
 from backend.contract.immutable import dataclass
 from backend.contract.paths import AGENT_UID
+from backend.supervision.largest import Lookout
 
 SECONDS = 5.0
 NOTICEABLE = 5.0  # percent of a core
 
 
 async def watch(boot: Boot, emit: Callable[[Event], None]) -> None:
-    """CPU, memory, what of it is the agent's, and how full each memory file system is, where that has changed noticeably."""
+    """Reports the load every few seconds if it has changed noticeably, and what fills a file system that is nearly full."""
     limit = memory_bytes()
     before, before_at = Load.now(), time.monotonic()
-    said: SandboxMeasured | None = None
+    reported: SandboxMeasured | None = None
+    lookout = Lookout()
     while True:
         await asyncio.sleep(SECONDS)
         now, at = Load.now(), time.monotonic()
         spent = at - before_at
         places = (boot.paths.workspace, boot.paths.tmp, boot.paths.home)
         usages = {f"/{place.relative_to(boot.paths.root)}": tmpfs.usage(place) for place in places}
-        found = SandboxMeasured(
+        largest = await lookout.of(dict(zip(usages, zip(places, usages.values(), strict=True), strict=True)), at)
+        measured = SandboxMeasured(
             percent(now.cpu_seconds - before.cpu_seconds, spent), now.resident >> 20 << 20, limit,
             {place: (usage.used >> 20 << 20, usage.size) for place, usage in usages.items()},
             percent(now.agent_cpu_seconds - before.agent_cpu_seconds, spent), now.agent_resident >> 20 << 20,
             now.agent_processes, {place: inodes(usage) for place, usage in usages.items() if usage.inode_limit},
+            largest,
         )  # fmt: skip
         before, before_at = now, at
-        if said is None or _has_moved(said, found):
-            emit(found)
-            said = found
+        if reported is None or _differs(measured, reported):
+            emit(measured)
+            reported = measured
 
 
-def _has_moved(said: SandboxMeasured, found: SandboxMeasured) -> bool:
-    if max(abs(found.cpu - said.cpu), abs(found.agent_cpu - said.agent_cpu)) >= NOTICEABLE:
+def _differs(measured: SandboxMeasured, reported: SandboxMeasured) -> bool:
+    if max(abs(measured.cpu - reported.cpu), abs(measured.agent_cpu - reported.agent_cpu)) >= NOTICEABLE:
         return True
-    return dataclasses.replace(found, cpu=said.cpu, agent_cpu=said.agent_cpu) != said
+    return dataclasses.replace(measured, cpu=reported.cpu, agent_cpu=reported.agent_cpu) != reported
 
 
 def percent(cpu_seconds: float, of_seconds: float) -> float:
-    """Of one core. Processes that have ended take their time with them: never less than nothing."""
+    """Percent of one core; never below 0, though the CPU time of processes that have ended is no longer counted."""
     return round(max(0.0, cpu_seconds) / of_seconds * 100) if of_seconds > 0 else 0.0
 
 
@@ -67,7 +71,7 @@ def inodes(usage: tmpfs.Usage) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """CPU time (seconds) and memory (bytes) of all processes there are, and of the agent's among them."""
+    """CPU time (seconds) and memory (bytes) of all processes, and of the agent's processes."""
 
     cpu_seconds: float = 0.0
     resident: int = 0
@@ -79,8 +83,8 @@ class Load:
     def now() -> Load:
         """Measures every process in this PID namespace; takes about 30 us for each.
 
-        Whose a process is, is taken from the owner of its directory in /proc: psutil's `uids` searches /proc/PID/status for a
-        line that the process can put there itself, by its name (prctl(2), PR_SET_NAME), before the kernel's own.
+        The owner of /proc/PID tells whose process it is. psutil's `uids` searches /proc/PID/status for a line that the process
+        can put there itself, by its name (prctl(2), PR_SET_NAME), before the kernel's own line.
         """
         import psutil  # noqa: TID251  # here, so that boot does not wait for it: about 20 ms
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from backend.contract.events import CLAUDE, BootState, BudgetLevel, Outcome, ProtectionFailed, ServiceState, SessionState
+from collections.abc import Iterator, Sequence
+
+from backend.contract.events import (
+    CLAUDE,
+    BootState,
+    BudgetLevel,
+    Largest,
+    Outcome,
+    ProtectionFailed,
+    ServiceState,
+    SessionState,
+)
 from backend.contract.state import State
 from codetainer_tui.view import work
 from codetainer_tui.view.headline import ASKS, GONE, SERVICES, frozen_words
@@ -208,16 +219,27 @@ def _full(state: State) -> list[Block]:
     if measured is None:
         return []
     places = {"memory": (measured.memory_used, measured.memory_limit), **measured.tmpfs}
-    amounts = [(place, used, whole, f"{size(used)} of {size(whole)}") for place, (used, whole) in places.items()]
-    amounts += [(place, used, whole, f"{used} of {whole} files") for place, (used, whole) in measured.inodes.items()]
+    amounts = [(place, used, whole, f"{size(used)} of {size(whole)}", "size") for place, (used, whole) in places.items()]
+    amounts += [(place, used, whole, f"{used} of {whole} files", "files") for place, (used, whole) in measured.inodes.items()]
     return [
         Block(
             f"{harmless(place, 40)} is {'full' if percent(used, whole) >= FULL else 'nearly full'}", "",
-            (f"{amount} used. {REMEDIES.get(place, '')}".rstrip(),), Tone.WARN,
+            (f"{amount} used. {REMEDIES.get(place, '')}".rstrip(), *_largest(measured.largest.get(place, ()), unit)), Tone.WARN,
         )
-        for place, used, whole, amount in amounts
+        for place, used, whole, amount, unit in amounts
         if percent(used, whole) >= NEARLY_FULL
     ]  # fmt: skip
+
+
+def _largest(parts: Sequence[Largest], unit: str) -> Iterator[str]:
+    """What fills a file system, by `size` or by number of `files`. The agent chose the names."""
+    each = []
+    for part in parts:
+        if bool(part.size) is (unit == "size"):
+            amount = size(part.size) if part.size else many(part.files, "file")
+            each.append(f"{harmless(part.path, 120) or 'deleted files that programs hold open'} ({amount})")
+    if each:
+        yield f"Largest: {', '.join(each)}."
 
 
 REMEDIES = {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from backend.contract.events import Noted, ProofFinished, SandboxMeasured, ServiceState, Withdrawn
-from tests.netns.sandbox import Running, eventually, start
+from backend.system import AGENT
+from tests.netns.sandbox import UNTIL_WE_END, Running, eventually, start
 from tests.netns.test_cases import connect, refused
 
 pytestmark = pytest.mark.netns
@@ -59,6 +61,37 @@ def test_requests_fail_with_a_reason_and_none_is_half_done(box: Running) -> None
     assert box.codetainer("allow", "unlisted.test").returncode == 0
     assert connect(box, "unlisted.test") == "open"
     assert box.codetainer("session", "restart").returncode == 0
+
+
+HOLD_OPEN = """import os, sys, time
+with open("/tmp/gone", "wb") as file:
+    os.unlink("/tmp/gone")
+    file.write(bytes(6 << 20))
+    file.flush()
+    print("held", flush=True)
+    time.sleep(120)
+"""
+
+
+def test_what_fills_a_file_system_is_named(box: Running) -> None:
+    """Of 16 MB: 9 MB in a folder, one MB of that beside a large file, and 6 MB in a deleted file that a program holds open."""
+    holds = subprocess.Popen(
+        [*UNTIL_WE_END, *box.command(AGENT, "python3", "-c", HOLD_OPEN)], stdout=subprocess.PIPE, text=True
+    )
+    assert holds.stdout is not None
+    assert holds.stdout.readline() == "held\n"
+    try:
+        box.agent("sh", "-c", "mkdir -p /tmp/a/b && head -c 8M /dev/zero >/tmp/a/b/large && head -c 1M /dev/zero >/tmp/a/small")
+        found = eventually("it is measured", lambda: [m.largest for m in box.events(SandboxMeasured) if "/tmp" in m.largest])[
+            -1
+        ]
+        amounts = {one.path: one.size >> 20 for one in found["/tmp"]}
+        assert amounts == {"a/b/large": 8, "a/small": 1, "": 6}, found
+    finally:
+        holds.kill()
+        holds.wait()
+        box.agent("rm", "-rf", "/tmp/a")
+    eventually("nothing is full", lambda: "/tmp" not in box.events(SandboxMeasured)[-1].largest)
 
 
 EMPTY_FILES = """import errno, os, sys

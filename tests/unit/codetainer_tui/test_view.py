@@ -237,6 +237,21 @@ def test_a_file_system_without_room_for_files_has_a_block_though_it_has_space(us
     assert any(cell.startswith(f"/home files {used}%") for cell in disk.cells)
 
 
+def test_a_full_file_system_names_what_fills_it() -> None:
+    parts = (
+        e.Largest("repo/node_modules", 60 << 20), e.Largest("\x1b[31m", 20 << 20), e.Largest("", 10 << 20),
+        e.Largest("cache", files=40_000),
+    )  # fmt: skip
+    measured = e.SandboxMeasured(
+        1, 1, 100, {"/workspace": (99, 100)}, inodes={"/workspace": (95, 100)}, largest={"/workspace": parts}
+    )
+    by_size, by_files = seen(state("ready", measured)).blocks
+    assert by_size.lines[1:] == (
+        "Largest: repo/node_modules (60 MB), \\x1b[31m (20 MB), deleted files that programs hold open (10.0 MB).",
+    )
+    assert by_files.lines[1:] == ("Largest: cache (40 000 files).",)
+
+
 ASKED_WITH = ("key", "muted_as", "name", "target", "opened_by", "acknowledged_as")  # values for requests, never shown
 
 

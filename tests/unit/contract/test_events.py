@@ -18,7 +18,11 @@ ANY_EVENT = st.one_of(
         if kind not in (e.Snapshot, e.SandboxMeasured, e.ListMeasured)  # mappings get strategies of their own below
     ),
     st.builds(e.ListMeasured, failing=st.dictionaries(st.text(), st.floats(allow_nan=False))),
-    st.builds(e.SandboxMeasured, tmpfs=st.dictionaries(st.text(), st.tuples(st.integers(0, 1 << 40), st.integers(0, 1 << 40)))),
+    st.builds(
+        e.SandboxMeasured,
+        tmpfs=st.dictionaries(st.text(), st.tuples(st.integers(0, 1 << 40), st.integers(0, 1 << 40))),
+        largest=st.dictionaries(st.text(), st.lists(st.from_type(e.Largest)).map(tuple)),
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""When a measurement of the sandbox's load is worth saying."""
+"""When a measurement of the sandbox's load is reported."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import SandboxMeasured
+from backend.contract.events import Largest, SandboxMeasured
 from backend.supervision import load
 from backend.supervision.load import Load
 from backend.tmpfs import Usage
 
-SAID = SandboxMeasured(20.0, 1 << 30, 4 << 30, {"/tmp": (1 << 20, 1 << 29)}, 15.0, 1 << 29, 7)
+REPORTED = SandboxMeasured(20.0, 1 << 30, 4 << 30, {"/tmp": (1 << 20, 1 << 29)}, 15.0, 1 << 29, 7)
 
 
 @pytest.mark.parametrize(
-    ("found", "moved"),
+    ("measured", "differs"),
     [
-        (SAID, False),
-        (replace(SAID, cpu=24.0, agent_cpu=11.0), False),
-        (replace(SAID, cpu=25.0), True),
-        (replace(SAID, agent_cpu=9.0), True),
-        (replace(SAID, agent_processes=8), True),
-        (replace(SAID, memory_used=(1 << 30) + (1 << 20)), True),
-        (replace(SAID, tmpfs={"/tmp": (2 << 20, 1 << 29)}), True),
-        (replace(SAID, inodes={"/tmp": (1310, 131072)}), True),
+        (REPORTED, False),
+        (replace(REPORTED, cpu=24.0, agent_cpu=11.0), False),
+        (replace(REPORTED, cpu=25.0), True),
+        (replace(REPORTED, agent_cpu=9.0), True),
+        (replace(REPORTED, agent_processes=8), True),
+        (replace(REPORTED, memory_used=(1 << 30) + (1 << 20)), True),
+        (replace(REPORTED, tmpfs={"/tmp": (2 << 20, 1 << 29)}), True),
+        (replace(REPORTED, inodes={"/tmp": (1310, 131072)}), True),
+        (replace(REPORTED, largest={"/tmp": (Largest("core", 1 << 20),)}), True),
     ],
 )
-def test_only_what_has_moved_is_said(found: SandboxMeasured, moved: bool) -> None:
-    assert load._has_moved(SAID, found) is moved
+def test_only_noticeable_changes_are_reported(measured: SandboxMeasured, differs: bool) -> None:
+    assert load._differs(measured, REPORTED) is differs
 
 
 @pytest.mark.parametrize(
