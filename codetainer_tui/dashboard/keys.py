@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 
 from backend.contract.immutable import dataclass
 from codetainer_tui.dashboard.draw.frame import Key as Shown
+from codetainer_tui.dashboard.screens.text import Offer
 from codetainer_tui.view import RefusedLine, View
 
 UNLOCK = "ctrl+x"
@@ -43,7 +44,10 @@ ACTIONS = (
         "allow", "a", "a", "allow",
         "allow the selected refusal: only reading or any request, for an hour, until you close it, or as a line to copy",
     ),
-    Action("explain", "e", "e", "explain", "show whether the selected refusal would be allowed now, and which line decides"),
+    Action(
+        "explain", "e", "e", "explain",
+        "show whether the selected refusal would be allowed now, and which line decides; the keys for it work there, too",
+    ),
     Action(
         "mute", "m", "m", "mute", "hide the selected name's refusals but keep counting them, or show them again (/ finds them)"
     ),
@@ -116,6 +120,10 @@ class Keys:
     def shown(self, name: str) -> str:
         """The key of an action, as shown on the screen."""
         return self._by_name[name].shown
+
+    def offer(self, name: str) -> Offer:
+        """An action, to be offered on a screen of text."""
+        return Offer(*self._key(name), name)
 
     @property
     def offered(self) -> tuple[Action, ...]:

@@ -27,8 +27,10 @@ class RowActions(Asking):
 
     def action_allow(self) -> None:
         row = self._row()
-        if row is None:
-            return
+        if row is not None:
+            self._allow(row)
+
+    def _allow(self, row: RefusedLine) -> None:
         if row.cannot:
             self.say(f"cannot allow {row.what}: {row.cannot}", Tone.WARN)
             return
@@ -70,7 +72,10 @@ class RowActions(Asking):
         self.push_screen(ChoiceScreen(f"Allow {what}?{''.join(warnings)}", tuple(answers)), chosen)
 
     def action_acknowledge(self) -> None:
-        row, view = self.main.row, self.view
+        self._acknowledge(self.main.row)
+
+    def _acknowledge(self, row: RefusedLine | None) -> None:
+        view = self.view
         if not view.alarms:
             self.say("no unacknowledged serious refusals")
             return
@@ -86,27 +91,38 @@ class RowActions(Asking):
         self.push_screen(ChoiceScreen("Acknowledge?", (*mine, every, Answer("n", "no", NO)), nothing=NO), chosen)
 
     def action_explain(self) -> None:
-        row = self._row()
-        if row is not None and not row.muted_as:
-            self.say(row.cannot, Tone.WARN)
-        elif row is not None:
-            target = row.target
-
-            def answered(reply: Reply) -> None:
-                self.say("")
-                if reply.ok:
-                    # The reason of this refusal comes first: the name may be treated differently now.
-                    lines = (*row.full, "", "Now:", *reply.text.splitlines())
-                    self.push_screen(TextScreen(row.what, lines, self.copy))
-                else:
-                    self._show_reply(reply)
-
-            self.request(Explain(target), answered)
-
-    def action_mute(self) -> None:
+        """Explains the selected refusal, and offers what can be done about it."""
         row = self._row()
         if row is None:
             return
+        if not row.muted_as:
+            self.say(row.cannot, Tone.WARN)
+            return
+        actions = {"allow": self._allow, "acknowledge": self._acknowledge, "mute": self._mute}
+        possible = {"allow": not row.cannot, "acknowledge": row.alarm, "mute": row.severity is not Severity.SERIOUS}
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                actions[name](next((one for one in self.view.refused if one.key == row.key), row))
+
+        def answered(reply: Reply) -> None:
+            self.say("")
+            if reply.ok:
+                # The reason of this refusal comes first: the name may be treated differently now.
+                lines = (*row.full, "", "Now:", *reply.text.splitlines())
+                offers = [self.keys.offer(name) for name, can in possible.items() if can]
+                self.push_screen(TextScreen(row.what, lines, self.copy, offers), chosen)
+            else:
+                self._show_reply(reply)
+
+        self.request(Explain(row.target), answered)
+
+    def action_mute(self) -> None:
+        row = self._row()
+        if row is not None:
+            self._mute(row)
+
+    def _mute(self, row: RefusedLine) -> None:
         if row.severity is Severity.SERIOUS:
             key = self.keys.shown("acknowledge")
             self.say(f"serious refusals cannot be muted; {key} acknowledges them", Tone.WARN)

@@ -57,6 +57,47 @@ async def test_explain_asks_about_the_port_and_shows_the_reason_of_the_refusal_f
         assert app.screen._lines[-2:] == ("Now:", "it is done")
 
 
+@pytest.mark.parametrize(
+    ("refused", "key", "request_"),
+    [
+        (refusal("a.example"), "a", control.Allow("a.example", "", 3600)),
+        (refusal("a.example"), "m", control.Mute("a.example")),
+    ],
+    ids=["allow", "mute"],
+)
+async def test_an_explanation_can_be_acted_on(
+    asked: list[Request], tmp_path: Path, refused: e.Refused, key: str, request_: Request
+) -> None:
+    source = Told()
+    source.say(refused, refusal("b.example"))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(120, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("G", "e")
+        await until(pilot, lambda: isinstance(app.screen, TextScreen))
+        assert asked.pop() == control.Explain("a.example")
+        source.say(*(refusal(f"c{number}.example") for number in range(3)))  # the rows move meanwhile
+        app.tick()
+        await pilot.press(key, *("h" if key == "a" else ""))
+        await until(pilot, lambda: asked == [request_])
+
+
+async def test_an_explanation_of_a_serious_refusal_offers_to_acknowledge_it(asked: list[Request], tmp_path: Path) -> None:
+    source = Told()
+    source.say(METADATA)
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(120, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, TextScreen))
+        assert "x ack" in str(app.screen.query_one("#text-keys").render())
+        assert "mute" not in str(app.screen.query_one("#text-keys").render())
+        asked.clear()
+        await pilot.press("x", "t")
+        await until(pilot, lambda: len(asked) == 1)
+        assert isinstance(asked[0], control.Acknowledge)
+
+
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 async def test_serious_refusals_stay_visible_wherever_the_cursor_is(size: tuple[int, int], dashboard: MakeDashboard) -> None:
     app = dashboard("flooded")
