@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,9 +37,12 @@ class Actions(RowActions, Stopping):
         elif handover.inside_tmux():
             self.leave(0)
         elif self.view.frozen and self.of_up:
-            self.say(f"the agent is frozen, and its session with it: press {self.keys.shown('freeze')} to thaw it", Tone.WARN)
+            text = f"the agent is frozen, and its session with it: press {self.keys.shown('freeze')} to thaw it"
+            self.say(text, Tone.WARN, holds=lambda: self.view.frozen)
         elif not self.view.session:
-            self.say("there is no session yet: it is opened when boot is over" if self.view.booting else "there is no session")
+            booting = self.view.booting
+            text = "no session yet: it starts when boot has finished" if booting else "there is no session"
+            self.say(text, holds=lambda: self.view.booting is booting and not self.view.session)
         else:
 
             def work() -> None:
@@ -73,7 +76,7 @@ class Actions(RowActions, Stopping):
         if details is not None:
             self.push_screen(TextScreen(*details, self.copy))
         elif self.main.wanted:
-            self.say("no refusal matches the filter")
+            self.say_no_match()
         elif self.view.session:
             self.action_open_session()
         else:
@@ -126,7 +129,7 @@ class Actions(RowActions, Stopping):
         if self.view.needs_retry:
             self.request(Retry(), self._show_reply)
         elif self.view.booting:
-            self.say("boot is under way")
+            self.say("boot is still running", holds=lambda: self.view.booting)
         else:
             self._ask_what_again()
 
@@ -179,19 +182,22 @@ class Actions(RowActions, Stopping):
 
     def action_freeze(self) -> None:
         if self.view.frozen:
-            self._confirm("Let the agent go on, and open the list again?", Thaw())
+            question = "Let the agent continue, and open the allowlist again?"
+            self._confirm(question, Thaw(), lambda: not self.view.frozen)
         elif self.state.boot is BootState.HALTED:
             self.say("nothing to freeze: boot has halted, so there is no agent, and every address is closed")
         else:
-            self._confirm("Stop the agent, close every address and cut all flows?", Freeze())
+            question = "Stop the agent, close every address and cut all connections?"
+            self._confirm(question, Freeze(), lambda: self.view.frozen)
 
-    def _confirm(self, question: str, request: Request) -> None:
+    def _confirm(self, question: str, request: Request, holds: Callable[[], bool]) -> None:
+        """Asks, and sends the request. The reply is shown while `holds` is true."""
         if self.read_only(request.typed()):
             return
 
         def chosen(value: str | None) -> None:
             if value == "yes":
-                self.request(request, self._show_reply)
+                self.request(request, lambda reply: self._show_reply(reply, holds))
 
         self.push_screen(ChoiceScreen(question, (Answer("n", "no", ""), Answer("y", "yes", "yes"))), chosen)
 

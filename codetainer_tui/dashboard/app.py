@@ -110,6 +110,8 @@ class Dashboard(Actions):
         self._words = Lines()
         self._pending: dict[str, tuple[str, float]] = {}
         self._notice_until = 0.0
+        self._notice_holds: Callable[[], bool] | None = None
+        self._notice_held = False
         self._opens_at: float | None = None
         self._first = ""
         self._unnotified: State | None = None  # the state before the first event that awaits a notification
@@ -196,8 +198,7 @@ class Dashboard(Actions):
         if not still or alarmed or any(not isinstance(stamped.event, Refused) for stamped in new):
             self._viewed_at = moment
             self._show(moment)
-        if self._notice_until and moment >= self._notice_until:
-            self.say("")
+        self._end_notice(moment)
         self._report_slow_boot()
         self._count_down(moment)
 
@@ -270,15 +271,24 @@ class Dashboard(Actions):
     def on_main_screen_wanted(self) -> None:
         """Shows the rows of a new filter at once."""
         self._show(self._steady())
+        self._end_notice(self._steady())
 
     def _fatal_error(self) -> None:
         """Prints a plain traceback. Textual's prints the variables of each frame, which may hold secrets."""
         self.panic(Text(harmless_lines(traceback.format_exc())))
 
-    def say(self, text: str, tone: Tone = Tone.PLAIN, *, seconds: float = 8.0) -> None:
-        """Shows a notice for a while."""
+    def say(self, text: str, tone: Tone = Tone.PLAIN, *, seconds: float = 8.0, holds: Callable[[], bool] | None = None) -> None:
+        """Shows a notice for a while. It ends earlier if `holds` becomes false: it is no longer true."""
         self._notice_until = self._steady() + seconds if text else 0.0
+        self._notice_holds, self._notice_held = holds, holds is None or holds()
         self.main.say(text, tone)
+
+    def _end_notice(self, moment: float) -> None:
+        """Removes a notice whose time is up, or that is no longer true."""
+        holds = self._notice_holds is None or self._notice_holds()
+        if self._notice_until and (moment >= self._notice_until or (self._notice_held and not holds)):
+            self.say("")
+        self._notice_held = self._notice_held or holds
 
     def pend(self, key: str, text: str, *, seconds: float = 60.0) -> None:
         """Shows a notice on a row for a while."""

@@ -26,7 +26,7 @@ class Asking(App[None]):
     view: View
     paths: Paths | None
 
-    def say(self, text: str, tone: Tone = Tone.PLAIN, *, seconds: float = 8.0) -> None:
+    def say(self, text: str, tone: Tone = Tone.PLAIN, *, seconds: float = 8.0, holds: Callable[[], bool] | None = None) -> None:
         raise NotImplementedError
 
     def pend(self, key: str, text: str, *, seconds: float = 60.0) -> None:
@@ -65,9 +65,10 @@ class Asking(App[None]):
 
         self.run_worker(work, thread=True, group=request.typed())
 
-    def _show_reply(self, reply: Reply) -> None:
+    def _show_reply(self, reply: Reply, holds: Callable[[], bool] | None = None) -> None:
+        """`holds` is true while the reply is."""
         text = reply.text if reply.ok or not reply.hint else f"{reply.text}. {reply.hint}"
-        self.say(text or "done", Tone.PLAIN if reply.ok else Tone.WARN)
+        self.say(text or "done", Tone.PLAIN if reply.ok else Tone.WARN, holds=holds if reply.ok else None)
 
     def _show_on_row(self, row: str) -> Callable[[Reply], None]:
         def show(reply: Reply) -> None:

@@ -21,9 +21,15 @@ NO = "no"  # declines; "" acknowledges everything
 class RowActions(Asking):
     def _row(self) -> RefusedLine | None:
         row = self.main.row
-        if row is None:
-            self.say("no refusal matches the filter" if self.main.wanted else "nothing has been refused")
+        if row is None and self.main.wanted:
+            self.say_no_match()
+        elif row is None:
+            self.say("nothing has been refused", holds=lambda: self.main.row is None)
         return row
+
+    def say_no_match(self) -> None:
+        wanted = self.main.wanted
+        self.say("no refusal matches the filter", holds=lambda: self.main.wanted == wanted and self.main.row is None)
 
     def action_allow(self) -> None:
         row = self._row()
