@@ -43,7 +43,7 @@ def observe_on_stderr(most: int) -> None:
 
 
 def begin(run: Callable[..., int], *arguments: object) -> int:
-    """Calls a verb's function, whose modules are imported now: the collector is on again, and never looks at them."""
+    """Calls a verb's function with the garbage collector on again. It skips all objects of the modules imported so far."""
     gc.freeze()
     gc.enable()
     return run(*arguments)

@@ -51,7 +51,7 @@ def overview() -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The result of parsing has `verb` and its options; of a verb of the control socket, also its `request` class.
+    """The parser. Its result has `verb` and the options; for a verb of the control socket, also its `request` class.
 
     An error ends the process with exit code 2.
     """

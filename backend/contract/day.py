@@ -87,7 +87,7 @@ class Day:
     thinned: bool = False
 
     def doing(self, at: float, doing: Doing) -> Day:
-        """The day after the activity was `doing` at a time; the same day if that is no change."""
+        """The day with a new activity from a time on; the same day if the activity has not changed."""
         if self.spans and self.spans[-1].doing is doing:
             return self
         spans, since = (*self.spans, Span(at, doing)), self.since or at
@@ -112,7 +112,7 @@ class Day:
         return replace(self, marks=(*marks, mark), dropped=dropped)
 
     def refusing(self, counts: Sequence[tuple[float, int, bool]]) -> Day:
-        """The day after further refusals: each with its time, its count, and whether it is serious."""
+        """The day with further refusals: each with its time, its count, and true if it is serious."""
         refused = dict(self.refused)
         for at, count, serious in counts:
             bucket = str(int(at // BUCKET_SECONDS))

@@ -86,7 +86,7 @@ class Notifier:
         self._measured: NotificationsMeasured | None = None
 
     def hear(self, stamped: Stamped, before: State, after: State) -> None:
-        """Takes an event of the journal. `run` raises an error in here: it must not stop the journal."""
+        """Accepts an event of the journal. An error is raised later, by `run`, because it must not stop the journal."""
         self._state = after
         if not messages.is_relevant(stamped.event):
             return

@@ -95,7 +95,7 @@ def silence() -> None:
 
 
 async def resolve(order: Order) -> tuple[str, ...]:
-    """The addresses of the service, those first that the answer has first. Raises Stopped."""
+    """The addresses of the service, in the order of the answer. Raises Stopped."""
     with contextlib.suppress(ValueError):
         return (str(ipaddress.IPv4Address(order.host)),)
     resolvers = tuple(upstream.parse(text) for text in order.upstreams)

@@ -47,9 +47,9 @@ class Sandbox(Protocol):
 
 
 async def explain(text: str, sandbox: Sandbox, url: str = "") -> Reply:
-    """What would happen to NAME, ADDRESS, either with `:PORT`, or a URL. `data["open"]` is true if it would be carried.
+    """What would happen to NAME or ADDRESS, each with or without `:PORT`, or a URL. `data["open"]`: it would pass.
 
-    With `url`, the text is the method of the request. The reply is not ok if the text is none of these. Raises SystemFailure
+    With `url`, the text is the method of the request. The reply is not ok for any other text. Raises SystemFailure
     if the guard does not answer.
     """
     try:
@@ -115,7 +115,7 @@ def _clock(at: float) -> str:
 
 
 def _otherwise(target: Target, openers: Sequence[Opener]) -> str:
-    """What the allowlist says about a name, while everything is closed."""
+    """The allowlist's entries for a name, while everything is closed."""
     return f" The allowlist has it: {_ports(target.host, openers)}." if openers else ""
 
 
@@ -143,7 +143,7 @@ async def _name(target: Target, openers: Sequence[Opener], sandbox: Sandbox) -> 
         return Reply(True, text, data={"open": False, **data})
     done = await sandbox.services.guard.ask(channel.Explain(host))
     addresses, lack = done.data.get("addresses") or [], str(done.data.get("lack", ""))
-    if lack:  # what was true at the last refresh need not be true now
+    if lack:  # it may have one now
         done = await sandbox.services.guard.ask(channel.Resolve(host))
         addresses, lack = done.data.get("addresses") or addresses, "" if done.ok else done.text
     data["addresses"] = addresses
@@ -193,7 +193,7 @@ def _ports(name: str, openers: Sequence[Opener]) -> str:
 
 
 def _away(target: Target, openers: Sequence[Opener], state: State) -> str:
-    """The service that is away and without which no new connection to the name is made; "" if there is none."""
+    """The service that is down and that new connections to the name need; "" if there is none."""
     checks = {port.check for one in openers for port in one.entry.ports if target.port in (0, port.number)}
     needed = [("coredns", "CoreDNS", "DNS answers nothing")]
     if state.gate and checks and Check.ADDRESS not in checks:
@@ -265,9 +265,9 @@ def _refused(target: Target, reason: Reason, name: str = "", *, detail: str = ""
 
 
 async def allowed(sandbox: Sandbox) -> Reply:
-    """Every entry, the list first: one row for each place that opens ports of a name, with its end.
+    """Every entry, those of the file first: one row for each source that opens ports of a name, with its end.
 
-    `data["closed"]` is the reason why all of it is closed now, or "". `lack` of a row is the reason why it has no address.
+    `data["closed"]` is the reason why everything is closed now, or "". `lack` of a row is the reason why it has no address.
     """
     reason, remedy = closed(sandbox.journal.state, frozen=sandbox.policy.frozen)
     lacks: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Freeze and thaw, as the operator asks for them: the network closed and the agent stopped, together."""
+"""Freeze and thaw: closes the network and stops the agent, together, and undoes both."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ STARTING_SECONDS = 0.2  # from a process's fork until it has the agent's uid
 
 
 class Freezing:
-    """Stops the agent and lets it go on. Whether it is stopped is `Policy.frozen`; `marker` tells root's own commands."""
+    """Stops and continues the agent. `Policy.frozen` is true if it is stopped; `marker` is a file for root's commands."""
 
     def __init__(self, policy: Policy, emit: Callable[[Event], None], marker: Path) -> None:
         self._policy, self._emit, self._marker = policy, emit, marker
         self._changing = asyncio.Lock()
-        # Its one thread is there before the agent is, which may leave no room for another.
+        # Its one thread starts before the agent, which may leave no process for another.
         self._thread = ThreadPoolExecutor(1)
         self._freezer: asyncio.Task[Freezer] | None = None
-        self.undisturbed = asyncio.Lock()  # taken by what starts processes as the agent and judges them: the self-test
+        self.undisturbed = asyncio.Lock()  # held by the self-test, which starts processes as the agent and judges them
         self._urgent = 0  # freezes that are under way
         self.interrupted = threading.Event()
-        self._reported = self._complete = False  # the journal has the freeze; the last one did all that it should
+        self._reported = self._complete = False  # the journal has the freeze; the last freeze was complete
 
     def prepare(self, cgroups: Path) -> None:
-        """Makes what a freeze needs, so that it needs nothing of the agent's leaving."""
+        """Creates what a freeze needs before the agent can use up all processes and memory."""
         self._freezer = asyncio.create_task(self._make(cgroups))
 
     async def freeze(self, by: str) -> bool:
-        """Closes every address, cuts all flows, stops the agent's processes. Raises SystemFailure; the rest is done even so.
+        """Closes every address, cuts all connections and stops the agent's processes.
+
+        If one of these fails, does the others and raises SystemFailure.
 
         Returns False if the sandbox was frozen already. It is then frozen again, to be sure, but the journal has one freeze.
         """
-        self._urgent += 1  # what only holds the agent gives way
+        self._urgent += 1  # interrupts `held`
         if not self._policy.frozen:
             self.interrupted.set()
         try:
@@ -68,7 +70,7 @@ class Freezing:
             if not self._reported:
                 self._emit(Froze(True, by))
                 self._reported = True
-            # From now on nothing of ours is started as the agent; what was on its way (a look at its pane) becomes the agent's.
+            # From now on we start nothing as the agent. One that is being started (a look at its pane) gets its uid soon.
             for pause in (0.0, STARTING_SECONDS):
                 await asyncio.sleep(pause)
                 try:
@@ -94,7 +96,7 @@ class Freezing:
     async def held(self) -> AsyncIterator[bool]:
         """Stops the agent's processes, but leaves the network as it is. Yields False if they could not be stopped.
 
-        A freeze that comes meanwhile sets `interrupted`: the block should end then.
+        A freeze in the meantime sets `interrupted`; the block should then end.
         """
         async with self.undisturbed, self._changing:
             if not self._urgent or self._policy.frozen:
@@ -117,7 +119,7 @@ class Freezing:
                 self._policy.held = False
 
     async def end(self) -> None:
-        """Leaves nothing behind: what is frozen is killed."""
+        """Kills what is frozen, so that nothing is left."""
         if self._freezer is not None:
             await self._run((await self._freezer).end)
 

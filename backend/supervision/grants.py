@@ -1,4 +1,4 @@
-"""The list at run time: what the operator opened by hand, for a time or until it is revoked, and what a learning run opened.
+"""The allowlist at run time: entries that the operator or a learning run has opened, until a time or until they are revoked.
 
 Length: one class, whose changes exclude each other.
 """
@@ -23,25 +23,25 @@ from network.allowlist import DEFAULT_PORTS, Allowlist, Entry
 
 TELL_SECONDS = 1.0
 LOOK_SECONDS = 0.5
-SET_SECONDS = 60.0  # the clock was set where it differs by more: NTP keeps it right in small steps
-PATIENCE_SECONDS, AGAIN_SECONDS = 15.0, 0.3  # until what is revoked is closed: a guard that has fallen is back before that
-BY_HAND = "by hand"  # where such an entry stands
-LEARNING = "learning run"  # where an entry stands that a learning run has opened, and who has opened it
+SET_SECONDS = 60.0  # a larger difference means that the clock was set: NTP corrects it in small steps
+PATIENCE_SECONDS, AGAIN_SECONDS = 15.0, 0.3  # for closing what is revoked: a guard that has crashed is back before that
+BY_HAND = "by hand"  # the source of an entry that the operator has opened
+LEARNING = "learning run"  # the source of an entry that a learning run has opened, and the name in `by`
 REVOCABLE = (BY_HAND, LEARNING)
 FROZEN = "nothing is opened"
 
 
 def elapsed() -> float:
-    """Seconds that go by whatever is done to the clock, and while the machine sleeps (clock_gettime(2))."""
+    """Seconds on a clock that nobody can set and that counts while the machine sleeps (clock_gettime(2))."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Ports of a name that were opened together. `until` in seconds since the epoch, 0: until revoked.
+    """Ports of a name that were opened together. `until` is in seconds since the epoch, 0: until revoked.
 
-    It is over when `ends` has come, in seconds of `elapsed`. `closed_by` says who has closed it, or what: it is on no list any
-    more, and some part of the sandbox may not know that yet.
+    It ends at `ends`, in seconds of `elapsed`. `closed_by` names who or what has closed it. It is off the allowlist then, but a
+    part of the sandbox may not know that yet.
     """
 
     entry: Entry
@@ -51,7 +51,7 @@ class Grant:
     closed_by: str = ""
 
     def without(self, numbers: Collection[int]) -> Grant | None:
-        """What is left of it without these ports; None where nothing is."""
+        """The rest without these ports; None if none is left."""
         left = tuple(port for port in self.entry.ports if port.number not in numbers)
         if left == self.entry.ports:
             return self
@@ -62,8 +62,9 @@ class Grant:
 
 
 class Grants:
-    """`granted` by pattern; no port of a pattern is in two of its grants. `changed` is called after each change of the list, so
-    that the walls are tried again. While the sandbox is frozen nothing is opened.
+    """The grants. `granted` maps patterns to them; no port of a pattern is in two of its grants.
+
+    Calls `changed` after each change of the allowlist, so that the self-test runs again. Opens nothing while frozen.
     """
 
     def __init__(
@@ -78,29 +79,29 @@ class Grants:
         self._boot, self._emit, self._changed = boot, emit, changed
         self._clock, self._steady = clock, steady
         self.granted: dict[str, tuple[Grant, ...]] = {}
-        self._said: dict[Grant, str] = {}  # why what is over is still open
-        self._changing = asyncio.Lock()  # two changes at once would leave a part with the older list
+        self._reported: dict[Grant, str] = {}  # why a grant that has ended is still open
+        self._changing = asyncio.Lock()  # two changes at once would leave a part with the older allowlist
         self._telling: asyncio.Task[None] | None = None
 
     # --- what is open ---
 
     @property
     def listed(self) -> Allowlist:
-        """The list as it was read at boot."""
+        """The allowlist as it was read at boot."""
         return self._boot.policy.listed
 
     @property
     def by_hand(self) -> Allowlist:
-        """What was allowed by hand."""
+        """The entries that were opened at run time."""
         open_now = (grant.entry for grants in self.granted.values() for grant in grants if not grant.closed_by)
         return Allowlist().merged(*(Allowlist((entry,)) for entry in open_now))
 
     @property
     def allowlist(self) -> Allowlist:
-        """The list with what was allowed by hand.
+        """The allowlist in force: with the entries that were opened at run time.
 
-        The narrowest entry decides about a name. One that was allowed by hand has the ports of those it lies below, too: else
-        it would close what they open.
+        The narrowest entry decides about a name. An entry that was opened at run time also gets the ports of the
+        wildcards above it, because it would close them otherwise.
         """
         by_hand = self.by_hand
         merged = self.listed.merged(by_hand)
@@ -112,7 +113,7 @@ class Grants:
         return self._boot.policy.governed(Allowlist(tuple(entries.values())))
 
     def open_for(self, entry: Entry) -> list[Entry]:
-        """What opens names of this entry now: of the list, and by hand. Most have one, none of them is closed by another."""
+        """The entries that open names of this entry now: those of the file, then those opened at run time."""
         found: list[Entry] = []
         for source in (self.listed, self.by_hand):
             same = source.listed(entry.pattern)
@@ -137,10 +138,10 @@ class Grants:
     # --- changes ---
 
     async def grant(self, entry: Entry, until: float, by: str, *, unresolved: bool = False) -> str:
-        """Opens an entry now, beside what is open; on return name and address are open.
+        """Opens an entry in addition to those that are open. On return its name and addresses are open.
 
-        Raises SystemFailure: then it is not. A name without an address raises it, too, unless `unresolved`; then the reason why
-        it has none is returned, else "".
+        Raises SystemFailure if nothing was opened. A name without an address is such a failure unless `unresolved` is set; then
+        the reason why it has none is returned. Otherwise returns "".
         """
         lack = ""
         async with self._changing:
@@ -193,7 +194,7 @@ class Grants:
             await self._open(before)
 
     async def _open(self, before: dict[str, tuple[Grant, ...]]) -> None:
-        """Puts more names in force. Raises SystemFailure; then the list is as before."""
+        """Puts more names into effect. Raises SystemFailure; the allowlist is then the same as before."""
         try:
             await self._boot.policy.open(self.allowlist)
             self._refuse()
@@ -204,7 +205,7 @@ class Grants:
             raise
 
     def _refuse(self) -> None:
-        """What has waited for its turn may come after a freeze, or after a halt. Raises SystemFailure."""
+        """Raises SystemFailure if nothing may be opened now: a request that waited may be answered after a freeze or a halt."""
         self._boot.policy.refuse_if_frozen(FROZEN)
         if self._boot.services.guard.service.state is ServiceState.STOPPED:
             raise SystemFailure("the guard is not running: nothing is opened", "Run codetainer retry to boot again.")
@@ -223,10 +224,10 @@ class Grants:
         self._emit(Allowed(grant.entry.pattern, written(grant.entry), grant.until, grant.by, words))
 
     async def withdraw(self, pattern: str, by: str, numbers: Collection[int] | None = None) -> None:
-        """Closes what was opened by hand (those ports of it), and cuts its flows.
+        """Closes a pattern that was opened at run time, or these ports of it, and cuts its connections.
 
-        Raises KeyError where none of it is open by hand. Raises SystemFailure where some part of the sandbox does not take it
-        for long: the others have, and that one is told as soon as it answers.
+        Raises KeyError if none of these ports was opened at run time. Raises SystemFailure if a part of the sandbox does not
+        accept the change in time: the others have, and that one gets it as soon as it answers.
         """
         async with self._changing:
             open_now = [grant for grant in self.granted[pattern] if not grant.closed_by]
@@ -234,12 +235,12 @@ class Grants:
             if not found:
                 raise KeyError(pattern)
             if any(grant.by == LEARNING for grant in found):
-                self._boot.policy.never |= {pattern}  # else the next query would open it again
+                self._boot.policy.never |= {pattern}  # otherwise the next query would open it again
             await self._close(pattern, found, by, patience=PATIENCE_SECONDS)
         await self._tell()
 
     async def _close(self, pattern: str, found: Sequence[Grant], by: str, *, patience: float = 0.0) -> None:
-        """Takes grants, or parts of them, off the list, and says so when everybody knows. Raises SystemFailure."""
+        """Closes grants or parts of them, and reports it when every part of the sandbox knows. Raises SystemFailure."""
         numbers = frozenset(number for grant in found for number in grant.entry.numbers)
         kept = tuple(left for grant in self.granted[pattern] if (left := grant.without(numbers)))
         self._keep(pattern, (*kept, *(replace(grant, closed_by=by) for grant in found)))
@@ -249,17 +250,17 @@ class Grants:
                 await self._apply(to_all=True)
                 break
             except SystemFailure as error:
-                if self._boot.services.guard.service.state is ServiceState.STOPPED:  # the rules are closed then, for everything
+                if self._boot.services.guard.service.state is ServiceState.STOPPED:  # everything is closed then
                     break
                 if asyncio.get_running_loop().time() >= deadline:
                     raise SystemFailure(
-                        f"{pattern} is taken off the list, and may still be open: {error}",
-                        "Run codetainer freeze to close everything now; else it is closed as soon as possible.",
+                        f"{pattern} is off the allowlist but may still be open: {error}",
+                        "Run codetainer freeze to close everything now; otherwise it is closed as soon as possible.",
                     ) from error
                 await asyncio.sleep(AGAIN_SECONDS)
         self._keep(pattern, kept)
         closed = Entry(pattern, ports=tuple(p for grant in found for p in grant.entry.ports))
-        ports = written(closed, full=bool(kept))  # without others that are kept, "" means the default ports and all
+        ports = written(closed, full=bool(kept))  # if nothing is kept, "" means the default ports and all ports
         self._emit(Withdrawn(pattern, by, ports, in_words(self.open_for(found[0].entry))))
 
     def _keep(self, pattern: str, grants: tuple[Grant, ...]) -> None:
@@ -268,9 +269,9 @@ class Grants:
             del self.granted[pattern]
 
     async def withdraw_in_time(self) -> None:
-        """Closes what was opened for a time, when that is over: an hour is an hour, also where the clock is set meanwhile.
+        """Closes grants when their time is up: an hour is an hour even if the clock is set in the meantime.
 
-        And what was revoked while a part of the sandbox was away.
+        Also closes what was revoked while a part of the sandbox did not answer.
         """
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -286,19 +287,19 @@ class Grants:
         try:
             async with self._changing:
                 if grant not in self.granted.get(pattern, ()):
-                    return  # by hand, meanwhile
+                    return  # the operator has closed it in the meantime
                 await self._close(pattern, [grant], grant.closed_by or TIME_UP)
         except SystemFailure as error:
             known = replace(grant, closed_by="")
-            if self._said.get(known) != str(error):  # it is tried again and again, and said once
-                self._emit(Noted("error", f"cannot withdraw {pattern} yet: {error}"))
-            self._said[known] = str(error)
+            if self._reported.get(known) != str(error):  # repeated until it works, but reported once
+                self._emit(Noted("error", f"cannot close {pattern} yet: {error}"))
+            self._reported[known] = str(error)
         else:
-            self._said.pop(replace(grant, closed_by=""), None)
+            self._reported.pop(replace(grant, closed_by=""), None)
             await self._tell()
 
     def _follow_clock(self, pattern: str, grant: Grant, left: float) -> None:
-        """Says anew until when it is open, where the clock was set."""
+        """Reports the new end of a grant if the clock was set."""
         until = self._clock() + left
         if abs(until - grant.until) > SET_SECONDS:
             moved = replace(grant, until=until)
@@ -306,14 +307,14 @@ class Grants:
             self._say(moved)
 
     async def _apply(self, *, to_all: bool = False) -> None:
-        """Puts the list in force. Raises SystemFailure, as Policy.apply does."""
+        """Puts the allowlist into effect. Raises SystemFailure like Policy.apply."""
         try:
             await self._boot.policy.apply(self.allowlist, to_all=to_all)
         finally:
             self._changed()
 
     async def _tell(self) -> None:
-        """Tells Claude. It is waited for, but not for long: the file is the agent's, and may be a pipe that nobody reads."""
+        """Updates the description for Claude. Waits only briefly: the agent's file may be a pipe without a reader."""
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._brief())
         await asyncio.wait((self._telling,), timeout=TELL_SECONDS)
@@ -325,10 +326,10 @@ class Grants:
             try:
                 await asyncio.to_thread(briefing.write, self._boot.settings, self._boot.paths, now)
             except SystemFailure as error:
-                self._emit(Noted("warning", f"Claude is not told how the list has changed: {error}"))
+                self._emit(Noted("warning", f"cannot tell Claude how the allowlist has changed: {error}"))
 
 
 def written(entry: Entry, *, full: bool = False) -> str:
-    """Its ports as the list writes them, "" for the default ones but where it has to be `full`."""
+    """The ports of an entry in allowlist syntax. Unless `full`, the default ports are ""."""
     ports = ",".join(map(str, entry.ports))
     return ports if full or ports != ",".join(map(str, DEFAULT_PORTS)) else ""

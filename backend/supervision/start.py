@@ -1,4 +1,4 @@
-"""The process `python3 -I -m backend boot`: its limits, its folder, its lock; then the supervisor."""
+"""The process `python3 -I -m backend boot`: sets its limits, creates its folder, takes its lock and runs the supervisor."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOGIN_SECONDS = 2.0  # a login may be looking at the lock
 
 
 def _make_folder(paths: Paths) -> None:
-    """Our own folder, in memory: in a container `/run` is part of the root and becomes read-only with it."""
+    """Mounts our folder in memory: in a container `/run` is part of the root and becomes read-only with it."""
     paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not paths.run.is_mount():
         system.mount("tmpfs", paths.run, source="tmpfs", options=f"nosuid,nodev,noexec,{limits(RUN_BYTES)},mode=0755")
@@ -35,9 +35,9 @@ def _make_folder(paths: Paths) -> None:
 
 @contextlib.contextmanager
 def observed_from_here(settings: Settings, paths: Paths) -> Iterator[DebugLog | None]:
-    """With CODETAINER_DEBUG=on, logs every command from here on, to the log that it yields. The block makes the log's folder.
+    """With CODETAINER_DEBUG=on, logs every command from here on and yields the log. The block creates the log's folder.
 
-    If the block fails there is no log, so what would be in it goes to stderr.
+    If the block fails, there is no folder, and the log goes to stderr.
     """
     if settings.debug is Debug.OFF:
         yield None
@@ -56,7 +56,7 @@ def observed_from_here(settings: Settings, paths: Paths) -> Iterator[DebugLog | 
 
 
 def front_end(settings: Settings) -> FrontEndSettings:
-    """What the front ends have to know of the settings."""
+    """The settings that front ends need."""
     return FrontEndSettings(
         login=settings.login, lock_timeout=settings.lock_timeout, log_format=settings.log_format, seccomp=settings.seccomp
     )
@@ -65,7 +65,7 @@ def front_end(settings: Settings) -> FrontEndSettings:
 def main(settings: Settings, paths: Paths) -> int:
     """Boots, supervises, and returns the exit code. Raises SystemFailure."""
     capabilities.require(Path("/proc/self/status").read_text())
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # here and in all that it starts: a dump would hold credentials
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # for this process and its children: a core dump would contain credentials
     with observed_from_here(settings, paths) as log:
         _make_folder(paths)
         alone = Lock(paths.boot_lock)
@@ -81,5 +81,5 @@ def main(settings: Settings, paths: Paths) -> int:
     system.watch_children()
     code, state = asyncio.run(begin())
     if log is not None:
-        log.close(show=state.needs_retry)  # with the sandbox its file goes too
+        log.close(show=state.needs_retry)  # its file disappears with the sandbox
     return code

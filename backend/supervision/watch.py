@@ -1,4 +1,4 @@
-"""What the supervisor looks at again and again: the services, and the gate's certificates."""
+"""The supervisor's periodic checks: of the services, and of the gate's certificates."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from network.dns.metrics import Measured
 SECOND = 1.0
 GUARD_SECONDS = 10.0
 CERTIFICATE_SECONDS = 60.0
-CARRIED_TICKS = 3  # looks at the gate between two that are said
-PATIENCE = 3  # looks in a row without an answer until CoreDNS counts as unresponsive: while it reloads it may miss one
+CARRIED_TICKS = 3  # every third check of the gate reports the traffic
+PATIENCE = 3  # checks in a row without an answer until a service counts as unresponsive: CoreDNS may miss one in a reload
 
 
 async def services(services: Services, boot: Boot, emit: Callable[[Event], None], changed: Callable[[], None]) -> None:
-    """Once a second: what CoreDNS refused and how it is. `changed` is called when a service has come back."""
+    """Checks the services once a second, and reports refusals. Calls `changed` when a service has come back."""
     measured: NamesMeasured | None = None
     before = Measured()
     ticks = 0
-    pids: dict[str, int] = {}  # a count of restarts begins anew after a while, and would say nothing of the next one
+    pids: dict[str, int] = {}  # the count of restarts starts again after a while, so it does not show the next restart
     missed = missed_gate = 0
     while True:
-        for _ in range(2):  # refusals more often: Claude's hook waits for them
+        for _ in range(2):  # refusals twice a second, because Claude's hook waits for them
             await asyncio.sleep(SECOND / 2)
             for event in (
                 *services.coredns.take_refused(),
@@ -77,7 +77,7 @@ def _judge(service: Service, missed: int, why: str) -> None:
 
 
 async def _carried(services: Services, emit: Callable[[Event], None], *, say: bool) -> bool:
-    """Whether the gate answers; now and then what it has carried is said."""
+    """True if the gate answers. With `say`, reports its traffic."""
     try:
         if not say:
             await services.gate.ask("show version")
@@ -91,7 +91,7 @@ async def _carried(services: Services, emit: Callable[[Event], None], *, say: bo
 
 
 async def certificates(gate: Gate, valid: float, emit: Callable[[Event], None]) -> None:
-    """The gate's certificates, renewed in time: looked at often, since the clock may be set, and a machine may have slept."""
+    """Renews the gate's certificates in time. Checks often, because the clock may be set and the machine may sleep."""
     said = ""
     while True:
         await asyncio.sleep(min(CERTIFICATE_SECONDS, valid / 10))
@@ -104,7 +104,7 @@ async def certificates(gate: Gate, valid: float, emit: Callable[[Event], None]) 
                 said = str(error)
             else:
                 said = ""
-                emit(Noted("info", "the gate's certificates are new ones; programs that run on from before may not know them"))
+                emit(Noted("info", "the gate's certificates were renewed; programs started earlier may not trust them"))
 
 
 async def _names(before: Measured, boot: Boot) -> tuple[NamesMeasured | None, Measured]:
@@ -123,7 +123,7 @@ def _differs(one: NamesMeasured, other: NamesMeasured) -> bool:
 
 
 async def _ask_reader(services: Services) -> None:
-    """Restarts a reader that does not answer: without it no request to the model passes."""
+    """Restarts a reader that does not answer, because no request to the model passes without it."""
     reader = services.reader.service
     try:
         await services.reader.order()

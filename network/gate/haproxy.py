@@ -174,7 +174,7 @@ def words_in_lua(proxy: CredentialProxy | None) -> str:
 
 
 def names(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
-    """Returns the patterns of the lists NAMES: the allowlist's names without ports, with which the gate words a refusal."""
+    """Returns the lists NAMES: the allowlist's names without ports. The gate uses them to choose the reason of a refusal."""
     patterns: dict[str, dict[str, None]] = {name: {} for name in NAMES}
     for entry in allowlist.entries:
         patterns["names_below" if entry.below else "names"][f"{'.' if entry.below else ''}{entry.name}"] = None

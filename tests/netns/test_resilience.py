@@ -102,7 +102,7 @@ def test_a_retry_after_a_halt_restores_the_grants(often_tested: Running) -> None
     often_tested.root("nft", "delete table inet codetainer")
     eventually("it closes", lambda: often_tested.state.protection_failed)
     eventually("the timed grant has expired", lambda: set(often_tested.state.allowed) == {"unlisted.test"})
-    assert [note.text for note in often_tested.events(Noted) if "cannot withdraw" in note.text][1:] == []
+    assert [note.text for note in often_tested.events(Noted) if "cannot close" in note.text][1:] == []
     done = often_tested.codetainer("retry")
     assert done.returncode == 0, done.stderr
     self_tests = len(often_tested.events(ProofFinished))

@@ -95,7 +95,7 @@ def continued(theirs: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, 
 
 
 def managed(template: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that hold whatever the agent, or a settings file of the repository, changes.
+    """The settings that neither the agent nor a settings file of the repository can change.
 
     A wrong type anywhere in the agent's own settings makes Claude Code ignore all of them; in the managed settings it ignores
     that field only. Claude Code runs a hook once if it is in both. `template` is the operator's, so its status line counts.

@@ -72,7 +72,7 @@ def _has_result(request: Mapping[str, Any]) -> bool:
 
 
 def summary(body: bytes) -> dict[str, object]:
-    """A request in short, for the record: model, whether streamed, the ends of its messages, the user's words in the last."""
+    """A summary of a request for the log: model, true if streamed, the ends of its messages, the user's last words."""
     try:
         request = json.loads(body) if body else {}
     except ValueError:

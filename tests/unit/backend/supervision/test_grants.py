@@ -73,7 +73,7 @@ async def test_what_cannot_be_withdrawn_is_closed_where_it_can_be_and_known_to_b
     monkeypatch.setattr(grants, "LOOK_SECONDS", 0.0)
     await case.grants.grant(entry("more.example"), 0.0, "operator")
     case.parts.down = {"guard"}
-    with pytest.raises(SystemFailure, match="taken off the list, and may still be open: guard is down"):
+    with pytest.raises(SystemFailure, match="off the allowlist but may still be open: guard is down"):
         await case.grants.withdraw("more.example", "operator")
     assert case.parts.has == {"guard": BOTH, "names": {"always.example"}, "gate": {"always.example"}}
     assert [grant.closed_by for grant in case.grants.granted["more.example"]] == ["operator"]
