@@ -18,7 +18,7 @@ from codetainer_tui.words import clock_seconds, date, many
 
 EXIT_CODES = {Answer.WHOLE: 0, Answer.GAP: 1, Answer.UNKNOWN: 2}
 OUTSIDE = (
-    "Nothing from outside confirms it: root in the sandbox could have written all of it anew. Note the key or a head elsewhere "
+    "Nothing from outside confirms it: root in the sandbox could have rewritten all of it. Note the key or a head elsewhere "
     "(the log of boot, codetainer status, metrics), and repeat this with --key KEY or --head HEAD."
 )
 ATTEMPTS = 5

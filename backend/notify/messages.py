@@ -239,7 +239,7 @@ def _(event: e.Froze, context: Context) -> News:
     since = context.before.frozen_at
     was = f"; it was frozen since {time.strftime('%H:%M UTC', time.gmtime(since))}" if since else ""
     whose = f" by {clean(context.before.frozen_by, MAX_BY)}" if since and context.before.frozen_by else ""
-    return Message(Kind.FROZEN, Urgency.NORMAL, f"thawed{by}: the agent goes on{was}{whose}", context.at)
+    return Message(Kind.FROZEN, Urgency.NORMAL, f"thawed{by}: the agent continues{was}{whose}", context.at)
 
 
 @news.register

@@ -125,7 +125,7 @@ class Reader:
         except FileNotFoundError:
             pass  # the first boot of this sandbox
         except (ValueError, TypeError, KeyError, OSError) as error:
-            self._emit(Noted("error", f"cannot read what the model has used so far: {error}; counting begins anew"))
+            self._emit(Noted("error", f"cannot read what the model has used so far: {error}; counting starts at zero"))
 
     def raise_limits(self, amounts: Mapping[Kind, float]) -> None:
         """Adds to the limits of these kinds."""

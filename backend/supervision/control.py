@@ -107,7 +107,7 @@ async def _(request: control.Freeze, target: Control, by: str) -> Reply:
 async def _(request: control.Thaw, target: Control, by: str) -> Reply:
     if not await target.thaw(by):
         return Reply(True, "not frozen: there is nothing to thaw")
-    return Reply(True, "the agent goes on")
+    return Reply(True, "the agent continues")
 
 
 @dispatch.register
@@ -325,7 +325,7 @@ def _could_be_refused(name: str) -> bool:
 async def _(request: control.Retry, target: Control, by: str) -> Reply:
     before = target.journal.state
     if before.boot is BootState.BOOTING:
-        return Reply(False, "cannot boot again: boot is under way", "Run codetainer status to see how far it is.")
+        return Reply(False, "cannot boot again: boot is still running", "Run codetainer status to see how far it is.")
     warned = [step.title for step in before.steps.values() if step.outcome is Outcome.WARNED]
     if not before.needs_retry and not warned:
         return Reply(False, "no step of boot has failed", "Run codetainer status to see its state.")

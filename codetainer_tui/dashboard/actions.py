@@ -55,7 +55,7 @@ class Actions(RowActions, Stopping):
         if there:
             self.leave(None)
         else:
-            self.say("the session is gone, or does not answer: R starts it anew", Tone.WARN, seconds=3600.0)
+            self.say("the session has ended or does not answer; R restarts it", Tone.WARN, seconds=3600.0)
 
     def action_suspend_process(self) -> None:
         """Ignores ctrl+z: over SSH it would leave a raw terminal behind."""
@@ -116,11 +116,9 @@ class Actions(RowActions, Stopping):
             return
         with self.suspend():
             if os.geteuid() == 0:
-                process.write(
-                    "codetainer: a shell as root; work on the agent's files by codetainer as-agent; exit leads back\n"
-                )
+                process.write("codetainer: a shell as root; codetainer as-agent is for the agent's files; exit returns here\n")
             else:
-                process.write("codetainer: a shell as the agent; exit leads back\n")
+                process.write("codetainer: a shell as the agent; exit returns here\n")
             code = process.run(["/bin/bash", "--norc", "--noprofile", "-i"])
         self.refresh()
         self.say(f"the shell has ended with code {code}" if code else "the shell has ended")
@@ -137,9 +135,9 @@ class Actions(RowActions, Stopping):
         if self.read_only("codetainer retry or codetainer session restart"):
             return
         no = Answer("n", "no", "")
-        anew = Answer("s", "start Claude anew: what it does now is broken off", "session")
+        anew = Answer("s", "restart Claude, and interrupt what it is doing", "session")
         failed = ", ".join(self.view.failed)
-        steps = [Answer("t", f"try again what failed: {failed}", "steps")] if failed else []
+        steps = [Answer("t", f"retry what failed: {failed}", "steps")] if failed else []
         answers = (anew, no, *steps) if self.view.ended else (*steps, no, anew)
 
         def chosen(value: str | None) -> None:
@@ -148,7 +146,7 @@ class Actions(RowActions, Stopping):
             elif value == "steps":
                 self.request(Retry(), self._show_reply)
 
-        self.push_screen(ChoiceScreen("Again?", answers), chosen)
+        self.push_screen(ChoiceScreen("Retry what?", answers), chosen)
 
     def action_budget(self) -> None:
         """Asks before it adds to the budget: what is used may have changed since the last event."""

@@ -81,7 +81,7 @@ def goes_on(sandbox: Running) -> None:
         text = (sandbox.paths.workspace / "clock").read_text().strip()
         return bool(text) and float(text) > now
 
-    eventually("the agent goes on", written)
+    eventually("the agent continues", written)
 
 
 def lived(folder: Path, volume: Path, number: int, chance: random.Random, longest: float = 4.0) -> tuple[float, float]:

@@ -276,7 +276,7 @@ def test_a_signal_while_a_shell_has_the_terminal_ends_both(tmp_path: Path) -> No
     child = spawn([sys.executable, "-c", program, str(tmp_path)])
     child.expect("boot continues")
     child.send("s")
-    child.expect("exit leads back")
+    child.expect("exit returns here")
     child.sendline("echo shell-$$-here")
     child.expect(rb"shell-(\d+)-here")
     assert isinstance(child.match, re.Match)

@@ -20,7 +20,7 @@ from backend.system import SystemFailure, describe
 from network.gate import budget
 
 MAX_JOURNAL = 8 << 20  # bytes, unpacked
-ANEW = "Name another archive, or move the files out of {} to begin anew."
+ANEW = "Name another archive, or move the files out of {} to start without suspended work."
 
 
 async def run(boot: Boot) -> str:

@@ -79,7 +79,7 @@ CASES: list[tuple[tuple[e.Event, ...], e.Event, Kind, Urgency, str]] = [
     ((), e.Froze(True, "alex"), Kind.FROZEN, Urgency.NORMAL,
      "frozen by alex: the agent is stopped, and every address is closed Run codetainer thaw to continue."),
     ((e.Froze(True, "alex"),), e.Froze(False, "kim"), Kind.FROZEN, Urgency.NORMAL,
-     "thawed by kim: the agent goes on; it was frozen since 00:00 UTC by alex"),
+     "thawed by kim: the agent continues; it was frozen since 00:00 UTC by alex"),
     ((), METADATA, Kind.REFUSED, Urgency.HIGH, f"serious refusal: 169.254.169.254:80: {Reason.PRIVATE}"),
     ((), FOREIGN, Kind.REFUSED, Urgency.HIGH, f"serious refusal: {Reason.ANOTHER_SITE}"),
     ((), WARNED, Kind.BUDGET, Urgency.NORMAL, "the model's budget is nearly used up: cost=20"),

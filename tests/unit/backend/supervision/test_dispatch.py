@@ -70,7 +70,7 @@ async def test_the_guard_answers_for_itself(target: Target) -> None:
 
 async def test_freeze_and_thaw(target: Target) -> None:
     assert (await target.ask(requests.Freeze())).text == "the agent is stopped and every address is closed"
-    assert (await target.ask(requests.Thaw())).text == "the agent goes on"
+    assert (await target.ask(requests.Thaw())).text == "the agent continues"
     assert target.did == ["freeze by root", "thaw by root"]
 
 
@@ -90,9 +90,9 @@ HALTED, READY, DEGRADED = (BootFinished(state, 1.0) for state in (BootState.HALT
 FAILED = StepFinished("one", Outcome.FAILED, 0.1, "a reason")
 RETRIES: list[tuple[list[Event], BootState, Reply | None]] = [
     ([STARTED], BootState.READY,
-     Reply(False, "cannot boot again: boot is under way", "Run codetainer status to see how far it is.")),
+     Reply(False, "cannot boot again: boot is still running", "Run codetainer status to see how far it is.")),
     ([STARTED, WARNED], BootState.READY,
-     Reply(False, "cannot boot again: boot is under way", "Run codetainer status to see how far it is.")),
+     Reply(False, "cannot boot again: boot is still running", "Run codetainer status to see how far it is.")),
     ([STARTED, READY], BootState.READY, Reply(False, "no step of boot has failed", "Run codetainer status to see its state.")),
     ([STARTED, WARNED, DEGRADED], BootState.READY, Reply(True, "repeated and done: Two")),
     ([STARTED, WARNED, DEGRADED], BootState.DEGRADED, Reply(False, "boot ended: degraded, a reason", "Do it.")),
@@ -138,7 +138,7 @@ async def test_over_the_socket(target: Target, tmp_path: Path, monkeypatch: pyte
     await server.start()
     assert path.stat().st_mode & 0o777 == 0o600
     lines = [requests.encode_request(requests.Thaw()).encode(), b"nonsense"]
-    assert [reply.text[:19] for reply in await _exchange(path, lines)] == ["the agent goes on", "cannot read request"]
+    assert [reply.text[:19] for reply in await _exchange(path, lines)] == ["the agent continues", "cannot read request"]
     assert await _exchange(path, lines[:1]) == [Reply(False, "only root may ask for this", "Ask the operator of the sandbox.")]
     assert target.did == ["thaw by root"]
     listening = server._server

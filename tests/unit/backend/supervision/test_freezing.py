@@ -77,6 +77,6 @@ async def test_a_thaw_of_what_is_not_frozen_says_so(box: Box) -> None:
         reply = await box.ask(Thaw())
         assert (reply.ok, reply.text, box.events) == (True, "not frozen: there is nothing to thaw", [])
     await box.ask(Freeze())
-    assert (await box.ask(Thaw())).text == "the agent goes on"
+    assert (await box.ask(Thaw())).text == "the agent continues"
     assert (await box.ask(Freeze())).text == "the agent is stopped and every address is closed"
     assert box.events == [Froze(True, "root"), Froze(False, "root"), Froze(True, "root")]

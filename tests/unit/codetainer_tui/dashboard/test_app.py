@@ -301,7 +301,7 @@ async def test_opening_a_session_that_is_gone_shows_a_notice(tmp_path: Path, mon
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await pilot.press("t")
-        await until(pilot, lambda: "the session is gone, or does not answer: R starts it anew" in screen_text(app))
+        await until(pilot, lambda: "the session has ended or does not answer; R restarts it" in screen_text(app))
         assert app.is_running
 
 
