@@ -1,6 +1,6 @@
 """Folds a flood of refusals in the text lines: the first kinds of a crowd get a line each, the rest a count. Pure.
 
-The bounds are those of the screen (codetainer_tui/view/crowds.py). They start again every hour, so that a long run names what is
+The bounds are those of the screen (codetainer_tui/view/crowds.py). They start again every hour, so a long run names what is
 new to it. Serious refusals are never folded.
 """
 
