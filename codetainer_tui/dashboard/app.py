@@ -1,4 +1,7 @@
-"""The dashboard's app: it polls its source four times a second, folds the events and gives the screen a View."""
+"""The dashboard's app: it polls its source four times a second, folds the events and gives the screen a View.
+
+Length: one app, whose actions are in modules of their own.
+"""
 
 from __future__ import annotations
 
