@@ -112,6 +112,12 @@ def test_everything_in_scope_passes_and_without_repositories_nothing_is(gate: Lu
     assert gate.run(FIND, b"octo/repo#1", b"-") == b"octo/repo#1"
 
 
+def test_a_long_name_is_cut(gate: Lua) -> None:
+    """A pattern would take seconds to match a name of a hundred thousand characters."""
+    found = gate.run(FIND, b"a" * 1000 + b"/repo#1", PUSH)
+    assert (found.endswith(b"a/repo#1"), len(found) < 160) == (True, True)
+
+
 @given(st.text(alphabet="aB1#@/._-<>&;\\ \n\u200b\u00e9", max_size=60), st.sampled_from(["stranger/elsewhere#1", "@stranger"]))
 def test_no_text_around_it_hides_a_reference(gate: Lua, text: str, reference: str) -> None:
     assert gate.run(FIND, f"{text} {reference} {text}".encode(), PUSH) != b""
