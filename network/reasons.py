@@ -27,6 +27,7 @@ PROTECTED_BRANCH = "deletion of a protected branch"
 FORCE_PUSH = "force-push to a guarded branch"
 TAG = "change of a tag"
 NOT_HANDED_OUT = "address not handed out by GitHub"
+REFERENCE = "reference or mention not permitted"
 UNANSWERED = "GitHub did not answer the gate"
 MODEL = "not permitted to the model"
 PRIVATE = "private or metadata address"
@@ -64,6 +65,8 @@ ADVICE = {
     FORCE_PUSH: "Merge or rebase onto the branch and push again; push hundreds of commits to a new branch first.",
     TAG: "Only the operator may move or delete a tag, because others may have fetched it.",
     NOT_HANDED_OUT: "Repeat the whole transfer: git-lfs then asks GitHub for new addresses.",
+    REFERENCE: "Name other repositories and accounts without at sign, number sign or link, as in owner/repo issue 1; "
+    "CODETAINER_REFERENCES, read at boot, refuses them.",
     UNANSWERED: "Try again: the gate has to ask GitHub about the objects of the request, at api.github.com.",
     MODEL: "Only the agent's own tools work here; the operator can permit more with CODETAINER_MODEL_TOOLS, read at boot.",
     PRIVATE: "Private, link-local and metadata addresses are never opened.",
@@ -140,6 +143,9 @@ DETAILS = {
     "ref": "{}",
     "no_ref": "{} is no branch, tag or note",
     "push_option": "the push has the option {}",
+    # --- references and mentions ---
+    "text_long": "the gate cannot search so long a text; send less at once, or use git push for files",
+    "text_unread": "the gate cannot read all commits and tags; push at most a few hundred at once",
     # --- an answer of GitHub, and a bug ---
     "undecided": "{} could not be checked",
     "default_branch": "GitHub did not name the default branch",

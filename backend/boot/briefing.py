@@ -15,6 +15,7 @@ from backend.session import reports
 from backend.settings import Settings
 from backend.settings.values import Save
 from network.allowlist import Allowlist
+from network.gate.references import References
 
 BEGIN = "<!-- codetainer: begin (updated whenever the allowlist changes) -->"
 END = "<!-- codetainer: end -->"
@@ -30,6 +31,10 @@ LEARNING = (
     "the list of all requests)"
 )
 SAVED = " Unsaved work is also saved to a branch wip/...: leave that branch alone."
+NO_REFERENCES = (
+    " In texts and commit\n  messages, refer to other repositories and accounts without at sign, number sign or link "
+    "(owner/repo issue 1): references and\n  mentions are refused, also in code."
+)
 INSIDE = "git, gh, npm and the API work with the tokens in your environment."
 
 
@@ -42,13 +47,20 @@ def render(settings: Settings, allowlist: Allowlist) -> str:
         names.insert(0, LEARNING)
     text = string.Template(TEMPLATE.read_text()).substitute(
         names=", ".join(names) or "none",
-        credentials=OUTSIDE.format(", ".join(settings.writable) or "no repository") if settings.outside else INSIDE,
+        credentials=_credentials(settings),
         workspace=show(settings.tmpfs_workspace),
         tmp=show(settings.tmpfs_tmp),
         home=show(settings.tmpfs_home),
         saved="" if settings.autosave.when is Save.OFF else SAVED,
     )
     return f"{BEGIN}\n{text}{END}\n"
+
+
+def _credentials(settings: Settings) -> str:
+    if not settings.outside:
+        return INSIDE
+    text = OUTSIDE.format(", ".join(settings.writable) or "no repository")
+    return text + NO_REFERENCES if settings.references is References.REFUSE else text
 
 
 def merged(before: str, section: str) -> str:

@@ -90,6 +90,7 @@ class Reason(StrEnum):
     FORCE_PUSH = reasons.FORCE_PUSH
     TAG = reasons.TAG
     NOT_HANDED_OUT = reasons.NOT_HANDED_OUT
+    REFERENCE = reasons.REFERENCE
     UNANSWERED = reasons.UNANSWERED
     MODEL = reasons.MODEL
     PRIVATE = reasons.PRIVATE

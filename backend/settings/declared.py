@@ -32,6 +32,7 @@ from network.firewall.ruleset import Listener
 from network.gate import budget, credentials
 from network.gate.budget import Limit
 from network.gate.credentials import Host
+from network.gate.references import References
 from network.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -230,6 +231,13 @@ class Settings:
         "OWNER/REPO, OWNER/* or *, separated by spaces or commas",
         unset=(),
         example="owner/other friends/*",
+    )
+    references: References = setting(
+        "CODETAINER_REFERENCES",
+        "References to other repositories and mentions of accounts in the agent's texts and commit messages at GitHub",
+        References,
+        "pass",
+        "pass or refuse",
     )
     model_tools: tuple[str, ...] = setting(
         "CODETAINER_MODEL_TOOLS",

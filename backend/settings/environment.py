@@ -17,6 +17,7 @@ from backend.system import Identity
 from network import allowlist, telemetry
 from network.gate import credentials
 from network.gate.credentials import CredentialsError, Host
+from network.gate.references import References
 from network.problems import Problems
 from network.telemetry import Telemetry
 
@@ -194,7 +195,16 @@ def _contradictions(
     report = by_field["report"]
     if report and report.sent and not by_field["notify"]:
         yield "CODETAINER_REPORT: nowhere to send it to; set CODETAINER_NOTIFY, too"
+    if by_field["references"] is References.REFUSE and not _outside(by_field):
+        yield (
+            "CODETAINER_REFERENCES: only the gate reads requests to GitHub; "
+            "remove CODETAINER_GATE=off and CODETAINER_CREDENTIALS=inside"
+        )
     yield from _about_learning(by_field)
+
+
+def _outside(by_field: Mapping[str, Any]) -> bool:
+    return by_field["credentials"] is Where.OUTSIDE and by_field["gate"] is GateMode.ON
 
 
 def _about_learning(by_field: Mapping[str, Any]) -> Iterator[str]:
@@ -249,7 +259,7 @@ def _telemetry(
     by_name: Mapping[str, Any], hosts: tuple[Host, ...], by_field: Mapping[str, Any], problems: list[str]
 ) -> Telemetry:
     """The hosts to open for telemetry; none if its settings are invalid. Appends errors to `problems`."""
-    outside = by_field["credentials"] is Where.OUTSIDE and by_field["gate"] is GateMode.ON
+    outside = _outside(by_field)
     try:
         read = telemetry.read({name: value for name, value in by_name.items() if telemetry.is_ours(name)}, outside=outside)
     except Problems as error:

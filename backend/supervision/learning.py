@@ -111,20 +111,21 @@ class Learning:
                 together += [(name,) for name in some] if len(some) > 1 else []
                 continue
             for name in some:
-                if self._is_ours(name):
+                if self._ours(name):
                     self.record.opened(name, self._clock())
             self.tell()
         if failure is not None:
             raise failure
 
-    def _is_ours(self, name: str) -> bool:
-        return any(grant.by == LEARNING and not grant.closed_by for grant in self._grants.granted.get(name, ()))
+    def _ours(self, name: str) -> frozenset[int]:
+        """The ports of a name that this run has opened, without those that the operator has closed or allowed since."""
+        grants = (grant for grant in self._grants.granted.get(name, ()) if grant.by == LEARNING and not grant.closed_by)
+        return frozenset(number for grant in grants for number in grant.entry.numbers)
 
     def _notice_closed(self) -> None:
-        """Records names that the operator has closed, or given another grant."""
+        """Records the ports that the operator has closed, or given another grant."""
         for name in self.record.names:
-            if not self._is_ours(name):
-                self.record.close(name)
+            self.record.keep(name, self._ours(name))
 
     async def keep_writing(self) -> None:
         """Writes the allowlist, and reports names whose entry has changed."""

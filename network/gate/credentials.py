@@ -75,11 +75,13 @@ class Host:
     members: tuple[tuple[str, tuple[str, ...]], ...] = ()
     inputs: tuple[str, ...] = ()
     heads: str = ""
+    files: tuple[str, ...] = ()
     model_api: bool = False
+    searched: bool = False  # texts may not refer elsewhere (network/gate/references.py); no key of the file
 
-    def allowed(self, repositories: Iterable[str]) -> tuple[Write, ...]:
-        """The permitted writes if these repositories (`owner/repo`, `owner/*`, `*`) may be pushed to."""
-        patterns = (self._write(text, tuple(repositories)) for text in self.writes)
+    def allowed(self, repositories: Iterable[str], *, files: bool = False) -> tuple[Write, ...]:
+        """The permitted writes (`files`: only those of files) if these repositories (`owner/*`, `*`) may be pushed to."""
+        patterns = (self._write(text, tuple(repositories)) for text in (self.files if files else self.writes))
         return tuple(write for write in patterns if write)
 
     def limited(self, repositories: Iterable[str]) -> tuple[tuple[Write, tuple[str, ...]], ...]:
@@ -193,7 +195,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     place = f"{place} ({name})"
     if "refuse_writes" in table:
         raise CredentialsError(f"{place}: refuse_writes was removed; list the permitted requests in writes")
-    _only(table, tuple(field.name for field in fields(Host)), place)
+    _only(table, tuple(field.name for field in fields(Host) if field.name != "searched"), place)
     used = _texts(table, "credentials", place)
     unknown = [variable for variable in used if variable not in credentials]
     if unknown:
@@ -212,14 +214,15 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
     for word in (*refused, *refused.values(), *paths, *([table["announces"]] if "announces" in table else ())):
         if not isinstance(word, str) or not re.match(r"[A-Za-z0-9._/=-]+\Z", word):
             raise CredentialsError(f"{place}: found {word!a}, expected only letters, digits and . _ / = -")
-    answers = table.get("answers", "json")
-    below = table.get("below", "")
+    answers, below = table.get("answers", "json"), table.get("below", "")
     if answers not in ANSWERS or not isinstance(below, str) or not re.match(r"(/[A-Za-z0-9._-]+)*\Z", below):
         raise CredentialsError(f"{place}: answers must be json, text or registry, below a path such as /repos")
     graphql, mutations = table.get("graphql", ""), _texts(table, "mutations", place)
     if not isinstance(graphql, str) or not re.match(r"(/[a-z0-9/]+)?\Z", graphql) or (mutations and not graphql):
         raise CredentialsError(f"{place}: graphql is {graphql!a}, expected a path such as /graphql; mutations need one")
-    inputs, heads = _texts(table, "inputs", place), table.get("heads", "")
+    inputs, files, heads = _texts(table, "inputs", place), _texts(table, "files", place), table.get("heads", "")
+    if not set(files) <= set(writes):
+        raise CredentialsError(f"{place}: files contains a request that is not in writes")
     if not all(re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", name) for name in inputs) or (inputs and not mutations):
         raise CredentialsError(f"{place}: inputs needs mutations, and names such as repositoryId")
     if heads and (not isinstance(heads, str) or f"PUT {heads}" not in writes or not (graphql and below)):
@@ -251,7 +254,7 @@ def _host(table: Mapping[str, Any], credentials: Mapping[str, Credential], place
         raise CredentialsError(f"{place}: members needs writes of this host, each with a list of names")
     return Host(
         name, tuple(credentials[variable] for variable in used), writes, table.get("announces", ""), below,
-        branches, tuple(refused.items()), paths, answers, graphql, mutations, lfs, guards_branches=guards,
+        branches, tuple(refused.items()), paths, answers, graphql, mutations, lfs, guards_branches=guards, files=files,
         members=tuple((write, tuple(names)) for write, names in members.items()), inputs=inputs, heads=heads, **flags,
     )  # fmt: skip
 

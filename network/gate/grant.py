@@ -9,6 +9,7 @@ from network.gate.ways import Catalogue, Verdict, Way
 
 NO_WRITES = "Writes: none, so the agent can store nothing there."
 READ = "Requests to the model: read by the gate, which refuses what the model may not use (CODETAINER_MODEL_TOOLS)."
+NO_REFERENCES = "Texts: refused if they refer to other repositories or mention accounts (CODETAINER_REFERENCES)."
 NO_REPOSITORY = "Writes: none, because REPO_URL and CODETAINER_PUSH name no repository."
 
 
@@ -29,6 +30,8 @@ def lines(host: Host, held: Collection[str], repositories: Collection[str], cata
     else:
         yield f"Writes: only to {', '.join(sorted(repositories))}; all other repositories, and others' accounts, are refused:"
         yield from _writes(host, ways)
+    if host.searched:
+        yield NO_REFERENCES
     if host.model_api:
         yield READ
     closed = [way.name for way in catalogue.ways if way.verdict is Verdict.REFUSED and way.at(host.name)]

@@ -5,8 +5,8 @@
 -- Sources: RFC 8259; GraphQL specification, October 2021; GitHub's GraphQL reference (nodes, RepositoryNode).
 --
 -- The action `graphql_scope` reads txn.name (the host), txn.graphql_push (repositories separated by blanks: owner/repo, owner/* or
--- *), txn.graphql_mutations and txn.graphql_inputs (names of mutations, and of the fields of their inputs), txn.graphql_path and
--- txn.graphql_ask (the socket for queries with the operator's credential). It decides (json.lua) through txn.graphql.
+-- *), txn.references (references.lua), txn.graphql_mutations and txn.graphql_inputs (names of mutations, and of the fields of their
+-- inputs), txn.graphql_path and txn.graphql_ask (the socket for queries with the operator's credential). It decides (json.lua) through txn.graphql.
 
 local MAX_NAMED = 4 -- mutations in the log
 local MAX_OBJECTS = 100 -- GitHub's own limit for nodes(ids:)
@@ -109,7 +109,7 @@ function Reader:value(depth)
   elseif kind == "string" then
     local token = self.tokens[self.at]
     self.at = self.at + 1
-    if token.block or token.text:find("\\", 1, true) then return { written = token.text } end
+    if token.block or token.text:find("\\", 1, true) then return { written = token.text, block = token.block } end
     return token.text
   elseif kind == "number" then
     return tonumber(self:take("number"))
@@ -310,6 +310,14 @@ local function ask(ids, host, path, socket)
   return nodes.items, errors
 end
 
+-- Returns the text of a string of which Reader:value has kept the escapes (or a block string, which has none here).
+local function text_of(value)
+  if not value.written or value.block then return value.written end
+  local fine, text = pcall(Json.read, '"' .. value.written:gsub("\t", "\\t") .. '"')
+  if not fine then refuse("string") end
+  return text
+end
+
 -- Returns true if a query could contain a mutation, even for a parser that first drops all but printable ASCII.
 local function may_write(query)
   local squeezed = query:gsub("[^\32-\126\t\r\n]", "")
@@ -325,7 +333,8 @@ local function looked_up(look_up, ids, name)
 end
 
 -- Refuses a request that may not pass. Returns what it writes, for the log; nil if it only reads. Looks up all objects in one query, even for a hundred mutations.
-local function judge(body, push, known, inputs, look_up)
+-- `allowed` are the repositories to which text may refer (references.lua); nil if text is not read.
+local function judge(body, push, known, inputs, allowed, look_up)
   -- Ruby may drop invalid UTF-8 (including surrogates) from within a word.
   if not utf8.len(body) or body:find("\xED[\xA0-\xBF]") then refuse("not_utf8") end
   local request = Json.read(body)
@@ -345,6 +354,7 @@ local function judge(body, push, known, inputs, look_up)
       refuse("mutation", mutation.name:sub(1, 60), "not_granted")
     end
     only_known(mutation.name, mutation.input, inputs)
+    if allowed then References.check_value(mutation.input, allowed, text_of) end
     mutation.found = { ids = {}, repositories = {} }
     collect(mutation.input, mutation.found)
     collect(mutation.input, wanted)
@@ -386,7 +396,8 @@ core.register_action("graphql_scope", { "http-req" }, function(txn)
     if tostring(#body) ~= txn.sf:req_hdr("content-length") then
       refuse("length")
     end
-    local written = judge(body, of("graphql_push"), of("graphql_mutations"), of("graphql_inputs"), function(ids)
+    local allowed = txn:get_var("txn.references")
+    local written = judge(body, of("graphql_push"), of("graphql_mutations"), of("graphql_inputs"), allowed, function(ids)
       return ask(ids, of("name"), of("graphql_path"), of("graphql_ask"))
     end)
     if written then txn:set_var("txn.wrote", written) end

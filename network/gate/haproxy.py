@@ -28,7 +28,7 @@ REPORT = Path(__file__).with_name("report.lua")
 # In load order: each file uses what the earlier ones define.
 GITHUB = tuple(
     Path(__file__).with_name(f"{name}.lua")
-    for name in ("json", "members", "github", "branches", "graphql", "pack", "push", "lfs")
+    for name in ("json", "members", "github", "references", "branches", "graphql", "pack", "push", "lfs")
 )
 KEY_LENGTH = 253 + 1 + 5  # name:port
 TICKET_LENGTH = KEY_LENGTH + 1 + 5  # name:port/source port

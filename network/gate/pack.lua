@@ -1,4 +1,4 @@
--- The commits at the start of a git pack, and inflate, which git compresses objects with. Loaded by the gate before push.lua.
+-- The commits and tags at the start of a git pack, and inflate, which git compresses objects with. Loaded by the gate before push.lua.
 -- Sources: RFC 1950, RFC 1951; gitformat-pack(5); git-commit-tree(1).
 --
 -- Nothing here checks a pack: GitHub does. A commit's id is the hash of its text, so the parents that are found here are those
@@ -212,9 +212,9 @@ local function parents_of(commit)
   end
 end
 
-local function read(text, at, parents, sha1)
+local function read(text, at, objects, sha1)
   if text:sub(at, at + 3) ~= "PACK" or #text < at + 11 then ends() end
-  local texts, ids, total = {}, {}, 0 -- of commits: by position, and position by id
+  local by_position, total = {}, 0
   at = at + 12
   while true do
     local begins, byte = at, text:byte(at) or ends()
@@ -233,27 +233,43 @@ local function read(text, at, parents, sha1)
         distance = (distance + 1) << 7 | byte & 127
         if distance > #text then ends() end
       end
-      base = texts[begins - distance] or ends()
+      base = by_position[begins - distance] or ends()
     elseif kind == BY_ID then
-      base = texts[ids[hex(text:sub(at, at + 19))] or 0] or ends()
+      base = objects[hex(text:sub(at, at + 19))] or ends()
       at = at + 20
     elseif kind ~= COMMIT and kind ~= TAG then
       ends() -- git writes commits before trees and files
     end
     local content
     content, at = inflate(text, at, size)
-    if base then content = patched(base, content) end
-    if kind ~= TAG then
-      local id = hex(sha1(("commit %d\0"):format(#content) .. content))
-      texts[begins], ids[id], parents[id] = content, begins, parents_of(content)
-    end
+    if base then kind, content = base.kind, patched(base.text, content) end
+    local name = kind == TAG and "tag" or "commit"
+    local object = { kind = kind, text = content }
+    if kind == COMMIT then object.parents = parents_of(content) end
+    by_position[begins], objects[hex(sha1(("%s %d\0"):format(name, #content) .. content))] = object, object
   end
 end
 
--- Returns the parents of the commits at the start of a pack, by the commit's id. `sha1` returns a hash in binary.
-function Pack.parents(text, at, sha1)
-  local parents = {}
-  local fine, caught = pcall(read, text, at, parents, sha1)
+-- Returns the commits and tags at the start of a pack by their id: { kind, text }, and the `parents` of a commit. `sha1` returns a hash in
+-- binary.
+function Pack.objects(text, at, sha1)
+  local objects = {}
+  local fine, caught = pcall(read, text, at, objects, sha1)
   if not fine and caught ~= ENDS then error(caught, 0) end
-  return parents
+  return objects
+end
+
+-- Returns the ids of the objects that an object names, and its message. nil if it cannot be read with certainty: it is a tag of anything but a
+-- commit or tag, or its text is in an encoding that may hide characters of ASCII.
+function Pack.contents(object)
+  local ends_at = object.text:find("\n\n", 1, true) or #object.text
+  local head, message = object.text:sub(1, ends_at), object.text:sub(ends_at + 1)
+  for encoding in head:gmatch("\nencoding ([^\n]*)") do
+    encoding = encoding:lower()
+    if encoding ~= "utf-8" and not encoding:find("^iso%-8859%-%d+$") then return nil end
+  end
+  if object.kind == COMMIT then return object.parents, message end
+  local target, kind = head:match("^object (%x+)\ntype (%a+)\n")
+  if kind ~= "commit" and kind ~= "tag" then return nil end
+  return { target }, message
 end

@@ -34,8 +34,10 @@ OPEN = {
     "push_commands": "the body: which branches and tags the push changes",
     "deletable_branch": "the branch: the default branch and protected ones stay (the gate asks GitHub)",
     "own_head": "the pull request: its branch must be in a repository in scope (the gate asks GitHub)",
+    "references": "the text: it may not refer to other repositories or mention accounts (CODETAINER_REFERENCES)",
     "lfs_address": "the address: GitHub must have handed it out to this sandbox",
 }
+WITH_TEXT = {OPEN["graphql_scope"], OPEN["push_commands"]}  # these actions also search text (network/gate/references.py)
 READ = "the body: what the model may use (CODETAINER_MODEL_TOOLS)"
 
 
@@ -136,6 +138,8 @@ def _of_host(request: Request, host: Host, proxy: CredentialProxy) -> Prediction
     rules = _rules(host, variables, proxy.repositories)
     known = _known(request, {}, {}, _credential(host, proxy))
     prediction = _prediction(Reader(known).decide(rules), proxy.repositories)
+    if host.searched and not WITH_TEXT.isdisjoint(prediction.depends):
+        prediction = replace(prediction, depends=(*prediction.depends, OPEN["references"]))
     read = host.model_api and request.method not in ("GET", "HEAD")
     if read and not prediction.refused and not request.target.lower().startswith(model_api.UNREAD):
         return Prediction(depends=(*prediction.depends, READ))

@@ -8,6 +8,7 @@
 -- GitHub knows the descent of commits that it already has. Ordinary pushes need no question to GitHub.
 --
 -- The action `push_commands` reads txn.path (/OWNER/REPO/git-receive-pack), txn.asks_host, txn.graphql_path and txn.graphql_ask.
+-- If txn.references is set (references.lua), it also reads the text of all commits and tags, and refuses those that refer elsewhere.
 -- It decides (json.lua) through txn.push, and sets txn.push_answer to the refusal in git's protocol, or "" if the
 -- client asks for another form. The service `refused_push` sends that answer, once it has read the whole push: git shows nothing of
 -- an answer with another status than 200, and HAProxy would reset the stream of a client that is still sending.
@@ -76,13 +77,14 @@ function Push.answer(body, why)
 end
 
 -- Returns true if the new commit descends from the old one: in the pack, or by way of a commit of which `is_ahead(old, commit)`.
-function Push.is_forward(command, parents, is_ahead)
+function Push.is_forward(command, objects, is_ahead)
   if command.old == command.new then return true end
   local seen, todo, known = { [command.new] = true }, { command.new }, {}
   while #todo > 0 do
     local id = table.remove(todo)
-    if not parents[id] then known[#known + 1] = id end
-    for _, parent in ipairs(parents[id] or {}) do
+    local parents = objects[id] and objects[id].parents
+    if not parents then known[#known + 1] = id end
+    for _, parent in ipairs(parents or {}) do
       if parent == command.old then return true end
       if not seen[parent] then
         seen[parent], todo[#todo + 1] = true, parent
@@ -109,14 +111,53 @@ local function has_to_be_looked_up(command, is_proven)
   return false
 end
 
--- Returns the commands of a push; refuses one that may not pass. `look_up` returns the reason why each of some branches is guarded, by name (branches.lua).
-function Push.judge(body, sha1, is_ahead, look_up)
-  local commands, at = Push.commands(body)
-  local parents, wanted, seen = nil, {}, {}
-  local function forward(command, ask)
-    parents = parents or Pack.parents(body, at, sha1)
-    return Push.is_forward(command, parents, ask)
+-- Refuses a push if its refs, or a commit or tag that it brings, refer to anything outside `allowed` (references.lua). `has(id)` is true if the
+-- repository has a commit.
+--
+-- Everything that the new refs lead to must be in the part of the pack that the gate has read, or at GitHub already, because a client can
+-- hide a commit behind files. The server guarantees this for the old id of a command, but only to that command: it may reject single ones.
+local function refuse_references(commands, objects, allowed, has)
+  local contents, missing, number = {}, {}, 0
+  local function targets_of(id)
+    if contents[id] == nil and objects[id] then
+      local targets, message = Pack.contents(objects[id])
+      if not targets then refuse("text_unread", nil, "reference") end
+      References.check(message, allowed)
+      contents[id] = targets
+    end
+    return contents[id]
   end
+  for _, command in ipairs(commands) do
+    References.check(command.name, allowed)
+    local seen, todo = { [command.old] = true }, { command.new }
+    while #todo > 0 do
+      local id = table.remove(todo)
+      if not seen[id] and not id:find(ZERO) then
+        seen[id] = true
+        local targets = targets_of(id)
+        if not targets and not missing[id] then
+          missing[id], number = true, number + 1
+          if number > MAX_ASKED then refuse("text_unread", nil, "reference") end
+        end
+        for _, target in ipairs(targets or {}) do todo[#todo + 1] = target end
+      end
+    end
+  end
+  for id in pairs(missing) do
+    if not has(id) then refuse("text_unread", nil, "reference") end
+  end
+end
+
+-- Returns the commands of a push; refuses one that may not pass. `look_up` returns the reason why each of some branches is guarded, by name
+-- (branches.lua). `allowed` are the repositories to which text may refer; nil if text is not read.
+function Push.judge(body, sha1, is_ahead, look_up, allowed)
+  local commands, at = Push.commands(body)
+  local objects, wanted, seen = nil, {}, {}
+  local function read()
+    objects = objects or Pack.objects(body, at, sha1)
+    return objects
+  end
+  local function forward(command, ask) return Push.is_forward(command, read(), ask) end
   for _, command in ipairs(commands) do
     if seen[command.name] then refuse("push_twice", shown(command.name)) end
     seen[command.name] = true
@@ -124,6 +165,9 @@ function Push.judge(body, sha1, is_ahead, look_up)
     if has_to_be_looked_up(command, is_proven) then wanted[#wanted + 1] = command end
   end
   if #wanted > MAX_ASKED then refuse("push_many") end
+  if allowed then
+    refuse_references(commands, read(), allowed, function(id) return is_ahead(id, id) end)
+  end
   if #wanted == 0 then return commands end
   local names = {}
   for number, command in ipairs(wanted) do names[number] = command.name end
@@ -159,7 +203,7 @@ core.register_action("push_commands", { "http-req" }, function(txn)
       return GitHub.is_ahead(owner, name, old, commit, of("asks_host"), of("graphql_ask"))
     end, function(names)
       return Branches.guarded(owner, name, names, of("asks_host"), of("graphql_path"), of("graphql_ask"))
-    end)
+    end, txn:get_var("txn.references"))
     txn:set_var("txn.wrote", ("push to %s/%s: %s"):format(shown(owner), shown(name), Push.written(commands)))
   end)
   local why = of("push")

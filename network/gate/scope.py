@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from network import reasons
-from network.gate import written
+from network.gate import references, written
 from network.gate.credentials import Host
 from network.gate.headers import dropped
 from network.gate.rules import Refusal, checked_by_lua, deny
@@ -46,6 +46,7 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
     yield from _writes(host, repositories, granted)
     yield from _members(host, repositories)
     yield f"http-request set-var(txn.graphql_push) str('{' '.join(repositories) or '-'}')"
+    yield from references.permitted(host, repositories)
     if host.heads:
         yield from _heads(host, repositories, asks)
     if host.branches:
@@ -54,6 +55,7 @@ def scope(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[str]
         yield from _pushes(host, asks)
     if host.graphql:
         yield from _graphql(host, repositories, asks)
+    yield from references.searched(host, repositories, read_as_json)
     yield from written.rules(host)
     yield "http-request set-var(txn.detail) str(-)"
 
@@ -128,7 +130,7 @@ def _branches(host: Host, repositories: tuple[str, ...], asks: str) -> Iterable[
         return
     if created := host.creates_refs(repositories):
         yield f"acl new_ref var(txn.path) -m reg -i '{created}'"
-        yield from _json("new_ref { method POST }", host)
+        yield from read_as_json("new_ref { method POST }", host)
         yield from checked_by_lua("new_ref", "txn.new_ref", host.answers, "new_ref { method POST }")
     yield f"acl branch var(txn.path) -m reg -i '{pattern}'"
     moves = "branch { method PATCH }"
@@ -154,11 +156,11 @@ def _members(host: Host, repositories: tuple[str, ...]) -> Iterable[str]:
         yield f"acl {limited} var(txn.path) -m reg -i '{write.path}'"
         condition = f"{limited} {{ method {write.method} }}"
         yield f"http-request set-var(txn.members_allowed) str('{' '.join(names)}') if {condition}"
-        yield from _json(condition, host)
+        yield from read_as_json(condition, host)
         yield from checked_by_lua("members", "txn.members", host.answers, condition)
 
 
-def _json(condition: str, host: Host) -> Iterable[str]:
+def read_as_json(condition: str, host: Host) -> Iterable[str]:
     """Rules that read the body of a request as the server will read it."""
     plain = Refusal(403, reasons.UNCLEAR, host.answers, "json_body")
     yield from deny(plain, f"{condition} {{ query -m found }}")

@@ -57,7 +57,7 @@ def render(record: Record, run: Run) -> str:
     answered = sorted(record.answered, key=lambda each: each.name)
     text = "\n".join([
         *_head(answered, run), "", *_listed(run), *_by_hand(run), *_learned(answered), *_wildcards(answered),
-        *_silent(record), *_refused(run),
+        *_silent(record, run), *_refused(run),
     ]) + "\n"  # fmt: skip
     _check(text, answered, run)
     return text
@@ -146,7 +146,7 @@ def _learned(answered: Iterable[Learned]) -> Iterator[str]:
 
 def _amounts(each: Learned) -> str:
     methods: dict[str, int] = {}
-    for requests in (each.tls, each.http):
+    for _, requests in each.requests:
         for method, count in requests.methods.items():
             methods[method] = methods.get(method, 0) + count
     parts = [f"{method} {count}" for method, count in methods.items()]
@@ -168,13 +168,14 @@ def _wildcards(answered: Iterable[Learned]) -> Iterator[str]:
         yield from (f"#   *.{name} instead of {len(names)} names" for name, names in many.items())
 
 
-def _silent(record: Record) -> Iterator[str]:
-    """Names that were opened but have no entry."""
+def _silent(record: Record, run: Run) -> Iterator[str]:
+    """Names that were opened but have no entry, not even one of the operator's."""
+    by_hand = {entry.pattern for entry in run.by_hand}
     for standing, title in (
         (Standing.ASKED, "opened, but nothing answered: not learned"),
         (Standing.CLOSED, "closed by the operator: not learned"),
     ):
-        names = sorted(each.name for each in record.names.values() if each.standing is standing)
+        names = sorted(each.name for each in record.names.values() if each.standing is standing and each.name not in by_hand)
         if names:
             yield ""
             yield f"# --- {title} ---"

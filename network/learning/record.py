@@ -6,7 +6,7 @@ Programs, paths and names that do not resolve are text from the agent. Everythin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -40,7 +40,8 @@ class Learned:
     """A name that the run has opened. Times in seconds since the epoch. `tls` and `http` hold the requests that were answered.
 
     `untrusted`: a client refused the gate's certificate, so TLS passes unopened from then on. `unopened` counts the connections
-    that brought an answer since. `closed`: the operator closed it.
+    that brought an answer since. `ports` are those that the run still opens: the operator has closed the others, or decided
+    what they grant.
     """
 
     name: str
@@ -52,29 +53,38 @@ class Learned:
     unanswered: int = 0
     untrusted: bool = False
     unopened: int = 0
-    closed: bool = False
+    ports: frozenset[int] = frozenset((TLS_PORT, HTTP_PORT))
+
+    @property
+    def closed(self) -> bool:
+        return not self.ports
 
     @property
     def standing(self) -> Standing:
-        if self.closed:
-            return Standing.CLOSED
-        return Standing.ANSWERED if self.tls.count or self.http.count or self.unopened else Standing.ASKED
+        if self.granted:
+            return Standing.ANSWERED
+        return Standing.ASKED if self.ports == {TLS_PORT, HTTP_PORT} else Standing.CLOSED
+
+    @property
+    def requests(self) -> tuple[tuple[Port, Requests], ...]:
+        """The requests that were answered on each port that the run opens."""
+        all_ports = ((Port(TLS_PORT, Check.TLS), self.tls), (Port(HTTP_PORT, Check.HTTP), self.http))
+        return tuple((port, requests) for port, requests in all_ports if port.number in self.ports)
 
     @property
     def _is_wide(self) -> bool:
         """True if the TLS port needs `open`, whatever was seen: a client does not accept that the gate opens TLS."""
-        return self.untrusted and bool(self.unopened or self.tls.count)
+        return self.untrusted and TLS_PORT in self.ports and bool(self.unopened or self.tls.count)
 
     @property
     def granted(self) -> tuple[tuple[Port, Granted], ...]:
         """The ports that answered, each with the smallest grant that permits its requests again."""
         found: list[tuple[Port, Granted]] = []
-        if self._is_wide:
-            found.append((Port(TLS_PORT, Check.TLS), Granted(grant.ANYTHING, 0, False)))
-        elif self.tls.count:
-            found.append((Port(TLS_PORT, Check.TLS), self.tls.grant))
-        if self.http.count:
-            found.append((Port(HTTP_PORT, Check.HTTP), self.http.grant))
+        for port, requests in self.requests:
+            if port.number == TLS_PORT and self._is_wide:
+                found.append((port, Granted(grant.ANYTHING, 0, False)))
+            elif requests.count:
+                found.append((port, requests.grant))
         return tuple(found)
 
     @property
@@ -89,7 +99,8 @@ class Learned:
     def why_open(self) -> tuple[str, ...]:
         """Why a port of it needs `open`; empty if none does."""
         reasons = ["a client refused the gate's certificate, so its requests were not seen"] if self._is_wide else []
-        reasons += [*(() if self._is_wide else self.tls.needs_open), *self.http.needs_open]
+        for port, requests in self.requests:
+            reasons += () if port.number == TLS_PORT and self._is_wide else requests.needs_open
         return tuple(dict.fromkeys(reasons))
 
 
@@ -126,7 +137,7 @@ class Record:
     def request(self, request: Request, at: float) -> None:
         """A request has ended. One without an answer of the host is only counted."""
         known = self.names.get(request.name)
-        if known is None or known.closed:
+        if known is None or request.port not in known.ports:
             return
         known.last = at
         self.changed[known.name] = None
@@ -139,7 +150,7 @@ class Record:
     def untrusted(self, name: str) -> bool:
         """A client has refused the gate's certificate. True if that is new."""
         known = self.names.get(name)
-        if known is None or known.untrusted or known.closed:
+        if known is None or known.untrusted or TLS_PORT not in known.ports:
             return False
         known.untrusted = True
         self.changed[name] = None
@@ -148,15 +159,16 @@ class Record:
     def connection(self, name: str, port: int, bytes_in: int, at: float) -> None:
         """A connection has ended whose TLS was not opened."""
         known = self.names.get(name)
-        if known is not None and known.untrusted and port == TLS_PORT and bytes_in > 0 and not known.closed:
+        if known is not None and known.untrusted and port == TLS_PORT and port in known.ports and bytes_in > 0:
             known.last = at
             known.unopened += 1
             self.changed[name] = None
 
-    def close(self, name: str) -> None:
-        """The operator has closed a name, or gave it another grant: the run opens it no more."""
-        if name in self.names and not self.names[name].closed:
-            self.names[name].closed = True
+    def keep(self, name: str, ports: Iterable[int]) -> None:
+        """The run opens only these ports of a name: the operator has closed the others, or gave them another grant."""
+        known = self.names.get(name)
+        if known is not None and (kept := known.ports.intersection(ports)) != known.ports:
+            known.ports = kept
             self.changed[name] = None
 
     def take_changed(self, most: int) -> tuple[Learned, ...]:

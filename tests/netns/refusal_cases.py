@@ -314,6 +314,7 @@ OTHER_CALLS = {
         ("push", "push_long", "push_many", "push_option", "push_twice", "ref", "no_ref"),
         "test_pushes.py, and unit tests of push.lua",
     ),
+    **dict.fromkeys(("text_long", "text_unread"), "test_references.py, and unit tests of references.lua and push.lua"),
     "member": "test_ways_out.py, and unit tests of members.lua",
     "lfs_expired": "test_lfs.py: it needs an address that GitHub has handed out",
     "lfs_credential": "test_lfs.py: it needs an address that GitHub has handed out",

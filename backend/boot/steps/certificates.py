@@ -5,7 +5,7 @@ from __future__ import annotations
 from backend.boot.plan import StepSkipped
 from backend.context import Boot
 from backend.settings.values import GateMode
-from network.gate import model_api
+from network.gate import model_api, references
 
 
 async def run(boot: Boot) -> str:
@@ -15,6 +15,6 @@ async def run(boot: Boot) -> str:
         raise StepSkipped("CODETAINER_GATE=off: no TLS terminates")
     gate.trust.valid = settings.certificate_seconds
     hosts = settings.hosts if settings.outside else ()
-    permitted = tuple(model_api.permitting(host, settings.model_tools) for host in hosts)
+    permitted = tuple(references.applied(model_api.permitting(h, settings.model_tools), settings.references) for h in hosts)
     number = await gate.prepare(permitted, settings.secrets.by_variable, settings.writable)
     return f"{number} hosts with credentials"

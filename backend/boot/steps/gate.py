@@ -9,6 +9,7 @@ from backend.context import Boot
 from backend.settings import credentials_file
 from backend.settings.values import GateMode
 from network.gate import credentials
+from network.gate.references import References
 
 
 async def run(boot: Boot) -> str:
@@ -18,6 +19,8 @@ async def run(boot: Boot) -> str:
     if settings.outside and gate.proxy is not None:
         pushes = ", ".join(settings.writable) or "no repository"
         boot.say("gate", f"inserts credentials for {len(gate.proxy.hosts)} hosts; writes go to {pushes}")
+        if settings.references is References.REFUSE:
+            boot.say("gate", "refuses references to other repositories and mentions (CODETAINER_REFERENCES)")
         for line in _unused(boot):
             boot.say("gate", line)
     gate.much_out = settings.much_out

@@ -39,6 +39,9 @@ def test_the_section_names_open_hosts_and_writable_repositories() -> None:
     inside = settings.load({**ENVIRONMENT, "CODETAINER_CREDENTIALS": "inside"})
     assert "placeholders" not in render(inside, listed(""))
     assert "wip/" not in text
+    assert "mentions are refused" not in text
+    searched = settings.load({**ENVIRONMENT, "CODETAINER_REFERENCES": "refuse"})
+    assert "mentions are refused" in render(searched, listed(""))
     assert "wip/" in render(settings.load({**ENVIRONMENT, "CODETAINER_AUTOSAVE": "10m", "REPO_URL": REPOSITORY}), listed(""))
 
 

@@ -29,6 +29,7 @@ from backend.settings.values import (
 )  # fmt: skip
 from network.firewall.ruleset import Listener
 from network.gate.budget import Kind, Limit
+from network.gate.references import References
 from network.service_addresses import parse
 
 GOOD = {"GH_PAT": "ghp_secret", "CLAUDE_CODE_OAUTH_TOKEN": "sk-secret"}
@@ -75,6 +76,7 @@ def test_all_errors_are_reported_at_once_and_without_secrets() -> None:
         ("CODETAINER_PUSH", "evil"),
         ("CODETAINER_BUDGET", "much"),
         ("CODETAINER_MODEL_TOOLS", "web-search"),
+        ("CODETAINER_REFERENCES", "maybe"),
         ("CODETAINER_PUSH", "a/b/c"),
         ("CODETAINER_MUCH_OUT", "-1"),
         ("CODETAINER_POPUP_KEY", "D; run evil"),
@@ -231,6 +233,7 @@ SENTINELS = {
     "CODETAINER_RESUME": ("resume", "off", Resume.OFF),
     "CODETAINER_STUCK": ("stuck_seconds", "47m", 2820.0),
     "CODETAINER_PUSH": ("push", "sentinel/other", ("sentinel/other",)),
+    "CODETAINER_REFERENCES": ("references", "pass", References.PASS),  # contradicts other values here
     "CODETAINER_MODEL_TOOLS": ("model_tools", "web_search, mcp", ("web_search", "mcp")),
     "CODETAINER_BUDGET": ("budget", "calls=7/h", (Limit(Kind.CALLS, 7.0, hourly=True),)),
     "CODETAINER_NOTIFY": ("notify", "ntfys://sentinel-topic", parse("ntfys://sentinel-topic")),
@@ -272,6 +275,12 @@ def test_every_variable_reaches_its_own_field() -> None:
     assert [getattr(loaded.secrets, field) for field, _ in SECRETS.values()] == [text for _, text in SECRETS.values()]
 
 
+@pytest.mark.parametrize("other", [{"CODETAINER_GATE": "off"}, {"CODETAINER_CREDENTIALS": "inside"}])
+def test_references_are_refused_only_by_the_gate(other: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="CODETAINER_REFERENCES: only the gate reads requests to GitHub"):
+        settings.load({**GOOD, "CODETAINER_REFERENCES": "refuse", **other})
+
+
 def test_each_switch_reaches_its_own_field() -> None:
     """Switches share the words `on` and `off`, so each is tried alone."""
     switches = (
@@ -283,6 +292,7 @@ def test_each_switch_reaches_its_own_field() -> None:
         ("CODETAINER_DEBUG", "debug", Debug.ON),
         ("CODETAINER_PRETEND", "pretend", Pretend.ON),
         ("CODETAINER_LEARN", "learn", Learn.ON),
+        ("CODETAINER_REFERENCES", "references", References.REFUSE),
     )
     for name, field, value in switches:
         defaults, loaded = settings.load(GOOD), settings.load({**GOOD, name: str(value)})

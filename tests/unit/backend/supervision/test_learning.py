@@ -21,6 +21,7 @@ from backend.settings.values import Learn
 from backend.supervision.grants import LEARNING
 from backend.supervision.learning import Learning
 from backend.system import SystemFailure
+from network import grant
 from network.allowlist import Allowlist, parse
 from network.learning.record import Request
 from tests.unit.backend.supervision.parts import Case, by_hand, names
@@ -142,6 +143,27 @@ async def test_what_the_operator_closes_stays_closed(run: Run, case: Case) -> No
 async def test_what_the_operator_allows_is_in_the_file(run: Run, case: Case) -> None:
     await case.grants.grant(by_hand("hand.example"), 0.0, "operator")
     assert run.entries() == ["hand.example"]
+
+
+@pytest.mark.parametrize("text", [f"{NEW}:443", f"{NEW}:443 read"])
+async def test_a_port_that_the_operator_allows_is_not_learned_as_well(run: Run, case: Case, text: str) -> None:
+    """Two entries for one port would grant what either of them grants."""
+    await run.found(NEW)
+    run.request(NEW, "POST", "/x")
+    words = (grant.READ,) if text.endswith(" read") else grant.ANYTHING
+    await case.grants.grant(by_hand(f"{NEW}:443").granting(words), 0.0, "operator")
+    run.request(NEW, "POST", "/y")
+    assert [line for line in run.learning.text().splitlines() if line.startswith(NEW)] == [text]
+    run.learning.request(Request(NEW, 80, "GET", "/", "", True))
+    assert [line for line in run.learning.text().splitlines() if line.startswith(NEW)] == [text, f"{NEW}:80 read"]
+
+
+async def test_a_port_that_the_operator_closes_is_not_learned(run: Run, case: Case) -> None:
+    await run.found(NEW)
+    run.request(NEW)
+    run.learning.request(Request(NEW, 80, "GET", "/", "", True))
+    await case.grants.withdraw(NEW, "operator", (443,))
+    assert run.entries() == [f"{NEW}:80 read"]
 
 
 async def test_a_client_that_refuses_the_certificate_gets_unopened_tls(run: Run, case: Case) -> None:

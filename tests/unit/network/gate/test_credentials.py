@@ -110,6 +110,8 @@ def test_invalid_repositories_are_refused(text: str) -> None:
         (CREDENTIAL + HOST + 'any_credential = true\nwrites = ["POST /a"]', "only for hosts without writes"),
         (CREDENTIAL + HOST + 'graphql = "/a } b"', "expected a path such as /graphql"),
         (CREDENTIAL + HOST + 'mutations = ["a"]', "mutations need one"),
+        (CREDENTIAL + HOST + 'writes = ["POST /a"]\nfiles = ["POST /b"]', "files contains a request that is not in writes"),
+        (CREDENTIAL + HOST + "searched = true", "found searched, expected"),
         (CREDENTIAL + HOST + 'lfs = "/a } b"', "expected a path such as /info/lfs"),
         (CREDENTIAL + HOST + 'graphql = "/graphql"\nmutations = ["a b"]', "expected a name such as createPullRequest"),
     ],

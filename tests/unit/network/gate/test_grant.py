@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from backend.settings import credentials_file, ways_file
-from network.gate import grant
+from network.gate import grant, references
 from network.gate.credentials import Host
+from network.gate.references import References
 
 HOSTS = {host.name: host for host in credentials_file.shipped()}
 CATALOGUE = ways_file.read()
@@ -54,6 +55,14 @@ def test_other_hosts_have_their_own_words() -> None:
         "which the gate inserts; every other one is refused, except for a token in the URL." in lines("codeload.github.com")[0]
     )
     assert "handed out" in lines("lfs.github.com")[1]
+
+
+def test_texts_are_named_if_they_are_searched() -> None:
+    def named(setting: References) -> bool:
+        host = references.applied(HOSTS["api.github.com"], setting)
+        return grant.NO_REFERENCES in grant.lines(host, ("GH_PAT",), ("octo/repo",), CATALOGUE)
+
+    assert [named(setting) for setting in (References.PASS, References.REFUSE)] == [False, True]
 
 
 def test_every_host_of_the_catalogue_is_known() -> None:

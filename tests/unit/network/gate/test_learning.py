@@ -37,6 +37,11 @@ def test_recorded_names_go_there_and_others_do_not() -> None:
     assert "ssl verify required ca-file /run/gate/authorities.pem sni var(txn.name)" in text.partition("backend recorded\n")[2]
 
 
+def test_a_name_in_a_client_hello_cannot_imitate_an_error() -> None:
+    """`a.example alert unknown ca` would have TLS to a.example pass unopened from then on."""
+    assert """error-log-format "handshake %[dst_port] %[ssl_fc_sni,lower,word(1,' ')] %[ssl_fc_err_str]\"""" in rendered(PROXY)
+
+
 def test_a_request_to_another_name_is_refused_before_it_is_resolved() -> None:
     rules = learning.render(PROXY).splitlines()
     refused = next(i for i, rule in enumerate(rules) if "deny" in rule and "!{ var(txn.grant) -m str recorded }" in rule)
@@ -75,13 +80,14 @@ def test_a_recorded_grant_widens_no_other(other: tuple[str, ...]) -> None:
         ("request carried 443 1 GET - new.example", None),
         ("request carried x 1 GET - new.example /", None),
         ("request carried 443 1 GET - bad,name /", None),
-        ("handshake 443 Pinned.Example error:0A000418:SSL routines::tlsv1 alert unknown ca", Untrusted("pinned.example")),
+        ("handshake 443 pinned.example error:0A000418:SSL routines::tlsv1 alert unknown ca", Untrusted("pinned.example")),
         (
             "handshake 443 a.example error:14094412:SSL routines:ssl3_read_bytes:sslv3 alert bad certificate",
             Untrusted("a.example"),
         ),
         ("handshake 443 a.example error:14094416:SSL routines:x:sslv3 alert certificate unknown", Untrusted("a.example")),
         ("handshake 443 a.example -", None),
+        ("handshake 443 unknown.ca error:0A0000EA:SSL routines::callback failed", None),
         ("handshake 443 a.example error:0A000126:SSL routines::unexpected eof while reading", None),
         ("handshake 443 - alert unknown ca", None),
         ("handshake", None),

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from backend.settings import credentials_file
 from network import allowlist, reasons
-from network.gate import credential_proxy, grants, model_api, prediction
+from network.gate import credential_proxy, grants, model_api, prediction, references
 from network.gate.credential_proxy import CredentialProxy
 from network.gate.prediction import OPEN, Request, predict
+from network.gate.references import References
 from network.gate.rule_reader import Known, Reader, Unreadable
 
 HOSTS = credentials_file.shipped()
@@ -25,16 +26,17 @@ LISTED = allowlist.parse(
 PUSH = ("octo/repo", "friend/*")
 
 
-def proxy(repositories: tuple[str, ...] = PUSH) -> CredentialProxy:
+def proxy(repositories: tuple[str, ...] = PUSH, setting: References = References.PASS) -> CredentialProxy:
+    hosts = tuple(references.applied(host, setting) for host in HOSTS)
     secrets = {credential.variable: "secret" for host in HOSTS for credential in host.credentials}
     file = Path("/file")
-    return CredentialProxy(HOSTS, secrets, repositories, file, file, file, file, file, "/inside", "/asks")
+    return CredentialProxy(hosts, secrets, repositories, file, file, file, file, file, "/inside", "/asks")
 
 
-def foreseen(text: str, repositories: tuple[str, ...] = PUSH) -> prediction.Prediction:
+def foreseen(text: str, repositories: tuple[str, ...] = PUSH, setting: References = References.PASS) -> prediction.Prediction:
     method, scheme, host, port, target = re.match(r"(\S+) (https?|wss?)://([^/:]+):?(\d*)(/.*)", text).groups()  # type: ignore[union-attr]
     number = int(port or {"https": 443, "wss": 443, "http": 80, "ws": 80}[scheme])
-    return predict(Request(method, host, number, target, scheme), LISTED, proxy(repositories))
+    return predict(Request(method, host, number, target, scheme), LISTED, proxy(repositories, setting))
 
 
 API = "https://api.github.com/repos"
@@ -117,6 +119,38 @@ def test_words_about_bodies_are_those_of_the_rules() -> None:
     assert both == ("the body: it may set only expected_head_sha", OPEN["own_head"])
 
 
+TEXT = OPEN["references"]
+
+
+@pytest.mark.parametrize(("request_", "reason"), REFUSED)
+def test_a_search_for_references_leaves_other_reasons(request_: str, reason: str) -> None:
+    assert foreseen(request_, PUSH, References.REFUSE).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("request_", "depends"),
+    [
+        (f"POST {API}/octo/repo/issues/5/comments", (TEXT,)),
+        (f"POST {API}/friend/any/releases", (TEXT,)),
+        (f"POST {API}/octo/repo/merges", ("the body: it may set only base, head, commit_message", TEXT)),
+        (f"POST {API}/octo/repo/git/blobs", ()),
+        (f"POST {API}/octo/repo/git/trees/", ()),
+        (f"GET {API}/octo/repo/issues?q=x", ()),
+        ("POST https://api.github.com/graphql", (OPEN["graphql_scope"], TEXT)),
+        ("POST https://github.com/octo/repo.git/git-receive-pack", (OPEN["push_commands"], TEXT)),
+        ("POST https://github.com/evil/repo/git-upload-pack", ()),
+        ("POST https://uploads.github.com/repos/octo/repo/releases/1/assets?name=a", ()),
+    ],
+)
+def test_if_references_are_refused_a_write_depends_on_its_text(request_: str, depends: tuple[str, ...]) -> None:
+    assert foreseen(request_, PUSH, References.REFUSE).depends == depends
+    assert TEXT not in foreseen(request_).depends
+
+
+def test_if_references_are_refused_a_write_has_no_query() -> None:
+    assert foreseen(f"POST {API}/octo/repo/issues/5/comments?body=x", PUSH, References.REFUSE).reason == reasons.UNCLEAR
+
+
 def test_without_repositories_no_write_passes() -> None:
     assert "no repository only" in foreseen(f"POST {API}/octo/repo/releases", ()).refused
 
@@ -145,7 +179,8 @@ def test_the_detail_of_a_grant_is_the_request() -> None:
 
 
 def rendered() -> list[str]:
-    text = "\n".join(line for host in HOSTS for line in credential_proxy.decisive(host, proxy().secrets, PUSH, "/asks"))
+    made = proxy(PUSH, References.REFUSE)
+    text = "\n".join(line for host in made.hosts for line in credential_proxy.decisive(host, made.secrets, PUSH, "/asks"))
     return [*text.splitlines(), *grants.rules(Path("/granted")), *credential_proxy.foreign()]
 
 
@@ -165,10 +200,10 @@ TARGETS = st.from_regex(r"/[a-z%./?=&#]{0,20}|/repos/octo/repo/[a-z/%]{0,20}", f
 
 
 @given(st.sampled_from([host.name for host in HOSTS] + ["read.test", "some.test"]), TARGETS, st.sampled_from(
-    ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"]))  # fmt: skip
-def test_every_rule_can_be_read(host: str, target: str, method: str) -> None:
+    ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"]), st.sampled_from(References))  # fmt: skip
+def test_every_rule_can_be_read(host: str, target: str, method: str, setting: References) -> None:
     """And every refusal has its reason."""
-    found = predict(Request(method, host, 443, target), LISTED, proxy())
+    found = predict(Request(method, host, 443, target), LISTED, proxy(PUSH, setting))
     assert not found.refused or found.reason in reasons.ADVICE
 
 

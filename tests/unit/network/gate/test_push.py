@@ -30,7 +30,9 @@ Push.judge(body, sha1, function(old, commit) return ahead:find(old .. " " .. com
 """
 PARENTS = b"""
 local lines = {}
-for id, parents in pairs(Pack.parents((...), 1, sha1)) do lines[#lines + 1] = id .. " " .. table.concat(parents, " ") end
+for id, object in pairs(Pack.objects((...), 1, sha1)) do
+  if object.parents then lines[#lines + 1] = id .. " " .. table.concat(object.parents, " ") end
+end
 table.sort(lines)
 return table.concat(lines, "\\n")
 """

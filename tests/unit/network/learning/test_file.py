@@ -101,7 +101,7 @@ def test_what_did_not_answer_or_was_never_opened_gets_no_entry() -> None:
     record.untrusted("unopened.example")
     record.opened("closed.example", AT)
     record.request(request("closed.example"), AT)
-    record.close("closed.example")
+    record.keep("closed.example", ())
     text = file.render(record, run())
     assert lines(text) == []
     assert file.NOTHING in text
@@ -122,6 +122,43 @@ def test_the_runs_own_allowlist_stays_as_it_was() -> None:
 def test_names_that_the_operator_opened_are_kept() -> None:
     by_hand = Entry("hand.example", source="by hand").granting((grant.READ,))
     assert lines(file.render(Record(), run(by_hand=(by_hand,)))) == ["hand.example read"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected", "standing"),
+    [
+        ((443, 80), ["a.example:443 POST:/x", "a.example:80 read"], Standing.ANSWERED),
+        ((80,), ["a.example:80 read"], Standing.ANSWERED),
+        ((443,), ["a.example:443 POST:/x"], Standing.ANSWERED),
+        ((), [], Standing.CLOSED),
+    ],
+)
+def test_only_ports_that_the_run_still_opens_are_learned(
+    kept: tuple[int, ...], expected: list[str], standing: Standing
+) -> None:
+    record = recorded(request("a.example", "POST", "/x"), request("a.example", port=80))
+    record.keep("a.example", kept)
+    record.request(request("a.example", "PUT", "/late", port=443 if 80 in kept and len(kept) == 1 else 8080), AT + 2)
+    assert lines(file.render(record, run())) == expected
+    assert record.names["a.example"].standing is standing
+
+
+def test_a_port_that_was_closed_needs_no_open() -> None:
+    record = recorded(request("a.example", feature="upgrade"), request("a.example", port=80))
+    record.untrusted("a.example")
+    record.keep("a.example", (80,))
+    record.connection("a.example", 443, 500, AT)
+    text = file.render(record, run())
+    assert lines(text) == ["a.example:80 read"]
+    assert "OPEN FOR ANY REQUEST" not in text and "GET 1;" in text
+
+
+def test_a_name_that_the_operator_allowed_is_not_listed_as_closed() -> None:
+    record = recorded(request("a.example"))
+    record.keep("a.example", ())
+    text = file.render(record, run(by_hand=(Entry("a.example", source="by hand"),)))
+    assert lines(text) == ["a.example"]
+    assert "closed by the operator" not in text
 
 
 def test_wildcards_are_only_suggested() -> None:
