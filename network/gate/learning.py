@@ -23,7 +23,7 @@ _REQUEST = "request"
 LOG = f"{_REQUEST} %[var(txn.verdict)] %[var(txn.port)] %Tr %HM %[var(txn.feature)] %[var(txn.name)] %[var(txn.shown)]"
 # The alerts with which clients refuse a certificate (RFC 8446, section 6.2), as OpenSSL words them.
 _HANDSHAKE = "handshake"
-LOG_OF_ERRORS = f"{_HANDSHAKE} %[dst_port] %[ssl_fc_sni] %[ssl_fc_err_str]"
+LOG_OF_ERRORS = f"{_HANDSHAKE} %[dst_port] %[ssl_fc_sni,regsub([.]$,)] %[ssl_fc_err_str]"
 _REFUSED_CERTIFICATE = re.compile(
     r"alert (unknown ca|bad certificate|certificate unknown|unsupported certificate|access denied)"
 )
@@ -111,9 +111,9 @@ frontend learning
     http-request set-var(txn.port) dst_port
     http-request set-var(txn.shown) path
     http-request set-var(txn.feature) str(-)
-    http-request set-var(txn.host) req.hdr(host),lower
-    http-request set-var(txn.name) ssl_fc_sni,lower
-    http-request set-var(txn.name) req.hdr(host),field(1,:),lower unless {{ ssl_fc }}
+    http-request set-var(txn.host) req.hdr(host),lower,regsub([.]:,:),regsub([.]$,)
+    http-request set-var(txn.name) ssl_fc_sni,lower,regsub([.]$,)
+    http-request set-var(txn.name) req.hdr(host),field(1,:),lower,regsub([.]$,) unless {{ ssl_fc }}
     http-request set-var(txn.key) var(txn.name),concat(:,txn.port)
     http-request set-var(txn.host) var(txn.name) if {{ var(txn.host),strcmp(txn.key) eq 0 }}
     http-request set-var(txn.grant) var(txn.key),map_str({exact}) if {{ ssl_fc }}
