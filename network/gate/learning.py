@@ -23,7 +23,7 @@ _REQUEST = "request"
 LOG = f"{_REQUEST} %[var(txn.verdict)] %[var(txn.port)] %Tr %HM %[var(txn.feature)] %[var(txn.name)] %[var(txn.shown)]"
 # The alerts with which clients refuse a certificate (RFC 8446, section 6.2), as OpenSSL words them.
 _HANDSHAKE = "handshake"
-LOG_OF_ERRORS = f"{_HANDSHAKE} %[dst_port] %[ssl_fc_sni,regsub([.]$,)] %[ssl_fc_err_str]"
+LOG_OF_ERRORS = f"{_HANDSHAKE} %[dst_port] %[ssl_fc_sni] %[ssl_fc_err_str]"
 _REFUSED_CERTIFICATE = re.compile(
     r"alert (unknown ca|bad certificate|certificate unknown|unsupported certificate|access denied)"
 )
@@ -156,8 +156,8 @@ def parse_line(text: str) -> Request | Untrusted | Denied | None:
     """Parses a line of the proxy's log. Returns None for other lines, and for those without a name."""
     fields = text.split(" ", 7)
     if fields[0] == _HANDSHAKE:
-        name = fields[2] if len(fields) > 3 else ""
-        return Untrusted(name.lower()) if _NAME.match(name.lower()) and _REFUSED_CERTIFICATE.search(text) else None
+        name = fields[2].lower().removesuffix(".") if len(fields) > 3 else ""
+        return Untrusted(name) if _NAME.match(name) and _REFUSED_CERTIFICATE.search(text) else None
     if fields[0] != _REQUEST or len(fields) < 8:
         return None
     _, verdict, port, milliseconds, method, feature, name, path = fields
