@@ -18,7 +18,7 @@ BESIDE ?=
 export BESIDE
 
 # For `make haproxy`: the tests that depend on HAProxy's behaviour.
-GATE_TESTS := $(foreach name,cases clients credentials gate gate_resolver github_files grants graphql lfs predictions read_grants request_predictions scope shipped_grants upstream,tests/netns/test_$(name).py)
+GATE_TESTS := $(foreach name,cases clients credentials gate gate_resolver github_files grants graphql lfs name_forms predictions read_grants request_predictions scope shipped_grants upstream,tests/netns/test_$(name).py)
 
 .PHONY: root help setup demo test cover lint unit format bench engines haproxy soak kills pictures docs clients clean
 .DEFAULT_GOAL := help

@@ -17,7 +17,8 @@ A, CNAME, AAAA, OPT = 1, 5, 28, 41
 IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
 _RCODES = {FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NXDOMAIN: "NXDOMAIN", NOTIMP: "NOTIMP", REFUSED: "REFUSED"}
-MAX_RECORDS = 256
+MAX_RECORDS = 2048  # half of what fits into a message
+MAX_POINTERS = 127  # in one name, which has at most as many labels
 _ADDRESS_BYTES = {A: 4, AAAA: 16}
 MAX_CNAMES = 16
 _HEADER_BYTES = 12
@@ -236,7 +237,7 @@ def _name(data: bytes, offset: int, *, strict: bool = False) -> tuple[str, int]:
     labels: list[bytes] = []
     end: int | None = None
     least = offset
-    total = 0
+    total = pointers = 0
     while True:
         if offset >= len(data):
             raise MessageError("a name ends after the message")
@@ -248,6 +249,9 @@ def _name(data: bytes, offset: int, *, strict: bool = False) -> tuple[str, int]:
                 raise MessageError("a name points forward")
             end = offset + 2 if end is None else end
             offset = least = pointer
+            pointers += 1
+            if pointers > MAX_POINTERS:
+                raise MessageError("a name of too many pointers")
             continue
         if length & 0xC0:
             raise MessageError("a label of an unknown kind")

@@ -1,7 +1,7 @@
 -- Reads the server name from a TLS ClientHello. Strict: a hello that could be understood in two ways has no name.
 -- Sources: RFC 8446 section 4.1.2, RFC 6066 section 3. Loaded by the gate (network/gate/gate.template).
 --
--- The fetch `hello_name` returns "" while bytes are missing, the name in lower case, or the reason for its absence in
+-- The fetch `hello_name` returns "" while bytes are missing, the name in lower case without trailing dot, or the reason for its absence in
 -- parentheses: no_tls, no_name, encrypted_name or unreadable_hello of the table Details.
 
 local SERVER_NAME, ENCRYPTED_HELLO, ENCRYPTED_NAME = 0x0000, 0xfe0d, 0xffce
@@ -66,6 +66,7 @@ local function read_hello(record)
   end
   if seen[ENCRYPTED_HELLO] or seen[ENCRYPTED_NAME] then return absent("encrypted_name") end
   if name == nil then return absent("no_name") end
+  name = name:gsub("%.$", "") -- the same name in DNS; Node.js and Python send the dot of https://example.com./
   if #name > 253 or not name:match("^[%w_][%w_%.%-]*$") or name:find("..", 1, true) then error("no host name") end
   return name:lower()
 end

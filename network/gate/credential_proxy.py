@@ -102,11 +102,11 @@ frontend credential_proxy
     log-format "{log}"
     tcp-request session set-var(sess.address) dst
     tcp-request session set-var(sess.port) dst_port
-    tcp-request session set-var(sess.name) ssl_fc_sni,lower
+    tcp-request session set-var(sess.name) ssl_fc_sni,lower,regsub([.]$,)
     http-request set-var(txn.verdict) str(unclear)
-    http-request set-var(txn.name) ssl_fc_sni,lower
+    http-request set-var(txn.name) ssl_fc_sni,lower,regsub([.]$,)
     http-request set-var(txn.port) dst_port
-    http-request set-var(txn.host) req.hdr(host),lower
+    http-request set-var(txn.host) req.hdr(host),lower,regsub([.]:,:),regsub([.]$,)
     http-request set-var(txn.detail) str(-)
     http-request set-var(txn.cookies) int(0)
 {own}    acl own var(txn.own) -m bool
@@ -118,6 +118,9 @@ frontend credential_proxy
     http-request set-var(txn.key) var(txn.name),concat(:,txn.port)
     http-request set-var(txn.host) var(txn.name) if {{ var(txn.host),strcmp(txn.key) eq 0 }}
 {foreign}
+    # Servers do not expect the trailing dot that clients keep from a URL (https://example.com./).
+    http-request set-header host %[var(txn.name)] if {{ req.hdr(host) -m end . }}
+    http-request set-header host %[var(txn.key)] if {{ req.hdr(host) -m sub .: }}
     http-request set-var(txn.grant) var(txn.key),map_str({exact})
     http-request set-var(txn.grant) var(txn.key),map_end({below}) unless {{ var(txn.grant) -m found }}
 {choices}    use_backend granted if {{ var(txn.grant) -m found }} !{{ var(txn.grant) -m str open }}

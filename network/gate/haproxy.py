@@ -182,11 +182,11 @@ def names(allowlist: Allowlist) -> Mapping[str, tuple[str, ...]]:
 
 
 def certificate_line(places: Places, pattern: str) -> str:
-    """A line of the certificate list.
+    """A line of the certificate list, with the server names that select the certificate. Some clients send a trailing dot.
 
     HTTP/2 clients use one connection for all names that a certificate covers, so one for several names offers HTTP/1.1.
     """
-    return f"{places.certificate(pattern)}{' [alpn http/1.1]' if pattern.startswith('*') else ''}"
+    return f"{places.certificate(pattern)}{' [alpn http/1.1]' if pattern.startswith('*') else ''} {pattern} {pattern}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,9 +112,9 @@ frontend learning
     http-request set-var(txn.port) dst_port
     http-request set-var(txn.shown) path
     http-request set-var(txn.feature) str(-)
-    http-request set-var(txn.host) req.hdr(host),lower
-    http-request set-var(txn.name) ssl_fc_sni,lower
-    http-request set-var(txn.name) req.hdr(host),field(1,:),lower unless {{ ssl_fc }}
+    http-request set-var(txn.host) req.hdr(host),lower,regsub([.]:,:),regsub([.]$,)
+    http-request set-var(txn.name) ssl_fc_sni,lower,regsub([.]$,)
+    http-request set-var(txn.name) req.hdr(host),field(1,:),lower,regsub([.]$,) unless {{ ssl_fc }}
     http-request set-var(txn.key) var(txn.name),concat(:,txn.port)
     http-request set-var(txn.host) var(txn.name) if {{ var(txn.host),strcmp(txn.key) eq 0 }}
     http-request set-var(txn.grant) var(txn.key),map_str({exact}) if {{ ssl_fc }}
@@ -158,6 +158,7 @@ def parse_line(text: str) -> Request | Untrusted | Denied | None:
     fields = text.split(" ", 7)
     if fields[0] == _HANDSHAKE:
         _, _, name, error = (*text.split(" ", 3), "", "", "")[:4]
+        name = name.lower().removesuffix(".")
         return Untrusted(name) if _NAME.match(name) and _REFUSED_CERTIFICATE.search(error) else None
     if fields[0] != _REQUEST or len(fields) < 8:
         return None

@@ -33,6 +33,7 @@ name = "{HOST}"
 credentials = ["PACKAGES_TOKEN"]
 writes = []
 """
+NO_FILES: Mapping[str, str] = {}
 REPOSITORY = "https://github.com/example/demo"
 URL = f"https://{HOST}"
 PIP = [
@@ -57,7 +58,7 @@ git push -q https://any:any@github.com/example/demo HEAD:main
 
 @measures("install_through_gate", "npm_through_gate", "pip_through_gate", "clone_through_gate")
 def passed() -> Iterator[Row]:
-    """Measures hosts without a credential, whose TLS passes through the gate."""
+    """Measures with hosts without a credential, whose TLS passes through the gate, and a clone, for which the gate opens it."""
     return _rows("through_gate")
 
 
@@ -89,17 +90,18 @@ def _times(secrets: Mapping[str, str]) -> Mapping[tuple[str, int], list[float]]:
         options = ["--credentials", str(credentials)] if secrets else []
         internet = INTERNET.format(host=HOST, folder=served(HOST))
         with running(*options, pretend=internet, domains=f"github.com\n{HOST}\n", **secrets) as sandbox:
-            _timed(sandbox, GATE_UID, ["sh", "-euc", PUSH], {})
+            timed(sandbox, GATE_UID, ["sh", "-euc", PUSH])
             for number in range(ROUNDS + 1):  # the first round only fills the page cache
                 for what, (command, files) in COMMANDS.items():
                     for uid in (AGENT_UID, GATE_UID) if number % 2 else (GATE_UID, AGENT_UID):
-                        seconds = _timed(sandbox, uid, command, files)
+                        seconds = timed(sandbox, uid, command, files)
                         if number:
                             times[what, uid].append(seconds)
     return times
 
 
-def _timed(sandbox: Sandbox, uid: int, command: list[str], files: Mapping[str, str]) -> float:
+def timed(sandbox: Sandbox, uid: int, command: list[str], files: Mapping[str, str] = NO_FILES, before: str = "") -> float:
+    """Returns the seconds of a command, which runs as a uid in a new folder with some files, after the script `before`."""
     node = f"/{sandbox.paths.node_authorities.relative_to(sandbox.paths.root)}"
     environment = {"NODE_EXTRA_CA_CERTS": node, "GIT_TERMINAL_PROMPT": "0"}
-    return float(sandbox.run("timed", *map(json.dumps, (command, environment, files)), uid=uid, seconds=300))
+    return float(sandbox.run("timed", *map(json.dumps, (command, environment, dict(files), before)), uid=uid, seconds=300))

@@ -101,6 +101,7 @@ WORK = {
     "pip": "/usr/bin/python3 -m pip download --disable-pip-version-check --no-cache-dir "
     "--index-url https://pip.test/registry/pip/simple thing",
     "a WebSocket": f"curl -sSf --max-time 20 {UPGRADE} https://socket.test/chat",
+    "a trailing dot": "curl -sSf https://Git.test./x http://Plain.test./x",
     "a pinning client": f"/usr/bin/python3 -I -c '{PINNED}'",
 }
 # What must not work with the result.

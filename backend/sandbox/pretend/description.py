@@ -54,6 +54,8 @@ LISTENERS = (Listener(443, Speaks.HTTPS), Listener(80, Speaks.HTTP), Listener(84
 class Name:
     """A DNS name. Answers contain `addresses` and the next address of the network `rotate`. `ttl` and `latency` in seconds.
 
+    `cname` is an alias in the letter case in which the resolver writes it.
+
     `folder`: HTTP requests for the name get the files in this folder of the machine.
 
     `certificate` is a file into which the pretend internet writes a certificate for the name, with its key. A test can start
@@ -148,7 +150,7 @@ def _name(table: _Table) -> Name:
     rotate = table.text("rotate", "")
     if rotate and not _network(rotate):
         table.problem(f"rotate: expected a network in a documentation range (RFC 5737), found {rotate!r}")
-    cname = table.host("cname")
+    cname = table.host("cname", keep_case=True)
     if cname and (addresses or rotate):
         table.problem("cname: cannot be combined with addresses or rotate")
     ttl, latency = table.number("ttl", 60, MAX_TTL), table.number("latency_ms", 0, 60_000)
@@ -208,11 +210,12 @@ class _Table:
         self.problem(f"{key}: expected text, found {value!r}")
         return default
 
-    def host(self, key: str, *, required: bool = False) -> str:
-        value = self.text(key, "").lower().removesuffix(".")
-        if (value or required) and not HOST.match(value):
-            self.problem(f"{key}: expected a host name, found {value!r}")
-        return value
+    def host(self, key: str, *, required: bool = False, keep_case: bool = False) -> str:
+        """A host name without trailing dot, in lower case unless `keep_case`."""
+        value = self.text(key, "").removesuffix(".")
+        if (value or required) and not HOST.match(value.lower()):
+            self.problem(f"{key}: expected a host name, found {value.lower()!r}")
+        return value if keep_case else value.lower()
 
     def number(self, key: str, default: int, limit: int) -> float:
         value = self._body.get(key, default)

@@ -61,7 +61,7 @@ class Resolver:
     def _fill(self, reply: dns.message.Message, owner: str, entry: Name, depth: int = 0) -> None:
         if entry.cname:
             reply.answer.append(dns.rrset.from_text(owner, entry.ttl, "IN", "CNAME", entry.cname + "."))
-            target = self._names.get(entry.cname)
+            target = self._names.get(entry.cname.lower())
             if target is not None and depth < 8:
                 self._fill(reply, entry.cname + ".", target, depth + 1)
             return

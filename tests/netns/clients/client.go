@@ -1,4 +1,4 @@
-// Runs a plan (tests/netns/clients/rows.py) with Go's net/http.
+// Runs a plan (tests/netns/clients/rows.py) with Go's net/http. Or prints Go's version: client version
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 )
 
 type step struct {
@@ -48,6 +49,10 @@ func run(s step) (r result) {
 }
 
 func main() {
+	if os.Args[1] == "version" {
+		os.Stdout.WriteString(runtime.Version() + "\n")
+		return
+	}
 	text, err := os.ReadFile(os.Args[1])
 	if err != nil {
 		panic(err)

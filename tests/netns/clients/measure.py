@@ -29,6 +29,7 @@ from tests.netns.clients import payloads
 from tests.netns.clients.host import OLD
 from tests.netns.clients.payloads import LARGE
 from tests.netns.clients.rows import FOLDER, ROWS, TRUST, Client, Step
+from tests.netns.clients.versions import version
 from tests.netns.sandbox import LISTED, UNTIL_WE_END, Running, eventually, start
 
 ROOT = Path(__file__).parents[3]
@@ -72,6 +73,8 @@ class Measured:
     results: Mapping[str, Sequence[Result]]  # by client
     record: Sequence[Mapping[str, Any]]  # the host's, oldest first
     trusting: Mapping[str, tuple[bool, bool]]  # by client: connects without the variables of TRUST; with its own alone
+    versions: Mapping[str, str]  # by client
+    haproxy: str  # its version
 
 
 def internet(certificates: Path) -> str:
@@ -92,7 +95,8 @@ def prepared(folder: Path, programs: Mapping[str, Path]) -> Iterator[tuple[Runni
     certificates.mkdir()
     record.touch()
     sandbox = start(
-        folder, f"table-{os.getpid()}", *(["--claude", str(programs["claude"])]), internet=internet(certificates),
+        folder, f"table-{os.getpid()}", *(["--claude", str(programs["claude"])] if "claude" in programs else []),
+        internet=internet(certificates),
         listed=LISTED + "".join(f"{name}\n" for name in NAMES if name not in LISTED), GH_PAT=GH_PAT, ANTHROPIC_API_KEY=API_KEY,
         REPO_URL="https://github.com/example/demo", CLAUDE_CODE_OAUTH_TOKEN="",
     )  # fmt: skip
@@ -189,7 +193,10 @@ def _host(outside: list[str], certificates: Path, record: Path, repositories: Pa
 
 
 def measure(folder: Path, programs: Mapping[str, Path], rows: Sequence[Client] = ROWS) -> Measured:
+    """Runs all columns for some clients. `programs` are those that are not in the sandbox's own file system."""
     with prepared(folder, programs) as (sandbox, record):
+        versions = {client.key: version(sandbox, client.key) for client in rows}
+        haproxy_version = version(sandbox, "haproxy")
         with ThreadPoolExecutor(AT_ONCE) as pool:
             results = dict(pool.map(lambda client: (client.key, _run(sandbox, client)), rows))
             trusting = dict(pool.map(lambda client: (client.key, _trusts(sandbox, client)), rows))
@@ -198,7 +205,7 @@ def measure(folder: Path, programs: Mapping[str, Path], rows: Sequence[Client] =
         with ThreadPoolExecutor(len(idle)) as pool:
             for client, more in zip(idle, pool.map(lambda client: _run_idle(sandbox, record, client), idle), strict=True):
                 results[client.key] = [*results[client.key], *more]
-        return Measured(results, _lines(record), trusting)
+        return Measured(results, _lines(record), trusting, versions, haproxy_version)
 
 
 def _command(client: Client, plan: str) -> list[str]:

@@ -112,7 +112,10 @@ async def test_a_host_that_is_opened_later_gets_a_ca_of_its_own(trust: Trust, tm
     assert names.get_values_for_type(x509.DNSName) == ["*.more.example"]
     own.verify_directly_issued_by(authority)
     lines = Places(tmp_path / "gate").certificate_list.read_text().splitlines()
-    assert [line.rpartition("certificates/")[2] for line in lines] == ["api.example.pem", "+.more.example.pem [alpn http/1.1]"]
+    assert [line.rpartition("certificates/")[2] for line in lines] == [
+        "api.example.pem api.example api.example.",
+        "+.more.example.pem [alpn http/1.1] *.more.example *.more.example.",
+    ]
 
 
 def certificates_of(text: str) -> list[x509.Certificate]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from network.dns import dns_message
-from network.dns.dns_message import CNAME, A, Answer, MessageError, Question
+from network.dns.dns_message import CNAME, MAX_POINTERS, A, Answer, MessageError, Question
 
 QUESTION = Question(7, "wWw.exAmple.com")
 
@@ -83,6 +83,17 @@ def test_data_that_does_not_answer_the_question_is_refused(data: bytes) -> None:
 def test_addresses_of_other_names_are_ignored() -> None:
     data = message(record(name("evil.example"), A, ONE))
     assert dns_message.parse_answer(data, QUESTION) == Answer(0)
+
+
+def test_a_name_has_only_so_many_pointers() -> None:
+    """Thousands would fit into a message, and each of its thousands of records could follow them."""
+    first = len(message()) + len(record(HERE, 16, b""))  # the offset of the first one, in a record of another type
+    for count, rejected in ((MAX_POINTERS - 1, False), (MAX_POINTERS, True)):
+        places = (12, *range(first, first + 2 * count, 2))  # each points to the one before it
+        pointers = [struct.pack("!H", 0xC000 | place) for place in places]
+        wire = message(record(HERE, 16, b"".join(pointers[:-1])), record(pointers[-1], A, ONE))
+        with pytest.raises(MessageError, match="too many pointers") if rejected else contextlib.nullcontext():
+            assert dns_message.parse_answer(wire, QUESTION) == Answer(0, ("198.51.100.1",), 60)
 
 
 def test_a_truncated_answer_has_no_addresses() -> None:

@@ -86,6 +86,7 @@ def test_a_recorded_grant_widens_no_other(other: tuple[str, ...]) -> None:
             Untrusted("a.example"),
         ),
         ("handshake 443 a.example error:14094416:SSL routines:x:sslv3 alert certificate unknown", Untrusted("a.example")),
+        ("handshake 443 Pinned.Example. error:0A000418:SSL routines::tlsv1 alert unknown ca", Untrusted("pinned.example")),
         ("handshake 443 a.example -", None),
         ("handshake 443 unknown.ca error:0A0000EA:SSL routines::callback failed", None),
         ("handshake 443 a.example error:0A000126:SSL routines::unexpected eof while reading", None),

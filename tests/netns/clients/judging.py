@@ -1,25 +1,17 @@
-"""Judges what was measured and renders the tables of docs/clients.md.
-
-A cell says what the client does. Every other outcome is "no", and needs a reason in REASONS.
-"""
+"""Judges what was measured: one word for each cell of the table. What is not known to be good is "no"."""
 
 from __future__ import annotations
 
-import re
+import base64
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from tests.documentation import table
 from tests.netns.clients.host import RETRY_AFTER
 from tests.netns.clients.measure import API_KEY, GH_PAT, Measured, Result
 from tests.netns.clients.payloads import LARGE, LARGE_TEXT
-from tests.netns.clients.reasons import REASONS
-from tests.netns.clients.rows import COLUMNS, ROWS, SYSTEM, Client
+from tests.netns.clients.rows import COLUMNS, SYSTEM, Client
+from tests.netns.clients.stored import NO, OLD, YES, Row, Stored
 
-DOCUMENT = Path(__file__).parents[3] / "docs/clients.md"
-BLOCK = re.compile(r"(<!-- table of clients, begin: .*? -->\n).*?(<!-- table of clients, end -->)", re.DOTALL)
-YES, NO, OLD = "yes", "no", "HTTP/1.1"
 Lines = Sequence[Mapping[str, Any]]
 
 
@@ -89,23 +81,31 @@ def _requests(measured: Measured, client: str, column: str, where: str) -> Lines
     return [line for line in lines if line["host"].endswith(".test") is (where == "through")]
 
 
-def problems(measured: Measured, rows: Sequence[Client] = ROWS) -> list[str]:
-    """Everything that the tables cannot say: missing or superfluous reasons, cookies and foreign credentials that arrived."""
-    found = []
-    for client in rows:
-        for column in COLUMNS:
-            word, reason = cell(measured, client, column), REASONS.get((client.key, column))
-            if word in ("", NO) and not reason:
-                details = [f"{r.step['where']}: {r.status} {r.size} {r.error}" for r in measured.results[client.key]
-                           if r.step["column"] == column]  # fmt: skip
-                found.append(f"{client.name}: {COLUMNS[column]}: {word or 'not run'}, without a reason: {details}")
-            if word not in ("", NO) and reason:
-                found.append(f"{client.name}: {COLUMNS[column]}: {word}, in spite of its reason")
+def judged(measured: Measured, rows: Sequence[Client], date: str) -> Stored:
+    """Returns what was measured for clients, to be stored."""
+
+    def trust(client: Client) -> str:
         without, own = measured.trusting[client.key]
-        if not own or without is not (client.trust == SYSTEM):
-            found.append(
-                f"{client.name}: does not find the gate's authority in {client.trust} alone: {measured.trusting[client.key]}"
-            )
+        return SYSTEM if without else client.trust if own else "nothing"
+
+    return {
+        client.key: Row(
+            date, measured.versions[client.key], measured.haproxy, trust(client),
+            {column: cell(measured, client, column) for column in COLUMNS},
+        )
+        for client in rows
+    }  # fmt: skip
+
+
+def details(measured: Measured, client: Client, column: str) -> str:
+    """The results of the steps of a cell, for messages."""
+    results = [result for result in measured.results[client.key] if result.step["column"] == column]
+    return "; ".join(f"{r.step['where']}: {r.status} {r.size} {r.error}" for r in results)
+
+
+def arrived(measured: Measured) -> list[str]:
+    """Cookies and foreign credentials that arrived at a host with a credential, as texts."""
+    found = []
     for line in measured.record:
         if line["kind"] == "request" and not line["host"].endswith(".test"):
             if line["cookie"]:
@@ -118,28 +118,5 @@ def problems(measured: Measured, rows: Sequence[Client] = ROWS) -> list[str]:
 
 
 def _plain(credential: str) -> str:
-    import base64
-
     scheme, _, value = credential.partition(" ")
     return base64.b64decode(value).decode() if scheme.lower() == "basic" else credential
-
-
-def rendered(measured: Measured) -> str:
-    numbers: dict[str, int] = {}
-
-    def shown(client: Client, column: str) -> str:
-        word = cell(measured, client, column)
-        if reason := REASONS.get((client.key, column)):
-            return f"{word or '-'} ({numbers.setdefault(reason, len(numbers) + 1)})"
-        return word
-
-    cells = [(client.name, *(shown(client, column) for column in COLUMNS)) for client in ROWS]
-    notes = [f"{number}. {reason}" for reason, number in numbers.items()]
-    trust = [(client.name, client.trust if client.trust == SYSTEM else f"`{client.trust}`") for client in ROWS]
-    first, second = table(("Client", *COLUMNS.values()), cells), table(("Client", "Finds it in"), trust)
-    return "\n".join((first, "", *notes, "", "## Where clients find the gate's authority", "", second, ""))
-
-
-def filled(document: str, measured: Measured) -> str:
-    """Returns the document with its tables up to date."""
-    return BLOCK.sub(lambda block: f"{block[1]}{rendered(measured)}{block[2]}", document)
