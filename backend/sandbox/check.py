@@ -8,13 +8,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from backend.contract.command_line import Parser
 from backend.contract.immutable import dataclass
 from backend.contract.verbs import BACKEND_VERBS
-from backend.sandbox import claude, layout, namespaces
+from backend.sandbox import claude, layout, namespaces, rootless
 from backend.sandbox.namespaces import Mount, Namespace
 from backend.sandbox.options import Net
 from backend.system import SYSTEM_PATH
@@ -63,11 +63,32 @@ def built(name: str) -> Path | None:
     return Path(path) if path else None
 
 
+def begin(net: Net) -> list[Requirement]:
+    """Moves an ordinary user's process into a user namespace, in which it is root; then tries everything that a sandbox needs.
+
+    The process must have a single thread.
+    """
+    lacks: list[rootless.Lack] = []
+    if os.geteuid() != 0:
+        program = built("userns")
+        lacks = rootless.lacks(program)
+        if not lacks and program is not None:
+            lacks = list(filter(None, [rootless.enter(program)]))
+        if net is Net.NAT:
+            lacks += rootless.network_lacks()
+    needed = "a sandbox without root"
+    return [*(Requirement(lack.name, needed, lack.problem, lack.remedy) for lack in lacks), *requirements()]
+
+
 def requirements() -> list[Requirement]:
     """Tries everything that a sandbox needs. Kernel features are tried in child processes, so this one does not change."""
-    results = [
-        Requirement("root", "namespaces, mounts and the firewall", "" if os.geteuid() == 0 else "not root", "Run it as root.")
-    ]
+    root = Requirement(
+        "root",
+        "namespaces, mounts and the firewall",
+        "not root",
+        "Run it as root, or see Without root in docs/getting-started.md.",
+    )
+    results = [replace(root, problem="") if os.geteuid() == 0 else root]
     for program, purpose, package in PROGRAMS:
         problem = "" if shutil.which(program, path=SYSTEM_PATH) else "not found"
         results.append(Requirement(program, purpose, problem, f"Run apt-get install {package}."))
@@ -92,8 +113,12 @@ def requirements() -> list[Requirement]:
         )
     )
     if os.geteuid() == 0:
-        for name, purpose, trial, remedy in TRIALS:
-            results.append(Requirement(name, purpose, _try(trial), remedy))
+        apart = namespaces.in_user_namespace()
+        for name, purpose, trial, remedy in (*TRIALS, *(IN_USER_NAMESPACE if apart else ())):
+            problem = _try(trial)
+            results.append(
+                Requirement(name, purpose, problem, rootless.remedy(built("userns")) if apart and trial is _overlay else remedy)
+            )
     return results
 
 
@@ -118,9 +143,11 @@ def _overlay() -> None:
     namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
     holder = layout.holder(())
     namespaces.mount("tmpfs", holder, "tmpfs", options=limits(1 << 20))
-    for name in ("upper", "work", "root"):
+    for name in ("upper", "lower", "work", "root"):
         (holder / name).mkdir()
     options = f"lowerdir=/,upperdir={holder}/upper,workdir={holder}/work"
+    if namespaces.in_user_namespace():
+        options = f"lowerdir={holder}/upper:{holder}/lower"
     namespaces.mount("overlay", holder / "root", "overlay", options=options)
 
 
@@ -145,6 +172,16 @@ def _veth() -> None:
     system.run(["ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"])
 
 
+def _proc() -> None:
+    """In a user namespace the kernel refuses these file systems if something covers a part of the machine's."""
+    namespaces.unshare(Namespace.MOUNT | Namespace.PID | Namespace.NET)
+    namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
+    holder = layout.holder(())
+    if problem := _try(lambda: namespaces.mount("proc", holder, "proc")):  # in a child, which is in the new pid namespace
+        raise OSError(problem)
+    namespaces.mount("sysfs", holder, "sysfs", Mount.RDONLY)
+
+
 KERNEL = "Use a kernel with {}, or in a container give it --privileged or CAP_SYS_ADMIN and CAP_NET_ADMIN."
 TRIALS: tuple[tuple[str, str, Callable[[], None], str], ...] = (
     ("namespaces", "isolating the sandbox", _namespaces, KERNEL.format("mount, network, pid, uts and ipc namespaces")),
@@ -152,6 +189,11 @@ TRIALS: tuple[tuple[str, str, Callable[[], None], str], ...] = (
     ("nf_tables", "the firewall's ruleset", _firewall, KERNEL.format("nf_tables (nft_ct, nft_log, nft_nat)")),
     ("NFLOG", "reporting refused connections", _nflog, KERNEL.format("nfnetlink_log")),
     ("veth", "the sandbox's network", _veth, KERNEL.format("CONFIG_VETH")),
+)  # fmt: skip
+
+IN_USER_NAMESPACE: tuple[tuple[str, str, Callable[[], None], str], ...] = (
+    ("proc and sysfs", "processes and devices of the sandbox", _proc,
+     "Run it outside of a container, or as root: something is mounted over a part of /proc or /sys."),
 )  # fmt: skip
 
 
@@ -191,6 +233,7 @@ def main(argv: Sequence[str]) -> int:
                         help="check for up with this --net; pretend needs no Claude Code (default: %(default)s)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
-    results = [*requirements(), *of_agent(Net(options.net))]
+    net = Net(options.net)
+    results = [*begin(net), *of_agent(net)]
     sys.stdout.write(json.dumps([asdict(r) for r in results]) + "\n" if options.json else table(results))
     return 1 if missing(results) else 0

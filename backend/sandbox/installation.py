@@ -32,17 +32,20 @@ OTHER_COMMANDS = ("git-shell", "git-lfs", "scalar")  # they run git, ssh and tra
 LAUNCHERS = Path(backend.__file__).parent / "launchers"
 
 
-def install(root: Path) -> None:
+def install(root: Path, base: Path | None = None) -> None:
     """Installs launchers, accounts, boot's mount points, and links to the files that boot writes. Raises OSError.
 
-    Afterwards the root can be read-only: nothing else is created in it.
+    Afterwards the root can be read-only: nothing else is created in it. `base` is the root whose files will lie below those in
+    `root`, None if they are the same.
     """
+    base = base or root
     local = root / "usr/local/bin"
     for launcher in sorted(LAUNCHERS.iterdir()):
         if launcher.is_file():
             place(launcher, local / launcher.name, 0o755)
-    installed = [name for name in OTHER_COMMANDS if (root / "usr/bin" / name).exists()]
+    installed = [name for name in OTHER_COMMANDS if (base / "usr/bin" / name).exists()]
     for name in (*GIT_COMMANDS, *installed):  # the former are started over ssh by `git clone root@HOST:/workspace/repo`
+        local.mkdir(parents=True, exist_ok=True)
         (local / name).unlink(missing_ok=True)
         (local / name).symlink_to("git")
     paths = Paths(root)
@@ -60,16 +63,17 @@ def install(root: Path) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(Path("/") / target.relative_to(root))
     for name, line in (("passwd", "{user}:x:{uid}:{uid}::{home}:{shell}"), ("group", "{user}:x:{uid}:")):
-        path = root / "etc" / name
-        write(path, accounts(path.read_text(), line).encode())
+        write(root / "etc" / name, accounts((base / "etc" / name).read_text(), line).encode())
     # Replaces the machine's password hashes. With *, no password works, but the account is not locked, so keys do.
     write(root / "etc/shadow", "".join(f"{user}:*:::::::\n" for user in ("root", *USERS)).encode(), 0o600)
-    # Without this file, sshd prints an error at each login. It need not be writable.
-    lastlog = root / "var/log/lastlog"
-    lastlog.parent.mkdir(parents=True, exist_ok=True)
-    write(lastlog, b"")
+    last_log(root)
     for name in ("bashrc", "profile"):
         place(LAUNCHERS / f"login/root.{name}", root / f"root/.{name}", 0o644)
+
+
+def last_log(root: Path) -> None:
+    """Creates a file without which sshd prints an error at each login. It need not be writable. Raises OSError."""
+    write(root / "var/log/lastlog", b"")
 
 
 def place(source: Path, target: Path, mode: int) -> None:
@@ -82,6 +86,7 @@ def place(source: Path, target: Path, mode: int) -> None:
 
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Writes a new file in place of the old one, which may be a link to another file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.touch(mode)
     path.write_bytes(data)

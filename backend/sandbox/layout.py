@@ -1,4 +1,8 @@
-"""Builds the sandbox's root: an overlay on this machine's root that writes to memory, with our files at the image's paths."""
+"""Builds the sandbox's root, with our files at the image's paths.
+
+Under root it is an overlay on the machine's root that writes to memory. In a user namespace the kernel refuses that, so the
+root is a tmpfs with read-only overlays of the system's folders (layers.py).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from pathlib import Path
 
 from backend.contract.immutable import dataclass
 from backend.contract.paths import Paths
-from backend.sandbox import installation
+from backend.sandbox import installation, layers, namespaces
 from backend.sandbox.claude import FAKE_CLAUDE
 from backend.sandbox.installation import LAUNCHERS, place, write
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
@@ -69,6 +73,18 @@ def build(sources: Sources) -> None:
         )
     )
     mount("tmpfs", place, "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(WRITES_BYTES)},mode=0755")
+    root = _layers(place, sources) if namespaces.in_user_namespace() else _on_overlay(place, sources)
+    _devices(root)
+    mount("proc", root / "proc", "proc", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC)
+    mount("sysfs", root / "sys", "sysfs", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC | Mount.RDONLY)
+    mount("tmpfs", root / "run", "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(16 << 20)},mode=0755")
+    socket.sethostname("codetainer")
+    pivot(root)
+    os.umask(0o022)
+
+
+def _on_overlay(place: Path, sources: Sources) -> Path:
+    """Makes the root for root. Returns its path, below the tmpfs `place`."""
     root = place / "root"
     root.mkdir()
     _overlay(Path("/"), root, place / "writes")
@@ -76,15 +92,36 @@ def build(sources: Sources) -> None:
         below = Path("/") / name
         if below.is_mount() and not below.is_symlink():  # an overlay does not include file systems mounted below
             _overlay(below, root / name, place / f"writes-{name}")
-    _hide(root)
-    _install(root, sources)
-    _devices(root)
-    mount("proc", root / "proc", "proc", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC)
-    mount("sysfs", root / "sys", "sysfs", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC | Mount.RDONLY)
-    mount("tmpfs", root / "run", "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(16 << 20)},mode=0755")
+    tops = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    _hide(root, (*(top for top in tops if top not in SYSTEM | MADE), *HIDDEN))
+    _home_of_root(root)
+    for source, target in _install(root, root, sources):
+        bind(source, target)
     _names(root, sources.resolvers)
-    pivot(root)
+    return root
+
+
+def _layers(place: Path, sources: Sources) -> Path:
+    """Makes the root in a user namespace, in the tmpfs `place` itself."""
     os.umask(0o022)
+    points = layers.mount_points(Path("/proc/self/mountinfo").read_text())
+    for name in (*MADE, "root"):
+        (place / name).mkdir()
+    _hide(place, ("root",))
+    _home_of_root(place)
+    binds = _install(place, Path("/"), sources)
+    _names(place, sources.resolvers)
+    for _, target in binds:  # mount points: nothing can be created in an overlay without an upper layer
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    if sources.claude is None:
+        layers.without(place / "usr/local/bin/claude")
+    layers.lay(place, SYSTEM, points)
+    for source, target in binds:
+        bind(source, target)
+    _hide(place, HIDDEN)
+    installation.last_log(place)
+    return place
 
 
 def keep(folder: Path, files: Mapping[str, str]) -> None:
@@ -114,13 +151,15 @@ def _overlay(lower: Path, target: Path, writes: Path) -> None:
     mount("overlay", target, "overlay", Mount.NOSUID | Mount.NODEV, options)
 
 
-def _hide(root: Path) -> None:
+def _hide(root: Path, names: Iterable[str]) -> None:
     """Mounts an empty tmpfs over each folder in which this machine's users may keep files."""
-    tops = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
-    for name in (*(top for top in tops if top not in SYSTEM | MADE), *HIDDEN):
+    for name in names:
         folder = root / name
         if folder.is_dir() and not folder.is_symlink():
             mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(64 << 20)},mode=0755")
+
+
+def _home_of_root(root: Path) -> None:
     (root / "root").mkdir(exist_ok=True)
     (root / "root").chmod(0o700)
 
@@ -128,7 +167,11 @@ def _hide(root: Path) -> None:
 # --- our own files, at the same paths as in the image (docs/architecture.md) ---
 
 
-def _install(root: Path, sources: Sources) -> None:
+def _install(root: Path, base: Path, sources: Sources) -> list[tuple[Path, Path]]:
+    """Installs our files in `root`, below which those of `base` lie. Returns what is left to bind: files and their places.
+
+    Raises OSError.
+    """
     opt, local = root / "opt/codetainer", root / "usr/local/bin"
     for name in PACKAGES:
         # Copied, not bound: a sandbox that runs for days keeps its version, even if the installed one is upgraded.
@@ -138,12 +181,12 @@ def _install(root: Path, sources: Sources) -> None:
     bind(sources.confine, opt / "confine")
     bind(sources.reader, opt / "reader")
     _git(opt / "git", Path(GIT).resolve())
-    installation.install(root)
+    installation.install(root, base)
     (local / "coredns").unlink(missing_ok=True)
-    bind(sources.coredns, local / "coredns")
+    binds = [(sources.coredns, local / "coredns")]
     (local / "claude").unlink(missing_ok=True)
     if sources.claude:
-        _claude(root, sources.claude)
+        binds += _claude(root, sources.claude)
     place(sources.domains, root / "opt/network/domains.conf", 0o644)
     if sources.credentials:
         place(sources.credentials, root / "opt/network/credentials.toml", 0o644)
@@ -157,8 +200,9 @@ def _install(root: Path, sources: Sources) -> None:
     if sources.state:
         bind(sources.state, inside.state, read_only=False)
     if sources.certificate:
-        bundle = root / "etc/ssl/certs/ca-certificates.crt"
-        write(bundle, bundle.read_bytes() + sources.certificate)
+        bundle = "etc/ssl/certs/ca-certificates.crt"
+        write(root / bundle, (base / bundle).read_bytes() + sources.certificate)
+    return binds
 
 
 def _folder(name: str) -> Path:
@@ -208,20 +252,21 @@ def _git(link: Path, program: Path) -> None:
         bind(program, link)
 
 
-def _claude(root: Path, program: Path) -> None:
+def _claude(root: Path, program: Path) -> list[tuple[Path, Path]]:
+    """Installs the agent's program. Returns what is left to bind."""
     link = root / "usr/local/bin/claude"
     if program == FAKE_CLAUDE:
         place(program, link, 0o755)
-        return
+        return []
     folder = package(program)
     if folder == program:
-        bind(program, link)
-        return
+        return [(program, link)]
     bind(folder, root / "opt/claude-code")
     link.symlink_to(Path("/opt/claude-code") / program.relative_to(folder))
     node = shutil.which("node")
     if node and not visible(Path(node)):  # a version manager keeps it in a user's home
-        bind(Path(node).resolve(), root / "usr/local/bin/node")
+        return [(Path(node).resolve(), root / "usr/local/bin/node")]
+    return []
 
 
 # --- devices and names ---
@@ -248,4 +293,3 @@ def _names(root: Path, resolvers: Sequence[str]) -> None:
     write(root / "etc/hostname", b"codetainer\n")
     write(root / "etc/hosts", b"127.0.0.1 localhost codetainer\n::1 localhost\n")
     write(root / "etc/resolv.conf", "".join(f"nameserver {address}\n" for address in resolvers).encode())
-    socket.sethostname("codetainer")

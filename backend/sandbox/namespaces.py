@@ -19,11 +19,16 @@ class Namespace(IntFlag):
     IPC = 0x08000000
     PID = 0x20000000
     NET = 0x40000000
+    USER = 0x10000000
+    CGROUP = 0x02000000
 
 
 SANDBOX = Namespace.MOUNT | Namespace.UTS | Namespace.IPC | Namespace.PID | Namespace.NET
+# In the order in which they are joined: the user namespace first, because it gives the right to join the others; the mount
+# namespace last, because /proc is a different one afterwards.
 _FILES = {
-    Namespace.MOUNT: "mnt", Namespace.UTS: "uts", Namespace.IPC: "ipc", Namespace.PID: "pid", Namespace.NET: "net",
+    Namespace.USER: "user", Namespace.CGROUP: "cgroup", Namespace.UTS: "uts", Namespace.IPC: "ipc", Namespace.PID: "pid",
+    Namespace.NET: "net", Namespace.MOUNT: "mnt",
 }  # fmt: skip
 
 
@@ -38,9 +43,17 @@ class Mount(IntFlag):
     REMOUNT = 32
     BIND = 4096
     REC = 16384
+    NOATIME = 1 << 10
+    NODIRATIME = 1 << 11
+    RELATIME = 1 << 21
     PRIVATE = 1 << 18
 
 
+_OPTIONS = {"mnt": "mount"}  # nsenter(1) names these differently
+# statvfs(3) and mount(2) flags of a mount that a remount in a user namespace has to repeat (mount_namespaces(7), "Locked").
+_LOCKED = {
+    os.ST_NODEV: 4, os.ST_NOEXEC: 8, os.ST_NOATIME: 1 << 10, os.ST_NODIRATIME: 1 << 11, os.ST_RELATIME: 1 << 21,
+}  # fmt: skip
 _PR_SET_PDEATHSIG = 1
 _MNT_DETACH = 2
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
@@ -57,16 +70,66 @@ def unshare(kinds: Namespace) -> None:
     _check(_libc.unshare(int(kinds)), f"unshare {kinds!r}")
 
 
-def enter(pid: int, kinds: Namespace = SANDBOX) -> None:
-    """Joins another process's namespaces. Its PID namespace is for children of this process only. Raises OSError."""
-    opened = {kind: os.open(f"/proc/{pid}/ns/{_FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC) for kind in _FILES if kind & kinds}
+def enter(pid: int) -> None:
+    """Joins all namespaces of a process in which this one is not yet, and becomes root of its user namespace. Raises OSError.
+
+    Its PID namespace is for children of this process only.
+    """
+    opened: dict[Namespace, int] = {}
     try:
-        # The mount namespace last, because /proc is a different one afterwards.
-        for kind in sorted(opened, key=lambda k: k is Namespace.MOUNT):
-            _check(_libc.setns(opened[kind], int(kind)), f"join the {_FILES[kind]} namespace of process {pid}")
+        for kind in _differing(pid):
+            opened[kind] = os.open(f"/proc/{pid}/ns/{_FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC)
+        for kind, descriptor in opened.items():
+            _check(_libc.setns(descriptor, int(kind)), f"join the {_FILES[kind]} namespace of process {pid}")
+            if kind is Namespace.USER:
+                become_root()
     finally:
         for descriptor in opened.values():
             os.close(descriptor)
+
+
+def join_user(pid: int) -> None:
+    """Joins a process's user namespace as its root. The process must have a single thread. Raises OSError."""
+    descriptor = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.setns(descriptor, int(Namespace.USER)), f"join the user namespace of process {pid}")
+    finally:
+        os.close(descriptor)
+    become_root()
+
+
+def become_root() -> None:
+    """Becomes root of the user namespace that was joined, and leaves the user's groups, which may open files of the machine."""
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def nsenter(pid: int, *kinds: Namespace) -> list[str]:
+    """The nsenter(1) command that joins namespaces of a process, all that differ if none is named; without the final --.
+
+    `nsenter --all` fails in a user namespace, because it joins the machine's time namespace, too.
+    """
+    options = [f"--{_OPTIONS.get(_FILES[kind], _FILES[kind])}" for kind in kinds or _differing(pid)]
+    return ["nsenter", f"--target={pid}", *options]
+
+
+def nsenter_from_machine(pid: int, kind: Namespace) -> list[str]:
+    """`nsenter` for an operator to type, who is outside of the user namespace that this process may be in."""
+    if not in_user_namespace():
+        return ["nsenter", f"--{_OPTIONS.get(_FILES[kind], _FILES[kind])}=/proc/{pid}/ns/{_FILES[kind]}"]
+    return [*nsenter(pid, Namespace.USER, kind), "--preserve-credentials"]
+
+
+def in_user_namespace(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
+    """True if root here is not the machine's root (user_namespaces(7): the first one maps all ids to themselves)."""
+    return uid_map.read_text().split() != ["0", "0", "4294967295"]
+
+
+def _differing(pid: int) -> list[Namespace]:
+    """The kinds of namespaces in which a process differs from this one, in the order in which they are joined."""
+    own, other = Path("/proc/self/ns"), Path(f"/proc/{pid}/ns")
+    return [kind for kind, name in _FILES.items() if not (own / name).samefile(other / name)]
 
 
 def mount(source: str, target: Path, kind: str = "", flags: Mount = Mount.NONE, options: str = "") -> None:
@@ -78,14 +141,18 @@ def mount(source: str, target: Path, kind: str = "", flags: Mount = Mount.NONE, 
 def bind(source: Path, target: Path, *, read_only: bool = True) -> None:
     """Bind-mounts a file or folder, and creates the target if it does not exist. Raises OSError."""
     if source.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
+        if not target.is_dir():
+            target.mkdir(parents=True)
     else:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.touch(exist_ok=True)
+        if not target.parent.is_dir():
+            target.parent.mkdir(parents=True)
+        if not target.exists():  # touch would fail in a read-only file system even then
+            target.touch()
     mount(str(source), target, flags=Mount.BIND | Mount.REC)
     if read_only:
         # mount(2) ignores flags when it creates a bind mount; they need a remount.
-        mount("none", target, flags=Mount.BIND | Mount.REMOUNT | Mount.RDONLY | Mount.NOSUID)
+        kept = sum(flag for seen, flag in _LOCKED.items() if os.statvfs(target).f_flag & seen)
+        mount("none", target, flags=Mount.BIND | Mount.REMOUNT | Mount.RDONLY | Mount.NOSUID | Mount(kept))
 
 
 def pivot(root: Path) -> None:

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from backend import settings, system
+from backend.sandbox import namespaces
+from backend.sandbox.namespaces import Namespace
 from backend.sandbox.nat import Nat, resolvers
 from backend.sandbox.options import Net, Options
+from backend.sandbox.outside import Outside
+from backend.sandbox.pasta import UserNetwork
 
 # Used in place of real credentials with --net none and --net pretend.
 DUMMIES: Mapping[str, str] = {"GH_PAT": "ghp_pretend", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-pretend"}
@@ -39,11 +43,16 @@ class Network(Protocol):
     def end(self) -> None: ...
 
 
-def chosen(options: Options) -> Network:
-    """The network that the options select. Raises DescriptionError, OSError and SystemFailure."""
+def chosen(options: Options, outside: Outside | None = None) -> Network:
+    """The network that the options select; without root, `outside` carries that of the machine.
+
+    Raises DescriptionError, OSError and SystemFailure.
+    """
     match options.net:
         case Net.NONE:
             return Nothing()
+        case Net.NAT if outside is not None:
+            return UserNetwork(outside)
         case Net.NAT:
             return Machine()
         case Net.PRETEND:
@@ -61,10 +70,10 @@ class Nothing:
     def start(self) -> None: ...
 
     def connect(self, sandbox: int) -> None:
-        system.run(["nsenter", f"--net=/proc/{sandbox}/ns/net", "--", "ip", "link", "set", "lo", "up"])
+        system.run([*namespaces.nsenter(sandbox, Namespace.NET), "--", "ip", "link", "set", "lo", "up"])
 
     def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
-        return ("nsenter", f"--net=/proc/{sandbox}/ns/net"), "127.0.0.1"
+        return tuple(namespaces.nsenter_from_machine(sandbox, Namespace.NET)), "127.0.0.1"
 
     def failed(self) -> str:
         return ""

@@ -131,7 +131,7 @@ def _run(
 @contextlib.contextmanager
 def reported(command: Command) -> Iterator[commands.Outcome]:
     """Reports the command to this process's observer. The caller's block runs it and sets the outcome's exit code."""
-    into = ("nsenter", "--all", f"--target={command.init}", f"--wdns={command.folder}", "--")
+    into = (*namespaces.nsenter(command.init), f"--wdns={command.folder}", "--")
     with commands.observed(
         command.argv,
         identity=command.identity.name,

@@ -28,8 +28,9 @@ from backend.sandbox.exit_summary import ExitSummary
 from backend.sandbox.first_process import POLL_SECONDS, STOP_SIGNALS, FirstProcess, close_on_exec
 from backend.sandbox.layout import Sources
 from backend.sandbox.networks import Network
-from backend.sandbox.options import Options, Show
+from backend.sandbox.options import Net, Options, Show
 from backend.sandbox.output import Output
+from backend.sandbox.outside import Outside
 from backend.sandbox.own_commands import OwnCommands
 from backend.sandbox.pretend.description import DescriptionError
 from backend.sandbox.registry import DEFAULT_NAME, Beacon, NoSandbox
@@ -56,7 +57,9 @@ class PartFailed(Exception):
 
 def main(argv: Sequence[str]) -> int:
     chosen = options.parse(argv)
-    lacking = check.missing(check.requirements())
+    # Before this process joins a user namespace: what carries the connections of a user's sandbox is outside of it.
+    outside = Outside() if os.geteuid() != 0 and chosen.net is Net.NAT else None
+    lacking = check.missing(check.begin(chosen.net))
     if lacking:
         sys.stderr.write("codetainer: cannot start a sandbox on this machine\n" + check.table(lacking))
         return 1
@@ -68,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as set by nohup
             signal.signal(number, stop)
     try:
-        return Up(chosen).run()
+        return Up(chosen, outside).run()
     except (DescriptionError, settings.SettingsError) as error:
         sys.stderr.write(f"codetainer: {error}\n")
         return settings.EXIT_CODE
@@ -88,8 +91,9 @@ def main(argv: Sequence[str]) -> int:
 class Up:
     """One sandbox, from its creation until nothing of it is left."""
 
-    def __init__(self, chosen: Options) -> None:
+    def __init__(self, chosen: Options, outside: Outside | None) -> None:
         self._options = chosen
+        self._outside = outside
         self._sandbox = FirstProcess("the sandbox")
         self._at_terminal = not chosen.command and chosen.show is not Show.LINES and terminal.is_interactive()
         self._network: Network | None = None
@@ -100,7 +104,7 @@ class Up:
 
     def run(self) -> int:
         inputs.require_files(self._options)
-        network = networks.chosen(self._options)
+        network = networks.chosen(self._options, self._outside)
         environment, claude = inputs.read(self._options, network.environment)
         if self._options.name != DEFAULT_NAME:
             environment["CODETAINER_NAME"] = self._options.name

@@ -10,6 +10,7 @@ import libtmux
 import pytest
 
 from tests.image import container
+from tests.netns import rootless
 from tests.netns import sandbox as namespaces
 from tests.netns.sandbox import Begin, Running
 from tests.netns.work_room import Room
@@ -17,11 +18,22 @@ from tests.netns.work_room import Room
 
 @pytest.fixture(scope="session")
 def begin(request: pytest.FixtureRequest) -> Begin:
-    """Starts a sandbox in namespaces or, for modules marked with `tests.netns.worlds.BOTH`, also in the image."""
-    if getattr(request, "param", "namespaces") == "namespaces":
+    """Starts a sandbox in namespaces or, for modules marked with `tests.netns.worlds`, also as a user or in the image."""
+    way = getattr(request, "param", "namespaces")
+    if way == "namespaces":
         return namespaces.start
+    if way == "rootless":
+        who: rootless.User = request.getfixturevalue("user")
+        return who.start
     request.getfixturevalue("image")
     return container.start
+
+
+@pytest.fixture(scope="session")
+def user() -> Iterator[rootless.User]:
+    """An ordinary user of this machine, for the life of the test run."""
+    with rootless.user() as who:
+        yield who
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import libtmux
 import psutil
@@ -24,11 +24,14 @@ import psutil
 from backend.contract.events import BootStarted, Event, LockReleased, ServiceChanged, ServiceState, Stamped, decode
 from backend.contract.paths import Paths
 from backend.contract.state import State, fold_all
-from backend.sandbox import registry
+from backend.sandbox import namespaces, registry
 from backend.sandbox.enter import environment_for
 from backend.sandbox.registry import NoSandbox
 from backend.session import session
 from backend.system import AGENT, ROOT, Identity
+
+if TYPE_CHECKING:
+    from tests.netns import rootless
 
 CODETAINER = [sys.executable, "-I", "-m", "codetainer_tui.cli"]
 UNTIL_WE_END = ["setpriv", "--pdeathsig", "TERM", "--"]  # stops the command when this process ends, even if it is killed
@@ -130,6 +133,7 @@ class Running:
     process: subprocess.Popen[str]
     init: int
     seen: Path  # the pretend internet's log
+    operator: Callable[..., list[str]] = lambda *argv: list(argv)  # the command that runs `argv` as the operator
     _reader: JournalReader = field(default_factory=JournalReader, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -226,11 +230,11 @@ class Running:
 
     def command(self, identity: Identity, *argv: str) -> list[str]:
         """Returns the argument list that runs a command in the sandbox as the agent or root, through `codetainer enter`."""
-        return [*CODETAINER, "enter", "--name", self.name, *(["--root"] if identity is ROOT else []), "--", *argv]
+        return self.operator(*CODETAINER, "enter", "--name", self.name, *(["--root"] if identity is ROOT else []), "--", *argv)
 
     def called(self, identity: Identity, *argv: str) -> tuple[list[str], dict[str, str] | None]:
         """Like `command`, with its environment, but through nsenter: that is faster because it does not start Python."""
-        into = ["nsenter", f"--target={self.init}", "--all", f"--wdns={'/' if identity is ROOT else '/workspace'}", "--"]
+        into = [*namespaces.nsenter(self.init), f"--wdns={'/' if identity is ROOT else '/workspace'}", "--"]
         return [*into, *identity.wrap(argv)], environment_for(identity, self.init)
 
     def called_as_agent(self, *argv: str) -> tuple[list[str], dict[str, str] | None]:
@@ -266,25 +270,46 @@ def start(
     **environment: str,
 ) -> Running:
     """Starts a sandbox. Returns when its init lock is released."""
+    return start_as(
+        None, folder, name, *options, internet=internet, listed=listed, until_released=until_released, **environment
+    )
+
+
+def start_as(
+    user: rootless.User | None,
+    folder: Path,
+    name: str,
+    *options: str,
+    internet: str = INTERNET,
+    listed: str = LISTED,
+    until_released: bool = True,
+    **environment: str,
+) -> Running:
+    """`start` as root or, with `user`, as an ordinary user."""
     (folder / "internet.toml").write_text(internet)
     (folder / "domains.conf").write_text(listed)
     seen = folder / "seen.jsonl"
+    up = [
+        *UNTIL_WE_END, *CODETAINER, "up", "--net", "pretend", "--pretend", str(folder / "internet.toml"), "--pretend-log",
+        str(seen), "--domains", str(folder / "domains.conf"), "--claude", str(IDLE), "--name", name, "--no-tui", *options,
+    ]  # fmt: skip
     process = subprocess.Popen(
-        [*UNTIL_WE_END, *CODETAINER, "up", "--net", "pretend", "--pretend", str(folder / "internet.toml"),
-         "--pretend-log", str(seen), "--domains", str(folder / "domains.conf"), "--claude", str(IDLE), "--name", name,
-         "--no-tui", *options],
+        up if user is None else user.called(*up),
         stdin=subprocess.DEVNULL, stdout=(folder / "out").open("w"), stderr=(folder / "err").open("w"), text=True,
         env={**os.environ, **environment},
     )  # fmt: skip
 
     def first_process() -> int:
         assert process.poll() is None, (folder / "err").read_text() + (folder / "out").read_text()
+        if user is not None:
+            return user.find(name)
         try:
             return registry.find(name)
         except NoSandbox:
             return 0
 
-    running = Running(name, process, eventually(f"{name} runs", first_process), seen)
+    init = eventually(f"{name} runs", first_process)
+    running = Running(name, process, init, seen, user.called) if user else Running(name, process, init, seen)
     if until_released:
         eventually("the init lock is released", lambda: running.paths.journal.exists() and running.events(LockReleased))
     return running

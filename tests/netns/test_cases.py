@@ -8,7 +8,7 @@ from backend.contract.events import Reason, Refused, Via
 from tests.netns import worlds
 from tests.netns.sandbox import Running, eventually
 
-pytestmark = worlds.BOTH
+pytestmark = worlds.EVERY
 
 CONNECT = """
 import json, socket, sys, time

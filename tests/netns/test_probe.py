@@ -6,9 +6,10 @@ import pytest
 
 from backend.contract.events import ProofFinished
 from codetainer_tui.view.walls import NOTIFICATIONS, OTHER, SSH, WALLS
+from tests.netns import worlds
 from tests.netns.sandbox import Running, eventually
 
-pytestmark = pytest.mark.netns
+pytestmark = worlds.USERS
 
 TRY = """
 import json, runpy, sys
@@ -31,7 +32,7 @@ NO_GROUPS, NO_RIGHTS, NO_NEW = "--clear-groups", "--bounding-set=-all", "--no-ne
         ("privileges", (), "capabilities"),
         ("privileges", ("setpriv", "--inh-caps=+chown", "setpriv", NO_RIGHTS), "capabilities"),
         ("privileges", (*AGENT, NO_GROUPS, NO_NEW), "capabilities"),
-        ("privileges", (*AGENT, "--groups=4", NO_RIGHTS, NO_NEW), "supplementary groups"),
+        ("privileges", (*AGENT, "--groups=5", NO_RIGHTS, NO_NEW), "supplementary groups"),
         ("privileges", (*AGENT, NO_GROUPS, NO_RIGHTS), "can gain privileges"),
         ("privileges", (*AGENT, NO_GROUPS, NO_RIGHTS, NO_NEW), ""),
         ("foreign_environments", (), "can be read"),

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from backend.sandbox import namespaces
+from backend.sandbox.namespaces import Namespace
 from backend.sandbox.networks import DUMMIES
 from backend.sandbox.pretend import description, process
 from backend.sandbox.pretend.certificates import Authority
@@ -40,7 +42,7 @@ class Pretend:
 
     def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:
         """Leads through the pretend internet, because this machine has no route to the sandbox."""
-        return ("nsenter", f"--net=/proc/{self._process.pid}/ns/net"), process.SANDBOX
+        return tuple(namespaces.nsenter_from_machine(self._process.pid, Namespace.NET)), process.SANDBOX
 
     def failed(self) -> str:
         return "" if self._process.pid == 0 or self._process.ended() is None else "the pretend internet"

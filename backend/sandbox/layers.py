@@ -1,0 +1,83 @@
+"""The sandbox's root without root: a tmpfs with our files, and read-only overlays of our files over the machine's.
+
+In a user namespace the kernel refuses an overlay of a folder below which something is mounted, because it would show what
+these mounts cover. There, each of its subfolders gets an overlay of its own, and its regular files are bound, read-only.
+Sockets, pipes and devices are left out: through a bind mount, a connection to a socket of the machine would succeed. An overlay
+without an upper layer copies nothing up, so it needs no rights over the machine's files, and is read-only from the start.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from backend.sandbox.namespaces import Mount, bind, mount
+
+
+def lay(root: Path, names: Iterable[str], mounts: Iterable[Path]) -> None:
+    """Shows the machine's top-level folders `names` in `root`, below our files that are already there. Raises OSError."""
+    points = tuple(mounts)
+    for name in sorted(names):
+        source, target = Path("/") / name, root / name
+        if source.is_symlink():
+            if not os.path.lexists(target):
+                target.symlink_to(source.readlink())
+        elif source.is_dir():
+            _folder(source, target, points)
+
+
+def without(place: Path) -> None:
+    """Hides a file of the machine: an overlay takes a device with the number 0:0 in a layer above as its removal."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.mknod(place, stat.S_IFCHR, os.makedev(0, 0))
+
+
+def mount_points(text: str) -> tuple[Path, ...]:
+    """The mount points in a text of /proc/self/mountinfo (proc(5)), in which spaces and the like are octal."""
+    fields = (line.split() for line in text.splitlines())
+    return tuple(
+        Path(f[4].encode().decode("unicode_escape").encode("latin-1").decode(errors="surrogateescape"))
+        for f in fields
+        if len(f) > 4
+    )
+
+
+def _folder(source: Path, target: Path, points: tuple[Path, ...]) -> None:
+    if not os.path.lexists(target):
+        target.mkdir()
+    elif target.is_symlink() or not target.is_dir():
+        return  # a file of ours replaces the folder
+    if not any(source in point.parents for point in points):
+        _overlay(source, target)
+        return
+    try:
+        entries = sorted(os.scandir(source), key=lambda entry: entry.name)
+    except PermissionError:
+        return  # closed to this user, so it stays empty
+    for entry in entries:
+        with suppress(FileNotFoundError):  # removed meanwhile
+            _entry(entry, source / entry.name, target / entry.name, points)
+
+
+def _entry(entry: os.DirEntry[str], source: Path, target: Path, points: tuple[Path, ...]) -> None:
+    """Shows an entry of a folder that cannot be an overlay. A mount point of the machine becomes an empty folder."""
+    if entry.is_symlink():
+        if not os.path.lexists(target):
+            target.symlink_to(source.readlink())
+    elif source in points:
+        if entry.is_dir() and not os.path.lexists(target):
+            target.mkdir()
+    elif entry.is_dir():
+        _folder(source, target, points)
+    elif stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode) and not os.path.lexists(target):
+        bind(source, target)
+
+
+def _overlay(source: Path, target: Path) -> None:
+    """Mounts our files in `target` over the machine's in `source`, in their place."""
+    if any(c in f"{source}{target}" for c in ",:\\"):  # they separate the options of an overlay
+        raise OSError(f"cannot show {source} in the sandbox: its name contains a comma, colon or backslash")
+    mount("overlay", target, "overlay", Mount.NOSUID | Mount.NODEV | Mount.RDONLY, f"lowerdir={target}:{source}")

@@ -1,0 +1,3 @@
+module codetainer/userns
+
+go 1.25.0
