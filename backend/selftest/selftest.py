@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import secrets
@@ -17,6 +18,7 @@ from backend.contract.immutable import dataclass
 from backend.guard import upstream
 from backend.guard.channel import Explain
 from backend.notify.firewall import open_for
+from backend.selftest import listeners
 from backend.settings.values import GateMode, Seccomp
 from backend.system import Finished, SystemFailure
 from network.allowlist import Check
@@ -100,6 +102,8 @@ async def run(boot: Boot, *, listed: bool = True) -> Result:
         problems = results(done)
     except ValueError as error:
         raise SystemFailure(f"cannot run the self-test: {done.last_line[:MAX_TEXT]}", REMEDY) from error
+    resolvers = [upstream.parse(text)[0].address for text in boot.policy.upstreams]
+    problems["loopback"] = await asyncio.to_thread(listeners.foreign, resolvers)
     if boot.settings.outside:
         problems["credentials"] = credentials_inside(boot)
     broken = tuple(text for name, text in problems.items() if text and name not in (LISTED, RESOLVER))

@@ -29,6 +29,7 @@ NAMES = Wall(
     "names off the allowlist do not resolve; only the guard queries the upstream resolver",
 )
 ADDRESSES = Wall("addresses", ("outside address",), "only addresses of allowed names are reachable")
+LOOPBACK = Wall("loopback", ("loopback",), "only programs of this sandbox listen inside")
 GATE = Wall("gate", ("another site",), "other hosts on an open address are refused, by the name in the connection")
 MODEL = Wall("model", ("request to the model",), "the model gets only the agent's own tools, and content from here")
 CREDENTIALS = Wall("credentials", ("credentials", "environments"), "the agent has placeholders only")
@@ -37,7 +38,7 @@ PRIVILEGES = Wall("privileges", ("privileges", "platform"), "uid 1000, no capabi
 CALLS = Wall("system calls", ("system calls",), "namespaces, mounts, keyrings, vsock and terminal input injection are refused")
 SSH = Wall("ssh", ("sshd",), "keys only, no forwarding, out of the agent's reach")
 NOTIFICATIONS = Wall("notifications", ("notifications",), "only a sender of notifications can reach their service")
-WALLS = (NAMES, ADDRESSES, GATE, MODEL, CREDENTIALS, ROOT, PRIVILEGES, CALLS, SSH, NOTIFICATIONS)
+WALLS = (NAMES, ADDRESSES, LOOPBACK, GATE, MODEL, CREDENTIALS, ROOT, PRIVILEGES, CALLS, SSH, NOTIFICATIONS)
 OTHER = frozenset(("resolver", "listed host"))  # these test that allowed traffic works, not a protection
 REDUCED = {
     NAMES: "learning run: any public name resolves; only the guard queries the upstream resolver",

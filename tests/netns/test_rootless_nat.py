@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -69,9 +70,36 @@ class Machine:
         return (self.folder / "err").read_text()
 
 
+# Runs pasta as if the options that close the machine's loopback were missing.
+AS_BY_DEFAULT = """#!/bin/sh
+for word; do
+    shift
+    case $word in -T | -U) word=-${word#-} ;; esac
+    [ "$last" = -T ] || [ "$last" = -U ] && word=auto
+    last=$word
+    set -- "$@" "$word"
+done
+exec REAL "$@"
+"""
+
+
 @contextlib.contextmanager
-def machine(folder: Path, resolvers: str, *, without: str = "") -> Iterator[Machine]:
-    """A machine with these lines in resolv.conf, on which a program may be missing."""
+def listening(here: Machine) -> Iterator[None]:
+    """A program of the machine that answers on its 127.0.0.1, port 8099."""
+    argv = here.user.called("/usr/bin/python3", "-I", "-c", LISTENING)
+    program = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "listens\n"
+        yield
+    finally:
+        program.kill()
+        program.wait(timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def machine(folder: Path, resolvers: str, *, by_default: bool = False) -> Iterator[Machine]:
+    """A machine with these lines in resolv.conf. `by_default`: its pasta does not close the machine's loopback."""
     internet = process.new()
     process.start(internet, description.parse(INTERNET, "test"), -1, Authority())
 
@@ -81,8 +109,12 @@ def machine(folder: Path, resolvers: str, *, without: str = "") -> Iterator[Mach
         own.chmod(0o755)
         namespaces.bind(own / "resolv.conf", Path("/etc/resolv.conf").resolve())
         namespaces.mount("tmpfs", Path("/run"), "tmpfs")  # hides the real machine's /run, which may name its resolvers
-        if without:
-            namespaces.mount("/dev/null", Path(without), flags=Mount.BIND)
+        if by_default:
+            program = Path("/usr/bin/pasta").resolve()
+            shutil.copy(program, own / "pasta")
+            (own / "wrapper").write_text(AS_BY_DEFAULT.replace("REAL", str(own / "pasta")))
+            (own / "wrapper").chmod(0o755)
+            namespaces.mount(str(own / "wrapper"), program, flags=Mount.BIND)
 
     try:
         with rootless.user(prepare, kinds=Namespace.MOUNT | Namespace.NET) as who:
@@ -109,22 +141,22 @@ def helpers() -> list[psutil.Process]:
 
 
 def test_listed_names_are_reached_and_the_machines_loopback_is_not(here: Machine) -> None:
-    listening = subprocess.Popen(
-        here.user.called("/usr/bin/python3", "-I", "-c", LISTENING), stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
-    )
-    assert listening.stdout is not None
-    assert listening.stdout.readline() == "listens\n"
     connect = "for a in 127.0.0.1 203.0.113.253 203.0.113.254 169.254.1.1; do curl -sS -m 5 http://$a:8099 2>&1; done; echo end"
-    try:
-        with here.up("sh", "-c", f"echo runs; {CURL}; {connect}; codetainer status --walls; cat") as up:
-            assert up.stdout is not None
-            assert up.stdout.readline() == "listed.test answers /page\n", here.errors()
-            lines = list(iter(up.stdout.readline, "end\n"))
-            assert "the machine" not in "".join(lines)
-    finally:
-        listening.kill()
-        listening.wait(timeout=PATIENCE)
+    with listening(here), here.up("sh", "-c", f"echo runs; {CURL}; {connect}; codetainer status --walls; echo end; cat") as up:
+        assert up.stdout is not None
+        assert up.stdout.readline() == "listed.test answers /page\n", here.errors()
+        assert "the machine" not in "".join(iter(up.stdout.readline, "end\n"))
+        walls = [line.split()[:2] for line in iter(up.stdout.readline, "end\n")]
+        assert ["loopback", "holds"] in walls
     assert helpers() == []
+
+
+def test_the_self_test_finds_what_pasta_opens_by_default(tmp_path: Path) -> None:
+    """The sandbox stays closed. Without the protection, the agent could talk to the machine's 127.0.0.1."""
+    with machine(tmp_path, "nameserver 203.0.113.53\n", by_default=True) as there, listening(there):
+        stays_closed = pytest.raises(AssertionError, match="a program outside of the sandbox listens inside on")
+        with stays_closed, there.up("sh", "-c", "echo runs; cat"):
+            pass
 
 
 def test_up_ends_with_the_program_that_carries_connections(here: Machine) -> None:

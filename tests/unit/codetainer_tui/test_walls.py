@@ -81,10 +81,10 @@ def test_untested_and_disabled_protections_are_not_shown_as_holding(
 
 def test_the_summary_is_yellow_if_a_protection_is_turned_off() -> None:
     (summary,) = (line for line in view(state(HELD), 5.0).rows if line.label == "Protections")
-    assert (summary.cells[0], summary.tone) == ("10 of 10 verified now", Tone.PLAIN)
+    assert (summary.cells[0], summary.tone) == ("11 of 11 verified now", Tone.PLAIN)
     reduced = view(state(without("another site"), gate=False, credentials="inside"), 5.0)
     (summary,) = (line for line in reduced.rows if line.label == "Protections")
-    assert (summary.cells[:3], summary.tone) == (("8 of 10 verified now", "gate off", "credentials inside"), Tone.WARN)
+    assert (summary.cells[:3], summary.tone) == (("9 of 11 verified now", "gate off", "credentials inside"), Tone.WARN)
 
 
 def test_a_probe_of_a_newer_version_has_a_row_of_its_own() -> None:
