@@ -29,10 +29,10 @@ help: ## list the targets
 root: # before minutes of setup
 	@[ "$$(id -u)" = 0 ] || { echo "make: this target needs root, because a sandbox is made of namespaces, mounts and a firewall; run it with sudo" >&2; exit 1; }
 
-setup: ## install missing parts: Debian packages (root), .venv, CoreDNS, confine, reader
+setup: ## install missing parts: Debian packages (root), .venv, CoreDNS, confine, reader, userns
 	@.ci/setup
 
-demo: root setup ## boot a sandbox on this machine, with a pretend internet (root)
+demo: setup ## boot a sandbox on this machine, with a pretend internet
 	@$(BIN)/codetainer up --net pretend
 
 test: ## run lint, unit tests and tests in real namespaces (root); T=NAME: only matching tests, without lint

@@ -18,6 +18,11 @@ ENDED = frozenset("ZX")  # proc(5): zombie, dead
 GONE = "?"  # the thread ended after it was listed; it may have started another one before
 
 
+def in_user_namespace(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
+    """True if root here is not the machine's root (user_namespaces(7): the first one maps all ids to themselves)."""
+    return uid_map.read_text().split() != ["0", "0", "4294967295"]
+
+
 def of(uid: int) -> list[int]:
     """The pids of all processes of a uid, including zombies."""
     pids = []

@@ -20,7 +20,7 @@ from codetainer_tui.state import current
 from codetainer_tui.view import Condition, RefusedLine, View, view
 from codetainer_tui.view.parts import LABEL_CELLS
 from codetainer_tui.view.refusals import IN_THE_LOG, ONE_BY_ONE
-from codetainer_tui.view.walls import table
+from codetainer_tui.view.walls import notes, table
 from codetainer_tui.words import many
 
 EXIT_CODES = {Condition.READY: 0, Condition.DEGRADED: 1, Condition.BOOTING: 1, Condition.CLOSED: 2}
@@ -39,7 +39,7 @@ def status(paths: Paths, *, as_json: bool, only_walls: bool = False) -> int:
     state = current(paths)
     shown = view(state, now, seen_at=now, supervised=supervised(paths.control))
     if only_walls:
-        sys.stdout.write(table(shown.walls) if shown.walls else "the self-test has not run yet\n")
+        sys.stdout.write(table(shown.walls) + notes(state) if shown.walls else "the self-test has not run yet\n")
         return EXIT_CODES[shown.headline.condition]
     operator = os.geteuid() == 0
     sys.stdout.write(for_programs(shown, state.sealed) if as_json else text(shown, wanted(state, now), operator=operator))

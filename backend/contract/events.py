@@ -136,7 +136,8 @@ class BootStarted(Event):
 
     `pretend` is true if the internet is a pretend one that ends with the sandbox, and all that was pushed with it.
     `name` is that of the sandbox, "" if it has none. `prompt_sha256` (hexadecimal) identifies CLAUDE_PROMPT, "" without one.
-    `learning`: this is a learning run, in which public names open when they are asked for.
+    `learning`: this is a learning run, in which public names open when they are asked for. `rootless`: root of the sandbox is
+    not root of the machine, but an ordinary user in a user namespace.
     """
 
     kind: ClassVar[str] = "boot.started"
@@ -151,6 +152,7 @@ class BootStarted(Event):
     prompt_sha256: str = ""
     prompt_bytes: int = 0
     learning: bool = False
+    rootless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

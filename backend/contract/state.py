@@ -48,6 +48,7 @@ class State:
     gate: bool = False
     pretend: bool = False  # the internet ends with the sandbox
     learning: bool = False  # public names open when they are asked for
+    rootless: bool = False  # root of the sandbox is an ordinary user of the machine
     learned: Mapping[str, e.Learned] = field(default_factory=dict)  # by name
     pid: int = 0
     started_at: float = 0.0
@@ -175,7 +176,7 @@ def _(event: e.BootStarted, state: State, at: float) -> State:
     steps = {step.name: StepView(step.name, step.title, step.needs) for step in event.plan}
     return replace(
         state, version=event.version, name=event.name, repository=event.repository, credentials=event.credentials,
-        gate=event.gate, pretend=event.pretend, learning=event.learning, pid=event.pid, started_at=at,
+        gate=event.gate, pretend=event.pretend, learning=event.learning, rootless=event.rootless, pid=event.pid, started_at=at,
         boot=e.BootState.BOOTING, boot_seconds=0.0, halted_step="", reason="", remedy="", stopping="",
         lock_released=False, session_created=False, cloned=False, steps=steps,
         protection_failed=None, protection_failed_at=0.0, prompt_sha256=event.prompt_sha256, prompt_bytes=event.prompt_bytes,

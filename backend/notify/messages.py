@@ -31,7 +31,7 @@ COMMIT = re.compile(r"[0-9a-f]{40,64}")
 # The probes of the self-test (backend/selftest/) that a message may name.
 PROBES = frozenset((
     "another site", "credentials", "environments", "notifications", "outside address", "platform", "privileges",
-    "request to the model", "root read-only", "sshd", "system calls", "unlisted name", "upstream resolver",
+    "loopback", "request to the model", "root read-only", "sshd", "system calls", "unlisted name", "upstream resolver",
 ))  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from backend import processes
 from backend.contract.command_line import Parser
 from backend.contract.immutable import dataclass
 from backend.contract.verbs import BACKEND_VERBS
@@ -113,7 +114,7 @@ def requirements() -> list[Requirement]:
         )
     )
     if os.geteuid() == 0:
-        apart = namespaces.in_user_namespace()
+        apart = processes.in_user_namespace()
         for name, purpose, trial, remedy in (*TRIALS, *(IN_USER_NAMESPACE if apart else ())):
             problem = _try(trial)
             results.append(
@@ -146,7 +147,7 @@ def _overlay() -> None:
     for name in ("upper", "lower", "work", "root"):
         (holder / name).mkdir()
     options = f"lowerdir=/,upperdir={holder}/upper,workdir={holder}/work"
-    if namespaces.in_user_namespace():
+    if processes.in_user_namespace():
         options = f"lowerdir={holder}/upper:{holder}/lower"
     namespaces.mount("overlay", holder / "root", "overlay", options=options)
 

@@ -16,9 +16,10 @@ import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from backend import processes
 from backend.contract.immutable import dataclass
 from backend.contract.paths import Paths
-from backend.sandbox import installation, layers, namespaces
+from backend.sandbox import installation, layers
 from backend.sandbox.claude import FAKE_CLAUDE
 from backend.sandbox.installation import LAUNCHERS, place, write
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
@@ -73,7 +74,7 @@ def build(sources: Sources) -> None:
         )
     )
     mount("tmpfs", place, "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(WRITES_BYTES)},mode=0755")
-    root = _layers(place, sources) if namespaces.in_user_namespace() else _on_overlay(place, sources)
+    root = _layers(place, sources) if processes.in_user_namespace() else _on_overlay(place, sources)
     _devices(root)
     mount("proc", root / "proc", "proc", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC)
     mount("sysfs", root / "sys", "sysfs", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC | Mount.RDONLY)

@@ -8,6 +8,8 @@ import signal
 from enum import IntFlag
 from pathlib import Path
 
+from backend import processes
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -116,14 +118,9 @@ def nsenter(pid: int, *kinds: Namespace) -> list[str]:
 
 def nsenter_from_machine(pid: int, kind: Namespace) -> list[str]:
     """`nsenter` for an operator to type, who is outside of the user namespace that this process may be in."""
-    if not in_user_namespace():
+    if not processes.in_user_namespace():
         return ["nsenter", f"--{_OPTIONS.get(_FILES[kind], _FILES[kind])}=/proc/{pid}/ns/{_FILES[kind]}"]
     return [*nsenter(pid, Namespace.USER, kind), "--preserve-credentials"]
-
-
-def in_user_namespace(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
-    """True if root here is not the machine's root (user_namespaces(7): the first one maps all ids to themselves)."""
-    return uid_map.read_text().split() != ["0", "0", "4294967295"]
 
 
 def _differing(pid: int) -> list[Namespace]:

@@ -1,6 +1,8 @@
 """`codetainer up`: runs a sandbox on this machine, made of namespaces, an overlay of the root, a network and `codetainer boot`.
 
 Each process ends with its parent, and each other resource with a process. So nothing is left behind, however `up` ends.
+
+Length: the life of one sandbox in order, from its creation to its end.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from backend import processes
 from backend.agent import agent
 from backend.agent.ending import end_agent
 from backend.boot import steps
@@ -185,6 +186,7 @@ class Supervisor(Control):
                 prompt_sha256=hashlib.sha256(prompt).hexdigest() if prompt else "",
                 prompt_bytes=len(prompt),
                 learning=self.settings.learns,
+                rootless=processes.in_user_namespace(),
             )
         )
         if self.settings.debug is Debug.ON:

@@ -44,6 +44,13 @@ REDUCED = {
     NAMES: "learning run: any public name resolves; only the guard queries the upstream resolver",
     ADDRESSES: "learning run: addresses of any public name that was asked for are reachable",
 }
+# What a user namespace changes (docs/security.md, "Without root"), below the table.
+ROOTLESS = (
+    "started without root:",
+    "  stronger: root here is not the machine's root, and the agent's uid is nobody's on the machine",
+    "  weaker: every program of the user who started it can read the tokens and enter it; freezing is by signals, unless",
+    "  a cgroup is delegated; with --net nat one more program of that user (pasta) parses the agent's packets",
+)
 GATE_OFF = "filtering by address only: other hosts on an open address are reachable too"
 
 
@@ -59,8 +66,13 @@ def walls(state: State) -> tuple[Row, ...]:
 
 
 def _exists(wall: Wall, state: State, results: Mapping[str, str]) -> bool:
-    """False for the protection of something that this sandbox does not have: requests that are read, notifications."""
-    return (wall is not MODEL or "reader" in state.services) and (wall is not NOTIFICATIONS or _tried(wall, results))
+    """False for the protection of something that this sandbox does not have: requests that are read, notifications.
+
+    A journal of an older version has no test of loopback.
+    """
+    return (wall is not MODEL or "reader" in state.services) and (
+        wall not in (NOTIFICATIONS, LOOPBACK) or _tried(wall, results)
+    )
 
 
 def _row(wall: Wall, state: State, results: Mapping[str, str]) -> Row:
@@ -101,6 +113,11 @@ def summary(state: State, now: float) -> Row | None:
     tones = {row.tone for row in rows}
     tone = Tone.BAD if Tone.BAD in tones else Tone.WARN if Tone.WARN in tones else Tone.PLAIN
     return Row("Protections", (f"{good} of {wanted} verified {ago(state.proof_at, now)}", *rest), tone)
+
+
+def notes(state: State) -> str:
+    """What to know about all protections of this sandbox, in lines; "" if there is nothing."""
+    return "".join(f"  {line}\n" for line in ROOTLESS) if state.rootless else ""
 
 
 def table(rows: tuple[Row, ...]) -> str:

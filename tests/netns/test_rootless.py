@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.events import BootFinished, BootState, Froze, Outcome, StepFinished
+from backend.contract.events import BootFinished, BootState, Froze, Outcome, ProofFinished, StepFinished
 from backend.contract.paths import AGENT_UID
 from backend.sandbox import user_namespace
 from backend.sandbox.namespaces import Mount, mount
@@ -41,6 +41,14 @@ def test_every_step_of_boot_succeeds(sandbox: Running) -> None:
     finished = {event.step: event.outcome for event in sandbox.events(StepFinished)}
     assert {step for step, outcome in finished.items() if outcome not in (Outcome.DONE, Outcome.SKIPPED)} == {"addresses"}
     assert {"closed", "rules", "guard", "names", "gate", "readonly", "clone", "readiness", "session"} <= finished.keys()
+
+
+def test_every_protection_holds_and_the_differences_are_listed(sandbox: Running) -> None:
+    proof = eventually("the self-test has run", lambda: sandbox.events(ProofFinished))[0]
+    assert proof.broken == ()
+    shown = sandbox.codetainer("status", "--walls").stdout
+    assert "FAILED" not in shown
+    assert "  started without root:\n" in shown
 
 
 def test_only_the_ids_of_the_sandbox_are_mapped(sandbox: Running) -> None:

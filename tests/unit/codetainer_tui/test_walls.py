@@ -11,7 +11,7 @@ from backend.contract.state import State, fold_all
 from codetainer_tui.plain import Lines
 from codetainer_tui.view import view
 from codetainer_tui.view.parts import Tone
-from codetainer_tui.view.walls import OTHER, WALLS, table, walls
+from codetainer_tui.view.walls import OTHER, WALLS, notes, table, walls
 
 HELD = dict.fromkeys((*(probe for wall in WALLS for probe in wall.probes), *OTHER), "")
 UP = tuple(e.ServiceChanged(name, e.ServiceState.UP, 5) for name in ("gate", "reader", "sshd"))
@@ -89,6 +89,14 @@ def test_the_summary_is_yellow_if_a_protection_is_turned_off() -> None:
 
 def test_a_probe_of_a_newer_version_has_a_row_of_its_own() -> None:
     assert row(state({**HELD, "some\x1b[2Jthing": ""}), "some\\x1b[2Jthing") == ("holds", Tone.GOOD)
+
+
+def test_a_sandbox_without_root_says_what_is_different() -> None:
+    assert notes(state(HELD)) == ""
+    shown = notes(dataclasses.replace(state(HELD), rootless=True))
+    assert "stronger: root here is not the machine's root" in shown
+    assert "can read the tokens" in shown
+    assert all(len(line) <= 128 for line in shown.splitlines())
 
 
 def test_no_protection_is_shown_before_the_first_self_test() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.sandbox import layers, namespaces, pasta, rootless
+from backend import processes
+from backend.sandbox import layers, pasta, rootless
 from backend.sandbox.user_namespace import Range
 
 
@@ -86,7 +87,7 @@ def test_mount_points_are_read_with_their_escapes() -> None:
 def test_only_the_machines_own_user_namespace_maps_all_ids(tmp_path: Path) -> None:
     uid_map = tmp_path / "uid_map"
     uid_map.write_text("         0          0 4294967295\n")
-    assert not namespaces.in_user_namespace(uid_map)
+    assert not processes.in_user_namespace(uid_map)
     for text in ("         0       1001          1\n       953     165535          1\n", "0 100000 65536\n", ""):
         uid_map.write_text(text)
-        assert namespaces.in_user_namespace(uid_map)
+        assert processes.in_user_namespace(uid_map)
