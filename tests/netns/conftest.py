@@ -18,8 +18,11 @@ from tests.netns.work_room import Room
 
 @pytest.fixture(scope="session")
 def begin(request: pytest.FixtureRequest) -> Begin:
-    """Starts a sandbox in namespaces or, for modules marked with `tests.netns.worlds`, also as a user or in the image."""
-    way = getattr(request, "param", "namespaces")
+    """Starts a sandbox in namespaces or, for modules marked with `tests.netns.worlds`, also as a user or in the image.
+
+    The variable SANDBOXES=rootless makes those of other modules a user's, too.
+    """
+    way = getattr(request, "param", os.environ.get("SANDBOXES", "namespaces"))
     if way == "namespaces":
         return namespaces.start
     if way == "rootless":
