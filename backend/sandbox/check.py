@@ -39,6 +39,7 @@ class Requirement:
     remedy: str
 
 
+ROOT = "root"
 PROGRAMS = (
     ("nft", "firewall", "nftables"),
     ("haproxy", "the gate", "haproxy"),
@@ -72,19 +73,21 @@ def begin(net: Net) -> list[Requirement]:
     lacks: list[rootless.Lack] = []
     if os.geteuid() != 0:
         program = built("userns")
+        # Before joining: the user's groups, which may open /dev/net/tun, are left then.
+        of_network = rootless.network_lacks() if net is Net.NAT else []
         lacks = rootless.lacks(program)
         if not lacks and program is not None:
             lacks = list(filter(None, [rootless.enter(program)]))
-        if net is Net.NAT:
-            lacks += rootless.network_lacks()
+        lacks += of_network
     needed = "a sandbox without root"
-    return [*(Requirement(lack.name, needed, lack.problem, lack.remedy) for lack in lacks), *requirements()]
+    found = [Requirement(lack.name, needed, lack.problem, lack.remedy) for lack in lacks]
+    return [*found, *(each for each in requirements() if not (found and each.name == ROOT))]  # the others say why
 
 
 def requirements() -> list[Requirement]:
     """Tries everything that a sandbox needs. Kernel features are tried in child processes, so this one does not change."""
     root = Requirement(
-        "root",
+        ROOT,
         "namespaces, mounts and the firewall",
         "not root",
         "Run it as root, or see Without root in docs/getting-started.md.",

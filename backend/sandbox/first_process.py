@@ -102,6 +102,7 @@ def _run_waiter(what: str, parent: int, kinds: Namespace, body: Callable[[], Non
         namespaces.die_with_parent(parent)
         os.setsid()  # ctrl+c on the terminal must reach only the caller
         reset_signals()
+        namespaces.leave_keyring()
         namespaces.unshare(kinds)
         inner = os.fork()
         if inner == 0:

@@ -14,19 +14,25 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from backend.sandbox.namespaces import Mount, bind, mount
+from backend.contract.immutable import dataclass
+from backend.sandbox.namespaces import Mount, bind_regular, mount
 
 
-def lay(root: Path, names: Iterable[str], mounts: Iterable[Path]) -> None:
-    """Shows the machine's top-level folders `names` in `root`, below our files that are already there. Raises OSError."""
-    points = tuple(mounts)
+def lay(
+    root: Path, names: Iterable[str], mounts: Iterable[Path], hidden: Iterable[str] = (), machine: Path = Path("/")
+) -> None:
+    """Shows the machine's top-level folders `names` in `root`, below our files that are already there. Raises OSError.
+
+    The caller will cover the folders `hidden`: their contents are not shown one by one.
+    """
+    covered = Covered(tuple(mounts), frozenset(machine / name for name in hidden))
     for name in sorted(names):
-        source, target = Path("/") / name, root / name
+        source, target = machine / name, root / name
         if source.is_symlink():
             if not os.path.lexists(target):
                 target.symlink_to(source.readlink())
         elif source.is_dir():
-            _folder(source, target, points)
+            _folder(source, target, covered)
 
 
 def without(place: Path) -> None:
@@ -45,12 +51,21 @@ def mount_points(text: str) -> tuple[Path, ...]:
     )
 
 
-def _folder(source: Path, target: Path, points: tuple[Path, ...]) -> None:
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """The machine's folders that have other contents in the sandbox: mount points, and folders that `up` hides."""
+
+    points: tuple[Path, ...]
+    hidden: frozenset[Path]
+
+
+def _folder(source: Path, target: Path, covered: Covered) -> None:
     if not os.path.lexists(target):
         target.mkdir()
+        target.chmod(stat.S_IMODE(source.stat().st_mode))  # the upper folder's mode counts, also in an overlay
     elif target.is_symlink() or not target.is_dir():
         return  # a file of ours replaces the folder
-    if not any(source in point.parents for point in points):
+    if not any(source in point.parents for point in covered.points):
         _overlay(source, target)
         return
     try:
@@ -59,21 +74,22 @@ def _folder(source: Path, target: Path, points: tuple[Path, ...]) -> None:
         return  # closed to this user, so it stays empty
     for entry in entries:
         with suppress(FileNotFoundError):  # removed meanwhile
-            _entry(entry, source / entry.name, target / entry.name, points)
+            _entry(entry, source / entry.name, target / entry.name, covered)
 
 
-def _entry(entry: os.DirEntry[str], source: Path, target: Path, points: tuple[Path, ...]) -> None:
-    """Shows an entry of a folder that cannot be an overlay. A mount point of the machine becomes an empty folder."""
+def _entry(entry: os.DirEntry[str], source: Path, target: Path, covered: Covered) -> None:
+    """Shows an entry of a folder that cannot be an overlay. A mount point or a hidden folder becomes an empty folder."""
     if entry.is_symlink():
         if not os.path.lexists(target):
             target.symlink_to(source.readlink())
-    elif source in points:
+    elif source in covered.points or source in covered.hidden:
         if entry.is_dir() and not os.path.lexists(target):
             target.mkdir()
     elif entry.is_dir():
-        _folder(source, target, points)
+        _folder(source, target, covered)
     elif stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode) and not os.path.lexists(target):
-        bind(source, target)
+        target.touch()
+        bind_regular(source, target)
 
 
 def _overlay(source: Path, target: Path) -> None:

@@ -30,7 +30,7 @@ HOLDERS = ("/mnt", "/media", "/srv", "/opt", "/home")  # one is covered by a tmp
 # The system's own folders (hier(7)). All other top-level folders may hold users' files and are hidden.
 SYSTEM = frozenset(("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr", "var"))
 MADE = frozenset(("dev", "proc", "run", "sys", "tmp"))  # mounted anew; /tmp by boot, before the agent starts
-HIDDEN = ("var/tmp", "var/log", "var/mail", "var/spool/cron", "var/backups")
+HIDDEN = ("var/tmp", "var/log", "var/mail", "var/spool/cron", "var/backups", "var/home", "var/roothome")  # last two: OSTree
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 WRITES_BYTES = 1 << 30
 PACKAGES = ("network", "backend", "codetainer_tui")
@@ -117,7 +117,7 @@ def _layers(place: Path, sources: Sources) -> Path:
         target.touch()
     if sources.claude is None:
         layers.without(place / "usr/local/bin/claude")
-    layers.lay(place, SYSTEM, points)
+    layers.lay(place, SYSTEM, points, HIDDEN)
     for source, target in binds:
         bind(source, target)
     _hide(place, HIDDEN)

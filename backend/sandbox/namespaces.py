@@ -1,10 +1,12 @@
-"""System calls that are missing in Python 3.11: unshare(2), setns(2), mount(2), pivot_root(2), prctl(2)."""
+"""System calls that are missing in Python 3.11: unshare(2), setns(2), mount(2), pivot_root(2), prctl(2), keyctl(2)."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
+import stat
 from enum import IntFlag
 from pathlib import Path
 
@@ -59,6 +61,8 @@ _LOCKED = {
 _PR_SET_PDEATHSIG = 1
 _MNT_DETACH = 2
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
 def _check(result: int, what: str) -> None:
@@ -92,12 +96,17 @@ def enter(pid: int) -> None:
 
 def join_user(pid: int) -> None:
     """Joins a process's user namespace as its root. The process must have a single thread. Raises OSError."""
-    descriptor = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    join(pid, Namespace.USER)
+    become_root()
+
+
+def join(pid: int, kind: Namespace) -> None:
+    """Joins one namespace of a process. Raises OSError."""
+    descriptor = os.open(f"/proc/{pid}/ns/{_FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _check(_libc.setns(descriptor, int(Namespace.USER)), f"join the user namespace of process {pid}")
+        _check(_libc.setns(descriptor, int(kind)), f"join the {_FILES[kind]} namespace of process {pid}")
     finally:
         os.close(descriptor)
-    become_root()
 
 
 def become_root() -> None:
@@ -147,9 +156,30 @@ def bind(source: Path, target: Path, *, read_only: bool = True) -> None:
             target.touch()
     mount(str(source), target, flags=Mount.BIND | Mount.REC)
     if read_only:
-        # mount(2) ignores flags when it creates a bind mount; they need a remount.
+        _make_read_only(target)
+
+
+def bind_regular(source: Path, target: Path) -> None:
+    """Bind-mounts a regular file read-only on the file `target`, and nothing else, even if `source` is replaced meanwhile.
+
+    Raises OSError.
+    """
+    opened = os.open(source, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise OSError(f"cannot show {source} in the sandbox: it is not a regular file")
+        mount(f"/proc/self/fd/{opened}", target, flags=Mount.BIND)
+    finally:
+        os.close(opened)
+    _make_read_only(target)
+
+
+def _make_read_only(target: Path) -> None:
+    """mount(2) ignores flags when it creates a bind mount; they need a remount."""
+    kept = 0
+    if processes.in_user_namespace():
         kept = sum(flag for seen, flag in _LOCKED.items() if os.statvfs(target).f_flag & seen)
-        mount("none", target, flags=Mount.BIND | Mount.REMOUNT | Mount.RDONLY | Mount.NOSUID | Mount(kept))
+    mount("none", target, flags=Mount.BIND | Mount.REMOUNT | Mount.RDONLY | Mount.NOSUID | Mount(kept))
 
 
 def pivot(root: Path) -> None:
@@ -168,3 +198,16 @@ def die_with_parent(parent: int) -> None:
     _check(_libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "request a signal at the parent's death")
     if os.getppid() != parent:
         os._exit(1)  # it ended between fork and prctl
+
+
+def leave_keyring() -> None:
+    """Gives this process and its children an empty session keyring (session-keyring(7)).
+
+    Whoever inherits one may use its keys, under any uid; the operator's login may keep credentials there. Raises OSError.
+    """
+    number = _SYS_KEYCTL.get(os.uname().machine)
+    if number is None:
+        raise OSError(f"cannot leave the session keyring: unsupported architecture {os.uname().machine}")
+    # Nobody can use keys if the kernel has none (ENOSYS), or if a filter, which children inherit, refuses the call (EPERM).
+    if _libc.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None) < 0 and ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):
+        _check(-1, "leave the session keyring")

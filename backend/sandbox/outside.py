@@ -5,6 +5,7 @@ It exists before `up` joins the user namespace, from which there is no way back.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -14,14 +15,14 @@ from backend.sandbox import namespaces
 from backend.sandbox.first_process import reset_signals
 from backend.system import BASE_ENVIRONMENT
 
-MAX_ERRORS = 4096  # bytes of stderr to read
+MAX_ERRORS = 65536  # bytes of stderr to keep; the agent may be able to cause more
 
 
 class Outside:
     """Forks. Raises OSError."""
 
     def __init__(self) -> None:
-        self._errors = os.memfd_create("outside", os.MFD_CLOEXEC)
+        self._errors = _limited(MAX_ERRORS)
         waiting, self._told = os.pipe()
         parent = os.getpid()
         self._pid = os.fork()
@@ -46,10 +47,9 @@ class Outside:
         return self._code is not None
 
     def reason(self) -> str:
-        """The last line on the program's stderr, else how it ended."""
-        text = os.pread(self._errors, MAX_ERRORS, max(0, os.fstat(self._errors).st_size - MAX_ERRORS)).decode(errors="replace")
-        lines = text.strip().splitlines()
-        return lines[-1] if lines else f"exit code {self._code}"
+        """How the program ended, and the last line on its stderr, if it wrote any."""
+        lines = os.pread(self._errors, MAX_ERRORS, 0).rstrip(b"\0").decode(errors="replace").strip().splitlines()
+        return f"exit code {self._code}" + (f": {lines[-1]}" if lines else "")
 
     def end(self) -> None:
         if self._told >= 0:
@@ -59,6 +59,14 @@ class Outside:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
             self._code = -signal.SIGKILL
+
+
+def _limited(size: int) -> int:
+    """A file in memory that holds `size` bytes: what is written beyond fails (fcntl(2), F_SEAL_GROW). Raises OSError."""
+    file = os.memfd_create("outside", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(file, size)
+    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return file
 
 
 def _wait(parent: int, waiting: int, errors: int) -> None:

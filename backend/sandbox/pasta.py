@@ -1,19 +1,22 @@
 """The network of `--net nat` without root: pasta, or slirp4netns, carries the sandbox's connections as ones of the user.
 
 pasta's defaults would open the machine's loopback to the sandbox: it listens inside on every port that is in use on the
-machine's 127.0.0.1, and maps the gateway's address to it. OPTIONS prevents both, and the self-test looks for such listeners.
+machine's 127.0.0.1, and maps the gateway's address to it. OPTIONS prevents both. The self-test looks for such listeners, and
+`connect` tests the gateway's address.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import shutil
+import socket
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from backend import settings, system
-from backend.sandbox import namespaces
+from backend.sandbox import machine_loopback, namespaces
 from backend.sandbox.namespaces import Namespace
 from backend.sandbox.nat import RESOLV_CONF, nameservers, resolvers
 from backend.sandbox.outside import Outside
@@ -27,6 +30,7 @@ SLIRP_FORWARDED = "10.0.2.3"  # the same, fixed by slirp4netns
 SECONDS = 10.0
 POLL_SECONDS = 0.01
 INSTALL = "Run apt-get install passt."
+OPEN = "Install another version of passt."
 TUN = "Check that you may read and write /dev/net/tun, and that this machine has an IPv4 default route."
 
 
@@ -57,10 +61,16 @@ def on_loopback(text: str) -> bool:
     return bool(addresses) and all(ipaddress.IPv4Address(address).is_loopback for address in addresses)
 
 
-def has_route(text: str) -> bool:
-    """True if a text of /proc/PID/net/route has a default route (destination and mask 0) through LINK that is up (flag 1)."""
+def default_gateway(text: str) -> str | None:
+    """The gateway of the default route through LINK (destination and mask 0, flag 1: up) in a text of /proc/PID/net/route.
+
+    "0.0.0.0" for a link without a gateway, None without such a route.
+    """
     fields = (line.split() for line in text.splitlines()[1:])
-    return any(f[0] == LINK and f[1] == f[7] == "00000000" and int(f[3], 16) & 1 for f in fields if len(f) > 7)
+    for f in fields:
+        if len(f) > 7 and f[0] == LINK and f[1] == f[7] == "00000000" and int(f[3], 16) & 1:
+            return socket.inet_ntoa(int(f[2], 16).to_bytes(4, sys.byteorder))  # in the machine's byte order, as it is in memory
+    return None
 
 
 class UserNetwork:
@@ -95,12 +105,16 @@ class UserNetwork:
         system.run([*namespaces.nsenter(sandbox, Namespace.NET), "--", "ip", "link", "set", "lo", "up"])
         self._outside.become(command(self._program, sandbox, forward=self._forward))
         routes, deadline = Path(f"/proc/{sandbox}/net/route"), time.monotonic() + SECONDS
-        while not has_route(routes.read_text()):
+        while (gateway := default_gateway(routes.read_text())) is None:
             if self._outside.ended():
                 raise SystemFailure(f"cannot connect the sandbox: {self._program.name}: {self._outside.reason()}", TUN)
             if time.monotonic() > deadline:
                 raise SystemFailure(f"cannot connect the sandbox: {self._program.name} is not ready after {SECONDS:g} s", TUN)
             time.sleep(POLL_SECONDS)
+        if gateway != "0.0.0.0" and machine_loopback.reached(sandbox, gateway):
+            raise SystemFailure(
+                f"cannot connect the sandbox: {self._program.name} opens this machine's loopback at {gateway}", OPEN
+            )
         self._connected = True
 
     def way_in(self, sandbox: int) -> tuple[tuple[str, ...], str]:

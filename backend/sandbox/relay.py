@@ -206,6 +206,7 @@ def _join(command: Command, parent: int, back: socket.socket, on_terminal: bool,
         namespaces.die_with_parent(parent)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the parent's handler is for the parent's children
         if command.init:
+            namespaces.leave_keyring()
             namespaces.enter(command.init)
             os.chdir("/")
         seen_as = 0 if command.init else os.getpid()  # getppid() of the command: 0 if it is in another pid namespace

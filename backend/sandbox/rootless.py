@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from backend.contract.immutable import dataclass
@@ -36,18 +37,22 @@ class Lack:
 def lacks(program: Path | None) -> list[Lack]:
     """What this user lacks for a user namespace, as far as it can be told without making one. `program` is userns."""
     found = [] if program else [Lack("userns", "not built", "Run make setup to build it from backend/userns.")]
-    for name in ("newuidmap", "newgidmap"):
-        path = shutil.which(name, path=SYSTEM_PATH)
-        if problem := of_mapper(Path(path) if path else None):
-            found.append(Lack(name, problem, f"Run apt-get install {PACKAGE}."))
+    mappers = [(name, shutil.which(name, path=SYSTEM_PATH)) for name in ("newuidmap", "newgidmap")]
+    if problems := {name: problem for name, path in mappers if (problem := of_mapper(Path(path) if path else None))}:
+        found.append(Lack(*_in_one(problems), f"Run apt-get install {PACKAGE}."))
     if no_new_privileges(Path("/proc/self/status").read_text()):
         found.append(
             Lack("new privileges", "a setuid program gets none here (no_new_privs)",
                  "Run it outside of a sandbox, container or service that forbids new privileges, or as root.")
         )  # fmt: skip
-    for kind, problem in of_ids(user_namespace.wanted(), current_user(), os.getuid()).items():
-        found.append(Lack(f"subordinate {kind}s", problem, user_namespace.remedy(current_user())))
+    if problems := of_ids(user_namespace.wanted(), current_user(), os.getuid()):
+        found.append(Lack(*_in_one(problems), user_namespace.remedy(current_user())))
     return found
+
+
+def _in_one(problems: Mapping[str, str]) -> tuple[str, str]:
+    """Problems that have the same remedy, as one: their names, their texts."""
+    return " and ".join(problems), "; ".join(dict.fromkeys(problems.values()))
 
 
 def network_lacks(tun: Path = TUN) -> list[Lack]:
@@ -78,9 +83,9 @@ def no_new_privileges(status: str) -> bool:
 
 
 def of_ids(wanted: Wanted, user: str, uid: int) -> dict[str, str]:
-    """Which subordinate ids are missing, by kind."""
+    """Which subordinate ids are missing, by their name."""
     return {
-        kind: problem
+        f"subordinate {kind}s": problem
         for kind, ids in (("uid", wanted.uids), ("gid", wanted.gids))
         if (problem := too_few(len(ids), user_namespace.ranges(kind, user, uid)))
     }

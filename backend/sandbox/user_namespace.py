@@ -11,7 +11,7 @@ import grp
 import os
 import pwd
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backend import system
@@ -37,6 +37,7 @@ OURS = (
     AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, NOTIFIER_UID, READER_UID, STOPPER_UID,
 )  # fmt: skip
 FILES = {"uid": Path("/etc/subuid"), "gid": Path("/etc/subgid")}
+FIRST, COUNT = 100000, 65536  # login.defs(5): SUB_UID_MIN, SUB_UID_COUNT
 MAX_ERRORS = 4096  # bytes
 
 
@@ -124,7 +125,20 @@ def current_user() -> str:
 
 
 def remedy(user: str) -> str:
-    return f"Run usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user} once, as root."
+    """How root gives the user a range of ids that no other user has in the files."""
+    texts = []
+    for file in FILES.values():
+        with contextlib.suppress(OSError):
+            texts.append(file.read_text(errors="replace"))
+    first = unused(texts)
+    ids = f"{first}-{first + COUNT - 1}"
+    return f"Run usermod --add-subuids {ids} --add-subgids {ids} {user} once, as root."
+
+
+def unused(texts: Iterable[str]) -> int:
+    """The first id after all ranges in texts of /etc/subuid and /etc/subgid, at least login.defs(5)'s SUB_UID_MIN."""
+    fields = (line.split(":") for text in texts for line in text.splitlines())
+    return max([FIRST, *(int(f[1]) + int(f[2]) for f in fields if len(f) == 3 and f[1].isdigit() and f[2].isdigit())])
 
 
 def enter(program: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from backend import system
 from backend.sandbox import namespaces
 from backend.sandbox.namespaces import Mount, Namespace
 from backend.sandbox.pretend import description, process
@@ -26,14 +27,48 @@ from tests.netns.traces import adopt
 pytestmark = pytest.mark.netns
 
 CURL = "curl -sS -k -m 10 https://listed.test/page"
-LISTENING = """
-import socket, sys
-with socket.create_server(("127.0.0.1", 8099)) as server:
-    print("listens", flush=True)
-    while True:
+PORT = 8099
+OTHER = "198.51.100.7"  # an address of the machine's on another network
+ABSTRACT = "codetainer-test-machine"
+LISTENING = f"""
+import select, socket
+servers = [socket.create_server((address, {PORT})) for address in ("127.0.0.1", "{OTHER}")]
+servers.append(socket.socket(socket.AF_UNIX))
+servers[-1].bind("\\0{ABSTRACT}")
+servers[-1].listen()
+print("listens", flush=True)
+while True:
+    for server in select.select(servers, [], [])[0]:
         peer, _ = server.accept()
         peer.sendall(b"the machine")
         peer.close()
+"""
+# Run as the agent: prints what answers, and the names of keys that it may see.
+TRIES = f"""
+import socket, sys
+def answer(kind, address):
+    with socket.socket(kind) as attempt:
+        attempt.settimeout(3)
+        try:
+            attempt.connect(address)
+            return attempt.recv(100).decode()
+        except OSError:
+            return "-"
+for address in ("127.0.0.1", "{OTHER}", "203.0.113.253", "203.0.113.254", "169.254.1.1"):
+    print(address, answer(socket.AF_INET, (address, {PORT})))
+print("abstract", answer(socket.AF_UNIX, "\\0{ABSTRACT}"))
+print("keys", *(line.split()[-2] for line in open("/proc/keys")))
+"""
+# Adds a key to the session keyring, as a login may (add_key(2), KEY_SPEC_SESSION_KEYRING -3), then runs a command.
+KEY = "codetainer-test-key"
+WITH_KEY = f"""
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+keyctl, add_key = (250, 248) if os.uname().machine == "x86_64" else (219, 217)
+assert libc.syscall(keyctl, 1, None) > 0
+assert libc.syscall(add_key, b"user", b"{KEY}", b"pretend", 7, -3) > 0
+assert "{KEY}" in open("/proc/keys").read()
+os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
@@ -49,8 +84,8 @@ class Machine:
         (self.folder / "domains.conf").write_text("listed.test\n")
         rootless.give(self.folder)
         argv = self.user.called(
-            *CODETAINER, "up", "--net", "nat", "--name", f"nat-{os.getpid()}", "--domains", str(self.folder / "domains.conf"),
-            "--", *command,
+            "/usr/bin/python3", "-I", "-c", WITH_KEY, *CODETAINER, "up", "--net", "nat", "--name", f"nat-{os.getpid()}",
+            "--domains", str(self.folder / "domains.conf"), "--", *command,
         )  # fmt: skip
         with (self.folder / "err").open("w") as err:
             started = subprocess.Popen(
@@ -70,14 +105,13 @@ class Machine:
         return (self.folder / "err").read_text()
 
 
-# Runs pasta as if the options that close the machine's loopback were missing.
+# Runs pasta as if an option that closes the machine's loopback were missing: -T and -U, or --no-map-gw.
 AS_BY_DEFAULT = """#!/bin/sh
 for word; do
     shift
-    case $word in -T | -U) word=-${word#-} ;; esac
-    [ "$last" = -T ] || [ "$last" = -U ] && word=auto
+    [ "$last" != -T ] && [ "$last" != -U ] || [ FORGOTTEN != -T ] || word=auto
     last=$word
-    set -- "$@" "$word"
+    [ "$word" = FORGOTTEN ] && [ "$word" = --no-map-gw ] || set -- "$@" "$word"
 done
 exec REAL "$@"
 """
@@ -98,8 +132,8 @@ def listening(here: Machine) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def machine(folder: Path, resolvers: str, *, by_default: bool = False) -> Iterator[Machine]:
-    """A machine with these lines in resolv.conf. `by_default`: its pasta does not close the machine's loopback."""
+def machine(folder: Path, resolvers: str, *, forgotten: str = "") -> Iterator[Machine]:
+    """A machine with these lines in resolv.conf. `forgotten`: the option that its pasta does not get."""
     internet = process.new()
     process.start(internet, description.parse(INTERNET, "test"), -1, Authority())
 
@@ -109,16 +143,17 @@ def machine(folder: Path, resolvers: str, *, by_default: bool = False) -> Iterat
         own.chmod(0o755)
         namespaces.bind(own / "resolv.conf", Path("/etc/resolv.conf").resolve())
         namespaces.mount("tmpfs", Path("/run"), "tmpfs")  # hides the real machine's /run, which may name its resolvers
-        if by_default:
+        if forgotten:
             program = Path("/usr/bin/pasta").resolve()
             shutil.copy(program, own / "pasta")
-            (own / "wrapper").write_text(AS_BY_DEFAULT.replace("REAL", str(own / "pasta")))
+            (own / "wrapper").write_text(AS_BY_DEFAULT.replace("REAL", str(own / "pasta")).replace("FORGOTTEN", forgotten))
             (own / "wrapper").chmod(0o755)
             namespaces.mount(str(own / "wrapper"), program, flags=Mount.BIND)
 
     try:
         with rootless.user(prepare, kinds=Namespace.MOUNT | Namespace.NET) as who:
             process.connect(internet.pid, who.pid)
+            system.run([*namespaces.nsenter(who.pid, Namespace.NET), "--", "ip", "address", "add", f"{OTHER}/32", "dev", "lo"])
             yield Machine(who, folder)
     finally:
         internet.end(0)
@@ -140,21 +175,39 @@ def helpers() -> list[psutil.Process]:
     return found
 
 
-def test_listed_names_are_reached_and_the_machines_loopback_is_not(here: Machine) -> None:
-    connect = "for a in 127.0.0.1 203.0.113.253 203.0.113.254 169.254.1.1; do curl -sS -m 5 http://$a:8099 2>&1; done; echo end"
-    with listening(here), here.up("sh", "-c", f"echo runs; {CURL}; {connect}; codetainer status --walls; echo end; cat") as up:
-        assert up.stdout is not None
-        assert up.stdout.readline() == "listed.test answers /page\n", here.errors()
-        assert "the machine" not in "".join(iter(up.stdout.readline, "end\n"))
-        walls = [line.split()[:2] for line in iter(up.stdout.readline, "end\n")]
-        assert ["loopback", "holds"] in walls
-    assert helpers() == []
+def test_listed_names_are_reached_and_nothing_of_the_machine_is(here: Machine) -> None:
+    """`up` ends by kill -9, and with it the program that carries the connections."""
+    script = f'echo runs; {CURL}; /usr/bin/python3 -I -c "$0"; codetainer status --walls; echo end; cat'
+    adopt(1)
+    try:
+        with listening(here), here.up("sh", "-c", script, TRIES) as up:
+            assert up.stdout is not None
+            lines = list(iter(up.stdout.readline, "end\n"))
+            assert lines[0] == "listed.test answers /page\n", here.errors()
+            found = dict(line.rstrip().partition(" ")[::2] for line in lines[1:8])
+            addresses = ("127.0.0.1", OTHER, "203.0.113.253", "203.0.113.254", "169.254.1.1", "abstract")
+            assert {address: found[address] for address in addresses} == dict.fromkeys(addresses, "-")
+            assert KEY not in found["keys"]
+            assert ["loopback", "holds"] in [line.split()[:2] for line in lines[8:]]
+            assert here.errors() == ""
+            assert len(helpers()) == 1
+            up.kill()
+            eventually("it has ended", lambda: helpers() == [])
+    finally:
+        adopt(0)
 
 
 def test_the_self_test_finds_what_pasta_opens_by_default(tmp_path: Path) -> None:
     """The sandbox stays closed. Without the protection, the agent could talk to the machine's 127.0.0.1."""
-    with machine(tmp_path, "nameserver 203.0.113.53\n", by_default=True) as there, listening(there):
+    with machine(tmp_path, "nameserver 203.0.113.53\n", forgotten="-T") as there, listening(there):
         stays_closed = pytest.raises(AssertionError, match="a program outside of the sandbox listens inside on")
+        with stays_closed, there.up("sh", "-c", "echo runs; cat"):
+            pass
+
+
+def test_up_refuses_a_gateway_that_is_the_machines_loopback(tmp_path: Path) -> None:
+    with machine(tmp_path, "nameserver 203.0.113.53\n", forgotten="--no-map-gw") as there:
+        stays_closed = pytest.raises(AssertionError, match=r"pasta opens this machine's loopback at 203\.0\.113\.25")
         with stays_closed, there.up("sh", "-c", "echo runs; cat"):
             pass
 
@@ -165,14 +218,3 @@ def test_up_ends_with_the_program_that_carries_connections(here: Machine) -> Non
         carrier.kill()
         assert up.wait(timeout=PATIENCE) == 1
     assert "cannot continue: pasta (exit code -9) has ended" in here.errors()
-
-
-def test_kill_9_of_up_ends_it(here: Machine) -> None:
-    adopt(1)
-    try:
-        with here.up("sh", "-c", "echo runs; cat") as up:
-            assert len(helpers()) == 1
-            up.kill()
-            eventually("it has ended", lambda: helpers() == [])
-    finally:
-        adopt(0)

@@ -64,17 +64,18 @@ ROUTES = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\
 
 
 @pytest.mark.parametrize(
-    ("line", "ready"),
+    ("line", "gateway"),
     [
-        ("", False),
-        ("eth0\t00000000\tFD7100CB\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", True),
-        ("eth0\t00000000\tFD7100CB\t0002\t0\t0\t0\t00000000\t0\t0\t0\n", False),
-        ("eth0\tFC7100CB\t00000000\t0001\t0\t0\t0\tFCFFFFFF\t0\t0\t0\n", False),
-        ("eth1\t00000000\tFD7100CB\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", False),
+        ("", None),
+        ("eth0\t00000000\tFD7100CB\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", "203.0.113.253"),
+        ("eth0\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0\n", "0.0.0.0"),
+        ("eth0\t00000000\tFD7100CB\t0002\t0\t0\t0\t00000000\t0\t0\t0\n", None),
+        ("eth0\tFC7100CB\t00000000\t0001\t0\t0\t0\tFCFFFFFF\t0\t0\t0\n", None),
+        ("eth1\t00000000\tFD7100CB\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", None),
     ],
 )
-def test_the_network_is_ready_with_its_default_route(line: str, ready: bool) -> None:
-    assert pasta.has_route(ROUTES + line) is ready
+def test_the_network_is_ready_with_its_default_route(line: str, gateway: str | None) -> None:
+    assert pasta.default_gateway(ROUTES + line) == gateway
 
 
 def test_mount_points_are_read_with_their_escapes() -> None:

@@ -35,6 +35,12 @@ def test_getsubids_and_subuid_are_read() -> None:
     assert parse_file(text, "user", 1001) == [Range(100000, 65536), Range(300000, 10)]
 
 
+def test_the_range_to_add_is_nobody_elses() -> None:
+    """Users who share subordinate ids could control each other's sandboxes."""
+    assert user_namespace.unused([]) == 100000
+    assert user_namespace.unused(["a:100000:65536\nb:165536:65536\n", "a:100000:65536\nc:300000:1\n# x:9:9\nd:x:1\n"]) == 300001
+
+
 @pytest.mark.parametrize(
     ("count", "ranges", "ids"),
     [
