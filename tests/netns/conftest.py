@@ -33,9 +33,9 @@ def begin(request: pytest.FixtureRequest) -> Begin:
 
 
 @pytest.fixture(scope="session")
-def user() -> Iterator[rootless.User]:
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rootless.User]:
     """An ordinary user of this machine, for the life of the test run."""
-    with rootless.user() as who:
+    with rootless.user(base=tmp_path_factory.getbasetemp()) as who:
         yield who
 
 

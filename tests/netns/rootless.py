@@ -66,9 +66,15 @@ def give(folder: Path) -> None:
 
 @contextlib.contextmanager
 def user(
-    prepare: Callable[[Path], None] = lambda _: None, *, subordinate: bool = True, kinds: Namespace = Namespace.MOUNT
+    prepare: Callable[[Path], None] = lambda _: None,
+    *,
+    base: Path | None = None,
+    subordinate: bool = True,
+    kinds: Namespace = Namespace.MOUNT,
 ) -> Iterator[User]:
     """Creates the user. `prepare` gets a folder, and may change what the user sees of the machine.
+
+    `base` is a folder of pytest's, below which the user may be given folders.
 
     With Namespace.NET among `kinds`, the user's machine has a network of its own.
     """
@@ -79,7 +85,9 @@ def user(
             namespaces.mount("none", Path("/"), flags=Mount.REC | Mount.PRIVATE)
             _accounts(folder, subordinate=subordinate)
             _tun(folder)
-            _open(ROOT, folder)
+            _open(ROOT, folder / "clone")
+            if base is not None:
+                _open_numbered(base, folder / "numbered")
             prepare(folder)
             first_process.reset_signals()
             os.execvp("sleep", ["sleep", "infinity"])
@@ -121,14 +129,26 @@ def _tun(folder: Path) -> None:
         namespaces.mount(str(device / "tun"), Path("/dev/net/tun"), flags=Mount.BIND)
 
 
-def _open(path: Path, folder: Path) -> None:
-    """Covers the first folder above `path` that not everybody may enter by one that only leads to `path`."""
+def _open(path: Path, here: Path) -> None:
+    """Opens the way to `path` at the first folder above it that not everybody may enter. `here` is a new folder."""
     for above in reversed(path.parents):
         if not above.stat().st_mode & 0o001:
-            here = folder / "clone"
-            here.mkdir()
-            namespaces.mount(str(path), here, flags=Mount.BIND | Mount.REC)
-            namespaces.mount("tmpfs", above, "tmpfs", options="mode=0755")
-            path.mkdir(parents=True)
-            namespaces.mount(str(here), path, flags=Mount.BIND | Mount.REC)
+            _only(path, above, here)
             return
+
+
+def _open_numbered(base: Path, here: Path) -> None:
+    """Opens the way to pytest's numbered folder. Each other run of pytest closes the folder above that (pytest-of-USER) again."""
+    for numbered in (base, *base.parents):
+        if numbered.parent.name.startswith("pytest-of-"):
+            _only(numbered, numbered.parent, here)
+            return
+
+
+def _only(path: Path, above: Path, here: Path) -> None:
+    """Covers the folder `above` with one that leads only to `path`."""
+    here.mkdir()
+    namespaces.mount(str(path), here, flags=Mount.BIND | Mount.REC)
+    namespaces.mount("tmpfs", above, "tmpfs", options="mode=0755")
+    path.mkdir(parents=True)
+    namespaces.mount(str(here), path, flags=Mount.BIND | Mount.REC)

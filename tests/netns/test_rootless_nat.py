@@ -151,7 +151,7 @@ def machine(folder: Path, resolvers: str, *, forgotten: str = "") -> Iterator[Ma
             namespaces.mount(str(own / "wrapper"), program, flags=Mount.BIND)
 
     try:
-        with rootless.user(prepare, kinds=Namespace.MOUNT | Namespace.NET) as who:
+        with rootless.user(prepare, base=folder, kinds=Namespace.MOUNT | Namespace.NET) as who:
             process.connect(internet.pid, who.pid)
             system.run([*namespaces.nsenter(who.pid, Namespace.NET), "--", "ip", "address", "add", f"{OTHER}/32", "dev", "lo"])
             yield Machine(who, folder)
