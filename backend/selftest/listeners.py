@@ -19,10 +19,11 @@ from pathlib import Path
 from backend import processes
 from backend.contract.immutable import dataclass
 from backend.contract.paths import AGENT_UID
+from network.firewall.ruleset import DOCKER_ADDRESS
 
 PROC = Path("/proc")
 LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # TCP_LISTEN; for UDP: bound, and not connected
-PLATFORM_SSH = ("tcp6", 22)  # a platform's SSH, in another pid namespace; the firewall refuses it to the agent
+PLATFORM_SSH = ("tcp6", 22)  # a platform's SSH, in another pid namespace
 TRIES = 3  # a process may end, or pass its sockets on, while it is looked at
 PAUSE_SECONDS = 0.05
 
@@ -42,8 +43,8 @@ class Listener:
         return f"{shown}:{self.port} ({self.protocol}, uid {self.uid})"
 
 
-def foreign(allowed: Collection[str] = (), proc: Path = PROC) -> str:
-    """The problem, "" if every listener belongs to a process of the sandbox. `allowed` are addresses of outside resolvers.
+def foreign(resolvers: Collection[tuple[str, int]] = (), proc: Path = PROC) -> str:
+    """The problem, "" if every listener belongs to a process of the sandbox, or is one of the outside `resolvers`.
 
     Blocks for up to a few tenths of a second if it finds one.
     """
@@ -51,7 +52,7 @@ def foreign(allowed: Collection[str] = (), proc: Path = PROC) -> str:
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE_SECONDS)
-        unowned = _unowned(allowed, proc)
+        unowned = _unowned(resolvers, proc)
         found = unowned if attempt == 0 else found & unowned
         if not found:
             return ""
@@ -60,15 +61,13 @@ def foreign(allowed: Collection[str] = (), proc: Path = PROC) -> str:
     return f"a program outside of the sandbox listens inside on {first}{others}: the agent can reach it"
 
 
-def _unowned(allowed: Collection[str], proc: Path) -> set[Listener]:
+def _unowned(resolvers: Collection[tuple[str, int]], proc: Path) -> set[Listener]:
     """The listeners that no process holds."""
     wanted = {
         f"socket:[{listener.inode}]": listener
         for protocol in LISTENING
         for listener in listeners(protocol, proc)
-        if listener.uid != AGENT_UID
-        and listener.address not in allowed
-        and (listener.protocol, listener.port, listener.uid) != (*PLATFORM_SSH, 0)
+        if listener.uid != AGENT_UID and not _refused_to_the_agent(listener, resolvers)
     }
     for process in proc.iterdir():
         if not wanted:
@@ -78,6 +77,18 @@ def _unowned(allowed: Collection[str], proc: Path) -> set[Listener]:
                 for place in processes.places(process):
                     _cross_off(wanted, place / "fd")
     return set(wanted.values())
+
+
+def _refused_to_the_agent(listener: Listener, resolvers: Collection[tuple[str, int]]) -> bool:
+    """True for outside programs that are expected, because the firewall does not let the agent connect to them.
+
+    Docker's resolver listens on changing ports, also if CODETAINER_UPSTREAM replaces it.
+    """
+    return (
+        listener.address == DOCKER_ADDRESS
+        or (listener.address, listener.port) in resolvers
+        or (listener.protocol, listener.port, listener.uid) == (*PLATFORM_SSH, 0)
+    )
 
 
 def _cross_off(wanted: dict[str, Listener], descriptors: Path) -> None:

@@ -102,7 +102,8 @@ async def run(boot: Boot, *, listed: bool = True) -> Result:
         problems = results(done)
     except ValueError as error:
         raise SystemFailure(f"cannot run the self-test: {done.last_line[:MAX_TEXT]}", REMEDY) from error
-    resolvers = [upstream.parse(text)[0].address for text in boot.policy.upstreams]
+    servers = (upstream.parse(text)[0] for text in boot.policy.upstreams)
+    resolvers = [(server.address, server.port) for server in servers]
     problems["loopback"] = await asyncio.to_thread(listeners.foreign, resolvers)
     if boot.settings.outside:
         problems["credentials"] = credentials_inside(boot)

@@ -138,7 +138,7 @@ def _open(path: Path, here: Path) -> None:
 
 
 def _open_numbered(base: Path, here: Path) -> None:
-    """Opens the way to pytest's numbered folder. Each other run of pytest closes the folder above that (pytest-of-USER) again."""
+    """Opens the way to pytest's numbered folder. Each other run of pytest closes the folder above it again (pytest-of-USER)."""
     for numbered in (base, *base.parents):
         if numbered.parent.name.startswith("pytest-of-"):
             _only(numbered, numbered.parent, here)

@@ -6,10 +6,9 @@ import pytest
 
 from backend.contract.events import ProofFinished
 from codetainer_tui.view.walls import NOTIFICATIONS, OTHER, SSH, WALLS
-from tests.netns import worlds
 from tests.netns.sandbox import Running, eventually
 
-pytestmark = worlds.USERS
+pytestmark = pytest.mark.netns
 
 TRY = """
 import json, runpy, sys

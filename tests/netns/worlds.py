@@ -10,5 +10,4 @@ _IMAGE = pytest.param("image", marks=pytest.mark.image)
 
 # All tests of the module must use `begin`, or a sandbox that it started. `-m "not image"` leaves the image out.
 BOTH = pytest.mark.parametrize("begin", [_ROOT, _IMAGE], indirect=True)
-USERS = pytest.mark.parametrize("begin", [_ROOT, _USER], indirect=True)
 EVERY = pytest.mark.parametrize("begin", [_ROOT, _USER, _IMAGE], indirect=True)

@@ -31,6 +31,26 @@ def test_too_few_ids_are_counted() -> None:
     assert rootless.too_few(9, []).startswith("only your own id is available; a sandbox needs 9 more")
 
 
+@pytest.mark.parametrize(
+    ("switches", "remedy"),
+    [
+        ({"unprivileged_userns_clone": "0\n", "max_user_namespaces": "15000\n"}, "kernel.unprivileged_userns_clone=1"),
+        ({"max_user_namespaces": "0\n"}, "user.max_user_namespaces to 15000"),
+        ({"apparmor_restrict_unprivileged_userns": "1\n"}, "give /x/userns a profile (docs/getting-started.md, Without root)"),
+        ({"apparmor_restrict_unprivileged_userns": "0\n", "max_user_namespaces": "15000\n"}, rootless.GUIDE),
+        ({}, rootless.GUIDE),
+    ],
+)
+def test_the_switch_that_forbids_user_namespaces_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switches: dict[str, str], remedy: str
+) -> None:
+    for name in ("CLONE", "MOST", "APPARMOR"):
+        monkeypatch.setattr(rootless, name, tmp_path / getattr(rootless, name).name)
+    for name, text in switches.items():
+        (tmp_path / name).write_text(text)
+    assert remedy in rootless.remedy(Path("/x/userns"))
+
+
 def test_a_device_for_the_network_that_cannot_be_opened(tmp_path: Path) -> None:
     lacking = {lack.name: lack for lack in rootless.network_lacks(tmp_path / "tun")}
     assert lacking[f"{tmp_path}/tun"].problem == f"{tmp_path}/tun: No such file or directory"

@@ -38,12 +38,13 @@ def proc(folder: Path, **tables: str) -> Path:
         ("tcp6", line("00000000000000000000000000000000:0016", uid=955), "[::]:22 (tcp6, uid 955)"),
         ("tcp", line("00000000:0016"), "0.0.0.0:22 (tcp, uid 0)"),
         ("udp", line("0100007F:0035", "07", 65534), "127.0.0.1:53 (udp, uid 65534)"),
+        ("tcp", line("3500007F:1F90"), "127.0.0.53:8080 (tcp, uid 0)"),  # beside the upstream
         ("tcp", line("0100007F:1F90", inode=50) + line("0100007F:1F91"), "127.0.0.1:8081 (tcp, uid 0)"),
     ],
 )
 def test_a_listener_without_a_process_is_a_problem(tmp_path: Path, table: str, text: str, shown: str) -> None:
     expected = f"a program outside of the sandbox listens inside on {shown}: the agent can reach it"
-    assert listeners.foreign((), proc(tmp_path, **{table: text})) == expected
+    assert listeners.foreign((("127.0.0.53", 53),), proc(tmp_path, **{table: text})) == expected
 
 
 @pytest.mark.parametrize(
@@ -56,11 +57,12 @@ def test_a_listener_without_a_process_is_a_problem(tmp_path: Path, table: str, t
         ("udp", line("0100007F:1F90", "01")),
         ("tcp6", line("00000000000000000000000000000000:0016")),  # a platform's SSH
         ("tcp", line("0B00007F:A1B2")),  # Docker's resolver
+        ("udp", line("3500007F:0035", "07")),  # the upstream
         ("tcp", ""),
     ],
 )
 def test_what_belongs_to_the_sandbox_is_no_problem(tmp_path: Path, table: str, text: str) -> None:
-    assert listeners.foreign(("127.0.0.11",), proc(tmp_path, **{table: text})) == ""
+    assert listeners.foreign((("127.0.0.53", 53),), proc(tmp_path, **{table: text})) == ""
 
 
 def test_several_are_counted(tmp_path: Path) -> None:
