@@ -4,6 +4,9 @@ The machine's programs do, if the container's network is made that way: pasta wi
 is in use on the machine's 127.0.0.1 and connects there; the containers of a pod share one loopback. A process of the sandbox is
 one that is in /proc here. Sockets of the agent's uid are not examined, because it may listen, and may hide who holds a socket.
 
+In a container without CAP_DAC_OVERRIDE (docs/image.md), root cannot open the folder with a service's descriptors. A socket of a
+service's uid then counts as that service's.
+
 Sources: Documentation/networking/proc_net_tcp.rst; the states are those of include/net/tcp_states.h.
 """
 
@@ -18,11 +21,12 @@ from pathlib import Path
 
 from backend import processes
 from backend.contract.immutable import dataclass
-from backend.contract.paths import AGENT_UID
+from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, NOTIFIER_UID, READER_UID
 from network.firewall.ruleset import DOCKER_ADDRESS
 
 PROC = Path("/proc")
 LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # TCP_LISTEN; for UDP: bound, and not connected
+SERVICES = frozenset((COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, NOTIFIER_UID, READER_UID))
 PLATFORM_SSH = ("tcp6", 22)  # a platform's SSH, in another pid namespace
 TRIES = 3  # a process may end, or pass its sockets on, while it is looked at
 PAUSE_SECONDS = 0.05
@@ -43,8 +47,10 @@ class Listener:
         return f"{shown}:{self.port} ({self.protocol}, uid {self.uid})"
 
 
-def foreign(resolvers: Collection[tuple[str, int]] = (), proc: Path = PROC) -> str:
+def foreign(resolvers: Collection[tuple[str, int]] = (), ssh: int = 0, proc: Path = PROC) -> str:
     """The problem, "" if every listener belongs to a process of the sandbox, or is one of the outside `resolvers`.
+
+    `ssh` is the port of our own sshd, or 0.
 
     Blocks for up to a few tenths of a second if it finds one.
     """
@@ -52,7 +58,7 @@ def foreign(resolvers: Collection[tuple[str, int]] = (), proc: Path = PROC) -> s
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE_SECONDS)
-        unowned = _unowned(resolvers, proc)
+        unowned = _unowned(resolvers, ssh, proc)
         found = unowned if attempt == 0 else found & unowned
         if not found:
             return ""
@@ -61,26 +67,27 @@ def foreign(resolvers: Collection[tuple[str, int]] = (), proc: Path = PROC) -> s
     return f"a program outside of the sandbox listens inside on {first}{others}: the agent can reach it"
 
 
-def _unowned(resolvers: Collection[tuple[str, int]], proc: Path) -> set[Listener]:
+def _unowned(resolvers: Collection[tuple[str, int]], ssh: int, proc: Path) -> set[Listener]:
     """The listeners that no process holds."""
     wanted = {
         f"socket:[{listener.inode}]": listener
         for protocol in LISTENING
         for listener in listeners(protocol, proc)
-        if listener.uid != AGENT_UID and not _refused_to_the_agent(listener, resolvers)
+        if listener.uid != AGENT_UID and not _refused_to_the_agent(listener, resolvers, ssh)
     }
+    hidden: set[int] = set()  # uids of processes whose descriptors root may not read
     for process in proc.iterdir():
         if not wanted:
             break
-        with contextlib.suppress(OSError):  # the process has ended meanwhile
-            if process.name.isdigit():
-                for place in processes.places(process):
-                    _cross_off(wanted, place / "fd")
-    return set(wanted.values())
+        if process.name.isdigit():
+            for place in processes.places(process):
+                if not _cross_off(wanted, place / "fd"):
+                    hidden |= _uid(place)
+    return {listener for listener in wanted.values() if listener.uid not in hidden & SERVICES}
 
 
-def _refused_to_the_agent(listener: Listener, resolvers: Collection[tuple[str, int]]) -> bool:
-    """True for outside programs that are expected, because the firewall does not let the agent connect to them.
+def _refused_to_the_agent(listener: Listener, resolvers: Collection[tuple[str, int]], ssh: int) -> bool:
+    """True for expected listeners to which the firewall does not let the agent connect.
 
     Docker's resolver listens on changing ports, also if CODETAINER_UPSTREAM replaces it.
     """
@@ -88,14 +95,31 @@ def _refused_to_the_agent(listener: Listener, resolvers: Collection[tuple[str, i
         listener.address == DOCKER_ADDRESS
         or (listener.address, listener.port) in resolvers
         or (listener.protocol, listener.port, listener.uid) == (*PLATFORM_SSH, 0)
+        or (listener.protocol in ("tcp", "tcp6") and listener.port == ssh != 0 and listener.uid == 0)
     )
 
 
-def _cross_off(wanted: dict[str, Listener], descriptors: Path) -> None:
-    with contextlib.suppress(OSError):
+def _cross_off(wanted: dict[str, Listener], descriptors: Path) -> bool:
+    """Removes what a process or thread holds from `wanted`. False if its descriptors cannot be read."""
+    try:
         for descriptor in descriptors.iterdir():
-            with contextlib.suppress(OSError):
+            try:
                 wanted.pop(str(descriptor.readlink()), None)
+            except FileNotFoundError:  # closed meanwhile
+                continue
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _uid(place: Path) -> set[int]:
+    """The effective uid of a process or thread, none if it has ended. Its folder may belong to root (proc(5), "dumpable")."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        lines = (place / "status").read_text().splitlines()
+        return {int(line.split()[2]) for line in lines if line.startswith("Uid:")}
+    return set()
 
 
 def listeners(protocol: str, proc: Path = PROC) -> list[Listener]:

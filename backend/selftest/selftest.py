@@ -104,7 +104,7 @@ async def run(boot: Boot, *, listed: bool = True) -> Result:
         raise SystemFailure(f"cannot run the self-test: {done.last_line[:MAX_TEXT]}", REMEDY) from error
     servers = (upstream.parse(text)[0] for text in boot.policy.upstreams)
     resolvers = [(server.address, server.port) for server in servers]
-    problems["loopback"] = await asyncio.to_thread(listeners.foreign, resolvers)
+    problems["loopback"] = await asyncio.to_thread(listeners.foreign, resolvers, boot.settings.open_ssh_port)
     if boot.settings.outside:
         problems["credentials"] = credentials_inside(boot)
     broken = tuple(text for name, text in problems.items() if text and name not in (LISTED, RESOLVER))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.contract.paths import AGENT_UID
+from backend.contract.paths import AGENT_UID, COREDNS_UID, GATE_UID
 from backend.selftest import listeners
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -39,12 +39,14 @@ def proc(folder: Path, **tables: str) -> Path:
         ("tcp", line("00000000:0016"), "0.0.0.0:22 (tcp, uid 0)"),
         ("udp", line("0100007F:0035", "07", 65534), "127.0.0.1:53 (udp, uid 65534)"),
         ("tcp", line("3500007F:1F90"), "127.0.0.53:8080 (tcp, uid 0)"),  # beside the upstream
+        ("tcp", line("00000000:08AE", uid=65534), "0.0.0.0:2222 (tcp, uid 65534)"),
+        ("tcp", line("0100007F:1F90", uid=GATE_UID), f"127.0.0.1:8080 (tcp, uid {GATE_UID})"),
         ("tcp", line("0100007F:1F90", inode=50) + line("0100007F:1F91"), "127.0.0.1:8081 (tcp, uid 0)"),
     ],
 )
 def test_a_listener_without_a_process_is_a_problem(tmp_path: Path, table: str, text: str, shown: str) -> None:
     expected = f"a program outside of the sandbox listens inside on {shown}: the agent can reach it"
-    assert listeners.foreign((("127.0.0.53", 53),), proc(tmp_path, **{table: text})) == expected
+    assert listeners.foreign((("127.0.0.53", 53),), 2222, proc(tmp_path, **{table: text})) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,13 +60,37 @@ def test_a_listener_without_a_process_is_a_problem(tmp_path: Path, table: str, t
         ("tcp6", line("00000000000000000000000000000000:0016")),  # a platform's SSH
         ("tcp", line("0B00007F:A1B2")),  # Docker's resolver
         ("udp", line("3500007F:0035", "07")),  # the upstream
+        ("tcp", line("00000000:08AE")),  # our sshd, on port 2222
         ("tcp", ""),
     ],
 )
 def test_what_belongs_to_the_sandbox_is_no_problem(tmp_path: Path, table: str, text: str) -> None:
-    assert listeners.foreign((("127.0.0.53", 53),), proc(tmp_path, **{table: text})) == ""
+    assert listeners.foreign((("127.0.0.53", 53),), 2222, proc(tmp_path, **{table: text})) == ""
 
 
 def test_several_are_counted(tmp_path: Path) -> None:
     text = line("0100007F:1F90", inode=1) + line("0100007F:1F91", inode=2)
-    assert "8080 (tcp, uid 0) and 1 more: " in listeners.foreign((), proc(tmp_path, tcp=text))
+    assert "8080 (tcp, uid 0) and 1 more: " in listeners.foreign(proc=proc(tmp_path, tcp=text))
+
+
+@pytest.mark.parametrize(
+    ("uid", "of_socket", "problem"),
+    [
+        (COREDNS_UID, COREDNS_UID, ""),
+        (COREDNS_UID, GATE_UID, "127.0.0.1:8080"),
+        (COREDNS_UID, 0, "127.0.0.1:8080"),
+        (0, 0, "127.0.0.1:8080"),
+        (AGENT_UID, 0, "127.0.0.1:8080"),
+    ],
+)
+def test_a_service_whose_descriptors_are_closed_to_root_may_listen(
+    tmp_path: Path, uid: int, of_socket: int, problem: str
+) -> None:
+    """As in a container without CAP_DAC_OVERRIDE. Nothing else is excused, least of all by a process of the agent."""
+    folder = proc(tmp_path, tcp=line("0100007F:1F90", uid=of_socket))
+    (folder / "8").mkdir()
+    (folder / "8/fd").touch()  # reading it as a folder is an error, also for root
+    (folder / "8/status").write_text(f"Name:\tx\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
+    found = listeners.foreign(proc=folder)
+    assert problem in found
+    assert bool(found) == bool(problem)
