@@ -1,7 +1,7 @@
 """Finds the hosts of package registries, such as `@npm` on the allowlist, in the global configuration of the package tools.
 
-Files of the agent do not count: the tools run as root with an empty home, and only root's files are read. A tool that is not
-installed has no hosts.
+Files of the agent do not count: the tools run as root without a home, where they would write logs, and only root's files are
+read. A tool that is not installed has no hosts.
 Sources: npm-config(1), pip's configuration and its built-in index, `go help environment`, sources.list(5).
 """
 
@@ -20,7 +20,7 @@ from backend.system import BASE_ENVIRONMENT, SystemFailure
 
 SECONDS = 10.0
 APT = Path("/etc/apt")
-_ENVIRONMENT = {**BASE_ENVIRONMENT, "HOME": "/nonexistent", "NPM_CONFIG_UPDATE_NOTIFIER": "false", "GOTOOLCHAIN": "local"}
+_ENVIRONMENT = {**BASE_ENVIRONMENT, "HOME": "/dev/null", "NPM_CONFIG_UPDATE_NOTIFIER": "false", "GOTOOLCHAIN": "local"}
 # Prints what `pip config get` would; without an index in the configuration, the one in pip's source code. Reading pip's files
 # takes a tenth of the time of importing pip. The order is pip's (`pip config debug`): a later file overrides an earlier one.
 _PIP = """\

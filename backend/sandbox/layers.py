@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from backend.contract.immutable import dataclass
-from backend.sandbox.namespaces import Mount, bind_regular, mount
+from backend.sandbox.namespaces import Mount, bind, bind_regular, detach, mount
 
 
 def lay(
@@ -35,10 +35,39 @@ def lay(
             _folder(source, target, covered)
 
 
+def show(source: Path, target: Path, *, scratch: Path, empty: Path) -> None:
+    """Shows a file or folder of this machine at `target`, read-only and without its path in mountinfo. Raises OSError.
+
+    The kernel reports the path of a bind mount within its file system, but the options of an overlay as they were given. So
+    this binds from an overlay whose layers are descriptors. `scratch` and `empty` are empty folders. If the kernel refuses the
+    overlay, as for a folder below which something is mounted, the path can be seen.
+    """
+    folder = source if source.is_dir() else source.parent
+    opened = [os.open(each, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for each in (empty, folder)]
+    try:
+        lower = ":".join(f"/proc/self/fd/{each}" for each in opened)
+        mount("overlay", scratch, "overlay", Mount.NOSUID | Mount.NODEV | Mount.RDONLY, f"lowerdir={lower}")
+    except OSError:
+        bind(source, target)
+        return
+    finally:
+        for each in opened:
+            os.close(each)
+    try:
+        bind(scratch if folder == source else scratch / source.name, target)
+    finally:
+        detach(scratch)
+
+
 def without(place: Path) -> None:
     """Hides a file of the machine: an overlay takes a device with the number 0:0 in a layer above as its removal."""
     place.parent.mkdir(parents=True, exist_ok=True)
     os.mknod(place, stat.S_IFCHR, os.makedev(0, 0))
+
+
+def _is_removed(place: Path) -> bool:
+    """True for a device made by `without`."""
+    return os.path.lexists(place) and stat.S_ISCHR(place.lstat().st_mode) and place.lstat().st_rdev == os.makedev(0, 0)
 
 
 def mount_points(text: str) -> tuple[Path, ...]:
@@ -79,7 +108,9 @@ def _folder(source: Path, target: Path, covered: Covered) -> None:
 
 def _entry(entry: os.DirEntry[str], source: Path, target: Path, covered: Covered) -> None:
     """Shows an entry of a folder that cannot be an overlay. A mount point or a hidden folder becomes an empty folder."""
-    if entry.is_symlink():
+    if _is_removed(target):
+        target.unlink()
+    elif entry.is_symlink():
         if not os.path.lexists(target):
             target.symlink_to(source.readlink())
     elif source in covered.points or source in covered.hidden:

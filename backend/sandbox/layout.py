@@ -13,13 +13,14 @@ import socket
 import stat
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from backend import processes
 from backend.contract.immutable import dataclass
 from backend.contract.paths import Paths
-from backend.sandbox import installation, layers
+from backend.sandbox import installation, layers, traces
 from backend.sandbox.claude import FAKE_CLAUDE
 from backend.sandbox.installation import LAUNCHERS, place, write
 from backend.sandbox.namespaces import Mount, bind, mount, pivot
@@ -27,13 +28,15 @@ from backend.system import GIT
 from backend.tmpfs import limits
 
 HOLDERS = ("/mnt", "/media", "/srv", "/opt", "/home")  # one is covered by a tmpfs, in the new mount namespace only
-# The system's own folders (hier(7)). All other top-level folders may hold users' files and are hidden.
+# The system's own folders (hier(7)). All other names at the top are this machine's and are hidden.
 SYSTEM = frozenset(("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr", "var"))
 MADE = frozenset(("dev", "proc", "run", "sys", "tmp"))  # mounted anew; /tmp by boot, before the agent starts
-HIDDEN = ("var/tmp", "var/log", "var/mail", "var/spool/cron", "var/backups", "var/home", "var/roothome")  # last two: OSTree
+# The last two are OSTree's.
+HIDDEN = ("var/tmp", "var/log", "var/mail", "var/spool/cron", "var/backups", *traces.FOLDERS, "var/home", "var/roothome")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 WRITES_BYTES = 1 << 30
 PACKAGES = ("network", "backend", "codetainer_tui")
+Show = Callable[[Path, Path], None]  # layers.show
 SHIPPED_SETTINGS = Path(__file__).parents[2] / "claude-settings.json"
 
 
@@ -78,6 +81,7 @@ def build(sources: Sources) -> None:
     _devices(root)
     mount("proc", root / "proc", "proc", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC)
     mount("sysfs", root / "sys", "sysfs", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC | Mount.RDONLY)
+    _hide(root / "sys", traces.FIRMWARE, Mount.RDONLY)
     mount("tmpfs", root / "run", "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(16 << 20)},mode=0755")
     socket.sethostname("codetainer")
     pivot(root)
@@ -88,16 +92,22 @@ def _on_overlay(place: Path, sources: Sources) -> Path:
     """Makes the root for root. Returns its path, below the tmpfs `place`."""
     root = place / "root"
     root.mkdir()
+    for name in traces.tops(SYSTEM):
+        layers.without(place / "writes/upper" / name)
     _overlay(Path("/"), root, place / "writes")
     for name in sorted(SYSTEM):
         below = Path("/") / name
         if below.is_mount() and not below.is_symlink():  # an overlay does not include file systems mounted below
             _overlay(below, root / name, place / f"writes-{name}")
-    tops = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
-    _hide(root, (*(top for top in tops if top not in SYSTEM | MADE), *HIDDEN))
-    _home_of_root(root)
-    for source, target in _install(root, root, sources):
-        bind(source, target)
+    _hide(root, HIDDEN)
+    _empty(root)
+    scratch, empty = place / "scratch", place / "empty"
+    for folder in (scratch, empty):
+        folder.mkdir()
+    show = partial(layers.show, scratch=scratch, empty=empty)
+    for source, target in _install(root, root, sources, show):
+        show(source, target)
+    traces.remove(root, root, lambda file: file.unlink(missing_ok=True))
     _names(root, sources.resolvers)
     return root
 
@@ -106,11 +116,10 @@ def _layers(place: Path, sources: Sources) -> Path:
     """Makes the root in a user namespace, in the tmpfs `place` itself."""
     os.umask(0o022)
     points = layers.mount_points(Path("/proc/self/mountinfo").read_text())
-    for name in (*MADE, "root"):
-        (place / name).mkdir()
-    _hide(place, ("root",))
-    _home_of_root(place)
-    binds = _install(place, Path("/"), sources)
+    _empty(place)
+    show = partial(layers.show, scratch=place / "mnt", empty=place / "media")
+    binds = _install(place, Path("/"), sources, show)
+    traces.remove(place, Path("/"), layers.without)
     _names(place, sources.resolvers)
     for _, target in binds:  # mount points: nothing can be created in an overlay without an upper layer
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +128,7 @@ def _layers(place: Path, sources: Sources) -> Path:
         layers.without(place / "usr/local/bin/claude")
     layers.lay(place, SYSTEM, points, HIDDEN)
     for source, target in binds:
-        bind(source, target)
+        show(source, target)
     _hide(place, HIDDEN)
     installation.last_log(place)
     return place
@@ -146,30 +155,32 @@ def holder(needed: Iterable[Path]) -> Path:
 
 def _overlay(lower: Path, target: Path, writes: Path) -> None:
     upper, work = writes / "upper", writes / "work"
-    upper.mkdir(parents=True)
+    upper.mkdir(parents=True, exist_ok=True)  # it may have whiteouts
     work.mkdir()
     options = f"lowerdir={lower},upperdir={upper},workdir={work}"
     mount("overlay", target, "overlay", Mount.NOSUID | Mount.NODEV, options)
 
 
-def _hide(root: Path, names: Iterable[str]) -> None:
-    """Mounts an empty tmpfs over each folder in which this machine's users may keep files."""
+def _hide(root: Path, names: Iterable[str], more: Mount = Mount.NONE) -> None:
+    """Mounts an empty tmpfs over each of these folders, if it exists."""
     for name in names:
         folder = root / name
         if folder.is_dir() and not folder.is_symlink():
-            mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, f"{limits(64 << 20)},mode=0755")
+            mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV | more, f"{limits(64 << 20)},mode=0755")
 
 
-def _home_of_root(root: Path) -> None:
-    (root / "root").mkdir(exist_ok=True)
-    (root / "root").chmod(0o700)
+def _empty(root: Path) -> None:
+    """Creates the empty folders at the top, and root's home."""
+    for name in sorted(MADE.union(traces.EMPTY)):
+        (root / name).mkdir()
+    (root / "root").mkdir(0o700)
 
 
 # --- our own files, at the same paths as in the image (docs/architecture.md) ---
 
 
-def _install(root: Path, base: Path, sources: Sources) -> list[tuple[Path, Path]]:
-    """Installs our files in `root`, below which those of `base` lie. Returns what is left to bind: files and their places.
+def _install(root: Path, base: Path, sources: Sources, show: Show) -> list[tuple[Path, Path]]:
+    """Installs our files in `root`, below which those of `base` lie. Returns what is left to show: files and their places.
 
     Raises OSError.
     """
@@ -177,27 +188,27 @@ def _install(root: Path, base: Path, sources: Sources) -> list[tuple[Path, Path]
     for name in PACKAGES:
         # Copied, not bound: a sandbox that runs for days keeps its version, even if the installed one is upgraded.
         shutil.copytree(_folder(name), opt / "lib" / name)
-    bind(Path(sysconfig.get_path("purelib")), opt / "site-packages")
+    show(Path(sysconfig.get_path("purelib")), opt / "site-packages")
     _venv(opt / "venv")
-    bind(sources.confine, opt / "confine")
-    bind(sources.reader, opt / "reader")
-    _git(opt / "git", Path(GIT).resolve())
+    show(sources.confine, opt / "confine")
+    show(sources.reader, opt / "reader")
+    _git(opt / "git", Path(GIT).resolve(), show)
     installation.install(root, base)
     (local / "coredns").unlink(missing_ok=True)
     binds = [(sources.coredns, local / "coredns")]
     (local / "claude").unlink(missing_ok=True)
     if sources.claude:
-        binds += _claude(root, sources.claude)
+        binds += _claude(root, sources.claude, show)
     place(sources.domains, root / "opt/network/domains.conf", 0o644)
     if sources.credentials:
         place(sources.credentials, root / "opt/network/credentials.toml", 0o644)
     place(sources.settings, root / "opt/claude/settings.json", 0o644)
     for name in () if sources.settings == SHIPPED_SETTINGS else ("skills", "CLAUDE.md"):
         if (beside := sources.settings.with_name(name)).exists():
-            bind(beside, root / "opt/claude" / name)
+            show(beside, root / "opt/claude" / name)
     inside = Paths(root)
     if sources.resume:
-        bind(sources.resume, inside.resume)
+        show(sources.resume, inside.resume)
     if sources.state:
         bind(sources.state, inside.state, read_only=False)
     if sources.certificate:
@@ -245,16 +256,16 @@ def package(program: Path) -> Path:
     return program
 
 
-def _git(link: Path, program: Path) -> None:
+def _git(link: Path, program: Path, show: Show) -> None:
     """Puts this machine's git at the path where the launcher expects it. The launcher itself becomes /usr/local/bin/git."""
     if visible(program) and program.parent != Path("/usr/local/bin"):
         link.symlink_to(program)
     else:
-        bind(program, link)
+        show(program, link)
 
 
-def _claude(root: Path, program: Path) -> list[tuple[Path, Path]]:
-    """Installs the agent's program. Returns what is left to bind."""
+def _claude(root: Path, program: Path, show: Show) -> list[tuple[Path, Path]]:
+    """Installs the agent's program. Returns what is left to show."""
     link = root / "usr/local/bin/claude"
     if program == FAKE_CLAUDE:
         place(program, link, 0o755)
@@ -262,7 +273,7 @@ def _claude(root: Path, program: Path) -> list[tuple[Path, Path]]:
     folder = package(program)
     if folder == program:
         return [(program, link)]
-    bind(folder, root / "opt/claude-code")
+    show(folder, root / "opt/claude-code")
     link.symlink_to(Path("/opt/claude-code") / program.relative_to(folder))
     node = shutil.which("node")
     if node and not visible(Path(node)):  # a version manager keeps it in a user's home

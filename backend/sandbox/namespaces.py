@@ -182,6 +182,11 @@ def _make_read_only(target: Path) -> None:
     mount("none", target, flags=Mount.BIND | Mount.REMOUNT | Mount.RDONLY | Mount.NOSUID | Mount(kept))
 
 
+def detach(target: Path) -> None:
+    """Unmounts a file system, which ends when nothing uses it any more (umount2(2), MNT_DETACH). Raises OSError."""
+    _check(_libc.umount2(str(target).encode(), _MNT_DETACH), f"detach {target}")
+
+
 def pivot(root: Path) -> None:
     """Makes `root` the root of this mount namespace and detaches the old one (pivot_root(2), "pivot_root(".", ".")")."""
     os.chdir(root)

@@ -12,7 +12,7 @@ import pytest
 from backend.contract.events import BootFinished, BootState, Froze, Outcome, ProofFinished, StepFinished
 from backend.contract.paths import AGENT_UID
 from backend.sandbox import user_namespace
-from tests.netns import rootless
+from tests.netns import machine, rootless
 from tests.netns.rootless import SUBORDINATE, UID, User
 from tests.netns.sandbox import CODETAINER, PATIENCE, Begin, Running, eventually
 
@@ -44,6 +44,11 @@ def test_every_protection_holds_and_the_differences_are_listed(sandbox: Running)
     shown = sandbox.codetainer("status", "--walls").stdout
     assert "FAILED" not in shown
     assert "  started without root:\n" in shown
+
+
+def test_nothing_of_the_machine_shows(sandbox: Running) -> None:
+    machine.shows_nothing(sandbox)
+    machine.homes_are_read_only(sandbox)
 
 
 def test_only_the_ids_of_the_sandbox_are_mapped(sandbox: Running) -> None:

@@ -20,11 +20,11 @@ from tests.netns.test_up_terminal import at
 
 pytestmark = pytest.mark.netns
 
-BASHRC = Path(__file__).parents[2] / "backend/launchers/login/root.bashrc"
+HOME = "/run/ssh-test"  # of sshd; root's home is read-only
 SLOW = Path(__file__).with_name("slow.py")
 SSHD = """
-HostKey /root/host_key
-AuthorizedKeysFile /root/authorized_keys
+HostKey /run/ssh-test/host_key
+AuthorizedKeysFile /run/ssh-test/authorized_keys
 StrictModes no
 PermitRootLogin yes
 UsePAM no
@@ -43,19 +43,18 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def give_sshd(sandbox: Running, key: Path) -> None:
-    """Installs sshd's files and the image's .bashrc for root, which Debian's .profile reads in a login shell."""
-    home = sandbox.paths.root / "root"
+    """Installs sshd's files."""
+    home = sandbox.paths.root / HOME.lstrip("/")
+    home.mkdir(mode=0o700)
     shutil.copyfile(f"{key}.pub", home / "authorized_keys")
-    shutil.copyfile(BASHRC, home / ".bashrc")
-    (home / ".profile").write_text(". ~/.bashrc\n")
     (home / "sshd_config").write_text(SSHD)
     (sandbox.paths.root / "run/sshd").mkdir(mode=0o755, exist_ok=True)
-    assert sandbox.root("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/root/host_key").returncode == 0
+    assert sandbox.root("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{HOME}/host_key").returncode == 0
 
 
 def options(sandbox: Running, key: Path, slow: float = 0.0) -> list[str]:
     """Returns ssh's options. ssh talks to `sshd -i` over the pipes of a process in the sandbox, so no port is opened."""
-    sshd = [*CODETAINER, "enter", "--name", sandbox.name, "--root", "--", "/usr/sbin/sshd", "-i", "-f", "/root/sshd_config"]
+    sshd = [*CODETAINER, "enter", "--name", sandbox.name, "--root", "--", "/usr/sbin/sshd", "-i", "-f", f"{HOME}/sshd_config"]
     link = [sys.executable, str(SLOW), str(slow), *sshd] if slow else sshd
     return [
         "-F", "none", "-i", str(key), "-o", f"ProxyCommand={shlex.join(link)}", "-o", "StrictHostKeyChecking=no",

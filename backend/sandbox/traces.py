@@ -1,0 +1,81 @@
+"""Keeps traces of this machine and its users out of a sandbox's root: the agent sees the same root on every machine.
+
+Programs and their configuration stay. Not hidden, because the kernel has no namespace for them: /proc/cmdline, /proc/partitions
+and most of /sys; and the paths of bind mounts in /proc/self/mountinfo.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from backend.sandbox.installation import USERS, write
+
+# Folders that every root has (hier(7)), empty in a sandbox. Other names at the top belong to this machine.
+EMPTY = ("home", "media", "mnt", "opt", "srv")
+FIRST_PERSON, NOBODY = 1000, 65534  # uids and gids; those below are the distribution's (login.defs(5): UID_MIN)
+# Files about this machine, its disks, its network and its users, as patterns below the root.
+FILES = (
+    "etc/crypttab",
+    "etc/exports",
+    "etc/fstab",
+    "etc/group-",
+    "etc/gshadow",
+    "etc/gshadow-",
+    "etc/krb5.keytab",
+    "etc/machine-info",
+    "etc/mailname",
+    "etc/motd",
+    "etc/netplan/*",
+    "etc/network/interfaces",
+    "etc/NetworkManager/system-connections/*",
+    "etc/passwd-",
+    "etc/shadow-",
+    "etc/ssh/ssh_host_*",
+    "etc/subgid",
+    "etc/subgid-",
+    "etc/subuid",
+    "etc/subuid-",
+    "etc/wireguard/*",
+    "etc/wpa_supplicant/*.conf",
+    "var/lib/dbus/machine-id",
+    "var/lib/systemd/random-seed",
+)
+FOLDERS = ("var/lib/AccountsService", "var/lib/NetworkManager", "var/lib/cloud", "var/lib/dhcp", "var/lib/sss")  # covered
+FIRMWARE = ("firmware", "devices/virtual/dmi")  # below /sys: maker, model, serial numbers
+
+
+def tops(system: frozenset[str]) -> Iterator[str]:
+    """The names at the top of this machine's root that are not the `system`'s own."""
+    yield from (name for name in sorted(path.name for path in Path("/").iterdir()) if name not in system)
+
+
+def remove(root: Path, base: Path, hide: Callable[[Path], None]) -> None:
+    """Replaces or removes files that identify the machine `base` from `root`. `hide` removes one. Raises OSError.
+
+    Call it when our accounts are in `root`.
+    """
+    for pattern in FILES:
+        for file in base.glob(pattern):
+            hide(root / file.relative_to(base))
+    write(root / "etc/machine-id", f"{secrets.token_hex(16)}\n".encode(), 0o444)
+    for name in ("passwd", "group"):
+        write(root / "etc" / name, without_people((root / "etc" / name).read_text()).encode())
+
+
+def without_people(text: str) -> str:
+    """Removes people from the text of a passwd(5) or group(5) file: their accounts, groups, names and memberships."""
+    return "".join(f"{line}\n" for entry in text.splitlines() if (line := _anonymous(entry.split(":"))))
+
+
+def _anonymous(fields: list[str]) -> str:
+    if len(fields) not in (4, 7) or not fields[2].isdigit():  # such as NIS's +
+        return ""
+    if fields[0] not in USERS and int(fields[2]) >= FIRST_PERSON and int(fields[2]) != NOBODY:
+        return ""
+    if len(fields) == 4:
+        fields[3] = ""  # the members
+    else:
+        fields[4] = "" if fields[0] != "root" else "root"  # full name, phone
+    return ":".join(fields)
