@@ -6,7 +6,9 @@ and most of /sys; and the paths of bind mounts in /proc/self/mountinfo.
 
 from __future__ import annotations
 
+import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,6 +44,35 @@ FILES = (
     "var/lib/dbus/machine-id",
     "var/lib/systemd/random-seed",
 )
+# Configuration that users of a machine can read and that may contain credentials: they are left out, the rest stays.
+CONFIGURATION = (
+    "etc/apt/apt.conf",
+    "etc/apt/apt.conf.d/*",
+    "etc/apt/auth.conf.d/*",
+    "etc/apt/sources.list",
+    "etc/apt/sources.list.d/*",
+    "etc/curlrc",
+    "etc/dnf/*.conf",
+    "etc/maven/settings.xml",
+    "etc/npmrc",
+    "etc/pip.conf",
+    "etc/systemd/system/*.service",
+    "etc/systemd/system/*.service.d/*",
+    "etc/wgetrc",
+    "etc/xdg/pip/pip.conf",
+    "etc/yum.conf",
+    "etc/yum.repos.d/*",
+    "usr/etc/npmrc",
+    "usr/local/etc/npmrc",
+)
+MAX_BYTES = 1 << 20
+SCRIPTS = ("etc/bash.bashrc", "etc/default/*", "etc/environment", "etc/environment.d/*", "etc/profile", "etc/profile.d/*")
+_NAME = r"[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|credential|api_?key|access_?key)[\w.-]*"
+_VALUE = r"""("[^"\n]*"|'[^'\n]*'|[^\s<"';]+)"""
+_IN_URL = re.compile(r"(?<=://)[^\s/@\"'<>]+@")
+_IN_NETRC = re.compile(r"(\blogin\s+\S+\s+password\s+)\S+")  # netrc(5), apt_auth.conf(5)
+_IN_SHELL = re.compile(rf"(?im)^(\s*(?:export\s+)?{_NAME}=){_VALUE}")  # no other use of such a name in a script
+_NAMED = re.compile(rf"""(?i)((?:{_NAME}|(?<!\w)_auth)["']?[ \t]*[=:>][ \t]*){_VALUE}""")
 FOLDERS = ("var/lib/AccountsService", "var/lib/NetworkManager", "var/lib/cloud", "var/lib/dhcp", "var/lib/sss")  # covered
 FIRMWARE = ("firmware", "devices/virtual/dmi")  # below /sys: maker, model, serial numbers
 
@@ -52,16 +83,40 @@ def tops(system: frozenset[str]) -> Iterator[str]:
 
 
 def remove(root: Path, base: Path, hide: Callable[[Path], None]) -> None:
-    """Replaces or removes files that identify the machine `base` from `root`. `hide` removes one. Raises OSError.
+    """Replaces or removes files that identify the machine `base` or contain credentials. `hide` removes one. Raises OSError.
 
     Call it when our accounts are in `root`.
     """
     for pattern in FILES:
         for file in base.glob(pattern):
             hide(root / file.relative_to(base))
+    for pattern in (*CONFIGURATION, *SCRIPTS):
+        for file in base.glob(pattern):
+            text = _read(file)
+            if text is not None and (changed := without_credentials(text, is_script=pattern in SCRIPTS)) != text:
+                write(
+                    root / file.relative_to(base), changed.encode(errors="surrogateescape"), stat.S_IMODE(file.stat().st_mode)
+                )
     write(root / "etc/machine-id", f"{secrets.token_hex(16)}\n".encode(), 0o444)
     for name in ("passwd", "group"):
         write(root / "etc" / name, without_people((root / "etc" / name).read_text()).encode())
+
+
+def without_credentials(text: str, *, is_script: bool = False) -> str:
+    """Removes passwords and tokens from configuration: in URLs, and the values of names such as `_authToken`."""
+    text = _IN_NETRC.sub(r"\1", _IN_URL.sub("", text))
+    return (_IN_SHELL if is_script else _NAMED).sub(r"\1", text)
+
+
+def _read(file: Path) -> str | None:
+    """The text of a small regular file that all users of the machine can read, else None."""
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode) or not status.st_mode & stat.S_IROTH or status.st_size > MAX_BYTES:
+            return None
+        return file.read_text(errors="surrogateescape")
+    except OSError:
+        return None
 
 
 def without_people(text: str) -> str:
