@@ -8,8 +8,9 @@ from pathlib import Path
 
 from backend import settings
 from backend.contract.paths import Paths
-from backend.sandbox import claude
+from backend.sandbox import claude, own_folder
 from backend.sandbox.options import Options
+from backend.sandbox.own_folder import Handed
 from backend.suspension import resumed
 from backend.suspension.places import Store
 from backend.system import SystemFailure
@@ -82,6 +83,15 @@ def require_archives(chosen: Options, loaded: settings.Settings, environment: di
         raise settings.SettingsError([f"{error}" + (f"\n  {error.hint}" if error.hint else "")]) from error
     environment["CODETAINER_STATE"] = str(Paths().state)
     return Path(loaded.state)
+
+
+def require_work(chosen: Options, loaded: settings.Settings) -> Handed | None:
+    """Reads the repository of `--work` and checks that it fits; None without that option. Raises SettingsError."""
+    if chosen.work is None:
+        return None
+    if loaded.repo_url:
+        raise settings.SettingsError(["--work and REPO_URL exclude each other: unset REPO_URL, or leave out --work"])
+    return own_folder.hand_over(chosen.work, loaded.tmpfs_workspace)
 
 
 def read(chosen: Options, of_network: Mapping[str, str]) -> tuple[dict[str, str], Path | None]:

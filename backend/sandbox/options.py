@@ -44,6 +44,7 @@ class Options:
     command: tuple[str, ...]
     debug: bool
     learn: Path | None
+    work: Path | None = None
 
 
 def sandbox_name(text: str) -> str:
@@ -78,6 +79,8 @@ def parse(argv: Sequence[str]) -> Options:
                         help="learning run: open public names when they are asked for, and write an allowlist of what was used "
                         f"to a new FILE ({LEARNED})")  # fmt: skip
     parser.add_argument("--resume", type=Path, metavar="FILE", help="begin with the work in this archive of codetainer suspend")
+    parser.add_argument("--work", type=Path, metavar="DIR",
+                        help="clone the git repository in this folder instead of REPO_URL")  # fmt: skip
     parser.add_argument("--name", type=sandbox_name, default=DEFAULT_NAME,
                         help="set the name for codetainer enter (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-tui", action="store_true", help="print one line per event, until a signal or COMMAND ends it")
@@ -90,6 +93,8 @@ def parse(argv: Sequence[str]) -> Options:
     for name in ("pretend", "pretend_log"):
         if getattr(arguments, name) and net is not Net.PRETEND:
             parser.error(f"--{name.replace('_', '-')} needs --net pretend")
+    if arguments.work and arguments.resume:
+        parser.error("--work and --resume exclude each other: suspended work has its own clone")
     if "--" in argv and not command:
         parser.error("expected a COMMAND after --")
     if arguments.root_command and not command:
@@ -110,4 +115,5 @@ def parse(argv: Sequence[str]) -> Options:
         command,
         arguments.debug,
         arguments.learn,
+        arguments.work,
     )

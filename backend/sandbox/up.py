@@ -1,6 +1,8 @@
 """`codetainer up`: runs a sandbox on this machine, made of namespaces, an overlay of the root, a network and `codetainer boot`.
 
 Each process ends with its parent, and each other resource with a process. So nothing is left behind, however `up` ends.
+
+Length: the order in which the parts begin and end belongs in one module.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from backend.sandbox.networks import Network
 from backend.sandbox.options import Options, Show
 from backend.sandbox.output import Output
 from backend.sandbox.own_commands import OwnCommands
+from backend.sandbox.own_folder import Handed
 from backend.sandbox.pretend.description import DescriptionError
 from backend.sandbox.registry import DEFAULT_NAME, Beacon, NoSandbox
 from backend.sandbox.relay import Command
@@ -95,6 +98,7 @@ class Up:
         self._network: Network | None = None
         self._progress_line = ""
         self._own = OwnCommands()
+        self._work: Handed | None = None
         self._boot: Observation | None = None
         self._boot_failed = ""  # the error to print after boot's own output
 
@@ -110,6 +114,7 @@ class Up:
             environment["CODETAINER_LEARN"] = Learn.ON.value
         chosen = settings.load(environment, self._options.credentials)
         state = inputs.require_archives(self._options, chosen, environment)
+        self._work = inputs.require_work(self._options, chosen)
         learned = learned_file.begin(self._options.learn) if chosen.learns else None
         drawn_on = self._at_terminal or (bool(self._options.command) and terminal.is_interactive())
         self._own.begin(chosen, drawn_on=drawn_on)
@@ -174,6 +179,7 @@ class Up:
             network.resolvers,
             self._options.resume and self._options.resume.resolve(strict=True),
             state and state.resolve(strict=True),
+            None if self._work is None else self._work.bundle,
         )
 
     def _output(self) -> Output:
@@ -186,6 +192,8 @@ class Up:
     def _start(self, network: Network, sources: Sources, output: Output, environment: Mapping[str, str]) -> None:
         argv = ["tini", "-s", "--", "/usr/local/bin/codetainer", "boot", "--no-tui"]
         handed_over, files = inputs.handed_over(environment)
+        if self._work is not None:
+            files[Paths().work_branch.name] = self._work.branch
         variables = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", **terminal_variables(), **handed_over}
         waiting, go = os.pipe()
         started, starting = os.pipe()  # the kernel closes `starting` at the exec
@@ -214,6 +222,8 @@ class Up:
         finally:
             for descriptor in {waiting, go, started, starting} - {-1}:
                 os.close(descriptor)
+            if self._work is not None:
+                self._work.discard()  # the sandbox has mounted it
 
     def _print_login(self, network: Network, environment: Mapping[str, str]) -> None:
         """Prints how to log in over ssh, before the dashboard draws over the screen."""

@@ -1,0 +1,141 @@
+"""`codetainer up --work DIR`: the sandbox gets a clone of the operator's repository, which stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from backend import settings
+from backend.sandbox import own_folder
+from tests.netns.test_up import up
+from tests.netns.traces import nothing_left
+
+pytestmark = pytest.mark.netns
+
+__all__ = ["nothing_left"]
+
+ROOM = 512 << 20
+NOBODY = 65534
+SAFE = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ["PATH"]}
+IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.test")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *IDENTITY, *arguments], cwd=folder, env=SAFE, check=True, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Two branches at the same commit, of which the second is checked out; a tag, an ignored and an untracked file."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    (folder / "file").write_text("one\n")
+    (folder / ".gitignore").write_text(".env\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message=one")
+    git(folder, "tag", "v1")
+    git(folder, "checkout", "--quiet", "-b", "topic")
+    (folder / ".env").write_text("secret\n")
+    (folder / "untracked").write_text("x\n")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, tuple[int, int, str]]:
+    """Every file below a folder, with its mode, time and hash."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {
+        str(file): (file.stat().st_mode, file.stat().st_mtime_ns, hashlib.sha256(file.read_bytes()).hexdigest())
+        for file in files
+    }
+
+
+def test_the_sandbox_gets_a_clone_and_the_folder_stays_as_it_is(repository: Path, tmp_path: Path, nothing_left: None) -> None:
+    tripwire = tmp_path / "ran"
+    program = repository / ".git/hooks/tripwire"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\ntouch {tripwire}\n")
+    program.chmod(0o755)
+    git(repository, "config", "core.fsmonitor", str(program))
+    before = contents(repository)
+    script = (
+        "pwd; git branch --show-current; git for-each-ref --format='%(refname)'; ls -A; "
+        "git commit -q --allow-empty -m two && git branch -f main && git log --format=%s"
+    )
+    done = up(tmp_path, "--work", str(repository), "--", "sh", "-c", script, REPO_URL="")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "/workspace/repo", "topic", "refs/heads/topic", "refs/remotes/operator/HEAD", "refs/remotes/operator/main",
+        "refs/remotes/operator/topic", "refs/tags/v1", ".git", ".gitignore", "file", "two", "one",
+    ]  # fmt: skip
+    assert contents(repository) == before
+    assert not tripwire.exists()
+
+
+def test_it_does_not_go_with_repo_url(repository: Path, tmp_path: Path, nothing_left: None) -> None:
+    done = up(tmp_path, "--work", str(repository), "--", "true", REPO_URL="https://github.com/owner/repo")
+    assert done.returncode == 2
+    assert "--work and REPO_URL exclude each other" in done.stderr
+
+
+def _empty(folder: Path) -> None:
+    git(folder, "update-ref", "-d", "HEAD")
+
+
+def _shallow(folder: Path) -> None:
+    (folder / ".git/shallow").write_text(git(folder, "rev-parse", "HEAD") + "\n")
+
+
+def _partial(folder: Path) -> None:
+    git(folder, "config", "remote.origin.promisor", "true")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(_empty, "it has no commit yet"), (_shallow, "it is a shallow clone"), (_partial, "it is a partial clone")],
+)
+def test_a_repository_without_a_complete_history_is_refused(change: object, reason: str, repository: Path) -> None:
+    assert callable(change)
+    change(repository)
+    with pytest.raises(settings.SettingsError, match=reason):
+        own_folder.hand_over(repository, ROOM)
+
+
+def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(settings.SettingsError, match="not a git repository"):
+        own_folder.hand_over(tmp_path, ROOM)
+
+
+def test_a_repository_that_does_not_fit_is_refused_with_the_size_that_it_needs(repository: Path) -> None:
+    with pytest.raises(settings.SettingsError, match="CODETAINER_TMPFS_WORKSPACE=512M or more"):
+        own_folder.hand_over(repository, 100)
+
+
+def test_a_detached_head_has_no_branch(repository: Path) -> None:
+    git(repository, "checkout", "--quiet", "--detach")
+    handed = own_folder.hand_over(repository, ROOM)
+    assert handed.branch == ""
+    handed.discard()
+    assert not handed.bundle.parent.exists()
+
+
+def test_root_reads_a_users_repository_as_that_user(repository: Path) -> None:
+    """git refuses another user's repository ("dubious ownership"), and its configuration must not be obeyed as root."""
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are closed to other users
+        Path(place).chmod(0o711)
+        own = Path(place) / "own"
+        shutil.copytree(repository, own)
+        for path in (own, *own.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        handed = own_folder.hand_over(own, ROOM)
+        assert handed.bundle.stat().st_size > 0
+        handed.discard()
