@@ -11,6 +11,7 @@ from backend.contract.paths import Paths
 from backend.sandbox import claude, own_folder
 from backend.sandbox.options import Options
 from backend.sandbox.own_folder import Handed
+from backend.sandbox.way_back import Target
 from backend.suspension import resumed
 from backend.suspension.places import Store
 from backend.system import SystemFailure
@@ -92,6 +93,11 @@ def require_work(chosen: Options, loaded: settings.Settings) -> Handed | None:
     if loaded.repo_url:
         raise settings.SettingsError(["--work and REPO_URL exclude each other: unset REPO_URL, or leave out --work"])
     return own_folder.hand_over(chosen.work, loaded.tmpfs_workspace)
+
+
+def way_back(chosen: Options, loaded: settings.Settings, work: Handed) -> Target:
+    """Where the agent's commits come back to. A pack of them cannot be larger than /workspace, in which it was made."""
+    return Target(work.folder, chosen.name, work.tips, work.kind, loaded.tmpfs_workspace)
 
 
 def read(chosen: Options, of_network: Mapping[str, str]) -> tuple[dict[str, str], Path | None]:

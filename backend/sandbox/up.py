@@ -17,17 +17,18 @@ from types import FrameType
 
 from backend import commands, settings
 from backend.commands import Observation, Outcome
-from backend.contract import events
-from backend.contract.events import BootState, LockReleased
+from backend.contract.events import BootState
 from backend.contract.paths import Paths
-from backend.contract.state import State, fold
+from backend.contract.state import State
 from backend.contract.verbs import wrong
 from backend.guard.nftables import NftError
 from backend.sandbox import check, inputs, layout, learned_file, namespaces, networks, options, relay, terminal
 from backend.sandbox.attended import Attended, NoFrontEnd
+from backend.sandbox.courier import Courier
 from backend.sandbox.enter import environment_for, terminal_variables
 from backend.sandbox.exit_summary import ExitSummary
 from backend.sandbox.first_process import POLL_SECONDS, STOP_SIGNALS, FirstProcess, close_on_exec
+from backend.sandbox.followed_boot import FollowedBoot
 from backend.sandbox.layout import Sources
 from backend.sandbox.networks import Network
 from backend.sandbox.options import Options, Show
@@ -99,6 +100,7 @@ class Up:
         self._progress_line = ""
         self._own = OwnCommands()
         self._work: Handed | None = None
+        self._courier: Courier | None = None
         self._boot: Observation | None = None
         self._boot_failed = ""  # the error to print after boot's own output
 
@@ -130,6 +132,9 @@ class Up:
             self._start(network, sources, output, environment)
             signal.signal(signal.SIGCHLD, self._check_network)
             self._check_network(0, None)
+            if self._work is not None:
+                self._courier = Courier(inputs.way_back(self._options, chosen, self._work))
+                self._courier.start(self._sandbox.pid)  # before the thread of the beacon, because it forks
             beacon.begin(self._sandbox.pid)
             if self._options.command:
                 return self._run_command(chosen.grace_seconds)
@@ -148,6 +153,8 @@ class Up:
             exit_summary = ExitSummary(self._paths.journal)
             if learned is not None:
                 learned.hold(self._paths)
+            if self._courier is not None:
+                self._courier.finish()
             self._sandbox.end(chosen.grace_seconds + END_SECONDS)
             if self._boot is not None:
                 self._boot.ended(Outcome(code=self._sandbox.ended()))
@@ -158,6 +165,8 @@ class Up:
             beacon.close()
             if self._at_terminal:  # with Show.LINES, boot's own lines report it
                 sys.stderr.write("\r\x1b[K" + exit_summary.text())
+            if self._courier is not None:
+                sys.stderr.write(self._courier.text())
             if learned is not None:
                 sys.stderr.write(learned.write())
             self._own.show()
@@ -291,20 +300,9 @@ class Up:
 
     def _until_released(self) -> State | None:
         """Waits until the init lock is released and returns the sandbox's state; None if boot's process ended before."""
-        state, read, journal = State(), 0, self._paths.journal
+        boot = FollowedBoot(self._paths.journal)
         while True:
             ended = self._sandbox.ended() is not None
-            if journal.exists():
-                with journal.open("rb") as file:
-                    file.seek(read)
-                    for line in file:
-                        if not line.endswith(b"\n"):
-                            break
-                        read += len(line)
-                        stamped = events.decode(line.decode())
-                        state = fold(state, stamped)
-                        if isinstance(stamped.event, LockReleased):
-                            return state
-            if ended:
-                return None
+            if (state := boot.released()) is not None or ended:
+                return state
             time.sleep(POLL_SECONDS)

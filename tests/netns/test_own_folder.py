@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,6 +13,8 @@ import pytest
 
 from backend import settings
 from backend.sandbox import own_folder
+from tests.netns.operators import contents
+from tests.netns.sandbox import CODETAINER, IDLE, INTERNET, PATIENCE
 from tests.netns.test_up import up
 from tests.netns.traces import nothing_left
 
@@ -50,35 +52,71 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def contents(folder: Path) -> dict[str, tuple[int, int, str]]:
-    """Every file below a folder, with its mode, time and hash."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {
-        str(file): (file.stat().st_mode, file.stat().st_mtime_ns, hashlib.sha256(file.read_bytes()).hexdigest())
-        for file in files
-    }
+def unchanged(folder: Path, before: dict[str, object]) -> None:
+    """Compares a repository with its earlier contents, apart from new packs and the refs of what has come back."""
+    new = (".git/objects/pack/pack-", ".git/refs/heads/codetainer/")
+    assert {name: value for name, value in contents(folder).items() if not name.startswith(new)} == before
 
 
-def test_the_sandbox_gets_a_clone_and_the_folder_stays_as_it_is(repository: Path, tmp_path: Path, nothing_left: None) -> None:
+def came_back(folder: Path) -> dict[str, str]:
+    """The branches that have come back, with the subject of their last commit."""
+    lines = git(folder, "for-each-ref", "--format=%(refname:lstrip=4) %(subject)", "refs/heads/codetainer").splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+# Ends when the last commit has come back, as far as the sandbox knows.
+UNTIL_BACK = (
+    "for n in $(seq 300); do [ $(git rev-parse operator/topic) = $(git rev-parse topic) ] && break; sleep 0.1; done; "
+    "git rev-parse operator/topic topic | uniq | wc -l"
+)
+
+
+def test_the_sandbox_gets_a_clone_and_its_commits_come_back(repository: Path, tmp_path: Path, nothing_left: None) -> None:
     tripwire = tmp_path / "ran"
-    program = repository / ".git/hooks/tripwire"
+    program = repository / ".git/hooks/reference-transaction"
     program.parent.mkdir(exist_ok=True)
     program.write_text(f"#!/bin/sh\ntouch {tripwire}\n")
     program.chmod(0o755)
     git(repository, "config", "core.fsmonitor", str(program))
+    tripwire.unlink(missing_ok=True)
     before = contents(repository)
     script = (
         "pwd; git branch --show-current; git for-each-ref --format='%(refname)'; ls -A; "
-        "git commit -q --allow-empty -m two && git branch -f main && git log --format=%s"
+        f"git commit -q --allow-empty -m two && git branch -f main && git log --format=%s && {UNTIL_BACK}; "
+        "git commit -q --amend --allow-empty -m three"
     )
-    done = up(tmp_path, "--work", str(repository), "--", "sh", "-c", script, REPO_URL="")
+    done = up(tmp_path, "--work", str(repository / "."), "--", "sh", "-c", script, REPO_URL="")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "/workspace/repo", "topic", "refs/heads/topic", "refs/remotes/operator/HEAD", "refs/remotes/operator/main",
-        "refs/remotes/operator/topic", "refs/tags/v1", ".git", ".gitignore", "file", "two", "one",
+        "refs/remotes/operator/topic", "refs/tags/v1", ".git", ".gitignore", "file", "two", "one", "1",
     ]  # fmt: skip
-    assert contents(repository) == before
+    assert came_back(repository) == {"main": "two", "topic": "three", "topic-2": "two"}
+    assert f"codetainer: commits came back to {repository}: codetainer/up-" in done.stderr
+    unchanged(repository, before)
     assert not tripwire.exists()
+
+
+def test_commits_come_back_when_a_signal_ends_the_sandbox(repository: Path, tmp_path: Path, nothing_left: None) -> None:
+    (tmp_path / "internet.toml").write_text(INTERNET)
+    (tmp_path / "domains.conf").write_text("github.com\n")
+    script = "git commit -q --allow-empty -m two && echo committed && exec sleep 600"
+    process = subprocess.Popen(
+        [*CODETAINER, "up", "--net", "pretend", "--pretend", str(tmp_path / "internet.toml"), "--domains",
+         str(tmp_path / "domains.conf"), "--claude", str(IDLE), "--name", f"ended-{os.getpid()}", "--work", str(repository),
+         "--", "sh", "-c", script],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "REPO_URL": ""},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "committed\n"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=PATIENCE * 2)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert came_back(repository) == {"topic": "two"}, errors
 
 
 def test_it_does_not_go_with_repo_url(repository: Path, tmp_path: Path, nothing_left: None) -> None:
