@@ -33,6 +33,8 @@ MAX_PAUSE = 60.0
 LAST_SECONDS = 60.0  # for all that is left when the sandbox ends
 ROUNDS_PER_SECOND_OF_PAUSE = 20  # each round leaves a pack, and git gets slower with their number
 END_SECONDS = 5.0  # for a process of the agent's that is killed: one in a frozen cgroup does not end
+MOST_IN_ALL = 4  # times the size of /workspace, for all packs
+MAX_NAMES = 4 * MAX_BRANCHES  # of branches that are remembered
 MAX_STATE = 64 << 20
 POLL_SECONDS = 0.2
 
@@ -184,7 +186,11 @@ class _Rounds:
         """Runs the receiver. Returns what it took, or why it took nothing."""
         begun = time.monotonic()
         with _pipe() as (reading, writing):
-            child = _forked(lambda: receiver.receive(replace(self._target, seconds=seconds), stream, self._so_far, writing))
+            child = _forked(
+                lambda: receiver.receive(
+                    replace(self._target, seconds=seconds, most=self._room()), stream, self._so_far, writing
+                )
+            )
             os.close(writing)
             data, deadline = b"", time.monotonic() + seconds + 10
             try:
@@ -200,19 +206,23 @@ class _Rounds:
                 self._busy = time.monotonic() - begun
         return receiver.decoded(data)
 
+    def _room(self) -> int:
+        """Bytes that the next pack may have: commits that the agent replaces again and again must not fill the disk."""
+        return max(min(self._target.most, MOST_IN_ALL * self._target.most - self._so_far.size), 1)
+
     def _took(self, result: Result | Failure) -> bool:
         """Notes the result of a round. False if nothing is left, or nothing can be done about it."""
         if isinstance(result, Failure):
             self._failures = min(self._failures + 1, 10)
             self._so_far.failed(result.problem)
             if self._one_by_one:
-                self._refused |= result.branches
+                self._refused = _latest(self._refused | dict(result.branches))
             self._one_by_one = True
             self._store()
             return bool(result.branches)
         self._failures = 0
-        self._seen |= result.seen
-        self._refused |= result.refused
+        self._seen = _latest(self._seen | dict(result.seen))
+        self._refused = _latest(self._refused | dict(result.refused))
         self._fresh = {name: one.commit for name, one in result.returned.items()}
         self._so_far.add(result)
         if not result.more:
@@ -224,6 +234,11 @@ class _Rounds:
         data = self._so_far.dump()
         os.ftruncate(self._state, 0)
         os.pwrite(self._state, data, 0)
+
+
+def _latest(branches: dict[str, str]) -> dict[str, str]:
+    """The last of the branches: the agent can name others each time."""
+    return dict(list(branches.items())[-MAX_NAMES:])
 
 
 def _forked(body: Callable[[], None]) -> int:

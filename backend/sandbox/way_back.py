@@ -66,13 +66,14 @@ class Result:
 
 @dataclass(slots=True)
 class WayBack:
-    """`returned`: by the agent's branch. `kept`: refs with commits that the agent has replaced. `packs`: rounds so far."""
+    """`returned`: by the agent's branch. `kept`: refs of commits that the agent has replaced. `packs`, `size`: number, bytes."""
 
     returned: dict[str, Returned] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     created: int = 0
     packs: int = 0
+    size: int = 0
     more: int = 0
 
     def add(self, result: Result) -> None:
@@ -80,6 +81,7 @@ class WayBack:
         self.kept += result.kept
         self.created += result.created
         self.packs += bool(result.returned)
+        self.size += result.size if result.returned else 0
         self.more = result.more
         for note in result.notes:
             self.failed(note)
