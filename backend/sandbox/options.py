@@ -45,6 +45,7 @@ class Options:
     debug: bool
     learn: Path | None
     work: Path | None = None
+    no_work: bool = False
 
 
 def sandbox_name(text: str) -> str:
@@ -80,7 +81,9 @@ def parse(argv: Sequence[str]) -> Options:
                         f"to a new FILE ({LEARNED})")  # fmt: skip
     parser.add_argument("--resume", type=Path, metavar="FILE", help="begin with the work in this archive of codetainer suspend")
     parser.add_argument("--work", type=Path, metavar="DIR",
-                        help="clone the git repository in this folder instead of REPO_URL")  # fmt: skip
+                        help="clone the git repository in this folder instead of REPO_URL, and bring the agent's commits back "
+                        "(default with --net nat, without REPO_URL: the repository that you are in)")  # fmt: skip
+    parser.add_argument("--no-work", action="store_true", help="begin without a repository of this machine")
     parser.add_argument("--name", type=sandbox_name, default=DEFAULT_NAME,
                         help="set the name for codetainer enter (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-tui", action="store_true", help="print one line per event, until a signal or COMMAND ends it")
@@ -95,6 +98,8 @@ def parse(argv: Sequence[str]) -> Options:
             parser.error(f"--{name.replace('_', '-')} needs --net pretend")
     if arguments.work and arguments.resume:
         parser.error("--work and --resume exclude each other: suspended work has its own clone")
+    if arguments.work and arguments.no_work:
+        parser.error("--work and --no-work exclude each other")
     if "--" in argv and not command:
         parser.error("expected a COMMAND after --")
     if arguments.root_command and not command:
@@ -116,4 +121,5 @@ def parse(argv: Sequence[str]) -> Options:
         arguments.debug,
         arguments.learn,
         arguments.work,
+        arguments.no_work,
     )

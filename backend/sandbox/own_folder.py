@@ -40,6 +40,15 @@ class Handed:
         shutil.rmtree(self.bundle.parent, ignore_errors=True)
 
 
+def around(folder: Path) -> Path | None:
+    """The work tree that a folder lies in, None if there is none."""
+    try:
+        top = own_git.git(folder, "rev-parse", "--show-toplevel")
+    except (SystemFailure, OSError):
+        return None
+    return Path(_text(top.out)) if top.code == 0 else None
+
+
 def hand_over(folder: Path, workspace: int) -> Handed:
     """Bundles the repository in which a folder lies. `workspace` is the size of /workspace in bytes.
 

@@ -66,7 +66,7 @@ class Result:
 
 @dataclass(slots=True)
 class WayBack:
-    """`returned`: by the agent's branch. `kept`: refs of commits that the agent has replaced. `packs`, `size`: number, bytes."""
+    """`returned`: by the agent's branch. `kept`: refs of commits that the agent replaced. `packs`, `size`: number, bytes."""
 
     returned: dict[str, Returned] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from backend import settings
-from backend.sandbox import own_folder
+from backend.sandbox import inputs, options, own_folder
 from tests.netns.operators import contents
 from tests.netns.sandbox import CODETAINER, IDLE, INTERNET, PATIENCE
 from tests.netns.test_up import up
@@ -85,7 +85,7 @@ def test_the_sandbox_gets_a_clone_and_its_commits_come_back(repository: Path, tm
         f"git commit -q --allow-empty -m two && git branch -f main && git log --format=%s && {UNTIL_BACK}; "
         "git commit -q --amend --allow-empty -m three"
     )
-    done = up(tmp_path, "--work", str(repository / "."), "--", "sh", "-c", script, REPO_URL="")
+    done = up(tmp_path, "--work", str(repository / "."), "--", "sh", "-c", script)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "/workspace/repo", "topic", "refs/heads/topic", "refs/remotes/operator/HEAD", "refs/remotes/operator/main",
@@ -105,7 +105,7 @@ def test_commits_come_back_when_a_signal_ends_the_sandbox(repository: Path, tmp_
         [*CODETAINER, "up", "--net", "pretend", "--pretend", str(tmp_path / "internet.toml"), "--domains",
          str(tmp_path / "domains.conf"), "--claude", str(IDLE), "--name", f"ended-{os.getpid()}", "--work", str(repository),
          "--", "sh", "-c", script],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "REPO_URL": ""},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert process.stdout is not None
@@ -123,6 +123,29 @@ def test_it_does_not_go_with_repo_url(repository: Path, tmp_path: Path, nothing_
     done = up(tmp_path, "--work", str(repository), "--", "true", REPO_URL="https://github.com/owner/repo")
     assert done.returncode == 2
     assert "--work and REPO_URL exclude each other" in done.stderr
+
+
+def test_without_a_url_it_is_the_repository_that_the_operator_is_in(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = {"GH_PAT": "ghp_x", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"}
+    loaded = settings.load(tokens)
+    (repository / "below").mkdir()
+    monkeypatch.chdir(repository / "below")
+    handed = inputs.require_work(options.parse([]), loaded)
+    assert handed is not None
+    assert handed.folder == repository
+    assert f"cloning {repository}, because REPO_URL is not set" in capsys.readouterr().err
+    handed.discard()
+    with_url = settings.load({**tokens, "REPO_URL": "https://github.com/owner/repo"})
+    assert inputs.require_work(options.parse([]), with_url) is None
+    for argv in (["--no-work"], ["--net", "none"], ["--net", "pretend"], ["--resume", "x"]):
+        assert inputs.require_work(options.parse(argv), loaded) is None
+    _shallow(repository)
+    assert inputs.require_work(options.parse([]), loaded) is None
+    assert "starting without a repository" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert inputs.require_work(options.parse([]), loaded) is None
 
 
 def _empty(folder: Path) -> None:

@@ -46,6 +46,7 @@ def test_files() -> None:
         (["--pretend", "a.toml"], "--net pretend"),
         (["--net", "none", "--pretend-log", "a"], "--net pretend"),
         (["--work", "a", "--resume", "b"], "exclude each other"),
+        (["--work", "a", "--no-work"], "exclude each other"),
         (["--root-command"], "COMMAND"),
         (["--"], "COMMAND"),
         (["--name", ""], "invalid name ''"),
