@@ -100,7 +100,8 @@ def test_the_sandbox_gets_a_clone_and_its_commits_come_back(repository: Path, tm
 def test_commits_come_back_when_a_signal_ends_the_sandbox(repository: Path, tmp_path: Path, nothing_left: None) -> None:
     (tmp_path / "internet.toml").write_text(INTERNET)
     (tmp_path / "domains.conf").write_text("github.com\n")
-    script = "git commit -q --allow-empty -m two && echo committed && exec sleep 600"
+    last = "git commit -q --allow-empty -m last; exit 143"
+    script = f"trap '{last}' TERM; git commit -q --allow-empty -m two && echo committed; while sleep 0.1; do :; done; {last}"
     process = subprocess.Popen(
         [*CODETAINER, "up", "--net", "pretend", "--pretend", str(tmp_path / "internet.toml"), "--domains",
          str(tmp_path / "domains.conf"), "--claude", str(IDLE), "--name", f"ended-{os.getpid()}", "--work", str(repository),
@@ -116,7 +117,7 @@ def test_commits_come_back_when_a_signal_ends_the_sandbox(repository: Path, tmp_
         process.kill()
         process.wait()
     assert process.returncode == 128 + signal.SIGTERM, errors
-    assert came_back(repository) == {"topic": "two"}, errors
+    assert came_back(repository) == {"topic": "last"}, errors
 
 
 def test_it_does_not_go_with_repo_url(repository: Path, tmp_path: Path, nothing_left: None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -285,6 +286,21 @@ def test_objects_that_git_refuses(operator: Operator, build: Build, reason: str)
     assert isinstance(taken, Failure)
     assert re.search(f"(?i){reason}", taken.problem), taken.problem
     assert taken.branches == {"refs/heads/topic": commit}
+    assert operator.refs() == {}
+
+
+def test_a_commit_on_a_history_that_is_incomplete_in_the_repository(operator: Operator) -> None:
+    """The parent exists there, as what `git gc` has left of a deleted branch, but the parent's parent does not."""
+    left = Objects()
+    parent = left.commit(operator.tree, MISSING)
+    kind, data = left.made[parent]
+    file = operator.folder / ".git/objects" / parent[:2] / parent[2:]
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(zlib.compress(f"{kind} {len(data)}\0".encode() + data))
+    made = Objects()
+    taken = operator.take(answer({"topic": made.commit(operator.tree, parent)}, made.pack()))
+    assert isinstance(taken, Failure)
+    assert "objects are missing" in taken.problem
     assert operator.refs() == {}
 
 
