@@ -20,7 +20,7 @@ from pathlib import Path
 from backend.contract.events import BootState
 from backend.contract.paths import Paths
 from backend.sandbox import namespaces, receiver, relay
-from backend.sandbox.first_process import print_error, reset_signals
+from backend.sandbox.first_process import STOP_SIGNALS, print_error, reset_signals
 from backend.sandbox.followed_boot import FollowedBoot
 from backend.sandbox.receiver import Failure
 from backend.sandbox.relay import Command
@@ -46,6 +46,7 @@ class Courier:
         self._target = target
         self._child = 0
         self._control = -1
+        self._failed = False
         self._state = os.memfd_create("codetainer-courier")
 
     def start(self, init: int) -> None:
@@ -53,14 +54,19 @@ class Courier:
         parent = os.getpid()
         handle = os.pidfd_open(init)
         control, self._control = os.pipe()
-        self._child = os.fork()
-        if self._child == 0:
-            with _exiting():
-                os.close(self._control)
-                namespaces.die_with_parent(parent)
-                os.setsid()
-                reset_signals()
-                _Rounds(self._target, init, handle, control, self._state).run()
+        # The exception of a signal's handler must not leave this function in the child.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            self._child = os.fork()
+            if self._child == 0:
+                with _exiting():
+                    os.close(self._control)
+                    namespaces.die_with_parent(parent)
+                    os.setsid()
+                    reset_signals()
+                    _Rounds(self._target, init, handle, control, self._state).run()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(handle)
         os.close(control)
 
@@ -69,16 +75,19 @@ class Courier:
         if self._child:
             os.close(self._control)
             handle = os.pidfd_open(self._child)
-            if not select.select([handle], [], [], LAST_SECONDS + 5)[0]:
+            if not select.select([handle], [], [], LAST_SECONDS + END_SECONDS)[0]:
                 os.kill(self._child, signal.SIGKILL)
-            os.waitpid(self._child, 0)
+            self._failed = os.waitpid(self._child, 0)[1] != 0
             os.close(handle)
             self._child = 0
 
     def text(self) -> str:
         """Lines for the operator about what has come back."""
         content = os.pread(self._state, MAX_STATE, 0)
-        return WayBack.load(content).text(self._target.folder) if content else ""
+        told = WayBack.load(content).text(self._target.folder) if content else ""
+        return told + (
+            "codetainer: not everything came back: the process that brings it back has failed\n" if self._failed else ""
+        )
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from backend.contract import events
@@ -20,7 +21,13 @@ class FollowedBoot:
 
     def released(self) -> State | None:
         """The sandbox's state when the lock was released; None if it is not released yet. Raises OSError."""
-        if not self._released and self._journal.exists():
+        # Before boot has begun, and after the sandbox has ended, there is no journal.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            self._follow()
+        return self._state if self._released else None
+
+    def _follow(self) -> None:
+        if not self._released:
             with self._journal.open("rb") as file:
                 file.seek(self._read)
                 for line in file:
@@ -32,4 +39,3 @@ class FollowedBoot:
                     if isinstance(stamped.event, LockReleased):
                         self._released = True
                         break
-        return self._state if self._released else None

@@ -52,7 +52,7 @@ class Operator:
 
     @property
     def target(self) -> Target:
-        return Target(self.folder, "box", (self.commit,), most=1 << 20, seconds=20)
+        return Target(self.folder, "box", (self.commit,), most=1 << 20, seconds=50)
 
     def take(self, stream: bytes, *, so_far: WayBack | None = None, target: Target | None = None) -> way_back.Result | Failure:
         """Feeds an answer to the receiver. The writing end stays open: the agent need not close it."""
