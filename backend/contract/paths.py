@@ -193,6 +193,16 @@ class Paths:
         return self.opt / "resume.tar"
 
     @property
+    def work_bundle(self) -> Path:
+        """The operator's repository, from `codetainer up --work` (backend/sandbox/own_folder.py)."""
+        return self.opt / "work.bundle"
+
+    @property
+    def work_branch(self) -> Path:
+        """The name of the branch of `work_bundle` to check out; readable by root only."""
+        return self.root / "run/codetainer-settings/work-branch"
+
+    @property
     def state(self) -> Path:
         """The folder of this machine that CODETAINER_STATE names, in a sandbox of `codetainer up`."""
         return self.opt / "state"

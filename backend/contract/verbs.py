@@ -10,7 +10,7 @@ BACKEND_VERBS = {
     "up": "Boot a sandbox in namespaces of this machine. On a terminal it shows the dashboard, then the session; ctrl+b d "
     "returns to the dashboard. q on the dashboard stops the sandbox, after showing unsaved work and asking. A signal, or "
     "closing the terminal, stops it without asking. With a COMMAND it runs that as the agent and exits with its code, and "
-    "prints nothing else unless boot fails. Nothing of the sandbox is left afterwards.",
+    "prints nothing else unless boot fails, or commits came back (--work). Nothing of the sandbox is left afterwards.",
     "enter": "Run a command or a shell in a running sandbox, and exit with its code.",
     "check": "List what this machine lacks for a sandbox, what for, and how to get it.",
     "export": "Write unsaved work to stdout, as a git bundle or a patch. Unsaved work is unpushed commits, uncommitted files "

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from backend import settings
 from backend.contract.paths import Paths
-from backend.sandbox import claude
-from backend.sandbox.options import Options
+from backend.sandbox import claude, own_folder
+from backend.sandbox.options import Net, Options
+from backend.sandbox.own_folder import Handed
+from backend.sandbox.way_back import Target
 from backend.suspension import resumed
 from backend.suspension.places import Store
 from backend.system import SystemFailure
@@ -84,10 +87,42 @@ def require_archives(chosen: Options, loaded: settings.Settings, environment: di
     return Path(loaded.state)
 
 
+def require_work(chosen: Options, loaded: settings.Settings) -> Handed | None:
+    """Reads the repository of `--work`, or the one that the operator is in, and checks that it fits. None if there is none.
+
+    Raises SettingsError, but only about a repository that was named.
+    """
+    if chosen.work is not None:
+        if loaded.repo_url:
+            raise settings.SettingsError(["--work and REPO_URL exclude each other: unset REPO_URL, or leave out --work"])
+        return own_folder.hand_over(chosen.work, loaded.tmpfs_workspace)
+    if chosen.no_work or chosen.net is not Net.NAT or chosen.resume is not None or loaded.repo_url:
+        return None
+    here = own_folder.around(Path.cwd())
+    if here is None:
+        return None
+    try:
+        handed = own_folder.hand_over(here, loaded.tmpfs_workspace)
+    except settings.SettingsError as error:
+        sys.stderr.write(f"codetainer: starting without a repository\n  {error}\n")
+        return None
+    sys.stderr.write(
+        f"codetainer: cloning {ascii(str(here))[1:-1]}, because REPO_URL is not set; --no-work starts without it\n"
+    )
+    return handed
+
+
+def way_back(chosen: Options, loaded: settings.Settings, work: Handed) -> Target:
+    """Where the agent's commits come back to. A pack of them cannot be larger than /workspace, in which it was made."""
+    return Target(work.folder, chosen.name, work.tips, work.kind, loaded.tmpfs_workspace)
+
+
 def read(chosen: Options, of_network: Mapping[str, str]) -> tuple[dict[str, str], Path | None]:
     """Returns the settings for boot and the agent's program (claude.chosen). Raises SettingsError that lists all problems."""
     problems: list[str] = []
     environment: dict[str, str] = {}
+    if chosen.work is not None:  # instead of the pretend internet's repository
+        of_network = {name: value for name, value in of_network.items() if name != "REPO_URL"}
     program: Path | None = None
     try:
         environment = settings_for_boot(of_network, chosen.credentials)

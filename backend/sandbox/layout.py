@@ -45,7 +45,8 @@ class Sources:
     """The files to take from this machine, with all paths resolved.
 
     `certificate` is PEM text to trust inside, in addition to the system's CAs. `resolvers` are addresses for resolv.conf.
-    `resume` is an archive of suspended work, `state` a folder for archives (CODETAINER_STATE).
+    `resume` is an archive of suspended work, `state` a folder for archives (CODETAINER_STATE), `work` a
+    bundle of the operator's repository (own_folder).
     """
 
     coredns: Path
@@ -59,6 +60,7 @@ class Sources:
     resolvers: tuple[str, ...] = ()
     resume: Path | None = None
     state: Path | None = None
+    work: Path | None = None
 
 
 def build(sources: Sources) -> None:
@@ -71,7 +73,10 @@ def build(sources: Sources) -> None:
             sources.reader,
             sources.settings,
             sources.domains,
-            *filter(None, (sources.claude and package(sources.claude), sources.credentials, sources.resume, sources.state)),
+            *filter(
+                None,
+                (sources.claude and package(sources.claude), sources.credentials, sources.resume, sources.state, sources.work),
+            ),
             Path(sys.prefix),
             LAUNCHERS,
         )
@@ -209,6 +214,8 @@ def _install(root: Path, base: Path, sources: Sources, show: Show) -> list[tuple
     inside = Paths(root)
     if sources.resume:
         show(sources.resume, inside.resume)
+    if sources.work:
+        bind(sources.work, inside.work_bundle)  # in a folder of our own, which is removed while it is mounted
     if sources.state:
         bind(sources.state, inside.state, read_only=False)
     if sources.certificate:

@@ -44,6 +44,8 @@ class Options:
     command: tuple[str, ...]
     debug: bool
     learn: Path | None
+    work: Path | None = None
+    no_work: bool = False
 
 
 def sandbox_name(text: str) -> str:
@@ -78,6 +80,10 @@ def parse(argv: Sequence[str]) -> Options:
                         help="learning run: open public names when they are asked for, and write an allowlist of what was used "
                         f"to a new FILE ({LEARNED})")  # fmt: skip
     parser.add_argument("--resume", type=Path, metavar="FILE", help="begin with the work in this archive of codetainer suspend")
+    parser.add_argument("--work", type=Path, metavar="DIR",
+                        help="clone the git repository in this folder instead of REPO_URL, and bring the agent's commits back "
+                        "(default with --net nat, without REPO_URL: the repository that you are in)")  # fmt: skip
+    parser.add_argument("--no-work", action="store_true", help="begin without a repository of this machine")
     parser.add_argument("--name", type=sandbox_name, default=DEFAULT_NAME,
                         help="set the name for codetainer enter (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-tui", action="store_true", help="print one line per event, until a signal or COMMAND ends it")
@@ -90,6 +96,10 @@ def parse(argv: Sequence[str]) -> Options:
     for name in ("pretend", "pretend_log"):
         if getattr(arguments, name) and net is not Net.PRETEND:
             parser.error(f"--{name.replace('_', '-')} needs --net pretend")
+    if arguments.work and arguments.resume:
+        parser.error("--work and --resume exclude each other: suspended work has its own clone")
+    if arguments.work and arguments.no_work:
+        parser.error("--work and --no-work exclude each other")
     if "--" in argv and not command:
         parser.error("expected a COMMAND after --")
     if arguments.root_command and not command:
@@ -110,4 +120,6 @@ def parse(argv: Sequence[str]) -> Options:
         command,
         arguments.debug,
         arguments.learn,
+        arguments.work,
+        arguments.no_work,
     )

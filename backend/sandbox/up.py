@@ -17,23 +17,25 @@ from types import FrameType
 
 from backend import commands, settings
 from backend.commands import Observation, Outcome
-from backend.contract import events
-from backend.contract.events import BootState, LockReleased
+from backend.contract.events import BootState
 from backend.contract.paths import Paths
-from backend.contract.state import State, fold
+from backend.contract.state import State
 from backend.contract.verbs import wrong
 from backend.guard.nftables import NftError
 from backend.sandbox import check, inputs, layout, learned_file, namespaces, networks, options, relay, terminal
 from backend.sandbox.attended import Attended, NoFrontEnd
+from backend.sandbox.courier import Courier
 from backend.sandbox.enter import environment_for, terminal_variables
 from backend.sandbox.exit_summary import ExitSummary
 from backend.sandbox.first_process import POLL_SECONDS, STOP_SIGNALS, FirstProcess, close_on_exec
+from backend.sandbox.followed_boot import FollowedBoot
 from backend.sandbox.layout import Sources
 from backend.sandbox.networks import Network
 from backend.sandbox.options import Net, Options, Show
 from backend.sandbox.output import Output
 from backend.sandbox.outside import Outside
 from backend.sandbox.own_commands import OwnCommands
+from backend.sandbox.own_folder import Handed
 from backend.sandbox.pretend.description import DescriptionError
 from backend.sandbox.registry import DEFAULT_NAME, Beacon, NoSandbox
 from backend.sandbox.relay import Command
@@ -101,6 +103,8 @@ class Up:
         self._network: Network | None = None
         self._progress_line = ""
         self._own = OwnCommands()
+        self._work: Handed | None = None
+        self._courier: Courier | None = None
         self._boot: Observation | None = None
         self._boot_failed = ""  # the error to print after boot's own output
 
@@ -116,6 +120,7 @@ class Up:
             environment["CODETAINER_LEARN"] = Learn.ON.value
         chosen = settings.load(environment, self._options.credentials)
         state = inputs.require_archives(self._options, chosen, environment)
+        self._work = inputs.require_work(self._options, chosen)
         learned = learned_file.begin(self._options.learn) if chosen.learns else None
         drawn_on = self._at_terminal or (bool(self._options.command) and terminal.is_interactive())
         self._own.begin(chosen, drawn_on=drawn_on)
@@ -131,6 +136,9 @@ class Up:
             self._start(network, sources, output, environment)
             signal.signal(signal.SIGCHLD, self._check_network)
             self._check_network(0, None)
+            if self._work is not None:
+                self._courier = Courier(inputs.way_back(self._options, chosen, self._work))
+                self._courier.start(self._sandbox.pid)  # before the thread of the beacon, because it forks
             beacon.begin(self._sandbox.pid)
             if self._options.command:
                 return self._run_command(chosen.grace_seconds)
@@ -149,6 +157,8 @@ class Up:
             exit_summary = ExitSummary(self._paths.journal)
             if learned is not None:
                 learned.hold(self._paths)
+            if self._courier is not None:
+                self._courier.finish()
             self._sandbox.end(chosen.grace_seconds + END_SECONDS)
             if self._boot is not None:
                 self._boot.ended(Outcome(code=self._sandbox.ended()))
@@ -159,6 +169,8 @@ class Up:
             beacon.close()
             if self._at_terminal:  # with Show.LINES, boot's own lines report it
                 sys.stderr.write("\r\x1b[K" + exit_summary.text())
+            if self._courier is not None:
+                sys.stderr.write(self._courier.text())
             if learned is not None:
                 sys.stderr.write(learned.write())
             self._own.show()
@@ -180,6 +192,7 @@ class Up:
             network.resolvers,
             self._options.resume and self._options.resume.resolve(strict=True),
             state and state.resolve(strict=True),
+            None if self._work is None else self._work.bundle,
         )
 
     def _output(self) -> Output:
@@ -192,6 +205,8 @@ class Up:
     def _start(self, network: Network, sources: Sources, output: Output, environment: Mapping[str, str]) -> None:
         argv = ["tini", "-s", "--", "/usr/local/bin/codetainer", "boot", "--no-tui"]
         handed_over, files = inputs.handed_over(environment)
+        if self._work is not None:
+            files[Paths().work_branch.name] = self._work.branch
         variables = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", **terminal_variables(), **handed_over}
         waiting, go = os.pipe()
         started, starting = os.pipe()  # the kernel closes `starting` at the exec
@@ -220,6 +235,8 @@ class Up:
         finally:
             for descriptor in {waiting, go, started, starting} - {-1}:
                 os.close(descriptor)
+            if self._work is not None:
+                self._work.discard()  # the sandbox has mounted it
 
     def _print_login(self, network: Network, environment: Mapping[str, str]) -> None:
         """Prints how to log in over ssh, before the dashboard draws over the screen."""
@@ -287,20 +304,9 @@ class Up:
 
     def _until_released(self) -> State | None:
         """Waits until the init lock is released and returns the sandbox's state; None if boot's process ended before."""
-        state, read, journal = State(), 0, self._paths.journal
+        boot = FollowedBoot(self._paths.journal)
         while True:
             ended = self._sandbox.ended() is not None
-            if journal.exists():
-                with journal.open("rb") as file:
-                    file.seek(read)
-                    for line in file:
-                        if not line.endswith(b"\n"):
-                            break
-                        read += len(line)
-                        stamped = events.decode(line.decode())
-                        state = fold(state, stamped)
-                        if isinstance(stamped.event, LockReleased):
-                            return state
-            if ended:
-                return None
+            if (state := boot.released()) is not None or ended:
+                return state
             time.sleep(POLL_SECONDS)

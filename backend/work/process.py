@@ -1,4 +1,8 @@
-"""`python3 -I -m backend work count | save`: the supervisor runs it as the agent. Prints its result as one JSON object."""
+"""`python3 -I -m backend work count | save | return`: runs as the agent.
+
+The supervisor starts `count` and `save`, which print their result as one JSON object, `codetainer up` starts `return`
+(returning.py).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import Any
 from backend import settings
 from backend.contract.events import RepositoryWork, SinceSave
 from backend.system import SystemFailure
-from backend.work import baseline, place, repository, scratch, wip
+from backend.work import baseline, place, repository, returning, scratch, wip
 from backend.work.baseline import Baseline
 from backend.work.checkout import Changes, Checkout
 from backend.work.git import last_line
@@ -34,11 +38,14 @@ def main(argv: Sequence[str]) -> int:
                 result = count(Path(workspace), home, Baseline.read(Path(saved)))
             case ["save", folder, url, branch, unless]:
                 result = save(Path(folder), url, branch, unless, home, certificates)
+            case ["return", workspace]:
+                returning.main(Path(workspace), home, returning.Request.read(sys.stdin.buffer), 1)
+                return 0
             case _:
-                usage = "count WORKSPACE SAVED | save FOLDER URL BRANCH FINGERPRINT"
+                usage = "count WORKSPACE SAVED | save FOLDER URL BRANCH FINGERPRINT | return WORKSPACE"
                 sys.stderr.write(f"usage: python3 -I -m backend work {usage}\n")
                 return 2
-    except (SystemFailure, OSError, ValueError) as error:
+    except (SystemFailure, OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(json.dumps(result) + "\n")

@@ -30,7 +30,7 @@ FIRST, LAST = ("heads", "tags"), "remotes"  # folders of refs/ that are read bef
 MAX_LINKS = 5  # in a chain of symbolic refs (git's SYMREF_MAXDEPTH)
 OBJECT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _PACKED = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64}) (refs/\S+)\Z")
-_INVALID = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|[/.]\Z|\A/|(?:\A|/)\.|\.lock(?:/|\Z)")
+INVALID = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|[/.]\Z|\A/|(?:\A|/)\.|\.lock(?:/|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _tables(common: Path, notes: list[str]) -> reftable.Stack | None:
         return None
     tables = reftable.stack(common / "reftable")
     notes += tables.notes
-    tables.refs = {name: value for name, value in tables.refs.items() if name.startswith("refs/") and not _INVALID.search(name)}
+    tables.refs = {name: value for name, value in tables.refs.items() if name.startswith("refs/") and not INVALID.search(name)}
     return tables
 
 
@@ -156,7 +156,7 @@ def _packed(common: Path, notes: list[str]) -> Iterator[tuple[str, str]]:
             if match is None:
                 damaged += line.strip() != b"" and line[:1] not in b"#^"
                 continue
-            if _INVALID.search(match[2]):
+            if INVALID.search(match[2]):
                 continue
             if is_remote := match[2].startswith(f"refs/{LAST}/"):
                 remote += 1
@@ -199,7 +199,7 @@ def _loose(common: Path, notes: list[str]) -> Iterator[tuple[str, str]]:
         for entry in entries:
             name = f"{folder}/{entry.name}"
             # An invalid name belongs to a lock file, or git rejects it, too.
-            if not entry.is_dir(follow_symlinks=False) and not _INVALID.search(name) and name not in checked_out:
+            if not entry.is_dir(follow_symlinks=False) and not INVALID.search(name) and name not in checked_out:
                 yield from _file(common, name, notes)
 
 
@@ -229,7 +229,7 @@ def _checked_out(common: Path) -> tuple[str, ...]:
         try:
             content = (contents(own / "HEAD") or b"").decode(errors="replace").strip()
             name = content.removeprefix("ref: ").strip()
-            if name.startswith("refs/heads/") and not _INVALID.search(name) and not (common / name).is_dir():
+            if name.startswith("refs/heads/") and not INVALID.search(name) and not (common / name).is_dir():
                 branches[name] = None
         except OSError:
             continue  # head() reports it

@@ -43,7 +43,7 @@ class Machine:
         """Starts a sandbox, and waits for its command's first line."""
         (self.folder / "domains.conf").write_text("listed.test\n")
         started = subprocess.Popen(
-            self._within([*CODETAINER, "up", "--net", "nat", "--name", f"{name}-{os.getpid()}",
+            self._within([*CODETAINER, "up", "--net", "nat", "--no-work", "--name", f"{name}-{os.getpid()}",
                           "--domains", str(self.folder / "domains.conf"), "--", *command]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(self.folder / name).open("w"), text=True,
             env=self._environment() | environment,
@@ -161,6 +161,6 @@ def test_a_firewall_that_forwards_nothing_is_reported(machine: Machine) -> None:
 
 def test_the_error_without_a_resolver_says_what_to_set(machine: Machine) -> None:
     (machine.folder / "resolv.conf").write_text("nameserver 127.0.0.53\n")
-    done = machine.run(*CODETAINER, "up", "--net", "nat", "--name", f"none-{os.getpid()}", "--", "true")
+    done = machine.run(*CODETAINER, "up", "--net", "nat", "--no-work", "--name", f"none-{os.getpid()}", "--", "true")
     assert done.returncode == 1
     assert "CODETAINER_UPSTREAM" in done.stderr

@@ -27,12 +27,16 @@ LOOK_SECONDS = 0.2
 MAX_LOOK = 16 << 10  # bytes read at a time
 MAX_LINES = 500  # lines of progress that are reported
 MAX_LAST = 50  # lines in which the cause of a failure is looked for
+OPERATOR = "operator"  # the remote of a clone of `up --work`
+OPERATOR_URL = "codetainer://operator"
 API = "api.github.com"
 LFS_HOST = "github-cloud.githubusercontent.com"  # downloads
 MAX_WORDS = 200  # characters that the repository or a program chose
 
 
 async def run(boot: Boot) -> str:
+    if boot.paths.work_bundle.exists():
+        return await _clone_work(boot)
     if not boot.settings.repo_url:
         raise StepSkipped("REPO_URL is not set")
     if boot.resumed is not None and boot.resumed.state.cloned:  # a retry finds it there, too
@@ -63,12 +67,28 @@ async def _clone(boot: Boot, about: Mapping[str, Any]) -> None:
     space = tmpfs.usage(boot.paths.workspace)
     problem = clone_errors.too_large(_size(about), space.size - space.used)
     if problem is None:
-        code, output = await _run(boot)
+        code, output = await _run(boot, boot.settings.repo_url)
         if code != 0:
             problem = clone_errors.cause(output, space, code)
     if problem is not None:
         raise StepFailed(f"cannot clone {boot.settings.repo_url}: {problem.reason}", remedy(boot, problem))
     boot.cloned = True
+
+
+async def _clone_work(boot: Boot) -> str:
+    """Clones the operator's repository from its bundle (`codetainer up --work`). Raises StepFailed."""
+    branch = boot.paths.work_branch.read_text(errors="surrogateescape")
+    if not boot.cloned:  # a retry
+        chosen = ("--branch", branch) if branch else ()
+        code, output = await _run(boot, str(boot.paths.work_bundle), "--origin", OPERATOR, *chosen)
+        if code != 0:
+            problem = clone_errors.cause(output, tmpfs.usage(boot.paths.workspace), code)
+            raise StepFailed(f"cannot clone the operator's repository: {problem.reason}", problem.remedy)
+        boot.cloned = True
+    # The bundle is no remote to fetch from. With a URL of another machine, its branches count as saved elsewhere.
+    await _git(boot, "remote", "set-url", OPERATOR, OPERATOR_URL)
+    await _report_submodules(boot)
+    return f"the operator's repository, {branch or 'a detached HEAD'}"[:MAX_WORDS]
 
 
 async def _git(boot: Boot, *arguments: str, seconds: float = GIT_SECONDS) -> Finished:
@@ -133,7 +153,7 @@ async def _fetch_lfs(boot: Boot) -> StepWarned | None:
     )
 
 
-async def _run(boot: Boot) -> tuple[int, list[str]]:
+async def _run(boot: Boot, source: str, *options: str) -> tuple[int, list[str]]:
     """Runs git and reports its progress, up to MAX_LINES lines; returns its exit code and its last lines.
 
     On a retry the agent is running and may have replaced git. So the output goes to a file: a pipe would have to be read for
@@ -142,7 +162,7 @@ async def _run(boot: Boot) -> tuple[int, list[str]]:
     output = os.memfd_create("output")
     try:
         process = await system.spawn(
-            ["git", "clone", "--progress", "--", boot.settings.repo_url, str(boot.paths.repository)], identity=AGENT,
+            ["git", "clone", "--progress", *options, "--", source, str(boot.paths.repository)], identity=AGENT,
             environment={**boot.agent_environment, "GIT_LFS_SKIP_SMUDGE": "1"}, cwd=boot.paths.workspace,
             stdout=asyncio.subprocess.DEVNULL, stderr=output,
         )  # fmt: skip

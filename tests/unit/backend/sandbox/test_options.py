@@ -45,6 +45,8 @@ def test_files() -> None:
         (["--net", "all"], "--net"),
         (["--pretend", "a.toml"], "--net pretend"),
         (["--net", "none", "--pretend-log", "a"], "--net pretend"),
+        (["--work", "a", "--resume", "b"], "exclude each other"),
+        (["--work", "a", "--no-work"], "exclude each other"),
         (["--root-command"], "COMMAND"),
         (["--"], "COMMAND"),
         (["--name", ""], "invalid name ''"),
