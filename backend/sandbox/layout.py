@@ -2,6 +2,8 @@
 
 Under root it is an overlay on the machine's root that writes to memory. In a user namespace the kernel refuses that, so the
 root is a tmpfs with read-only overlays of the system's folders (layers.py).
+
+Length: both roots have the same files of ours.
 """
 
 from __future__ import annotations

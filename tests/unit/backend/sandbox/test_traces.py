@@ -10,7 +10,7 @@ from backend.sandbox import traces
 PASSWD = """\
 root:x:0:0:Rosa Root,,555-0100:/root:/bin/bash
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
-alice:x:1000:1000:Alice Example,,,:/home/alice:/bin/bash
+alice:x:1000:1000:Alice Example,,,:/srv/alice:/bin/bash
 claude:x:1000:1000::/home/claude:/bin/bash
 _svc:x:64030:64030::/var/lib/svc:/usr/sbin/nologin
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
