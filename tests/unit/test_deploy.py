@@ -185,3 +185,37 @@ def test_systemd_passes_credentials_as_files() -> None:
     assert loaded == ["GH_PAT", "CLAUDE_CODE_OAUTH_TOKEN"]
     for name in loaded:
         assert f"\nEnvironment={name}_FILE=%d/{name}\n" in TEXTS["codetainer@.service"]
+
+
+OF_STATE = (
+    "name: CODETAINER_STATE", "name: work", "value: /volume", "mountPath:", "volumeMounts:", "volumes:", "work:", "claimName:",
+    "persistentVolumeClaim:", "CODETAINER_STATE", "[[mounts]]", "source = ", "destination = ",
+)  # fmt: skip
+
+
+def with_state(name: str) -> str:
+    """A deployment file whose lines about CODETAINER_STATE and its volume are no comments any more."""
+    lines = []
+    for line in TEXTS[name].splitlines():
+        indent, mark, text = line.partition("# ")
+        is_ours = mark and not indent.strip() and text.lstrip(" -").startswith(OF_STATE)
+        lines.append(indent + text if is_ours else line)
+    return "\n".join(lines)
+
+
+def test_a_volume_for_the_work_can_be_enabled() -> None:
+    whole = yaml.safe_load(with_state("compose.yaml"))
+    compose = whole["services"]["codetainer"]
+    assert compose["environment"]["CODETAINER_STATE"] == "/volume"
+    assert [volume.split(":") for volume in compose["volumes"]] == [[name, "/volume"] for name in whole["volumes"]]
+    fly = tomllib.loads(with_state("fly.toml"))
+    assert fly["env"]["CODETAINER_STATE"] == fly["mounts"][0]["destination"] == "/volume"
+    _, pod, _ = yaml.safe_load_all(with_state("pod.yaml"))
+    sandbox = yaml.safe_load(with_state("sandbox.yaml"))
+    assert sandbox["spec"]["podTemplate"]["spec"] == pod["spec"]
+    container = pod["spec"]["containers"][0]
+    assert {"name": "CODETAINER_STATE", "value": "/volume"} in container["env"]
+    (mount,) = container["volumeMounts"]
+    (volume,) = pod["spec"]["volumes"]
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], "/volume")
+    assert volume["persistentVolumeClaim"]["claimName"]
