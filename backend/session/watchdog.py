@@ -120,9 +120,11 @@ class Watchdog:
             seconds = wait(answer.headers, now.wall)
             trouble.over = None if seconds is None else now.steady + seconds
             trouble.what = claim(answer.headers)
+        elif answer.silent:
+            if (before := self._models.get(answer.model)) is None or before.reason != SILENT:  # it is told every minute
+                self._failed(answer.model, SessionState.OVERLOADED, SILENT, now)
         elif answer.status == 0 or answer.status >= 500:
-            reason = SILENT if answer.silent else str(answer.status) if answer.status else CUT
-            self._failed(answer.model, SessionState.OVERLOADED, reason, now)
+            self._failed(answer.model, SessionState.OVERLOADED, str(answer.status) if answer.status else CUT, now)
         elif answer.status == 200:
             before = self._models.get(answer.model)
             if before is not None and before.reason != CUT:  # answers that broke off before may do so again

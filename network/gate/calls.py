@@ -29,7 +29,7 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The API answered a call of the model. Status 0: the connection failed first, or, if `silent`, Claude gave up waiting.
+    """The API answered a call of the model. Status 0: the connection failed first, or, if `silent`, the API sends nothing.
 
     `credential` is the variable whose placeholder the call had, "" if it had none: then the answer says nothing about a
     credential of the operator. `headers` are those about limits, with lower-case names.

@@ -50,6 +50,7 @@ class Sample:
     descriptors: int
     threads: int
     folder: float
+    by_process: Mapping[str, float] = field(default_factory=dict)  # memory by the process's last argument, or its name
 
 
 @dataclass(slots=True)
@@ -115,16 +116,17 @@ class Soak:
         return ""
 
     def _sample(self) -> Sample:
-        memory, descriptors, threads = 0.0, 0, 0
+        memory, descriptors, threads = dict[str, float](), 0, 0
         for process in [psutil.Process(self.sandbox.process.pid), *psutil.Process(self.sandbox.process.pid).children(True)]:
             with contextlib.suppress(psutil.Error):
                 if process.uids().real != AGENT_UID and process.name() not in ("nsenter", "sh", "bash"):
-                    memory += process.memory_full_info().pss / (1 << 20)
+                    name = " ".join((process.name(), *process.cmdline()[4:5]))
+                    memory[name] = memory.get(name, 0.0) + process.memory_full_info().pss / (1 << 20)
                     descriptors += process.num_fds()
                     threads += process.num_threads()
         folder = self.sandbox.paths.journal.parent
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / (1 << 20)
-        return Sample(memory, descriptors, threads, size)
+        return Sample(sum(memory.values()), descriptors, threads, size, memory)
 
     def lost(self) -> list[str]:
         """Returns the commits that an export of the work does not contain."""
@@ -138,6 +140,19 @@ class Soak:
         subprocess.run(["git", "clone", "-q", "--bare", str(bundle), str(clone)], check=True)
         have = subprocess.run(["git", "-C", str(clone), "rev-list", "--all"], capture_output=True, text=True, check=True)
         return sorted(set(self.commits) - set(have.stdout.split()))
+
+
+def memory_of(samples: list[Sample]) -> dict[str, tuple[float, float]]:
+    """Returns for each process the median memory of the first and of the last quarter, the one that has grown most first."""
+    quarter = max(1, len(samples) // 4)
+    names = {name for sample in samples for name in sample.by_process}
+    medians = {
+        name: tuple(
+            statistics.median(one.by_process.get(name, 0.0) for one in part) for part in (samples[:quarter], samples[-quarter:])
+        )
+        for name in names
+    }
+    return {name: (first, last) for name, (first, last) in sorted(medians.items(), key=lambda one: one[1][0] - one[1][1])}
 
 
 def growth(samples: list[Sample]) -> dict[str, tuple[float, float, bool]]:
@@ -194,6 +209,8 @@ def _print(soak: Soak, lost: list[str], seconds: float, pace: float) -> int:
     ]
     for name, (first, last, level) in figures.items():
         lines.append(f"| {name} | {first:.1f} | {last:.1f} | {'yes' if level else '**no**'} |")
+    lines += ["", "| Memory of | First quarter | Last quarter |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {first:.1f} | {last:.1f} |" for name, (first, last) in memory_of(soak.samples).items()]
     lines += ["", "| Fault | Times | Recovery, median | Recovery, longest |", "| --- | --- | --- | --- |"]
     for name, times in soak.recoveries.items():
         lines.append(f"| {name} | {len(times)} | {statistics.median(times):.1f} s | {max(times):.1f} s |")

@@ -58,15 +58,8 @@ type call struct {
 	bytes      atomic.Int64
 	whole      atomic.Bool  // all of the request has passed
 	settled    atomic.Bool  // the server has answered
-	last       atomic.Int64 // when all of the request had passed, or bytes of its answer came last, in nanoseconds since the epoch
-}
-
-func (c *call) moved() { c.last.Store(time.Now().UnixNano()) }
-
-// silent tells whether the server has had all of the request, and has sent nothing for a long time.
-func (c *call) silent() bool {
-	last := c.last.Load()
-	return last != 0 && time.Since(time.Unix(0, last)) >= silentTime
+	over       atomic.Bool  // its answer has ended, or there is none to wait for
+	sent, last atomic.Int64 // when all of it had passed, and when the server moved last, in nanoseconds since the epoch
 }
 
 type callKey struct{}
@@ -209,7 +202,8 @@ func (h *hop) examine(r *http.Request) (*call, error) {
 	rules, placeholders := h.permitted()
 	this := &call{counts: path == messagesPath, named: &named{policy: rules}, credential: credential(r, placeholders)}
 	this.checked = &checkedBody{
-		from: from, raw: r.Body, scanner: newScanner(this.named, zoneRequest), left: length, call: this,
+		watch: h.watch,
+		from:  from, raw: r.Body, scanner: newScanner(this.named, zoneRequest), left: length, call: this,
 	}
 	return this, nil
 }
@@ -244,6 +238,7 @@ type checkedBody struct {
 	early   error
 	left    int64 // bytes until the end, -1 if unknown
 	call    *call
+	watch   *watcher
 
 	lock    sync.Mutex
 	refused error
@@ -317,8 +312,9 @@ func (b *checkedBody) read(p []byte) (int, error) {
 		if problem := b.scanner.end(); problem != nil {
 			return 0, b.refuse(problem)
 		}
-		b.call.whole.Store(true)
-		b.call.moved()
+		if !b.call.whole.Swap(true) && b.call.counts {
+			b.watch.attend(b.call)
+		}
 	}
 	return n, err
 }
@@ -362,14 +358,13 @@ func (h *hop) answered(answer *http.Response) error {
 	if answer.StatusCode == http.StatusOK {
 		body := meter(answer, this.bytes.Load(), func(used usage, whole bool) {
 			h.report(used)
+			this.over.Store(true)
 			h.watch.ended(this, whole, answer.Request.Context())
 		})
-		this.moved()
-		body.progress = func() {
-			this.moved()
-			h.watch.progress()
-		}
+		body.progress = func() { h.watch.progress(this) }
 		answer.Body = body
+	} else {
+		this.over.Store(true)
 	}
 	return nil
 }
@@ -377,6 +372,7 @@ func (h *hop) answered(answer *http.Response) error {
 // failed answers a request that did not reach the server, or not whole.
 func (h *hop) failed(w http.ResponseWriter, r *http.Request, err error) {
 	this := r.Context().Value(callKey{}).(*call)
+	this.over.Store(true)
 	if this.checked != nil {
 		if problem := this.checked.problem(); problem != nil {
 			h.drain(http.NewResponseController(w), this.checked.from, w)
@@ -388,9 +384,6 @@ func (h *hop) failed(w http.ResponseWriter, r *http.Request, err error) {
 		this.settled.Store(true) // nothing was sent
 	}
 	if errors.Is(err, context.Canceled) || r.Context().Err() != nil {
-		if this.counts && this.silent() {
-			h.watch.unanswered(this)
-		}
 		w.WriteHeader(http.StatusBadGateway) // the client has gone
 		return
 	}

@@ -18,11 +18,11 @@ const (
 	limitPrefix = "anthropic-ratelimit-"
 )
 
-// silentTime is how long a server has to send nothing until a client that gives up says something about it.
+// silentTime is how long a server may send nothing until that is told.
 var silentTime = time.Minute
 
-// outcome is an answer to a call of the model. Status 0: the connection failed before an answer, or, if `Silent`, the client gave
-// up waiting for one. `Credential` is the variable whose placeholder the request had, "" if it had none.
+// outcome is an answer to a call of the model. Status 0: the connection failed before an answer, or, if `Silent`, the server has sent
+// nothing for `silentTime`. `Credential` is the variable whose placeholder the request had, "" if it had none.
 type outcome struct {
 	Status     int               `json:"status"`
 	Silent     bool              `json:"silent,omitempty"`
@@ -39,8 +39,9 @@ type end struct {
 
 // watcher reports outcomes.
 type watcher struct {
-	write func(note)
-	moved atomic.Int64 // time of the last report of progress, in nanoseconds since the epoch
+	write  func(note)
+	moved  atomic.Int64 // time of the last report of progress, in nanoseconds since the epoch
+	passed atomic.Int64 // time at which the last whole answer ended, in the same unit
 }
 
 // answered reports the status of an answer and, unless the call succeeded, its headers about limits.
@@ -57,23 +58,45 @@ func (w *watcher) failed(this *call) {
 	w.write(note{Answer: &outcome{Model: this.model(), Credential: this.credential}})
 }
 
-// unanswered reports a call that the server did not answer until the client gave up.
-func (w *watcher) unanswered(this *call) {
-	w.write(note{Answer: &outcome{Silent: true, Model: this.model(), Credential: this.credential}})
+// attend reports every silentTime that the server sends nothing, until the call is over or a later one has passed. Whether the client
+// still waits is not known here: HAProxy keeps the connection of a client that has gone.
+func (w *watcher) attend(this *call) {
+	now, every := time.Now().UnixNano(), silentTime
+	this.sent.Store(now)
+	this.last.Store(now)
+	var look func()
+	look = func() {
+		if w.settled(this) {
+			return
+		}
+		if time.Since(time.Unix(0, this.last.Load())) >= every {
+			w.write(note{Answer: &outcome{Silent: true, Model: this.model(), Credential: this.credential}})
+		}
+		time.AfterFunc(every, look)
+	}
+	time.AfterFunc(every, look)
+}
+
+// settled tells whether nothing more is to be told about a call that was sent.
+func (w *watcher) settled(this *call) bool {
+	return this.over.Load() || w.passed.Load() > this.sent.Load()
 }
 
 // progress reports that bytes of an answer arrive, but not each of them.
-func (w *watcher) progress() {
+func (w *watcher) progress(this *call) {
 	now, before := time.Now().UnixNano(), w.moved.Load()
+	this.last.Store(now)
 	if time.Duration(now-before) >= moveEvery && w.moved.CompareAndSwap(before, now) {
 		w.write(note{Moved: true})
 	}
 }
 
-// ended reports the end of a successful answer. An answer that the client did not want to its end says nothing about the API, unless
-// the server had become silent.
+// ended reports the end of a successful answer. An answer that the client did not want to its end says nothing about the API.
 func (w *watcher) ended(this *call, whole bool, client context.Context) {
-	if whole || client.Err() == nil || this.silent() {
+	if whole {
+		w.passed.Store(time.Now().UnixNano())
+	}
+	if whole || client.Err() == nil {
 		w.write(note{Ended: &end{Whole: whole, Model: this.model()}})
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"strconv"
@@ -146,54 +145,65 @@ func TestAFailedConnectionIsTold(t *testing.T) {
 	}
 }
 
-// A client that gives up says something about a server that has sent nothing for long, before an answer and within one.
-func TestASilentServerIsTold(t *testing.T) {
+// silence makes a server that sends `start` and then nothing until the test ends, and calls it.
+func silence(t *testing.T, start string, after time.Duration) *between {
 	before := silentTime
-	defer func() { silentTime = before }()
-	for name, start := range map[string]string{"no answer": "", "half an answer": streamStart} {
-		for _, long := range []bool{true, false} {
-			silentTime = time.Hour
-			if long {
-				silentTime = 0
-			}
-			reached, gone := make(chan struct{}), make(chan struct{})
-			b := newBetween(t, func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				if start != "" {
-					w.Header().Set("Content-Type", "text/event-stream")
-					_, _ = io.WriteString(w, start)
-					_ = http.NewResponseController(w).Flush()
-				}
-				close(reached)
-				<-r.Context().Done()
-				close(gone)
-			})
-			ctx, giveUp := context.WithCancel(context.Background())
-			request, _ := http.NewRequestWithContext(ctx, http.MethodPost, b.hop.URL+"/v1/messages", strings.NewReader(`{"model":"m","messages":[]}`))
-			request.Header.Set("Content-Type", "application/json")
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				if answer, err := b.client.Do(request); err == nil {
-					_, _ = io.Copy(io.Discard, answer.Body)
-					answer.Body.Close()
-				}
-			}()
-			<-reached
-			giveUp()
-			<-done
-			<-gone
-			b.hop.Close() // waits for its handlers, so all has been told
-			b.lock.Lock()
-			told := false
-			for _, each := range b.notes {
-				told = told || (each.Answer != nil && each.Answer.Silent && each.Answer.Status == 0 && each.Answer.Model == "m")
-				told = told || (each.Ended != nil && !each.Ended.Whole)
-			}
-			b.lock.Unlock()
-			if told != long {
-				t.Errorf("%s, after long: %v: told %v: %+v", name, long, told, b.notes)
-			}
+	silentTime = after
+	end := make(chan struct{})
+	b := newBetween(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if start != "" {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, start)
+			_ = http.NewResponseController(w).Flush()
 		}
+		<-end
+	})
+	t.Cleanup(func() { // first of all: the servers wait for their handlers
+		close(end)
+		silentTime = before
+	})
+	go func() {
+		request, _ := http.NewRequest(http.MethodPost, b.hop.URL+"/v1/messages", strings.NewReader(`{"model":"m","messages":[]}`))
+		request.Header.Set("Content-Type", "application/json")
+		if answer, err := b.client.Do(request); err == nil {
+			_, _ = io.Copy(io.Discard, answer.Body)
+			answer.Body.Close()
+		}
+	}()
+	return b
+}
+
+func silent(n note) bool {
+	return n.Answer != nil && n.Answer.Silent && n.Answer.Status == 0 && n.Answer.Model == "m"
+}
+
+func TestASilentServerIsToldAgainAndAgain(t *testing.T) {
+	for _, start := range []string{"", streamStart} {
+		t.Run(strconv.Itoa(len(start)), func(t *testing.T) {
+			b := silence(t, start, 20*time.Millisecond)
+			for range 2 {
+				b.told(t, silent)
+				b.lock.Lock()
+				b.notes = nil
+				b.lock.Unlock()
+			}
+		})
+	}
+}
+
+func TestACallIsSettledIfItIsOverOrALaterOneHasPassed(t *testing.T) {
+	w, this := &watcher{}, &call{}
+	this.sent.Store(2)
+	for passed, settled := range map[int64]bool{0: false, 1: false, 3: true} {
+		w.passed.Store(passed)
+		if w.settled(this) != settled {
+			t.Errorf("passed at %d: settled %v", passed, !settled)
+		}
+	}
+	w.passed.Store(0)
+	this.over.Store(true)
+	if !w.settled(this) {
+		t.Error("it is over")
 	}
 }

@@ -58,6 +58,7 @@ def fine(model: str = "opus") -> tuple[Note, Note]:
 
 
 SILENT = Answered(0, "opus", TOKEN, silent=True)
+SILENCE: tuple[Step, ...] = (60, SILENT)
 OVERLOADED, CUT, REFUSED = Answered(529, "opus", TOKEN), Ended(False, "opus"), Answered(401, "opus", TOKEN)
 STORIES: dict[str, tuple[Sequence[Step], Sequence[SessionState]]] = {
     "work": ([*fine(), 5, WAITS], [S.WORKS, S.WAITS]),
@@ -84,8 +85,9 @@ STORIES: dict[str, tuple[Sequence[Step], Sequence[SessionState]]] = {
     ),
     "no connection": ([Answered(0, "opus", TOKEN), FAILED, 5], [S.WORKS, S.OVERLOADED]),
     "no answer until Claude gives up": (
-        [180, SILENT, 600, SILENT, FAILED, 5, WORKS, 5, *fine()], [S.WORKS, S.OVERLOADED, S.WORKS],
+        [*SILENCE * 13, FAILED, *SILENCE * 3, WORKS, 5, *fine()], [S.WORKS, S.OVERLOADED, S.WORKS],
     ),
+    "a long answer in one piece": ([*SILENCE * 10, 5, *fine()], [S.WORKS]),
     "other errors": ([Answered(500, "opus", TOKEN), FAILED, 5], [S.WORKS, S.OVERLOADED]),
     "an invalid request says nothing": ([Answered(400, "opus", TOKEN), FAILED, 5], [S.WORKS, S.WAITS]),
     "a refused token": ([REFUSED, 1, REFUSED, FAILED, 100], [S.WORKS, S.REFUSED]),
@@ -155,7 +157,7 @@ def test_when_claude_may_be_told_to_continue() -> None:
     assert stopped(10, Answered(529, "opus"), 5, FAILED) == 10
     assert stopped(10, limit(60), WORKS) is None  # Claude repeats the call
     assert stopped(10, limit(60), WAITS) is None  # the turn has not failed: an operator interrupted it, or it was done
-    assert stopped(10, SILENT, FAILED) == 10
+    assert stopped(10, SILENT, FAILED, 60, SILENT, 60, SILENT) == 10  # however long the API is silent after that
     assert stopped(10, FAILED) is None  # nothing failed at the gate
     assert stopped(10, limit(60), FAILED, *fine()) is None
 
