@@ -29,6 +29,8 @@ from tests.netns.test_cases import connect
 from tests.soak.faults import FAULTS
 
 RECOVERY_SECONDS = 90.0
+STATE_SECONDS = 120  # CODETAINER_STATE_INTERVAL
+STALE_SECONDS = 2 * STATE_SECONDS + 30.0  # one save may fail, for example while a file system is full
 WARM_UP = 0.1  # of the samples are left out: caches fill
 # The agent's work: a commit every two seconds, whose id it prints. `git gc` keeps the repository small.
 WORK = """
@@ -57,9 +59,11 @@ class Sample:
 class Soak:
     sandbox: Running
     folder: Path
+    began: float = field(default_factory=time.time)
     samples: list[Sample] = field(default_factory=list)
     recoveries: dict[str, list[float]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    oldest: float = 0.0  # seconds since the work was kept last, at most
 
     @property
     def commits(self) -> list[str]:
@@ -95,6 +99,19 @@ class Soak:
             time.sleep(0.5)
         self.recoveries.setdefault(name, []).append(time.monotonic() - began)
         self.samples.append(self._sample())
+        self._look_at_the_kept_work(name)
+
+    def _look_at_the_kept_work(self, name: str) -> None:
+        files = [file.stat().st_mtime for file in (self.folder / "volume").glob("work-*.tar")]
+        age = time.time() - max([self.began, *files])
+        self.oldest = max(self.oldest, age)
+        if age > STALE_SECONDS:
+            self.problems.append(f"{name}: the work was kept last {age:.0f} s ago")
+
+    def verified(self) -> str:
+        """Returns what `codetainer verify` says about the journal and the traffic log, "" if both are whole."""
+        done = self.sandbox.codetainer("verify")
+        return "" if done.returncode == 0 else done.stdout + done.stderr
 
     def _problem(self) -> str:
         """Returns why the sandbox is not well, "" if it is."""
@@ -180,7 +197,7 @@ def main() -> int:
         volume.mkdir(mode=0o700)
         sandbox = start(
             folder, f"soak-{os.getpid()}", REPO_URL=REPOSITORY, CODETAINER_AUTOSAVE="5m", CODETAINER_PROOF="5m",
-            CODETAINER_STATE=str(volume), CODETAINER_STATE_INTERVAL="2m",
+            CODETAINER_STATE=str(volume), CODETAINER_STATE_INTERVAL=f"{STATE_SECONDS}s",
         )  # fmt: skip
         soak = Soak(sandbox, folder)
         names = list(FAULTS)
@@ -193,6 +210,8 @@ def main() -> int:
                     sys.stderr.write(f"{prog}{minute}: {names[minute % len(names)]}: {soak.samples[-1]}\n")
                     time.sleep(max(0.0, until - time.monotonic()))
             lost = soak.lost()
+            if problem := soak.verified():
+                soak.problems.append(f"codetainer verify: {problem}")
         finally:
             sandbox.stop()
         return _print(soak, lost, time.monotonic() - began, options.pace)
@@ -203,6 +222,7 @@ def _print(soak: Soak, lost: list[str], seconds: float, pace: float) -> int:
     minutes, commits = seconds / 60, len(soak.commits)
     lines = [
         f"{len(soak.samples)} faults in {minutes:.0f} minutes (pace {pace:g}), {commits} commits, {len(lost)} lost.",
+        f"Work kept: every {STATE_SECONDS} s; at most {soak.oldest:.0f} s ago.",
         "",
         "| Figure | First quarter | Last quarter | Level |",
         "| --- | --- | --- | --- |",

@@ -14,11 +14,14 @@ from pathlib import Path
 import psutil
 
 from backend.contract.paths import AGENT_UID
-from tests.netns.sandbox import CODETAINER, Running, backend_of, number_inside, start
+from tests.netns.sandbox import CODETAINER, Running, backend_of, eventually, number_inside, start
 from tests.netns.suspensions import REPOSITORY
 
 Fault = Callable[[Running], None]
 PAUSE = 3.0  # seconds for which a part hangs, or a file system is full
+STEP = 7200  # seconds by which the clock is wrong
+STEPPED = "import time; time.real = getattr(time, 'real', time.time); time.time = lambda: time.real()"
+EPOLL_WAIT = "232 "  # the system call's number on x86-64
 
 NAMES = "for n in $(seq 300); do getent ahostsv4 soak-$n-$RANDOM.unlisted-$n.test; done >/dev/null 2>&1"
 
@@ -46,6 +49,34 @@ def _pause(pid: int) -> None:
 
 def backend_hangs(sandbox: Running) -> None:
     _pause(backend_of(sandbox))
+
+
+def clock_steps(sandbox: Running) -> None:
+    """Steps the time of day two hours forward, two hours back, and to what it is, as the supervisor and the guard see it.
+
+    No namespace has a time of day of its own, so this replaces `time.time` in the two running programs with gdb.
+    """
+    for offset in (STEP, -STEP, 0):
+        for pid in (backend_of(sandbox), sandbox.pid("guard")):
+            _execute(pid, f"{STEPPED} + ({offset})")
+        time.sleep(PAUSE / 3)
+
+
+def _execute(pid: int, code: str) -> None:
+    """Runs Python code in a running Python program. Raises AssertionError if that fails."""
+    calls = (
+        "set $state = ((int(*)(void))PyGILState_Ensure)()",
+        f'print ((int(*)(const char*))PyRun_SimpleString)("{code}")',
+        "print ((void(*)(int))PyGILState_Release)($state)",
+    )
+    eventually("it waits for an event", lambda: Path(f"/proc/{pid}/syscall").read_text().startswith(EPOLL_WAIT))
+    done = subprocess.run(
+        ["gdb", "-nx", "-q", "-batch", "-p", str(pid), "-iex", "set auto-load off", "-iex", "set sysroot /",
+         *(word for one in calls for word in ("-ex", one))],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    if "$1 = 0" not in done.stdout:
+        raise AssertionError(done.stdout + done.stderr)
 
 
 def tmux_is_killed(sandbox: Running) -> None:
@@ -146,6 +177,7 @@ FAULTS: dict[str, Fault] = {
     "CoreDNS hangs": _stopping("coredns"),
     "the gate hangs": _stopping("gate"),
     "the supervisor hangs": backend_hangs,
+    "the clock is stepped": clock_steps,
     "tmux is killed": tmux_is_killed,
     "the agent's program is killed": claude_is_killed,
     "the work space is full": disk_is_full,
