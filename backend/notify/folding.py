@@ -83,12 +83,13 @@ class Folding:
         self._urgent = Bucket(URGENT_PER_HOUR, URGENT_BURST, URGENT_BURST, now)
 
     def add(self, news: Message | TakeBack, now: float) -> None:
-        """Adds a message to those that wait, or takes one back that has not settled."""
-        waiting = self._pending.get(news.kind)
+        """Adds a message to those that wait, or takes back those that have not settled."""
         if isinstance(news, TakeBack):
-            if waiting is not None and waiting.first.settle:
-                del self._pending[news.kind]
+            self._take_back(news.kind)
             return
+        if news.takes_back is not None:
+            self._take_back(news.takes_back)
+        waiting = self._pending.get(news.kind)
         sent = self._sent.get(news.kind)
         pause = URGENT_SECONDS if news.urgency is Urgency.URGENT else KIND_SECONDS
         ready_at = max(now + news.settle, sent + pause if sent is not None else now)
@@ -97,6 +98,15 @@ class Folding:
             return
         waiting.ready_at = min(ready_at, max(waiting.ready_at, now + news.settle))
         waiting.add(news)
+
+    def _take_back(self, kind: Kind) -> None:
+        """Drops the messages of a kind that would have to settle, and no others of that kind."""
+        waiting = self._pending.get(kind)
+        if waiting is None:
+            return
+        waiting.sorts = {sort: message for sort, message in waiting.sorts.items() if not message.settle}
+        if not waiting.sorts:
+            del self._pending[kind]
 
     def due(self, now: float) -> tuple[Message, ...]:
         """Takes the messages whose time has come: together they are one notification. () if none may be sent now."""

@@ -64,7 +64,8 @@ class Message:
 
     `at` is in seconds since the epoch, `settle` is how long to wait for a message that takes it back, in seconds. `asks`: the
     agent's screen has a question, which belongs to the details if the operator wants the agent's text. `sort` tells messages of
-    one kind apart that must each be named: without one, the latest stands for all. The agent cannot choose it.
+    one kind apart that must each be named: without one, the latest stands for all. The agent cannot choose it. Messages of the
+    kind `takes_back` that are still settling are out of date.
     """
 
     kind: Kind
@@ -76,6 +77,7 @@ class Message:
     settle: float = 0.0
     asks: bool = False
     sort: str = ""
+    takes_back: Kind | None = None
 
     @property
     def words(self) -> str:
@@ -153,19 +155,31 @@ def _(event: e.SessionMeasured, context: Context) -> News:
     match event.state:
         case e.SessionState.LIMITED:
             until = f" until {time.strftime('%H:%M UTC', time.gmtime(event.until))}" if event.until > 0 else ""
-            return Message(Kind.LIMIT, Urgency.NORMAL, f"the agent is at a usage limit{until}", context.at)
+            return _limit(event.state, Urgency.NORMAL, f"the agent is at a usage limit{until}", context)
         case e.SessionState.OVERLOADED:
             text = f"calls of the model fail ({short(event.reason) or 'overloaded'})"
-            return Message(Kind.LIMIT, Urgency.NORMAL, text, context.at, settle=OVERLOAD_SECONDS)
+            return replace(_limit(event.state, Urgency.NORMAL, text, context), settle=OVERLOAD_SECONDS)
         case e.SessionState.REFUSED:
             text = f"the API refuses the credential {short(event.credential)}".rstrip()
-            return Message(Kind.LIMIT, Urgency.HIGH, text, context.at)
+            return _limit(event.state, Urgency.HIGH, text, context)
         case e.SessionState.WORKS if event.before in (e.SessionState.LIMITED, e.SessionState.REFUSED):
-            return Message(Kind.LIMIT, Urgency.NORMAL, "the agent works again: calls of the model pass", context.at)
+            # As urgent as the bad news that it ends, so that it comes first in a notification that has both.
+            urgency = Urgency.HIGH if event.before is e.SessionState.REFUSED else Urgency.NORMAL
+            return _limit(event.state, urgency, "the agent works again: calls of the model pass", context)
         case e.SessionState.WORKS if event.before is e.SessionState.OVERLOADED:
             return TakeBack(Kind.LIMIT)
         case _:
-            return _session(event.state, event.detail, context)
+            found = _session(event.state, event.detail, context)
+            if not isinstance(found, Message):
+                return found
+            if event.state is e.SessionState.WAITS and event.before is e.SessionState.LIMITED:
+                found = replace(found, text=f"{found.text}: the usage limit is over")
+            return replace(found, takes_back=Kind.LIMIT) if event.before is e.SessionState.OVERLOADED else found
+
+
+def _limit(state: e.SessionState, urgency: Urgency, text: str, context: Context) -> Message:
+    """A message about calls of the model. Each state is named: a limit must not hide that a credential was refused before."""
+    return Message(Kind.LIMIT, urgency, text, context.at, sort=str(state))
 
 
 @news.register
@@ -173,11 +187,11 @@ def _(event: e.SessionResumed, context: Context) -> News:
     if event.problem:
         problem = f": {short(event.problem)}" if context.with_text else ""
         text = f"the conversation could not be continued{problem}"
-        return Message(Kind.LIMIT, Urgency.HIGH, text, context.at)
+        return Message(Kind.LIMIT, Urgency.HIGH, text, context.at, sort="resumed")
     if event.tries != RESUMES:
         return None
     text = f"the conversation does not go on: told Claude {event.tries} times to continue, and no call has passed"
-    return Message(Kind.LIMIT, Urgency.HIGH, text, context.at)
+    return Message(Kind.LIMIT, Urgency.HIGH, text, context.at, sort="resumed")
 
 
 def _session(state: e.SessionState, detail: str, context: Context) -> News:

@@ -322,6 +322,23 @@ CANNOT_GO_ON: dict[str, tuple[e.Event, ...]] = {  # after `ready`
     ),
 }  # fmt: skip
 
+OTHER_STATES: dict[str, tuple[e.Event, ...]] = {  # after `ready`, in which the agent waits
+    "works": (
+        e.SessionChanged(SessionState.WORKS, "claude", AT - 50, "Opus 4.6", 43.0, 1.3, "main"),
+        e.SessionMeasured(SessionState.WORKS, AT - 50, before=SessionState.WAITS),
+    ),
+    "asks": (
+        e.SessionChanged(
+            SessionState.ASKS, "claude", AT - 300, screen=("Claude Code is starting", "Do you trust the files in this folder?"),
+        ),
+        e.SessionMeasured(SessionState.ASKS, AT - 300, before=SessionState.UNKNOWN),
+    ),
+    "ended": (
+        e.SessionChanged(SessionState.ENDED, "claude", AT - 300, detail="Claude has ended (exit code 1)"),
+        e.SessionMeasured(SessionState.ENDED, AT - 300, detail="Claude has ended (exit code 1)", before=SessionState.WORKS),
+    ),
+}  # fmt: skip
+
 
 def learning() -> Iterator[At]:
     """A learning run: names that were opened, some of which answered, and one whose client pins its authorities."""

@@ -11,9 +11,9 @@ from backend.notify.messages import Kind, Message, TakeBack, Urgency
 
 def message(
     kind: Kind = Kind.REFUSED, text: str = "x", urgency: Urgency = Urgency.HIGH, count: int = 1, settle: float = 0.0,
-    sort: str = "",
+    sort: str = "", takes_back: Kind | None = None,
 ) -> Message:  # fmt: skip
-    return Message(kind, urgency, text, 0.0, count=count, settle=settle, sort=sort)
+    return Message(kind, urgency, text, 0.0, count=count, settle=settle, sort=sort, takes_back=takes_back)
 
 
 def test_the_first_message_is_due_at_once() -> None:
@@ -87,6 +87,23 @@ def test_taking_back_touches_no_other_message() -> None:
     folding.add(TakeBack(Kind.NEEDS_YOU), 0.0)
     folding.add(TakeBack(Kind.BUDGET), 0.0)
     assert len(folding.due(0.0)) == 1
+
+
+def test_taking_back_leaves_other_sorts_of_its_kind() -> None:
+    folding = Folding(0.0)
+    folding.add(message(Kind.LIMIT), 0.0)
+    folding.due(0.0)
+    folding.add(message(Kind.LIMIT, "a limit", sort="limited"), 1.0)
+    folding.add(message(Kind.LIMIT, "overloaded", settle=60.0, sort="overloaded"), 2.0)
+    folding.add(TakeBack(Kind.LIMIT), 3.0)
+    assert [(one.text, one.details) for one in folding.due(KIND_SECONDS)] == [("a limit", ())]
+
+
+def test_a_message_takes_back_those_of_another_kind() -> None:
+    folding = Folding(0.0)
+    folding.add(message(Kind.LIMIT, "overloaded", settle=60.0), 0.0)
+    folding.add(message(Kind.NEEDS_YOU, "waits", settle=10.0, takes_back=Kind.LIMIT), 5.0)
+    assert [one.text for one in folding.rest(6.0)] == ["waits"]
 
 
 def test_a_flood_does_not_hide_that_the_sandbox_is_closed() -> None:

@@ -13,6 +13,7 @@ from backend.contract import events as e
 from backend.contract.events import BootState, BudgetLevel, Occasion, Reason, SessionState, Via
 from backend.contract.state import State, fold_all
 from backend.notify import lines, messages
+from backend.notify.folding import KIND_SECONDS, Folding
 from backend.notify.messages import Context, Kind, Message, News, TakeBack, Urgency
 from codetainer_tui.view.walls import WALLS
 from tests.unit.contract.test_events import ANY_EVENT
@@ -67,7 +68,11 @@ CASES: list[tuple[tuple[e.Event, ...], e.Event, Kind, Urgency, str]] = [
     ((), state("refused", credential="GH_PAT"), Kind.LIMIT, Urgency.HIGH, "the API refuses the credential GH_PAT"),
     ((state("limited"),), state("works", before="limited"), Kind.LIMIT, Urgency.NORMAL,
      "the agent works again: calls of the model pass"),
+    ((state("refused"),), state("works", before="refused"), Kind.LIMIT, Urgency.HIGH,
+     "the agent works again: calls of the model pass"),
     ((), state("waits"), Kind.NEEDS_YOU, Urgency.HIGH, "the agent waits for you"),
+    ((state("limited"),), state("waits", before="limited"), Kind.NEEDS_YOU, Urgency.HIGH,
+     "the agent waits for you: the usage limit is over"),
     ((), state("stuck"), Kind.NEEDS_YOU, Urgency.HIGH,
      "the agent is stuck: no output, no call and no child at work for a long time"),
     ((), state("ended", detail="Claude has ended"), Kind.ENDED, Urgency.HIGH, "the agent ended: Claude has ended"),
@@ -145,6 +150,30 @@ def test_an_agent_that_works_again_takes_its_question_back() -> None:
     assert news(WAITS, event=WORKS) == TakeBack(Kind.NEEDS_YOU)
     assert news(state("waits"), event=state("works", before="waits")) == TakeBack(Kind.NEEDS_YOU)
     assert news(state("overloaded"), event=state("works", before="overloaded")) == TakeBack(Kind.LIMIT)
+    for after in ("waits", "stuck", "ended"):
+        found = news(state("overloaded"), event=state(after, before="overloaded"))
+        assert isinstance(found, Message)
+        assert found.takes_back is Kind.LIMIT
+
+
+def test_good_news_about_calls_of_the_model_are_not_lost_in_bad_ones() -> None:
+    """All of it happens within the pause between two notifications of a kind."""
+    folding = Folding(0.0)
+    seen: list[e.Event] = []
+    for now, event in (
+        (0.0, state("limited", until=9.0)),
+        (10.0, state("works", before="limited")),
+        (20.0, state("refused", credential="KEY")),
+        (30.0, state("works", before="refused")),
+    ):
+        found = news(*seen, event=event)
+        assert isinstance(found, Message)
+        folding.add(found, now)
+        folding.due(now)
+        seen.append(event)
+    (last,) = folding.due(KIND_SECONDS)
+    assert last.words == "the agent works again: calls of the model pass (2 times)"
+    assert last.details == ("also: the API refuses the credential KEY",)
     waits = news(WORKS, event=WAITS)
     assert isinstance(waits, Message)
     assert waits.settle > 0

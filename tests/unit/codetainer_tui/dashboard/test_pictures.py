@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.contract.events import Event
 from codetainer_tui.dashboard.draw.ink import Colours
 from codetainer_tui.dashboard.picture import draw
 from tests.journals import make as stories
@@ -49,10 +50,21 @@ def test_what_a_key_opens(keys: str, snap_compare: Compare, dashboard: MakeDashb
 @pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("state", stories.CANNOT_GO_ON)
 def test_a_session_that_cannot_go_on(state: str, size: tuple[int, int], snap_compare: Compare) -> None:
+    assert compared(stories.CANNOT_GO_ON[state], size, snap_compare)
+
+
+@pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("state", stories.OTHER_STATES)
+def test_other_states_of_a_session(state: str, size: tuple[int, int], snap_compare: Compare) -> None:
+    assert compared(stories.OTHER_STATES[state], size, snap_compare)
+
+
+def compared(told: tuple[Event, ...], size: tuple[int, int], snap_compare: Compare) -> bool:
+    """True if the dashboard looks as before when these events follow the story `ready`."""
     source = Told("ready")
     source.at += 60
-    source.say(*stories.CANNOT_GO_ON[state])
-    assert snap_compare(make(source), terminal_size=size, run_before=settle)
+    source.say(*told)
+    return snap_compare(make(source), terminal_size=size, run_before=settle)
 
 
 async def test_the_picture_of_the_documentation_is_the_dashboard_of_today() -> None:
