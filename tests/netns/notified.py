@@ -24,8 +24,9 @@ BEARER = "bearer-secret-81b2f0"
 NTFY_TOKEN = "tk_ntfysecret93d7a2"
 TOPIC = "night-4711-topic"
 SECRETS = (HOOK, BEARER, NTFY_TOKEN, PASSWORD.decode(), TOPIC)
+WEBHOOK = f"jsons://hook.test:{WEB_PORT}/{HOOK}?+Authorization=Bearer%20{BEARER}"
 NOTIFY = (
-    f"jsons://hook.test:{WEB_PORT}/{HOOK}?+Authorization=Bearer%20{BEARER}"
+    f"{WEBHOOK}"
     f" ntfys://{NTFY_TOKEN}@hook.test:{WEB_PORT}/{TOPIC}"
     f" mailtos://{USER.decode()}:{PASSWORD.decode()}@mail.test:{MAIL_PORT}?from=box@mail.test&to=you@mail.test"
 )
@@ -88,20 +89,22 @@ def outside(sandbox: Running) -> list[str]:
     return ["nsenter", f"--net={eventually('there is a pretend internet', namespace)}"]
 
 
-def internet(folder: Path) -> str:
+def with_service(internet: str, folder: Path) -> str:
+    """Adds the service's names to a description of a pretend internet."""
     names = "".join(
         f'  {{ name = "{name}", addresses = ["{ADDRESS}"], certificate = "{folder}/{name}.pem" }},\n'
         for name in ("hook.test", "mail.test")
     )
     names += '  { name = "lan.test", addresses = ["127.0.0.1"] },\n'
-    return INTERNET.replace("name = [\n", f"name = [\n{names}")
+    return internet.replace("name = [\n", f"name = [\n{names}")
 
 
-def begin(folder: Path, name: str, **environment: str) -> Service:
+def begin(folder: Path, name: str, *options: str, internet: str = INTERNET, **environment: str) -> Service:
     """Starts a sandbox, and the service as soon as its certificates exist; boot does not wait for it."""
     sandbox = start(
-        folder, f"{name}-{os.getpid()}", internet=internet(folder), listed=LISTED, until_released=False, **environment
-    )
+        folder, f"{name}-{os.getpid()}", *options, internet=with_service(internet, folder), listed=LISTED,
+        until_released=False, **environment,
+    )  # fmt: skip
     service = Service(sandbox, folder)
     service.answers("ok")
     eventually("the certificates exist", lambda: all((folder / f"{name}.test.pem").exists() for name in ("hook", "mail")))

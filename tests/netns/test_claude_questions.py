@@ -12,8 +12,10 @@ import pytest
 from backend.contract.events import Refused, SessionState
 from backend.sandbox.layout import SHIPPED_SETTINGS
 from backend.sandbox.pretend.api import REASON, REJECTED, SENTENCE
+from tests.netns import notified, states
 from tests.netns.sandbox import IDLE, INTERNET, PATIENCE, Running, eventually, start
-from tests.netns.test_claude import OTHER, PINNED, REPOSITORY, claude, states
+from tests.netns.test_claude import OTHER, PINNED, REPOSITORY, claude
+from tests.netns.test_claude import states as states_of
 
 pytestmark = pytest.mark.netns
 
@@ -26,13 +28,17 @@ def hook(event: str, command: str) -> dict[str, object]:
     return {"hooks": {event: [{"hooks": [{"type": "command", "command": command}]}]}}
 
 
+def with_files(files: dict[str, str]) -> str:
+    """An internet whose repository has these files."""
+    table = ", ".join(f"{json.dumps(path)} = {json.dumps(text)}" for path, text in files.items())
+    return INTERNET.replace('repository = "example/demo" }', f'repository = "example/demo", files = {{ {table} }} }}')
+
+
 def begin(folder: Path, name: str, files: dict[str, str], program: str, override: str = "off") -> Running:
     """Starts a sandbox with a repository that has these files, and with a prompt."""
-    table = ", ".join(f"{json.dumps(path)} = {json.dumps(text)}" for path, text in files.items())
-    internet = INTERNET.replace('repository = "example/demo" }', f'repository = "example/demo", files = {{ {table} }} }}')
     return start(
-        folder, f"{name}-{os.getpid()}", "--claude", program, internet=internet, CLAUDE_PROMPT=PROMPT, REPO_URL=REPOSITORY,
-        CODETAINER_CLAUDE_OVERRIDE=override,
+        folder, f"{name}-{os.getpid()}", "--claude", program, internet=with_files(files), CLAUDE_PROMPT=PROMPT,
+        REPO_URL=REPOSITORY, CODETAINER_CLAUDE_OVERRIDE=override,
     )  # fmt: skip
 
 
@@ -149,13 +155,19 @@ def state(sandbox: Running) -> SessionState | None:
 def test_what_keeps_the_prompt_from_beginning_is_shown_until_it_begins(version: str, tmp_path: Path) -> None:
     """A hook stands for any obstacle. A restart meanwhile does not lose the prompt."""
     wait = "until [ -e /workspace/go ]; do sleep 0.1; done"
-    sandbox = begin(tmp_path, "hangs", {SETTINGS: json.dumps(hook("SessionStart", wait))}, claude(version))
+    service = notified.begin(
+        tmp_path, "hangs", "--claude", claude(version), internet=with_files({SETTINGS: json.dumps(hook("SessionStart", wait))}),
+        CLAUDE_PROMPT=PROMPT, REPO_URL=REPOSITORY, CODETAINER_NOTIFY=notified.WEBHOOK,
+    )  # fmt: skip
+    sandbox = service.sandbox
     try:
         eventually("the operator is told", lambda: state(sandbox) is SessionState.ASKS)
         eventually("with Claude's screen", lambda: "Claude Code" in "".join(sandbox.state.session.screen))  # type: ignore[union-attr]
         status = sandbox.codetainer("status").stdout
         assert "! Claude is asking something before it begins" in status
         assert "Its screen, in the agent's words:" in status
+        assert "Claude is asking something before it begins since" in states.dashboard(sandbox, service.folder)
+        states.notified(service, "Claude asks something before it begins", seconds=PATIENCE)
         assert PROMPT not in sandbox.seen.read_text()
         assert sandbox.codetainer("session", "restart", "--yes").returncode == 0
         eventually("the watch begins anew", lambda: state(sandbox) is not SessionState.ASKS)
@@ -166,6 +178,7 @@ def test_what_keeps_the_prompt_from_beginning_is_shown_until_it_begins(version: 
         assert sandbox.state.session.screen == ()
     finally:
         sandbox.stop()
+        service.end()
 
 
 @pytest.mark.parametrize("version", [PINNED, OTHER])
@@ -181,7 +194,7 @@ def test_no_question_after_a_failed_clone(version: str, tmp_path: Path) -> None:
         eventually("the hooks report the end", lambda: '"state": "failed"' in hooks_report(sandbox), PATIENCE / 2)
         eventually("Claude waits", lambda: sandbox.state.session_state is SessionState.WAITS)
         assert json.loads(hooks_report(sandbox))["turn"] > 0
-        assert SessionState.ASKS not in states(sandbox)
+        assert SessionState.ASKS not in states_of(sandbox)
     finally:
         sandbox.stop()
 

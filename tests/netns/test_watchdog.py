@@ -1,12 +1,13 @@
 """Real Claude Code against an API that limits, is overloaded, refuses the token, breaks off and is silent.
 
-The state is measured, and the conversation goes on by itself. The cases share a sandbox, because each boot takes seconds.
+The state is measured, shown on the dashboard and sent to a webhook, and the conversation goes on by itself. The cases share a
+sandbox, because each boot takes seconds. Only the first message of a kind is sent at once: the first two tests see one, and the
+last test sees the others.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 
@@ -15,7 +16,9 @@ import pytest
 from backend.contract.events import SessionMeasured, SessionResumed, SessionState
 from backend.session.prompt import Shown
 from backend.session.resumption import MESSAGE
-from tests.netns.sandbox import PATIENCE, Running, eventually, start
+from tests.netns.notified import WEBHOOK, Service, begin
+from tests.netns.sandbox import PATIENCE, Running, eventually
+from tests.netns.states import dashboard, notified
 from tests.netns.test_claude import PINNED, claude
 
 pytestmark = pytest.mark.netns
@@ -28,13 +31,22 @@ LONG = 4 * PATIENCE  # Claude Code repeats calls after up to 40 s, and continues
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = start(
-        tmp_path_factory.mktemp("watchdog"), f"watchdog-{os.getpid()}", "--claude", claude(PINNED), CODETAINER_STUCK="12s"
-    )
-    eventually("Claude Code's prompt", lambda: "❯" in running.screen())
-    yield running
-    running.stop()
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    # A long grace period, because the last notification takes a while on a busy machine.
+    service = begin(
+        tmp_path_factory.mktemp("watchdog"), "watchdog", "--claude", claude(PINNED), CODETAINER_STUCK="12s",
+        CODETAINER_NOTIFY=WEBHOOK, CODETAINER_GRACE="60s",
+    )  # fmt: skip
+    eventually("Claude Code's prompt", lambda: "❯" in service.sandbox.screen())
+    yield service
+    if service.sandbox.process.poll() is None:
+        service.sandbox.stop()
+    service.end()
+
+
+@pytest.fixture
+def sandbox(service: Service) -> Running:
+    return service.sandbox
 
 
 def ask(sandbox: Running, text: str) -> int:
@@ -75,11 +87,24 @@ def said(sandbox: Running, text: str) -> bool:
     return any(text in str(json.loads(line).get("said")) for line in sandbox.seen.read_text().splitlines())
 
 
-def test_an_overloaded_api_is_told_until_a_call_passes(sandbox: Running) -> None:
-    since = ask(sandbox, "please fail: overloaded 5")
+def test_silence_is_told_as_stuck(service: Service, sandbox: Running) -> None:
+    since = ask(sandbox, "please fail: silent 30")
+    found = eventually("it is told", lambda: measured(sandbox, since, STUCK), LONG)
+    assert found.reason == "silent"
+    assert "stuck" in sandbox.codetainer("status").stdout
+    assert "the agent seems to be stuck since" in dashboard(sandbox, service.folder)
+    notified(service, "the agent is stuck", seconds=LONG)
+    eventually("it is over", lambda: passed(sandbox, since), LONG)
+
+
+def test_an_overloaded_api_is_told_until_a_call_passes(service: Service, sandbox: Running) -> None:
+    """A message is sent after a minute, while Claude still repeats the call after growing pauses."""
+    since = ask(sandbox, "please fail: overloaded 8")
     found = eventually("it is told", lambda: measured(sandbox, since, OVERLOADED), LONG)
     assert (found.reason, found.detail) == ("529", "the API is overloaded (529)")
     assert "overloaded" in sandbox.codetainer("status").stdout
+    assert "the API is overloaded since" in dashboard(sandbox, service.folder)
+    notified(service, "calls of the model fail (529)", seconds=LONG)
     eventually("Claude repeats the call, and it passes", lambda: passed(sandbox, since), LONG)
 
 
@@ -90,19 +115,12 @@ def test_answers_that_break_off_are_told_until_one_is_whole(sandbox: Running) ->
     eventually("Claude repeats the call, and it passes", lambda: passed(sandbox, since), LONG)
 
 
-def test_silence_is_told_as_stuck(sandbox: Running) -> None:
-    since = ask(sandbox, "please fail: silent 30")
-    found = eventually("it is told", lambda: measured(sandbox, since, STUCK), LONG)
-    assert found.reason == "silent"
-    assert "stuck" in sandbox.codetainer("status").stdout
-    eventually("it is over", lambda: passed(sandbox, since), LONG)
-
-
-def test_a_refused_token_is_named_and_claude_continues_when_it_is_good_again(sandbox: Running) -> None:
+def test_a_refused_token_is_named_and_claude_continues_when_it_is_good_again(service: Service, sandbox: Running) -> None:
     since = ask(sandbox, "please fail: refused 20")
     found = eventually("it is told", lambda: measured(sandbox, since, REFUSED), LONG)
     assert (found.reason, found.credential) == ("401", "CLAUDE_CODE_OAUTH_TOKEN")
     assert "CLAUDE_CODE_OAUTH_TOKEN" in sandbox.codetainer("status").stdout
+    assert "the API refuses CLAUDE_CODE_OAUTH_TOKEN since" in dashboard(sandbox, service.folder)
     eventually("Claude waits", lambda: "esc to interrupt" not in sandbox.screen())
     sandbox.pane.send_keys(HALF, enter=False, literal=True)
     eventually("it is typed", lambda: HALF in sandbox.screen())
@@ -118,7 +136,7 @@ def test_a_refused_token_is_named_and_claude_continues_when_it_is_good_again(san
     assert resumed(sandbox, since)[-1].problem == ""
 
 
-def test_a_limit_is_told_with_its_end_and_claude_continues(sandbox: Running) -> None:
+def test_a_limit_is_told_with_its_end_and_claude_continues(service: Service, sandbox: Running) -> None:
     """This version continues by itself some time after the end of the limit, and is left to do so."""
     since = ask(sandbox, "please fail: limited 10")
     begun = time.time()
@@ -127,6 +145,18 @@ def test_a_limit_is_told_with_its_end_and_claude_continues(sandbox: Running) -> 
     assert "the five-hour limit" in found.detail
     assert found.until <= begun + PATIENCE
     assert "at a usage limit until" in sandbox.codetainer("status").stdout
+    assert "at a usage limit until" in dashboard(sandbox, service.folder)
     calls = sandbox.asked(kind="http", path="/v1/messages")
     eventually("it calls again", lambda: sandbox.asked(kind="http", path="/v1/messages") > calls, LONG)
     eventually("the turn ends", lambda: passed(sandbox, since), LONG)
+
+
+def test_all_of_it_was_notified(service: Service) -> None:
+    """What waited for its time is sent when the sandbox stops."""
+    assert "the agent is waiting for you since" in dashboard(service.sandbox, service.folder)
+    service.sandbox.stop()
+    for words in (
+        "the API refuses the credential CLAUDE_CODE_OAUTH_TOKEN", "the agent is at a usage limit until",
+        "the agent works again: calls of the model pass", "the agent waits for you", "the sandbox stops",
+    ):  # fmt: skip
+        notified(service, words, seconds=PATIENCE)
