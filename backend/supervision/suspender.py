@@ -35,6 +35,7 @@ JOURNAL_BYTES = 8 << 20
 DESCRIPTOR = re.compile(r"/proc/[1-9]\d{0,9}/fd/\d{1,6}\Z")
 BEFORE = ", before the sandbox was suspended"
 MAX_BY = 100
+SPARE = 0.02  # of the interval: an archive may take longer than the one before
 RETRY_SECONDS = 60.0  # after an archive could not be written, unless the interval is shorter
 
 
@@ -56,11 +57,12 @@ class Suspender:
             self._opened = True
         self._began = True
         interval = self._boot.settings.state_seconds
-        pause = interval
+        pause = interval / 2  # how long the first archive will take is not known
         while self._store is not None:
             await asyncio.sleep(pause)
+            begun = time.monotonic()
             kept = await self._keep(self._store, Freezing.held, writing.SECONDS)
-            pause = interval if kept else min(interval, RETRY_SECONDS)
+            pause = pause_after(interval, time.monotonic() - begun) if kept else min(interval, RETRY_SECONDS)
         await asyncio.Event().wait()
 
     async def last(self, seconds: float) -> None:
@@ -216,6 +218,16 @@ class Suspender:
         by = one.by[:MAX_BY].removesuffix(BEFORE) if one.by.isprintable() else "unknown"
         await self._grants.grant(entry, one.until, by + BEFORE, unresolved=True)
         return ""
+
+
+def pause_after(interval: float, took: float) -> float:
+    """Returns the pause between two archives, in seconds, if the one before it took `took` seconds.
+
+    A kill loses what the agent has done since the latest complete archive was begun. For this to be at most the interval, the
+    next one must be complete by then. It may take half as long again and SPARE, as long as the one before took at most 19 % of
+    the interval. The agent stands still while an archive is written, so it always gets at least half of the interval.
+    """
+    return max(interval / 2, interval * (1 - SPARE) - 2.5 * took)
 
 
 # --- the agent, while its files are read ---

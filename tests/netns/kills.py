@@ -22,7 +22,7 @@ from tests.netns.sandbox import CODETAINER, Running, eventually, start
 from tests.netns.suspensions import REPOSITORY
 
 CLOCK = "while :; do date +%s.%N > /workspace/new; mv /workspace/new /workspace/clock; sleep 0.02; done"
-INTERVAL = 1.0
+INTERVAL = 2.0
 PARTS = ("backend suspend", "suspension names", "tar --create", "zstd --quiet")
 
 

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backend.agent.freezer import Freezer
 from backend.context import Boot
@@ -19,8 +21,9 @@ from backend.journal import Journal
 from backend.supervision import freezing
 from backend.supervision.freezing import Freezing
 from backend.supervision.grants import BY_HAND, LEARNING
-from backend.supervision.suspender import BEFORE, Suspender
+from backend.supervision.suspender import BEFORE, RETRY_SECONDS, SPARE, Suspender, pause_after
 from backend.suspension.description import Granted, Manifest, Suspended
+from backend.suspension.places import Store
 from backend.suspension.resumed import Resumed
 from backend.system import SystemFailure
 from network.allowlist import parse_entry
@@ -168,3 +171,41 @@ async def test_in_a_frozen_sandbox_nothing_changes(stopped: Stopped, case: Case)
         assert not stopped.freezing.interrupted.is_set()
     assert stopped.did == before
     assert case.policy.frozen
+
+
+@given(st.floats(1.0, 86_400.0), st.floats(0.0, 0.19), st.floats(0.0, 1.0))
+def test_a_kill_loses_at_most_the_interval(interval: float, share: float, slower: float) -> None:
+    """It comes just before the next archive is complete, which takes up to half as long again as the one before, and SPARE."""
+    took = share * interval
+    following = (1 + slower / 2) * took + slower * SPARE * interval
+    assert took + pause_after(interval, took) + following <= interval * (1 + 1e-9)
+
+
+@given(st.floats(1.0, 86_400.0), st.floats(0.0, 3600.0))
+def test_the_agent_gets_half_of_the_interval(interval: float, took: float) -> None:
+    assert interval / 2 <= pause_after(interval, took) <= interval
+
+
+async def test_work_is_kept_before_the_interval_is_over_and_soon_after_a_failure(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = suspender(case, Kept())
+    keeping._store = cast(Store, object())
+    pauses, kept = list[float](), iter((True, False))
+
+    async def keep(*_: object) -> bool:
+        return next(kept)
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(keeping, "_keep", keep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await keeping.run()
+    first, second, third = pauses
+    assert first == 300
+    assert 300 < second <= 600 * (1 - SPARE)
+    assert third == RETRY_SECONDS
