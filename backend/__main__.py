@@ -13,12 +13,14 @@ def boot() -> int:
     """Boots the sandbox. Exit code 0: stopped; 1: boot halted or failed; 2: invalid settings or missing capabilities."""
     from backend import settings
     from backend.capabilities import CapabilitiesMissing
+    from backend.memory import return_freed
     from backend.supervision import start
     from backend.system import AGENT, SystemFailure
 
     def complain(text: str) -> None:
         sys.stderr.write(f"codetainer: {text}\n")
 
+    return_freed()
     try:
         return begin(start.main, settings.load(settings.environment(), Paths().credentials, hidden_from=AGENT), Paths())
     except settings.SettingsError as error:

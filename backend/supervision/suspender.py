@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import errno
 import gzip
+import io
 import os
 import re
+import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import BinaryIO
 
 from backend.context import Boot
 from backend.contract.control import Reply
@@ -32,6 +35,7 @@ from network.names import EntryError
 # A turn is under way, or would be if the API let it.
 AT_WORK = (SessionState.WORKS, SessionState.LIMITED, SessionState.OVERLOADED, SessionState.REFUSED, SessionState.STUCK)
 JOURNAL_BYTES = 8 << 20
+CHUNK = 64 << 10
 DESCRIPTOR = re.compile(r"/proc/[1-9]\d{0,9}/fd/\d{1,6}\Z")
 BEFORE = ", before the sandbox was suspended"
 MAX_BY = 100
@@ -178,14 +182,8 @@ class Suspender:
 
     def _tail(self) -> bytes:
         """The end of the journal, from the beginning of a line, as gzip data."""
-        text = b""
         current = self._boot.paths.journal
-        for file in (current.with_name("events.1.jsonl"), current):
-            with contextlib.suppress(OSError):
-                text += file.read_bytes()
-        if len(text) > JOURNAL_BYTES:
-            text = text[-JOURNAL_BYTES:].partition(b"\n")[2]
-        return gzip.compress(text, 1, mtime=0)
+        return compressed_tail((current.with_name("events.1.jsonl"), current), JOURNAL_BYTES)
 
     # --- opening again ---
 
@@ -218,6 +216,31 @@ class Suspender:
         by = one.by[:MAX_BY].removesuffix(BEFORE) if one.by.isprintable() else "unknown"
         await self._grants.grant(entry, one.until, by + BEFORE, unresolved=True)
         return ""
+
+
+def compressed_tail(files: Sequence[Path], most: int) -> bytes:
+    """Returns the last `most` bytes of files, from the beginning of a line, as gzip data.
+
+    Leaves out files that cannot be read. Holds only the compressed data in memory.
+    """
+    out = io.BytesIO()
+    with contextlib.ExitStack() as stack, gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1, mtime=0) as packed:
+        opened = list[tuple[BinaryIO, int]]()
+        for file in files:
+            with contextlib.suppress(OSError):
+                reading = stack.enter_context(file.open("rb"))
+                opened.append((reading, os.fstat(reading.fileno()).st_size))
+        skipped = max(0, sum(size for _, size in opened) - most)
+        for each, size in opened:
+            if skipped >= size:
+                skipped -= size
+                continue
+            if skipped:
+                each.seek(skipped)
+                each.readline()
+                skipped = 0
+            shutil.copyfileobj(each, packed, CHUNK)
+    return out.getvalue()
 
 
 def pause_after(interval: float, took: float) -> float:

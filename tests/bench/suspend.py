@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -75,12 +75,18 @@ def _suspended(sandbox: Sandbox, file: Path) -> float:
 
 def _memory(sandbox: Sandbox, file: Path) -> float:
     """The memory in MB that suspending adds."""
-    supervisor = sandbox.service("boot")
-    before, known = supervisor.memory_info().rss, {process.pid for process in sandbox.processes()}
-    process, peak = _suspending(sandbox, file), 0
-    while process.poll() is None:
+    return added_memory(sandbox.service("boot"), sandbox.processes, lambda: _suspending(sandbox, file))
+
+
+def added_memory(
+    supervisor: psutil.Process, processes: Callable[[], list[psutil.Process]], begin: Callable[[], subprocess.Popen[bytes]]
+) -> float:
+    """The most memory in MB that a program adds to a sandbox while it runs: to the supervisor, and as new processes."""
+    before, known = supervisor.memory_info().rss, {process.pid for process in processes()}
+    running, peak = begin(), 0
+    while running.poll() is None:
         now = supervisor.memory_info().rss - before
-        for other in sandbox.processes():
+        for other in processes():
             if other.pid not in known:
                 try:
                     now += other.memory_full_info().uss
@@ -88,5 +94,5 @@ def _memory(sandbox: Sandbox, file: Path) -> float:
                     continue
         peak = max(peak, now)
         time.sleep(0.1)
-    assert process.returncode == 0
+    assert running.returncode == 0
     return peak / (1 << 20)

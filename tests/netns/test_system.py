@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -202,3 +203,42 @@ def test_a_pasted_command_does_the_same_again() -> None:
         done = subprocess.run(["bash", "-c", paste], capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (3, b"")
         assert done.stdout.decode(errors="surrogateescape") == f"{text}/tmp|{text}|{text}|"
+
+
+THREADS = """
+import threading, pathlib
+
+def anonymous():
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1])
+
+def copy():
+    for _ in range(20):
+        piece = bytearray()
+        while len(piece) < 1 << 20:
+            piece += b"x" * 60000
+        bytes(piece)
+
+def work(arrived):
+    copy()
+    arrived.wait()
+
+before = anonymous()
+arrived = threading.Barrier(5)
+threads = [threading.Thread(target=work, args=(arrived,)) for _ in range(4)]
+for thread in threads:
+    thread.start()
+arrived.wait()
+print(anonymous() - before)
+for thread in threads:
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize("returned", [True, False])
+def test_threads_that_copied_large_pieces_keep_none_of_the_memory(returned: bool) -> None:
+    """Without `return_freed` they keep some MB each, or this would test nothing."""
+    first = "from backend.memory import return_freed; return_freed()" if returned else ""
+    done = subprocess.run([sys.executable, "-c", first + THREADS], stdout=subprocess.PIPE, check=True)
+    kept = int(done.stdout)  # KB
+    assert kept < 2000 if returned else kept > 4000

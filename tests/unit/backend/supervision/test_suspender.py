@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import time
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -21,7 +23,7 @@ from backend.journal import Journal
 from backend.supervision import freezing
 from backend.supervision.freezing import Freezing
 from backend.supervision.grants import BY_HAND, LEARNING
-from backend.supervision.suspender import BEFORE, RETRY_SECONDS, SPARE, Suspender, pause_after
+from backend.supervision.suspender import BEFORE, RETRY_SECONDS, SPARE, Suspender, compressed_tail, pause_after
 from backend.suspension.description import Granted, Manifest, Suspended
 from backend.suspension.places import Store
 from backend.suspension.resumed import Resumed
@@ -209,3 +211,32 @@ async def test_work_is_kept_before_the_interval_is_over_and_soon_after_a_failure
     assert first == 300
     assert 300 < second <= 600 * (1 - SPARE)
     assert third == RETRY_SECONDS
+
+
+# --- the journal in an archive ---
+
+
+def test_the_journals_end_begins_with_a_whole_line(tmp_path: Path) -> None:
+    first, second, missing = tmp_path / "events.1.jsonl", tmp_path / "events.jsonl", tmp_path / "missing"
+    first.write_bytes(b"one\ntwo\n")
+    second.write_bytes(b"three\nfour\n")
+
+    def tail(most: int) -> bytes:
+        return gzip.decompress(compressed_tail((missing, first, second), most))
+
+    assert tail(1000) == b"one\ntwo\nthree\nfour\n"
+    assert tail(18) == b"two\nthree\nfour\n"
+    assert tail(12) == b"three\nfour\n"
+    assert tail(10) == b"four\n"
+    assert tail(3) == b""
+
+
+def test_a_large_journal_is_not_held_in_memory(tmp_path: Path) -> None:
+    journal = tmp_path / "events.jsonl"
+    journal.write_bytes(b'{"kind": "refused"}\n' * 500_000)
+    tracemalloc.start()
+    try:
+        compressed_tail((journal,), 8 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
