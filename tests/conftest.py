@@ -25,7 +25,7 @@ JOURNAL_LINES = 40  # in a failure report
 # parts (`--durations=0` shows them) go first, so that no worker runs one alone at the end. Tests in the image go late, because
 # the image is built in the meantime.
 EARLY = (
-    "leaving", "claude_questions", "claude", "resilience", "repositories", "up", "ssh", "work_damage",
+    "watchdog", "leaving", "claude_questions", "claude", "resilience", "repositories", "up", "ssh", "work_damage",
     "work_large", "sshd", "login", "control", "work_saves", "frozen", "exhaustion", "room", "up_nat", "up_parts", "root_git",
     "names",
 )  # fmt: skip

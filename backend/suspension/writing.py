@@ -27,7 +27,9 @@ TAR = (
     "tar", "--create", "--format=pax", "--pax-option=delete=atime,delete=ctime", "--sparse", "--mode=ug-s", "--numeric-owner",
     "--no-recursion", "--null", "--files-from=-", "--ignore-failed-read", "--totals",
 )  # fmt: skip
-ZSTD = ("zstd", "--quiet", "--stdout", "-3", "--check", "--single-thread")  # as fast as one worker, which takes 40 MB more
+# The agent stands still meanwhile: level 2 takes a third less time than level 3, and 6 % more room. Without --single-thread, it
+# takes 40 MB more memory, and no less time.
+ZSTD = ("zstd", "--quiet", "--stdout", "-2", "--check", "--single-thread")
 MAX_NAMED = 20  # files that are left out, in the manifest
 LOOK_SECONDS = 0.5
 SECONDS = 600.0
