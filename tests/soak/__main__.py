@@ -46,7 +46,10 @@ done
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the sandbox's own processes use: memory (PSS) in MB, descriptors, threads; and the size of its folder in MB."""
+    """What the sandbox's own processes use: memory that no other process shares (USS) in MB, descriptors, threads.
+
+    `folder` is the size of the journal's folder in MB. Memory that is shared would count less when another sandbox runs, too.
+    """
 
     memory: float
     descriptors: int
@@ -138,7 +141,7 @@ class Soak:
             with contextlib.suppress(psutil.Error):
                 if process.uids().real != AGENT_UID and process.name() not in ("nsenter", "sh", "bash"):
                     name = " ".join((process.name(), *process.cmdline()[4:5]))
-                    memory[name] = memory.get(name, 0.0) + process.memory_full_info().pss / (1 << 20)
+                    memory[name] = memory.get(name, 0.0) + process.memory_full_info().uss / (1 << 20)
                     descriptors += process.num_fds()
                     threads += process.num_threads()
         folder = self.sandbox.paths.journal.parent
