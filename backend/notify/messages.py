@@ -26,6 +26,10 @@ from backend.notify.lines import MAX_COLUMNS, agents_text, clean, short
 SETTLE_SECONDS = 10.0  # a state of the session that lasts shorter is not worth a message
 OVERLOAD_SECONDS = 60.0  # the same for an overloaded API
 MAX_BY = 60  # characters of an operator's name
+OVER = {
+    e.SessionState.LIMITED: "the usage limit is over",
+    e.SessionState.REFUSED: "the API accepts the credential again",
+}
 RESUMES = 3  # tries to continue after a limit until the operator hears of it
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
 # The probes of the self-test (backend/selftest/) that a message may name.
@@ -172,8 +176,8 @@ def _(event: e.SessionMeasured, context: Context) -> News:
             found = _session(event.state, event.detail, context)
             if not isinstance(found, Message):
                 return found
-            if event.state is e.SessionState.WAITS and event.before is e.SessionState.LIMITED:
-                found = replace(found, text=f"{found.text}: the usage limit is over")
+            if event.state is e.SessionState.WAITS and event.before in OVER:  # Claude was done before its work was seen
+                found = replace(found, text=f"{found.text}: {OVER[event.before]}")
             return replace(found, takes_back=Kind.LIMIT) if event.before is e.SessionState.OVERLOADED else found
 
 

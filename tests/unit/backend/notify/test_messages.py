@@ -73,6 +73,8 @@ CASES: list[tuple[tuple[e.Event, ...], e.Event, Kind, Urgency, str]] = [
     ((), state("waits"), Kind.NEEDS_YOU, Urgency.HIGH, "the agent waits for you"),
     ((state("limited"),), state("waits", before="limited"), Kind.NEEDS_YOU, Urgency.HIGH,
      "the agent waits for you: the usage limit is over"),
+    ((state("refused"),), state("waits", before="refused"), Kind.NEEDS_YOU, Urgency.HIGH,
+     "the agent waits for you: the API accepts the credential again"),
     ((), state("stuck"), Kind.NEEDS_YOU, Urgency.HIGH,
      "the agent is stuck: no output, no call and no child at work for a long time"),
     ((), state("ended", detail="Claude has ended"), Kind.ENDED, Urgency.HIGH, "the agent ended: Claude has ended"),
