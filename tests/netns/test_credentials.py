@@ -495,7 +495,9 @@ def test_certificates_are_renewed_before_they_end_and_what_is_open_stays_open(tm
     try:
         before = sandbox.state.services["gate"].pid
         open_one = talking(sandbox, "api.github.com")
-        eventually("they are renewed twice", lambda: sum("certificates were renewed" in e.text for e in sandbox.events(Noted)) >= 2)
+        eventually(
+            "they are renewed twice", lambda: sum("certificates were renewed" in e.text for e in sandbox.events(Noted)) >= 2
+        )
         assert curl(sandbox, f"{API}/user", credential=f"Bearer {GITHUB}")[0] == 200
         assert go_on(open_one) == "answered"
         assert sandbox.state.services["gate"].pid == before

@@ -79,7 +79,7 @@ def test_root_follows_no_link_of_the_agent(sandbox: Running) -> None:
     assert sandbox.agent("ln", "-sfn", "/run/codetainer/kept", file).returncode == 0
     assert sandbox.codetainer("allow", "unlisted.test").returncode == 0
     assert sandbox.root("cat", "/run/codetainer/kept").stdout == "secret\n"
-    eventually("it is reported", lambda: "not told" in "".join(note.text for note in sandbox.state.notes))
+    eventually("it is reported", lambda: "cannot tell Claude" in "".join(note.text for note in sandbox.state.notes))
 
 
 def test_a_pipe_without_a_reader_delays_no_change_of_the_allowlist(sandbox: Running) -> None:
