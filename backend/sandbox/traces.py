@@ -88,10 +88,10 @@ def remove(root: Path, base: Path, hide: Callable[[Path], None]) -> None:
     Call it when our accounts are in `root`.
     """
     for pattern in FILES:
-        for file in base.glob(pattern):
+        for file in _matching(base, pattern):
             hide(root / file.relative_to(base))
     for pattern in (*CONFIGURATION, *SCRIPTS):
-        for file in base.glob(pattern):
+        for file in _matching(base, pattern):
             text = _read(file)
             if text is not None and (changed := without_credentials(text, is_script=pattern in SCRIPTS)) != text:
                 write(
@@ -102,6 +102,14 @@ def remove(root: Path, base: Path, hide: Callable[[Path], None]) -> None:
         write(root / "etc" / name, without_people((root / "etc" / name).read_text()).encode())
 
 
+def _matching(base: Path, pattern: str) -> Iterator[Path]:
+    """The files that match, except below a symbolic link: that may lead out of the root, to files of the machine itself."""
+    top = base.resolve()
+    for file in base.glob(pattern):
+        if file.parent.resolve() == top / file.relative_to(base).parent:
+            yield file
+
+
 def without_credentials(text: str, *, is_script: bool = False) -> str:
     """Removes passwords and tokens from configuration: in URLs, and the values of names such as `_authToken`."""
     text = _IN_NETRC.sub(r"\1", _IN_URL.sub("", text))
@@ -109,9 +117,9 @@ def without_credentials(text: str, *, is_script: bool = False) -> str:
 
 
 def _read(file: Path) -> str | None:
-    """The text of a small regular file that all users of the machine can read, else None."""
+    """The text of a small regular file that all users of the machine can read, else None. Follows no link."""
     try:
-        status = file.stat()
+        status = file.lstat()
         if not stat.S_ISREG(status.st_mode) or not status.st_mode & stat.S_IROTH or status.st_size > MAX_BYTES:
             return None
         return file.read_text(errors="surrogateescape")

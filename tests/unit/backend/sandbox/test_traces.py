@@ -79,6 +79,24 @@ def test_other_configuration_stays(text: str) -> None:
     assert traces.without_credentials(text) == text
 
 
+def test_nothing_is_read_or_removed_through_a_link(tmp_path: Path) -> None:
+    """`up` builds the root while the machine's own files are still in reach."""
+    root, machine = tmp_path / "root", tmp_path / "machine"
+    (root / "etc").mkdir(parents=True)
+    (machine / "ssh").mkdir(parents=True)
+    (root / "etc/passwd").write_text(PASSWD)
+    (root / "etc/group").write_text(GROUP)
+    (machine / "ssh/ssh_host_rsa_key.pub").write_text("key")
+    (machine / "pip.conf").write_text("index-url = https://me:s3cret@pypi.example/simple\n")
+    (root / "etc/ssh").symlink_to(machine / "ssh")
+    (root / "etc/apt").symlink_to(machine)
+    (root / "etc/pip.conf").symlink_to(machine / "pip.conf")
+    before = {path: path.read_bytes() for path in machine.rglob("*") if path.is_file()}
+    traces.remove(root, root, lambda file: file.unlink())
+    assert {path: path.read_bytes() for path in machine.rglob("*") if path.is_file()} == before
+    assert (root / "etc/pip.conf").is_symlink()
+
+
 def test_a_root_gets_files_without_the_machines_traces(tmp_path: Path) -> None:
     base, root = tmp_path / "machine", tmp_path / "root"
     for file, text, mode in (
