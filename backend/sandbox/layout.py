@@ -35,6 +35,7 @@ SYSTEM = frozenset(("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "us
 MADE = frozenset(("dev", "proc", "run", "sys", "tmp"))  # mounted anew; /tmp by boot, before the agent starts
 # The last two are OSTree's.
 HIDDEN = ("var/tmp", "var/log", "var/mail", "var/spool/cron", "var/backups", *traces.FOLDERS, "var/home", "var/roothome")
+WRITTEN = ("etc/claude-code", "etc/ssl/certs", "usr/local/bin", "var/log")  # folders with files of ours
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 WRITES_BYTES = 1 << 30
 PACKAGES = ("network", "backend", "codetainer_tui")
@@ -106,6 +107,7 @@ def _on_overlay(place: Path, sources: Sources) -> Path:
         below = Path("/") / name
         if below.is_mount() and not below.is_symlink():  # an overlay does not include file systems mounted below
             _overlay(below, root / name, place / f"writes-{name}")
+    stay_inside(root)
     _hide(root, HIDDEN)
     _empty(root)
     scratch, empty = place / "scratch", place / "empty"
@@ -139,6 +141,20 @@ def _layers(place: Path, sources: Sources) -> Path:
     _hide(place, HIDDEN)
     installation.last_log(place)
     return place
+
+
+def stay_inside(root: Path) -> None:
+    """Replaces links out of the root by empty folders, where we write: they lead to the machine's own files. Raises OSError.
+
+    What they lead to is not in the sandbox.
+    """
+    for name in WRITTEN:
+        place = root
+        for part in name.split("/"):
+            place /= part
+            if place.is_symlink() and not place.resolve().is_relative_to(root.resolve()):
+                place.unlink()
+                place.mkdir()
 
 
 def keep(folder: Path, files: Mapping[str, str]) -> None:

@@ -51,3 +51,23 @@ def test_our_packages_are_found() -> None:
         assert (layout._folder(name) / "__init__.py").is_file() or name == "network"
     with pytest.raises(OSError, match="cannot find the package"):
         layout._folder("codetainer_of_another_kind")
+
+
+@pytest.mark.parametrize("link", ["usr/local", "usr/local/bin", "var/log", "etc/ssl"])
+def test_nothing_is_written_through_a_link_out_of_the_root(link: str, tmp_path: Path) -> None:
+    """`up` builds the root while the machine's own files are still in reach."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    (root / link).parent.mkdir(parents=True)
+    (root / link).symlink_to(outside)
+    layout.stay_inside(root)
+    assert (root / link).is_dir()
+    assert not (root / link).is_symlink()
+    assert list(outside.iterdir()) == []
+
+
+def test_a_link_within_the_root_stays(tmp_path: Path) -> None:
+    (tmp_path / "usr").mkdir()
+    (tmp_path / "usr/local").symlink_to("../var/usrlocal")
+    layout.stay_inside(tmp_path)
+    assert (tmp_path / "usr/local").is_symlink()
