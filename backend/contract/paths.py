@@ -15,6 +15,11 @@ EXPORTER_UID = 956
 STOPPER_UID = 957  # owns no files: backend/agent/freezer.py
 READER_UID = 958
 NOTIFIER_UID = 959
+# The uids with an account; the gid of each is the same number.
+USERS = {
+    "claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID, "exporter": EXPORTER_UID,
+    "reader": READER_UID, "notifier": NOTIFIER_UID,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

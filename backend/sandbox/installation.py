@@ -12,21 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import backend
-from backend.contract.paths import (
-    AGENT_UID,
-    COREDNS_UID,
-    EXPORTER_UID,
-    GATE_UID,
-    GUARD_UID,
-    NOTIFIER_UID,
-    READER_UID,
-    Paths,
-)
+from backend.contract.paths import AGENT_UID, USERS, Paths
 
-USERS = {
-    "claude": AGENT_UID, "coredns": COREDNS_UID, "guard": GUARD_UID, "gate": GATE_UID, "exporter": EXPORTER_UID,
-    "reader": READER_UID, "notifier": NOTIFIER_UID,
-}  # fmt: skip
 GIT_COMMANDS = ("git-upload-pack", "git-receive-pack", "git-upload-archive")
 OTHER_COMMANDS = ("git-shell", "git-lfs", "scalar")  # they run git, ssh and transfer agents that a repository names
 LAUNCHERS = Path(backend.__file__).parent / "launchers"

@@ -35,7 +35,7 @@ SYSTEM = frozenset(("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "us
 MADE = frozenset(("dev", "proc", "run", "sys", "tmp"))  # mounted anew; /tmp by boot, before the agent starts
 # The last two are OSTree's.
 HIDDEN = ("var/tmp", "var/log", "var/mail", "var/spool/cron", "var/backups", *traces.FOLDERS, "var/home", "var/roothome")
-WRITTEN = ("etc/claude-code", "etc/ssl/certs", "usr/local/bin", "var/log")  # folders with files of ours
+WRITTEN = ("etc/claude-code/managed-settings.d", "etc/ssl/certs", "usr/local/bin", "var/log")  # folders with files of ours
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 WRITES_BYTES = 1 << 30
 PACKAGES = ("network", "backend", "codetainer_tui")

@@ -69,7 +69,8 @@ def _as(owner: int) -> list[str]:
 
 
 def why(done: Answered) -> str:
-    """The reason that git gave, in printable characters: its first `error:`, else the last line."""
-    lines = [line for line in done.err.splitlines() if line.strip()] or [f"git exited with code {done.code}"]
+    """The reason that git gave, in printable characters: its first `error:`, else the last line with what it continues."""
+    text = done.err.replace(":\n\t", ": ")  # unknown repository extension found:
+    lines = [line for line in text.splitlines() if line.strip()] or [f"git exited with code {done.code}"]
     line = next((line for line in lines if line.startswith("error: ")), lines[-1])
     return ascii(line.removeprefix("error: ").removeprefix("fatal: "))[1:-1][:MAX_REASON]

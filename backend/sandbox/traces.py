@@ -12,7 +12,8 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from backend.sandbox.installation import USERS, write
+from backend.contract.paths import USERS
+from backend.sandbox.installation import write
 
 # Folders that every root has (hier(7)), empty in a sandbox. Other names at the top belong to this machine.
 EMPTY = ("home", "media", "mnt", "opt", "srv")

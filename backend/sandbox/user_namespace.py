@@ -16,16 +16,7 @@ from pathlib import Path
 
 from backend import system
 from backend.contract.immutable import dataclass
-from backend.contract.paths import (
-    AGENT_UID,
-    COREDNS_UID,
-    EXPORTER_UID,
-    GATE_UID,
-    GUARD_UID,
-    NOTIFIER_UID,
-    READER_UID,
-    STOPPER_UID,
-)
+from backend.contract.paths import STOPPER_UID, USERS
 from backend.sandbox import namespaces
 from backend.sandbox.first_process import reset_signals
 from backend.sandbox.namespaces import Namespace
@@ -33,9 +24,7 @@ from backend.system import BASE_ENVIRONMENT, SYSTEM_PATH, SystemFailure
 
 SSHD = "sshd"  # the user of sshd's unprivileged half
 TTY = "tty"  # the group of a terminal in a login
-OURS = (
-    AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, NOTIFIER_UID, READER_UID, STOPPER_UID,
-)  # fmt: skip
+OURS = frozenset((*USERS.values(), STOPPER_UID))
 FILES = {"uid": Path("/etc/subuid"), "gid": Path("/etc/subgid")}
 FIRST, COUNT = 100000, 65536  # login.defs(5): SUB_UID_MIN, SUB_UID_COUNT
 MAX_ERRORS = 4096  # bytes

@@ -21,12 +21,12 @@ from pathlib import Path
 
 from backend import processes
 from backend.contract.immutable import dataclass
-from backend.contract.paths import AGENT_UID, COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, NOTIFIER_UID, READER_UID
+from backend.contract.paths import AGENT_UID, USERS
 from network.firewall.ruleset import DOCKER_ADDRESS
 
 PROC = Path("/proc")
 LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # TCP_LISTEN; for UDP: bound, and not connected
-SERVICES = frozenset((COREDNS_UID, EXPORTER_UID, GATE_UID, GUARD_UID, NOTIFIER_UID, READER_UID))
+SERVICES = frozenset(USERS.values()) - {AGENT_UID}
 PLATFORM_SSH = ("tcp6", 22)  # a platform's SSH, in another pid namespace
 TRIES = 3  # a process may end, or pass its sockets on, while it is looked at
 PAUSE_SECONDS = 0.05

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backend.sandbox.installation import USERS
+from backend.contract.paths import USERS
 from tests.image import engine
 from tests.unit.test_repository import SECRETS
 

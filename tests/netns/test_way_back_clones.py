@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from backend.sandbox import way_back
+from backend.sandbox.receiver import Failure
 from backend.sandbox.way_back import WayBack
 from backend.work import place, returning
+from tests import reftables
 from tests.netns.operators import IDENTITY, SAFE, Operator, contents, git, model, operator
 
 pytestmark = pytest.mark.netns
@@ -292,17 +294,22 @@ def test_sha256(operator: Operator, tmp_path: Path) -> None:
 
 
 def test_reftable(clone: Path, operator: Operator, tmp_path: Path) -> None:
+    """git before 2.45 cannot read this format: nothing is taken then, and nothing is changed."""
     folder = tmp_path / "tables"
-    made = subprocess.run(
-        ["git", "clone", "--quiet", "--ref-format=reftable", str(operator.folder), str(folder)], env=SAFE, check=False,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    if made.returncode != 0:  # git before 2.45 has no such repositories
-        assert "unknown option `ref-format" in made.stderr
-        return
+    shutil.copytree(operator.folder, folder, symlinks=True)
     tables = own(folder, operator)
-    come_back(clone, tables)
-    assert list(tables.refs()) == ["topic"]
+    branch, commit_ = git(folder, "symbolic-ref", "HEAD"), git(folder, "rev-parse", "HEAD")
+    git(folder, "config", "core.repositoryFormatVersion", "1")
+    git(folder, "config", "extensions.refStorage", "reftable")
+    reftables.convert(folder / ".git", {"HEAD": f"ref: {branch}", branch: commit_})
+    tried = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, env=SAFE, check=False, capture_output=True)
+    taken = tables.take(answered(clone, tables.target))
+    if tried.returncode == 0:
+        assert list(tables.refs()) == ["topic"]
+    else:
+        assert isinstance(taken, Failure)
+        assert taken.problem == "unknown repository extension found: refstorage"
+        tables.unchanged_otherwise()
 
 
 def test_root_takes_commits_as_the_owner_of_the_repository(clone: Path, operator: Operator) -> None:
