@@ -96,7 +96,8 @@ def _examined(folder: Path) -> tuple[Path, str, str, int]:
         raise _refused(folder, "no such folder")
     top = _git(folder, "rev-parse", "--show-toplevel")
     if top.code != 0:
-        raise _refused(folder, why(top))
+        advice = "\n  Name a repository, or run git init there and commit." if "not a git repository" in top.err else ""
+        raise _refused(folder, f"{why(top)}{advice}")
     if _git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").code != 0:
         raise _refused(folder, "it has no commit yet\n  Commit once, then start again.")
     if _git(folder, "rev-parse", "--is-shallow-repository").out.strip() != b"false":

@@ -173,7 +173,7 @@ def test_a_repository_without_a_complete_history_is_refused(change: object, reas
 
 
 def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(settings.SettingsError, match="not a git repository"):
+    with pytest.raises(settings.SettingsError, match=r"not a git repository[^\n]*\n  Name a repository, or run git init"):
         own_folder.hand_over(tmp_path, ROOM)
 
 

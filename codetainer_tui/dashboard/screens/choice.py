@@ -68,6 +68,8 @@ class ChoiceScreen(ModalScreen[str]):
 
     def on_key(self, event: Key) -> None:
         event.stop()
+        if not self.is_current:
+            return  # a key that came with the one that answered
         if event.key in ("escape", "q", "ctrl+c"):
             self.dismiss(self._nothing)
         elif event.key == "enter":

@@ -75,7 +75,7 @@ class TextScreen(ModalScreen[str | None]):
         self.query_one("#text", Static).update(Content(shown))
 
     def on_key(self, event: Key) -> None:
-        for offer in self._offers:
+        for offer in self._offers if self.is_current else ():  # not for a key that came with the one that closed it
             if offer.key in (event.key, event.character):
                 event.stop()
                 self.dismiss(offer.name)

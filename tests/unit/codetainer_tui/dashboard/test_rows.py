@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 
 from backend.contract import control
 from backend.contract import events as e
@@ -80,6 +81,26 @@ async def test_an_explanation_can_be_acted_on(
         app.tick()
         await pilot.press(key, *("h" if key == "a" else ""))
         await until(pilot, lambda: asked == [request_])
+
+
+@pytest.mark.parametrize(("keys", "both"), [(("e",), "a"), (("a",), "enter"), (("a",), "h")])
+async def test_a_key_that_is_pressed_twice_at_once_answers_once(
+    asked: list[Request], tmp_path: Path, keys: tuple[str, ...], both: str
+) -> None:
+    """On a slow line two keys arrive together: the second one comes to a screen that has just been closed."""
+    source = Told()
+    source.say(refusal("a.example"))
+    app = make(source, paths=Paths(tmp_path))
+    async with app.run_test(size=(120, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*keys)
+        await until(pilot, lambda: app.screen is not app.main)
+        for _ in range(2):
+            app.screen.post_message(Key(both, both if len(both) == 1 else None))
+        await settle(pilot)
+        assert app.is_running
+    assert app.return_code in (None, 0)
+    assert len([one for one in asked if isinstance(one, control.Allow)]) <= 1
 
 
 async def test_an_explanation_of_a_serious_refusal_offers_to_acknowledge_it(asked: list[Request], tmp_path: Path) -> None:
