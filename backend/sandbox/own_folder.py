@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from backend import settings
+from backend import processes, settings
 from backend.boot import clone_errors
 from backend.contract.immutable import dataclass
 from backend.sandbox import own_git
@@ -94,6 +94,8 @@ def _examined(folder: Path) -> tuple[Path, str, str, int]:
     """
     if not folder.is_dir():
         raise _refused(folder, "no such folder")
+    if processes.in_user_namespace() and folder.stat().st_uid != 0:  # there, 0 is the user who runs `up`
+        raise _refused(folder, "it belongs to another user\n  Clone it, and name the clone.")
     top = _git(folder, "rev-parse", "--show-toplevel")
     if top.code != 0:
         advice = "\n  Name a repository, or run git init there and commit." if "not a git repository" in top.err else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backend import settings
+from backend import processes, settings
 from backend.sandbox import inputs, options, own_folder
 from tests.netns.operators import contents
 from tests.netns.sandbox import CODETAINER, IDLE, INTERNET, PATIENCE
@@ -169,6 +169,14 @@ def test_a_repository_without_a_complete_history_is_refused(change: object, reas
     assert callable(change)
     change(repository)
     with pytest.raises(settings.SettingsError, match=reason):
+        own_folder.hand_over(repository, ROOM)
+
+
+def test_without_root_the_repository_of_another_user_is_refused(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a user namespace, 0 is the user, and no process can become another one."""
+    monkeypatch.setattr(processes, "in_user_namespace", lambda: True)
+    os.chown(repository, 1001, 1001)
+    with pytest.raises(settings.SettingsError, match=r"it belongs to another user\n  Clone it, and name the clone"):
         own_folder.hand_over(repository, ROOM)
 
 
